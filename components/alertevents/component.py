@@ -11,31 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
-import yaml
 
 from components import naming
-from components.contracts import AlertEventsEndpoint, AlertReceiver, Credential, KafkaEndpoint, ScrapeTarget
-from components.k8s import (
-    Allow,
-    Container,
-    DeploymentContext,
-    Mount,
-    Probe,
-    Resources,
-    Volume,
-    Workload,
-    certificate,
-    cluster_service,
-    config_files,
-    credential,
-    deployment,
-    headless_service,
-    network_policy,
-    secret_files,
-    with_access,
-    workload_pods,
+from components.contracts import AlertEventsEndpoint, AlertReceiver, KafkaEndpoint, ScrapeTarget
+from components.k8s import Allow, DeploymentContext, Resources, credential, workload_pods
+from components.k8s.programs import (
+    CA_FILE,
+    HTTPS_PORT,
+    Program,
+    PythonService,
+    PythonServiceArgs,
+    auth_folder,
+    once,
+    served,
 )
-from components.k8s.programs import CA_FILE, served
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from services.alert_events.settings import AlertEventsSettings, Kafka, Topics
 from services.runtime.settings import Login
@@ -46,9 +35,7 @@ WORKLOAD = "alert-events"
 PORT = 8443
 RAW_PREFIX = "/raw"
 PROCESSED_PATH = "/processed"
-_CONFIG = "/etc/alert-events"
-_AUTH = "/etc/alert-events-auth"
-_HTTPS = "https"
+_AUTH = auth_folder(WORKLOAD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +99,7 @@ def alert_events_receiver(parent: pulumi.Resource, context: DeploymentContext) -
     return AlertReceiver(
         name=WORKLOAD,
         workload=WORKLOAD,
-        srv=f"_{_HTTPS}._tcp.{host}",
+        srv=f"_{HTTPS_PORT}._tcp.{host}",
         port=PORT,
         server_name=host,
         path_prefix=RAW_PREFIX,
@@ -154,81 +141,37 @@ class AlertEvents(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AlertEventsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        context, access = args.context, args.endpoint.access_label
+        context = args.context
         self.scrape = args.scrape
         self.receiver, self.endpoint = args.receiver, args.endpoint
-        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
-        service = cluster_service(self, context, workload=WORKLOAD, ports={_HTTPS: PORT})
-        network_policy(
+        kafka, prometheus, alertmanager = args.kafka, self.receiver.credential, self.endpoint.credential
+        service = PythonService(
             self,
             context,
-            workload=WORKLOAD,
-            ingress=[Allow(peers=[with_access(access), with_access(naming.METRICS_ACCESS)], ports=[PORT])],
-            egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],
-        )
-        pods = deployment(
-            self,
-            context,
-            Workload(
-                name=WORKLOAD,
-                replicas=1,
-                containers=[_container(args.resources)],
-                volumes=self._volumes(args),
-                tls=certificate(self, context, workload=WORKLOAD),
-                access=[args.kafka.access_label],
+            PythonServiceArgs(
+                program=Program(module="alert_events", container="alert-events", resources=args.resources),
+                scrape=self.scrape,
+                settings=events_settings(
+                    kafka,
+                    prometheus=prometheus.username,
+                    alertmanager=alertmanager.username,
+                    scraper=self.scrape.credential.username,
+                ),
+                secrets={
+                    "kafka-password": once(kafka.users[WORKLOAD].password, kafka.ready),
+                    "prometheus-password": prometheus.password,
+                    "alertmanager-password": alertmanager.password,
+                },
+                egress=[Allow(peers=[workload_pods("kafka")], ports=[kafka.port])],
+                access=[kafka.access_label],
+                clients=[self.endpoint.access_label],
+                # Two producers at a time would mix the order of an alert's events.
+                recreate=True,
                 # The pause before it stops, then the posts that are under way.
                 grace_s=30,
+                pre_stop_sleep_s=2,
+                ready_every_s=3,
             ),
-            # Two producers at a time would mix the order of an alert's events.
-            recreate=True,
         )
-        self.register_outputs({"pods": pods.id, "service": service.id, "endpoint": self.endpoint.url})
-
-    def _volumes(self, args: AlertEventsArgs) -> list[Volume]:
-        credentials = {
-            "prometheus": self.receiver.credential,
-            "alertmanager": self.endpoint.credential,
-            "scraper": self.scrape.credential,
-        }
-        settings = events_settings(args.kafka, **{name: login.username for name, login in credentials.items()})
-        public = config_files(
-            self,
-            args.context,
-            name=WORKLOAD,
-            workload=WORKLOAD,
-            files={"config.yaml": yaml.safe_dump(settings.content(), sort_keys=True)},
-        )
-        secret = secret_files(
-            self,
-            args.context,
-            name=f"{WORKLOAD}-auth",
-            workload=WORKLOAD,
-            files={
-                "kafka-password": _once(args.kafka.users[WORKLOAD], args.kafka.ready),
-                "prometheus-password": credentials["prometheus"].password,
-                "alertmanager-password": credentials["alertmanager"].password,
-                "scrape-password": credentials["scraper"].password,
-            },
-        )
-        return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
-
-
-def _once(user: Credential, ready: pulumi.Output[bool]) -> pulumi.Output[str]:
-    """The password, known only when topics, users and permissions exist."""
-    return pulumi.Output.all(user.password, ready).apply(lambda both: str(both[0]))
-
-
-def _container(resources: Resources) -> Container:
-    return Container(
-        name="alert-events",
-        image="services",
-        command=["/usr/bin/python3", "-m", "services.alert_events", "--config", f"{_CONFIG}/config.yaml"],
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
-        resources=resources,
-        ports={naming.METRICS_PORT: PORT},
-        mounts=[Mount(volume="config", path=_CONFIG), Mount(volume="auth", path=_AUTH)],
-        startup=Probe(http="/healthz", port=PORT, https=True, period_s=2, failures=60),
-        readiness=Probe(http="/readyz", port=PORT, https=True, period_s=3, failures=2),
-        liveness=Probe(http="/healthz", port=PORT, https=True, period_s=20, failures=6),
-        pre_stop_sleep_s=2,
-    )
+        assert service.service is not None
+        self.register_outputs({"pods": service.pods.id, "service": service.service.id, "endpoint": self.endpoint.url})

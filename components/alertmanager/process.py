@@ -15,6 +15,7 @@ from components.alerting.timings import PEER_TIMEOUT_S
 from components.alertmanager.config import CONFIG_DIRECTORY, SECRETS_DIRECTORY, PagedRoute
 from components.alertmanager.receivers import AUTHORITY_FILE, AWS_FILE, Data, phone_file
 from components.k8s import TLS_MOUNT, Container, Mount, Probe, Resources
+from components.k8s.programs import Program, python_container
 from services.incident_closer.settings import Alertmanager, IncidentCloserSettings, Paged, Pager
 from services.runtime.settings import Login, Tls
 
@@ -185,22 +186,23 @@ def closer_container(resources: Resources) -> Container:
     Args:
         resources: Requests and limits.
     """
-    return Container(
-        name=CLOSER,
-        image="services",
-        command=["/usr/bin/python3", "-m", "services.incident_closer", "--config", f"{CONFIG_DIRECTORY}/{CLOSER_FILE}"],
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
+    program = Program(
+        module="incident_closer",
+        container=CLOSER,
         resources=resources,
-        ports={CLOSER_PORT_NAME: CLOSER_PORT},
         mounts=[
             Mount(volume="config", path=CONFIG_DIRECTORY),
             Mount(volume="web", path=WEB_DIRECTORY),
             Mount(volume="receivers", path=SECRETS_DIRECTORY),
         ],
-        startup=Probe(http="/healthz", port=CLOSER_PORT, https=True, period_s=3, failures=40),
+    )
+    return python_container(
+        program,
+        settings_file=f"{CONFIG_DIRECTORY}/{CLOSER_FILE}",
+        port=CLOSER_PORT,
+        port_name=CLOSER_PORT_NAME,
         # It is ready whether or not the pager answers: a member must not leave its Service for that.
-        readiness=Probe(http="/healthz", port=CLOSER_PORT, https=True, period_s=10),
-        liveness=Probe(http="/healthz", port=CLOSER_PORT, https=True, period_s=20, failures=6),
+        ready_every_s=10,
     )
 
 

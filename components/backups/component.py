@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as k8s
 
-from components import naming
 from components.backups import config, jobs
 from components.backups.config import (
     ARCHIVE_USER,
     IMAGE,
+    STORAGE,
     USER,
     Archiving,
     BackupTarget,
@@ -27,206 +26,22 @@ from components.backups.config import (
     SearchSource,
     checked_days,
 )
-from components.backups.jobs import KAFKA, JobArgs, Source, backup_job, backup_volumes, once
+from components.backups.jobs import KAFKA, JobArgs, Source, backup_job
 from components.backups.schedule import Kind, most_age_s
-from components.contracts import (
-    Credential,
-    DatabaseEndpoint,
-    GrafanaEndpoint,
-    KafkaEndpoint,
-    ObjectStorage,
-    ScrapeTarget,
-    TlsIdentity,
-)
-from components.k8s import (
-    Allow,
-    Container,
-    DeploymentContext,
-    Mount,
-    Probe,
-    Resources,
-    Volume,
-    Workload,
-    certificate,
-    deployment,
-    headless_service,
-    network_policy,
-    to_storage,
-    with_access,
-    workload_pods,
-)
+from components.contracts import Credential, DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ScrapeTarget
+from components.k8s import Allow, DeploymentContext, Resources, to_storage, workload_pods
+from components.k8s.programs import Program, PythonService, PythonServiceArgs, auth_folder, is_private, once
 from components.telemetry.topics import TOPIC_NAMES
+from services.runtime.settings import SettingsModel
 
 EXPORTER_WORKLOAD = "backup-exporter"
 EXPORTER_PORT = 8443
 REPLICAS = 2
 """Both see the same; an alert is raised when both say so."""
-_EXPORTER_FOLDER = "/etc/backup-exporter"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackupExporterArgs:
-    """What the backup exporter needs.
-
-    Attributes:
-        context: Deployment context.
-        scrape: Its metrics endpoint.
-        storage: Where backups are.
-        most_age_s: Kind -> how old its newest run may get, in seconds.
-        blocks: Blocks of metrics in the same bucket, or None.
-        tls: Its certificate.
-        resources: Of each pod.
-    """
-
-    context: DeploymentContext
-    scrape: ScrapeTarget
-    storage: ObjectStorage
-    most_age_s: Mapping[str, int]
-    blocks: Blocks | None
-    tls: TlsIdentity
-    resources: Resources
-
-
-def exporter(parent: pulumi.Resource, args: BackupExporterArgs) -> k8s.apps.v1.Deployment:
-    """Make the backup exporter."""
-    context = args.context
-    headless_service(parent, context, workload=EXPORTER_WORKLOAD, ports={naming.METRICS_PORT: EXPORTER_PORT})
-    network_policy(
-        parent,
-        context,
-        workload=EXPORTER_WORKLOAD,
-        ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[EXPORTER_PORT])],
-        egress=[to_storage(args.storage)],
-    )
-    return deployment(
-        parent,
-        context,
-        Workload(
-            name=EXPORTER_WORKLOAD,
-            replicas=REPLICAS,
-            containers=[_exporter_container(args.resources)],
-            volumes=_exporter_volumes(parent, args),
-            tls=args.tls,
-        ),
-    )
-
-
-def _exporter_volumes(parent: pulumi.Resource, args: BackupExporterArgs) -> list[Volume]:
-    scraper = args.scrape.credential
-    return backup_volumes(
-        parent,
-        args.context,
-        workload=EXPORTER_WORKLOAD,
-        storage=args.storage,
-        volume_source=lambda private: config.exporter_settings(
-            args.storage, args.most_age_s, args.blocks, port=EXPORTER_PORT, scraper=scraper.username, private=private
-        ).content(),
-        passwords={config.SCRAPE_PASSWORD: scraper.password},
-    )
-
-
-def _exporter_container(resources: Resources) -> Container:
-    return Container(
-        name="exporter",
-        image=IMAGE,
-        command=["/usr/bin/python3", "-m", "services.backup_exporter", "--config", f"{_EXPORTER_FOLDER}/config.yaml"],
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
-        resources=resources,
-        ports={naming.METRICS_PORT: EXPORTER_PORT},
-        mounts=[Mount(volume="config", path=_EXPORTER_FOLDER), Mount(volume="auth", path=config.AUTH_FOLDER)],
-        startup=Probe(http="/healthz", port=EXPORTER_PORT, https=True, period_s=2, failures=60),
-        readiness=Probe(http="/readyz", port=EXPORTER_PORT, https=True, period_s=5, failures=2),
-        liveness=Probe(http="/healthz", port=EXPORTER_PORT, https=True, period_s=20, failures=6),
-    )
-
-
 ARCHIVE_WORKLOAD = "kafka-archive"
 ARCHIVE_PORT = 8080
-_ARCHIVE_FOLDER = "/etc/kafka-archive"
 _GRACE_S = 60
-"""The program stores what it holds within 30 s of SIGTERM."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArchiveArgs:
-    """What the archive needs.
-
-    Attributes:
-        context: Deployment context.
-        scrape: Its metrics endpoint.
-        target: Where segments go.
-        kafka: Where records are; ``archive`` is one of its users and the consumer group.
-        archiving: How records are gathered.
-        resources: Of each pod.
-    """
-
-    context: DeploymentContext
-    scrape: ScrapeTarget
-    target: BackupTarget
-    kafka: KafkaEndpoint
-    archiving: Archiving
-    resources: Resources
-
-
-def archive(parent: pulumi.Resource, args: ArchiveArgs) -> k8s.apps.v1.Deployment:
-    """Make the archive."""
-    context = args.context
-    headless_service(parent, context, workload=ARCHIVE_WORKLOAD, ports={naming.METRICS_PORT: ARCHIVE_PORT})
-    network_policy(
-        parent,
-        context,
-        workload=ARCHIVE_WORKLOAD,
-        ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[ARCHIVE_PORT])],
-        egress=[
-            Allow(peers=[workload_pods(KAFKA)], ports=[args.kafka.port]),
-            to_storage(args.target.storage),
-        ],
-    )
-    return deployment(
-        parent,
-        context,
-        Workload(
-            name=ARCHIVE_WORKLOAD,
-            replicas=REPLICAS,
-            containers=[_archive_container(args.resources)],
-            volumes=_archive_volumes(parent, args),
-            tls=certificate(parent, context, workload=ARCHIVE_WORKLOAD),
-            access=[args.kafka.access_label],
-            grace_s=_GRACE_S,
-        ),
-    )
-
-
-def _archive_volumes(parent: pulumi.Resource, args: ArchiveArgs) -> list[Volume]:
-    target, kafka, scraper = args.target, args.kafka, args.scrape.credential
-    return backup_volumes(
-        parent,
-        args.context,
-        workload=ARCHIVE_WORKLOAD,
-        storage=target.storage,
-        volume_source=lambda private: config.archive_config(
-            target, kafka, args.archiving, TOPIC_NAMES, port=ARCHIVE_PORT, scraper=scraper.username, private=private
-        ),
-        passwords={
-            config.KAFKA_PASSWORD: once(kafka.users[ARCHIVE_USER].password, kafka.ready),
-            config.SCRAPE_PASSWORD: scraper.password,
-        },
-    )
-
-
-def _archive_container(resources: Resources) -> Container:
-    return Container(
-        name="archive",
-        image=IMAGE,
-        command=["/usr/bin/python3", "-m", "services.kafka_archive", "--config", f"{_ARCHIVE_FOLDER}/config.yaml"],
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
-        resources=resources,
-        ports={naming.METRICS_PORT: ARCHIVE_PORT},
-        mounts=[Mount(volume="config", path=_ARCHIVE_FOLDER), Mount(volume="auth", path=config.AUTH_FOLDER)],
-        startup=Probe(http="/healthz", port=ARCHIVE_PORT, https=True, period_s=3, failures=40),
-        readiness=Probe(http="/healthz", port=ARCHIVE_PORT, https=True, period_s=5),
-        liveness=Probe(http="/healthz", port=ARCHIVE_PORT, https=True, period_s=20, failures=6),
-    )
+"""The archive stores what it holds within 30 s of SIGTERM."""
 
 
 TOKEN = "obs:backups:Backups"  # noqa: S105  (a type token)
@@ -323,32 +138,77 @@ class Backups(pulumi.ComponentResource):
     def __init__(self, name: str, args: BackupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        tls = certificate(self, context, workload=EXPORTER_WORKLOAD)
-        shared = JobArgs(context=context, target=args.target, time_zone=args.time_zone, resources=args.job, trust=tls)
+        exporter = self._exporter(args)
+        shared = JobArgs(
+            context=context, target=args.target, time_zone=args.time_zone, resources=args.job, trust=exporter.tls
+        )
         jobs = {kind: backup_job(self, shared, kind, args.schedules[kind], args.source(kind)) for kind in args.kinds}
-        archiver = archive(
-            self,
-            ArchiveArgs(
-                context=context,
-                scrape=args.archive_scrape,
-                target=args.target,
-                kafka=args.kafka,
-                archiving=args.archiving,
-                resources=args.archive,
-            ),
-        )
-        watcher = exporter(
-            self,
-            BackupExporterArgs(
-                context=context,
-                scrape=args.exporter_scrape,
-                storage=args.target.storage,
-                most_age_s={str(kind): most_age_s(args.schedules[kind]) for kind in args.kinds},
-                blocks=args.blocks,
-                tls=tls,
-                resources=args.exporter,
-            ),
-        )
+        archive = self._archive(args)
         self.register_outputs(
-            {"jobs": {str(kind): job.id for kind, job in jobs.items()}, "archive": archiver.id, "exporter": watcher.id}
+            {
+                "jobs": {str(kind): job.id for kind, job in jobs.items()},
+                "archive": archive.pods.id,
+                "exporter": exporter.pods.id,
+            }
+        )
+
+    def _exporter(self, args: BackupsArgs) -> PythonService:
+        storage, scrape = args.target.storage, args.exporter_scrape
+        most_age = {str(kind): most_age_s(args.schedules[kind]) for kind in args.kinds}
+
+        def settings(private: bool) -> SettingsModel:
+            return config.exporter_settings(
+                storage,
+                most_age,
+                args.blocks,
+                port=EXPORTER_PORT,
+                scraper=scrape.credential.username,
+                folder=auth_folder(EXPORTER_WORKLOAD),
+                private=private,
+            )
+
+        return PythonService(
+            self,
+            args.context,
+            PythonServiceArgs(
+                program=Program(module="backup_exporter", container="exporter", image=IMAGE, resources=args.exporter),
+                scrape=scrape,
+                settings=is_private(storage.authority).apply(settings),
+                secrets=STORAGE.contents(storage),
+                egress=[to_storage(storage)],
+                replicas=REPLICAS,
+            ),
+        )
+
+    def _archive(self, args: BackupsArgs) -> PythonService:
+        storage, kafka, scrape = args.target.storage, args.kafka, args.archive_scrape
+
+        def settings(private: bool) -> SettingsModel:
+            return config.archive_settings(
+                args.target,
+                kafka,
+                args.archiving,
+                TOPIC_NAMES,
+                port=ARCHIVE_PORT,
+                scraper=scrape.credential.username,
+                folder=auth_folder(ARCHIVE_WORKLOAD),
+                private=private,
+            )
+
+        return PythonService(
+            self,
+            args.context,
+            PythonServiceArgs(
+                program=Program(module="kafka_archive", container="archive", image=IMAGE, resources=args.archive),
+                scrape=scrape,
+                settings=is_private(storage.authority).apply(settings),
+                secrets={
+                    **STORAGE.contents(storage),
+                    config.KAFKA_PASSWORD: once(kafka.users[ARCHIVE_USER].password, kafka.ready),
+                },
+                egress=[Allow(peers=[workload_pods(KAFKA)], ports=[kafka.port]), to_storage(storage)],
+                access=[kafka.access_label],
+                replicas=REPLICAS,
+                grace_s=_GRACE_S,
+            ),
         )

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ObjectStorage, SearchEndpoint
-from components.k8s import TLS_MOUNT, TRUST_MOUNT
-from components.k8s.programs import served
+from components.k8s.programs import CA_FILE, TRUST_FILE, StorageFiles, auth_folder, served
+from services.backup.settings import (
+    MOST_DAYS,
+    BackupSettings,
+    Database,
+    Grafana,
+    KafkaMetadata,
+    Postgres,
+    Search,
+    key_problem,
+)
 from services.backup_exporter.settings import BackupExporterSettings, BlocksSettings
-from services.runtime.storage import StorageSettings
+from services.kafka_archive.settings import KafkaArchiveSettings, KafkaTopics
+from services.runtime.settings import SettingsModel
+from services.runtime.storage import ENCRYPTIONS, StorageSettings
 
 USER: Final = "backup"
 """User of Kafka and of the search cluster that sees what is backed up."""
 ARCHIVE_USER: Final = "archive"
 """User of Kafka, and consumer group, that reads every topic."""
 IMAGE: Final = "backup"
-AUTH_FOLDER: Final = "/etc/backup-auth"
-KEY_ID, SECRET_KEY, AUTHORITY = "storage-access-key-id", "storage-secret-access-key", "storage-authority.crt"
-KAFKA_PASSWORD, SCRAPE_PASSWORD, PASSWORD = "kafka-password", "scrape-password", "password"
-PUBLIC_AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
-_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
-_ENCRYPTIONS = ("AES256", "aws:kms")
-_MOST_DAYS = 3650
+STORAGE: Final = StorageFiles()
+KAFKA_PASSWORD, PASSWORD = "kafka-password", "password"
+_AUTH: Final = auth_folder("backup")
+PUBLIC_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+_PASSWORD_FILE: Final = Path(f"{_AUTH}/{PASSWORD}")
 _STOPPING_S = 60
 _BLOCK_GRACE_S = 1800
 
@@ -55,16 +64,16 @@ class BackupTarget:
         if not self.recipients:
             raise ValueError("backups.recipients is empty: name at least one public key of age (age1...)")
         for number, recipient in enumerate(self.recipients):
-            if not _RECIPIENT.fullmatch(recipient):
+            if key_problem(recipient):
                 # It may be a secret key by mistake.
                 raise ValueError(
                     f"backups.recipients[{number}] is no public key of age: it must be age1 and 58 letters"
                 )
         if len(set(self.recipients)) != len(self.recipients):
             raise ValueError("backups.recipients has a key twice: name each once")
-        if self.encryption not in (None, *_ENCRYPTIONS):
+        if self.encryption not in (None, *ENCRYPTIONS):
             raise ValueError(
-                f"backups.encryption is {self.encryption!r}: allowed are null and {', '.join(_ENCRYPTIONS)}"
+                f"backups.encryption is {self.encryption!r}: allowed are null and {', '.join(ENCRYPTIONS)}"
             )
 
 
@@ -139,48 +148,37 @@ def checked_days(kind: str, days: int) -> int:
     Raises:
         ValueError: It is not 1 to 3650.
     """
-    if not 1 <= days <= _MOST_DAYS:
-        raise ValueError(f"backups.keep_days.{kind} is {days}: allowed are 1 to {_MOST_DAYS}")
+    if not 1 <= days <= MOST_DAYS:
+        raise ValueError(f"backups.keep_days.{kind} is {days}: allowed are 1 to {MOST_DAYS}")
     return days
 
 
-def storage_settings(storage: ObjectStorage, folder: str, *, private: bool) -> dict[str, Any]:
-    """Section ``storage`` of every settings file; ``private``: whether it has an authority of its own."""
-    return {
-        "endpoint": storage.endpoint,
-        "region": storage.region,
-        "bucket": storage.bucket,
-        "prefix": storage.prefix,
-        "access_key_id_file": f"{folder}/{KEY_ID}",
-        "secret_access_key_file": f"{folder}/{SECRET_KEY}",
-        "ca_file": f"{folder}/{AUTHORITY}" if private else None,
-    }
-
-
-def backup_config(target: BackupTarget, section: Mapping[str, Any], *, limit_s: int, private: bool) -> dict[str, Any]:
-    """The settings file of ``services.backup`` for one kind.
+def backup_settings(
+    target: BackupTarget, section: Mapping[str, SettingsModel], *, limit_s: int, private: bool
+) -> BackupSettings:
+    """The settings of ``services.backup`` for one kind.
 
     Args:
         target: Where it goes.
-        section: What is backed up: the section of its kind.
+        section: What is backed up: the section of its kind, by its name.
         limit_s: Seconds after which Kubernetes ends the job; the program itself gives up before.
         private: Whether the object storage has an authority of its own.
     """
-    return {
-        "platform": target.platform,
-        "region": target.region,
-        "recipients": list(target.recipients),
-        "storage": {
-            **storage_settings(target.storage, AUTH_FOLDER, private=private),
-            **({"encryption": target.encryption} if target.encryption else {}),
-        },
-        "limit_s": limit_s - _STOPPING_S,
-        **section,
-    }
+    storage = STORAGE.section(target.storage, _AUTH, private=private)
+    return BackupSettings.parse(
+        {
+            "platform": target.platform,
+            "region": target.region,
+            "recipients": list(target.recipients),
+            "storage": {**storage, "encryption": target.encryption},
+            "limit_s": limit_s - _STOPPING_S,
+            **section,
+        }
+    )
 
 
-def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> dict[str, Any]:
-    """Section ``database``: every database of one server, each read by its owner.
+def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> Postgres:
+    """Every database of one server, each read by its owner.
 
     Raises:
         ValueError: They are not all on one server.
@@ -189,22 +187,20 @@ def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> d
     servers = sorted({f"{database.host}:{database.port}" for database in databases})
     if len(servers) > 1:
         raise ValueError(f"backups: the databases are on {', '.join(servers)}; they must be on one server")
-    return {
-        "database": {
-            "keep_days": keep_days,
-            "host": first.host,
-            "port": first.port,
-            "ca_file": f"{TRUST_MOUNT}/ca.crt" if first.private_authority else PUBLIC_AUTHORITIES,
-            "databases": [
-                {
-                    "name": database.name,
-                    "user": database.user.username,
-                    "password_file": f"{AUTH_FOLDER}/{database_file(database)}",
-                }
-                for database in databases
-            ],
-        }
-    }
+    return Postgres(
+        keep_days=keep_days,
+        host=first.host,
+        port=first.port,
+        ca_file=TRUST_FILE if first.private_authority else PUBLIC_AUTHORITIES,
+        databases=tuple(
+            Database(
+                name=database.name,
+                user=database.user.username,
+                password_file=Path(f"{_AUTH}/{database_file(database)}"),
+            )
+            for database in databases
+        ),
+    )
 
 
 def database_file(database: DatabaseEndpoint) -> str:
@@ -212,38 +208,41 @@ def database_file(database: DatabaseEndpoint) -> str:
     return f"password-{database.name}"
 
 
-def _login(user: str) -> dict[str, str]:
-    return {"ca_file": f"{TRUST_MOUNT}/ca.crt", "user": user, "password_file": f"{AUTH_FOLDER}/{PASSWORD}"}
+def grafana_section(grafana: GrafanaEndpoint, keep_days: int) -> Grafana:
+    """Everything that Grafana's administrator sees."""
+    return Grafana(
+        keep_days=keep_days,
+        url=grafana.internal_url,
+        ca_file=TRUST_FILE,
+        user=grafana.administrator.username,
+        password_file=_PASSWORD_FILE,
+    )
 
 
-def grafana_section(grafana: GrafanaEndpoint, keep_days: int) -> dict[str, Any]:
-    """Section ``grafana``: everything that its administrator sees."""
-    login = _login(grafana.administrator.username)
-    return {"grafana": {"keep_days": keep_days, "url": grafana.internal_url, **login}}
+def kafka_section(kafka: KafkaEndpoint, keep_days: int) -> KafkaMetadata:
+    """Topics, their configuration, permissions, names of users."""
+    return KafkaMetadata(
+        keep_days=keep_days,
+        bootstrap=kafka.bootstrap,
+        ca_file=TRUST_FILE,
+        user=kafka.users[USER].username,
+        password_file=_PASSWORD_FILE,
+    )
 
 
-def kafka_section(kafka: KafkaEndpoint, keep_days: int) -> dict[str, Any]:
-    """Section ``kafka_metadata``: topics, their configuration, permissions, names of users."""
-    login = _login(kafka.users[USER].username)
-    return {"kafka_metadata": {"keep_days": keep_days, "bootstrap": kafka.bootstrap, **login}}
+def search_section(search: SearchSource, keep_days: int) -> Search:
+    """Documents and definitions of indices."""
+    return Search(
+        keep_days=keep_days,
+        url=search.endpoint.url,
+        ca_file=TRUST_FILE,
+        user=search.endpoint.users[USER].username,
+        password_file=_PASSWORD_FILE,
+        indices=tuple(search.indices),
+    )
 
 
-def search_section(search: SearchSource, keep_days: int) -> dict[str, Any]:
-    """Section ``search``: documents and definitions of indices."""
-    login = _login(search.endpoint.users[USER].username)
-    section = {"keep_days": keep_days, "url": search.endpoint.url, "indices": list(search.indices), **login}
-    return {"search": section}
-
-
-def _served(port: int, scraper: str) -> dict[str, Any]:
-    return {
-        "listen": f"0.0.0.0:{port}",
-        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
-        "metrics": {"user": scraper, "password_file": f"{AUTH_FOLDER}/{SCRAPE_PASSWORD}"},
-    }
-
-
-def archive_config(
+def archive_settings(
     target: BackupTarget,
     kafka: KafkaEndpoint,
     archiving: Archiving,
@@ -251,26 +250,38 @@ def archive_config(
     *,
     port: int,
     scraper: str,
+    folder: str,
     private: bool,
-) -> dict[str, Any]:
-    """The settings file of ``services.kafka_archive``."""
-    return {
-        "kafka": {
-            "bootstrap": kafka.bootstrap,
-            "topics": list(topics),
-            "ca_file": f"{TLS_MOUNT}/ca.crt",
-            "username": kafka.users[ARCHIVE_USER].username,
-            "password_file": f"{AUTH_FOLDER}/{KAFKA_PASSWORD}",
-        },
-        "storage": storage_settings(target.storage, AUTH_FOLDER, private=private),
-        "recipients": list(target.recipients),
-        "flush_s": archiving.flush_s,
-        "segment_bytes": archiving.segment_bytes,
-        "segment_records": archiving.segment_records,
-        "memory_bytes": archiving.memory_bytes,
-        "keep_days": archiving.keep_days,
-        **_served(port, scraper),
-    }
+) -> KafkaArchiveSettings:
+    """The settings of ``services.kafka_archive``.
+
+    Args:
+        target: Where segments go.
+        kafka: Where records are.
+        archiving: How they are gathered.
+        topics: Topics that are archived.
+        port: Port that it serves.
+        scraper: User that reads the metrics.
+        folder: Folder with its passwords.
+        private: Whether the object storage has an authority of its own.
+    """
+    return KafkaArchiveSettings(
+        kafka=KafkaTopics(
+            bootstrap=kafka.bootstrap,
+            topics=tuple(topics),
+            ca_file=CA_FILE,
+            username=kafka.users[ARCHIVE_USER].username,
+            password_file=Path(f"{folder}/{KAFKA_PASSWORD}"),
+        ),
+        storage=StorageSettings.parse(STORAGE.section(target.storage, folder, private=private)),
+        recipients=tuple(target.recipients),
+        flush_s=archiving.flush_s,
+        segment_bytes=archiving.segment_bytes,
+        segment_records=archiving.segment_records,
+        memory_bytes=archiving.memory_bytes,
+        keep_days=archiving.keep_days,
+        **served(port, scraper, folder),
+    )
 
 
 def exporter_settings(
@@ -280,6 +291,7 @@ def exporter_settings(
     *,
     port: int,
     scraper: str,
+    folder: str,
     private: bool,
 ) -> BackupExporterSettings:
     """The settings of ``services.backup_exporter``.
@@ -290,11 +302,12 @@ def exporter_settings(
         blocks: Blocks of metrics, or None.
         port: Port that it serves.
         scraper: User that reads the metrics.
+        folder: Folder with its passwords.
         private: Whether the object storage has an authority of its own.
     """
     return BackupExporterSettings(
-        storage=StorageSettings.parse(storage_settings(storage, AUTH_FOLDER, private=private)),
+        storage=StorageSettings.parse(STORAGE.section(storage, folder, private=private)),
         most_age_s=dict(most_age_s),
         blocks=BlocksSettings(prefix=blocks.prefix, most_age_s=blocks.most_age_s) if blocks else None,
-        **served(port, scraper, AUTH_FOLDER),
+        **served(port, scraper, folder),
     )

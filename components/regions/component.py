@@ -8,42 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as k8s
-import yaml
 
-from components import naming
 from components.contracts import AlertmanagerEndpoint, ObjectStorage, ScrapeTarget
-from components.k8s import (
-    Allow,
-    Container,
-    DeploymentContext,
-    Mount,
-    Probe,
-    Resources,
-    Volume,
-    Workload,
-    certificate,
-    config_files,
-    deployment,
-    headless_service,
-    network,
-    network_policy,
-    secret_files,
-    to_storage,
-    with_access,
-    workload_pods,
+from components.k8s import Allow, DeploymentContext, Resources, network, to_storage, workload_pods
+from components.k8s.programs import (
+    CA_FILE,
+    Program,
+    PythonService,
+    PythonServiceArgs,
+    StorageFiles,
+    auth_folder,
+    is_private,
+    served,
 )
 from components.regions import config
-from components.regions.config import WORKLOAD, FailoverAgentConfig
+from components.regions.config import WORKLOAD
+from services.failover_agent.settings import PRIMARY, STANDBY, Alertmanagers, FailoverAgentSettings
+from services.runtime.storage import BucketSettings
 
 TOKEN = "obs:regions:FailoverAgent"  # noqa: S105  (a type token)
 PORT = 8443
 IMAGE = "backup"
 """It has what reads an object storage."""
-_FOLDER = "/etc/failover-agent"
-_SETTINGS = "config.yaml"
+WITNESS = StorageFiles(use="witness")
+_AUTH = auth_folder(WORKLOAD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +83,39 @@ class FailoverAgentArgs:
             raise ValueError("regions: no network of the pagers is named, so none could be reached")
 
 
+def failover_agent_settings(
+    args: FailoverAgentArgs, fingerprints: Mapping[str, str], *, private: bool, scraper: str
+) -> FailoverAgentSettings:
+    """The settings of ``services.failover_agent``.
+
+    Args:
+        args: What the component is told.
+        fingerprints: What both regions have to agree on -> SHA-256 of what this one has.
+        private: Whether the witness has an authority of its own.
+        scraper: User that reads the metrics.
+    """
+    witness, alertmanager = args.witness, args.alertmanager
+    return FailoverAgentSettings(
+        region=args.context.region,
+        role=PRIMARY if args.leads else STANDBY,
+        peer=args.peer,
+        witness=BucketSettings.parse(WITNESS.bucket(witness, _AUTH, private=private)),
+        alertmanagers=Alertmanagers(
+            urls=tuple(config.alertmanager_urls(args.context, alertmanager)),
+            server_name=alertmanager.server_name,
+            ca_file=CA_FILE,
+            user=alertmanager.operator.username,
+            password_file=Path(f"{_AUTH}/{config.ALERTMANAGER_PASSWORD}"),
+        ),
+        egress_targets=tuple(args.egress_targets),
+        fingerprints=dict(fingerprints),
+        poll_interval_s=config.POLL_INTERVAL_S,
+        heartbeat_interval_s=config.HEARTBEAT_INTERVAL_S,
+        isolated_s=config.ISOLATED_S,
+        **served(PORT, scraper, _AUTH),
+    )
+
+
 class FailoverAgent(pulumi.ComponentResource):
     """The failover agent of a region.
 
@@ -106,85 +131,34 @@ class FailoverAgent(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         context, alertmanager = args.context, args.alertmanager
         self.scrape = args.scrape
-        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
-        network_policy(
+        private = is_private(args.witness.authority)
+        known = pulumi.Output.all(private, pulumi.Output.from_input(dict(args.fingerprints)))
+        self.pods = PythonService(
             self,
             context,
-            workload=WORKLOAD,
-            ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
-            egress=[
-                Allow(peers=[workload_pods(config.alertmanager_workload(alertmanager))], ports=[alertmanager.port]),
-                to_storage(args.witness),
-                Allow(peers=[network(cidr) for cidr in args.networks], ports=args.ports),
-            ],
-        )
-        self.pods = deployment(
-            self,
-            context,
-            Workload(
-                name=WORKLOAD,
-                replicas=1,
-                containers=[_container(args.resources)],
-                volumes=self._volumes(args),
-                tls=certificate(self, context, workload=WORKLOAD),
+            PythonServiceArgs(
+                program=Program(
+                    module="failover_agent", container="failover-agent", image=IMAGE, resources=args.resources
+                ),
+                scrape=self.scrape,
+                settings=known.apply(
+                    lambda both: failover_agent_settings(
+                        args, both[1], private=both[0], scraper=self.scrape.credential.username
+                    )
+                ),
+                secrets={
+                    **WITNESS.contents(args.witness),
+                    config.ALERTMANAGER_PASSWORD: alertmanager.operator.password,
+                },
+                egress=[
+                    Allow(peers=[workload_pods(config.alertmanager_workload(alertmanager))], ports=[alertmanager.port]),
+                    to_storage(args.witness),
+                    Allow(peers=[network(cidr) for cidr in args.networks], ports=args.ports),
+                ],
                 access=[alertmanager.access_label],
+                # An old agent beside a new one would apply the lease with an old role.
+                recreate=True,
+                ready_every_s=3,
             ),
-            # An old agent beside a new one would apply the lease with an old role.
-            recreate=True,
-        )
+        ).pods
         self.register_outputs({"pods": self.pods.id})
-
-    def _volumes(self, args: FailoverAgentArgs) -> list[Volume]:
-        context, witness = args.context, args.witness
-
-        def written(private: bool, fingerprints: Mapping[str, str]) -> str:
-            content = config.failover_agent_config(
-                FailoverAgentConfig(
-                    region=context.region,
-                    leads=args.leads,
-                    peer=args.peer,
-                    witness=witness,
-                    private_witness=private,
-                    alertmanagers=config.alertmanager_urls(context, args.alertmanager),
-                    alertmanager=args.alertmanager,
-                    egress_targets=args.egress_targets,
-                    fingerprints=fingerprints,
-                    port=PORT,
-                    scraper=self.scrape.credential.username,
-                )
-            )
-            return yaml.safe_dump(content, sort_keys=True)
-
-        private = pulumi.Output.unsecret(witness.authority.apply(bool))
-        fingerprints = pulumi.Output.from_input(dict(args.fingerprints))
-        settings = pulumi.Output.all(private, fingerprints).apply(lambda both: written(both[0], both[1]))
-        public = config_files(self, context, name=WORKLOAD, workload=WORKLOAD, files={_SETTINGS: settings})
-        secret = secret_files(
-            self,
-            context,
-            name=f"{WORKLOAD}-auth",
-            workload=WORKLOAD,
-            files={
-                config.KEY_ID: witness.access_key_id,
-                config.SECRET_KEY: witness.secret_access_key,
-                config.AUTHORITY: witness.authority,
-                config.ALERTMANAGER_PASSWORD: args.alertmanager.operator.password,
-                config.SCRAPE_PASSWORD: self.scrape.credential.password,
-            },
-        )
-        return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
-
-
-def _container(resources: Resources) -> Container:
-    return Container(
-        name="failover-agent",
-        image=IMAGE,
-        command=["/usr/bin/python3", "-m", "services.failover_agent", "--config", f"{_FOLDER}/{_SETTINGS}"],
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
-        resources=resources,
-        ports={naming.METRICS_PORT: PORT},
-        mounts=[Mount(volume="config", path=_FOLDER), Mount(volume="auth", path=config.AUTH_FOLDER)],
-        startup=Probe(http="/healthz", port=PORT, https=True, period_s=2, failures=60),
-        readiness=Probe(http="/readyz", port=PORT, https=True, period_s=3, failures=2),
-        liveness=Probe(http="/healthz", port=PORT, https=True, period_s=20, failures=6),
-    )

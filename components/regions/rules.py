@@ -8,8 +8,9 @@ fresh, since the last word of a region that has gone says nothing about now.
 from __future__ import annotations
 
 from components.alerting.promql import fewer_up
-from components.regions.config import WORKLOAD, Standing
+from components.regions.config import WORKLOAD
 from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
+from services.failover_agent.settings import PRIMARY, STANDBY, Role
 
 LEASE_LIMIT_S = 120
 """How long the lease may not have been read."""
@@ -30,7 +31,7 @@ def _of_peer(metric: str, *labels: str) -> str:
     return f"max by ({', '.join(('job', 'peer', *labels))}) ({metric}{{{_JOB}}})"
 
 
-def _is(standing: Standing) -> str:
+def _is(standing: Role) -> str:
     return f'max by (job, role) (failover_agent_role{{{_JOB},role="{standing}"}}) == 1'
 
 
@@ -103,8 +104,8 @@ RULES: tuple[RuleGroup, ...] = (
                 name="RegionRoleNotLease",
                 expr=any_of(
                     (
-                        f"({_is(Standing.PRIMARY)} and on (job) {_NOTIFIES} == 0 unless on (job) {_ISOLATED})",
-                        f"({_is(Standing.STANDBY)} and on (job) {_NOTIFIES} == 1)",
+                        f"({_is(PRIMARY)} and on (job) {_NOTIFIES} == 0 unless on (job) {_ISOLATED})",
+                        f"({_is(STANDBY)} and on (job) {_NOTIFIES} == 1)",
                     )
                 ),
                 for_="15m",

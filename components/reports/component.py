@@ -9,177 +9,60 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
-import yaml
 
 from components import naming
 from components.contracts import Credential, KafkaEndpoint, ObjectStorage, QueryEndpoint, ScrapeTarget, TlsIdentity
 from components.k8s import (
     Allow,
-    Container,
     DeploymentContext,
-    FileSet,
-    Mount,
-    Probe,
     Resources,
     Volume,
-    Workload,
-    certificate,
-    cluster_service,
-    config_files,
     credential,
-    cron_job,
-    deployment,
-    headless_service,
     network,
-    network_policy,
-    secret_files,
     to_storage,
-    with_access,
     workload_pods,
+)
+from components.k8s.programs import (
+    TRUST_FILE,
+    Program,
+    PythonJobArgs,
+    PythonService,
+    PythonServiceArgs,
+    is_private,
+    once,
+    program_files,
+    python_job,
 )
 from components.reports import config as names
 from components.reports.config import (
     Mail,
-    ReportsConfig,
     checked_languages,
     checked_recipients,
     checked_zone,
     report_server_settings,
-    reports_config,
 )
 from components.reports.schedule import SCHEDULES, Kind, Schedule
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
+from services.reports.settings import KafkaAccess, Language, Query, Recipients, ReportsSettings
+from services.reports.settings import Mail as MailSettings
+from services.runtime.settings import SettingsModel
+from services.runtime.storage import WritableStorageSettings
 
 WORKLOAD = "report-server"
 PORT = 8443
 REPLICAS = 2
 """What is stored is read by either of them."""
-_SERVER_FOLDER = "/etc/report-server"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportServerArgs:
-    """What the report server needs.
-
-    Attributes:
-        context: Deployment context.
-        scrape: Its metrics endpoint.
-        image: Short name of the image.
-        storage: Where reports are stored.
-        schedules: How old the newest report of each kind may get.
-        time_zone: In which days begin.
-        resources: Of each pod.
-    """
-
-    context: DeploymentContext
-    scrape: ScrapeTarget
-    image: str
-    storage: ObjectStorage
-    schedules: Mapping[Kind, Schedule]
-    time_zone: str
-    resources: Resources
-
-
-class ReportServer:
-    """The report server's objects, which belong to the component of the reports.
-
-    Attributes:
-        reader: May read reports.
-        scrape: Its metrics.
-        tls: Its certificate.
-        access_label: Label that a client pod needs.
-        pods: Its Deployment.
-    """
-
-    reader: Credential
-    scrape: ScrapeTarget
-    tls: TlsIdentity
-    access_label: str
-    pods: k8s.apps.v1.Deployment
-
-    def __init__(self, parent: pulumi.Resource, args: ReportServerArgs) -> None:
-        context = args.context
-        self.access_label = naming.access_label(WORKLOAD)
-        self.reader = credential(parent, name=f"{WORKLOAD}-reader", username="reader")
-        self.scrape = args.scrape
-        self.tls = certificate(parent, context, workload=WORKLOAD)
-        headless_service(parent, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
-        cluster_service(parent, context, workload=WORKLOAD, ports={"https": PORT})
-        network_policy(
-            parent,
-            context,
-            workload=WORKLOAD,
-            ingress=[Allow(peers=[with_access(self.access_label), with_access(naming.METRICS_ACCESS)], ports=[PORT])],
-            egress=[to_storage(args.storage)],
-        )
-        self.pods = deployment(
-            parent,
-            context,
-            Workload(
-                name=WORKLOAD,
-                replicas=REPLICAS,
-                containers=[_server_container(args)],
-                volumes=self._volumes(parent, args),
-                tls=self.tls,
-            ),
-        )
-
-    def _volumes(self, parent: pulumi.Resource, args: ReportServerArgs) -> list[Volume]:
-        storage = args.storage
-
-        def written(private: bool) -> str:
-            settings = report_server_settings(
-                storage,
-                args.schedules,
-                time_zone=args.time_zone,
-                port=PORT,
-                reader=self.reader.username,
-                scraper=self.scrape.credential.username,
-                private_storage=private,
-            )
-            return yaml.safe_dump(settings.content(), sort_keys=True)
-
-        settings = pulumi.Output.unsecret(storage.authority.apply(bool)).apply(written)
-        public = config_files(parent, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": settings})
-        secret = secret_files(
-            parent,
-            args.context,
-            name=f"{WORKLOAD}-auth",
-            workload=WORKLOAD,
-            files={
-                names.KEY_ID: storage.access_key_id,
-                names.SECRET_KEY: storage.secret_access_key,
-                names.STORAGE_AUTHORITY: storage.authority,
-                names.READER_PASSWORD: self.reader.password,
-                names.SCRAPE_PASSWORD: self.scrape.credential.password,
-            },
-        )
-        return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
-
-
-def _server_container(args: ReportServerArgs) -> Container:
-    return Container(
-        name="report-server",
-        image=args.image,
-        command=["/usr/bin/python3", "-m", "services.report_server", "--config", f"{_SERVER_FOLDER}/config.yaml"],
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
-        resources=args.resources,
-        ports={naming.METRICS_PORT: PORT},
-        mounts=[Mount(volume="config", path=_SERVER_FOLDER), Mount(volume="auth", path=names.SERVER_AUTH_FOLDER)],
-        startup=Probe(http="/healthz", port=PORT, https=True, period_s=2, failures=60),
-        readiness=Probe(http="/readyz", port=PORT, https=True, period_s=5, failures=2),
-        liveness=Probe(http="/healthz", port=PORT, https=True, period_s=20, failures=6),
-        pre_stop_sleep_s=2,
-    )
 
 
 TOKEN = "obs:reports:Reports"  # noqa: S105  (a type token)
 IMAGE = "reports"
 _NAME = "reports"
-_JOB_FOLDER = "/etc/reports"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +100,7 @@ class ReportsArgs:
     time_zone: str
     resources: Resources
     report_server_resources: Resources
-    languages: Sequence[str] = names.LANGUAGES
+    languages: Sequence[str] = names.DEFAULT_LANGUAGES
     schedules: Mapping[Kind, Schedule] = field(default_factory=lambda: SCHEDULES)
     encryption: str | None = None
     link: str | None = None
@@ -252,111 +135,138 @@ class Reports(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ReportsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        report_server = ReportServer(
-            self,
-            ReportServerArgs(
-                context=args.context,
-                scrape=args.scrape,
-                image=IMAGE,
-                storage=args.storage,
-                schedules=args.schedules,
+        self.reader = credential(self, name=f"{WORKLOAD}-reader", username="reader")
+        self.scrape, self.access_label = args.scrape, naming.access_label(WORKLOAD)
+        server = self._server(args)
+        files = self._job_files(args)
+        jobs = {str(kind): self._job(args, kind, files, server.tls) for kind in Kind}
+        self.register_outputs({"jobs": {kind: job.id for kind, job in jobs.items()}, "server": server.pods.id})
+
+    def _server(self, args: ReportsArgs) -> PythonService:
+        storage = args.storage
+
+        def settings(private: bool) -> SettingsModel:
+            return report_server_settings(
+                storage,
+                args.schedules,
                 time_zone=args.time_zone,
-                resources=args.report_server_resources,
+                port=PORT,
+                reader=self.reader.username,
+                scraper=self.scrape.credential.username,
+                private_storage=private,
+            )
+
+        return PythonService(
+            self,
+            args.context,
+            PythonServiceArgs(
+                program=Program(
+                    module="report_server",
+                    container="report-server",
+                    image=IMAGE,
+                    resources=args.report_server_resources,
+                ),
+                scrape=self.scrape,
+                settings=is_private(storage.authority).apply(settings),
+                secrets={**names.STORAGE.contents(storage), names.READER_PASSWORD: self.reader.password},
+                egress=[to_storage(storage)],
+                clients=[self.access_label],
+                replicas=REPLICAS,
+                pre_stop_sleep_s=2,
             ),
         )
-        self.reader, self.scrape, self.access_label = (
-            report_server.reader,
-            report_server.scrape,
-            report_server.access_label,
-        )
-        volumes = self._volumes(args)
-        jobs = {str(kind): self._job(args, kind, volumes, report_server.tls) for kind in Kind}
-        self.register_outputs({"jobs": {kind: job.id for kind, job in jobs.items()}, "server": report_server.pods.id})
 
-    def _job(
-        self, args: ReportsArgs, kind: Kind, volumes: Sequence[Volume], trust: TlsIdentity
-    ) -> k8s.batch.v1.CronJob:
-        workload = workload_name(kind)
-        storage, mail = args.storage, args.mail
-        network_policy(
+    def _job(self, args: ReportsArgs, kind: Kind, files: Sequence[Volume], trust: TlsIdentity) -> k8s.batch.v1.CronJob:
+        query, kafka, mail = args.query, args.kafka, args.mail
+        program = Program(
+            module="reports",
+            container="reports",
+            image=IMAGE,
+            arguments=[str(kind)],
+            # Both keep a cache of fonts, and the rest of the file system cannot be written to.
+            env={"MPLCONFIGDIR": "/tmp/matplotlib", "XDG_CACHE_HOME": "/tmp/cache"},
+            resources=args.resources,
+        )
+        return python_job(
             self,
             args.context,
-            workload=workload,
-            egress=[
-                Allow(peers=[workload_pods(args.query_workload)], ports=[_port(args.query.internal_url)]),
-                Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port]),
-                Allow(peers=[network(cidr) for cidr in mail.networks], ports=[mail.port]),
-                to_storage(storage),
-            ],
-        )
-        return cron_job(
-            self,
-            args.context,
-            workload=workload,
-            schedule=args.schedules[kind],
-            time_zone=args.time_zone,
-            container=_job_container(kind, args.resources),
-            volumes=volumes,
-            access=[args.query.access_label, args.kafka.access_label],
-            trust=trust,
-            suspended=args.suspended,
+            PythonJobArgs(
+                name=workload_name(kind),
+                program=program,
+                files=files,
+                schedule=args.schedules[kind],
+                time_zone=args.time_zone,
+                trust=trust,
+                egress=[
+                    Allow(peers=[workload_pods(args.query_workload)], ports=[_port(query.internal_url)]),
+                    Allow(peers=[workload_pods("kafka")], ports=[kafka.port]),
+                    Allow(peers=[network(cidr) for cidr in mail.networks], ports=[mail.port]),
+                    to_storage(args.storage),
+                ],
+                access=[query.access_label, kafka.access_label],
+                suspended=args.suspended,
+            ),
         )
 
-    def _volumes(self, args: ReportsArgs) -> list[Volume]:
+    def _job_files(self, args: ReportsArgs) -> list[Volume]:
         """Settings and passwords, the same for every kind."""
-        context, query, kafka, storage, mail = args.context, args.query, args.kafka, args.storage, args.mail
-        public = config_files(self, context, name=_NAME, workload=_NAME, files={"config.yaml": _settings(args)})
-        user = kafka.users[names.USER]
-        # Known only when topics, users and permissions exist.
-        password = pulumi.Output.all(user.password, kafka.ready).apply(lambda both: str(both[0]))
-        secret = secret_files(
+        kafka, mail, storage = args.kafka, args.mail, args.storage
+        private = pulumi.Output.all(is_private(mail.authority), is_private(storage.authority))
+        return program_files(
             self,
-            context,
-            name=f"{_NAME}-auth",
-            workload=_NAME,
-            files={
-                names.QUERY_PASSWORD: query.reader.password,
-                names.KAFKA_PASSWORD: password,
+            args.context,
+            name=_NAME,
+            settings=private.apply(lambda both: reports_settings(args, private_mail=both[0], private_storage=both[1])),
+            secrets={
+                **names.STORAGE.contents(storage),
+                names.QUERY_PASSWORD: args.query.reader.password,
+                names.KAFKA_PASSWORD: once(kafka.users[names.USER].password, kafka.ready),
                 names.MAIL_PASSWORD: mail.password,
                 names.MAIL_AUTHORITY: mail.authority,
-                names.KEY_ID: storage.access_key_id,
-                names.SECRET_KEY: storage.secret_access_key,
-                names.STORAGE_AUTHORITY: storage.authority,
             },
         )
-        return [_volume("config", public), _volume("auth", secret)]
 
 
-def _settings(args: ReportsArgs) -> pulumi.Output[str]:
-    """The settings file; of the secrets it depends on one thing only: who has a private authority."""
-    known = pulumi.Output.all(args.mail.authority, args.storage.authority)
+def reports_settings(args: ReportsArgs, *, private_mail: bool, private_storage: bool) -> ReportsSettings:
+    """The settings of ``services.reports``.
 
-    def written(private_mail: bool, private_storage: bool) -> str:
-        content = reports_config(
-            ReportsConfig(
-                platform=args.context.platform,
-                region=args.context.region,
-                query=args.query,
-                kafka=args.kafka,
-                storage=args.storage,
-                mail=args.mail,
-                recipients=args.recipients,
-                languages=args.languages,
-                time_zone=args.time_zone,
-                private_mail=private_mail,
-                private_storage=private_storage,
-                encryption=args.encryption,
-                link=args.link,
-            )
-        )
-        return yaml.safe_dump(content, sort_keys=True, allow_unicode=True)
-
-    private = pulumi.Output.unsecret(known.apply(lambda authorities: [bool(authority) for authority in authorities]))
-    return private.apply(lambda resolved: written(*resolved))
-
-
-def _volume(name: str, files: FileSet) -> Volume:
-    return Volume(name=name, files=files)
+    Args:
+        args: What the component is told.
+        private_mail: Whether the mail server has an authority of its own.
+        private_storage: Whether the object storage has one.
+    """
+    folder = Path(names.AUTH_FOLDER)
+    query, kafka, mail = args.query, args.kafka, args.mail
+    storage = names.STORAGE.section(args.storage, names.AUTH_FOLDER, private=private_storage)
+    return ReportsSettings(
+        platform=args.context.platform,
+        region=args.context.region,
+        time_zone=args.time_zone,
+        languages=cast("tuple[Language, ...]", tuple(args.languages)),
+        query=Query(
+            url=query.internal_url,
+            ca_file=TRUST_FILE,
+            user=query.reader.username,
+            password_file=folder / names.QUERY_PASSWORD,
+        ),
+        kafka=KafkaAccess(
+            bootstrap=kafka.bootstrap,
+            topic=ALERTS_PROCESSED_TOPIC.name,
+            ca_file=TRUST_FILE,
+            user=kafka.users[names.USER].username,
+            password_file=folder / names.KAFKA_PASSWORD,
+        ),
+        mail=MailSettings(
+            server=mail.server,
+            sender=mail.sender,
+            user=mail.user,
+            password_file=folder / names.MAIL_PASSWORD,
+            ca_file=folder / names.MAIL_AUTHORITY if private_mail else None,
+            recipients=Recipients.parse({str(kind): list(args.recipients[kind]) for kind in Kind}),
+        ),
+        storage=WritableStorageSettings.parse({**storage, "encryption": args.encryption}),
+        link=args.link,
+    )
 
 
 def _port(url: str) -> int:
@@ -364,19 +274,3 @@ def _port(url: str) -> int:
     if port is None:
         raise ValueError(f"reports.query.internal_url is {url!r}, must name its port")
     return port
-
-
-def _job_container(kind: Kind, resources: Resources) -> Container:
-    return Container(
-        name="reports",
-        image=IMAGE,
-        command=["/usr/bin/python3", "-m", "services.reports", "--config", f"{_JOB_FOLDER}/config.yaml", str(kind)],
-        env={
-            "PYTHONDONTWRITEBYTECODE": "1",
-            # Both keep a cache of fonts, and the rest of the file system cannot be written to.
-            "MPLCONFIGDIR": "/tmp/matplotlib",
-            "XDG_CACHE_HOME": "/tmp/cache",
-        },
-        resources=resources,
-        mounts=[Mount(volume="config", path=_JOB_FOLDER), Mount(volume="auth", path=names.AUTH_FOLDER)],
-    )

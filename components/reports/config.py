@@ -1,37 +1,31 @@
-"""Settings files of the report program and of the report server, as data."""
+"""What reports are told, checked, and the settings of the report server."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Final
 
 import pulumi
 
-from components.contracts import KafkaEndpoint, ObjectStorage, QueryEndpoint
-from components.k8s import TRUST_MOUNT
-from components.k8s.programs import served
+from components.contracts import ObjectStorage
+from components.k8s.programs import StorageFiles, auth_folder, served
 from components.reports.schedule import Kind, Schedule
-from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
 from services.report_server.settings import ReportAges, ReportServerSettings
-from services.runtime.settings import Login
+from services.reports.settings import LANGUAGES, MAIL_ADDRESS, Language, is_zone
+from services.runtime.settings import Login, is_host_port
 from services.runtime.storage import StorageSettings
 
+DEFAULT_LANGUAGES: Final[tuple[Language, ...]] = ("ja", "en")
 USER: Final = "reports"
 """SCRAM user; it reads what was notified."""
-LANGUAGES: Final = ("ja", "en")
-"""Languages that the program knows."""
-AUTH_FOLDER: Final = "/etc/reports-auth"
-SERVER_AUTH_FOLDER: Final = "/etc/report-server-auth"
+AUTH_FOLDER: Final = auth_folder("reports")
+SERVER_AUTH_FOLDER: Final = auth_folder("report-server")
+STORAGE: Final = StorageFiles()
 QUERY_PASSWORD, KAFKA_PASSWORD, MAIL_PASSWORD = "query-password", "kafka-password", "mail-password"
-KEY_ID, SECRET_KEY = "storage-access-key-id", "storage-secret-access-key"
-MAIL_AUTHORITY, STORAGE_AUTHORITY = "mail-authority.crt", "storage-authority.crt"
-READER_PASSWORD, SCRAPE_PASSWORD = "reader-password", "scrape-password"
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
-_SERVER = re.compile(r"[^:\s]+:[0-9]{1,5}")
+MAIL_AUTHORITY = "mail-authority.crt"
+READER_PASSWORD = "reader-password"  # noqa: S105  (a file name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +51,14 @@ class Mail:
     port: int
 
     def __post_init__(self) -> None:
-        if not _SERVER.fullmatch(self.server):
+        if not is_host_port(self.server):
             raise ValueError(f"reports.mail.server is {self.server!r}, must be host:port, for example mail:587")
         if int(self.server.rpartition(":")[2]) != self.port:
             raise ValueError(
                 f"reports.mail.server is {self.server!r} and its port {self.port}: give both the same port, "
                 "else the NetworkPolicy lets nothing through"
             )
-        if not _ADDRESS.fullmatch(self.sender):
+        if not MAIL_ADDRESS.fullmatch(self.sender):
             raise ValueError(f"reports.mail.sender is {self.sender!r}, must be a mail address")
 
 
@@ -79,7 +73,7 @@ def checked_recipients(recipients: Mapping[Kind, Sequence[str]]) -> dict[Kind, t
         if not addresses:
             raise ValueError(f"reports.recipients.{kind} is empty: name at least one mail address")
         for address in addresses:
-            if not _ADDRESS.fullmatch(address):
+            if not MAIL_ADDRESS.fullmatch(address):
                 raise ValueError(f"reports.recipients.{kind} has {address!r}, must be a mail address")
     return by_kind
 
@@ -103,101 +97,11 @@ def checked_zone(time_zone: str) -> str:
     Raises:
         ValueError: There is none of that name.
     """
-    try:
-        ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    if not is_zone(time_zone):
         raise ValueError(
             f"reports.time_zone is {time_zone!r}, must be a name of the IANA database, for example Asia/Tokyo"
-        ) from None
+        )
     return time_zone
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportsConfig:
-    """What the report program is told.
-
-    Attributes:
-        platform: Name of the platform.
-        region: Its region.
-        query: Where it asks for metrics.
-        kafka: Where it reads what was notified.
-        storage: Where reports are stored.
-        mail: Where they are handed over.
-        recipients: Who gets each report.
-        languages: In which languages.
-        time_zone: In which days begin.
-        private_mail: Whether the mail server has an authority of its own.
-        private_storage: Whether the object storage has one.
-        encryption: How the storage is asked to encrypt reports; None: as the bucket says.
-        link: Address at which people find all reports, for the mails; None: nowhere.
-    """
-
-    platform: str
-    region: str
-    query: QueryEndpoint
-    kafka: KafkaEndpoint
-    storage: ObjectStorage
-    mail: Mail
-    recipients: Mapping[Kind, Sequence[str]]
-    languages: Sequence[str]
-    time_zone: str
-    private_mail: bool
-    private_storage: bool
-    encryption: str | None = None
-    link: str | None = None
-
-
-def reports_config(config: ReportsConfig) -> dict[str, Any]:
-    """The settings file of ``services.reports``."""
-
-    def file(name: str) -> str:
-        return f"{AUTH_FOLDER}/{name}"
-
-    return {
-        "platform": config.platform,
-        "region": config.region,
-        "time_zone": config.time_zone,
-        "languages": list(config.languages),
-        "query": {
-            "url": config.query.internal_url,
-            "ca_file": f"{TRUST_MOUNT}/ca.crt",
-            "user": config.query.reader.username,
-            "password_file": file(QUERY_PASSWORD),
-        },
-        "kafka": {
-            "bootstrap": config.kafka.bootstrap,
-            "topic": ALERTS_PROCESSED_TOPIC.name,
-            "ca_file": f"{TRUST_MOUNT}/ca.crt",
-            "user": config.kafka.users[USER].username,
-            "password_file": file(KAFKA_PASSWORD),
-        },
-        "mail": {
-            "server": config.mail.server,
-            "sender": config.mail.sender,
-            "user": config.mail.user,
-            "password_file": file(MAIL_PASSWORD),
-            "ca_file": file(MAIL_AUTHORITY) if config.private_mail else None,
-            "recipients": {str(kind): list(config.recipients[kind]) for kind in Kind},
-        },
-        "storage": {
-            **storage_settings(config.storage, AUTH_FOLDER, private=config.private_storage),
-            **({"encryption": config.encryption} if config.encryption else {}),
-        },
-        **({"link": config.link} if config.link else {}),
-    }
-
-
-def storage_settings(storage: ObjectStorage, folder: str, *, private: bool) -> dict[str, Any]:
-    """Section ``storage`` of both settings files."""
-    return {
-        "endpoint": storage.endpoint,
-        "region": storage.region,
-        "bucket": storage.bucket,
-        "prefix": storage.prefix,
-        "access_key_id_file": f"{folder}/{KEY_ID}",
-        "secret_access_key_file": f"{folder}/{SECRET_KEY}",
-        "ca_file": f"{folder}/{STORAGE_AUTHORITY}" if private else None,
-    }
 
 
 def report_server_settings(
@@ -224,7 +128,7 @@ def report_server_settings(
 
     ages = {str(kind): schedules[kind].most_age_h for kind in Kind}
     return ReportServerSettings(
-        storage=StorageSettings.parse(storage_settings(storage, SERVER_AUTH_FOLDER, private=private_storage)),
+        storage=StorageSettings.parse(STORAGE.section(storage, SERVER_AUTH_FOLDER, private=private_storage)),
         time_zone=time_zone,
         most_age_h=ReportAges.parse(ages),
         reader=Login(user=reader, password_file=Path(f"{SERVER_AUTH_FOLDER}/{READER_PASSWORD}")),

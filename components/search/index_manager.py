@@ -9,32 +9,14 @@ from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as k8s
-import yaml
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components import naming
 from components.contracts import Credential, ScrapeTarget
-from components.k8s import (
-    Allow,
-    Container,
-    DeploymentContext,
-    Mount,
-    Probe,
-    Resources,
-    Volume,
-    Workload,
-    certificate,
-    config_files,
-    deployment,
-    headless_service,
-    network_policy,
-    secret_files,
-    with_access,
-    workload_pods,
-)
+from components.k8s import Allow, DeploymentContext, Mount, Resources, Volume, workload_pods
 from components.k8s.certificates import API
 from components.k8s.files import metadata
-from components.k8s.programs import CA_FILE, served
+from components.k8s.programs import CA_FILE, Program, PythonService, PythonServiceArgs, auth_folder, served
 from components.search import access
 from components.search.access import INDEX_MANAGER, SearchUser
 from components.search.config import ADMIN, HTTP_PORT, WORKLOAD, Engine
@@ -49,8 +31,7 @@ from services.index_manager.settings import (
 )
 
 PORT = 8080
-_CONFIG = "/etc/index-manager"
-_AUTH = "/etc/index-manager-auth"
+_AUTH = auth_folder(INDEX_MANAGER)
 _ADMIN = "/etc/search-admin"
 
 
@@ -158,57 +139,41 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> k8s.apps.v
     It does not wait for the nodes to be there: after a change of passwords they count as started only when it has told
     them of it.
     """
-    context, scraper = args.context, args.scrape.credential
+    context = args.context
     settings = index_manager_settings(
         url=f"https://{context.host(WORKLOAD)}:{HTTP_PORT}",
-        scrape_user=scraper.username,
+        scrape_user=args.scrape.credential.username,
         engine=args.engine,
         nodes=args.nodes,
         families=args.families,
         snapshots=args.snapshots,
         interval_s=args.interval_s,
     )
-    secrets: dict[str, pulumi.Input[str]] = {
-        "search-password": args.credentials[INDEX_MANAGER].password,
-        "scrape-password": scraper.password,
-    }
+    secrets: dict[str, pulumi.Input[str]] = {"search-password": args.credentials[INDEX_MANAGER].password}
     volumes: list[Volume] = []
+    mounts: list[Mount] = []
     if args.engine is Engine.OPENSEARCH:
         secrets["access.json"] = hashes(args.credentials).apply(
             lambda bcrypt_hashes: json.dumps(access.security_documents(args.users, bcrypt_hashes), sort_keys=True)
         )
         volumes.append(Volume(name="admin", files=certificate_files(_administrator(parent, context))))
-    text = yaml.safe_dump(settings.content(), sort_keys=True, allow_unicode=True)
-    public = config_files(parent, context, name=INDEX_MANAGER, workload=INDEX_MANAGER, files={"config.yaml": text})
-    volumes += [
-        Volume(name="config", files=public),
-        Volume(
-            name="auth",
-            files=secret_files(parent, context, name=f"{INDEX_MANAGER}-auth", workload=INDEX_MANAGER, files=secrets),
-        ),
-    ]
-    headless_service(parent, context, workload=INDEX_MANAGER, ports={naming.METRICS_PORT: PORT})
-    network_policy(
+        mounts.append(Mount(volume="admin", path=_ADMIN))
+    service = PythonService(
         parent,
         context,
-        workload=INDEX_MANAGER,
-        ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
-        egress=[Allow(peers=[workload_pods(WORKLOAD)], ports=[HTTP_PORT])],
-    )
-    return deployment(
-        parent,
-        context,
-        Workload(
-            name=INDEX_MANAGER,
-            replicas=1,
-            containers=[_container(args)],
-            volumes=volumes,
-            tls=certificate(parent, context, workload=INDEX_MANAGER),
+        PythonServiceArgs(
+            program=Program(module="index_manager", container="index-manager", resources=args.resources, mounts=mounts),
+            scrape=args.scrape,
+            settings=settings,
+            secrets=secrets,
+            egress=[Allow(peers=[workload_pods(WORKLOAD)], ports=[HTTP_PORT])],
             access=[naming.access_label(WORKLOAD)],
+            recreate=True,
+            volumes=volumes,
+            timeout="20m",
         ),
-        recreate=True,
-        timeout="20m",
     )
+    return service.pods
 
 
 def _administrator(parent: pulumi.Resource, context: DeploymentContext) -> pulumi.Output[str]:
@@ -231,22 +196,3 @@ def _administrator(parent: pulumi.Resource, context: DeploymentContext) -> pulum
         opts=pulumi.ResourceOptions(parent=parent),
     )
     return admin_certificate.id.apply(lambda _: secret)
-
-
-def _container(args: IndexManagerArgs) -> Container:
-    """The index manager's process."""
-    mounts = [Mount(volume="config", path=_CONFIG), Mount(volume="auth", path=_AUTH)]
-    if args.engine is Engine.OPENSEARCH:
-        mounts.append(Mount(volume="admin", path=_ADMIN))
-    return Container(
-        name="index-manager",
-        image="services",
-        command=["/usr/bin/python3", "-m", "services.index_manager", "--config", f"{_CONFIG}/config.yaml"],
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
-        resources=args.resources,
-        ports={naming.METRICS_PORT: PORT},
-        mounts=mounts,
-        readiness=Probe(http="/readyz", port=PORT, https=True, period_s=5),
-        liveness=Probe(http="/healthz", port=PORT, https=True, period_s=20, failures=6),
-        startup=Probe(tcp=PORT, period_s=3, failures=40),
-    )

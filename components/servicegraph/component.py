@@ -6,29 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
-import yaml
 
-from components import naming
 from components.contracts import KafkaEndpoint, ScrapeTarget, SearchEndpoint
-from components.k8s import (
-    Allow,
-    Container,
-    DeploymentContext,
-    Mount,
-    Probe,
-    Resources,
-    Volume,
-    Workload,
-    certificate,
-    config_files,
-    deployment,
-    headless_service,
-    network_policy,
-    secret_files,
-    with_access,
-    workload_pods,
+from components.k8s import Allow, DeploymentContext, Resources, workload_pods
+from components.k8s.programs import (
+    CA_FILE,
+    Program,
+    PythonService,
+    PythonServiceArgs,
+    auth_folder,
+    once,
+    served,
 )
-from components.k8s.programs import CA_FILE, served
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from services.runtime.settings import KafkaTopic, SearchIndex
 from services.service_graph.settings import ServiceGraphSettings
@@ -37,8 +26,7 @@ TOKEN = "obs:servicegraph:ServiceGraph"  # noqa: S105  (a type token)
 WORKLOAD = "service-graph"
 """Workload, SCRAM user, consumer group, and user of the search cluster."""
 PORT = 8080
-_CONFIG = "/etc/service-graph"
-_AUTH = "/etc/service-graph-auth"
+_AUTH = auth_folder(WORKLOAD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,73 +101,26 @@ class ServiceGraph(pulumi.ComponentResource):
         context = args.context
         self.group = WORKLOAD
         self.scrape = args.scrape
-        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
-        network_policy(
+        kafka, search = args.kafka, args.search
+        service = PythonService(
             self,
             context,
-            workload=WORKLOAD,
-            ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
-            egress=[
-                Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port]),
-                Allow(peers=[workload_pods(args.search.workload)], ports=[args.search.port]),
-            ],
-        )
-        pods = deployment(
-            self,
-            context,
-            Workload(
-                name=WORKLOAD,
-                replicas=1,
-                containers=[_container(args.resources)],
-                volumes=self._volumes(args),
-                tls=certificate(self, context, workload=WORKLOAD),
-                access=[args.kafka.access_label, args.search.access_label],
+            PythonServiceArgs(
+                program=Program(module="service_graph", container="graph", resources=args.resources),
+                scrape=self.scrape,
+                settings=graph_settings(args, self.scrape.credential.username),
+                secrets={
+                    "kafka-password": once(kafka.users[WORKLOAD].password, kafka.ready),
+                    "search-password": once(search.users[WORKLOAD].password, search.ready),
+                },
+                egress=[
+                    Allow(peers=[workload_pods("kafka")], ports=[kafka.port]),
+                    Allow(peers=[workload_pods(search.workload)], ports=[search.port]),
+                ],
+                access=[kafka.access_label, search.access_label],
+                recreate=True,
                 grace_s=45,
+                after=search.after,
             ),
-            recreate=True,
-            after=args.search.after,
         )
-        self.register_outputs({"pods": pods.id, "group": WORKLOAD})
-
-    def _volumes(self, args: ServiceGraphArgs) -> list[Volume]:
-        content = graph_settings(args, self.scrape.credential.username).content()
-        public = config_files(
-            self,
-            args.context,
-            name=WORKLOAD,
-            workload=WORKLOAD,
-            files={"config.yaml": yaml.safe_dump(content, sort_keys=True)},
-        )
-        kafka, search = args.kafka.users[WORKLOAD], args.search.users[WORKLOAD]
-        secret = secret_files(
-            self,
-            args.context,
-            name=f"{WORKLOAD}-auth",
-            workload=WORKLOAD,
-            files={
-                # Known only when topics, users and permissions exist, and aliases and users of the search cluster.
-                "kafka-password": _once(kafka.password, args.kafka.ready),
-                "search-password": _once(search.password, args.search.ready),
-                "scrape-password": self.scrape.credential.password,
-            },
-        )
-        return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
-
-
-def _once(password: pulumi.Output[str], ready: pulumi.Output[bool]) -> pulumi.Output[str]:
-    return pulumi.Output.all(password, ready).apply(lambda both: str(both[0]))
-
-
-def _container(resources: Resources) -> Container:
-    return Container(
-        name="graph",
-        image="services",
-        command=["/usr/bin/python3", "-m", "services.service_graph", "--config", f"{_CONFIG}/config.yaml"],
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
-        resources=resources,
-        ports={naming.METRICS_PORT: PORT},
-        mounts=[Mount(volume="config", path=_CONFIG), Mount(volume="auth", path=_AUTH)],
-        startup=Probe(http="/healthz", port=PORT, https=True, period_s=3, failures=40),
-        readiness=Probe(http="/healthz", port=PORT, https=True, period_s=5),
-        liveness=Probe(http="/healthz", port=PORT, https=True, period_s=20, failures=6),
-    )
+        self.register_outputs({"pods": service.pods.id, "group": WORKLOAD})

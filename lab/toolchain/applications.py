@@ -30,7 +30,9 @@ REQUIREMENTS = (
     "opentelemetry-sdk",
     "opentelemetry-exporter-otlp-proto-http",
     "opentelemetry-exporter-otlp-proto-grpc",
+    "orjson",
     "pydantic",
+    "urllib3",
 )
 WEB_EXTRAS_REQUIREMENTS = (
     "boto3",

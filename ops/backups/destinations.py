@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,13 +34,14 @@ from services.backup.restore_search import documents
 from services.backup.search_export import INDICES, file_name
 from services.backup.settings import SEARCH
 from services.backup.store import Store
-from services.backup.web import Web
+from services.backup.web import connected
 from services.kafka_archive import compare as comparison
 from services.kafka_archive import records
 from services.kafka_archive.catalogue import catalogue
 from services.kafka_archive.compare import Compared
 from services.kafka_archive.restore import Restored
 from services.kafka_archive.restore import restore as restore_topic
+from services.runtime.json_api import JsonApi
 
 _KEYS = {"folders": ("uid",), "dashboards": ("uid",), "teams": ("name",), "permissions": ("kind", "uid")}
 _SOURCE_KEY = ("uid",)
@@ -58,7 +59,7 @@ def live(server: Server) -> Definitions:
     Raises:
         BackupError: It refuses, or does not answer.
     """
-    with Web("Grafana", server.url, server.ca_file, login=server.login) as web:
+    with connected("Grafana", server.url, server.ca_file, login=server.login) as web:
         return read(web)
 
 
@@ -118,9 +119,9 @@ class Cluster:
     ca_file: Path
     certificate: tuple[Path, Path]
 
-    def web(self) -> Web:
+    def web(self) -> AbstractContextManager[JsonApi]:
         """A client."""
-        return Web("search cluster", self.url, self.ca_file, certificate=self.certificate)
+        return connected("search cluster", self.url, self.ca_file, certificate=self.certificate)
 
 
 @contextmanager

@@ -11,12 +11,12 @@ import os
 from typing import Final
 
 from components.mirror.rules import LAG_LIMIT_S
-from components.regions.config import Standing
 from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S
 from components.telemetry.topics import METRICS_TOPIC
 from ops.core.context import Context
 from ops.core.rows import Check, Finding, listed
 from ops.evidence import files as evidence
+from services.failover_agent.settings import STANDBY
 
 METRICS: Final = METRICS_TOPIC.name
 DRILL: Final = "region-drill"
@@ -32,7 +32,7 @@ def d2(context: Context) -> Finding:
     if not _alive(context, finding):
         return finding
     _parity(context, finding)
-    if Standing.STANDBY in _roles(context):
+    if STANDBY in _roles(context):
         _copied(context, finding)
     else:
         finding.seen.append("the copy is measured where it arrives: run it with the other region's stack")

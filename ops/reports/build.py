@@ -11,11 +11,12 @@ from zoneinfo import ZoneInfo
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from services.reports.alert_log import KafkaAccess, KafkaAlertLog
+from services.reports.alert_log import KafkaAlertLog
 from services.reports.build import report
 from services.reports.metrics import ThanosMetrics
-from services.reports.model import LANGUAGES, Kind, Language, Report, ReportError, chosen
+from services.reports.model import Kind, Report, ReportError, chosen
 from services.reports.render import html
+from services.reports.settings import LANGUAGES, KafkaAccess, Language
 
 USER = "reports"
 """Kafka user of the jobs."""

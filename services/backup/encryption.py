@@ -7,7 +7,6 @@ an object that was cut off does not open.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -15,11 +14,11 @@ from typing import Any, Protocol, TypeVar
 import pyrage  # type: ignore[import-untyped]
 
 from services.backup.errors import BackupError, one_line
+from services.backup.settings import key_problem, no_key
 
 Identity = Any
 """What opens: ``pyrage.x25519.Identity``."""
 _T = TypeVar("_T")
-_PUBLIC = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 
 
 class Readable(Protocol):
@@ -118,16 +117,12 @@ def recipient(text: str) -> Any:
     Raises:
         BackupError: It is none, and above all when it is a secret key; the message does not show it.
     """
-    if text.strip().upper().startswith("AGE-SECRET-KEY-"):
-        raise BackupError("a recipient is a secret key of age; it must be the public one (age1...): age-keygen -y FILE")
+    if problem := key_problem(text):
+        raise BackupError(problem)
     try:
-        if _PUBLIC.fullmatch(text):
-            return pyrage.x25519.Recipient.from_str(text)
+        return pyrage.x25519.Recipient.from_str(text)
     except pyrage.RecipientError:
-        pass
-    raise BackupError(
-        f"{one_line(text, 80)!r} is no public key of age; it must be age1 and 58 letters: age-keygen -y FILE"
-    )
+        raise BackupError(no_key(text)) from None
 
 
 def read_identities(file: Path) -> list[Identity]:

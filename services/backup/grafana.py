@@ -13,7 +13,8 @@ from services.backup.checks import secret
 from services.backup.errors import BackupError
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import Grafana
-from services.backup.web import Web, part
+from services.backup.web import connected
+from services.runtime.json_api import JsonApi, part
 
 _PAGE = 1000
 _MOST_PAGES = 1000
@@ -74,7 +75,7 @@ def back_up(settings: Grafana, target: RunWriter) -> RunSummary:
         SettingsError: The password cannot be read.
     """
     login = (settings.user, secret(settings.password_file))
-    with Web("Grafana", settings.url, settings.ca_file, login=login) as web:
+    with connected("Grafana", settings.url, settings.ca_file, login=login) as web:
         health = web.ask("GET", "/api/health") or {}
         definitions = read(web)
     for name, content in asdict(definitions).items():
@@ -82,7 +83,7 @@ def back_up(settings: Grafana, target: RunWriter) -> RunSummary:
     return RunSummary(program=f"Grafana {health.get('version', 'of an unknown version')}", counts=definitions.counts())
 
 
-def read(web: Web) -> Definitions:
+def read(web: JsonApi) -> Definitions:
     """Everything that a Grafana has; what goes away meanwhile is not in it.
 
     Raises:
@@ -116,7 +117,7 @@ def permissions_path(kind: str, uid: str) -> str:
     )
 
 
-def team_numbers(web: Web) -> dict[str, int]:
+def team_numbers(web: JsonApi) -> dict[str, int]:
     """Name of each team -> its number in this Grafana.
 
     Raises:
@@ -125,9 +126,9 @@ def team_numbers(web: Web) -> dict[str, int]:
     return {str(team["name"]): int(team["id"]) for team in _paged(web, "/api/teams/search", {}, "perpage", "teams")}
 
 
-def _folders(web: Web, parent: str = "", depth: int = 0) -> Iterator[Thing]:
+def _folders(web: JsonApi, parent: str = "", depth: int = 0) -> Iterator[Thing]:
     if depth > _DEEPEST:
-        raise BackupError(f"{web.what}: folders are nested deeper than {_DEEPEST}")
+        raise BackupError(f"{web.name}: folders are nested deeper than {_DEEPEST}")
     for folder in sorted(
         _paged(web, "/api/folders", {"parentUid": parent}, "limit"), key=lambda folder: str(folder["uid"])
     ):
@@ -143,7 +144,7 @@ def _folders(web: Web, parent: str = "", depth: int = 0) -> Iterator[Thing]:
             yield from _folders(web, uid, depth + 1)
 
 
-def _dashboards(web: Web) -> Iterator[Thing]:
+def _dashboards(web: JsonApi) -> Iterator[Thing]:
     hits = _paged(web, "/api/search", {"type": "dash-db"}, "limit")
     for uid in sorted({str(hit["uid"]) for hit in hits}):
         whole = web.ask("GET", f"/api/dashboards/uid/{part(uid)}")
@@ -152,7 +153,7 @@ def _dashboards(web: Web) -> Iterator[Thing]:
             yield {"uid": uid, "folder": whole["meta"].get("folderUid") or "", "model": model}
 
 
-def _teams(web: Web) -> Iterator[Thing]:
+def _teams(web: JsonApi) -> Iterator[Thing]:
     for team in sorted(_paged(web, "/api/teams/search", {}, "perpage", "teams"), key=lambda team: str(team["name"])):
         path = f"/api/teams/{int(team['id'])}"
         members = [
@@ -167,7 +168,7 @@ def _teams(web: Web) -> Iterator[Thing]:
         }
 
 
-def _permissions(web: Web, kind: str, uid: str) -> Thing | None:
+def _permissions(web: JsonApi, kind: str, uid: str) -> Thing | None:
     listed = web.ask("GET", permissions_path(kind, uid))
     if listed is None:
         return None
@@ -195,7 +196,7 @@ def _preferences(preferences: Any) -> dict[str, str]:
     return {key: str(preferences[key]) for key in _PREFERENCES if preferences and preferences.get(key)}
 
 
-def _paged(web: Web, path: str, query: Mapping[str, str], size: str, inside: str = "") -> Iterator[Thing]:
+def _paged(web: JsonApi, path: str, query: Mapping[str, str], size: str, inside: str = "") -> Iterator[Thing]:
     """All pages of a list; ``inside`` is the key under which a page has it."""
     for page in range(1, _MOST_PAGES + 1):
         answer = web.ask("GET", path, params={**query, size: _PAGE, "page": page})
@@ -203,4 +204,4 @@ def _paged(web: Web, path: str, query: Mapping[str, str], size: str, inside: str
         yield from listed
         if len(listed) < _PAGE:
             return
-    raise BackupError(f"{web.what}: {path} has more than {_MOST_PAGES * _PAGE} entries")
+    raise BackupError(f"{web.name}: {path} has more than {_MOST_PAGES * _PAGE} entries")

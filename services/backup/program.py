@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from services.backup import database, grafana, kafka_metadata, retention, search_export
+from services.backup.checks import check_recipients, secret
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest
 from services.backup.run_writer import RunSummary, RunWriter
@@ -21,12 +22,10 @@ from services.backup.settings import (
     KAFKA_METADATA,
     KINDS,
     SEARCH,
-    Settings,
-    SettingsError,
-    load,
-    secret,
+    BackupSettings,
 )
 from services.backup.store import Store
+from services.runtime.settings import SettingsError
 
 _FAILED, _MISTAKE = 1, 2
 _AGAIN_S = 0.05
@@ -47,7 +46,7 @@ def log(message: str) -> None:
     print(f"backup: {message}", file=sys.stderr, flush=True)
 
 
-def run(settings: Settings, kind: str, store: Store, started: datetime | None = None) -> Manifest:
+def run(settings: BackupSettings, kind: str, store: Store, started: datetime | None = None) -> Manifest:
     """Make one backup, then apply retention to its kind.
 
     Args:
@@ -116,11 +115,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("kind", choices=KINDS, metavar="|".join(KINDS))
     options = parser.parse_args(arguments)
     try:
-        settings = load(options.config)
+        settings = BackupSettings.load(options.config)
+        check_recipients(settings.recipients)
         for file in (settings.storage.access_key_id_file, settings.storage.secret_access_key_file):
             secret(file)
         with interruptible(settings.limit_s):
-            store = Store(settings.storage)
+            store = Store(settings.storage.place)
             try:
                 run(settings, options.kind, store)
             finally:

@@ -14,7 +14,8 @@ from services.backup.errors import BackupError
 from services.backup.grafana import FILES, Definitions, Thing, permissions_path, read, team_numbers
 from services.backup.restore import Outcome, content, opened
 from services.backup.settings import GRAFANA
-from services.backup.web import Web, part
+from services.backup.web import connected
+from services.runtime.json_api import JsonApi, part
 
 
 def restore(folder: Path, url: str, login: tuple[str, str], *, ca_file: Path, replace: bool = False) -> Outcome:
@@ -36,7 +37,7 @@ def restore(folder: Path, url: str, login: tuple[str, str], *, ca_file: Path, re
     """
     run = opened(folder, GRAFANA).run
     wanted = load(folder)
-    with Web("Grafana", url, ca_file, login=login) as web:
+    with connected("Grafana", url, ca_file, login=login) as web:
         there = read(web)
         held = {key: there.counts()[key] for key in ("folders", "dashboards", "teams") if there.counts()[key]}
         if held and not replace:
@@ -55,7 +56,7 @@ def load(folder: Path) -> Definitions:
     return Definitions(**{name: content(folder, file) for name, file in FILES.items()})
 
 
-def _apply(web: Web, wanted: Definitions, there: Definitions, run: str) -> Iterator[str]:
+def _apply(web: JsonApi, wanted: Definitions, there: Definitions, run: str) -> Iterator[str]:
     _remove(web, wanted, there)
     present = {folder["uid"] for folder in there.folders}
     for folder in wanted.folders:
@@ -85,7 +86,7 @@ def _apply(web: Web, wanted: Definitions, there: Definitions, run: str) -> Itera
     _done(web, "PUT", "/api/org/preferences", wanted.organization["preferences"])
 
 
-def _remove(web: Web, wanted: Definitions, there: Definitions) -> None:
+def _remove(web: JsonApi, wanted: Definitions, there: Definitions) -> None:
     """Remove what the backup does not have. It goes first: its names may be those of what comes."""
     dashboards, folders = ({thing["uid"] for thing in those} for those in (wanted.dashboards, wanted.folders))
     for dashboard in there.dashboards:
@@ -101,7 +102,7 @@ def _remove(web: Web, wanted: Definitions, there: Definitions) -> None:
             web.ask("DELETE", f"/api/teams/{number}")
 
 
-def _folder(web: Web, folder: Thing, present: set[str]) -> None:
+def _folder(web: JsonApi, folder: Thing, present: set[str]) -> None:
     uid, path = folder["uid"], f"/api/folders/{part(folder['uid'])}"
     text = {"title": folder["title"], "description": folder["description"]}
     # One that was there may have gone with a parent that was removed.
@@ -114,7 +115,7 @@ def _folder(web: Web, folder: Thing, present: set[str]) -> None:
     _done(web, "PUT", path, {**text, "overwrite": True})
 
 
-def _teams(web: Web, wanted: Definitions, people: dict[str, int]) -> Iterator[str]:
+def _teams(web: JsonApi, wanted: Definitions, people: dict[str, int]) -> Iterator[str]:
     numbers = team_numbers(web)
     for team in wanted.teams:
         text = {"name": team["name"], "email": team["email"]}
@@ -129,7 +130,7 @@ def _teams(web: Web, wanted: Definitions, people: dict[str, int]) -> Iterator[st
         _done(web, "PUT", f"{path}/preferences", team["preferences"])
 
 
-def _members(web: Web, path: str, wanted: list[Any], people: dict[str, int]) -> None:
+def _members(web: JsonApi, path: str, wanted: list[Any], people: dict[str, int]) -> None:
     emails = {
         level: [member["email"] for member in wanted if bool(member["level"]) == level] for level in (False, True)
     }
@@ -145,7 +146,7 @@ def _members(web: Web, path: str, wanted: list[Any], people: dict[str, int]) -> 
         _done(web, "POST", f"{path}/members", {"userId": number})
 
 
-def _owner(web: Web, item: Thing, people: dict[str, int], teams: dict[str, int]) -> dict[str, Any] | None:
+def _owner(web: JsonApi, item: Thing, people: dict[str, int], teams: dict[str, int]) -> dict[str, Any] | None:
     if "role" in item:
         return {"role": item["role"]}
     if "team" in item:
@@ -154,7 +155,7 @@ def _owner(web: Web, item: Thing, people: dict[str, int], teams: dict[str, int])
     return {"userId": number} if number else None
 
 
-def _person(web: Web, login: str, people: dict[str, int]) -> int:
+def _person(web: JsonApi, login: str, people: dict[str, int]) -> int:
     """Number of somebody in this Grafana, 0 for somebody who is not there."""
     if login not in people:
         user = web.ask("GET", "/api/users/lookup", params={"loginOrEmail": login}) if login else None
@@ -173,8 +174,8 @@ def _missing_sources(wanted: Definitions, there: Definitions) -> Iterator[str]:
             yield f"data source {source['name']} differs in {', '.join(keys)}: it comes from the deployment"
 
 
-def _done(web: Web, method: str, path: str, body: object) -> Any:
+def _done(web: JsonApi, method: str, path: str, body: object) -> Any:
     answer = web.ask(method, path, body=body)
     if answer is None:
-        raise BackupError(f"{web.what}: {method} {path}: it is not there")
+        raise BackupError(f"{web.name}: {method} {path}: it is not there")
     return answer

@@ -13,7 +13,8 @@ from services.backup.errors import BackupError, one_line
 from services.backup.restore import Outcome, content, opened
 from services.backup.search_export import INDICES, file_name
 from services.backup.settings import SEARCH
-from services.backup.web import Web
+from services.backup.web import connected
+from services.runtime.json_api import JsonApi
 
 _BULK_BYTES = 4 * 2**20
 _CHUNK = 2**18
@@ -51,7 +52,7 @@ def restore(
     """
     opened(folder, SEARCH)
     indices: dict[str, Any] = content(folder, INDICES)
-    with Web("search cluster", url, ca_file, login=login, certificate=certificate) as web:
+    with connected("search cluster", url, ca_file, login=login, certificate=certificate) as web:
         there = {name: _count(web, name) for name in indices}
         held = [f"{name}: {count}" for name, count in there.items() if count]
         if held and not replace:
@@ -88,7 +89,7 @@ def documents(file: Path) -> Iterator[dict[str, Any]]:
         raise BackupError(f"{file}: is cut off; fetch the run again")
 
 
-def _index(web: Web, name: str, index: dict[str, Any], file: Path) -> None:
+def _index(web: JsonApi, name: str, index: dict[str, Any], file: Path) -> None:
     path = f"/{quote(name, safe='')}"
     settings = {key: value for key, value in index["settings"].items() if key != "blocks"}
     # Copies and aliases come when the documents are there: they are cheaper to make, and nobody reads a part.
@@ -124,12 +125,12 @@ def _bulks(file: Path) -> Iterator[bytes]:
         yield bytes(waiting)
 
 
-def _count(web: Web, name: str) -> int | None:
+def _count(web: JsonApi, name: str) -> int | None:
     """Documents of an index; None for one that is not there."""
     answer = web.ask("GET", f"/{quote(name, safe='')}/_count")
     return None if answer is None else int(answer["count"])
 
 
-def _done(web: Web, method: str, path: str, body: object = None) -> None:
+def _done(web: JsonApi, method: str, path: str, body: object = None) -> None:
     if web.ask(method, path, body=body) is None:
         raise BackupError(f"search cluster: {method} {path}: it is not there")

@@ -17,7 +17,8 @@ from services.backup.checks import secret
 from services.backup.errors import BackupError
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import Search
-from services.backup.web import Web
+from services.backup.web import connected
+from services.runtime.json_api import ApiError, JsonApi
 
 INDICES = "indices.json"
 DOCUMENTS = ".ndjson.gz"
@@ -37,7 +38,7 @@ def back_up(settings: Search, target: RunWriter) -> RunSummary:
         SettingsError: The password cannot be read.
     """
     login = (settings.user, secret(settings.password_file))
-    with Web("search cluster", settings.url, settings.ca_file, login=login) as web:
+    with connected("search cluster", settings.url, settings.ca_file, login=login) as web:
         program = _program(web)
         indices = definitions(web, settings.indices)
         if not indices:
@@ -58,7 +59,7 @@ def file_name(index: str) -> str:
     return f"{quote(index, safe='')}{DOCUMENTS}"
 
 
-def definitions(web: Web, patterns: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def definitions(web: JsonApi, patterns: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Index -> its ``aliases``, ``mappings`` and ``settings``, as a new one could be made of them.
 
     Raises:
@@ -89,7 +90,7 @@ class _Export:
         count: How many were read so far.
     """
 
-    def __init__(self, web: Web, index: str, shards: int) -> None:
+    def __init__(self, web: JsonApi, index: str, shards: int) -> None:
         self._web, self._index, self._shards = web, index, shards
         self.count = 0
 
@@ -109,7 +110,7 @@ class _Export:
             yield from self._pages(point, shard)
         finally:
             # One that stays ends by itself soon.
-            with suppress(BackupError):
+            with suppress(ApiError):
                 self._web.ask("DELETE", "/_search/point_in_time", body={"pit_id": [point]})
 
     def _pages(self, point: str, shard: int) -> Iterator[bytes]:
@@ -147,7 +148,7 @@ def _line(hit: Mapping[str, Any]) -> bytes:
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _program(web: Web) -> str:
+def _program(web: JsonApi) -> str:
     told = (web.ask("GET", "/") or {}).get("version", {})
     if told.get("distribution") != "opensearch":
         raise BackupError(

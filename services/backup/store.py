@@ -13,12 +13,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
+from services.backup.checks import secret
 from services.backup.encryption import Digest
 from services.backup.errors import BackupError, one_line
-from services.backup.settings import SettingsError, Storage, secret
 from services.backup.upload import PART_BYTES, Upload
 from services.runtime import s3
-from services.runtime import storage as common
+from services.runtime.settings import SettingsError
+from services.runtime.storage import Storage
 
 _CONNECT_S, _READ_S, _TRIES = 10, 60, 4
 _CHUNK = 2**18
@@ -59,9 +60,7 @@ class Unfinished:
 class Store:
     """The bucket, below its prefix. One per program: it keeps its connections; safe for several threads."""
 
-    def __init__(
-        self, storage: common.Storage, *, login: tuple[str, str] | None = None, part_bytes: int = PART_BYTES
-    ) -> None:
+    def __init__(self, storage: Storage, *, login: tuple[str, str] | None = None, part_bytes: int = PART_BYTES) -> None:
         """Get ready; nothing is asked yet.
 
         Args:
@@ -79,8 +78,7 @@ class Store:
             raise BackupError(str(error)) from None
         if storage.ca_file and not storage.ca_file.is_file():
             raise BackupError(f"{storage.ca_file}: cannot be read: it must hold the authority of the object storage")
-        encryption = storage.encryption if isinstance(storage, Storage) else None
-        self._more = {"ServerSideEncryption": encryption} if encryption else {}
+        self._more = {"ServerSideEncryption": storage.encryption} if storage.encryption else {}
         self._client: Any = s3.client(storage, (key, password), connect_s=_CONNECT_S, read_s=_READ_S, attempts=_TRIES)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from services.failover_agent.notification_gate import NotificationGate
 from services.failover_agent.reconciler import AlertmanagerReconciler
-from services.failover_agent.settings import Settings
+from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, notifies
 from services.regions.records import Heartbeat
 
@@ -28,7 +28,7 @@ class AgentCollector:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: FailoverAgentSettings,
         gate: NotificationGate,
         members: Sequence[AlertmanagerReconciler],
         lease_poller: LeasePoller,

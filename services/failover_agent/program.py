@@ -15,7 +15,7 @@ from services.failover_agent.egress_probe import EgressProbe
 from services.failover_agent.metrics import AgentCollector
 from services.failover_agent.notification_gate import NotificationGate
 from services.failover_agent.reconciler import AlertmanagerReconciler
-from services.failover_agent.settings import Settings, load
+from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.silence_expirer import SilenceExpirer
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller
 from services.regions.witness import Witness
@@ -35,7 +35,7 @@ def log(message: str) -> None:
 class Service(serving.Service):
     """Polls, heartbeats, metrics and probes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: FailoverAgentSettings) -> None:
         """Listen as ``settings`` say.
 
         Raises:
@@ -53,9 +53,9 @@ class Service(serving.Service):
         self._reconcile_tasks = [
             PeriodicTask(member.name, settings.poll_interval_s, member.poll) for member in self._members
         ]
-        lease_poller = LeasePoller(settings, Witness(settings.witness), self._gate, self._follow, problems, log)
+        lease_poller = LeasePoller(settings, Witness(settings.witness.place), self._gate, self._follow, problems, log)
         heartbeats = HeartbeatExchange(
-            settings, Witness(settings.witness), self._gate, self._members, self.ready, problems
+            settings, Witness(settings.witness.place), self._gate, self._members, self.ready, problems
         )
         self._heartbeat_task = PeriodicTask("heartbeats", settings.heartbeat_interval_s, heartbeats.poll)
         expirer = SilenceExpirer(list(self._alertmanagers()))
@@ -99,7 +99,7 @@ class Service(serving.Service):
 
     def _probe_tasks(self) -> Iterator[PeriodicTask]:
         isolated_s = self._settings.isolated_s
-        for address in self._settings.egress_targets:
+        for address in self._settings.egress_addresses:
             probe = EgressProbe(address, self._gate, isolated_s)
             yield PeriodicTask(probe.name, egress_probe.interval_s(isolated_s), probe.poll)
 
@@ -118,6 +118,6 @@ def main(arguments: list[str] | None = None) -> int:
         arguments,
         program="failover-agent",
         description="Lets one region of two notify on-call of alerts.",
-        make=lambda file: Service(load(file)),
+        make=lambda file: Service(FailoverAgentSettings.load(file)),
         log=log,
     )

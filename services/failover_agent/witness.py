@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from services.failover_agent.notification_gate import LeaseView, NotificationGate, lease_view
 from services.failover_agent.reconciler import AlertmanagerReconciler
-from services.failover_agent.settings import Settings
+from services.failover_agent.settings import FailoverAgentSettings
 from services.regions.records import Heartbeat, RegionError
 from services.regions.witness import Witness
 from services.runtime.periodic import DedupLogger
@@ -35,7 +35,7 @@ class LeasePoller:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: FailoverAgentSettings,
         witness: Witness,
         gate: NotificationGate,
         changed: Callable[[], None],
@@ -102,7 +102,7 @@ class HeartbeatExchange:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: FailoverAgentSettings,
         witness: Witness,
         gate: NotificationGate,
         members: Sequence[AlertmanagerReconciler],

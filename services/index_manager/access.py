@@ -6,24 +6,24 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from services.index_manager.client import Client, SearchError
+from services.runtime.json_api import ApiError, JsonApi
 
 _API = "/_plugins/_security/api"
 KINDS = ("roles", "internalusers", "rolesmapping")
 """In the order of applying: a mapping names users and roles."""
 
 
-def apply(admin: Client, text: str) -> None:
+def apply(admin: JsonApi, text: str) -> None:
     """Make the cluster's users, roles and mappings the ones of the file's text.
 
     Raises:
-        SearchError: The cluster refuses, or the text is not the expected JSON.
+        ApiError: The cluster refuses, or the text is not the expected JSON.
     """
     try:
         wanted = json.loads(text)
         documents = {kind: wanted[kind] for kind in KINDS}
     except (ValueError, KeyError, TypeError) as error:
-        raise SearchError(f"the access file is not usable: {type(error).__name__} {error}") from None
+        raise ApiError(f"the access file is not usable: {type(error).__name__} {error}") from None
     for kind, entries in documents.items():
         current = admin.ask("GET", f"{_API}/{kind}") or {}
         changes = operations(current, entries)

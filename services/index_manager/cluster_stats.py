@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.index_manager.client import Client
 from services.index_manager.indices import Index
 from services.index_manager.settings import FamilySettings
+from services.runtime.json_api import JsonApi
 
 STATUS: Mapping[str, int] = {"green": 0, "yellow": 1, "red": 2}
 _SHARDS = ("active", "relocating", "initializing", "unassigned", "delayed_unassigned")
@@ -49,13 +49,13 @@ class ClusterStats:
     families: Sequence[FamilyState] = field(default_factory=tuple)
 
 
-def health(client: Client) -> dict[str, Any]:
+def health(client: JsonApi) -> dict[str, Any]:
     """Health of the cluster."""
     answer: dict[str, Any] = client.ask("GET", "/_cluster/health") or {}
     return answer
 
 
-def sizes(client: Client, families: Sequence[FamilySettings]) -> dict[str, tuple[int, int]]:
+def sizes(client: JsonApi, families: Sequence[FamilySettings]) -> dict[str, tuple[int, int]]:
     """Index -> documents and bytes of its primaries."""
     patterns = ",".join(f"{family.name}-0*" for family in families)
     shown = "filter_path=indices.*.primaries.docs.count,indices.*.primaries.store.size_in_bytes"
@@ -69,7 +69,7 @@ def sizes(client: Client, families: Sequence[FamilySettings]) -> dict[str, tuple
     }
 
 
-def nodes(client: Client) -> list[Node]:
+def nodes(client: JsonApi) -> list[Node]:
     """Disk, heap and refusals of every node that answers."""
     shown = "filter_path=nodes.*.name,nodes.*.fs.total,nodes.*.jvm.mem.heap_used_percent,nodes.*.thread_pool.*.rejected"
     answer = client.ask("GET", f"/_nodes/stats/fs,jvm,thread_pool?{shown}") or {}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from services.index_manager.client import Client
 from services.index_manager.settings import FamilySettings
+from services.runtime.json_api import JsonApi
 
 _MS = 1000.0
 
@@ -30,7 +30,7 @@ def first_index(family: FamilySettings) -> str:
     return f"{family.name}-000001"
 
 
-def listed(client: Client, families: Iterable[FamilySettings]) -> dict[str, list[Index]]:
+def listed(client: JsonApi, families: Iterable[FamilySettings]) -> dict[str, list[Index]]:
     """Family -> its indices, oldest first."""
     families = tuple(families)
     patterns = ",".join(f"{family.name}-0*" for family in families)
@@ -50,7 +50,7 @@ def _of_family(family: FamilySettings, answer: Mapping[str, Any]) -> list[Index]
     return sorted(indices, key=lambda index: index.number)
 
 
-def ensure_template(client: Client, family: FamilySettings) -> bool:
+def ensure_template(client: JsonApi, family: FamilySettings) -> bool:
     """Store the family's template unless it is there as it should be; tell whether it was stored."""
     checksum = hashlib.sha256(json.dumps(family.template, sort_keys=True).encode()).hexdigest()
     answer = client.ask("GET", f"/_index_template/{family.name}") or {}
@@ -61,7 +61,7 @@ def ensure_template(client: Client, family: FamilySettings) -> bool:
     return True
 
 
-def ensure_first(client: Client, family: FamilySettings) -> None:
+def ensure_first(client: JsonApi, family: FamilySettings) -> None:
     """Create the family's first index, with its write alias."""
     client.ask("PUT", f"/{first_index(family)}", {"aliases": {family.write_alias: {}}})
 
@@ -89,7 +89,7 @@ def _change(action: str, index: str, alias: str) -> dict[str, dict[str, str]]:
     return {action: {"index": index, "alias": alias}}
 
 
-def roll_over(client: Client, family: FamilySettings) -> bool:
+def roll_over(client: JsonApi, family: FamilySettings) -> bool:
     """Begin a new index if the newest has reached one of its limits; tell whether one was begun."""
     conditions = {
         "max_age": f"{family.rollover.age_s}s",
@@ -105,6 +105,6 @@ def expired(family: FamilySettings, indices: Sequence[Index], now: float) -> lis
     return [index for index, following in pairwise(indices) if now - following.created > family.keep_s]
 
 
-def delete(client: Client, index: Index) -> None:
+def delete(client: JsonApi, index: Index) -> None:
     """Delete an index with its documents."""
     client.ask("DELETE", f"/{index.name}")

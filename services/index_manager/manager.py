@@ -8,13 +8,14 @@ from functools import partial
 from typing import TypeVar
 
 from services.index_manager import access, cluster_stats, indices, snapshots
-from services.index_manager.client import Client, SearchError
 from services.index_manager.indices import Index
 from services.index_manager.metrics import IndexManagerMetrics
 from services.index_manager.settings import FamilySettings, IndexManagerSettings
+from services.runtime.json_api import ApiError, JsonApi
 
 T = TypeVar("T")
 _EARLY_S = 2.0
+_REQUEST_S = 20.0
 _STUCK_S = 180.0
 
 
@@ -33,11 +34,12 @@ class IndexManager:
         self._metrics = metrics
         self._log = log
         self._clock = clock
-        self._client = Client(
-            settings.host,
-            settings.port,
+        self._client = JsonApi(
+            settings.url,
+            settings.url,
             settings.ca_file,
-            user=(settings.username, settings.password_file),
+            login=(settings.username, settings.password_file),
+            read_s=_REQUEST_S,
         )
         self._applied: str | None = None
         self._bootstrapped = False
@@ -79,9 +81,9 @@ class IndexManager:
     def _step(self, stage: str, do: Callable[[], T]) -> T | None:
         try:
             return do()
-        except (SearchError, OSError, KeyError, ValueError) as error:
+        except (ApiError, OSError, KeyError, ValueError) as error:
             self._metrics.errors.labels(stage).inc()
-            detail = str(error) if isinstance(error, SearchError | OSError) else f"unexpected answer: {error!r}"
+            detail = str(error) if isinstance(error, ApiError | OSError) else f"unexpected answer: {error!r}"
             self._failures.append(f"{stage}: {detail}")
             return None
 
@@ -92,16 +94,15 @@ class IndexManager:
         text = self._settings.access.file.read_text()
         if text == self._applied:
             return
-        admin = Client(
-            self._settings.host,
-            self._settings.port,
+        certificate = (self._settings.access.cert_file, self._settings.access.key_file)
+        with JsonApi(
+            self._settings.url,
+            self._settings.url,
             self._settings.ca_file,
-            certificate=(self._settings.access.cert_file, self._settings.access.key_file),
-        )
-        try:
+            certificate=certificate,
+            read_s=_REQUEST_S,
+        ) as admin:
             access.apply(admin, text)
-        finally:
-            admin.close()
         self._applied = text
         self._log("users and roles are those of the file")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
@@ -85,16 +84,6 @@ class IndexManagerSettings(ServerSettings):
     ]
     snapshots: SnapshotSettings | None
     interval_s: _Number
-
-    @property
-    def host(self) -> str:
-        """Host of the cluster."""
-        return str(urlsplit(self.url).hostname)
-
-    @property
-    def port(self) -> int:
-        """Its port."""
-        return int(urlsplit(self.url).port or 0)
 
     @model_validator(mode="after")
     def _unique(self) -> IndexManagerSettings:

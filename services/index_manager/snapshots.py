@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.index_manager.client import Client
 from services.index_manager.settings import SnapshotSettings
+from services.runtime.json_api import JsonApi
 
 REPOSITORY = "snapshots"
 _PREFIX = "index-manager-"
@@ -23,7 +23,7 @@ class Snapshot:
     begun: float
 
 
-def ensure_repository(client: Client, settings: SnapshotSettings) -> None:
+def ensure_repository(client: JsonApi, settings: SnapshotSettings) -> None:
     """Register the repository unless it is registered as it should be; the nodes check that they can write to it."""
     current = client.ask("GET", f"/_snapshot/{REPOSITORY}") or {}
     wanted = {"type": settings.type, "settings": dict(settings.settings)}
@@ -31,7 +31,7 @@ def ensure_repository(client: Client, settings: SnapshotSettings) -> None:
         client.ask("PUT", f"/_snapshot/{REPOSITORY}", wanted)
 
 
-def listed(client: Client) -> list[Snapshot]:
+def listed(client: JsonApi) -> list[Snapshot]:
     """Our snapshots, oldest first."""
     answer = client.ask("GET", f"/_snapshot/{REPOSITORY}/_all") or {}
     snapshots = [_snapshot(entry) for entry in answer.get("snapshots", []) if entry["snapshot"].startswith(_PREFIX)]
@@ -51,7 +51,7 @@ def due(settings: SnapshotSettings, snapshots: Sequence[Snapshot], now: float) -
     return not good or now - good[-1] >= settings.interval_s
 
 
-def take(client: Client, patterns: Sequence[str], now: float) -> str:
+def take(client: JsonApi, patterns: Sequence[str], now: float) -> str:
     """Begin a snapshot and return its name; it goes on in the cluster."""
     name = f"{_PREFIX}{int(now)}"
     body = {"indices": ",".join(patterns), "include_global_state": False, "partial": False}
@@ -69,6 +69,6 @@ def expired(settings: SnapshotSettings, snapshots: Sequence[Snapshot], now: floa
     ]
 
 
-def delete(client: Client, snapshot: Snapshot) -> None:
+def delete(client: JsonApi, snapshot: Snapshot) -> None:
     """Delete a snapshot."""
     client.ask("DELETE", f"/_snapshot/{REPOSITORY}/{snapshot.name}")

@@ -19,7 +19,7 @@ from services.kafka_archive.offset_gap_detector import OffsetGapDetector, text
 from services.kafka_archive.partition_buffer import PartitionBuffer
 from services.kafka_archive.records import Record, connection, record
 from services.kafka_archive.segments import Segment
-from services.kafka_archive.settings import MEBIBYTE, Settings
+from services.kafka_archive.settings import MEBIBYTE, KafkaArchiveSettings
 from services.kafka_archive.upload_pool import TopicIds, UploadPool
 from services.kafka_archive.upload_scheduler import UploadScheduler
 
@@ -39,7 +39,7 @@ class Archiver:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: KafkaArchiveSettings,
         pool: UploadPool,
         topic_ids: TopicIds,
         metrics: Metrics,
@@ -52,7 +52,7 @@ class Archiver:
             OSError: The password cannot be read.
             KafkaException: The client cannot be made.
         """
-        self._limits, self._metrics = settings.limits, metrics
+        self._limits, self._metrics = settings, metrics
         self._problems = FailureRecorder(metrics, log)
         self._uploads = UploadScheduler(pool, metrics, self._problems)
         self.buffers: dict[tuple[str, int], PartitionBuffer] = {}
@@ -262,7 +262,7 @@ class Archiver:
             self._problems.failed("kafka", f"the last commit failed, so some records are stored twice: {problems[0]}")
 
 
-def options(settings: Settings) -> dict[str, Any]:
+def options(settings: KafkaArchiveSettings) -> dict[str, Any]:
     """What the client is made of.
 
     Raises:

@@ -11,14 +11,16 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 
+from services.backup.checks import check_recipients
 from services.backup.errors import BackupError
 from services.kafka_archive.archiver import Archiver
 from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.records import connection
 from services.kafka_archive.retention import Retention
-from services.kafka_archive.settings import Settings, SettingsError, load
+from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Bucket, TopicIds, UploadPool
 from services.runtime.https import HttpsServer
+from services.runtime.settings import SettingsError
 from services.runtime.web import application
 
 END_S = 28.0
@@ -34,17 +36,19 @@ def log(message: str) -> None:
 class Program:
     """Archive, retention, metrics and probes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: KafkaArchiveSettings) -> None:
         """Make everything, and listen.
 
         Raises:
+            SettingsError: A recipient is no public key.
             BackupError: A file with a key of the storage cannot be read.
             OSError: A file cannot be read, or the address is taken.
             KafkaException: The client cannot be made.
         """
+        check_recipients(settings.recipients)
         kafka = settings.kafka
         password = kafka.password_file.read_text().strip()
-        bucket = Bucket(settings.storage)
+        bucket = Bucket(settings.storage.place)
         ids = TopicIds(connection(kafka.bootstrap, kafka.ca_file, kafka.username, password))
         self._metrics = Metrics(kafka.topics)
         self._retention = Retention(bucket.store, settings.keep_days, self._metrics, log)
@@ -103,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _stop(stop))
     try:
-        program = Program(load(options.config))
+        program = Program(KafkaArchiveSettings.load(options.config))
     except (SettingsError, BackupError) as error:
         log(str(error))
         return _MISTAKE

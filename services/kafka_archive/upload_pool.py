@@ -11,10 +11,12 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from services.backup.checks import secret
 from services.backup.errors import BackupError, one_line
-from services.backup.settings import SettingsError, Storage, secret
 from services.backup.store import Store
 from services.kafka_archive.segments import Segment
+from services.runtime.settings import SettingsError
+from services.runtime.storage import Storage
 
 WORKERS = 4
 _REQUEST_S = 10.0

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-from services.log_indexer.bulk import BulkWriter, SearchError
-from services.log_indexer.documents import DecodeError, Document, documents
+from services.log_indexer.bulk import BulkWriter
+from services.log_indexer.documents import DecodeError, Document, documents, name_of
 from services.log_indexer.settings import LogIndexerSettings
 from services.runtime.https import HttpsServer
+from services.runtime.json_api import ApiError
 from services.runtime.kafka import librdkafka
 from services.runtime.settings import SettingsError
 from services.runtime.web import application
@@ -47,6 +49,8 @@ class Indexer:
         self._last_logged = ""
         # Until they are committed: a failure anywhere in between must not lose sight of them.
         self._messages: list[Any] = []
+        # Decoded request by request: documents are several times as large as their records.
+        self._undecoded: deque[Any] = deque()
         self._left: list[Document] = []
         self.registry = CollectorRegistry()
         self._measures()
@@ -123,7 +127,7 @@ class Indexer:
         self._last_turn = time.monotonic()
         if not self._messages:
             self._take(self._client.consume(self._settings.batch_records, _READ_S))
-        while self._left:
+        while self._decoded():
             batch = first(self._left, self._settings.batch_bytes)
             if not self._write(batch):
                 return 0
@@ -135,8 +139,17 @@ class Indexer:
             self.records.inc(done)
         return done
 
+    def _decoded(self) -> bool:
+        """Decode records until there are documents for a whole request; False when there are none at all."""
+        size = sum(map(len, self._left))
+        while self._undecoded and size < self._settings.batch_bytes:
+            documents = self._documents(self._undecoded.popleft())
+            self._left += documents
+            size += sum(map(len, documents))
+        return bool(self._left)
+
     def _take(self, messages: Sequence[Any]) -> None:
-        """Keep records and their documents.
+        """Keep records.
 
         Raises:
             KafkaException: There is nothing but an error.
@@ -145,7 +158,7 @@ class Indexer:
         for message in messages:
             if message.error() is None:
                 self._messages.append(message)
-                self._left += self._documents(message)
+                self._undecoded.append(message)
         grave = [error for error in errors if error.fatal() or not error.retriable()]
         if grave and not self._messages:
             raise KafkaException(grave[0])
@@ -166,7 +179,7 @@ class Indexer:
             self.waiting.set(len(left))
             try:
                 outcome = self._writer.write(left)
-            except (SearchError, OSError) as error:
+            except ApiError as error:
                 reason = str(error)
             else:
                 self._count(outcome.written, outcome.rejected)
@@ -188,7 +201,7 @@ class Indexer:
             self.last_write.set_to_current_time()
         for document, reason in rejected:
             self.rejected.labels(reason).inc()
-            log(f"the index refuses {document.id} for good: {reason}")
+            log(f"the index refuses {name_of(document)} for good: {reason}")
 
     def _pause(self, seconds: float) -> bool:
         """Wait without leaving the group: partitions are paused, and Kafka hears of us."""
@@ -225,7 +238,7 @@ def first(waiting: Sequence[Document], most_bytes: int) -> list[Document]:
     """The first documents that fit into a request of ``most_bytes``; one at least."""
     size = 0
     for number, document in enumerate(waiting):
-        size += len(document.body.encode()) + len(document.id) + 40
+        size += len(document)
         if number and size > most_bytes:
             return list(waiting[:number])
     return list(waiting)

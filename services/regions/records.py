@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 
+from services.regions.settings import REGION, TAKEN
+
 VERSION: Literal[1] = 1
 FOLDER = "regions/"
 LEASE_KEY = f"{FOLDER}lease.json"
@@ -23,9 +25,6 @@ HANDOVER_AUTHOR = "silence-handover"
 """Who made the silence of an alert that the other region has told."""
 MATCHER: dict[str, str | bool] = {"name": "layer", "value": ".+", "isRegex": True, "isEqual": True}
 """The one matcher of the failover agent's silence, as Alertmanager's API has it: telemetry alerts carry ``layer``."""
-
-REGION = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-"""How a region may be called; ``lease`` is taken."""
 
 _MOST_SHOWN = 160
 _CONFIG = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
@@ -53,8 +52,8 @@ def now() -> datetime:
 
 
 def _no_lease(name: str) -> str:
-    if name == "lease":
-        raise ValueError("no region may be called lease")
+    if name == TAKEN:
+        raise ValueError(f"no region may be called {TAKEN}")
     return name
 
 

@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
@@ -17,6 +16,8 @@ from pydantic import ValidationError
 
 from services.alert_events.events import ProcessedEvent
 from services.reports.model import ReportError, Text, one_line
+from services.reports.settings import KafkaAccess
+from services.runtime.kafka import librdkafka
 
 _REQUEST_S = 20.0
 _READ_LIMIT_S = 300.0
@@ -47,17 +48,6 @@ class AlertLog(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
-class KafkaAccess:
-    """The brokers, the topic, and who reads."""
-
-    bootstrap: str
-    topic: str
-    ca_file: Path
-    user: str
-    password_file: Path
-
-
 class KafkaAlertLog:
     """The topic in Kafka."""
 
@@ -82,18 +72,18 @@ class KafkaAlertLog:
     def _settings(self) -> dict[str, Any]:
         access = self._access
         return {
-            "bootstrap.servers": access.bootstrap,
-            "client.id": access.user,
+            **librdkafka(
+                bootstrap=access.bootstrap,
+                ca=access.ca_file,
+                username=access.user,
+                password=access.password_file.read_text().strip(),
+                client_id=access.user,
+            ),
             # Asked for by the client; nothing joins it, and nothing is committed.
             "group.id": access.user,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
-            "security.protocol": "sasl_ssl",
-            "ssl.ca.location": str(access.ca_file),
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": access.user,
-            "sasl.password": access.password_file.read_text().strip(),
             "log_level": 2,
         }
 

@@ -20,10 +20,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from services.reports.i18n import translate
-from services.reports.model import Figure, Figures, Kind, Language, Period, Report, ReportError, one_line
+from services.reports.model import Figure, Figures, Kind, Period, Report, ReportError, one_line
 from services.reports.render import environment
-from services.reports.settings import Mail, Storage
+from services.reports.settings import Language, Mail
 from services.runtime import s3
+from services.runtime.storage import Storage
 
 HTML_TYPE, PDF_TYPE, JSON_TYPE = "text/html; charset=utf-8", "application/pdf", "application/json"
 MAILED = "mailed-at"

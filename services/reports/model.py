@@ -13,6 +13,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from services.charts.units import number, scale
+from services.reports.settings import LANGUAGES, Language
 
 
 class ReportError(Exception):
@@ -24,9 +25,6 @@ def one_line(error: object, most: int = 200) -> str:
     text = " ".join(str(error).split())
     return text if len(text) <= most else text[: most - 3] + "..."
 
-
-Language = Literal["en", "ja"]
-LANGUAGES: tuple[Language, ...] = ("en", "ja")
 
 _SYMBOLS = {"d": "日", "h": "時間", "min": "分", "s": "秒", "ms": "ミリ秒", "µs": "マイクロ秒"}
 _PARTS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))

@@ -8,8 +8,9 @@ from weasyprint import CSS, HTML  # type: ignore[import-untyped]
 from weasyprint.text.fonts import FontConfiguration  # type: ignore[import-untyped]
 
 from services.reports.i18n import translate
-from services.reports.model import Language, Report
+from services.reports.model import Report
 from services.reports.render import html
+from services.reports.settings import Language
 
 _PAGE = """@page {{
   font: 7.5pt "DejaVu Sans", "Noto Sans CJK JP", IPAPGothic, sans-serif;

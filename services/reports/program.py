@@ -15,10 +15,11 @@ from services.reports.alert_log import KafkaAlertLog
 from services.reports.build import report
 from services.reports.delivery import HTML_TYPE, MAILED, PDF_TYPE, Store, key
 from services.reports.metrics import ThanosMetrics
-from services.reports.model import Kind, Language, Period, Report, ReportError, chosen
+from services.reports.model import Kind, Period, Report, ReportError, chosen
 from services.reports.pdf import pdf
 from services.reports.render import html
-from services.reports.settings import Settings, SettingsError, load
+from services.reports.settings import Language, ReportsSettings
+from services.runtime.settings import SettingsError
 
 _FAILED, _MISTAKE = 1, 2
 
@@ -41,7 +42,7 @@ def log(message: str) -> None:
     print(f"reports: {message}", file=sys.stderr, flush=True)
 
 
-def build_report(settings: Settings, period: Period, now: float) -> Report:
+def build_report(settings: ReportsSettings, period: Period, now: float) -> Report:
     """The report of a period, from the platform's own data.
 
     Raises:
@@ -61,7 +62,7 @@ def build_report(settings: Settings, period: Period, now: float) -> Report:
         metrics.close()
 
 
-def files(finished_report: Report, settings: Settings) -> Files:
+def files(finished_report: Report, settings: ReportsSettings) -> Files:
     """The report in all languages."""
     return Files(
         pages={language: html(finished_report, language).encode() for language in settings.languages},
@@ -70,7 +71,7 @@ def files(finished_report: Report, settings: Settings) -> Files:
 
 
 def deliver(
-    settings: Settings, period: Period, finished_report: Report, written: Files, *, again: bool = False
+    settings: ReportsSettings, period: Period, finished_report: Report, written: Files, *, again: bool = False
 ) -> None:
     """Store a report in place of an earlier one of its period, then mail it, unless that was done.
 
@@ -87,14 +88,14 @@ def deliver(
     Raises:
         ReportError: It cannot be stored, or not be mailed.
     """
-    store = Store(settings.storage) if settings.storage else None
+    store = Store(settings.storage.place) if settings.storage else None
     first = settings.languages[0]
     mark = key(period, first, "html")
     # Read before the page is stored anew, or the mark would be gone.
     earlier = store.mailed(mark) if store else ""
     if store:
         _store(store, settings, period, written, earlier)
-    recipients = settings.mail.recipients[period.kind] if settings.mail else ()
+    recipients = settings.mail.recipients.of(period.kind) if settings.mail else ()
     if settings.mail is None or not recipients:
         log(f"{period.kind.value} report {period.name}: nobody is to be mailed")
         return
@@ -107,7 +108,7 @@ def deliver(
         platform=settings.name,
         sender=settings.mail.sender,
         recipients=recipients,
-        link=settings.link,
+        link=settings.link or "",
     )
     delivery.send(settings.mail, secret(settings.mail.password_file), letter)
     log(f"{period.kind.value} report {period.name}: mailed to {len(recipients)}")
@@ -131,7 +132,7 @@ def secret(file: Path) -> str:
     return content
 
 
-def _store(store: Store, settings: Settings, period: Period, written: Files, earlier: str) -> None:
+def _store(store: Store, settings: ReportsSettings, period: Period, written: Files, earlier: str) -> None:
     for language in settings.languages:
         metadata = {MAILED: earlier} if earlier and language == settings.languages[0] else {}
         store.put(key(period, language, "pdf"), written.pdfs[language], PDF_TYPE)
@@ -140,7 +141,7 @@ def _store(store: Store, settings: Settings, period: Period, written: Files, ear
     log(f"{period.kind.value} report {period.name}: stored, {count} reports in the index")
 
 
-def run(settings: Settings, kind: Kind, at: date | None = None, *, again: bool = False) -> Report:
+def run(settings: ReportsSettings, kind: Kind, at: date | None = None, *, again: bool = False) -> Report:
     """Make a report, store it, mail it, and write down how that went.
 
     Raises:
@@ -161,11 +162,11 @@ def run(settings: Settings, kind: Kind, at: date | None = None, *, again: bool =
     return finished_report
 
 
-def _record(settings: Settings, kind: Kind, period: str, problem: str) -> None:
+def _record(settings: ReportsSettings, kind: Kind, period: str, problem: str) -> None:
     if settings.storage is None:
         return
     try:
-        Store(settings.storage).record(kind, failed=bool(problem), period=period, problem=problem)
+        Store(settings.storage.place).record(kind, failed=bool(problem), period=period, problem=problem)
     except ReportError as error:
         if not problem:
             raise
@@ -181,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="mail it again if it was mailed before")
     options = parser.parse_args(arguments)
     try:
-        run(load(options.config), options.kind, options.at, again=options.again)
+        run(ReportsSettings.load(options.config), options.kind, options.at, again=options.again)
     except SettingsError as error:
         log(str(error))
         return _MISTAKE

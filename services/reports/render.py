@@ -13,7 +13,8 @@ from markupsafe import Markup, escape
 
 from services import charts
 from services.reports.i18n import translate
-from services.reports.model import Block, Chart, Figures, Language, Paragraph, Report, Table, Text, amount
+from services.reports.model import Block, Chart, Figures, Paragraph, Report, Table, Text, amount
+from services.reports.settings import Language
 
 _LONG_WORD = 18
 _PARTS = re.compile(r"(?<=[_:./{=,-])(?=\w)|(?<=[a-z0-9])(?=[A-Z])")

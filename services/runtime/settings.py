@@ -117,12 +117,19 @@ def _is_address(value: object) -> bool:
     return isinstance(value, str) and bool(host) and port.isdigit() and int(port) <= _TOP_PORT
 
 
-def _is_url(value: object) -> bool:
+def is_host_port(value: object) -> bool:
+    """Whether it is ``host:port``."""
+    return _is_address(value) and int(str(value).rpartition(":")[2]) > 0
+
+
+def is_url(value: object) -> bool:
+    """Whether it is ``https://host:port``."""
     try:
         parts = urlsplit(str(value))
-        return parts.scheme == "https" and bool(parts.hostname) and bool(parts.port) and not parts.path.strip("/")
+        whole = parts.scheme == "https" and bool(parts.hostname) and bool(parts.port)
     except ValueError:
         return False
+    return whole and "@" not in parts.netloc and not (parts.path.strip("/") or parts.query or parts.fragment)
 
 
 Text = Annotated[str, checked(_is_text, "a text that is not empty")]
@@ -132,7 +139,12 @@ File = Annotated[
     PlainSerializer(str, when_used="json"),
 ]
 Address = Annotated[str, checked(_is_address, '"address:port", for example "0.0.0.0:8080"')]
-Url = Annotated[str, checked(_is_url, "https://host:port"), BeforeValidator(lambda value: str(value).rstrip("/"))]
+_STRIPPED = BeforeValidator(lambda value: str(value).rstrip("/"))
+Url = Annotated[
+    str,
+    checked(is_url, "https://host:port, without a user or a path"),
+    BeforeValidator(lambda value: str(value).rstrip("/")),
+]
 
 
 class Tls(SettingsModel):
@@ -262,28 +274,3 @@ def mapping(where: str, value: object, keys: tuple[str, ...]) -> Mapping[str, An
         if key not in value:
             raise SettingsError(f"{prefix}{key} is missing; needed: {', '.join(keys)}")
     return value
-
-
-def texts(where: str, value: object, keys: tuple[str, ...]) -> dict[str, str]:
-    """Check that a value has exactly these keys, each with a text.
-
-    Raises:
-        SettingsError: A key is missing or unknown, or a text is none or empty.
-    """
-    section = mapping(where, value, keys)
-    for key in keys:
-        if not isinstance(section[key], str) or not section[key]:
-            raise SettingsError(f"{where}.{key} is {section[key]!r}; it must be a text that is not empty")
-    return dict(section)
-
-
-def address(value: object) -> tuple[str, int]:
-    """Host and port of the setting ``listen``.
-
-    Raises:
-        SettingsError: It is not ``address:port``.
-    """
-    host, _, port = str(value).rpartition(":")
-    if not isinstance(value, str) or not host or not port.isdigit() or not 0 <= int(port) <= _TOP_PORT:
-        raise SettingsError(f'listen is {value!r}; it must be "address:port", for example "0.0.0.0:8080"')
-    return host, int(port)

@@ -1,4 +1,4 @@
-"""Settings of who reads an object storage, and of who may read the program: every mistake one clear line."""
+"""Settings of who uses an object storage."""
 
 from __future__ import annotations
 
@@ -9,29 +9,26 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 
-from services.runtime.settings import (
-    File,
-    SettingsError,
-    SettingsModel,
-    Text,
-    checked,
-    mapping,
-    not_allowed,
-    texts,
-)
+from services.runtime.settings import File, SettingsModel, Text, checked, not_allowed
 
-
-@dataclass(frozen=True, kw_only=True)
-class Login:
-    """Who may enter, and the file with the password."""
-
-    user: str
-    password_file: Path
+ENCRYPTIONS = ("AES256", "aws:kms")
+"""How a storage can be asked to encrypt objects."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Storage:
-    """The bucket; ``endpoint`` None is AWS' own, ``ca_file`` None the public authorities."""
+    """The bucket.
+
+    Attributes:
+        endpoint: Its address; None: AWS' own.
+        region: Its region.
+        bucket: Its name.
+        prefix: What the keys of all objects begin with.
+        access_key_id_file: File with the key's id.
+        secret_access_key_file: File with the key.
+        ca_file: Authority of its certificate; None: the public ones.
+        encryption: How it is asked to encrypt objects; None: as the bucket says.
+    """
 
     endpoint: str | None
     region: str
@@ -40,6 +37,7 @@ class Storage:
     access_key_id_file: Path
     secret_access_key_file: Path
     ca_file: Path | None
+    encryption: str | None = None
 
 
 def _is_prefix(value: object) -> bool:
@@ -61,75 +59,36 @@ def _checked_endpoint(value: Any) -> Any:
     return value.rstrip("/")
 
 
-class StorageSettings(SettingsModel):
-    """The section ``storage`` of a settings file."""
+OptionalFile = Annotated[
+    File | None, checked(lambda value: value is None or bool(value), "null or a text that is not empty")
+]
+
+
+class BucketSettings(SettingsModel):
+    """A whole bucket, and who may use it; see `Storage`."""
 
     endpoint: Annotated[str | None, BeforeValidator(_checked_endpoint)]
     region: Text
     bucket: Text
-    prefix: Annotated[str, checked(_is_prefix, '"" or end with /, for example "reports/"')]
     access_key_id_file: File
     secret_access_key_file: File
-    ca_file: Annotated[
-        File | None, checked(lambda value: value is None or bool(value), "null or a text that is not empty")
-    ]
+    ca_file: OptionalFile
 
     @property
     def place(self) -> Storage:
         """The bucket."""
-        return Storage(**{name: getattr(self, name) for name in type(self).model_fields})
+        return Storage(**{"prefix": "", **{name: getattr(self, name) for name in type(self).model_fields}})
 
 
-_LOGIN = ("user", "password_file")
-_FILES = ("access_key_id_file", "secret_access_key_file")
-_OPTIONAL = ("endpoint", "ca_file")
-_NEEDED = ("region", "bucket", *_FILES)
-_STORAGE = (*_NEEDED, "prefix", *_OPTIONAL)
+class StorageSettings(BucketSettings):
+    """A part of a bucket that is read."""
+
+    prefix: Annotated[str, checked(_is_prefix, '"" or end with /, for example "reports/"')]
 
 
-def storage(value: object) -> Storage:
-    """Check the section ``storage``.
+class WritableStorageSettings(StorageSettings):
+    """A part of a bucket that is written to."""
 
-    Raises:
-        SettingsError: A key is missing or unknown, or a value is not acceptable.
-    """
-    content = mapping("storage", value, _STORAGE)
-    text = texts("storage", {key: content[key] for key in _NEEDED}, _NEEDED)
-    for key in _OPTIONAL:
-        if content[key] is not None and (not isinstance(content[key], str) or not content[key]):
-            raise SettingsError(f"storage.{key} is {content[key]!r}; it must be null or a text that is not empty")
-    prefix = content["prefix"]
-    if not isinstance(prefix, str) or prefix.startswith("/") or (prefix and not prefix.endswith("/")):
-        raise SettingsError(f'storage.prefix is {prefix!r}; it must be "" or end with /, for example "reports/"')
-    return Storage(
-        endpoint=_endpoint(content["endpoint"]),
-        region=text["region"],
-        bucket=text["bucket"],
-        prefix=prefix,
-        access_key_id_file=Path(text["access_key_id_file"]),
-        secret_access_key_file=Path(text["secret_access_key_file"]),
-        ca_file=Path(content["ca_file"]) if content["ca_file"] else None,
-    )
-
-
-def _endpoint(value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        parts = urlsplit(value)
-        whole = parts.scheme == "https" and parts.hostname and not parts.path.strip("/")
-    except ValueError:
-        whole = False
-    if not whole:
-        raise SettingsError(f"storage.endpoint is {value!r}; it must be https://host:port, or null for AWS' own")
-    return value.rstrip("/")
-
-
-def login(where: str, value: object) -> Login:
-    """Check a section that names a user and the file of its password.
-
-    Raises:
-        SettingsError: A key is missing or unknown, or a value is not acceptable.
-    """
-    login_texts = texts(where, value, _LOGIN)
-    return Login(user=login_texts["user"], password_file=Path(login_texts["password_file"]))
+    encryption: Annotated[
+        str | None, checked(lambda value: value in (None, *ENCRYPTIONS), f"null or one of {', '.join(ENCRYPTIONS)}")
+    ] = None

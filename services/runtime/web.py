@@ -32,7 +32,15 @@ def application(
     alive: Callable[[], bool],
     ready: Callable[[], bool] | None = None,
 ) -> WSGIApplication:
-    """Return the service's application: ``/healthz`` and ``/readyz`` for probes, ``/metrics`` with the password."""
+    """The program's application: ``/livez`` and ``/readyz`` for probes, ``/metrics`` with the password.
+
+    Args:
+        registry: What ``/metrics`` shows.
+        user: Who may read it.
+        password_file: File with the password.
+        alive: Whether the program still works; else Kubernetes starts it again.
+        ready: Whether it may be used; None: as long as it is alive.
+    """
     metrics: Any = make_wsgi_app(registry)
 
     def answer(start: StartResponse, status: str, text: str, *headers: tuple[str, str]) -> Iterable[bytes]:
@@ -44,10 +52,11 @@ def application(
         path = environ.get("PATH_INFO", "")
         if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
             return answer(start, "405 Method Not Allowed", "only GET", ("Allow", "GET, HEAD"))
-        if path == "/healthz":
+        if path == "/livez":
             return answer(start, "200 OK", "ok") if alive() else answer(start, "503 Service Unavailable", "stuck")
-        if path == "/readyz" and ready is not None:
-            return answer(start, "200 OK", "ok") if ready() else answer(start, "503 Service Unavailable", "not yet")
+        if path == "/readyz":
+            usable = (ready or alive)()
+            return answer(start, "200 OK", "ok") if usable else answer(start, "503 Service Unavailable", "not yet")
         if path != "/metrics":
             return answer(start, "404 Not Found", "try /metrics")
         try:

@@ -17,9 +17,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from services.runtime.https import HttpsServer
+from services.runtime.json_api import ApiError
+from services.runtime.search import WriteAlias
 from services.runtime.settings import SettingsError
 from services.runtime.web import application
-from services.service_graph.documents import SearchError, SearchWriter, document, document_id
+from services.service_graph.documents import document, document_id
 from services.service_graph.edges import EdgeMetrics, Tally
 from services.service_graph.graph import Matcher
 from services.service_graph.reader import AssignmentError, Reader
@@ -28,6 +30,7 @@ from services.service_graph.settings import ServiceGraphSettings
 _FAILURE, _MISTAKE = 1, 2
 _COMMIT_EVERY_S = 5.0
 _READ_S = 0.5
+_SEARCH_S = 20.0
 _RETRY_S = 5.0
 _STUCK_S = 120.0
 
@@ -68,7 +71,7 @@ class Program:
         settings: ServiceGraphSettings,
         *,
         connect: Callable[..., Any] | None = None,
-        writer: SearchWriter | None = None,
+        writer: WriteAlias | None = None,
     ) -> None:
         """Run as ``settings`` say; ``connect`` and ``writer`` stand in for Kafka and the search cluster."""
         self._settings = settings
@@ -85,7 +88,7 @@ class Program:
             report=log,
             **({"connect": connect} if connect else {}),
         )
-        self._writer = writer or SearchWriter(settings.search)
+        self._writer = writer or WriteAlias(settings.search, read_s=_SEARCH_S)
         self._last_turn = self._committed_at = self._written_at = time.monotonic()
         self._last_logged, self._failed_at = "", 0.0
         self.registry = CollectorRegistry()
@@ -118,6 +121,7 @@ class Program:
                 stop.wait(_RETRY_S)
         self._guarded("kafka", self._reader.commit)
         self._reader.close()
+        self._writer.close()
 
     def turn(self) -> bool:
         """Read, commit and write what is due; False when Kafka failed."""
@@ -138,7 +142,7 @@ class Program:
     def _write(self) -> None:
         if self._tally.calls:
             name = document_id(self._settings.kafka.topic, self._reader.begins())
-            self._writer.write(name, document(self._tally.calls, self._tally.newest_ms))
+            self._writer.put(name, document(self._tally.calls, self._tally.newest_ms))
             self._documents.inc()
 
     def _finish(self) -> None:
@@ -148,7 +152,7 @@ class Program:
     def _guarded(self, stage: str, step: Callable[[], Any]) -> bool:
         try:
             step()
-        except (KafkaException, SearchError, OSError) as error:
+        except (KafkaException, ApiError, OSError) as error:
             self._failures.labels(stage).inc()
             self._failed_at = time.monotonic()
             self._log_change(f"{stage}: {error}")

@@ -197,7 +197,7 @@ def test_two_dead_brokers_make_senders_come_again_in_time_and_nothing_is_lost(
         assert time.monotonic() - began < ANSWER_S + 1, "the sender must hear of it before it gives up"
         eventually(lambda: 503 in sender.answers, 20, "the sender hears of it")
         assert events.ready(), "brokers that are away are no reason to take the service away"
-        assert events.get("/healthz").status_code == 200
+        assert events.get("/livez").status_code == 200
         taken = len(sender.taken)
         kafka.start(*kafka.nodes[:2])
         eventually(lambda: len(sender.taken) > taken + 5, 60, "posts are taken again")
@@ -241,7 +241,7 @@ def test_a_service_with_a_wrong_password_is_not_ready_and_says_why(
         # The first answer may be that a connection broke; the brokers' own reason comes with the next one.
         eventually(lambda: "uthentication" in unready.log.read_text(), 60, "it says why it is not ready")
         assert not unready.ready()
-        assert unready.get("/healthz").status_code == 200
+        assert unready.get("/livez").status_code == 200
         assert unready.post(RAW, [alert()]) == 503
     log = unready.log.read_text()
     assert "not ready: " in log

@@ -192,7 +192,7 @@ def test_a_wrong_password_an_unverified_server_and_a_stranger_are_one_line(
     right = settings(server, tmp_path, "grafana")
     (tmp_path / "grafana").write_text("wrong0password")
     (tmp_path / "foreign.crt").write_bytes((store._storage.ca_file or Path()).read_bytes())
-    foreign = PostgresSettings(**{**vars(right), "ca_file": tmp_path / "foreign.crt"})
+    foreign = right.model_copy(update={"ca_file": tmp_path / "foreign.crt"})
     for given, message in ((right, "password authentication failed"), (foreign, "certificate verify failed")):
         with pytest.raises(BackupError) as raised:
             database.back_up(given, RunWriter(store, "database", [str(IDENTITY.to_public())]))

@@ -18,7 +18,7 @@ from services.backup.restore import differences, fetch
 from services.backup.run_writer import RunWriter
 from services.backup.settings import Grafana
 from services.backup.store import Store
-from services.backup.web import Web
+from services.backup.web import connected
 from tests.config.grafana_fake.directory_server import DirectoryServer
 from tests.config.grafana_fake.postgres_server import NAME, PostgresServer
 from tests.config.grafana_fake.prometheus_server import PrometheusServer
@@ -107,7 +107,7 @@ def fill(admin: Client) -> None:
 
 def definitions(replica: Replica) -> grafana.Definitions:
     """What a Grafana has."""
-    with Web("Grafana", replica.url, replica.ca_file, login=LOGIN) as web:
+    with connected("Grafana", replica.url, replica.ca_file, login=LOGIN) as web:
         return grafana.read(web)
 
 
@@ -185,7 +185,7 @@ def test_a_wrong_password_and_an_unknown_authority_are_one_line(
         (first.ca_file, (ADMIN, "wrong-password"), "Grafana: GET /api/folders: 401 "),
         (second.ca_file, LOGIN, "certificate verify failed"),
     ):
-        with Web("Grafana", first.url, ca_file, login=login) as web, pytest.raises(BackupError) as raised:
+        with pytest.raises(BackupError) as raised, connected("Grafana", first.url, ca_file, login=login) as web:
             grafana.read(web)
         assert message in str(raised.value)
         assert "\n" not in str(raised.value)

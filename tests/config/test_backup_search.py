@@ -18,7 +18,7 @@ from services.backup.restore import differences, fetch
 from services.backup.run_writer import RunWriter
 from services.backup.settings import Search
 from services.backup.store import Store
-from services.backup.web import Web
+from services.backup.web import connected
 from tests.config.search_process import SearchProcesses, password_of, search_processes
 from tests.config.storage_process import storage_process
 
@@ -74,7 +74,7 @@ def fill(cluster: SearchProcesses) -> None:
 def bulk(cluster: SearchProcesses, index: str, those: list[tuple[str, dict[str, str], dict[str, Any]]]) -> None:
     """Index documents."""
     lines = [line for name, more, source in those for line in ({"index": {"_id": name, **more}}, source)]
-    with Web("search", cluster.nodes[0].url, cluster.ca, certificate=certificate(cluster)) as web:
+    with connected("search", cluster.nodes[0].url, cluster.ca, certificate=certificate(cluster)) as web:
         body = "".join(json.dumps(line) + "\n" for line in lines).encode()
         assert not web.ask("POST", f"/{index}/_bulk", body=body)["errors"]
 

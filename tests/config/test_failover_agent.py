@@ -241,7 +241,7 @@ def test_it_is_ready_once_every_alertmanager_is_as_the_lease_says(harness: Harne
         agent = harness.agent(ready=False)
         eventually(lambda: harness.silent() == [True], 10, "the first one is silent")
         assert agent.get("/readyz").status_code == 503
-        assert agent.get("/healthz").status_code == 200
+        assert agent.get("/livez").status_code == 200
         assert harness.witness.heartbeat(REGION) is None
         assert ("failover_agent_notifies",) not in agent.metrics()
         assert agent.metrics()["failover_agent_alertmanager_errors_total",] >= 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from services.failover_agent.alertmanager import Alertmanager, AlertmanagerError
 from services.failover_agent.settings import Alertmanagers
 from services.failover_agent.silence_expirer import SilenceExpirer
 from services.regions.records import HANDOVER_AUTHOR
-from services.runtime.storage import Login
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_process import Member, Pair, pair
 from tests.config.servers import eventually, free_port
@@ -36,7 +34,8 @@ def settings(both: Pair) -> Alertmanagers:
         urls=tuple(f"https://localhost:{member.web}" for member in both.members),
         server_name=None,
         ca_file=both.folder / "ca.crt",
-        login=Login(user="operator", password_file=both.folder / "operator-password"),
+        user="operator",
+        password_file=both.folder / "operator-password",
     )
 
 
@@ -151,7 +150,9 @@ def test_one_member_that_is_away_does_not_keep_silences(both: Pair, members: lis
 
 @pytest.mark.parametrize(("name", "answers"), [("localhost", True), ("elsewhere", False)])
 def test_a_certificate_must_hold_the_name_that_is_asked_for(both: Pair, name: str, answers: bool) -> None:
-    member = Alertmanager(f"https://127.0.0.1:{both.members[0].web}", replace(settings(both), server_name=name))
+    member = Alertmanager(
+        f"https://127.0.0.1:{both.members[0].web}", settings(both).model_copy(update={"server_name": name})
+    )
     try:
         if answers:
             assert member.up_s() > 0
@@ -166,9 +167,7 @@ def test_a_new_password_counts_at_once_and_a_wrong_one_is_one_line(both: Pair, t
     password = tmp_path / "password"
     password.write_text("wrong")
     alertmanagers = settings(both)
-    member = Alertmanager(
-        alertmanagers.urls[0], replace(alertmanagers, login=Login(user="operator", password_file=password))
-    )
+    member = Alertmanager(alertmanagers.urls[0], alertmanagers.model_copy(update={"password_file": password}))
     try:
         with pytest.raises(AlertmanagerError, match=r"^localhost:\d+: GET /silences: 401 Unauthorized$"):
             member.silences()

@@ -14,7 +14,7 @@ from services.backup.errors import BackupError
 from services.backup.store import Store
 from services.kafka_archive.archiver import Archiver
 from services.kafka_archive.metrics import Metrics
-from services.kafka_archive.settings import parse
+from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import TopicIds, UploadPool
 from tests.config.alertmanager_line import State
 from tests.config.kafka_archive_process import MEBIBYTE, Harness, Program, Sender, archive_harness
@@ -67,8 +67,8 @@ def test_a_killed_archive_brings_back_every_acknowledged_record_exactly_once(har
 
 def test_what_is_stored_twice_is_restored_once(harness: Harness) -> None:
     topic = "killed"
-    settings, metrics = parse(harness.content(topic, segment_records=77)), Metrics([topic])
-    store = Store(settings.storage)
+    settings, metrics = KafkaArchiveSettings.parse(harness.content(topic, segment_records=77)), Metrics([topic])
+    store = Store(settings.storage.place)
     ids = TopicIds(harness.options)
     pool = UploadPool(lambda: store, ids.of, settings.recipients)
     again = Archiver(settings, pool, ids, metrics, print, lambda given: Consumer(given | {"group.id": "again"}))

@@ -167,7 +167,7 @@ def test_old_segments_are_removed_from_a_real_storage(harness: Harness) -> None:
 def test_its_metrics_need_their_password_and_no_secret_is_told(harness: Harness) -> None:
     harness.make("quiet")
     with harness.program("quiet", "quiet") as program:
-        assert program.get("/healthz").text == "ok\n"
+        assert program.get("/livez").text == "ok\n"
         assert program.get("/metrics", "wrong").status_code == 401
         assert "kafka_archive_records_total" in program.get("/metrics").text
     secrets = [harness.broker.password, harness.storage.secrets.secret, harness.storage.secrets.root_secret]
@@ -203,6 +203,6 @@ def test_it_ends_in_time_while_no_broker_answers(harness: Harness) -> None:
     content["kafka"]["bootstrap"] = f"127.0.0.1:{free_port()}"
     with harness.starting("nowhere", "nowhere", kafka=content["kafka"]) as program:
         eventually(lambda: "serving" in program.log.read_text(), 30, "it serves")
-        assert program.get("/healthz").status_code == 200
+        assert program.get("/livez").status_code == 200
         code, seconds = program.ends(30)
     assert (code, seconds < 30) == (0, True), program.log.read_text()

@@ -19,7 +19,7 @@ from components.reports.schedule import Kind
 from ops.core.context import Context
 from ops.core.platform import PROJECT
 from ops.core.report_access import access_of
-from services.reports.model import LANGUAGES
+from services.reports.settings import LANGUAGES
 from tests.support.browser import Browser
 from tests.support.pages import WIDTHS, Page, inspect_page
 from tests.support.results import recorded

@@ -72,7 +72,6 @@ def distributions() -> dict[str, list[str]]:
 
 
 BROUGHT = {
-    "urllib3": "requests",
     "botocore": "boto3",
     "markupsafe": "jinja2",
     "pydantic_core": "pydantic",

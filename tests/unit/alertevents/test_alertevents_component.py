@@ -106,7 +106,7 @@ def test_there_is_one_and_the_next_starts_when_it_is_gone(recording: Recording) 
     [container] = deployment["template"]["spec"]["containers"]
     assert container["command"][:3] == ["/usr/bin/python3", "-m", "services.alert_events"]
     assert {name: container[name]["httpGet"]["path"] for name in ("livenessProbe", "readinessProbe")} == {
-        "livenessProbe": "/healthz",
+        "livenessProbe": "/livez",
         "readinessProbe": "/readyz",
     }
 

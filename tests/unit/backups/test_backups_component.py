@@ -23,7 +23,7 @@ from policy.rules import RULES
 from policy.runner import Runner
 from services.backup import settings as backup_settings
 from services.backup_exporter import settings as exporter_settings
-from services.kafka_archive import settings as archive_settings
+from services.kafka_archive.settings import KafkaArchiveSettings
 from tests.support.engine import Recording
 from tests.unit.backups.stubs import (
     CRONS,
@@ -62,8 +62,8 @@ def settings_file(recording: Recording, name: str) -> dict[str, Any]:
     return content
 
 
-def backup(recording: Recording, kind: str) -> backup_settings.Settings:
-    return backup_settings.parse(settings_file(recording, f"backup-{kind}"))
+def backup(recording: Recording, kind: str) -> backup_settings.BackupSettings:
+    return backup_settings.BackupSettings.parse(settings_file(recording, f"backup-{kind}"))
 
 
 def job(recording: Recording, kind: str) -> dict[str, Any]:
@@ -194,11 +194,11 @@ def test_a_job_is_confined_like_every_pod_and_gets_no_private_key(recording: Rec
 
 
 def test_the_archive_accepts_its_settings_and_reads_every_topic(recording: Recording) -> None:
-    settings = archive_settings.parse(settings_file(recording, "kafka-archive"))
+    settings = KafkaArchiveSettings.parse(settings_file(recording, "kafka-archive"))
     assert settings.kafka.topics == TOPIC_NAMES
     assert settings.kafka.username == "archive"
     assert settings.recipients == RECIPIENTS
-    assert (settings.keep_days, settings.limits.flush_s, settings.listen_port) == (30, 60, 8080)
+    assert (settings.keep_days, settings.flush_s, settings.listen_port) == (30, 60, 8080)
     assert settings.metrics.user == "scrape-kafka-archive"
     files = {
         settings.kafka.password_file,
@@ -278,7 +278,7 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
     assert settings.database is not None
     assert str(settings.database.ca_file) == "/etc/ssl/certs/ca-certificates.crt"
     assert reached(recording, "backup-database") == {("203.0.113.9/32", 5432), STORAGE}
-    assert archive_settings.parse(settings_file(recording, "kafka-archive")).storage.ca_file is None
+    assert KafkaArchiveSettings.parse(settings_file(recording, "kafka-archive")).storage.ca_file is None
     exporter = exporter_settings.BackupExporterSettings.parse(settings_file(recording, "backup-exporter"))
     assert (exporter.storage.ca_file, exporter.blocks, set(exporter.most_age_s)) == (None, None, {*KINDS} - {"search"})
     names = {manifest["metadata"]["name"] for manifest in recording.kinds("CronJob")}

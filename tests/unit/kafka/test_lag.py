@@ -22,6 +22,6 @@ def test_no_probe_depends_on_the_brokers() -> None:
     for stack in engine.STACKS:
         pods = engine.recorded(stack).one("Deployment", "kafka-lag")["spec"]["template"]["spec"]
         (container,) = pods["containers"]
-        for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-            assert container[probe]["tcpSocket"] == {"port": 8080}, probe
-            assert {"exec", "httpGet"} & set(container[probe]) == set(), probe
+        for probe, path in {"livenessProbe": "/livez", "readinessProbe": "/readyz", "startupProbe": "/livez"}.items():
+            assert container[probe]["httpGet"] == {"path": path, "port": 8080, "scheme": "HTTPS"}, probe
+            assert {"exec", "tcpSocket"} & set(container[probe]) == set(), probe

@@ -49,9 +49,9 @@ def test_two_share_the_partitions_and_one_stays_while_the_other_is_replaced(reco
     assert recording.one("PodDisruptionBudget", NAME)["spec"]["maxUnavailable"] == 1
     [container] = deployment["template"]["spec"]["containers"]
     assert container["command"][:3] == ["/usr/bin/python3", "-m", "services.log_indexer"]
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert container[probe]["httpGet"]["path"] == "/healthz"
-        assert container[probe]["httpGet"]["scheme"] == "HTTPS"
+    paths = {"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+    for probe, path in paths.items():
+        assert container[probe]["httpGet"] == {"path": path, "port": 8080, "scheme": "HTTPS"}
 
 
 def test_it_reaches_kafka_and_the_search_cluster_only_and_only_scrapers_reach_it(recording: Recording) -> None:

@@ -24,7 +24,7 @@ from policy.model import Resource
 from policy.rules import RULES as POLICIES
 from policy.runner import Runner
 from services.failover_agent import metrics as agent_metrics
-from services.failover_agent import settings as agent_settings
+from services.failover_agent.settings import FailoverAgentSettings
 from tests.support.engine import Recording
 from tests.unit.regions.stubs import FINGERPRINTS, alertmanager, arguments, recorded, witness
 from tests.unit.sampler.stubs import deployment_context, record
@@ -40,8 +40,10 @@ def recording(component: tuple[Recording, FailoverAgent]) -> Recording:
     return component[0]
 
 
-def written(recording: Recording) -> agent_settings.Settings:
-    return agent_settings.parse(yaml.safe_load(recording.one("ConfigMap", "failover-agent")["data"]["config.yaml"]))
+def written(recording: Recording) -> FailoverAgentSettings:
+    return FailoverAgentSettings.parse(
+        yaml.safe_load(recording.one("ConfigMap", "failover-agent")["data"]["config.yaml"])
+    )
 
 
 def reached(recording: Recording) -> set[tuple[str, int]]:
@@ -62,7 +64,7 @@ def test_the_failover_agent_accepts_its_settings(recording: Recording) -> None:
     settings = written(recording)
     assert (settings.region, settings.role, settings.peer) == ("one", "primary", "two")
     assert (settings.witness.bucket, settings.witness.endpoint) == ("witness", "https://witness.example.com:8444")
-    assert settings.egress_targets == (("203.0.113.7", 8443), ("203.0.113.8", 8587))
+    assert settings.egress_addresses == (("203.0.113.7", 8443), ("203.0.113.8", 8587))
     assert dict(settings.fingerprints) == FINGERPRINTS
     assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-failover-agent")
     # A region that lost the lease falls silent before one that is cut off does by itself.

@@ -152,7 +152,7 @@ def test_while_the_storage_is_away_it_serves_and_says_so(fake_storage: Storage) 
         fake_storage.client.delete_bucket(Bucket="monitoring")
         assert running.get("/files/index.html").status_code == 502
         assert running.get("/reports").json()["reports"][0]["period"] == "2026-11-24"
-        assert running.get("/healthz").status_code == 200
+        assert running.get("/livez").status_code == 200
 
 
 def test_without_any_look_that_succeeded_the_list_is_not_there(fake_storage: Storage) -> None:

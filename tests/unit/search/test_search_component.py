@@ -99,7 +99,7 @@ def test_the_index_manager_accepts_its_settings(kind: Engine) -> None:
     settings = Settings.parse(
         yaml.safe_load(cluster.recorded(kind).one("ConfigMap", "index-manager")["data"]["config.yaml"])
     )
-    assert settings.host == "search.obs.svc.cluster.local"
+    assert settings.url == "https://search.obs.svc.cluster.local:9200"
     assert (settings.access is None) == (kind is Engine.ELASTICSEARCH)
     assert {family.keep_s for family in settings.families} == {7 * 86400, 14 * 86400}
 

@@ -51,9 +51,9 @@ def test_there_is_one_and_the_next_starts_when_it_is_gone(recording: Recording) 
     assert deployment["strategy"]["type"] == "Recreate"
     [container] = deployment["template"]["spec"]["containers"]
     assert container["command"][:3] == ["/usr/bin/python3", "-m", "services.service_graph"]
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert container[probe]["httpGet"]["path"] == "/healthz"
-        assert container[probe]["httpGet"]["scheme"] == "HTTPS"
+    paths = {"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+    for probe, path in paths.items():
+        assert container[probe]["httpGet"] == {"path": path, "port": 8080, "scheme": "HTTPS"}
 
 
 def test_it_reaches_kafka_and_the_search_cluster_only_and_only_scrapers_reach_it(recording: Recording) -> None:

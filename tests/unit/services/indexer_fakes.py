@@ -8,10 +8,11 @@ from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
-from services.log_indexer.bulk import Outcome, SearchError
-from services.log_indexer.documents import Document
+from services.log_indexer.bulk import Outcome
+from services.log_indexer.documents import Document, name_of
 from services.log_indexer.program import Indexer
 from services.log_indexer.settings import LogIndexerSettings
+from services.runtime.json_api import ApiError
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -125,7 +126,7 @@ class Consumer:
         self.closed = True
 
 
-Answer = Callable[[Sequence[Document]], Outcome] | SearchError | None
+Answer = Callable[[Sequence[Document]], Outcome] | ApiError | None
 
 
 class Writer:
@@ -134,16 +135,16 @@ class Writer:
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.requests: list[list[str]] = []
-        self.index: dict[str, str] = {}
+        self.index: dict[str, bytes] = {}
 
     def write(self, documents: Sequence[Document]) -> Outcome:
-        self.requests.append([document.id for document in documents])
+        self.requests.append([name_of(document) for document in documents])
         answer = self.answers.pop(0) if self.answers else None
-        if isinstance(answer, SearchError):
+        if isinstance(answer, ApiError):
             raise answer
         outcome = answer(documents) if answer else Outcome(written=len(documents))
-        refused = {document.id for document in [*outcome.waiting, *(item for item, _ in outcome.rejected)]}
-        self.index |= {document.id: document.body for document in documents if document.id not in refused}
+        refused = {*outcome.waiting, *(item for item, _ in outcome.rejected)}
+        self.index |= {name_of(document): document for document in documents if document not in refused}
         return outcome
 
     def close(self) -> None:

@@ -15,7 +15,6 @@ import pytest
 from prometheus_client import generate_latest
 
 from services.index_manager import access, indices, snapshots
-from services.index_manager.client import Client, SearchError
 from services.index_manager.indices import Index
 from services.index_manager.manager import IndexManager
 from services.index_manager.metrics import IndexManagerMetrics
@@ -23,6 +22,7 @@ from services.index_manager.program import main
 from services.index_manager.settings import AccessFile, FamilySettings, SnapshotSettings
 from services.index_manager.settings import IndexManagerSettings as Settings
 from services.index_manager.snapshots import Snapshot
+from services.runtime.json_api import ApiError, JsonApi
 from services.runtime.settings import SettingsError
 from tests.support.kafka_nodes import Authority
 
@@ -223,13 +223,13 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     server.server_close()
 
 
-def client(settings: Settings) -> Client:
-    return Client(settings.host, settings.port, settings.ca_file, user=("u", settings.password_file))
+def client(settings: Settings) -> JsonApi:
+    return JsonApi("search", settings.url, settings.ca_file, login=("u", settings.password_file))
 
 
 def test_a_refusal_names_request_status_and_reason_and_never_the_password(settings: Settings) -> None:
     Fake.answers = {"GET /x": (403, json.dumps({"error": {"reason": "no permissions\nfor it"}}))}
-    with pytest.raises(SearchError, match=r"^GET /x: 403 no permissions for it$") as caught:
+    with pytest.raises(ApiError, match=r"^search: GET /x: 403 no permissions for it$") as caught:
         client(settings).ask("GET", "/x?secret=1")
     assert caught.value.status == 403
     assert "hunter2" not in str(caught.value)
@@ -239,14 +239,14 @@ def test_what_does_not_exist_is_none_and_nonsense_is_an_error(settings: Settings
     Fake.answers = {"GET /text": (200, "<html>")}
     search_client = client(settings)
     assert search_client.ask("GET", "/missing") is None
-    with pytest.raises(SearchError, match="the answer is not JSON"):
+    with pytest.raises(ApiError, match="the answer is not JSON"):
         search_client.ask("GET", "/text")
     search_client.close()
 
 
 def test_a_server_of_another_authority_is_not_talked_to(settings: Settings, tmp_path: Path) -> None:
     Authority().issue(tmp_path / "other", "other", ())
-    with pytest.raises(SearchError, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED"):
         client(settings.model_copy(update={"ca_file": tmp_path / "other" / "ca.crt"})).ask("GET", "/")
     assert Fake.seen == []
 
@@ -261,7 +261,7 @@ def test_a_cluster_that_does_not_answer_is_counted_told_once_and_waited_for(sett
     turned, metrics, said = index_manager(settings.model_copy(update={"url": "https://localhost:1"}))
     turned.reconcile()
     turned.reconcile()
-    assert said == ["health: GET /_cluster/health: [Errno 111] Connection refused"]
+    assert said == ["health: https://localhost:1: GET /_cluster/health: no answer: [Errno 111] Connection refused"]
     assert metrics.registry.get_sample_value("index_manager_errors_total", {"stage": "health"}) == 2
     assert metrics.registry.get_sample_value("index_manager_last_success_timestamp_seconds") == 0
     assert not turned.ready()
@@ -298,7 +298,7 @@ def test_a_step_that_fails_does_not_stop_the_others_and_the_index_manager_is_not
     turned, metrics, said = index_manager(settings)
     turned.reconcile()
     assert not turned.ready()
-    assert said[-1] == "templates: PUT /_index_template/logs: 400 bad field"
+    assert said[-1] == f"templates: {settings.url}: PUT /_index_template/logs: 400 bad field"
     assert metrics.registry.get_sample_value("search_cluster_status") == 0
     assert metrics.registry.get_sample_value("search_family_indices", {"family": "logs"}) == 1
     Fake.answers["PUT /_index_template/logs"] = (200, "{}")

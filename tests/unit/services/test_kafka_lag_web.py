@@ -69,7 +69,7 @@ def program(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Exporter]]:
 
 def test_the_program_serves_without_brokers_and_ends_gracefully_on_sigterm(tmp_path: Path) -> None:
     with program(tmp_path) as (process, exporter):
-        assert exporter.get("/healthz")[0] == 200
+        assert (exporter.get("/livez")[0], exporter.get("/readyz")[0]) == (200, 200)
         assert "kafka_lag_last_success_timestamp_seconds 0.0" in exporter.get("/metrics", GOOD)[1]
         process.send_signal(signal.SIGTERM)
         _, rest = process.communicate(timeout=10)

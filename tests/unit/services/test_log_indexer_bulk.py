@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
-from services.log_indexer.bulk import BulkWriter, SearchError
+from services.log_indexer.bulk import BulkWriter
 from services.log_indexer.documents import Document
+from services.runtime.json_api import ApiError
 from tests.support.kafka_broker import write_certificates
 from tests.unit.services.indexer_fakes import settings
 
-DOCUMENTS = [Document(f"id-{number}", json.dumps({"body": f"himitsu {number}"})) for number in range(3)]
+DOCUMENTS = [
+    Document(f'{{"index":{{"_id":"id-{number}"}}}}\n{{"body":"himitsu {number}"}}\n'.encode()) for number in range(3)
+]
 
 
 @contextmanager
@@ -75,7 +78,7 @@ def test_documents_go_to_the_alias_under_their_ids(tmp_path: Path) -> None:
     with cluster(tmp_path, (200, all_written)) as (writer, seen):
         assert writer.write(DOCUMENTS).written == 3
         [(path, authorization, body)] = seen
-    assert path == "/logs-write/_bulk?require_alias=true"
+    assert path == "/logs-write/_bulk?require_alias=true&filter_path=errors,items.*.status,items.*.error.type"
     assert authorization.startswith("Basic ")
     lines = [json.loads(line) for line in body.splitlines()]
     assert [line["index"]["_id"] for line in lines[::2]] == ["id-0", "id-1", "id-2"]
@@ -120,7 +123,7 @@ def test_a_request_that_is_too_large_is_parted(tmp_path: Path) -> None:
 def test_an_answer_that_says_nothing_about_the_documents_is_an_error(
     tmp_path: Path, status: int, answer: str, message: str
 ) -> None:
-    with cluster(tmp_path, (status, answer)) as (writer, _), pytest.raises(SearchError) as caught:
+    with cluster(tmp_path, (status, answer)) as (writer, _), pytest.raises(ApiError) as caught:
         writer.write(DOCUMENTS)
     assert message in str(caught.value)
     assert "himitsu" not in str(caught.value)
@@ -128,24 +131,26 @@ def test_an_answer_that_says_nothing_about_the_documents_is_an_error(
 
 def test_nobody_there_is_an_error_and_the_next_request_tries_again(tmp_path: Path) -> None:
     with cluster(tmp_path, (200, all_written)) as (writer, _):
-        address, writer._port = writer._port, 1
-        with pytest.raises(SearchError, match="cannot be reached"):
+        api = writer._alias._api
+        address, api._port = api._port, 1
+        with pytest.raises(ApiError, match=r"no answer: .*Connection refused"):
             writer.write(DOCUMENTS)
-        writer._port = address
+        api._port = address
         assert writer.write(DOCUMENTS).written == 3
 
 
 def test_a_server_of_another_name_is_not_trusted(tmp_path: Path) -> None:
     with cluster(tmp_path, (200, all_written)) as (writer, seen):
-        other = BulkWriter(writer._settings.model_copy(update={"server_name": "elsewhere"}))
-        with pytest.raises(SearchError, match="CERTIFICATE_VERIFY_FAILED"):
+        search = settings(tmp_path).search.model_copy(update={"url": writer._alias.url, "server_name": "elsewhere"})
+        other = BulkWriter(search)
+        with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED"):
             other.write(DOCUMENTS)
         assert seen == []
 
 
 def test_a_renewed_password_is_taken_after_a_refusal(tmp_path: Path) -> None:
     with cluster(tmp_path, (401, ""), (200, all_written)) as (writer, seen):
-        with pytest.raises(SearchError):
+        with pytest.raises(ApiError):
             writer.write(DOCUMENTS)
         (tmp_path / "password").write_text("renewed")
         writer.write(DOCUMENTS)

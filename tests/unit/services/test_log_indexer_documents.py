@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
-from services.log_indexer.documents import LONGEST_BODY, LONGEST_VALUE, DecodeError, documents
+from services.log_indexer.documents import LONGEST_BODY, LONGEST_VALUE, DecodeError, Document, documents, name_of
 from tests.support.dirty.records import any_value
 
 TIME_NS = 1_700_000_000_123_456_789
@@ -29,8 +29,20 @@ def data(body: object = "text", *, service: str = "recorder", **record: Any) -> 
     return logs_data
 
 
+def body_of(document: Document) -> dict[str, Any]:
+    action, body = document.splitlines()
+    assert json.loads(action) == {"index": {"_id": name_of(document)}}
+    content: dict[str, Any] = json.loads(body, object_pairs_hook=without_doubles)
+    return content
+
+
+def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    assert len(dict(pairs)) == len(pairs), "the index refuses an object with the same key twice"
+    return dict(pairs)
+
+
 def documents_of(content: LogsData, written_ms: int = 5) -> list[dict[str, Any]]:
-    return [json.loads(document.body) for document in documents("logs", 2, 7, content.SerializeToString(), written_ms)]
+    return [body_of(document) for document in documents("logs", 2, 7, content.SerializeToString(), written_ms)]
 
 
 def test_a_document_has_what_the_mapping_names() -> None:
@@ -55,8 +67,8 @@ def test_a_record_holds_logs_of_several_resources() -> None:
     content.MergeFrom(data("second", service="viewer"))
     content.MergeFrom(data("third", service="viewer"))
     indexed = documents("logs", 2, 7, content.SerializeToString(), 5)
-    assert [document.id for document in indexed] == ["logs-2-7-0", "logs-2-7-1", "logs-2-7-2"]
-    bodies = [json.loads(document.body) for document in indexed]
+    assert [name_of(document) for document in indexed] == ["logs-2-7-0", "logs-2-7-1", "logs-2-7-2"]
+    bodies = [body_of(document) for document in indexed]
     assert [(body["body"], body["service"], body["resource"]["host.name"]) for body in bodies] == [
         ("first", "recorder", "recorder-1"),
         ("second", "viewer", "viewer-1"),
@@ -68,7 +80,7 @@ def test_ids_say_where_a_log_stands_and_are_the_same_when_it_is_read_again() -> 
     content = data()
     content.resource_logs[0].scope_logs[0].log_records.add().body.string_value = "second"
     raw = content.SerializeToString()
-    assert [document.id for document in documents("logs", 2, 7, raw, 5)] == ["logs-2-7-0", "logs-2-7-1"]
+    assert [name_of(document) for document in documents("logs", 2, 7, raw, 5)] == ["logs-2-7-0", "logs-2-7-1"]
     assert documents("logs", 2, 7, raw, 5) == documents("logs", 2, 7, raw, 5)
 
 
@@ -118,3 +130,42 @@ def test_bytes_are_written_as_base64() -> None:
 def test_a_record_that_is_no_otlp_says_so() -> None:
     with pytest.raises(DecodeError):
         documents("logs", 0, 0, b"\xff\xffgarbage", 5)
+
+
+def test_an_attribute_that_comes_twice_is_in_the_document_once() -> None:
+    content = data(word="first")
+    log_record = content.resource_logs[0].scope_logs[0].log_records[0]
+    log_record.attributes.add(key="word").value.string_value = "last"
+    content.resource_logs[0].resource.attributes.add(key="layer").value.string_value = "device"
+    [document] = documents_of(content)
+    assert document["attributes"] == {"word": "last"}
+    assert (document["layer"], document["resource"]["layer"]) == ("device", "device")
+
+
+@pytest.mark.parametrize("value", ["", 0, False, 0.0])
+def test_a_service_without_a_name_has_none(value: object) -> None:
+    content = data()
+    attributes = content.resource_logs[0].resource.attributes
+    next(item for item in attributes if item.key == "service.name").value.CopyFrom(any_value(value))
+    [document] = documents_of(content)
+    assert "service" not in document
+    assert document["resource"]["service.name"] == value
+
+
+def test_the_event_is_that_of_the_record_else_that_of_its_attribute() -> None:
+    content = data(event__name="old")
+    assert documents_of(content)[0]["event"] == "old"
+    content.resource_logs[0].scope_logs[0].log_records[0].event_name = "new"
+    assert documents_of(content)[0]["event"] == "new"
+
+
+@pytest.mark.parametrize("length", [1, 100, 3000])
+def test_what_is_remembered_and_what_is_too_long_for_that_is_written_alike(length: int) -> None:
+    """Short attributes and resources are encoded once and found again; the second time must be as the first."""
+    text = '値"\\\u2028' * length
+    values = {"text": text, "list": [1, text[:9], {"a": False}], "number": -(2**63), "ratio": 1e22, "flag": True}
+    for _ in range(2):
+        [document] = documents_of(data(text, service=text, **values))
+        assert document["attributes"] == {**values, "text": text[:LONGEST_VALUE]}
+        assert document["service"] == document["resource"]["service.name"] == text[:LONGEST_VALUE]
+        assert document["body"] == text

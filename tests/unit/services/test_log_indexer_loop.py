@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from services.log_indexer import program
-from services.log_indexer.bulk import Outcome, SearchError
+from services.log_indexer.bulk import Outcome
 from services.log_indexer.documents import Document
 from services.log_indexer.program import Indexer, first
+from services.runtime.json_api import ApiError
 from tests.unit.services.indexer_fakes import Consumer, Message, Writer, indexer, logs
 
 
@@ -51,7 +53,7 @@ def test_a_search_cluster_that_is_away_blocks_and_loses_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     consumer = Consumer([[Message(1, logs("a"))]])
-    writer = Writer(*[SearchError("https://search cannot be reached") for _ in range(20)])
+    writer = Writer(*[ApiError("https://search cannot be reached") for _ in range(20)])
     log_indexer = indexer(tmp_path, consumer, writer)
     log_indexer.turn()
     assert len(writer.requests) == 21
@@ -114,7 +116,7 @@ def test_a_commit_that_fails_is_tried_again_without_reading_on(tmp_path: Path) -
 def test_a_record_that_comes_while_it_waits_is_kept(tmp_path: Path) -> None:
     consumer = Consumer([[Message(1, logs("a"))]])
     consumer.polled = [Message(7, logs("early"), partition=3)]
-    writer = Writer(SearchError("away"))
+    writer = Writer(ApiError("away"))
     log_indexer = indexer(tmp_path, consumer, writer)
     assert log_indexer.turn() == 2
     assert sorted(writer.index) == ["telemetry-logs-0-1-0", "telemetry-logs-3-7-0"]
@@ -130,7 +132,7 @@ def test_reading_the_same_again_makes_no_second_document(tmp_path: Path) -> None
 
 def test_when_asked_to_stop_it_commits_nothing_that_the_index_lacks(tmp_path: Path) -> None:
     consumer = Consumer([[Message(1, logs("a"))]])
-    writer = Writer(*[SearchError("away") for _ in range(100)])
+    writer = Writer(*[ApiError("away") for _ in range(100)])
     log_indexer = indexer(tmp_path, consumer, writer)
     log_indexer.stop()
     assert log_indexer.turn() == 0
@@ -149,8 +151,26 @@ def test_no_offset_is_stored_behind_its_back(tmp_path: Path) -> None:
 
 
 def test_requests_are_cut_by_size_and_hold_one_document_at_least() -> None:
-    documents = [Document(f"d{number}", "x" * 1000) for number in range(5)]
+    documents = [Document(b"x" * 1000) for number in range(5)]
     assert len(first(documents, 2500)) == 2
     assert len(first(documents, 10)) == 1
     assert len(first(documents, 10**6)) == 5
     assert first([], 10) == []
+
+
+def test_a_backlog_is_decoded_request_by_request(tmp_path: Path) -> None:
+    """Documents are several times as large as their records: all of a backlog at once would not fit into memory."""
+    consumer = Consumer([[Message(number, logs(*["x" * 1000] * 100)) for number in range(50)]])
+    held: list[int] = []
+
+    def take(sent: Sequence[Document]) -> Outcome:
+        held.append(sum(map(len, log_indexer._left)))
+        return Outcome(written=len(sent))
+
+    writer = Writer(*[take] * 100)
+    log_indexer = indexer(tmp_path, consumer, writer)
+    assert log_indexer.turn() == 50
+    assert len(writer.index) == 5000
+    assert max(held) < 2 * 1_000_000, "one request, and a record more"
+    assert len(held) >= 5
+    assert consumer.committed == [[(0, 50)]]

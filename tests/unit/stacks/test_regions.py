@@ -9,7 +9,7 @@ import pulumi
 import pytest
 import yaml
 
-from services.failover_agent import settings as agent_settings
+from services.failover_agent.settings import FailoverAgentSettings
 from stacks import settings as model
 from stacks.other_region import check_agreed, needed
 from stacks.parity_fingerprints import parity_fingerprints
@@ -197,6 +197,6 @@ def test_a_region_is_not_its_own_peer_and_the_witness_is_elsewhere() -> None:
 @pytest.mark.parametrize("stack", ["prod", "dr"])
 def test_the_failover_agent_reads_the_file_that_it_is_given(stack: str) -> None:
     text = engine.recorded(stack).one("ConfigMap", "failover-agent")["data"]["config.yaml"]
-    read = agent_settings.parse(yaml.safe_load(text))
+    read = FailoverAgentSettings.parse(yaml.safe_load(text))
     assert read.role == engine.stack_role(stack)
     assert read.fingerprints == engine.recorded(stack).outputs["fingerprints"]

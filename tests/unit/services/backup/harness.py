@@ -15,8 +15,8 @@ import requests
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from services.backup.settings import Storage
 from services.backup.store import Store
+from services.runtime.storage import Storage
 from tests.config.pki import write_certificates
 
 BUCKET, PREFIX, REGION = "monitoring", "backups/", "ap-northeast-1"

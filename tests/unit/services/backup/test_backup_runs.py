@@ -23,7 +23,7 @@ from services.backup.errors import BackupError
 from services.backup.manifest import Manifest
 from services.backup.restore import fetch
 from services.backup.run_writer import RunSummary, RunWriter
-from services.backup.settings import parse
+from services.backup.settings import BackupSettings
 from services.backup.store import NotStoredError, Store
 from tests.unit.services.backup.harness import BUCKET, IDENTITY, PREFIX, RECIPIENT, Harness
 from tests.unit.services.backup.test_backup_settings import content
@@ -269,6 +269,6 @@ def test_a_kind_without_a_section_is_a_mistake(
     whole = yaml.safe_load(config.read_text())
     del whole["search"]
     config.write_text(yaml.safe_dump(whole))
-    assert parse(whole).search is None
+    assert BackupSettings.parse(whole).search is None
     assert program.main(["--config", str(config), "search"]) == 2
     assert capsys.readouterr().err == ("backup: search is missing: without that section no search backup can be made\n")

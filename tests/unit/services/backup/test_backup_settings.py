@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from services.backup.program import main
-from services.backup.settings import SettingsError, load, parse
+from services.backup.settings import BackupSettings
+from services.runtime.settings import SettingsError
 from tests.unit.services.backup.harness import IDENTITY, RECIPIENT
 
 LOGIN = {"ca_file": "/ca", "user": "backup", "password_file": "/password"}
@@ -48,7 +49,7 @@ def content(**changed: Any) -> dict[str, Any]:
 def test_a_whole_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(content()))
-    settings = load(file)
+    settings = BackupSettings.load(file)
     assert settings.recipients == (RECIPIENT,)
     assert settings.storage.prefix == "backups/"
     assert settings.storage.encryption is None
@@ -61,7 +62,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
 def test_kinds_without_a_section_are_not_made_here() -> None:
     only = content(database=None)
     del only["grafana"], only["search"]
-    settings = parse(only)
+    settings = BackupSettings.parse(only)
     assert (settings.database, settings.grafana, settings.search) == (None, None, None)
     assert settings.kafka_metadata is not None
 
@@ -100,14 +101,14 @@ def test_kinds_without_a_section_are_not_made_here() -> None:
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        parse(content(**changed))
+        BackupSettings.parse(content(**changed))
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_secret_key_among_the_recipients_is_refused_and_not_shown() -> None:
     with pytest.raises(SettingsError) as raised:
-        parse(content(recipients=[str(IDENTITY)]))
+        BackupSettings.parse(content(recipients=[str(IDENTITY)]))
     assert "must be the public one" in str(raised.value)
     assert str(IDENTITY)[20:] not in str(raised.value)
 

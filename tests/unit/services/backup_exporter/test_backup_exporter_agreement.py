@@ -17,6 +17,7 @@ from services.backup_exporter.runs import Runs
 from services.backup_exporter.settings import KINDS
 from services.kafka_archive.records import Record
 from services.kafka_archive.segments import Segment
+from services.runtime.storage import WritableStorageSettings
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import Storage
 from tests.unit.services.backup_exporter.stored import START, TOPIC_ID, content, settings
@@ -34,7 +35,7 @@ def recipient() -> str:
 
 
 def store(fake_storage: Storage) -> backup_store.Store:
-    chosen = backup_settings.storage(content(fake_storage.folder, fake_storage.endpoint)["storage"])
+    chosen = WritableStorageSettings.parse(content(fake_storage.folder, fake_storage.endpoint)["storage"]).place
     return backup_store.Store(chosen, login=("key", "secret"))
 
 

@@ -89,7 +89,7 @@ def test_metrics_need_the_password_and_nothing_else_is_served(exporter: ReportSe
     assert exporter.get("/metrics", None).status_code == 401
     assert exporter.get("/metrics", (SCRAPER[0], "wrong")).status_code == 401
     assert exporter.get("/metrics", SCRAPER, "POST").status_code == 405
-    assert exporter.get("/healthz", None).status_code == 200
+    assert exporter.get("/livez", None).status_code == 200
     assert exporter.get("/", SCRAPER).status_code == 404
 
 

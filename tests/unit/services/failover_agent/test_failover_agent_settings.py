@@ -9,15 +9,18 @@ import pytest
 import yaml
 
 from services.failover_agent.program import main
-from services.failover_agent.settings import SettingsError, parse
+from services.failover_agent.settings import FailoverAgentSettings
+from services.runtime.settings import SettingsError
 from tests.unit.services.failover_agent.contents import content
 
 
 def test_a_right_file_is_read(tmp_path: Path) -> None:
-    settings = parse(content(tmp_path, egress_targets=["events.pagerduty.com:443", "[::1]:8443"], peer=None))
-    assert settings.egress_targets == (("events.pagerduty.com", 443), ("::1", 8443))
+    settings = FailoverAgentSettings.parse(
+        content(tmp_path, egress_targets=["events.pagerduty.com:443", "[::1]:8443"], peer=None)
+    )
+    assert settings.egress_addresses == (("events.pagerduty.com", 443), ("::1", 8443))
     assert (settings.region, settings.role, settings.peer) == ("region-a", "primary", None)
-    assert (settings.witness.bucket, settings.witness.prefix) == ("obs-witness", "")
+    assert (settings.witness.bucket, settings.witness.place.prefix) == ("obs-witness", "")
     assert (settings.poll_interval_s, settings.heartbeat_interval_s, settings.isolated_s) == (2.0, 5.0, 20.0)
 
 
@@ -38,13 +41,13 @@ def test_a_right_file_is_read(tmp_path: Path) -> None:
         ({"poll_interval_s": 0}, "poll_interval_s is 0; it must be a number of seconds above 0"),
         ({"heartbeat_interval_s": True}, "heartbeat_interval_s is True; it must be a number of seconds above 0"),
         ({"isolated_s": 5}, "isolated_s is 5; it must be 3 times poll_interval_s or more"),
-        ({"colour": "red"}, "colour is not a setting; allowed: region, role"),
+        ({"colour": "red"}, "colour is not a setting; allowed: listen, tls, metrics, region, role"),
         ({"metrics": {"user": "x"}}, "metrics.password_file is missing"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        parse(content(tmp_path, **changes))
+        FailoverAgentSettings.parse(content(tmp_path, **changes))
     assert message in str(caught.value)
 
 
@@ -65,7 +68,7 @@ def test_a_mistake_in_a_section_has_its_whole_name(
 ) -> None:
     settings = content(tmp_path)
     with pytest.raises(SettingsError) as caught:
-        parse({**settings, section: {**settings[section], key: value}})
+        FailoverAgentSettings.parse({**settings, section: {**settings[section], key: value}})
     assert message in str(caught.value)
 
 

@@ -17,7 +17,7 @@ from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.names import Name
 from services.kafka_archive.records import Record
 from services.kafka_archive.segments import Segment
-from services.kafka_archive.settings import Settings, parse
+from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Result
 
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -59,9 +59,9 @@ def content(folder: Path) -> dict[str, Any]:
     }
 
 
-def settings(folder: Path, **more: Any) -> Settings:
-    """Settings of an archive."""
-    return parse(content(folder) | more)
+def settings(folder: Path, **more: Any) -> KafkaArchiveSettings:
+    """KafkaArchiveSettings of an archive."""
+    return KafkaArchiveSettings.parse(content(folder) | more)
 
 
 class Message:

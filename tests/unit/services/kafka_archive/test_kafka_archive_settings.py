@@ -9,17 +9,18 @@ import pytest
 import yaml
 
 from services.kafka_archive import program
-from services.kafka_archive.settings import SettingsError, load, parse
+from services.kafka_archive.settings import KafkaArchiveSettings
+from services.runtime.settings import SettingsError
 from tests.unit.services.kafka_archive.archive_fakes import RECIPIENT, content
 
 
 def test_a_whole_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(content(tmp_path)))
-    settings = load(file)
+    settings = KafkaArchiveSettings.load(file)
     assert settings.kafka.topics == ("telemetry-logs",)
     assert settings.recipients == (RECIPIENT,)
-    assert settings.limits.flush_s == 60
+    assert settings.flush_s == 60
     assert settings.storage.prefix == "backups/"
     assert (settings.listen_host, settings.listen_port) == ("127.0.0.1", 0)
 
@@ -42,7 +43,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        parse(content(tmp_path) | change)
+        KafkaArchiveSettings.parse(content(tmp_path) | change)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -61,14 +62,14 @@ def test_topics_are_names_each_once(tmp_path: Path, topics: Any, message: str) -
     given = content(tmp_path)
     given["kafka"]["topics"] = topics
     with pytest.raises(SettingsError) as caught:
-        parse(given)
+        KafkaArchiveSettings.parse(given)
     assert message in str(caught.value)
 
 
 def test_a_secret_key_of_age_is_refused_and_not_shown(tmp_path: Path) -> None:
     secret = "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ"
     with pytest.raises(SettingsError) as caught:
-        parse(content(tmp_path) | {"recipients": [secret]})
+        KafkaArchiveSettings.parse(content(tmp_path) | {"recipients": [secret]})
     assert secret not in str(caught.value)
     assert "public one" in str(caught.value)
 

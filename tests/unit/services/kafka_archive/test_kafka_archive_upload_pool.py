@@ -16,7 +16,7 @@ from services.kafka_archive import names
 from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.retention import Retention
 from services.kafka_archive.segments import SHA256, Segment
-from services.kafka_archive.settings import parse
+from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Bucket, Result, TopicIds, UploadPool
 from tests.unit.services.kafka_archive.archive_fakes import (
     OTHER_ID,
@@ -128,7 +128,7 @@ def test_brokers_that_do_not_tell_the_id_are_a_problem_in_words() -> None:
 
 
 def test_a_new_key_of_the_storage_counts_at_the_next_use(tmp_path: Path) -> None:
-    bucket = Bucket(parse(content(tmp_path)).storage)
+    bucket = Bucket(KafkaArchiveSettings.parse(content(tmp_path)).storage.place)
     first = bucket.store()
     assert bucket.store() is first
     (tmp_path / "secret").write_text("another\n")

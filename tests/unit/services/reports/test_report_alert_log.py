@@ -10,8 +10,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from services.reports.alert_log import KafkaAccess, KafkaAlertLog
+from services.reports.alert_log import KafkaAlertLog
 from services.reports.model import ReportError
+from services.reports.settings import KafkaAccess
 from tests.support import kafka_broker
 from tests.unit.services.reports.events import event
 

@@ -21,7 +21,7 @@ from services.reports import delivery, program
 from services.reports.delivery import MAILED, Store, Stored, key, stored
 from services.reports.model import Kind, Period, ReportError, period
 from services.reports.program import Files, deliver, main, run
-from services.reports.settings import Settings, parse
+from services.reports.settings import ReportsSettings
 from tests.config.pki import write_certificates
 from tests.unit.services.reports.delivery import BUCKET, KEYS, LOGIN, PREFIX, RECIPIENTS, Places, places
 from tests.unit.services.reports.harness import TOKYO
@@ -40,8 +40,12 @@ def there(tmp_path: Path) -> Iterator[Places]:
         yield opened_places
 
 
-def settings(there: Places, **changed: Any) -> Settings:
-    return parse(there.settings(**changed))
+def settings(there: Places, **changed: Any) -> ReportsSettings:
+    return ReportsSettings.parse(there.settings(**changed))
+
+
+def parsed(content: dict[str, Any]) -> ReportsSettings:
+    return ReportsSettings.parse(content)
 
 
 def day(name: str = "2026-11-24") -> Period:
@@ -67,7 +71,7 @@ def test_the_report_server_finds_what_is_stored_and_reads_how_the_run_ended(ther
     report_settings = settings(there)
     deliver(report_settings, day(), sample(), FILES)
     assert report_settings.storage is not None
-    Store(report_settings.storage).record(Kind.DAILY, failed=True, period="2026-11-24", problem="mail: refused")
+    Store(report_settings.storage.place).record(Kind.DAILY, failed=True, period="2026-11-24", problem="mail: refused")
     objects = [
         Object(
             key=stored_object["Key"].removeprefix(PREFIX),
@@ -164,9 +168,14 @@ def test_a_server_of_another_authority_gets_neither_password_nor_report(there: P
     strange = {"ca_file": str(other / "ca.crt")}
     base = there.settings()
     with pytest.raises(ReportError, match=r"mail server localhost:\d+: .*certificate verify failed"):
-        deliver(parse({**base, "storage": None, "mail": {**base["mail"], **strange}}), day(), sample(), FILES)
+        deliver(
+            parsed({**base, "storage": None, "mail": {**base["mail"], **strange}}),
+            day(),
+            sample(),
+            FILES,
+        )
     with pytest.raises(ReportError, match=r"object storage https://localhost:\d+, bucket monitoring: .*SSL"):
-        deliver(parse({**base, "storage": {**base["storage"], **strange}}), day(), sample(), FILES)
+        deliver(parsed({**base, "storage": {**base["storage"], **strange}}), day(), sample(), FILES)
     assert there.record.since() == []
     assert there.names == []
 
@@ -181,16 +190,21 @@ def test_a_server_without_starttls_gets_nothing(there: Places, monkeypatch: pyte
 def test_errors_of_the_storage_name_it_and_no_secret(there: Places) -> None:
     base = there.settings()
     with pytest.raises(ReportError, match=r"bucket elsewhere: .*NoSuchBucket") as told:
-        deliver(parse({**base, "storage": {**base["storage"], "bucket": "elsewhere"}}), day(), sample(), FILES)
+        deliver(
+            parsed({**base, "storage": {**base["storage"], "bucket": "elsewhere"}}),
+            day(),
+            sample(),
+            FILES,
+        )
     assert not any(secret in str(told.value) for secret in (*KEYS, LOGIN[1]))
     (there.folder / "key").unlink()
     with pytest.raises(ReportError, match="cannot be read: No such file"):
-        deliver(parse(base), day(), sample(), FILES)
+        deliver(ReportsSettings.parse(base), day(), sample(), FILES)
 
 
 def test_objects_are_encrypted_as_the_settings_say(there: Places) -> None:
     base = there.settings()
-    deliver(parse({**base, "storage": {**base["storage"], "encryption": "AES256"}}), day(), sample(), FILES)
+    deliver(parsed({**base, "storage": {**base["storage"], "encryption": "AES256"}}), day(), sample(), FILES)
     assert there.object(PAGE)["ServerSideEncryption"] == "AES256"
 
 
@@ -209,7 +223,7 @@ def test_the_index_lists_the_newest_first_and_leads_to_the_files(there: Places) 
 def test_an_index_of_many_reports_has_pages_and_one_that_shrinks_loses_them(there: Places) -> None:
     report_settings = settings(there)
     assert report_settings.storage is not None
-    store = Store(report_settings.storage)
+    store = Store(report_settings.storage.place)
     names = [(DAY - timedelta(days=number)).isoformat() for number in range(delivery.PER_PAGE + 1)]
     for name in names:
         store.put(key(day(name), "en", "html"), b"x", "text/html")

@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 import pytest
 
 from services.reports.i18n import translate
-from services.reports.model import LANGUAGES, Cell, Chart, Language, Table, text_of
+from services.reports.model import Cell, Chart, Table, text_of
 from services.reports.pdf import document, pdf
 from services.reports.render import breakable, drawing, html
+from services.reports.settings import LANGUAGES, Language
 from tests.unit.services.reports.harness import HOUR
 from tests.unit.services.reports.samples import EVIL, START, sample
 

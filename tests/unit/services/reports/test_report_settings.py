@@ -10,7 +10,7 @@ import yaml
 
 from services.reports.model import Kind
 from services.reports.program import main
-from services.reports.settings import load, parse
+from services.reports.settings import ReportsSettings
 from tests.unit.services.reports.delivery import RECIPIENTS, content
 
 
@@ -57,7 +57,7 @@ def test_a_mistake_in_the_settings_is_one_line_that_says_what_to_do(
 
 
 def test_settings_without_mail_and_storage_are_fine(tmp_path: Path) -> None:
-    settings = parse({**content(tmp_path), "mail": None, "storage": None})
+    settings = ReportsSettings.parse({**content(tmp_path), "mail": None, "storage": None})
     assert (settings.mail, settings.storage, settings.languages, settings.name) == (
         None,
         None,
@@ -69,10 +69,10 @@ def test_settings_without_mail_and_storage_are_fine(tmp_path: Path) -> None:
 def test_a_file_is_read_with_everything_in_it(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump({**content(tmp_path), "link": "https://reports.example.org/"}))
-    settings = load(file)
+    settings = ReportsSettings.load(file)
     assert settings.mail is not None
     assert (settings.mail.host, settings.mail.port) == ("mail.example.org", 587)
-    assert settings.mail.recipients[Kind.DAILY] == tuple(RECIPIENTS)
+    assert settings.mail.recipients.of(Kind.DAILY) == tuple(RECIPIENTS)
     assert settings.storage is not None
     assert (settings.storage.encryption, settings.storage.prefix) == (None, "reports/")
     assert settings.link == "https://reports.example.org"
@@ -83,4 +83,4 @@ def test_authorities_and_the_address_of_the_storage_may_be_left_to_the_public_on
     for section in ("mail", "storage"):
         settings[section]["ca_file"] = None
     settings["storage"]["endpoint"] = None
-    assert parse(settings).storage is not None
+    assert ReportsSettings.parse(settings).storage is not None

@@ -96,9 +96,11 @@ def test_metrics_need_the_password(exporter: Exporter) -> None:
 
 
 def test_health_needs_none_and_tells_when_the_loop_hangs(exporter: Exporter) -> None:
-    assert exporter.get("/healthz") == (200, "ok\n")
+    assert exporter.get("/livez") == (200, "ok\n")
+    assert exporter.get("/readyz") == (200, "ok\n"), "what says nothing else is ready as long as it is alive"
     exporter.alive.clear()
-    assert exporter.get("/healthz")[0] == 503
+    assert exporter.get("/livez")[0] == 503
+    assert exporter.get("/readyz")[0] == 503
 
 
 def test_other_paths_and_methods_are_refused(exporter: Exporter) -> None:
@@ -113,7 +115,7 @@ def test_a_renewed_password_counts_at_once(exporter: Exporter) -> None:
 
 def test_a_renewed_certificate_is_served_without_a_restart(exporter: Exporter) -> None:
     write_certificates(exporter.folder)
-    assert exporter.get("/healthz")[0] == 200
+    assert exporter.get("/livez")[0] == 200
 
 
 def test_a_half_renewed_certificate_keeps_the_old_one_in_use(
@@ -122,20 +124,20 @@ def test_a_half_renewed_certificate_keeps_the_old_one_in_use(
     other = tmp_path_factory.mktemp("other")
     write_certificates(other)
     shutil.copy(other / "cert.pem", exporter.folder / "cert.pem")
-    assert exporter.get("/healthz")[0] == 200
+    assert exporter.get("/livez")[0] == 200
     shutil.copy(other / "key.pem", exporter.folder / "key.pem")
     shutil.copy(other / "ca.pem", exporter.folder / "ca.pem")
-    assert exporter.get("/healthz")[0] == 200
+    assert exporter.get("/livez")[0] == 200
 
 
 def test_a_silent_peer_holds_nobody_up(exporter: Exporter) -> None:
     with socket.create_connection(("127.0.0.1", exporter.port)):
-        assert exporter.get("/healthz")[0] == 200
+        assert exporter.get("/livez")[0] == 200
 
 
 def test_plain_http_gets_no_answer(exporter: Exporter) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=5)
-    connection.request("GET", "/healthz")
+    connection.request("GET", "/livez")
     with pytest.raises((http.client.HTTPException, OSError)):
         connection.getresponse()
     connection.close()
