@@ -17,7 +17,6 @@ from components.gateway.config import (
     CATALOGUE_DIRECTORY,
     CATALOGUE_FILE,
     GRPC_PORT,
-    HASH_KEY_ENTRY,
     HTTP_PORT,
     QUEUE_DIRECTORY,
     GatewayConfig,
@@ -200,7 +199,7 @@ class Gateway(pulumi.ComponentResource):
                 "scrape.htpasswd": pulumi.Output.all(
                     **{self.scrape.credential.username: self.scrape.credential.password}
                 ).apply(htpasswd),
-                HASH_KEY_ENTRY: self.hash_key,
+                "hash-key": self.hash_key,
                 # Known only when topics, users and ACLs exist: until then a record would be refused for good.
                 "kafka-password": pulumi.Output.all(args.kafka.users[WORKLOAD].password, args.kafka.ready).apply(
                     lambda both: str(both[0])
