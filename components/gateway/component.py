@@ -16,7 +16,6 @@ from components.gateway.config import (
     CATALOGUE_DIRECTORY,
     CATALOGUE_FILE,
     GRPC_PORT,
-    HASH_KEY_ENTRY,
     HTTP_PORT,
     QUEUE_DIRECTORY,
     GatewayConfig,
@@ -186,7 +185,7 @@ class Gateway(pulumi.ComponentResource):
                 "scrape.htpasswd": pulumi.Output.all(
                     **{self.scrape.credential.username: self.scrape.credential.password}
                 ).apply(htpasswd),
-                HASH_KEY_ENTRY: args.logins.hash_key,
+                "hash-key": args.logins.hash_key,
                 # Known only when topics, users and ACLs exist: until then a record would be refused for good.
                 "kafka-password": pulumi.Output.all(args.kafka.users[WORKLOAD].password, args.kafka.ready).apply(
                     lambda both: str(both[0])

@@ -39,9 +39,7 @@ from components.telemetry.topics import topic
 GRPC_PORT = 4317
 HTTP_PORT = 4318
 CLIENT_HTPASSWD = "/etc/otelcol-auth/clients.htpasswd"
-HASH_KEY_ENTRY = "hash-key"
-"""Its name in the Secret of the gateways' passwords."""
-HASH_KEY_FILE = f"/etc/otelcol-auth/{HASH_KEY_ENTRY}"
+HASH_KEY_FILE = "/etc/otelcol-auth/hash-key"
 CATALOGUE_DIRECTORY = "/etc/otelcol-gate"
 CATALOGUE_FILE = "catalogue.yaml"
 QUEUE_DIRECTORY = "/var/lib/otelcol"

@@ -29,7 +29,7 @@ from ops.privacy.search import Family, SearchStore, families, search_all
 from ops.privacy.subject import secret_entry
 from services.backup.encryption import Identity
 from services.index_manager.settings import IndexManagerSettings
-from services.kafka_archive import settings as archive_settings
+from services.kafka_archive.settings import KafkaArchiveSettings
 from services.runtime.settings import SettingsError
 
 KAFKA_WHY: Final = "records of a topic are in order and are not taken out one by one"
@@ -167,7 +167,7 @@ def archive_keep_days(settings: Any) -> float:
         OpsError: The settings are none of it.
     """
     try:
-        return float(archive_settings.parse(settings).keep_days)
+        return float(KafkaArchiveSettings.parse(settings).keep_days)
     except SettingsError as error:
         raise OpsError(f"the settings of {ARCHIVE_WORKLOAD} are of another version: {error}") from None
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import getpass
 import sys
+from pathlib import PurePosixPath
 
 from components.gateway.component import WORKLOAD
-from components.gateway.config import HASH_KEY_ENTRY
+from components.gateway.config import HASH_KEY_FILE
 from components.masking.pseudonyms import pseudonym
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, call_errors
@@ -15,6 +16,8 @@ from ops.core.kube import Kube, call_errors
 ASK = "-"
 """Given in place of the id: it is read from standard input, and stands in no list of processes and no history."""
 AUTH_SECRET = f"{WORKLOAD}-auth"
+HASH_KEY_ENTRY = PurePosixPath(HASH_KEY_FILE).name
+"""Its file in the gateways' pods is the Secret's entry of that name."""
 
 
 def subject_id(given: str) -> str:
