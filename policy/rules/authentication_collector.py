@@ -38,10 +38,10 @@ def _asks(collector: Collector, server: Serving) -> Iterator[Finding]:
     elif extension.type == LOGIN and not extension.node["htpasswd"].text():
         problem = f"{server.what} is checked by {where.text()}, which has no list of users"
         yield finding(collector.resource, extension.node["htpasswd"], problem, "set htpasswd")
-    elif extension.type == LOGIN and server.what.endswith("(grpc)"):
+    elif extension.type == LOGIN:
         middlewares = server.node["middlewares"]
         if where.text() not in [middleware["id"].text() for middleware in middlewares.elements()]:
-            problem = f"{server.what} reads a message before {where.text()} knows who sends it"
+            problem = f"{server.what} reads a message before {where.text()} has seen who sends it, and what it is"
             yield finding(collector.resource, middlewares, problem, f"add {where.text()} to middlewares")
 
 
@@ -119,9 +119,9 @@ def _passwords(collector: Collector, receiver: str) -> bool:
 
 
 def _checks_sender(collector: Collector, pipeline: Pipeline) -> Iterator[Finding]:
-    """The user who logged in must be compared: by the gate, or written down and compared by a filter."""
+    """The user who logged in must be compared: by the gate, by an agent's attribution, or by a filter."""
     where, names = pipeline.node["processors"], pipeline.node["processors"].texts()
-    if any(name.split("/", 1)[0] == "gate" for name in names):
+    if any(name.split("/", 1)[0] in ("gate", "attribution") for name in names):
         return
     written = ""
     for name in names:
@@ -134,7 +134,10 @@ def _checks_sender(collector: Collector, pipeline: Pipeline) -> Iterator[Finding
             return
     problem = f"pipeline {pipeline.name} takes telemetry in the name of others: "
     problem += f"no filter compares {written}" if written else "no processor writes down who logged in"
-    fix = "add the gate, or upsert an attribute from_context auth.username and drop by a filter what names another"
+    fix = (
+        "add the gate (of an agent: attribution), or upsert an attribute from_context auth.username and drop by a "
+        "filter what names another"
+    )
     yield finding(collector.resource, where, problem, fix)
 
 

@@ -82,6 +82,7 @@ def test_alerts_of_one_name_and_layer_have_an_incident_each_and_one_notification
     incidents = rung(both, "StormCritical", 4)
     assert len({incident.dedup_key for incident in incidents}) == 4
     for channel in ("sms", "slack"):
+        eventually(lambda channel=channel: both.notifications("StormCritical", channel), TOLD_S, f"{channel} about all")
         assert len(both.notifications("StormCritical", channel)) == 1
     assert " x4" in both.notifications("StormCritical", "slack")[0].title
 

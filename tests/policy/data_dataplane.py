@@ -147,6 +147,7 @@ DOOR: Data = {
                     "endpoint": "0.0.0.0:4318",
                     "tls": TLS,
                     "auth": {"authenticator": "login"},
+                    "middlewares": [{"id": "login"}],
                     "max_request_body_size": 1048576,
                 },
             }
