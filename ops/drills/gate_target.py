@@ -90,7 +90,7 @@ def service_addresses(kube: Kube) -> set[str]:
     for service in services:
         if (service.spec.selector or {}).get(NAME_LABEL) != WORKLOAD:
             continue
-        addresses |= {address for address in service.spec.cluster_i_ps or [] if address != "None"}
+        addresses |= {address for address in service.spec.cluster_ips or [] if address != "None"}
         for ingress in (service.status.load_balancer.ingress if service.status.load_balancer else None) or []:
             addresses |= {ingress.ip} if ingress.ip else set(resolved(ingress.hostname)) if ingress.hostname else set()
     return addresses

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from kubernetes import client
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from components.telemetry.layers import LAYERS, Signal
@@ -96,12 +97,12 @@ def kube_of(address: str) -> Kube:
 
     def listed(namespace: str, **_: Any) -> Any:
         assert namespace == "obs-local"
-        ingress = [SimpleNamespace(ip=address, hostname=None)]
-        status = SimpleNamespace(load_balancer=SimpleNamespace(ingress=ingress))
-        spec = SimpleNamespace(selector={"app.kubernetes.io/name": "gateway"}, cluster_i_ps=["10.0.0.9"])
-        foreign = SimpleNamespace(selector={"app.kubernetes.io/name": "kafka"}, cluster_i_ps=["10.0.0.8"])
-        return SimpleNamespace(
-            items=[SimpleNamespace(spec=spec, status=status), SimpleNamespace(spec=foreign, status=status)]
+        ingress = [client.V1LoadBalancerIngress(ip=address)]
+        status = client.V1ServiceStatus(load_balancer=client.V1LoadBalancerStatus(ingress=ingress))
+        own = client.V1ServiceSpec(selector={"app.kubernetes.io/name": "gateway"}, cluster_ips=["10.0.0.9"])
+        foreign = client.V1ServiceSpec(selector={"app.kubernetes.io/name": "kafka"}, cluster_ips=["10.0.0.8"])
+        return client.V1ServiceList(
+            items=[client.V1Service(spec=own, status=status), client.V1Service(spec=foreign, status=status)]
         )
 
     core = SimpleNamespace(list_namespaced_service=listed)
