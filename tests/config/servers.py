@@ -12,17 +12,12 @@ from typing import Any
 
 import requests
 
+from tests.support.ports import free_port as free_port
+
 START_SECONDS = 120
 """Ends a start that hangs."""
 PATIENCE_S = 60.0
 """The least that a wait is given whose length nobody promises: others use the cores too."""
-
-
-def free_port() -> int:
-    """A TCP port that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from lab.simulator.config import FaultPlan
 from lab.simulator.pipeline import Pipeline
 from lab.simulator.services import Simulation
 from lab.toolchain import tools
+from tests.support.ports import free_port
 
 START_LIMIT_S = 30.0
 
@@ -43,9 +43,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, session: requests.Sessi
     (folder / "prometheus.yml").write_text(
         yaml.safe_dump({"otlp": {"promote_resource_attributes": list(PROMOTED_ATTRIBUTES)}})
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [
         str(tools.path("prometheus")),
         f"--config.file={folder / 'prometheus.yml'}",
