@@ -12,6 +12,7 @@ from typing import Any
 
 from components.telemetry.classification import CLASSES
 from components.telemetry.services import TRACED_SERVICES, latency_limit_ms
+from ops.core import search
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.platform import PROJECT
@@ -206,22 +207,13 @@ def logs(
         "size": MOST_LOG_LINES,
         "track_total_hits": True,
     }
-    response = web.call(
-        "POST",
-        f"{url}/{READ_ALIAS}/_search",
-        auth=auth,
-        data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with response:
-        if response.status_code != 200:
-            raise OpsError(f"the search cluster answered {response.status_code}: {one_line(response.text, 160)}")
-        try:
-            hits = response.json()["hits"]
-            lines = {str(hit["_id"]): _log_seen(hit["_source"]) for hit in hits["hits"]}
-            total = int(hits["total"]["value"])
-        except (ValueError, KeyError, TypeError):
-            raise OpsError("the search cluster did not answer as one does") from None
+    answer = search.ask(web, f"{url}/{READ_ALIAS}/_search", auth, body)
+    try:
+        hits = answer["hits"]
+        lines = {str(hit["_id"]): _log_seen(hit["_source"]) for hit in hits["hits"]}
+        total = int(hits["total"]["value"])
+    except (ValueError, KeyError, TypeError):
+        raise search.unexpected() from None
     return tuple(lines.values()), max(total, len(lines))
 
 

@@ -56,7 +56,7 @@ def find(
 ) -> None:
     """Find what is held about a subject; nothing is changed."""
     scan = _scan(archive_from, archive_to, identity)
-    written = _run("find", subject, scan, reference, erase=False, dry_run=True)
+    written = _run("find", subject, scan, reference, remove=False)
     _tell(written, record, as_json)
     raise typer.Exit(0 if any(holding.matches for holding in written.holdings) else 1)
 
@@ -76,7 +76,7 @@ def erase(
 ) -> None:
     """Remove what is held about a subject, where a store can; what is left is named with its end."""
     scan = _scan(archive_from, archive_to, identity)
-    written = _run("erase", subject, scan, reference, erase=yes, dry_run=not yes)
+    written = _run("erase", subject, scan, reference, remove=yes)
     _tell(written, record, as_json)
     if not yes:
         typer.echo("nothing was removed: add --yes", err=True)
@@ -92,19 +92,17 @@ def _scan(first: datetime | None, last: datetime | None, identity: Path | None) 
     return stores.Scan(days=Days(first=first.date(), last=last.date()), identities=identities(identity))
 
 
-def _run(
-    action: str, subject: str, scan: stores.Scan | None, reference: str, *, erase: bool, dry_run: bool
-) -> PrivacyRecord:
+def _run(action: str, subject: str, scan: stores.Scan | None, reference: str, *, remove: bool) -> PrivacyRecord:
     plain = subject_id(subject)
     platform = platform_module.load()
     with Context(platform, Kube.connect(platform.namespace)) as context:
         pseudonym = pseudonym_of(plain, masking_key(context.kube))
         holdings = stores.holdings(
-            context, pseudonym, erase=erase, scan=scan, told=lambda text: typer.echo(f"{action}: {text}", err=True)
+            context, pseudonym, erase=remove, scan=scan, told=lambda text: typer.echo(f"{action}: {text}", err=True)
         )
     return PrivacyRecord(
         action=action,
-        dry_run=dry_run,
+        dry_run=not remove,
         operator=f"{getpass.getuser()}@{socket.gethostname()}",
         reference=reference,
         platform=platform.platform,

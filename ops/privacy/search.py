@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from components.search.access import erasable, members
 from components.search.indices import LOGS
+from ops.core import search
 from ops.core.errors import OpsError, one_line
 from ops.core.web import Web
 from ops.privacy.record import Holding
@@ -125,17 +125,7 @@ class SearchStore:
         return before.after(removed, after.matches or 0)
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        response = self._web.call(
-            "POST",
-            f"{self._url}/{path}",
-            auth=self._auth,
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with response:
-            if response.status_code != 200:
-                raise OpsError(f"the search cluster answered {response.status_code}: {one_line(response.text, 200)}")
-            answer: dict[str, Any] = response.json()
+        answer = search.ask(self._web, f"{self._url}/{path}", self._auth, body)
         shards = answer.get("_shards", {})
         if answer.get("timed_out") or shards.get("failed"):
             raise OpsError(f"only {shards.get('successful')} of {shards.get('total')} shards of {path} answered")

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.core import platform as platform_module
+from ops.core import search
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
@@ -107,7 +108,7 @@ class LogReader:
         try:
             hits = self.search(body)["hits"]
         except (KeyError, TypeError):
-            raise OpsError("the search cluster did not answer as one does") from None
+            raise search.unexpected() from None
         return distinct(_row(hit) for hit in reversed(hits))
 
     def search(self, body: Mapping[str, Any]) -> Any:
@@ -116,20 +117,10 @@ class LogReader:
         Raises:
             OpsError: The search cluster refuses, or does not answer.
         """
-        response = self._web.call(
-            "POST",
-            f"{self._url}/{READ_ALIAS}/_search",
-            auth=self._auth,
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with response:
-            if response.status_code != 200:
-                raise OpsError(f"the search cluster answered {response.status_code}: {one_line(response.text, 160)}")
-            try:
-                return response.json()["hits"]
-            except (ValueError, KeyError, TypeError):
-                raise OpsError("the search cluster did not answer as one does") from None
+        answer = search.ask(self._web, f"{self._url}/{READ_ALIAS}/_search", self._auth, body)
+        if "hits" not in answer:
+            raise search.unexpected()
+        return answer["hits"]
 
 
 def distinct(rows: Iterable[Row]) -> list[Row]:
