@@ -3,7 +3,8 @@
 //
 // As an authenticator it takes the place of basicauth; as a middleware of a gRPC server it looks at the headers of a call
 // before the call's message is received. As a middleware of both servers it looks through a message before it is decoded
-// (package wire), so that a small message cannot become a large one.
+// (package wire), so that a small message cannot become a large one. Connections of the gRPC server are bounded before their
+// handshake, in all and for each address.
 package login
 
 import (
@@ -24,18 +25,15 @@ import (
 
 	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/extension/extensionauth"
 	"go.opentelemetry.io/collector/extension/extensionmiddleware"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/crypto/bcrypt"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/tap"
 )
 
 // Config is the extension's section in the collector's configuration.
@@ -50,8 +48,14 @@ type Config struct {
 	Waiting int `mapstructure:"waiting"`
 	// MaxInFlight is how many gRPC calls may be received and worked on at once: with the largest message, a bound of memory.
 	MaxInFlight int64 `mapstructure:"max_in_flight"`
-	// MaxInFlightBytes is what requests of HTTP may take at once, as far as their bodies tell.
+	// MaxInFlightBytes is what requests of HTTP, and as much again of gRPC, may take at once, as far as their bodies tell.
 	MaxInFlightBytes int64 `mapstructure:"max_in_flight_bytes"`
+	// MaxConnections bounds the connections of the gRPC server; further ones are closed before their handshake.
+	MaxConnections int `mapstructure:"max_connections"`
+	// MaxConnectionsPerAddress is the share that one address may have of them.
+	MaxConnectionsPerAddress int `mapstructure:"max_connections_per_address"`
+	// TLS is the gRPC server's, whose handshake is made here so that it can be refused; nil where it has none.
+	TLS *configtls.ServerConfig `mapstructure:"tls"`
 }
 
 // Validate names the first mistake.
@@ -63,6 +67,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("remember is %s, must be above 0", c.Remember)
 	case c.Checks < 1 || c.Waiting < 1 || c.MaxInFlight < 1 || c.MaxInFlightBytes < 1:
 		return errors.New("checks, waiting, max_in_flight and max_in_flight_bytes must be at least 1")
+	case c.MaxConnectionsPerAddress < 1 || c.MaxConnections < c.MaxConnectionsPerAddress:
+		return errors.New("max_connections_per_address must be at least 1 and at most max_connections")
 	}
 	return nil
 }
@@ -71,7 +77,10 @@ func (c *Config) Validate() error {
 func NewFactory() extension.Factory {
 	return extension.NewFactory(component.MustNewType("login"),
 		func() component.Config {
-			return &Config{Remember: 10 * time.Minute, Checks: 1, Waiting: 32, MaxInFlight: 64, MaxInFlightBytes: 128 << 20}
+			return &Config{
+				Remember: 10 * time.Minute, Checks: 1, Waiting: 32, MaxInFlight: 64, MaxInFlightBytes: 128 << 20,
+				MaxConnections: 1024, MaxConnectionsPerAddress: 512,
+			}
 		},
 		func(_ context.Context, set extension.Settings, config component.Config) (extension.Extension, error) {
 			return newLogin(set, config.(*Config))
@@ -112,14 +121,22 @@ type login struct {
 	waiting  atomic.Int64
 	inFlight atomic.Int64
 	bytes    atomic.Int64 // of requests of HTTP in flight
+	decoded  atomic.Int64 // bytes of calls of gRPC in flight
+	weights  sync.Map     // decoded message -> its bytes, from the codec to the call's statistics
+	open     *connections
 	refused  metric.Int64Counter
 	now      func() time.Time
 }
 
 func newLogin(set extension.Settings, config *Config) (*login, error) {
-	refused, err := set.MeterProvider.Meter("obs-platform/collector/login").Int64Counter("otelcol_login_refused_requests",
+	meter := set.MeterProvider.Meter("obs-platform/collector/login")
+	refused, err := meter.Int64Counter("otelcol_login_refused_requests",
 		metric.WithDescription("Requests that were refused before anything of them was read."), metric.WithUnit("{requests}"))
 	if err != nil {
+		return nil, err
+	}
+	open := newConnections(config.MaxConnections, config.MaxConnectionsPerAddress)
+	if err := observeConnections(meter, open); err != nil {
 		return nil, err
 	}
 	secret := make([]byte, sha256.Size)
@@ -127,7 +144,8 @@ func newLogin(set extension.Settings, config *Config) (*login, error) {
 		return nil, err
 	}
 	return &login{
-		config: config, secret: secret, verdicts: map[digest]remembered{}, checks: make(chan struct{}, config.Checks), refused: refused, now: time.Now,
+		config: config, secret: secret, verdicts: map[digest]remembered{}, checks: make(chan struct{}, config.Checks), open: open, refused: refused,
+		now: time.Now,
 	}, nil
 }
 
@@ -261,44 +279,6 @@ func (l *login) remember(key digest, right bool) {
 	}
 	l.verdicts[key] = remembered{right, now.Add(l.config.Remember)}
 }
-
-// GetGRPCServerOptions looks at each call's headers before its message is received, and counts calls until they end.
-func (l *login) GetGRPCServerOptions(context.Context) ([]grpc.ServerOption, error) {
-	return []grpc.ServerOption{
-		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
-			header := ""
-			if values := info.Header.Get("authorization"); len(values) > 0 {
-				header = values[0]
-			}
-			if _, err := l.check(ctx, header); err != nil {
-				return nil, err
-			}
-			if l.inFlight.Load() >= l.config.MaxInFlight {
-				return nil, l.refuse(ctx, "flooded", errFlooded)
-			}
-			return ctx, nil
-		}),
-		grpc.StatsHandler(counting{l}),
-		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto"), l}),
-	}, nil
-}
-
-// counting counts the calls in flight.
-type counting struct{ *login }
-
-func (counting) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
-
-func (c counting) HandleRPC(_ context.Context, event stats.RPCStats) {
-	switch event.(type) {
-	case *stats.Begin:
-		c.inFlight.Add(1)
-	case *stats.End:
-		c.inFlight.Add(-1)
-	}
-}
-
-func (counting) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (counting) HandleConn(context.Context, stats.ConnStats)                       {}
 
 // identity is who signed in, as processors read it.
 type identity string

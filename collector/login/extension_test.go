@@ -17,7 +17,9 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/extension/extensiontest"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -31,6 +33,11 @@ func basic(user, password string) string {
 }
 
 func started(t *testing.T, edit func(*Config)) *login {
+	t.Helper()
+	return startedWith(t, extensiontest.NewNopSettings(component.MustNewType("login")).MeterProvider, edit)
+}
+
+func startedWith(t *testing.T, meters metric.MeterProvider, edit func(*Config)) *login {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
 	if err != nil {
@@ -48,6 +55,7 @@ func started(t *testing.T, edit func(*Config)) *login {
 		t.Fatal(err)
 	}
 	set := extension.Settings{TelemetrySettings: extensiontest.NewNopSettings(component.MustNewType("login")).TelemetrySettings}
+	set.MeterProvider = meters
 	made, err := newLogin(set, config)
 	if err != nil {
 		t.Fatal(err)
@@ -149,6 +157,18 @@ func (r receiver) Export(_ context.Context, request pmetricotlp.ExportRequest) (
 // served is a gRPC server behind the login, and a client for it.
 func served(t *testing.T, l *login) (receiver, pmetricotlp.GRPCClient) {
 	t.Helper()
+	r, at := listening(t, l)
+	connection, err := grpc.NewClient(at, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = connection.Close() })
+	return r, pmetricotlp.NewGRPCClient(connection)
+}
+
+// listening is a gRPC server behind the login, and its address.
+func listening(t *testing.T, l *login) (receiver, string) {
+	t.Helper()
 	options, err := l.GetGRPCServerOptions(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -166,16 +186,23 @@ func served(t *testing.T, l *login) (receiver, pmetricotlp.GRPCClient) {
 		defer done.Done()
 		_ = server.Serve(listener)
 	}()
-	connection, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		_ = connection.Close()
 		server.Stop()
 		done.Wait()
 	})
-	return r, pmetricotlp.NewGRPCClient(connection)
+	return r, listener.Addr().String()
+}
+
+func sendPoints(to pmetricotlp.GRPCClient, number int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	data := pmetric.NewMetrics()
+	points := data.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics().AppendEmpty().SetEmptyGauge().DataPoints()
+	for range number {
+		points.AppendEmpty()
+	}
+	_, err := to.Export(metadata.AppendToOutgoingContext(ctx, "authorization", basic("device", "right")), pmetricotlp.NewExportRequestFromMetrics(data))
+	return err
 }
 
 func send(to pmetricotlp.GRPCClient, header string) error {

@@ -5,13 +5,10 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"reflect"
 	"strings"
 	"sync"
 
 	"go.opentelemetry.io/collector/extension/extensionmiddleware"
-	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/mem"
 
 	"obs-platform/collector/wire"
 )
@@ -83,47 +80,3 @@ func (l *login) refusedMessage(ctx context.Context, err error) {
 type broken struct{ err error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.err }
-
-// codec looks through a message of gRPC before it is decoded.
-type codec struct {
-	encoding.CodecV2
-	login *login
-}
-
-func (c codec) Unmarshal(data mem.BufferSlice, into any) error {
-	of := signalOf(into)
-	if of == wire.Unknown {
-		return c.CodecV2.Unmarshal(data, into)
-	}
-	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer buffer.Free()
-	_, deep, err := wire.Scan(of, buffer.ReadOnlyData(), false)
-	if deep { // rare: what is received may be shared, so a copy is changed
-		raw := bytes.Clone(buffer.ReadOnlyData())
-		if _, _, err = wire.Scan(of, raw, true); err == nil {
-			return c.CodecV2.Unmarshal(mem.BufferSlice{mem.SliceBuffer(raw)}, into)
-		}
-	}
-	if err != nil {
-		c.login.refusedMessage(context.Background(), err)
-		return err
-	}
-	return c.CodecV2.Unmarshal(mem.BufferSlice{buffer}, into)
-}
-
-// signalOf tells by the name of its type what a message carries.
-func signalOf(message any) wire.Signal {
-	kind := reflect.TypeOf(message)
-	if kind == nil || kind.Kind() != reflect.Pointer {
-		return wire.Unknown
-	}
-	switch kind.Elem().Name() {
-	case "ExportMetricsServiceRequest":
-		return wire.Metrics
-	case "ExportTraceServiceRequest":
-		return wire.Traces
-	case "ExportLogsServiceRequest":
-		return wire.Logs
-	}
-	return wire.Unknown
-}

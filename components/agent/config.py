@@ -20,6 +20,7 @@ from components.collector.config import (
     TLS_DIRECTORY,
     Data,
     client_login,
+    client_receiver,
     memory_limiter,
     merged,
     own_metrics,
@@ -37,12 +38,12 @@ ATTRIBUTION = "attribution"
 EXPORTER = "otlp/gateway"
 
 _MIB = 1024 * 1024
-_STREAMS = 16
-"""Calls of one connection at once."""
 _CALLS = 64
 """Calls at once, of all programs of the node."""
 _RECEIVED_BYTES = 32 * _MIB
 """What requests of HTTP may take at once, of all programs of the node."""
+_CONNECTIONS = 256
+"""Connections of gRPC at once, of all programs of the node."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +83,24 @@ def agent_config(settings: AgentConfig) -> Data:
         own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
         {
             "extensions": {
-                CLIENT_LOGIN: client_login(settings.client_htpasswd, calls=_CALLS, received_bytes=_RECEIVED_BYTES),
+                CLIENT_LOGIN: client_login(
+                    settings.client_htpasswd,
+                    calls=_CALLS,
+                    received_bytes=_RECEIVED_BYTES,
+                    connections=_CONNECTIONS,
+                    tls=server_tls(settings.tls_directory),
+                ),
                 GATEWAY_AUTH: {"client_auth": {"username": settings.user, "password_file": settings.gateway_password}},
             },
-            "receivers": {"otlp": _receiver(settings)},
+            "receivers": {
+                "otlp": client_receiver(
+                    settings.tls_directory,
+                    grpc_port=GRPC_PORT,
+                    http_port=HTTP_PORT,
+                    request_limit=settings.request_limit,
+                    keepalive={"enforcement_policy": {"min_time": "10s", "permit_without_stream": True}},
+                )
+            },
             "processors": {
                 "memory_limiter": memory_limiter(),
                 ATTRIBUTION: {},
@@ -104,32 +119,6 @@ def agent_config(settings: AgentConfig) -> Data:
             },
         },
     )
-
-
-def _receiver(settings: AgentConfig) -> Data:
-    common = {"tls": server_tls(settings.tls_directory), "auth": {"authenticator": CLIENT_LOGIN}}
-    return {
-        "protocols": {
-            "grpc": {
-                **common,
-                "endpoint": f"0.0.0.0:{GRPC_PORT}",
-                "max_recv_msg_size_mib": settings.request_limit // _MIB,
-                "middlewares": [{"id": CLIENT_LOGIN}],
-                "max_concurrent_streams": _STREAMS,
-                "keepalive": {"enforcement_policy": {"min_time": "10s", "permit_without_stream": True}},
-            },
-            "http": {
-                **common,
-                "endpoint": f"0.0.0.0:{HTTP_PORT}",
-                "middlewares": [{"id": CLIENT_LOGIN}],
-                "max_request_body_size": settings.request_limit,
-                "compression_algorithms": ["", "gzip", "zstd"],
-                "read_header_timeout": "10s",
-                "read_timeout": "30s",
-                "idle_timeout": "60s",
-            },
-        }
-    }
 
 
 def _exporter(settings: AgentConfig) -> Data:

@@ -31,6 +31,10 @@ KAFKA_PASSWORD = "/etc/otelcol-auth/kafka-password"  # noqa: S105  (a path)
 
 CLIENT_LOGIN = "login"
 """Name of the extension that checks the passwords of whoever sends telemetry."""
+STREAMS = 16
+"""Calls of one client's connection at once."""
+_READ_BUFFER_BYTES = 32 * 1024
+"""Twice what TLS gives at once. The receiver's default of 512 KiB lets 500 idle connections fill a gateway's memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +84,16 @@ def kafka_producer(client: KafkaClient) -> Data:
     }
 
 
-def client_login(htpasswd: str, *, calls: int, received_bytes: int) -> Data:
+def client_login(htpasswd: str, *, calls: int, received_bytes: int, connections: int, tls: Data) -> Data:
     """The extension that knows who sends, and looks through what is sent before it is decoded.
 
     Args:
         htpasswd: Path of the password file.
         calls: gRPC calls that are received and worked on at once; more are told to try again.
-        received_bytes: What requests of HTTP that are worked on at once may take; more are told to try again.
+        received_bytes: What requests of HTTP that are worked on at once may take, and as much again of gRPC; more are
+            told to try again.
+        connections: Connections of gRPC at once, one address half of them; more are closed before their handshake.
+        tls: What the gRPC port has as ``tls``: to refuse a handshake, the extension makes it.
     """
     return {
         "htpasswd": htpasswd,
@@ -95,6 +102,47 @@ def client_login(htpasswd: str, *, calls: int, received_bytes: int) -> Data:
         "waiting": 32,
         "max_in_flight": calls,
         "max_in_flight_bytes": received_bytes,
+        "max_connections": connections,
+        "max_connections_per_address": connections // 2,
+        "tls": tls,
+    }
+
+
+def client_receiver(directory: str, *, grpc_port: int, http_port: int, request_limit: int, keepalive: Data) -> Data:
+    """The receiver ``otlp`` for clients that sign in, over gRPC and HTTP.
+
+    Args:
+        directory: Folder of the certificate.
+        grpc_port: Where it takes gRPC.
+        http_port: Where it takes HTTP.
+        request_limit: Largest request in bytes, uncompressed; whole MiB.
+        keepalive: How connections of gRPC are kept and ended.
+    """
+    common = {
+        "tls": server_tls(directory),
+        "auth": {"authenticator": CLIENT_LOGIN},
+        "middlewares": [{"id": CLIENT_LOGIN}],
+    }
+    return {
+        "protocols": {
+            "grpc": {
+                **common,
+                "endpoint": f"0.0.0.0:{grpc_port}",
+                "max_recv_msg_size_mib": request_limit // 1024**2,
+                "max_concurrent_streams": STREAMS,
+                "read_buffer_size": _READ_BUFFER_BYTES,
+                "keepalive": keepalive,
+            },
+            "http": {
+                **common,
+                "endpoint": f"0.0.0.0:{http_port}",
+                "max_request_body_size": request_limit,
+                "compression_algorithms": ["", "gzip", "zstd"],
+                "read_header_timeout": "10s",
+                "read_timeout": "30s",
+                "idle_timeout": "60s",
+            },
+        }
     }
 
 

@@ -155,7 +155,10 @@ BY_PART: Final[Mapping[str, tuple[str, ...]]] = {
         "otelcol_kafkabuckets_record_bytes_sum",
         "otelcol_kafkabuckets_spilled_items_total",
         "otelcol_kafkabuckets_write_latency_seconds_bucket",
+        "otelcol_login_connections",
+        "otelcol_login_refused_requests_total",
     ),
+    "node agent": ("otelcol_attribution_refused_items_total",),
     "gateway, sampler, Jaeger's collectors": (
         "otelcol_exporter_sent_spans_total",
         "otelcol_receiver_accepted_spans_total",

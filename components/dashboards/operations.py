@@ -174,6 +174,63 @@ _KAFKA = Row(
     ),
 )
 
+
+def _refused(metric: str, job: str, labels: str) -> str:
+    """Refusals per second; nothing refused is zero, not no data."""
+    return f'sum by ({labels}) (rate({metric}{{job="{job}"}}[{RATE}])) or on () 0 * sum(up{{job="{job}"}})'
+
+
+_GATEWAY = Row(
+    title="Gateway and node agents",
+    panels=(
+        series(
+            "Telemetry accepted",
+            "Points, spans and log records per second that the gateways took.",
+            "{item}/s",
+            Query(expr="sum by (signal) (obs:gateway_accepted:rate1m)", legend="{{signal}}"),
+            width=12,
+        ),
+        series(
+            "Connections of gRPC",
+            "Open connections of each gateway, and how many it allows; more are closed before their handshake.",
+            "{connection}",
+            Query(
+                expr='sum by (instance) (otelcol_login_connections{job="gateway",kind="open"})', legend="{{instance}}"
+            ),
+            Query(expr='max(otelcol_login_connections{job="gateway",kind="allowed"})', legend="allowed of each"),
+            width=12,
+        ),
+        series(
+            "Refused before anything was decoded",
+            "Requests and connections per second that the gateways refused for their login, their number or their "
+            "shape.",
+            "{request}/s",
+            Query(
+                expr=_refused("otelcol_login_refused_requests_total", "gateway", "reason"),
+                legend="{{reason}}",
+            ),
+            width=8,
+        ),
+        series(
+            "Refused by the gate",
+            "Points, spans and log records per second that the catalogue, a budget or masking did not let through.",
+            "{item}/s",
+            Query(expr=_refused("otelcol_gate_refused_items_total", "gateway", "reason"), legend="{{reason}}"),
+            width=8,
+        ),
+        series(
+            "Refused by node agents",
+            "Points, spans and log records per second that named another layer than the one that signed in.",
+            "{item}/s",
+            Query(
+                expr=_refused("otelcol_attribution_refused_items_total", "otel-agent", "layer, signal"),
+                legend="{{layer}}: {{signal}}",
+            ),
+            width=8,
+        ),
+    ),
+)
+
 _TARGETS = Row(
     title="What answers",
     panels=(
@@ -202,9 +259,9 @@ _TARGETS = Row(
 DASHBOARD = Dashboard(
     name="operations",
     title="Operations",
-    description="What the platform uses (processor, memory, disk, network), Kafka's health, how fast queries are "
-    "answered, and how old the backups are.",
+    description="What the platform uses (processor, memory, disk, network), what gateways refuse, Kafka's health, how "
+    "fast queries are answered, and how old the backups are.",
     tags=("operations",),
-    rows=(_NOW, _RESOURCES, _KAFKA, PROMETHEUS, SUMMARY, _TARGETS),
+    rows=(_NOW, _RESOURCES, _GATEWAY, _KAFKA, PROMETHEUS, SUMMARY, _TARGETS),
 )
 """For those who run the platform."""

@@ -2,8 +2,9 @@
 
 A request passes these, and only then is its client told that it is safe:
 
-1. ``login``: who sends it; over gRPC before the message is read. It looks through a message before it is decoded, and
-   refuses what would become large (``otelcol_login_refused_requests_total``).
+1. ``login``: closes connections of gRPC that are too many before their handshake; who sends it, over gRPC before the
+   message is read. It looks through a message before it is decoded, and refuses what would become large
+   (``otelcol_login_refused_requests_total``).
 2. ``memory_limiter``: refuses with a code that says "try again" when memory is short.
 3. ``gate``: layer, names and types of the catalogue, budgets, masking. Where nothing of a request passes, the client is
    told so; where a part does not, it is counted (``otelcol_gate_refused_items_total``).
@@ -22,10 +23,12 @@ from dataclasses import dataclass, field
 from components.collector.config import (
     CLIENT_LOGIN,
     SCRAPE_HTPASSWD,
+    STREAMS,
     TLS_DIRECTORY,
     Data,
     KafkaClient,
     client_login,
+    client_receiver,
     kafka_producer,
     memory_limiter,
     merged,
@@ -57,8 +60,10 @@ _WAITING_SHARE = 1 / 8
 """Of the memory: what waits for Kafka takes a multiple of its encoded size while it is decoded."""
 _RECEIVED_SHARE = 1 / 4
 """Of the memory: what calls of gRPC, and requests of HTTP, may bring along at once."""
-_STREAMS = 16
-"""Calls of one connection at once."""
+_CONNECTIONS_SHARE = 1 / 8
+"""Of the memory: what open connections of gRPC may take while they are idle."""
+_CONNECTION_BYTES = 128 * 1024
+"""Of an idle connection: buffers of TLS and HTTP/2 both ways, and the stacks of its two threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +130,12 @@ class GatewayConfig:
     @property
     def calls_in_flight(self) -> int:
         """gRPC calls that are received and worked on at once."""
-        return max(_STREAMS, self.received_bytes // self.request_limit)
+        return max(STREAMS, self.received_bytes // self.request_limit)
+
+    @property
+    def connections(self) -> int:
+        """Connections of gRPC at once."""
+        return int(self.memory_bytes * _CONNECTIONS_SHARE) // _CONNECTION_BYTES
 
     @property
     def received_bytes(self) -> int:
@@ -155,7 +165,11 @@ def gateway_config(settings: GatewayConfig) -> Data:
         {
             "extensions": {
                 CLIENT_LOGIN: client_login(
-                    settings.client_htpasswd, calls=settings.calls_in_flight, received_bytes=settings.received_bytes
+                    settings.client_htpasswd,
+                    calls=settings.calls_in_flight,
+                    received_bytes=settings.received_bytes,
+                    connections=settings.connections,
+                    tls=server_tls(settings.tls_directory),
                 ),
                 QUEUE_STORAGE: _queue_storage(settings),
             },
@@ -178,39 +192,23 @@ def gateway_config(settings: GatewayConfig) -> Data:
 
 
 def _receiver(settings: GatewayConfig) -> Data:
-    common = {"tls": server_tls(settings.tls_directory), "auth": {"authenticator": CLIENT_LOGIN}}
-    return {
-        "protocols": {
-            "grpc": {
-                **common,
-                "endpoint": f"0.0.0.0:{GRPC_PORT}",
-                "middlewares": [{"id": CLIENT_LOGIN}],
-                "max_recv_msg_size_mib": settings.request_limit // _MIB,
-                "max_concurrent_streams": _STREAMS,
-                # A connection stays with the gateway that took it; ending it now and then spreads clients again.
-                "keepalive": {
-                    "server_parameters": {
-                        "max_connection_age": "60s",
-                        "max_connection_age_grace": "20s",
-                        "max_connection_idle": "120s",
-                        "time": "30s",
-                        "timeout": "10s",
-                    },
-                    "enforcement_policy": {"min_time": "10s", "permit_without_stream": True},
-                },
+    return client_receiver(
+        settings.tls_directory,
+        grpc_port=GRPC_PORT,
+        http_port=HTTP_PORT,
+        request_limit=settings.request_limit,
+        # A connection stays with the gateway that took it; ending it now and then spreads clients again.
+        keepalive={
+            "server_parameters": {
+                "max_connection_age": "60s",
+                "max_connection_age_grace": "20s",
+                "max_connection_idle": "120s",
+                "time": "30s",
+                "timeout": "10s",
             },
-            "http": {
-                **common,
-                "endpoint": f"0.0.0.0:{HTTP_PORT}",
-                "middlewares": [{"id": CLIENT_LOGIN}],
-                "max_request_body_size": settings.request_limit,
-                "compression_algorithms": ["", "gzip", "zstd"],
-                "read_header_timeout": "10s",
-                "read_timeout": "30s",
-                "idle_timeout": "60s",
-            },
-        }
-    }
+            "enforcement_policy": {"min_time": "10s", "permit_without_stream": True},
+        },
+    )
 
 
 def _queue_storage(settings: GatewayConfig) -> Data:

@@ -201,15 +201,17 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="GatewayLoginsFlooded",
-                expr=f'sum by (job, reason) (rate({_LOGINS},reason=~"busy|flooded"}}[2m])) > 0',
+                expr=f'sum by (job, reason) (rate({_LOGINS},reason=~"busy|flooded|connections"}}[2m])) > 0',
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="More clients call the gateway at once than it takes ({{ $labels.reason }})",
-                description="They are told to try again before anything of their calls is read. Too many passwords "
-                "are checked at once, or too many calls are in flight: a load that grew, or an attack.",
+                description="They are told to try again before anything of their calls is read, or their connections "
+                "are closed before the handshake. Too many passwords are checked at once, too many calls are in "
+                "flight, or too many connections are open: a load that grew, or an attack.",
                 annotations={
                     "summary_ja": "ゲートウェイへの同時要求が多すぎます ({{ $labels.reason }})",
-                    "description_ja": "要求は読まれる前に再送を求められます。負荷の増加か攻撃です。",
+                    "description_ja": "要求は読まれる前に再送を求められるか、接続が閉じられます。"
+                    "負荷の増加か攻撃です。",
                 },
             ),
             Alert(

@@ -56,7 +56,7 @@ def o1(context: Context) -> Finding:
         )
     finding.figures.append(f"{len(ready)} of {len(pods)} gateways ready")
     finding.seen.append("HTTP 200 and gRPC OK when signed in, 401 and UNAUTHENTICATED otherwise, TLS verified")
-    finding.drill("gateway-killed", "kafka-outage")
+    finding.drill("gateway-killed", "kafka-outage", "gate-attacks")
     return finding
 
 
@@ -97,6 +97,7 @@ def o2(context: Context) -> Finding:
 
         took = wait_until(counted, COUNTED_SECONDS, f"{reason} to count", 2.0)
         finding.seen.append(f"{reason} counted the probe after {took:.0f} s")
+    finding.drill("gate-forgery")
     return finding
 
 

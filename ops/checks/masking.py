@@ -83,7 +83,7 @@ def o3(context: Context) -> Finding:
         f"{len(leaks)} of {dirty} secrets readable, {len(harmed)} of {len(sent) - dirty} others harmed"
     )
     finding.seen.append(f"examples of {len(EXAMPLES)} rules, in Kafka after {took:.0f} s")
-    finding.drill("masking-kafka", "masking-stores")
+    finding.drill("masking-kafka", "masking-stores", "privacy-erasure")
     return finding
 
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules._collector import BUCKETS, LOGIN, URLS, Collector, Component, Pipeline, Serving, collectors
 from policy.rules._kafka import SCRAM
-from policy.rules._values import finding, loopback, shown
+from policy.rules._values import finding, loopback, number, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
+MOST_CONNECTIONS = 65_536
+"""Above it, their buffers alone take 8 GiB."""
 
 
 def _server_authentication(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -43,6 +45,27 @@ def _asks(collector: Collector, server: Serving) -> Iterator[Finding]:
         if where.text() not in [middleware["id"].text() for middleware in middlewares.elements()]:
             problem = f"{server.what} reads a message before {where.text()} has seen who sends it, and what it is"
             yield finding(collector.resource, middlewares, problem, f"add {where.text()} to middlewares")
+
+
+def _connections(resource: Resource, options: Options) -> Iterator[Finding]:
+    for collector in collectors(resource):
+        for server in collector.receiving():
+            login = collector.component("extensions", server.node.at("auth.authenticator").text())
+            if server.what.endswith("(grpc)") and not server.loopback and login.type == LOGIN:
+                yield from _bounds(collector, server, login)
+
+
+def _bounds(collector: Collector, server: Serving, login: Component) -> Iterator[Finding]:
+    if login.node["tls"].value != server.node["tls"].value:
+        problem = f"{login} makes the handshakes of {server.what} with other settings of TLS than this has"
+        if not login.node["tls"].exists:
+            problem = f"{server.what} takes any number of connections: {login} does not make its handshakes"
+        yield finding(collector.resource, login.node["tls"], problem, "set tls to what the port has")
+    for key in ("max_connections", "max_connections_per_address"):
+        most = number(login.node[key])
+        if most is None or not 1 <= most <= MOST_CONNECTIONS:
+            problem = f"the connections of {server.what} are not bounded: {key} {shown(login.node[key])}"
+            yield finding(collector.resource, login.node[key], problem, f"set {key} to 1 to {MOST_CONNECTIONS}")
 
 
 def _users(extension: Component) -> bool:
@@ -149,6 +172,14 @@ RULES: tuple[Rule, ...] = (
         sources=("O1", "P2"),
         kinds=_FILES,
         resource=_server_authentication,
+    ),
+    Rule(
+        id="collector-connections-bounded",
+        promise="A gRPC port of senders that log in bounds its connections before their handshake.",
+        why="A few hundred idle connections fill the memory, and then every sender is refused.",
+        sources=("O1",),
+        kinds=_FILES,
+        resource=_connections,
     ),
     Rule(
         id="collector-exporter-login",

@@ -171,7 +171,12 @@ DOOR: Data = {
         }
     },
     "extensions": {
-        "login": {"htpasswd": "/etc/auth/senders.htpasswd"},
+        "login": {
+            "htpasswd": "/etc/auth/senders.htpasswd",
+            "max_connections": 512,
+            "max_connections_per_address": 256,
+            "tls": TLS,
+        },
         "file_storage/queue": {"directory": "/queue/records", "fsync": True},
     },
     "service": {

@@ -33,6 +33,17 @@ def test_a_call_is_looked_at_before_its_message_is_read() -> None:
     assert CONFIG["extensions"]["login"]["max_in_flight"] * SETTINGS.request_limit <= SETTINGS.memory_bytes / 4
 
 
+@pytest.mark.parametrize("memory", [512 * MIB, 4096 * MIB])
+def test_idle_connections_leave_the_memory_to_those_who_send(memory: int) -> None:
+    settings = replace(SETTINGS, memory_bytes=memory, max_message_bytes=4 * MIB)
+    config: dict[str, Any] = gateway_config(settings)
+    login, grpc = config["extensions"]["login"], config["receivers"]["otlp"]["protocols"]["grpc"]
+    buffers = grpc["read_buffer_size"] + 32 * 1024 + 2 * 16 * 1024
+    assert 256 <= login["max_connections"] <= memory / 8 / buffers
+    assert login["max_connections_per_address"] == login["max_connections"] / 2
+    assert login["tls"] == grpc["tls"]
+
+
 @pytest.mark.parametrize("signal", list(Signal))
 def test_records_are_safe_before_they_count_as_sent(signal: Signal) -> None:
     exporter = CONFIG["exporters"][f"kafkabuckets/{signal.value}"]
