@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from tests import flaky, seconds
-from tests.support import once, shared
+from tests.support import once, pending, shared
 
 _TESTS = Path(__file__).parent
 _SERVERS = "tests/config/"
@@ -49,6 +49,7 @@ tests again and again.
 
 
 once.apply()
+pending.apply()
 gc.set_threshold(*_COLLECT_AFTER)
 
 
