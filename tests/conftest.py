@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from tests import flaky, seconds
-from tests.support import once
+from tests.support import once, pending, shared
 
 _TESTS = Path(__file__).parent
 _SERVERS = "tests/config/"
@@ -48,7 +49,21 @@ tests again and again.
 
 
 once.apply()
+pending.apply()
 gc.set_threshold(*_COLLECT_AFTER)
+
+
+_run = ExitStack()
+
+
+def pytest_configure() -> None:
+    """Give the workers a folder for what they share."""
+    _run.enter_context(shared.folder())
+
+
+def pytest_unconfigure() -> None:
+    """Remove it."""
+    _run.close()
 
 
 def pytest_collection_finish() -> None:

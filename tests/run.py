@@ -27,6 +27,7 @@ from lab import timing
 from lab.paths import cache_root
 from ops.core.steps import clock
 from tests import flaky, seconds
+from tests.support import shared
 
 ROOT = Path(__file__).resolve().parent.parent
 CORES = len(os.sched_getaffinity(0))
@@ -310,10 +311,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{seconds.COMMITTED.relative_to(ROOT)}: {seconds.record(ROOT)} times")
         print(f"{timing.COMMITTED.relative_to(ROOT)}: {', '.join(timing.commit())}")
         return 0
-    if given.what == "check":
-        return check(given.base)
-    if given.what == "test":
-        return test()
+    if given.what in ("check", "test"):
+        with shared.folder():
+            return check(given.base) if given.what == "check" else test()
     on_cluster("core" if given.what == "e2e" else "drill", more)
 
 

@@ -40,7 +40,6 @@ from tests.unit.services.alert_events_fakes import PASSWORDS, PROCESSED, RAW, co
 TOPICS = (ALERTS_RAW_TOPIC, ALERTS_PROCESSED_TOPIC)
 USER = User(name="kafka", writes=tuple(topic.name for topic in TOPICS))
 _PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
-_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _ANSWER_S = 30.0
 
 
@@ -76,7 +75,7 @@ class Brokers:
     def start(self, *nodes: RealNode) -> None:
         """Start brokers and wait until they listen."""
         for node in nodes:
-            node.start(process.server_command(_PROPERTIES, "256m", _FLAGS))
+            node.start(process.server_command(_PROPERTIES, "256m", kafka_nodes.jvm_flags()))
         for node in nodes:
             node.wait_for_port(config.CLIENT_PORT)
 

@@ -29,7 +29,7 @@ from components.kafka import process as kafka_process
 from components.kafka.access import AclRule, Topic, User, acl_rules, topic_config
 from components.mirror import config
 from components.mirror.config import MirrorFlow
-from tests.config.mirror_process import FLAGS, SOURCE_PASSWORD, TARGET_PASSWORD, MirrorProcess
+from tests.config.mirror_process import SOURCE_PASSWORD, TARGET_PASSWORD, MirrorProcess
 from tests.config.servers import eventually
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
@@ -78,7 +78,7 @@ class Cluster:
 
     def start(self) -> None:
         """Start the broker and wait for its listener."""
-        self.node.start(kafka_process.server_command(_BROKER_FILE, "256m", FLAGS))
+        self.node.start(kafka_process.server_command(_BROKER_FILE, "256m", kafka_nodes.jvm_flags()))
         self.node.wait_for_port(kafka_config.CLIENT_PORT)
 
     def prepare(self, user: User, password: str) -> None:

@@ -21,7 +21,6 @@ SOURCE_PASSWORD = "sourcepassword1"
 TARGET_PASSWORD = "targetpassword1"
 SCRAPE_USER = "scrape-mirror-maker"
 SCRAPE_PASSWORD = "mirrorscrapepassword1"
-FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 @dataclass
@@ -75,7 +74,7 @@ class MirrorProcess:
 
     def start(self) -> None:
         """Start it, as the pod does."""
-        command = [self.rewrite(word) for word in config.mirror_command(self.flow, "256m", FLAGS)]
+        command = [self.rewrite(word) for word in config.mirror_command(self.flow, "256m", kafka_nodes.jvm_flags())]
         with (self.folder / "mirror.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         self.starts.append(time.monotonic())

@@ -5,6 +5,7 @@ They run as the pods' user, with the bootstrap checks enforced that a pod's addr
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -28,9 +29,11 @@ from components.search.config import Engine, SearchCluster
 from lab.toolchain import tools
 from lab.toolchain.layers import open_files_library
 from tests.config.servers import eventually, free_port
+from tests.support import java_classes
 from tests.support.kafka_nodes import Authority
 
 START_S = 300.0
+END_S = 300.0
 HEAP = "384m"
 JVM_FLAGS = ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch")
 
@@ -60,9 +63,14 @@ class SearchNode:
         """End of the log."""
         return (self.folder / "server.log").read_text()[-4000:]
 
-    def start(self, home: Path, library: Path) -> None:
-        """Start the process."""
-        command = nodes.opensearch_command(str(home), str(self.folder / "config"), HEAP, JVM_FLAGS)
+    def start(self, library: Path, flags: tuple[str, ...]) -> None:
+        """Start the process.
+
+        Args:
+            library: Preloaded, so that the number of open files is what a pod may have.
+            flags: More flags of Java.
+        """
+        command = nodes.opensearch_command(str(_home()), str(self.folder / "config"), HEAP, (*JVM_FLAGS, *flags))
         command[1:1] = ["-Dopensearch.enforce.bootstrap.checks=true"]
         command[command.index("-Djava.io.tmpdir=/tmp")] = f"-Djava.io.tmpdir={self.folder / 'tmp'}"
         (self.folder / "tmp").mkdir(exist_ok=True)
@@ -171,7 +179,7 @@ class SearchProcesses:
 
     def start(self, index: int) -> None:
         """Start a node."""
-        self.nodes[index].start(self.root / "home", self.root / "open-files.so")
+        self.nodes[index].start(self.root / "open-files.so", java_classes.read_from(_classes()))
 
 
 def hashes(users: Sequence[SearchUser]) -> dict[str, str]:
@@ -222,30 +230,53 @@ def write_tree(folder: Path, files: Mapping[str, Any]) -> None:
 def _own(root: Path) -> None:
     """Give everything that may change to the nodes' user."""
     for path in (root, *root.rglob("*")):
-        if "home" not in path.relative_to(root).parts:
-            os.chown(path, UID, UID)
+        os.chown(path, UID, UID)
+
+
+@functools.cache
+def _home() -> Path:
+    """The server, where the nodes' user may look: it cannot look into root's folders."""
+
+    def fill(made: Path) -> None:
+        shutil.copytree(tools.search_home(), made / "home")
+        made.chmod(0o755)
+
+    built = tools.search_home().parent.name
+    return java_classes.made_once(Path(tempfile.gettempdir()), "obs-test-search", (built,), fill) / "home"
+
+
+@functools.cache
+def _classes() -> Path:
+    """Folder with an archive of the classes that a node uses."""
+
+    def fill(made: Path) -> None:
+        with _files(1, (SearchUser(name=access.PROBE, watches=True),)) as cluster:
+            [node] = cluster.nodes
+            node.start(cluster.root / "open-files.so", (java_classes.write_at_exit(cluster.root),))
+            assert node.process is not None
+            cluster.wait(nodes=1)
+            node.process.terminate()
+            node.process.wait(timeout=END_S)
+            java_classes.move(cluster.root, made)
+        made.chmod(0o755)
+
+    parts = (str(_home()), Path(__file__).read_text())
+    return java_classes.made_once(Path(tempfile.gettempdir()), "obs-test-search-classes", parts, fill)
 
 
 @contextmanager
-def search_processes(count: int, users: Sequence[SearchUser]) -> Iterator[SearchProcesses]:
-    """Run a cluster until the block ends; it is green when the block starts.
-
-    The nodes' user cannot look into root's folders, so the server and its files are put into a folder of their own.
-    """
+def _files(count: int, users: Sequence[SearchUser]) -> Iterator[SearchProcesses]:
+    """The files of a cluster, in a folder that the nodes' user may look into; whoever runs is ended."""
     root = Path(tempfile.mkdtemp(prefix="search-"))
     root.chmod(0o755)
     nodes = [SearchNode(f"search-{index}", root / f"node-{index}", free_port(), free_port()) for index in range(count)]
     cluster = SearchProcesses(root, nodes, users)
     try:
-        shutil.copytree(tools.search_home(), root / "home")
         open_files_library(root / "open-files.so")
         cluster.authority.issue(root / "admin", config.ADMIN, ())
         (root / "snapshots").mkdir()
         write_files(cluster, root / "snapshots")
         _own(root)
-        for index in range(count):
-            cluster.start(index)
-        cluster.wait(nodes=count)
         yield cluster
     finally:
         for node in nodes:
@@ -254,3 +285,13 @@ def search_processes(count: int, users: Sequence[SearchUser]) -> Iterator[Search
         for node in nodes:
             node.stop()
         shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def search_processes(count: int, users: Sequence[SearchUser]) -> Iterator[SearchProcesses]:
+    """Run a cluster until the block ends; it is green when the block starts."""
+    with _files(count, users) as cluster:
+        for index in range(count):
+            cluster.start(index)
+        cluster.wait(nodes=count)
+        yield cluster

@@ -24,7 +24,6 @@ from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
 PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
-FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 ANSWER_S = 20.0
 
 
@@ -39,7 +38,7 @@ def _formatted(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
 
 def _started(nodes: list[RealNode]) -> None:
     for node in nodes:
-        node.start(process.server_command(PROPERTIES, "256m", FLAGS))
+        node.start(process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags()))
     for node in nodes:
         node.wait_for_port(config.CLIENT_PORT if node.node.broker else config.CONTROLLER_PORT)
 
@@ -159,7 +158,7 @@ def test_the_startup_probe_fails_while_a_broker_is_behind(cluster: list[RealNode
         time.sleep(1)
     closed = _probe(down)
     behind = _probe(cluster[0], index=2)
-    down.start(process.server_command(PROPERTIES, "256m", FLAGS))
+    down.start(process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags()))
     down.wait_for_port(config.CLIENT_PORT)
     assert closed.returncode != 0, "passed although the client port is closed"
     assert behind.returncode == 1

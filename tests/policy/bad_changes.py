@@ -20,6 +20,7 @@ import pulumi_kubernetes as k8s
 from components.kafka import access
 from components.kafka import config as kafka_config
 from stacks import sizing
+from tests.support import pending
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -123,5 +124,6 @@ BAD_CHANGES: dict[str, Callable[[], None]] = {
 if __name__ == "__main__" and pulumi.runtime.is_dry_run():
     for chosen in filter(None, os.environ.get("BAD_CHANGES", "").split(",")):
         BAD_CHANGES[chosen]()
+    pending.apply()
     if "BAD_CHANGES_ALONE" not in os.environ:
         runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")

@@ -23,6 +23,7 @@ from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
 from components.telemetry.layers import LAYERS
+from tests.support import shared
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STACKS = ("local", "prod", "dr")
@@ -248,7 +249,7 @@ def recorded(stack: str, role: str | None = None) -> Recording:
 
 @functools.cache
 def _recorded(stack: str, role: str) -> Recording:
-    return record(stack, stack_settings(stack), role)
+    return shared.once(f"recording of {stack} as {role}", lambda: record(stack, stack_settings(stack), role))
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -286,4 +287,6 @@ def _clean(value: Any) -> Any:
 
 @functools.cache
 def _bcrypt(password: str) -> str:
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()
+    """The same in every process, so that recordings can be compared."""
+    salt = f"$2b$04${hashlib.sha256(password.encode()).hexdigest()[:21]}."
+    return bcrypt.hashpw(password.encode(), salt.encode()).decode()

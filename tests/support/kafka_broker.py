@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import ipaddress
 import os
-import secrets
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +22,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lab.paths import cache_root
 from lab.toolchain import tools
+from tests.support import java_classes
 from tests.support.ports import free_port as free_port
 
-_START_LIMIT_S = 60
-_JVM = ["-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+_START_LIMIT_S = 180
+"""Ends a start that hangs; one takes 3 seconds of processor time."""
+_END_LIMIT_S = 180
+_JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_ADMIN, _PASSWORD = "admin", "password-of-the-tests"
 _CLUSTER_ID = "b2JzLXRlc3QtY2x1c3Rlcg"
 _LOGGING = """
 Configuration:
@@ -41,6 +48,12 @@ class Server:
         self._folder, self._port, self._command = folder, port, command
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and wait until it listens."""
         file = self._folder / "broker.log"
@@ -49,11 +62,17 @@ class Server:
         self._process = process
         _wait(process, self._port, file)
 
+    def end(self) -> None:
+        """End it in good order."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(_END_LIMIT_S)
+
     def kill(self) -> None:
         """End it at once."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(_END_LIMIT_S)
 
     def signal(self, number: int) -> None:
         """Send a signal: SIGSTOP lets it hang, SIGCONT go on."""
@@ -126,7 +145,7 @@ def _properties(folder: Path, client_port: int, controller_port: int) -> dict[st
     return {
         "node.id": "0",
         "process.roles": "broker,controller",
-        "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
+        "controller.quorum.voters": f"0@127.0.0.1:{controller_port}",
         "listeners": f"CLIENT://127.0.0.1:{client_port},CONTROLLER://127.0.0.1:{controller_port}",
         "advertised.listeners": f"CLIENT://127.0.0.1:{client_port},CONTROLLER://127.0.0.1:{controller_port}",
         "listener.security.protocol.map": "CLIENT:SASL_SSL,CONTROLLER:SSL",
@@ -152,42 +171,60 @@ def _properties(folder: Path, client_port: int, controller_port: int) -> dict[st
     }
 
 
-def _java(folder: Path, *arguments: str) -> list[str]:
-    libraries = f"{tools.libraries('kafka')}/*"
-    return ["java", *_JVM, f"-Dlog4j2.configurationFile={folder / 'log4j2.yaml'}", "-cp", libraries, *arguments]
+def _java(folder: Path, flags: Sequence[str], *arguments: str) -> list[str]:
+    logging = f"-Dlog4j2.configurationFile={folder / 'log4j2.yaml'}"
+    return ["java", *_JVM, *flags, logging, "-cp", f"{tools.libraries('kafka')}/*", *arguments]
+
+
+@functools.cache
+def prepared() -> Path:
+    """Folder that every broker begins with: a formatted ``data``, and an archive of a broker's classes."""
+    parts = (tools.libraries("kafka").parent.name, Path(__file__).read_text())
+    return java_classes.made_once(cache_root() / "tests", "kafka", parts, _prepare)
+
+
+def _prepare(made: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        port, file = _write_files(folder)
+        add = f"SCRAM-SHA-512=[name={_ADMIN},password={_PASSWORD}]"
+        formatting = ("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(file), "--add-scram", add)
+        done = subprocess.run(_java(folder, (), *formatting), capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, f"formatting the broker failed: {done.stderr[-500:]}"
+        shutil.copytree(folder / "data", made / "data")
+        server = Server(folder, port, _java(folder, [java_classes.write_at_exit(made)], "kafka.Kafka", str(file)))
+        try:
+            server.start()
+            server.end()
+        finally:
+            server.kill()
+
+
+def _write_files(folder: Path) -> tuple[int, Path]:
+    """Certificates and settings of a broker; the port of its clients, and its ``server.properties``."""
+    port, controller_port = free_port(), free_port()
+    write_certificates(folder / "tls")
+    (folder / "log4j2.yaml").write_text(_LOGGING)
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    settings = _properties(folder, port, controller_port) | {
+        "listener.name.client.scram-sha-512.sasl.jaas.config": (
+            f'{module} required username="{_ADMIN}" password="{_PASSWORD}";'
+        )
+    }
+    file = folder / "server.properties"
+    file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()).replace("\\", "\\\\"))
+    return port, file
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[Broker]:
     """Run a broker that keeps everything in ``folder``, ready to serve, and end it afterwards."""
-    port, controller_port = free_port(), free_port()
-    password = secrets.token_urlsafe(12)
-    write_certificates(folder / "tls")
-    (folder / "log4j2.yaml").write_text(_LOGGING)
-    jaas = f'org.apache.kafka.common.security.scram.ScramLoginModule required username="admin" password="{password}";'
-    settings = _properties(folder, port, controller_port) | {
-        "listener.name.client.scram-sha-512.sasl.jaas.config": jaas
-    }
-    file = folder / "server.properties"
-    file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()).replace("\\", "\\\\"))
-    add = f"SCRAM-SHA-512=[name=admin,password={password}]"
-    formatting = [
-        "kafka.tools.StorageTool",
-        "format",
-        "-t",
-        _CLUSTER_ID,
-        "-c",
-        str(file),
-        "--standalone",
-        "--add-scram",
-        add,
-    ]
-    done = subprocess.run(_java(folder, *formatting), capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, f"formatting the broker failed: {done.stderr[-500:]}"
-    server = Server(folder, port, _java(folder, "kafka.Kafka", str(file)))
+    port, file = _write_files(folder)
+    shutil.copytree(prepared() / "data", folder / "data")
+    server = Server(folder, port, _java(folder, java_classes.read_from(prepared()), "kafka.Kafka", str(file)))
     try:
         server.start()
-        yield Broker(f"127.0.0.1:{port}", (folder / "tls" / "ca.pem").read_text(), "admin", password, server)
+        yield Broker(f"127.0.0.1:{port}", (folder / "tls" / "ca.pem").read_text(), _ADMIN, _PASSWORD, server)
     finally:
         server.kill()
 

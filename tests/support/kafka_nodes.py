@@ -24,12 +24,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from components import java
 from components.kafka import config, process
 from lab.toolchain import tools
+from tests.support import java_classes, kafka_broker
 
 KEYSTORE_PASSWORD = "keystorepassword1"
 ADMIN_PASSWORD = "adminpassword1"
 SCRAPE_PASSWORD = "scrapepassword1"
 START_S = 60.0
 PROGRAM_S = 40.0
+
+
+def jvm_flags() -> tuple[str, ...]:
+    """Flags of Java with which a node starts quickly."""
+    return ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *java_classes.read_from(kafka_broker.prepared()))
 
 
 def loopback(count: int) -> tuple[str, ...]:
@@ -211,6 +217,7 @@ def prepare(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
         workload = config.BROKERS if node.broker else config.CONTROLLERS
         authority.issue(real.folder / "tls", workload, (node.host,))
         password = ADMIN_PASSWORD if node.controller else None
+        classes = "".join(f'"{flag}"\n' for flag in java_classes.read_from(kafka_broker.prepared()))
         real.write(
             {
                 "config/server.properties": config.render(config.server_properties(cluster, node)),
@@ -218,7 +225,8 @@ def prepare(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
                 "config/log4j2-probe.yaml": process.probe_log_configuration(),
                 "config/probe-client.properties": config.render(config.probe_client_properties()),
                 "config/startup-probe.sh": process.startup_probe_script(),
-                "format/format.args": process.format_arguments(cluster, votes=node.controller, password=password),
+                "format/format.args": classes
+                + process.format_arguments(cluster, votes=node.controller, password=password),
                 "metrics/jmx-exporter.yaml": process.jmx_exporter(
                     user="scrape-kafka", password=SCRAPE_PASSWORD, keystore_password=KEYSTORE_PASSWORD
                 ),

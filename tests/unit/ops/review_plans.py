@@ -88,9 +88,13 @@ def _texts(content: Mapping[str, Any]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for key, value in content.items():
         name = key.replace("__", ".")
-        dump = json.dumps if name.endswith(".json") else yaml.safe_dump
+        dump = json.dumps if name.endswith(".json") else _yaml
         texts[name] = value if isinstance(value, str) else dump(value)
     return texts
+
+
+def _yaml(value: Any) -> str:
+    return str(yaml.dump(value, Dumper=yaml.CSafeDumper))
 
 
 def topic(name: str = "telemetry-logs", **changes: Any) -> Planned:

@@ -76,7 +76,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
     [real_node] = kafka_nodes.prepare(cluster, tmp_path_factory.mktemp("kafka"))
     formatted = real_node.run(kafka_process.format_command("/etc/kafka/server.properties"))
     assert formatted.returncode == 0, formatted.stderr
-    real_node.start(kafka_process.server_command("/etc/kafka/server.properties", "256m", ("-XX:+UseSerialGC",)))
+    real_node.start(kafka_process.server_command("/etc/kafka/server.properties", "256m", kafka_nodes.jvm_flags()))
     try:
         real_node.wait_for_port(kafka_config.CLIENT_PORT)
         yield real_node

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from lab.fakes.receivers.phone import Phone
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.server import application
-from services.incident_closer.incidents import MOST_ENDING, AlertStates, Closing, Incident, dedup_key, evaluate
+from services.incident_closer import incidents
+from services.incident_closer.incidents import AlertStates, Closing, Incident, dedup_key, evaluate
 from services.incident_closer.program import MOST_AT_ONCE, Closer, CloserMetrics
 from services.incident_closer.settings import IncidentCloserSettings as Settings
 from services.incident_closer.settings import Paged
@@ -101,12 +102,14 @@ def test_a_second_mute_closes_anew() -> None:
     assert closing.due(105.0, states((ONE,))) == [ONE]
 
 
-def test_memory_is_bounded() -> None:
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1_000 <= incidents.MOST_ENDING <= 100_000
+    monkeypatch.setattr(incidents, "MOST_ENDING", 200)
     closing = Closing()
-    ended = tuple(Incident("phone", str(number)) for number in range(MOST_ENDING + 100))
-    for first in range(0, len(ended), MOST_ENDING // 4):
-        closing.due(0.0, states(ended[first : first + MOST_ENDING // 4]))
-    assert len(closing.due(1.0, states())) == MOST_ENDING
+    ended = tuple(Incident("phone", str(number)) for number in range(300))
+    for first in range(0, len(ended), 50):
+        closing.due(0.0, states(ended[first : first + 50]))
+    assert len(closing.due(1.0, states())) == 200
 
 
 class Alertmanager:

@@ -20,8 +20,7 @@ from components.telemetry.registry import REGISTRY
 from components.telemetry.reserved import service_reserved
 from components.telemetry.rows import PLATFORM
 from components.telemetry.validation import series_in
-from lab.paths import CHECKOUT
-from ops.review import program
+from tests.support.engine import recorded
 
 NOT_SERIES = {"count_values", "group_left", "timestamp_seconds"}
 """Words of PromQL, and the end of a recorded name, that look like series."""
@@ -52,12 +51,9 @@ def planned(request: pytest.FixtureRequest) -> Planned:
 
 def files(stack: str) -> Iterator[dict[str, Any]]:
     """Configuration and rules of a stack's Prometheus."""
-    for resource in program.plan(CHECKOUT, stack, "the working tree").resources:
-        if resource.type.endswith("ConfigMap"):
-            data = resource.props.get("data") or {}
-            yield from (
-                yaml.load(data[name], yaml.CSafeLoader) for name in ("prometheus.yml", RULES_FILE) if name in data
-            )
+    for manifest in recorded(stack).kinds("ConfigMap"):
+        data = manifest.get("data") or {}
+        yield from (yaml.load(data[name], yaml.CSafeLoader) for name in ("prometheus.yml", RULES_FILE) if name in data)
 
 
 def reserved_series(name: str) -> bool:
