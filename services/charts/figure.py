@@ -1,11 +1,13 @@
-"""Draws a line chart with matplotlib."""
+"""Draws a line chart with matplotlib, and makes its SVG fit to stand inside an HTML page beside others of its kind."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
+from xml.etree import ElementTree
 
 from matplotlib import dates
 from matplotlib.axes import Axes
@@ -14,18 +16,20 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from services.charts.data import Limit, LineChart, Mark, Series
-from services.charts.units import Scale, number
+from services.charts.data import Limit, LineChart, Mark, Scale, Series, number
 
 SHOWN_SERIES = 8
 """Series with a line in the legend; the others are drawn thin and counted."""
-
 Style = Literal["solid", "dashed", "dashdot", "dotted"]
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#7B3294", "#8C6D00", "#56B4E9", "#CC79A7", "#444444")
 _STYLES: tuple[Style, ...] = ("solid", "dashed", "dashdot", "dotted")
 _LIMIT, _SPAN, _OTHER, _MARK = "#B00020", "#F3D9A8", "#BBBBBB", "#333333"
 _WIDTH, _PLOT_HEIGHT, _LEGEND_ROW = 7.4, 2.5, 0.19
 _LABEL, _MARK_ROWS = 46, 3
+_SVG = "http://www.w3.org/2000/svg"
+_LINK = "http://www.w3.org/1999/xlink"
+_LINK_KEY = f"{{{_LINK}}}href"
+_USE = re.compile(r"url\(#([^)]+)\)")
 
 
 def figure(chart: LineChart) -> Figure:
@@ -216,3 +220,37 @@ def _time(seconds: float) -> float:
 def _short(text: str, limit: int) -> str:
     clean = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
+
+
+def inline(text: str, *, name: str, title: str, description: str) -> str:
+    """An ``<svg>`` element: no prolog, ids that start with ``name``, a title and a description, width of its column.
+
+    Args:
+        text: The file that matplotlib wrote.
+        name: Must differ between the charts of one page.
+        title: What it shows.
+        description: The same in a sentence.
+    """
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _LINK)
+    root = ElementTree.fromstring(text)  # noqa: S314  (written by matplotlib a moment ago)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag == f"{{{_SVG}}}metadata":
+                parent.remove(child)
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key == "id":
+                element.set(key, f"{name}-{value}")
+            elif key == _LINK_KEY and value.startswith("#"):
+                element.set(key, f"#{name}-{value[1:]}")
+            elif "url(#" in value:
+                element.set(key, _USE.sub(rf"url(#{name}-\1)", value))
+    for index, (tag, content) in enumerate((("title", title), ("desc", description))):
+        element = ElementTree.Element(f"{{{_SVG}}}{tag}", {"id": f"{name}-{tag}"})
+        element.text = "".join(character if character.isprintable() else " " for character in content)
+        root.insert(index, element)
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{name}-title {name}-desc")
+    root.set("style", "width:100%;height:auto")
+    return ElementTree.tostring(root, encoding="unicode")

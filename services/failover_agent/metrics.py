@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from services.failover_agent.alertmanager import AlertmanagerReconciler
 from services.failover_agent.notification_gate import NotificationGate
-from services.failover_agent.reconciler import AlertmanagerReconciler
 from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, notifies
 from services.regions.records import Heartbeat

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
@@ -55,7 +55,7 @@ def period_end(kind: str, period: str, zone: ZoneInfo) -> float | None:
         after = (first + timedelta(days=_MOST_OF_A_MONTH)).replace(day=1)
     else:
         after = first + timedelta(days=_WEEK if kind == "weekly" else 1)
-    return datetime.combine(after, time(), zone).timestamp()
+    return datetime.combine(after, datetime.min.time(), zone).timestamp()
 
 
 def reports(objects: Iterable[Object], zone: ZoneInfo) -> tuple[Report, ...]:

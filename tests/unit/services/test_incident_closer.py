@@ -14,8 +14,17 @@ from prometheus_client import CollectorRegistry
 from lab.fakes.receivers.phone import Phone
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.server import application
-from services.incident_closer.incidents import MOST_ENDING, AlertStates, Closing, Incident, dedup_key, evaluate
-from services.incident_closer.program import MOST_AT_ONCE, Closer, CloserMetrics
+from services.incident_closer.__main__ import (
+    MOST_AT_ONCE,
+    MOST_ENDING,
+    AlertStates,
+    Closer,
+    CloserMetrics,
+    Closing,
+    Incident,
+    dedup_key,
+    evaluate,
+)
 from services.incident_closer.settings import IncidentCloserSettings as Settings
 from services.incident_closer.settings import Paged
 from services.runtime.https import HttpsServer

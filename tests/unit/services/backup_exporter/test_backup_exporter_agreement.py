@@ -11,9 +11,7 @@ import pytest
 from services.backup import settings as backup_settings
 from services.backup import store as backup_store
 from services.backup.run_writer import RunSummary, RunWriter
-from services.backup_exporter.archive import Archive
-from services.backup_exporter.poller import BackupBucket
-from services.backup_exporter.runs import Runs
+from services.backup_exporter.poller import Archive, BackupBucket, Runs
 from services.backup_exporter.settings import KINDS
 from services.kafka_archive.records import Record
 from services.kafka_archive.segments import Segment

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.failover_agent.silence_expirer import over
+from services.failover_agent.alertmanager import over
 from services.failover_agent.silences import (
     LENGTH,
     CreateSilence,
