@@ -35,11 +35,10 @@ from services.backup.search_export import INDICES, file_name
 from services.backup.settings import SEARCH
 from services.backup.store import Store
 from services.backup.web import connected
-from services.kafka_archive import compare as comparison
-from services.kafka_archive import records
+from services.kafka_archive import restore as comparison
+from services.kafka_archive import segments
 from services.kafka_archive.catalogue import catalogue
-from services.kafka_archive.compare import Compared
-from services.kafka_archive.restore import Restored
+from services.kafka_archive.restore import Compared, Restored
 from services.kafka_archive.restore import restore as restore_topic
 from services.runtime.json_api import JsonApi
 
@@ -285,7 +284,7 @@ def send_archived(
         store,
         identities,
         topic,
-        Producer(records.restoring(settings)),
+        Producer(segments.restoring(settings)),
         admin=context.kafka.client,
         since=since,
         until=until,
@@ -323,7 +322,7 @@ def compare(
     Raises:
         BackupError: The archive is not whole, or the brokers do not answer.
     """
-    consumer = Consumer(records.comparing(_settings(context)))
+    consumer = Consumer(segments.comparing(_settings(context)))
     try:
         return comparison.compare(
             store,

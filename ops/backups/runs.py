@@ -18,7 +18,7 @@ from ops.core.kube import Kube, call_errors
 from services.backup import manifest, restore, restore_metrics, retention
 from services.backup.manifest import Manifest
 from services.backup.store import Store
-from services.kafka_archive import names
+from services.kafka_archive import segments as names
 
 ARCHIVE, METRICS, PULUMI_STATE = "archive", "metrics", "pulumi-state"
 KINDS = ("database", "grafana", "kafka-metadata", "search", PULUMI_STATE)

@@ -17,7 +17,7 @@ from services.backup.errors import BackupError
 from services.backup.manifest import Manifest, object_key
 from services.backup.store import Store
 from services.kafka_archive import segments
-from services.kafka_archive.names import Name
+from services.kafka_archive.segments import Name
 
 _LIST_S = 120.0
 _MOST_SEGMENT = 2**30

@@ -12,7 +12,7 @@ from services.alert_events.settings import AlertEventsSettings
 from services.alert_events.web import LIMITS, Endpoints
 from services.runtime import serving
 from services.runtime.https import HttpsServer
-from services.runtime.web import application
+from services.runtime.serving import application
 
 _PAUSE_S = 2.0
 

@@ -20,7 +20,7 @@ from services.alert_events import events
 from services.alert_events.events import ContentError, Post
 from services.alert_events.sender import BrokersError, BusyError, Sender
 from services.alert_events.settings import AlertEventsSettings
-from services.runtime import web
+from services.runtime import serving
 from services.runtime.https import Limits
 from services.runtime.settings import Login
 
@@ -252,7 +252,7 @@ def _admit(endpoint: _Endpoint, incoming: Incoming) -> None:
         password = endpoint.login.password_file.read_text().strip()
     except OSError:
         raise later("login", "the password file cannot be read") from None
-    if not web.allowed(incoming.authorization, endpoint.login.user, password):
+    if not serving.allowed(incoming.authorization, endpoint.login.user, password):
         challenge = ("WWW-Authenticate", f'Basic realm="{endpoint.name}"')
         raise RefusedError(HTTPStatus.UNAUTHORIZED, "login", "user and password, please", challenge)
     incoming.known = True

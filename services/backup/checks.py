@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from services.backup.encryption import recipient
 from services.backup.errors import BackupError
@@ -21,20 +20,3 @@ def check_recipients(recipients: Sequence[str]) -> None:
             recipient(key)
         except BackupError as error:
             raise SettingsError(f"recipients[{position}]: {error}") from None
-
-
-def secret(file: Path) -> str:
-    """What a mounted file with a password or a key holds.
-
-    Raises:
-        SettingsError: It cannot be read, or is empty.
-    """
-    try:
-        content = file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{file}: is no text; it must hold a password or a key") from None
-    if not content:
-        raise SettingsError(f"{file}: is empty; it must hold a password or a key")
-    return content

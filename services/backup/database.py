@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from services.backup import postgres
-from services.backup.checks import secret
 from services.backup.encryption import Readable
 from services.backup.errors import BackupError
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import Database, Postgres
+from services.runtime.settings import secret
 
 DUMP = ".dump"
 _LOCK_S = 60
@@ -56,7 +56,7 @@ def _back_up(settings: Postgres, database: Database, target: RunWriter) -> dict[
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         row = connection.execute("SELECT pg_export_snapshot()").fetchone()
         snapshot = str(row[0]) if row else ""
-        counts = postgres.counts(connection, database.name)
+        rows = postgres.counts(connection, database.name)
         with postgres.password_file(password) as (variables, inherited):
             command = [
                 *(postgres.program("pg_dump"), "--format=custom", "--no-password", f"--snapshot={snapshot}"),
@@ -64,7 +64,7 @@ def _back_up(settings: Postgres, database: Database, target: RunWriter) -> dict[
             ]
             with _dumping(command, variables, inherited, database.name) as dump:
                 target.add(f"{database.name}{DUMP}", dump)
-    return counts
+    return rows
 
 
 @contextmanager

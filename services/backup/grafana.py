@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from services.backup.checks import secret
 from services.backup.errors import BackupError
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import Grafana
 from services.backup.web import connected
 from services.runtime.json_api import JsonApi, part
+from services.runtime.settings import secret
 
 _PAGE = 1000
 _MOST_PAGES = 1000

@@ -23,11 +23,11 @@ from confluent_kafka.admin import (
 )
 from kafka.errors import KafkaError as GroupError
 
-from services.backup.checks import secret
 from services.backup.errors import BackupError, one_line
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import KafkaMetadata
 from services.runtime import kafka
+from services.runtime.settings import secret
 
 REQUEST_S = 20.0
 _INTERNAL = "__"

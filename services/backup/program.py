@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from services.backup import database, grafana, kafka_metadata, retention, search_export
-from services.backup.checks import check_recipients, secret
+from services.backup.checks import check_recipients
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest
 from services.backup.run_writer import RunSummary, RunWriter
@@ -25,7 +25,7 @@ from services.backup.settings import (
     BackupSettings,
 )
 from services.backup.store import Store
-from services.runtime.settings import SettingsError
+from services.runtime.settings import SettingsError, secret
 
 _FAILED, _MISTAKE = 1, 2
 _AGAIN_S = 0.05

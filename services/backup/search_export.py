@@ -13,12 +13,12 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from services.backup.checks import secret
 from services.backup.errors import BackupError
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import Search
 from services.backup.web import connected
 from services.runtime.json_api import ApiError, JsonApi
+from services.runtime.settings import secret
 
 INDICES = "indices.json"
 DOCUMENTS = ".ndjson.gz"

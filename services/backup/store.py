@@ -13,13 +13,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from services.backup.checks import secret
 from services.backup.encryption import Digest
 from services.backup.errors import BackupError, one_line
 from services.backup.upload import PART_BYTES, Upload
 from services.runtime import s3
-from services.runtime.settings import SettingsError
-from services.runtime.storage import Storage
+from services.runtime.settings import SettingsError, Storage, secret
 
 _CONNECT_S, _READ_S, _TRIES = 10, 60, 4
 _CHUNK = 2**18

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from services.backup_exporter.metrics import BackupCollector
 from services.backup_exporter.poller import BackupPoller
 from services.backup_exporter.settings import BackupExporterSettings
-from services.runtime import serving, web
+from services.runtime import serving
 from services.runtime.https import HttpsServer
 
 
@@ -36,7 +36,7 @@ class Service(serving.Service):
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         BackupCollector(self._poller, settings, registry)
-        application = web.application(
+        application = serving.application(
             registry, settings.metrics.user, settings.metrics.password_file, self._poller.alive, self._poller.polled
         )
         self.server = HttpsServer(

@@ -24,9 +24,8 @@ from services.backup import manifest
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest
 from services.backup_exporter.settings import KINDS, BackupExporterSettings
-from services.kafka_archive import names
-from services.runtime.poller import Poller
-from services.runtime.s3 import Bucket, NotStoredError, Object
+from services.kafka_archive import segments
+from services.runtime.s3 import Bucket, NotStoredError, Object, Poller
 
 _PARTS = 3
 META = "meta.json"
@@ -253,7 +252,7 @@ class _Line:
     last: int
     reach: ArchiveCoverage
 
-    def followed(self, name: names.Name, stored_object: Object) -> _Line:
+    def followed(self, name: segments.Name, stored_object: Object) -> _Line:
         gap = max(0, name.first - self.last - 1)
         return _Line(key=stored_object.key, last=max(self.last, name.last), reach=self.reach + _one(stored_object, gap))
 
@@ -276,7 +275,7 @@ class _Partition:
         """With objects whose keys come after the known ones; what is no segment, or of another id, is left out."""
         lines = dict(self.lines)
         for stored_object in objects:
-            name = names.parse(stored_object.key)
+            name = segments.parse(stored_object.key)
             if name is None or only not in (None, name.topic_id):
                 continue
             known = lines.get(name.topic_id)
@@ -315,8 +314,8 @@ class Archive:
         """
         started = self._now()
         topics = {
-            topic: [f"{names.folder(topic)}{folder}/" for folder in self._bucket.folders(names.folder(topic))]
-            for topic in self._bucket.folders(names.FOLDER)
+            topic: [f"{segments.folder(topic)}{folder}/" for folder in self._bucket.folders(segments.folder(topic))]
+            for topic in self._bucket.folders(segments.FOLDER)
         }
         folders = [folder for those in topics.values() for folder in those]
         self._partitions = {folder: self._partitions[folder] for folder in folders if folder in self._partitions}

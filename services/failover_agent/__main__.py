@@ -20,7 +20,7 @@ from services.failover_agent.notification_gate import EgressProbe, NotificationG
 from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller
 from services.regions.witness import Witness
-from services.runtime import serving, web
+from services.runtime import serving
 from services.runtime.https import HttpsServer
 from services.runtime.periodic import DedupLogger, PeriodicTask
 
@@ -70,7 +70,7 @@ class Service(serving.Service):
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         AgentCollector(settings, self._gate, self._members, lease_poller, heartbeats, self.ready, registry)
-        application = web.application(
+        application = serving.application(
             registry, settings.metrics.user, settings.metrics.password_file, self.alive, self.ready
         )
         self.server = HttpsServer(

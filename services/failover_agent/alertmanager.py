@@ -29,7 +29,7 @@ from services.failover_agent.silences import (
     silenced,
     steps,
 )
-from services.regions.records import RegionError, Silence, parse
+from services.regions.witness import RegionError, Silence, parse
 from services.runtime.periodic import DedupLogger
 
 _TIMEOUT_S = (2.0, 3.0)

@@ -12,7 +12,7 @@ from services.failover_agent.alertmanager import AlertmanagerReconciler
 from services.failover_agent.notification_gate import NotificationGate
 from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, notifies
-from services.regions.records import Heartbeat
+from services.regions.witness import Heartbeat
 
 
 def differences(mine: Mapping[str, str], others: Mapping[str, str]) -> dict[str, bool]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.regions.records import Lease
+from services.regions.witness import Lease
 
 _POLLS = 5
 _MOST_S = 3.0

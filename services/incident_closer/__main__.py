@@ -23,7 +23,7 @@ import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.incident_closer.settings import IncidentCloserSettings, Paged
-from services.runtime import serving, web
+from services.runtime import serving
 from services.runtime.https import HttpsServer
 from services.runtime.periodic import DedupLogger, PeriodicTask
 
@@ -277,7 +277,9 @@ class Service(serving.Service):
         self._task = PeriodicTask(
             "closing", POLL_INTERVAL_S, Closer(settings, DedupLogger(log), CloserMetrics(registry)).poll
         )
-        application = web.application(registry, settings.metrics.user, settings.metrics.password_file, self._task.alive)
+        application = serving.application(
+            registry, settings.metrics.user, settings.metrics.password_file, self._task.alive
+        )
         self.server = HttpsServer(
             settings.listen_host,
             settings.listen_port,

@@ -1,28 +1,28 @@
 """The loop: read, close what is due, let it be stored, commit what is stored; memory is bounded, nothing is left out.
 
 All of it happens in one thread, in which Kafka's client calls back too; only storing has threads of its own. While the
-memory is full, partitions are paused and the brokers are still polled, so that the group stays as it is.
+memory is full, partitions are paused and the brokers are still polled, so that the group stays as it is. Records that
+retention removed before they were archived are gone for good, and are counted.
 """
 
 from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-from services.kafka_archive.failure_recorder import FailureRecorder
-from services.kafka_archive.metrics import Metrics
-from services.kafka_archive.offset_gap_detector import OffsetGapDetector, text
-from services.kafka_archive.partition_buffer import PartitionBuffer
-from services.kafka_archive.records import Record, connection, record
-from services.kafka_archive.segments import Segment
+from services.kafka_archive.segments import Record, Segment, connection, record
 from services.kafka_archive.settings import MEBIBYTE, KafkaArchiveSettings
-from services.kafka_archive.upload_pool import TopicIds, UploadPool
-from services.kafka_archive.upload_scheduler import UploadScheduler
+from services.kafka_archive.upload_pool import TopicIds, UploadPool, UploadScheduler
 
+STAGES = ("kafka", "record", "retention", "storage")
+_MOST_LOGGED = 20
+_REQUEST_S = 10.0
 HANDOVER_S = 20.0
 """How long partitions that are given back, at the end all of them, may take to be stored."""
 _READ_S = 0.2
@@ -32,6 +32,173 @@ _RESUME_BELOW = 0.7
 _STUCK_S = 180.0
 _QUIET_S = 30.0
 _AFTER = re.compile(r" \(after \d+ms.*")
+
+
+class PartitionBuffer:
+    """One partition.
+
+    Attributes:
+        topic: Its topic.
+        partition: Its number.
+        committed_known: Whether the brokers were asked where the group was before.
+        expected: Offset of the next record; None where nothing was committed or read yet.
+        open: The segment that grows.
+        closed: Those that wait for the storage, in order.
+        uploading: Whether the first of them is in a thread of `UploadPool`.
+        stored: Offset behind everything that is stored; -1 for nothing yet.
+        committed: Offset of the last commit that was sent, and not refused.
+    """
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.committed_known = False
+        self.expected: int | None = None
+        self.open: Segment | None = None
+        self.closed: deque[Segment] = deque()
+        self.uploading = False
+        self.stored = self.committed = -1
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Topic and number."""
+        return self.topic, self.partition
+
+    def segments(self) -> Iterable[Segment]:
+        """All that are in memory, the oldest first."""
+        yield from self.closed
+        if self.open is not None:
+            yield self.open
+
+    def close(self) -> None:
+        """Let no more come into the segment that grows."""
+        if self.open is not None:
+            self.closed.append(self.open)
+            self.open = None
+
+
+class Metrics:
+    """The registry to serve, and what is in it; all of a topic is there from the start."""
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+
+        def counter(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+            return Counter(f"kafka_archive_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+            return Gauge(f"kafka_archive_{name}", text, labels, registry=registry)
+
+        topic = ("topic",)
+        self.records = counter("records", "Records that are stored", topic)
+        self.plain = counter("plain_bytes", "Bytes of keys, values and headers that are stored", topic)
+        self.stored_bytes = counter("stored_bytes", "Bytes of the objects that were stored", topic)
+        self.gaps = counter("gap_records", "Records that retention removed before they were archived", topic)
+        self.skipped = counter(
+            "skipped_offsets", "Offsets for which the brokers gave no record: marks of transactions, compaction", topic
+        )
+        self.last = gauge(
+            "last_stored_timestamp_seconds", "When an object was last stored; before the first: the start", topic
+        )
+        self.objects = counter("stored_objects", "Objects that were stored")
+        self.failed = counter("failed_stores", "Attempts to store an object that failed")
+        self.failures = counter("failures", "Attempts that failed, by stage", ("stage",))
+        self.waiting_records = gauge("waiting_records", "Records in memory that are not stored yet")
+        self.waiting_bytes = gauge("waiting_bytes", "Bytes that they take in memory, compressed")
+        self.waiting_s = gauge("waiting_seconds", "Age in memory of the oldest of them; 0 for none")
+        self.paused = gauge("paused", "1 while no more is read, since the memory is full")
+        self.partitions = gauge("partitions", "Partitions that this process reads")
+        self.removed = counter("removed_objects", "Objects that were removed since they were too old")
+        self.last_retention = gauge(
+            "last_retention_timestamp_seconds",
+            "When old objects were last looked for; before the first time: the start",
+        )
+        self.last_retention.set_to_current_time()
+        for stage in STAGES:
+            self.failures.labels(stage)
+        for name in topics:
+            for family in (self.records, self.plain, self.stored_bytes, self.gaps, self.skipped):
+                family.labels(name)
+            self.last.labels(name).set_to_current_time()
+
+
+class FailureRecorder:
+    """Problems by stage (`metrics.STAGES`)."""
+
+    def __init__(self, metrics: Metrics, log: Callable[[str], None]) -> None:
+        self._failures, self.log = metrics.failures, log
+        self._logged: dict[str, set[str]] = {}
+        self._failed_at: dict[str, float] = {}
+
+    def failed(self, stage: str, problem: str) -> None:
+        """Count a failure; log it unless it was logged since the last recovery."""
+        self._failures.labels(stage).inc()
+        self._failed_at[stage] = time.monotonic()
+        logged = self._logged.setdefault(stage, set())
+        if problem not in logged and len(logged) < _MOST_LOGGED:
+            logged.add(problem)
+            self.log(f"{stage}: {problem}")
+
+    def recovered(self, stage: str, quiet_s: float = 0.0) -> None:
+        """Log the recovery, if there was a failure: nothing failed for ``quiet_s`` seconds, and now it works."""
+        if self._logged.get(stage) and time.monotonic() - self._failed_at[stage] >= quiet_s:
+            self._logged[stage].clear()
+            self.log(f"{stage}: all is well again")
+
+
+class OffsetGapDetector:
+    """Compares each offset with the one that should come."""
+
+    def __init__(self, client: Any, metrics: Metrics, problems: FailureRecorder, again: Callable[[str], None]) -> None:
+        """Ask ``client``; ``again`` is told a topic whose offsets began again."""
+        self._client, self._metrics, self._problems, self._again = client, metrics, problems, again
+
+    def begin(self, buffers: Iterable[PartitionBuffer]) -> None:
+        """Find out what should come first, where the brokers were not asked yet: what the group has committed."""
+        places_by_key = {buffer.key: buffer for buffer in buffers if not buffer.committed_known}
+        for buffer in places_by_key.values():
+            buffer.committed_known = True
+        try:
+            partitions = self._client.committed([TopicPartition(*key) for key in places_by_key], timeout=_REQUEST_S)
+        except KafkaException as error:
+            self._problems.failed("kafka", f"where the group was is not known, so gaps may go unseen: {text(error)}")
+            return
+        for partition in partitions:
+            if partition.error is None and partition.offset >= 0:
+                places_by_key[partition.topic, partition.partition].expected = partition.offset
+
+    def check(self, buffer: PartitionBuffer, offset: int) -> None:
+        """Check the offset of the next record, before it is taken."""
+        expected, buffer.expected = buffer.expected, offset + 1
+        if expected is None or offset == expected:
+            return
+        # Names of objects say what they hold from where to where.
+        buffer.close()
+        where = f"{buffer.topic}[{buffer.partition}]"
+        if offset < expected:
+            self._problems.log(f"{where} begins again at {offset}, after {expected - 1}: it was made again, or cut off")
+            self._again(buffer.topic)
+            return
+        gone = max(0, min(self._low(buffer, offset), offset) - expected)
+        if gone:
+            self._metrics.gaps.labels(buffer.topic).inc(gone)
+            self._problems.log(f"{where}: {gone} records from {expected} on are gone for good: retention was faster")
+        if offset - expected > gone:
+            self._metrics.skipped.labels(buffer.topic).inc(offset - expected - gone)
+
+    def _low(self, buffer: PartitionBuffer, offset: int) -> int:
+        """First offset that the brokers still have; ``offset`` when they do not say."""
+        try:
+            watermark_offsets = self._client.get_watermark_offsets(TopicPartition(*buffer.key), timeout=_REQUEST_S)
+        except KafkaException:
+            return offset
+        return int(watermark_offsets[0]) if watermark_offsets else offset
+
+
+def text(error: KafkaException) -> str:
+    """What an error of the client says, in one line."""
+    cause = error.args[0] if error.args else error
+    return str(cause.str()) if isinstance(cause, KafkaError) else str(cause)
 
 
 class Archiver:

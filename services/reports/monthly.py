@@ -167,12 +167,12 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     layers, parts = uptime.all_of(runner)
     kept = uptime.achieved(runner)
     alerts = section_alerts.read(runner, log)
-    forecasts = capacity.forecasts(runner)
+    plan = capacity.forecasts(runner)
     summary = Figures(
         figures=(
             promises_kept(kept),
             *(_worst(kept)),
-            Figure(label=translate("summary.soonest"), value=capacity.soonest(runner, forecasts)),
+            Figure(label=translate("summary.soonest"), value=capacity.soonest(runner, plan)),
             alerts_counted(alerts),
         )
     )
@@ -180,7 +180,7 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
         Section(title=translate("summary.title"), blocks=(summary,)),
         uptime.section(runner, layers, parts, kept),
         section_alerts.weekly(alerts),
-        capacity.section(runner, forecasts),
+        capacity.section(runner, plan),
         section(runner),
     )
 

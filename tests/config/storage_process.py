@@ -20,7 +20,7 @@ from lab.storage.client import client, make_bucket
 from lab.storage.keys import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS, VERSIONS, Secrets
 from lab.storage.setup import command, variables
 from services.backup.store import Store
-from services.runtime.storage import Storage
+from services.runtime.settings import Storage
 from tests.config.servers import START_SECONDS, eventually, free_port
 
 BUCKET = "obs-test"

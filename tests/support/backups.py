@@ -23,7 +23,7 @@ from ops.core.platform import PROJECT
 from services.backup.encryption import Identity
 from services.backup.store import Store
 from services.kafka_archive.catalogue import ReadStats, catalogue, records
-from services.kafka_archive.records import Record, record
+from services.kafka_archive.segments import Record, record
 
 COMMAND_S = 600
 

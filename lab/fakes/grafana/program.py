@@ -28,7 +28,7 @@ from lab.fakes.grafana.telemetry import Log, Metrics
 from lab.fakes.grafana.users import Sessions
 from lab.fakes.grafana.web import Application
 from services.runtime.https import HttpsServer, Limits
-from services.runtime.stopping import wait_for_stop
+from services.runtime.periodic import wait_for_stop
 
 _PATIENCE_S: Final = 60.0
 _ENDING_S: Final = 10.0

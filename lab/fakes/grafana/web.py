@@ -26,7 +26,7 @@ from lab.fakes.grafana.login import BASIC, Authenticator
 from lab.fakes.grafana.settings import Settings
 from lab.fakes.grafana.telemetry import Log, Metrics
 from lab.fakes.grafana.users import Sessions, User
-from services.runtime.web import allowed
+from services.runtime.serving import allowed
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

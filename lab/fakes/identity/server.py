@@ -14,7 +14,7 @@ from lab.fakes.identity.settings import Settings, SettingsError, load
 from lab.fakes.identity.tokens import TokenMaker
 from lab.fakes.identity.web import application
 from services.runtime.https import HttpsServer
-from services.runtime.stopping import wait_for_stop
+from services.runtime.periodic import wait_for_stop
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:

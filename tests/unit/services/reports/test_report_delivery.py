@@ -14,9 +14,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from services.report_server.bucket import Object
-from services.report_server.poller import read_run
-from services.report_server.stored import reports as stored_reports
+from services.report_server.poller import Object, read_run
+from services.report_server.poller import reports as stored_reports
 from services.reports import delivery, program
 from services.reports.delivery import MAILED, Store, Stored, key, stored
 from services.reports.model import Kind, Period, ReportError, period
