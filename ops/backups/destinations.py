@@ -25,13 +25,12 @@ from ops.core.errors import OpsError, one_line
 from ops.core.grafana import address, administrator
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, errors
 from ops.core.kube import wait_until
+from services.backup import grafana, restore
 from services.backup import manifest as form
-from services.backup import restore, restore_grafana
 from services.backup.encryption import Identity
 from services.backup.grafana import Definitions, read
 from services.backup.manifest import Manifest
-from services.backup.restore_search import documents
-from services.backup.search_export import INDICES, file_name
+from services.backup.search import INDICES, documents, file_name
 from services.backup.settings import SEARCH
 from services.backup.store import Store
 from services.backup.web import connected
@@ -68,7 +67,7 @@ def differences(folder: Path, server: Server) -> list[str]:
     Raises:
         BackupError: The run is not whole, or Grafana refuses or does not answer.
     """
-    return compared(restore_grafana.load(folder), live(server))
+    return compared(grafana.load(folder), live(server))
 
 
 def compared(backup: Definitions, there: Definitions) -> list[str]:

@@ -26,8 +26,8 @@ from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.platform import Login
+from services.backup import BackupError
 from services.backup.encryption import Identity, read_identities
-from services.backup.errors import BackupError
 from services.backup.store import Store
 from services.runtime.settings import Storage
 

@@ -20,8 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from services.backup import manifest
-from services.backup.errors import BackupError
+from services.backup import BackupError, manifest
 from services.backup.manifest import Manifest
 from services.backup_exporter.settings import KINDS, BackupExporterSettings
 from services.kafka_archive import segments

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 
-from services.backup.checks import check_recipients
-from services.backup.errors import BackupError
-from services.kafka_archive.archiver import Archiver, Metrics
+from services.backup import BackupError
+from services.backup.encryption import check_recipients
+from services.kafka_archive.archiver import Archiver
 from services.kafka_archive.catalogue import Retention
+from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import connection
 from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Bucket, TopicIds, UploadPool

@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from services.backup import BackupError
 from services.backup.encryption import Identity
-from services.backup.errors import BackupError
 from services.backup.store import Store
-from services.kafka_archive.archiver import Metrics
+from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import FIRST_MS, FOLDER, LAST_MS, RECORDS, Name, Record, folder, parse, read
 
 _AHEAD = 6

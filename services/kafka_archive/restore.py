@@ -15,8 +15,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from services.backup import BackupError, one_line
 from services.backup.encryption import Identity
-from services.backup.errors import BackupError, one_line
 from services.backup.store import Store
 from services.kafka_archive.catalogue import OffsetGap, ReadStats, catalogue, records
 from services.kafka_archive.segments import Record, record

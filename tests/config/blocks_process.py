@@ -19,7 +19,7 @@ from components.prometheus.objects import Encryption, objects_config
 from components.prometheus.thanos import endpoints_config, query_command, sidecar_command, store_command
 from lab.storage.keys import REGION
 from lab.toolchain import tools
-from services.backup.compare_metrics import QueryApi
+from services.backup.restore_metrics import QueryApi
 from tests.config.prometheus_process import USERS, PrometheusProcess, write_files
 from tests.config.servers import START_SECONDS, eventually, free_port, running
 from tests.config.storage_process import BUCKET, StorageProcess

@@ -10,9 +10,10 @@ from functools import partial
 import pytest
 from confluent_kafka import Consumer
 
-from services.backup.errors import BackupError
+from services.backup import BackupError
 from services.backup.store import Store
-from services.kafka_archive.archiver import Archiver, Metrics
+from services.kafka_archive.archiver import Archiver
+from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import TopicIds, UploadPool
 from tests.config.alertmanager_line import State

@@ -26,7 +26,7 @@ from components.rules import Recording
 from components.sampler.rules import RULES as SAMPLER_RULES
 from components.search.rules import RULES as SEARCH_RULES
 from components.telemetry.rules import RULES as LAYER_RULES
-from services.kafka_archive.archiver import Metrics as ArchiveMetrics
+from services.kafka_archive.metrics import Metrics as ArchiveMetrics
 
 ALL_RULES = (
     *LAYER_RULES,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from services.backup.errors import BackupError
+from services.backup import BackupError
 from services.kafka_archive import restore as restoring
 from services.kafka_archive.catalogue import OffsetGap, ReadStats, catalogue, records
 from services.kafka_archive.restore import compare, differences, restore

@@ -10,8 +10,8 @@ import fastavro
 import pyrage
 import pytest
 
+from services.backup import BackupError
 from services.backup.encryption import decrypt_bytes
-from services.backup.errors import BackupError
 from services.kafka_archive import segments
 from services.kafka_archive.segments import FIRST_MS, LAST_MS, RECORDS, SHA256, Name, Record, Segment, read, record
 from tests.unit.services.kafka_archive.archive_fakes import IDENTITY, RECIPIENT, TOPIC_ID, Message

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from services.backup.errors import BackupError
+from services.backup import BackupError
 from services.kafka_archive import segments
-from services.kafka_archive.archiver import Metrics
 from services.kafka_archive.catalogue import Retention
+from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import SHA256, Segment
 from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Bucket, Result, TopicIds, UploadPool
