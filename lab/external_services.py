@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab import environment
-from lab.cluster.processes import Daemon
+from lab.cluster.network import Daemon
 from lab.directory import setup as directory
 from lab.fakes.identity import setup as identity
 from lab.fakes.receivers import setup as receivers

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from lab.errors import LabError
 from lab.timing import TOOL, Steps
-from lab.toolchain import build
+from lab.toolchain import tools
 from lab.toolchain.recipes import RECIPES
 
 _PACKAGES = {
@@ -69,9 +69,9 @@ def toolchain(steps: Steps, only: Collection[str] = ()) -> None:
             raise LabError(f"tool {name}: unknown; allowed: {', '.join(sorted(known))}")
     missing = {f"{TOOL}{recipe.name} {recipe.version}": recipe for recipe in RECIPES if not only or recipe.name in only}
     for name, recipe in tuple(missing.items()):
-        if build.folder(recipe).is_dir():
+        if tools.folder(recipe).is_dir():
             steps.skip(name)
             del missing[name]
     for name, recipe in missing.items():
         with steps.step(name):
-            build.ensure(recipe)
+            tools.ensure(recipe)

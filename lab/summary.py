@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.telemetry.layers import LAYERS
-from lab.cluster.processes import wait_until
+from lab.cluster.network import wait_until
 from lab.directory import content as directory
 from lab.fakes.identity import setup as identity
 from lab.fakes.receivers import settings as receivers

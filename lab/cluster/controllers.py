@@ -34,7 +34,7 @@ from lab.cluster.network import (
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.toolchain import tools
-from lab.toolchain.build import module_folder
+from lab.toolchain.tools import module_folder
 
 STORAGE_CLASS = "lab-local"
 _PERIOD_S = 0.5

@@ -32,9 +32,9 @@ from lab.cluster.network import (
     NODE_POD_PREFIX,
     POD_CIDR,
     SERVICE_CIDR,
+    Daemon,
     enter,
 )
-from lab.cluster.processes import Daemon
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.toolchain import tools

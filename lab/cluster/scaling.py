@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.cluster import lifecycle
-from lab.cluster.processes import wait_until
+from lab.cluster.network import wait_until
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.private_file import write_private

@@ -20,8 +20,7 @@ from ldap3.core.exceptions import LDAPException
 
 from lab import private_file
 from lab.cluster import network
-from lab.cluster.network import RECEIVERS
-from lab.cluster.processes import Daemon, wait_until
+from lab.cluster.network import RECEIVERS, Daemon, wait_until
 from lab.directory import content
 from lab.directory.content import CERTIFICATES, CONFIG, DATA, MADE_FROM, SECRETS, SERVICE, URL, credentials, folder
 from lab.directory.keys import Secrets

@@ -12,9 +12,12 @@ from lab.errors import LabError
 from lab.storage.setup import command, variables
 
 
+_DESCRIPTION = "Starts the object storage: ``python -m lab.storage FOLDER HOST:PORT``; the process becomes the server."
+
+
 def main() -> NoReturn:
     """Become the server; exit code 2 when it cannot be started."""
-    parser = argparse.ArgumentParser(prog="lab.storage", description=__doc__)
+    parser = argparse.ArgumentParser(prog="lab.storage", description=_DESCRIPTION)
     parser.add_argument("folder", type=Path)
     parser.add_argument("address")
     given = parser.parse_args()
@@ -27,4 +30,5 @@ def main() -> NoReturn:
     os.execve(line[0], line, environment)
 
 
-main()
+if __name__ == "__main__":
+    main()

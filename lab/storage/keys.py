@@ -12,7 +12,7 @@ import pyrage  # type: ignore[import-untyped]
 
 from lab.cluster.network import RECEIVERS, STORAGE_PORT
 from lab.errors import LabError
-from lab.fakes.receivers.keys import aws_key, aws_secret
+from lab.fakes.receivers.setup import aws_key, aws_secret
 from lab.paths import LabPaths
 from lab.private_file import write_private
 

@@ -13,8 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[impor
 
 from lab import private_file
 from lab.cluster import network
-from lab.cluster.network import RECEIVERS, STORAGE_PORT
-from lab.cluster.processes import Daemon, wait_until
+from lab.cluster.network import RECEIVERS, STORAGE_PORT, Daemon, wait_until
 from lab.errors import LabError
 from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers

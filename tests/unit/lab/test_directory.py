@@ -14,7 +14,7 @@ from ldap3 import MODIFY_REPLACE, Connection
 from ldap3.core import exceptions
 
 from lab import private_file
-from lab.cluster.processes import Daemon, start_time
+from lab.cluster.network import Daemon, start_time
 from lab.directory import content, setup
 from lab.directory import content as directory_paths
 from lab.directory.keys import MEMBERS, PEOPLE, Secrets

@@ -14,7 +14,7 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError, SSLError
 
 from lab import private_file
-from lab.cluster.processes import Daemon, wait_until
+from lab.cluster.network import Daemon, wait_until
 from lab.errors import LabError
 from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
