@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Collection
 
-from lab.errors import LabError
+from lab import LabError
 from lab.timing import TOOL, Steps
 from lab.toolchain import tools
 from lab.toolchain.recipes import RECIPES

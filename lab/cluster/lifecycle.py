@@ -13,10 +13,9 @@ from pathlib import Path
 
 import requests
 
-from lab import external_services
+from lab import LabError, external_services
 from lab.cluster import controllers, disruptions, network, node
 from lab.cluster.network import API_URL, MAX_PODS, NODE_NAME, Daemon, start_time, wait_until
-from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
 from lab.toolchain import images, tools

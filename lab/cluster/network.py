@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.errors import LabError
+from lab import LabError
 from lab.paths import CHECKOUT
 
 NODE = "198.18.0.1"

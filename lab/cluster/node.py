@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lab import LabError
 from lab.cluster.network import (
     API_PORT,
     API_URL,
@@ -35,7 +36,6 @@ from lab.cluster.network import (
     Daemon,
     enter,
 )
-from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.toolchain import tools
 

@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from lab.errors import LabError
+from lab import LabError
 from lab.paths import cache_root
 from lab.toolchain.layers import Layer, short_digest
 from lab.toolchain.tools import run_logged

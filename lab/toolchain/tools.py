@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from lab.errors import LabError
+from lab import LabError
 from lab.paths import CHECKOUT, cache_root
 from lab.toolchain.recipes import (
     RECIPES,

@@ -17,7 +17,7 @@ from components.contracts import ObjectStorage
 from components.prometheus.config import prometheus_command, rendered, web_config
 from components.prometheus.objects import Encryption, objects_config
 from components.prometheus.thanos import endpoints_config, query_command, sidecar_command, store_command
-from lab.storage.keys import REGION
+from lab.storage import REGION
 from lab.toolchain import tools
 from services.backup.restore_metrics import QueryApi
 from tests.config.prometheus_process import USERS, PrometheusProcess, write_files

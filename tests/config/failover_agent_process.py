@@ -20,7 +20,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from lab.paths import CHECKOUT
-from lab.storage.client import client
+from lab.storage import client
 from services.regions.witness import FAILOVER_AGENT, LEASE_KEY, Lease, Witness, region_key
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_line import Line

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from components.backups.config import ARCHIVE_USER
+from lab import storage
 from lab.paths import LabPaths
-from lab.storage import setup as storage
 from ops.backups.options import IDENTITY
 from ops.core.context import Context
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS

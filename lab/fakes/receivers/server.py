@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from lab.errors import LabError
+from lab import LabError
 from lab.fakes.receivers import setup
 from lab.fakes.receivers.answers import Answer, TooLargeError, body_of
 from lab.fakes.receivers.aws import VERSION, Dns, Name, Signatures, Sms

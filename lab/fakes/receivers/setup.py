@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import private_file
+from lab import LabError, private_file
 from lab.cluster import network
 from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT, Daemon, fingerprint, wait_until
-from lab.errors import LabError
 from lab.fakes.receivers import certificates
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.phone import KEY_LENGTH

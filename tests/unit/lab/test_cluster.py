@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 
-from lab import environment, setup
+from lab import LabError, environment, setup
 from lab.cluster import lifecycle, node
 from lab.cluster.controllers import assign_addresses, volume_for
 from lab.cluster.network import Daemon, wait_until
-from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
 from lab.toolchain import tools

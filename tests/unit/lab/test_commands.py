@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from lab import LabError, setup
 from lab import __main__ as command_line
-from lab import setup
 from lab.cluster import disruptions, lifecycle, network, node
 from lab.cluster.network import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
-from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.stack import Stack
 
