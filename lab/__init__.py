@@ -2,12 +2,10 @@
 
 Nothing under ``components/``, ``stacks/`` or ``policy/`` knows about this package. It exists so that a machine
 with neither Docker nor a cluster can run the whole platform; where a cluster is already there, it is not used.
-
-The one exception that a user of the lab sees: a single clear line.
 """
 
 from __future__ import annotations
 
 
 class LabError(Exception):
-    """Something the user can act on; printed without a traceback."""
+    """Something the user can act on: a single clear line, printed without a traceback."""

@@ -1,7 +1,7 @@
-"""The lab's network namespace, with the addresses inside it (the same in every checkout), and its control group: made,
-entered and removed here.
+"""The lab's network namespace and control group, made, entered and removed here, and the processes that run in them.
 
-Background processes of the lab: started once, known by pid and start time, stopped by id and never by name.
+Addresses inside the namespace are the same in every checkout. A background process is started once, known by pid and
+start time, and stopped by id and never by name.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The base of a provider plugin: Pulumi's protocol on one side, small resource handlers on the other.
 
-A handler works with plain Python values. Secrets, unknowns, previews, replacement and errors are dealt with here once.
-
-What every Pulumi plugin speaks: gRPC on loopback, the port printed, a quiet end; property values on the wire as
-structs in which secrets and unknowns are marked by signatures.
+The protocol is what every Pulumi plugin speaks: gRPC on loopback, the port printed, a quiet end; property values on the
+wire as structs in which secrets and unknowns are marked by signatures. A handler works with plain Python values:
+secrets, unknowns, previews, replacement and errors are dealt with here once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Layers of container images: a cache key and a function that fills a folder, kept as a tar in the cache.
 
-Layers of our own Python programs: their packages and their sources.
+Among them are those of our own Python programs: their packages and their sources.
 """
 
 from __future__ import annotations

@@ -1,12 +1,8 @@
-"""Finds built tools: what the machine already has on PATH is not asked, since versions are part of what is tested.
+"""Tools built from recipes into the cache: one folder per tool and recipe, complete or absent, never half.
 
-One step of a build: a command, its log, and its time limit.
-
-Files from Maven: an artifact alone, or artifacts with everything that they need at run time.
-
-Assembles a search server from Maven: the small distribution, the modules that it lacks, and plugins.
-
-Builds recipes into the cache: one folder per tool and recipe, complete or absent, never half.
+A tool is a Go program, files from Maven with everything that they need at run time, or a search server assembled from
+them: the small distribution, the modules that it lacks, and plugins. What the machine already has on PATH is not asked,
+since versions are part of what is tested.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The object storage, read only; every call has a time limit, and an error is one line.
 
-Polls an object storage, and keeps what was seen at the last poll that succeeded.
+`Poller` polls it, and keeps what was seen at the last poll that succeeded.
 """
 
 from __future__ import annotations
