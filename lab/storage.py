@@ -26,7 +26,7 @@ from lab.cluster import network
 from lab.cluster.network import RECEIVERS, STORAGE_PORT, Daemon, wait_until
 from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
-from lab.fakes.receivers.setup import aws_key, aws_secret
+from lab.fakes.receivers.keys import aws_key, aws_secret
 from lab.paths import CHECKOUT, LabPaths
 from lab.private_file import write_private
 from lab.toolchain import tools

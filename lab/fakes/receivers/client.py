@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab import LabError
-from lab.fakes.receivers import record, setup
+from lab.fakes.receivers import keys, record
 from lab.fakes.receivers.certificates import AUTHORITY
 from lab.fakes.receivers.phone import ACKNOWLEDGE, Incident, State
 from lab.fakes.receivers.record import HEARTBEAT, PHONE, SLACK, Notification
@@ -80,7 +80,7 @@ class Receivers:
             LabError: There is no lab, or its secrets are not whole.
         """
         place = folder(paths or LabPaths.of_checkout())
-        login = (setup.READER, setup.load(place / SECRETS).reader_password)
+        login = (keys.READER, keys.load(place / SECRETS).reader_password)
         contacts = {name: address.values() for name, address in addresses_of(STACK_FILE).items()}
         return cls(URL, login, place / CERTIFICATES / AUTHORITY, contacts)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from lab import LabError
-from lab.fakes.receivers import setup
+from lab.fakes.receivers import keys
 from lab.fakes.receivers.answers import Answer, TooLargeError, body_of
 from lab.fakes.receivers.aws import VERSION, Dns, Name, Signatures, Sms
 from lab.fakes.receivers.messages import MailFake, Slack
@@ -241,7 +241,7 @@ def running(settings: Settings) -> Iterator[Record]:
         LabError: The secrets cannot be read.
         OSError: An address is taken, or a file is not there.
     """
-    secrets, zone = setup.load(settings.secrets_file), setup.load_dns(settings.dns_secrets_file)
+    secrets, zone = keys.load(settings.secrets_file), keys.load_dns(settings.dns_secrets_file)
     record = Record(settings.record_file, hidden=[*secrets.all(), zone.secret])
     certificate = (settings.cert_file, settings.key_file)
     switch = DeadMansSwitch(record, settings.grace_s)
@@ -252,7 +252,7 @@ def running(settings: Settings) -> Iterator[Record]:
         heartbeat_token=secrets.heartbeat_token,
         aws=(secrets.aws_key, secrets.aws_secret),
         topics=settings.topics,
-        reader=(setup.READER, secrets.reader_password),
+        reader=(keys.READER, secrets.reader_password),
         switch=switch,
         dns=Dns(
             settings.dns_zone,

@@ -75,11 +75,11 @@ class Settings:
         smtp_port: Port of the mail server.
         cert_file: Certificate (chain).
         key_file: Its key.
-        secrets_file: See `lab.fakes.receivers.setup`.
+        secrets_file: See `lab.fakes.receivers.keys`.
         record_file: Where notifications are kept.
         topics: ARNs of the SNS topics that exist.
         grace_s: Seconds without a heartbeat after which the switch tells.
-        dns_secrets_file: Keys of the zone, see `lab.fakes.receivers.setup`.
+        dns_secrets_file: Keys of the zone, see `lab.fakes.receivers.keys`.
         dns_records_file: Where the zone's records are kept.
         dns_zone: The zone, without the last dot.
         dns_names: Name -> address that the zone holds at first.

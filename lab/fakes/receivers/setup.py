@@ -1,31 +1,21 @@
-"""The fakes as a part of the lab: their files, their process, and the secrets that the stack gets from them.
-
-Secrets are made once for a lab and kept in one file that its owner alone can read.
-"""
+"""The fakes as a part of the lab: their files, their process, and the secrets that the stack gets from them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
-import string
 import sys
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from lab import LabError, private_file
+from lab import LabError
 from lab.cluster import network
 from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT, Daemon, fingerprint, wait_until
-from lab.fakes.receivers import certificates
+from lab.fakes.receivers import certificates, keys
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.phone import KEY_LENGTH
-from lab.fakes.receivers.server import GRACE_S
+from lab.fakes.receivers.dead_mans_switch import GRACE_S
 from lab.fakes.receivers.settings import (
     CERTIFICATES,
     CODE,
     CONFIG,
-    CONTACTS,
     DNS_RECORDS,
     DNS_SECRETS,
     DNS_ZONE,
@@ -39,114 +29,8 @@ from lab.fakes.receivers.settings import (
 )
 from lab.paths import CHECKOUT, LabPaths
 
-MAIL_USER = "alerts"
-READER = "reader"
-_UPPER = string.ascii_uppercase + string.digits
-_AWS_KEY_TAIL, _AWS_SECRET = 16, 40
 _READY_LIMIT_S = 30
 _SOURCES = ("lab/fakes/receivers/*.py", "services/runtime/*.py")
-
-
-def _slack_token() -> str:
-    team, hook = ("".join(secrets.choice(_UPPER) for _ in range(9)) for _ in range(2))
-    return f"T{team}/B{hook}/{secrets.token_hex(12)}"
-
-
-def aws_key() -> str:
-    """A key id as AWS makes them."""
-    return "AKIA" + "".join(secrets.choice(_UPPER) for _ in range(_AWS_KEY_TAIL))
-
-
-def aws_secret() -> str:
-    """A secret access key as AWS makes them."""
-    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(_AWS_SECRET))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Secrets:
-    """Everything that opens a fake.
-
-    Attributes:
-        phone_keys: Contact -> routing key of the pager.
-        slack_token: What the webhooks of `slack_tokens` are made of.
-        mail_password: Of `MAIL_USER`.
-        aws_key: Access key id that may publish on the SNS topics.
-        aws_secret: Its secret.
-        heartbeat_token: What stands behind ``/heartbeat/`` in the switch's URL.
-        reader_password: Of `READER`, who may read the record.
-    """
-
-    phone_keys: dict[str, str] = field(
-        default_factory=lambda: {name: secrets.token_hex(KEY_LENGTH // 2) for name in CONTACTS}
-    )
-    slack_token: str = field(default_factory=_slack_token)
-    mail_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    aws_key: str = field(default_factory=aws_key)
-    aws_secret: str = field(default_factory=aws_secret)
-    heartbeat_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    reader_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-
-    @property
-    def slack_tokens(self) -> dict[str, str]:
-        """Contact -> what stands behind ``/services/`` in the URL of its webhook, which no other one is like."""
-        team, _, _ = self.slack_token.partition("/")
-        digests = {name: hashlib.sha256(f"{self.slack_token} {name}".encode()).hexdigest() for name in CONTACTS}
-        return {name: f"{team}/B{digest[:9].upper()}/{digest[-24:]}" for name, digest in digests.items()}
-
-    def all(self) -> list[str]:
-        """Every secret text, for those who must not show any."""
-        rest = [value for value in asdict(self).values() if isinstance(value, str)]
-        hooks = [*self.slack_tokens.values(), self.slack_token]
-        return [*self.phone_keys.values(), *rest, *hooks, *(hook.rpartition("/")[2] for hook in hooks)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DnsSecrets:
-    """What opens the zone of names; in a file of its own, since older labs have none.
-
-    Attributes:
-        key: Access key id that may read the zone and change its records.
-        secret: Its secret.
-    """
-
-    key: str = field(default_factory=aws_key)
-    secret: str = field(default_factory=aws_secret)
-
-
-def load(file: Path) -> Secrets:
-    """Read the secrets.
-
-    Raises:
-        LabError: The file is not there or not whole.
-    """
-    return private_file.load(Secrets, file, "the receivers")
-
-
-def load_or_make(file: Path) -> Secrets:
-    """Read the secrets, and make them where there are none.
-
-    Raises:
-        LabError: The file is there and not whole.
-    """
-    return private_file.load_or_make(Secrets, file, "the receivers")
-
-
-def load_dns(file: Path) -> DnsSecrets:
-    """Read the secrets of the zone.
-
-    Raises:
-        LabError: The file is not there or not whole.
-    """
-    return private_file.load(DnsSecrets, file, "the zone of names")
-
-
-def load_or_make_dns(file: Path) -> DnsSecrets:
-    """Read the secrets of the zone, and make them where there are none.
-
-    Raises:
-        LabError: The file is there and not whole.
-    """
-    return private_file.load_or_make(DnsSecrets, file, "the zone of names")
 
 
 def daemon(paths: LabPaths) -> Daemon:
@@ -160,8 +44,8 @@ def prepare(paths: LabPaths) -> None:
     place = folder(paths)
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates.create(place / CERTIFICATES, RECEIVERS)
-    load_or_make(place / SECRETS)
-    load_or_make_dns(place / DNS_SECRETS)
+    keys.load_or_make(place / SECRETS)
+    keys.load_or_make_dns(place / DNS_SECRETS)
     config = {
         "host": RECEIVERS,
         "https_port": RECEIVERS_HTTPS_PORT,
@@ -208,7 +92,7 @@ def alerting_secrets(paths: LabPaths) -> dict[str, Any]:
         LabError: The fakes' files are not there: no lab.
     """
     place = folder(paths)
-    secrets = load(place / SECRETS)
+    secrets = keys.load(place / SECRETS)
     return {
         "phone_keys": secrets.phone_keys,
         "slack_urls": {name: f"{URL}/services/{token}" for name, token in secrets.slack_tokens.items()},
@@ -229,7 +113,7 @@ def dns_variables(paths: LabPaths) -> dict[str, str]:
     place = folder(paths)
     if not (place / DNS_SECRETS).exists():
         return {}
-    secrets = load_dns(place / DNS_SECRETS)
+    secrets = keys.load_dns(place / DNS_SECRETS)
     return {
         "OBS_DNS_ACCESS_KEY_ID": secrets.key,
         "OBS_DNS_SECRET_ACCESS_KEY": secrets.secret,

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.fakes.receivers.keys import MAIL_USER, READER, Secrets
 from lab.fakes.receivers.messages import MailFake
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.server import DeadMansSwitch, application
 from lab.fakes.receivers.settings import CONTACTS, TOPICS
-from lab.fakes.receivers.setup import MAIL_USER, READER, Secrets
 from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port

@@ -10,7 +10,7 @@ import pytest
 from lab import LabError
 from lab.cluster import lifecycle, network
 from lab.cluster.network import Daemon
-from lab.fakes.receivers import setup
+from lab.fakes.receivers import keys, setup
 from lab.fakes.receivers.client import show_notifications
 from lab.fakes.receivers.settings import CONTACTS, load, topics_of
 from lab.paths import CHECKOUT, LabPaths
@@ -32,10 +32,10 @@ def test_the_files_are_made_once_and_hold_together(paths: LabPaths) -> None:
     assert (settings.host, settings.https_port, settings.smtp_port) == ("198.18.0.2", 8443, 8587)
     assert settings.topics == topics_of(CHECKOUT / "Pulumi.local.yaml")
     assert settings.cert_file.exists()
-    assert setup.load(settings.secrets_file)
+    assert keys.load(settings.secrets_file)
     assert place.stat().st_mode & 0o777 == 0o700
     assert (settings.dns_zone, settings.dns_names) == ("obs.example.com", {"otlp.obs.example.com": "198.18.0.20"})
-    secrets = [*setup.load(settings.secrets_file).all(), setup.load_dns(settings.dns_secrets_file).secret]
+    secrets = [*keys.load(settings.secrets_file).all(), keys.load_dns(settings.dns_secrets_file).secret]
     text = (place / "config.json").read_text()
     assert not [secret for secret in secrets if secret in text]
 
@@ -110,7 +110,7 @@ def test_the_stack_gets_everything_that_it_needs_to_reach_them(paths: LabPaths) 
 def test_operators_get_the_key_of_the_zone_once_there_is_a_lab(paths: LabPaths) -> None:
     assert setup.dns_variables(paths) == {}
     setup.prepare(paths)
-    known = setup.load_dns(paths.state / "receivers" / "dns-secrets.json")
+    known = keys.load_dns(paths.state / "receivers" / "dns-secrets.json")
     assert setup.dns_variables(paths) == {
         "OBS_DNS_ACCESS_KEY_ID": known.key,
         "OBS_DNS_SECRET_ACCESS_KEY": known.secret,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.fakes.receivers.setup import MAIL_USER
+from lab.fakes.receivers.keys import MAIL_USER
 from tests.unit.lab.receivers_fakes import Fakes, fakes
 
 

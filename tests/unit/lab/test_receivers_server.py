@@ -16,7 +16,7 @@ import requests
 from cryptography import x509
 
 from lab import LabError
-from lab.fakes.receivers import certificates, setup
+from lab.fakes.receivers import certificates, keys
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.server import main
 from lab.fakes.receivers.settings import CONTACTS, parse
@@ -53,12 +53,12 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: Path) -> None:
     certificates.create(tmp_path / "pki", "127.0.0.1")
-    secrets, zone = setup.load_or_make(tmp_path / "secrets.json"), setup.load_or_make_dns(tmp_path / "dns-secrets.json")
+    secrets, zone = keys.load_or_make(tmp_path / "secrets.json"), keys.load_or_make_dns(tmp_path / "dns-secrets.json")
     settings = content(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "lab.fakes.receivers", "--config", str(tmp_path / "config.json")]
     base, authority = f"https://127.0.0.1:{settings['https_port']}", tmp_path / "pki" / "ca.crt"
-    receivers = Receivers(base, (setup.READER, secrets.reader_password), authority)
+    receivers = Receivers(base, (keys.READER, secrets.reader_password), authority)
     with running(command, tmp_path / "receivers.log", settings["https_port"], kill=True):
         event = {
             "routing_key": secrets.phone_keys["operators"],
@@ -97,8 +97,8 @@ def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: P
 
 def test_a_second_process_at_the_same_address_says_so_in_one_line(tmp_path: Path) -> None:
     certificates.create(tmp_path / "pki", "127.0.0.1")
-    setup.load_or_make(tmp_path / "secrets.json")
-    setup.load_or_make_dns(tmp_path / "dns-secrets.json")
+    keys.load_or_make(tmp_path / "secrets.json")
+    keys.load_or_make_dns(tmp_path / "dns-secrets.json")
     settings = content(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "lab.fakes.receivers", "--config", str(tmp_path / "config.json")]
@@ -144,21 +144,21 @@ def test_settings_that_cannot_be_used_end_it_with_one_line(tmp_path: Path, capsy
 
 def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "new" / "secrets.json"
-    new_secrets = setup.load_or_make(file)
-    assert setup.load_or_make(file) == new_secrets == setup.load(file)
+    new_secrets = keys.load_or_make(file)
+    assert keys.load_or_make(file) == new_secrets == keys.load(file)
     assert file.stat().st_mode & 0o777 == 0o600
     assert set(new_secrets.phone_keys) == set(CONTACTS)
     assert {len(key) for key in new_secrets.phone_keys.values()} == {32}
     assert all(key.isalnum() for key in new_secrets.phone_keys.values())
     assert len(set(new_secrets.all())) == 3 * len(CONTACTS) + 7
-    assert new_secrets != setup.Secrets()
+    assert new_secrets != keys.Secrets()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"phone_keys": {}}'])
 def test_secrets_that_are_not_whole_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "secrets.json").write_text(text)
     with pytest.raises(LabError, match=r"cannot be used .*: run `make up`, which makes them"):
-        setup.load_or_make(tmp_path / "secrets.json")
+        keys.load_or_make(tmp_path / "secrets.json")
 
 
 def test_certificates_are_made_once_and_name_the_address(tmp_path: Path) -> None:
