@@ -1,13 +1,17 @@
 """``python -m lab``: tools, cluster, stack and simulator of the embedded lab.
 
-The end of ``make up`` waits for live telemetry of all five layers and prints addresses and numbers.
+A machine is prepared by Debian packages, then every tool of the recipes; that is safe to repeat and to interrupt. The
+end of ``make up`` waits for live telemetry of all five layers and prints addresses and numbers.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.telemetry.layers import LAYERS
-from lab import LabError, directory, environment, external_services, setup, storage, timing
+from lab import LabError, directory, environment, external_services, storage, timing
 from lab.cluster import disruptions, lifecycle, network, scaling
 from lab.cluster.controllers import Cluster
 from lab.cluster.network import wait_until
@@ -30,10 +34,35 @@ from lab.paths import CHECKOUT, LabPaths
 from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
 from lab.stack import Stack
-from lab.timing import Steps
+from lab.timing import TOOL, Steps
 from lab.toolchain import tools as toolbox
-from lab.toolchain.recipes import LOAD_GENERATOR
+from lab.toolchain.recipes import LOAD_GENERATOR, RECIPES
 
+_PACKAGES = {
+    "etcd": "etcd-server",
+    "containerd": "containerd",
+    "runc": "runc",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ipset": "ipset",
+    "nft": "nftables",
+    "debootstrap": "debootstrap",
+    "curl": "curl",
+    "ip": "iproute2",
+    "gcc": "gcc",
+    "slapd": "slapd",
+    "ldapsearch": "ldap-utils",
+    "chromium-headless-shell": "chromium-headless-shell",
+}
+_FILES = {
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
+    "/usr/lib/x86_64-linux-gnu/libpangoft2-1.0.so.0": "libpangoft2-1.0-0",
+    "/usr/lib/x86_64-linux-gnu/libharfbuzz-subset.so.0": "libharfbuzz-subset0",
+    "/usr/share/fonts/opentype/ipafont-gothic/ipag.ttf": "fonts-ipafont-gothic",
+}
+"""File that tells that a package is there -> package, for those without a program on PATH."""
+_APT_LIMIT_S = 600
 _LIVE_LIMIT_S = 120
 _CALL_LIMIT_S = 10
 _NEXT = (
@@ -49,6 +78,44 @@ _COPIED_LIMIT_S = 300.0
 """The second region's telemetry comes through the mirror, which starts after its Kafka."""
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _PATHS = LabPaths.of_checkout()
+
+
+def missing_packages() -> list[str]:
+    """Debian packages that the embedded cluster and the tests need and this machine lacks."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+    missing = [package for program, package in _PACKAGES.items() if shutil.which(program, path=path) is None]
+    return [*missing, *(package for file, package in _FILES.items() if not os.path.exists(file))]
+
+
+def install_packages() -> None:
+    """Install what is missing. Services that the packages would start are kept from starting."""
+    missing = missing_packages()
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        raise LabError(f"these Debian packages are missing: {' '.join(missing)}: install them, or run as root")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    for command in (["apt-get", "update", "-qq"], install):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_APT_LIMIT_S)
+        if done.returncode:
+            raise LabError(f"{' '.join(command[:2])} failed: {done.stderr.strip()[-300:]}")
+
+
+def build_tools(steps: Steps, only: Collection[str] = ()) -> None:
+    """Build the recipes that are not cached yet, one after the other: a Go build uses every core by itself."""
+    known = {recipe.name for recipe in RECIPES}
+    for name in only:
+        if name not in known:
+            raise LabError(f"tool {name}: unknown; allowed: {', '.join(sorted(known))}")
+    missing = {f"{TOOL}{recipe.name} {recipe.version}": recipe for recipe in RECIPES if not only or recipe.name in only}
+    for name, recipe in tuple(missing.items()):
+        if toolbox.folder(recipe).is_dir():
+            steps.skip(name)
+            del missing[name]
+    for name, recipe in missing.items():
+        with steps.step(name):
+            toolbox.ensure(recipe)
 
 
 class Query:
@@ -141,8 +208,8 @@ def tools(names: Annotated[list[str] | None, typer.Argument(help="only these; de
     """Install packages and build every tool that is not cached."""
     steps = Steps("toolchain")
     with steps.step("debian packages"):
-        setup.packages()
-    setup.toolchain(steps, names or ())
+        install_packages()
+    build_tools(steps, names or ())
     steps.show()
     steps.save()
 
@@ -154,8 +221,8 @@ def up(stack: _Chosen = environment.STACK) -> None:
     disruptions.refuse_while_partitioned(_PATHS, _namespace(stack))
     steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
-        setup.packages()
-    setup.toolchain(steps)
+        install_packages()
+    build_tools(steps)
     if second:
         _need_first_region()
     lifecycle.up(_PATHS, steps)

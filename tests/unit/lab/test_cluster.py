@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from lab import LabError, environment, setup
+from lab import LabError, environment
+from lab import __main__ as command_line
 from lab.cluster import lifecycle, node
 from lab.cluster.controllers import assign_addresses, volume_for
 from lab.cluster.network import Daemon, wait_until
@@ -220,7 +221,7 @@ def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path, monkeypat
 
 def test_an_unknown_tool_is_refused_with_the_list_of_those_there_are() -> None:
     with pytest.raises(LabError, match=r"tool nosuch: unknown; allowed: ([a-z-]+, )*cert-manager, coredns"):
-        setup.toolchain(Steps("x"), ["nosuch"])
+        command_line.build_tools(Steps("x"), ["nosuch"])
 
 
 def test_a_stack_view_keeps_the_salt_and_leaves_the_checkout_clean(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lab.fakes.receivers.dead_mans_switch import DeadMansSwitch
 from lab.fakes.receivers.record import DEAD_MANS_SWITCH, Record
-from lab.fakes.receivers.server import DeadMansSwitch
 from tests.config.servers import eventually
 
 

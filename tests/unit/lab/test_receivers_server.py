@@ -68,7 +68,7 @@ def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: P
         assert requests.post(f"{base}/v2/enqueue", json=event, verify=authority, timeout=10).status_code == 202
         with smtplib.SMTP("127.0.0.1", settings["smtp_port"], timeout=10) as client:
             client.starttls(context=ssl.create_default_context(cafile=authority))
-            client.login(setup.MAIL_USER, secrets.mail_password)
+            client.login(keys.MAIL_USER, secrets.mail_password)
             client.sendmail("a@example.org", ["b@example.org"], b"Subject: hello\r\n\r\nbody\r\n")
         beat = requests.get(f"{base}/heartbeat/{secrets.heartbeat_token}", verify=authority, timeout=10)
         assert beat.status_code == 200
