@@ -360,7 +360,7 @@ def backup_recipients(paths: LabPaths) -> dict[str, Any]:
 
 
 def bucket_client(paths: LabPaths | None = None) -> Any:
-    """boto3's S3 client with the stack's own key, for tests inside the lab; the bucket is `lab.storage.keys.BUCKET`.
+    """boto3's S3 client with the stack's own key, for tests inside the lab; the bucket is `BUCKET`.
 
     Raises:
         LabError: There is no lab.
