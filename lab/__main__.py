@@ -1,39 +1,206 @@
-"""``python -m lab``: tools, cluster, stack and simulator of the embedded lab."""
+"""``python -m lab``: tools, cluster, stack and simulator of the embedded lab.
+
+A machine is prepared by Debian packages, then every tool of the recipes; that is safe to repeat and to interrupt. The
+end of ``make up`` waits for live telemetry of all five layers and prints addresses and numbers.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
+from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import requests
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab import environment, external_services, setup, timing
+from components.telemetry.layers import LAYERS
+from lab import LabError, directory, environment, external_services, storage, timing
 from lab.cluster import disruptions, lifecycle, network, scaling
 from lab.cluster.controllers import Cluster
-from lab.errors import LabError
+from lab.cluster.network import wait_until
+from lab.fakes.identity import setup as identity
+from lab.fakes.receivers import settings as receivers
 from lab.fakes.receivers.client import show_notifications
 from lab.paths import CHECKOUT, LabPaths
 from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
 from lab.stack import Stack
-from lab.storage import setup as storage
-from lab.summary import show_summary, wait_for_layers
-from lab.timing import Steps
+from lab.timing import TOOL, Steps
 from lab.toolchain import tools as toolbox
-from lab.toolchain.recipes import LOAD_GENERATOR
+from lab.toolchain.recipes import LOAD_GENERATOR, RECIPES
 
+_PACKAGES = {
+    "etcd": "etcd-server",
+    "containerd": "containerd",
+    "runc": "runc",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ipset": "ipset",
+    "nft": "nftables",
+    "debootstrap": "debootstrap",
+    "curl": "curl",
+    "ip": "iproute2",
+    "gcc": "gcc",
+    "slapd": "slapd",
+    "ldapsearch": "ldap-utils",
+    "chromium-headless-shell": "chromium-headless-shell",
+}
+_FILES = {
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
+    "/usr/lib/x86_64-linux-gnu/libpangoft2-1.0.so.0": "libpangoft2-1.0-0",
+    "/usr/lib/x86_64-linux-gnu/libharfbuzz-subset.so.0": "libharfbuzz-subset0",
+    "/usr/share/fonts/opentype/ipafont-gothic/ipag.ttf": "fonts-ipafont-gothic",
+}
+"""File that tells that a package is there -> package, for those without a program on PATH."""
+_APT_LIMIT_S = 600
+_LIVE_LIMIT_S = 120
+_CALL_LIMIT_S = 10
+_NEXT = (
+    "next: `python -m lab exec -- kubectl get pods -A`, `python -m lab notifications` (what on-call was notified), "
+    "`make verify`, `make e2e`, `make up-dr` (a second region), `make down`"
+)
+_SECOND_NEXT = (
+    "next: `python -m lab exec -- python -m ops regions`; with PULUMI_STACK=local-dr commands are for this region; "
+    "`python -m lab partition obs-local`, `python -m lab reconnect obs-local`, `make destroy-dr`"
+)
 _Chosen = Annotated[str, typer.Option(help="local, or local-dr: the second region")]
 _COPIED_LIMIT_S = 300.0
 """The second region's telemetry comes through the mirror, which starts after its Kafka."""
-
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _PATHS = LabPaths.of_checkout()
+
+
+def missing_packages() -> list[str]:
+    """Debian packages that the embedded cluster and the tests need and this machine lacks."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+    missing = [package for program, package in _PACKAGES.items() if shutil.which(program, path=path) is None]
+    return [*missing, *(package for file, package in _FILES.items() if not os.path.exists(file))]
+
+
+def install_packages() -> None:
+    """Install what is missing. Services that the packages would start are kept from starting."""
+    missing = missing_packages()
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        raise LabError(f"these Debian packages are missing: {' '.join(missing)}: install them, or run as root")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    for command in (["apt-get", "update", "-qq"], install):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_APT_LIMIT_S)
+        if done.returncode:
+            raise LabError(f"{' '.join(command[:2])} failed: {done.stderr.strip()[-300:]}")
+
+
+def build_tools(steps: Steps, only: Collection[str] = ()) -> None:
+    """Build the recipes that are not cached yet, one after the other: a Go build uses every core by itself."""
+    known = {recipe.name for recipe in RECIPES}
+    for name in only:
+        if name not in known:
+            raise LabError(f"tool {name}: unknown; allowed: {', '.join(sorted(known))}")
+    missing = {f"{TOOL}{recipe.name} {recipe.version}": recipe for recipe in RECIPES if not only or recipe.name in only}
+    for name, recipe in tuple(missing.items()):
+        if toolbox.folder(recipe).is_dir():
+            steps.skip(name)
+            del missing[name]
+    for name, recipe in missing.items():
+        with steps.step(name):
+            toolbox.ensure(recipe)
+
+
+class Query:
+    """Instant queries against the platform's single read address."""
+
+    def __init__(self, outputs: dict[str, Any]) -> None:
+        self._url = f"{outputs['query_url']}/api/v1/query"
+        reader = outputs["query_reader"]
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.auth = (reader["username"], reader["password"])
+        with tempfile.NamedTemporaryFile("w", suffix=".crt", delete=False) as file:
+            file.write(outputs["ca_certificate"])
+        self._session.verify = file.name
+
+    def number(self, expression: str) -> float | None:
+        """Value of a query with one result, or None where there is no result or no answer."""
+        try:
+            answer = self._session.get(self._url, params={"query": expression}, timeout=_CALL_LIMIT_S)
+            answer.raise_for_status()
+        except requests.RequestException:
+            return None
+        result = answer.json()["data"]["result"]
+        return float(result[0]["value"][1]) if result else None
+
+
+def wait_for_layers(outputs: dict[str, Any], limit_s: float = _LIVE_LIMIT_S) -> dict[str, int]:
+    """Wait until every layer has live series; returns the number of series per layer.
+
+    Raises:
+        LabError: One had none within the limit.
+    """
+    query = Query(outputs)
+    series: dict[str, int] = {}
+
+    def all_live() -> bool:
+        for layer in LAYERS:
+            series[layer.name] = int(query.number(f'count({{layer="{layer.name}"}})') or 0)
+        return all(series.values())
+
+    wait_until("telemetry of all five layers at the read address", all_live, timeout_s=limit_s, every_s=1)
+    return series
+
+
+def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int], *, second: bool = False) -> None:
+    """Print where everything is, and what is live.
+
+    Args:
+        paths: The lab.
+        outputs: Of the stack, with secrets in clear.
+        series: Layer -> number of live series.
+        second: Whether it is the stack of the second region.
+    """
+    console = Console()
+    table = Table(title="live telemetry")
+    table.add_column("layer")
+    table.add_column("series", justify="right")
+    for layer, count in series.items():
+        table.add_row(layer, str(count))
+    console.print(table)
+    query = Query(outputs)
+    down = query.number("count(up == 0) or vector(0)")
+    up = query.number("count(up == 1) or vector(0)")
+    console.print(f"scrape targets up {up or 0:.0f}, down {down or 0:.0f}", highlight=False)
+    places = Table(title=f"addresses (inside the network namespace {paths.netns})")
+    places.add_column("what")
+    places.add_column("where")
+    for what, key in (
+        ("OTLP gRPC", "otlp_grpc"),
+        ("OTLP HTTP", "otlp_http"),
+        ("Kafka, external listener", "kafka_bootstrap"),
+        ("metrics, single read address (Thanos Query)", "query_url"),
+    ):
+        places.add_row(what, str(outputs[key]))
+    for clearance, url in outputs["trace_query_urls"].items():
+        places.add_row(f"traces, clearance {clearance}", str(url))
+    places.add_row(f"fake of the identity provider, people in {identity.folder(paths)}", identity.URL)
+    places.add_row("fakes of pager, SMS, Slack, dead man's switch", receivers.URL)
+    places.add_row("fake of the mail server", receivers.MAIL_SERVER)
+    places.add_row(f"directory (OpenLDAP), {directory.BASE}", directory.URL)
+    bucket = storage.SECOND_BUCKET if second else storage.BUCKET
+    places.add_row(f"object storage (S3), buckets {bucket} and {storage.WITNESS_BUCKET} (of both regions)", storage.URL)
+    places.add_row(f"fake of Route 53, zone {receivers.DNS_ZONE}", receivers.URL)
+    console.print(places)
+    console.print(_SECOND_NEXT if second else _NEXT, highlight=False)
 
 
 @app.command()
@@ -41,8 +208,8 @@ def tools(names: Annotated[list[str] | None, typer.Argument(help="only these; de
     """Install packages and build every tool that is not cached."""
     steps = Steps("toolchain")
     with steps.step("debian packages"):
-        setup.packages()
-    setup.toolchain(steps, names or ())
+        install_packages()
+    build_tools(steps, names or ())
     steps.show()
     steps.save()
 
@@ -54,8 +221,8 @@ def up(stack: _Chosen = environment.STACK) -> None:
     disruptions.refuse_while_partitioned(_PATHS, _namespace(stack))
     steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
-        setup.packages()
-    setup.toolchain(steps)
+        install_packages()
+    build_tools(steps)
     if second:
         _need_first_region()
     lifecycle.up(_PATHS, steps)

@@ -32,7 +32,7 @@ import requests
 import typer
 
 from components.telemetry.layers import Signal
-from lab.errors import LabError
+from lab import LabError
 from lab.toolchain import tools
 from ops.core import platform as platform_module
 from ops.core.context import Context

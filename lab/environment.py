@@ -12,12 +12,10 @@ from pathlib import Path
 
 import yaml
 
+from lab import LabError, directory, storage
 from lab.cluster import network
-from lab.directory import content as directory
-from lab.errors import LabError
 from lab.fakes.receivers import setup as receivers
 from lab.paths import CHECKOUT, LabPaths
-from lab.storage import keys as storage
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
 

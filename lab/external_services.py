@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab import environment
-from lab.cluster.processes import Daemon
-from lab.directory import setup as directory
+from lab import directory, environment, storage
+from lab.cluster.network import Daemon
 from lab.fakes.identity import setup as identity
 from lab.fakes.receivers import setup as receivers
 from lab.paths import LabPaths
-from lab.storage import setup as storage
 from lab.timing import Steps
 
 

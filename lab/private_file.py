@@ -10,7 +10,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lab.errors import LabError
+from lab import LabError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -10,8 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import environment
-from lab.errors import LabError
+from lab import LabError, environment
 from lab.paths import LabPaths
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lab.errors import LabError
+from lab import LabError
 from lab.paths import cache_root
 from ops.core.errors import OpsError
 from ops.core.kube import Kube

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from services.runtime.validation import causes, instead, shown, value_at
+from services.runtime.settings import causes, instead, shown, value_at
 from stacks.field_types import NOT_ALLOWED
 
 _KINDS = {

@@ -21,8 +21,7 @@ from services.backup.settings import (
 )
 from services.backup_exporter.settings import BackupExporterSettings, BlocksSettings
 from services.kafka_archive.settings import KafkaArchiveSettings, KafkaTopics
-from services.runtime.settings import SettingsModel
-from services.runtime.storage import ENCRYPTIONS, StorageSettings
+from services.runtime.settings import ENCRYPTIONS, SettingsModel, StorageSettings
 
 USER: Final = "backup"
 """User of Kafka and of the search cluster that sees what is backed up."""

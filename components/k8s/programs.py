@@ -96,7 +96,7 @@ class StorageFiles:
         }
 
     def bucket(self, storage: ObjectStorage, folder: str, *, private: bool) -> dict[str, Any]:
-        """Fields of `services.runtime.storage.BucketSettings`.
+        """Fields of `services.runtime.settings.BucketSettings`.
 
         Args:
             storage: The object storage.
@@ -113,7 +113,7 @@ class StorageFiles:
         }
 
     def section(self, storage: ObjectStorage, folder: str, *, private: bool) -> dict[str, Any]:
-        """Fields of `services.runtime.storage.StorageSettings`; as `bucket`."""
+        """Fields of `services.runtime.settings.StorageSettings`; as `bucket`."""
         return {**self.bucket(storage, folder, private=private), "prefix": storage.prefix}
 
 

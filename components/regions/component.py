@@ -28,7 +28,7 @@ from components.k8s.programs import (
 from components.regions import config
 from components.regions.config import WORKLOAD
 from services.failover_agent.settings import PRIMARY, STANDBY, Alertmanagers, FailoverAgentSettings
-from services.runtime.storage import BucketSettings
+from services.runtime.settings import BucketSettings
 
 TOKEN = "obs:regions:FailoverAgent"  # noqa: S105  (a type token)
 PORT = 8443

@@ -51,8 +51,7 @@ from components.reports.schedule import SCHEDULES, Kind, Schedule
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
 from services.reports.settings import KafkaAccess, Language, Query, Recipients, ReportsSettings
 from services.reports.settings import Mail as MailSettings
-from services.runtime.settings import SettingsModel
-from services.runtime.storage import WritableStorageSettings
+from services.runtime.settings import SettingsModel, WritableStorageSettings
 
 WORKLOAD = "report-server"
 PORT = 8443

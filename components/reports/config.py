@@ -14,8 +14,7 @@ from components.k8s.programs import StorageFiles, auth_folder, served
 from components.reports.schedule import Kind, Schedule
 from services.report_server.settings import ReportAges, ReportServerSettings
 from services.reports.settings import LANGUAGES, MAIL_ADDRESS, Language, is_zone
-from services.runtime.settings import Login, is_host_port
-from services.runtime.storage import StorageSettings
+from services.runtime.settings import Login, StorageSettings, is_host_port
 
 DEFAULT_LANGUAGES: Final[tuple[Language, ...]] = ("ja", "en")
 USER: Final = "reports"

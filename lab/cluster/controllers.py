@@ -21,6 +21,7 @@ from typing import Any
 
 import requests
 
+from lab import LabError
 from lab.cluster import disruptions
 from lab.cluster.disruptions import PartitionMembers
 from lab.cluster.network import (
@@ -31,10 +32,9 @@ from lab.cluster.network import (
     LOAD_BALANCER_LAST,
     NODE_NAME,
 )
-from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.toolchain import tools
-from lab.toolchain.build import module_folder
+from lab.toolchain.tools import module_folder
 
 STORAGE_CLASS = "lab-local"
 _PERIOD_S = 0.5

@@ -27,11 +27,10 @@ from typing import Any, Protocol
 
 import requests
 
+from lab import LabError
 from lab.cluster import network
-from lab.cluster.network import API_PORT, NODE
+from lab.cluster.network import API_PORT, NODE, wait_until
 from lab.cluster.node import on_path
-from lab.cluster.processes import wait_until
-from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.private_file import write_private
 

@@ -13,15 +13,13 @@ from pathlib import Path
 
 import requests
 
-from lab import external_services
+from lab import LabError, external_services
 from lab.cluster import controllers, disruptions, network, node
-from lab.cluster.network import API_URL, MAX_PODS, NODE_NAME
-from lab.cluster.processes import Daemon, start_time, wait_until
-from lab.errors import LabError
+from lab.cluster.network import API_URL, MAX_PODS, NODE_NAME, Daemon, start_time, wait_until
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
 from lab.toolchain import images, tools
-from lab.toolchain.build import run_logged
+from lab.toolchain.tools import run_logged
 
 _FREE_DISK_BYTES = 6 * 1024**3
 _AFTER_ADDONS = ("kube-router", "cert-manager")

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lab import LabError
 from lab.cluster.network import (
     API_PORT,
     API_URL,
@@ -32,10 +33,9 @@ from lab.cluster.network import (
     NODE_POD_PREFIX,
     POD_CIDR,
     SERVICE_CIDR,
+    Daemon,
     enter,
 )
-from lab.cluster.processes import Daemon
-from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.toolchain import tools
 

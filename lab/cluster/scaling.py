@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lab import LabError
 from lab.cluster import lifecycle
-from lab.cluster.processes import wait_until
-from lab.errors import LabError
+from lab.cluster.network import wait_until
 from lab.paths import LabPaths
 from lab.private_file import write_private
 

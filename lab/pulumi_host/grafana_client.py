@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from lab.pulumi_host.protocol import Properties, Unknown
-from lab.pulumi_host.provider import ProviderError, say
+from lab.pulumi_host.provider import Properties, ProviderError, Unknown, say
 
 _RETRIES: Final = 30
 _RETRY_WAIT_S: Final = 2

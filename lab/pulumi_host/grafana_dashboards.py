@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from lab.pulumi_host.grafana_client import CONFLICT, NOT_FOUND, PRECONDITION, Grafana
-from lab.pulumi_host.protocol import Properties, Unknown, has_unknown
-from lab.pulumi_host.provider import Handler, ProviderError, Refusal
+from lab.pulumi_host.provider import Handler, Properties, ProviderError, Refusal, Unknown, has_unknown
 
 ORGANIZATION: Final = "1"
 _UID: Final = re.compile(r"[a-zA-Z0-9_-]{1,40}")

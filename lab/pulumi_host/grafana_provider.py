@@ -28,8 +28,7 @@ from lab.pulumi_host.grafana_dashboards import (
     name_in,
     path_of,
 )
-from lab.pulumi_host.protocol import Properties
-from lab.pulumi_host.provider import Handler, Provider, ProviderError, Refusal, run
+from lab.pulumi_host.provider import Handler, Properties, Provider, ProviderError, Refusal, run
 
 _PEOPLE: Final = ("members", "admins")
 _TEAM_ADMIN: Final = 4

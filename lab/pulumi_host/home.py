@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from lab.errors import LabError
+from lab import LabError
 from lab.paths import CHECKOUT
 from lab.pulumi_host.language import EXECUTOR
 from lab.toolchain import tools

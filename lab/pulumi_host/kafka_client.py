@@ -18,8 +18,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from lab.pulumi_host.protocol import Properties, Unknown
-from lab.pulumi_host.provider import ProviderError
+from lab.pulumi_host.provider import Properties, ProviderError, Unknown
 
 T = TypeVar("T")
 

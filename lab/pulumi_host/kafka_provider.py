@@ -35,8 +35,7 @@ from confluent_kafka.admin import (
 )
 
 from lab.pulumi_host.kafka_client import REQUEST_S, Brokers, only, result
-from lab.pulumi_host.protocol import Properties
-from lab.pulumi_host.provider import Handler, Provider, ProviderError, Refusal, run
+from lab.pulumi_host.provider import Handler, Properties, Provider, ProviderError, Refusal, run
 
 
 class Topic(Handler):

@@ -24,7 +24,7 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
-from lab.pulumi_host import protocol
+from lab.pulumi_host import provider
 
 EXECUTOR = "pulumi-language-python-exec"
 # What the executor exits with after it has already shown the user what went wrong.
@@ -251,7 +251,7 @@ def _output(child: subprocess.Popen[bytes]) -> Iterator[tuple[str, bytes]]:
 def main() -> None:
     """Run as ``pulumi-language-python``."""
     children = Children()
-    host = LanguageHost(protocol.engine_address(sys.argv[1:]), children)
-    protocol.serve(
+    host = LanguageHost(provider.engine_address(sys.argv[1:]), children)
+    provider.serve(
         lambda grpc_server: language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, grpc_server), children.end_all
     )

@@ -11,8 +11,7 @@ from typing import ClassVar
 
 import bcrypt
 
-from lab.pulumi_host.protocol import Properties, Unknown
-from lab.pulumi_host.provider import Handler, Provider, ProviderError, Refusal, run
+from lab.pulumi_host.provider import Handler, Properties, Provider, ProviderError, Refusal, Unknown, run
 
 _SPECIAL = "!@#$%&*()-_=+[]{}<>:?"
 # bcrypt reads no further than this; upstream cuts likewise.

@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 
 from components.telemetry.layers import LAYER_NAMES
+from lab import LabError
 from lab.cluster.network import enter
-from lab.errors import LabError
 from lab.paths import CHECKOUT
 from lab.simulator.config import FAULT_KINDS, SimulatorError, parse_document
 

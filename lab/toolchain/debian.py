@@ -13,10 +13,10 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from lab.errors import LabError
+from lab import LabError
 from lab.paths import cache_root
 from lab.toolchain.layers import Layer, short_digest
-from lab.toolchain.steps import run_logged
+from lab.toolchain.tools import run_logged
 
 _SUITE = "bookworm"
 _BASE = ("openjdk-17-jre-headless", "python3-minimal", "libpython3-stdlib")

@@ -8,12 +8,12 @@ import json
 import tarfile
 from dataclasses import dataclass
 
-from lab.toolchain import applications, debian, layers
+from lab.toolchain import debian, layers
 from lab.toolchain.layers import Layer, programs
 from lab.toolchain.recipes import COLLECTOR, KAFKA, OPENSEARCH, POSTGRES_EXPORTER
 
 REGISTRY = "registry.lab.internal"
-_WEB_EXTRAS = (f"PYTHONPATH={':'.join(applications.WEB_EXTRAS_PATH)}",)
+_WEB_EXTRAS = (f"PYTHONPATH={':'.join(layers.WEB_EXTRAS_PATH)}",)
 _DRAWING = (*_WEB_EXTRAS, "XDG_CACHE_HOME=/tmp/cache", "MPLCONFIGDIR=/tmp/matplotlib")
 
 
@@ -42,7 +42,7 @@ class Image:
     @property
     def variables(self) -> list[str]:
         """Environment of its programs; what the image gives wins over what all images have."""
-        common = ("PATH=/usr/local/bin:/usr/bin:/bin", f"PYTHONPATH={':'.join(applications.PYTHON_PATH)}")
+        common = ("PATH=/usr/local/bin:/usr/bin:/bin", f"PYTHONPATH={':'.join(layers.PYTHON_PATH)}")
         named = {assignment.partition("=")[0]: assignment for assignment in (*common, *self.environment)}
         return list(named.values())
 
@@ -75,8 +75,8 @@ class Image:
 
 def images() -> tuple[Image, ...]:
     """Every image that the embedded cluster needs, under the names that ``components/versions.py`` gives them."""
-    base, packages, web_extras = debian.base(), applications.packages(), applications.web_extras()
-    sources = applications.sources()
+    base, packages, web_extras = debian.base(), layers.packages(), layers.web_extras()
+    sources = layers.sources()
     return (
         Image("lab/pause", "1", (layers.pause(),), entrypoint=("/pause",)),
         Image("coredns/coredns", "1.14.7", (programs("coredns", {"coredns": "/coredns"}),)),
@@ -120,7 +120,7 @@ def images() -> tuple[Image, ...]:
         Image(
             "grafana/grafana",
             "12.3.1",
-            (base, packages, web_extras, sources, applications.grafana_program()),
+            (base, packages, web_extras, sources, layers.grafana_program()),
             environment=_WEB_EXTRAS,
         ),
         Image(

@@ -1,23 +1,73 @@
-"""Layers of container images: a cache key and a function that fills a folder, kept as a tar in the cache."""
+"""Layers of container images: a cache key and a function that fills a folder, kept as a tar in the cache.
+
+Among them are those of our own Python programs: their packages and their sources.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import sys
 import tarfile
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from lab.paths import cache_root
+from lab.paths import CHECKOUT, cache_root
 from lab.toolchain import tools
-from lab.toolchain.build import SOURCES, atomically, fingerprint, locked, run_logged
 from lab.toolchain.recipes import RECIPES
+from lab.toolchain.tools import SOURCES, atomically, fingerprint, locked, run_logged
 
 _OPEN_FILES = SOURCES / "open-files" / "open-files.c"
 OPEN_FILES_PLACE = "/opt/lab/open-files.so"
 """Where a search server's image has the library of `open_files_library`."""
+PYTHON_PATH = ("/opt/app", "/opt/app/site")
+WEB_EXTRAS_PATH = (*PYTHON_PATH, "/opt/app/web_extras")
+"""Where the images with `web_extras` look for modules."""
+REQUIREMENTS = (
+    "confluent-kafka",
+    "prometheus-client",
+    "PyYAML",
+    "bcrypt",
+    "cheroot",
+    "joserfc",
+    "kafka-python",
+    "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-exporter-otlp-proto-grpc",
+    "orjson",
+    "pydantic",
+    "urllib3",
+)
+WEB_EXTRAS_REQUIREMENTS = (
+    "boto3",
+    "fastavro",
+    "Jinja2",
+    "ldap3",
+    "matplotlib",
+    "psycopg",
+    "pyrage",
+    "requests",
+    "weasyprint",
+)
+"""Names in the project's requirements: of `packages`, and of `web_extras`."""
+_SOURCES = (
+    "services",
+    "lab/__init__.py",
+    "lab/simulator",
+    "lab/fakes/__init__.py",
+    "lab/fakes/grafana",
+    "lab/fakes/identity",
+    "components/__init__.py",
+    "components/telemetry",
+)
+_SUFFIXES = (".css", ".html", ".j2", ".json", ".py", ".toml", ".yaml")
+_GRAFANA = "usr/share/grafana/bin/grafana"
+_GRAFANA_SCRIPT = '#!/bin/sh\nexec python3 -m lab.fakes.grafana "$@"\n'
+_DISTRIBUTION = re.compile(r"\./opt/app/site/([^/]+)-([^/-]+)\.dist-info")
 
 
 @dataclass(frozen=True)
@@ -123,3 +173,75 @@ def search() -> Layer:
         (library.parent / "gcc.log").unlink()
 
     return Layer(f"opensearch-{recipe.version}-{fingerprint(recipe)}-{file_digest(_OPEN_FILES)[:6]}", fill)
+
+
+def packages() -> Layer:
+    """What every program of ours needs."""
+    pins = pinned(REQUIREMENTS)
+    return Layer(f"python-{short_digest(pins)}", lambda root: _install(pins, root / "opt" / "app" / "site"))
+
+
+def web_extras() -> Layer:
+    """What programs with a user interface need besides: web pages, charts, PDFs, a database, a directory.
+
+    What is in `packages` too has the same version here.
+    """
+    pins, common = pinned(WEB_EXTRAS_REQUIREMENTS), packages()
+
+    def fill(root: Path) -> None:
+        constraints = root.parent / "constraints.txt"
+        constraints.write_text("".join(f"{line}\n" for line in _installed(common)))
+        _install(pins, root / "opt" / "app" / "web_extras", "--constraint", str(constraints))
+
+    return Layer(f"python-web-extras-{short_digest((pins, common.key))}", fill)
+
+
+def sources() -> Layer:
+    """Our programs and the data files that they read."""
+    files: list[Path] = []
+    for source in _SOURCES:
+        path = CHECKOUT / source
+        files += [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES)
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file.relative_to(CHECKOUT)).encode() + file.read_bytes())
+
+    def fill(root: Path) -> None:
+        for file in files:
+            target = root / "opt" / "app" / file.relative_to(CHECKOUT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+
+    return Layer(f"services-{digest.hexdigest()[:10]}", fill)
+
+
+def grafana_program() -> Layer:
+    """Grafana's fake at the place where the real image has Grafana, so that pods start both alike."""
+
+    def fill(root: Path) -> None:
+        script = root / _GRAFANA
+        script.parent.mkdir(parents=True)
+        script.write_text(_GRAFANA_SCRIPT)
+        script.chmod(0o755)
+
+    return Layer(f"grafana-fake-{short_digest((_GRAFANA, _GRAFANA_SCRIPT))}", fill)
+
+
+def _install(pins: list[str], target: Path, *options: str) -> None:
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(target), *options, *pins]
+    run_logged(command, cwd=CHECKOUT, log=cache_root() / "logs" / "services-packages.log")
+
+
+def pinned(names: Iterable[str]) -> list[str]:
+    """Requirements as the project pins them, in requirements.txt and in the extras of pyproject.toml."""
+    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    lines = [*(CHECKOUT / "requirements.txt").read_text().splitlines(), *chain(*extras.values())]
+    pins = {re.split(r"\[|==", line)[0].lower(): line for line in lines if "==" in line}
+    return [pins[name.lower()] for name in names]
+
+
+def _installed(layer: Layer) -> list[str]:
+    """Packages of a layer, as pip's constraints."""
+    with tarfile.open(layer.ensure()) as archive:
+        distributions = {match.groups() for name in archive.getnames() if (match := _DISTRIBUTION.match(name))}
+    return [f"{name}=={version}" for name, version in sorted(distributions)]

@@ -1,4 +1,4 @@
-"""What is built, from which module and at which version. Pure data; `build` does the work."""
+"""What is built, from which module and at which version. Pure data; `lab.toolchain.tools` does the work."""
 
 from __future__ import annotations
 

@@ -15,8 +15,7 @@ from typing import Any
 
 import yaml
 
-from lab import paths
-from lab.errors import LabError
+from lab import LabError, paths
 from lab.toolchain.recipes import KUBERNETES, RECIPES, GoTool
 
 LOCATION = "{{.ResourceKind}}{{.KindSuffix}}.json"

@@ -1,13 +1,363 @@
-"""Finds built tools: what the machine already has on PATH is not asked, since versions are part of what is tested."""
+"""Tools built from recipes into the cache: one folder per tool and recipe, complete or absent, never half.
+
+A tool is a Go program, files from Maven with everything that they need at run time, or a search server assembled from
+them: the small distribution, the modules that it lacks, and plugins. What the machine already has on PATH is not asked,
+since versions are part of what is tested.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from xml.sax.saxutils import escape
 
-from lab.errors import LabError
-from lab.toolchain.build import folder
-from lab.toolchain.recipes import RECIPES, GoTool, MavenLibraries, Recipe, SearchServer
-from lab.toolchain.search import HOME
+from lab import LabError
+from lab.paths import CHECKOUT, cache_root
+from lab.toolchain.recipes import (
+    RECIPES,
+    Collector,
+    GoTool,
+    MavenLibraries,
+    OwnProgram,
+    Recipe,
+    SearchModule,
+    SearchServer,
+)
+
+BUILD_LIMIT_S = 40 * 60
+_MAVEN = ("mvn", "-B", "-ntp", "-q")
+_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
+HOME = "home"
+"""Folder of the assembled server inside the recipe's folder."""
+_JAR = re.compile(r"(.+?)-\d[^/]*\.jar")
+_SAMPLES = (
+    "config/opensearch-security",
+    "plugins/opensearch-security/tools",
+    "plugins/opensearch-security/securityconfig",
+)
+"""Demonstration users with known passwords, and tools that would install them: never in an image."""
+SOURCES = Path(__file__).parent / "src"
+_BUILT_FROM = (".go", ".mod", ".sum", ".txt")
+"""Endings of what Go compiles, resolves and embeds."""
+_REPLACED = re.compile(r"^\s*(?:replace\s+)?(\S+) => ([^.\s]\S+ v\S+)", re.MULTILINE)
+_STAGING = re.compile(r"^\s*(?:require\s+)?(k8s\.io/[\w-]+) v0\.0\.0(?![\w.-])", re.MULTILINE)
+
+
+def run_logged(command: list[str], *, cwd: Path, log: Path, env: dict[str, str] | None = None) -> None:
+    """Run one build step with its output in ``log``; a failure names the log and shows its end."""
+    with log.open("a") as out:
+        out.write(f"$ {' '.join(command)}\n")
+        out.flush()
+        try:
+            done = subprocess.run(
+                command,
+                cwd=cwd,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=BUILD_LIMIT_S,
+                env={**os.environ, **(env or {})},
+            )
+        except FileNotFoundError:
+            raise LabError(f"{command[0]} is not on PATH: install it, then repeat") from None
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{' '.join(command[:3])} took over {BUILD_LIMIT_S // 60} min: see {log}") from None
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+        raise LabError(f"{' '.join(command[:3])} failed with exit code {done.returncode}, log {log}:\n{tail}")
+
+
+def maven_libraries(artifacts: Iterable[str], target: Path, log: Path) -> None:
+    """Put the artifacts (``group:name:version``) and their runtime dependencies into ``target``."""
+    rows = []
+    for artifact in artifacts:
+        group, name, version = (escape(part) for part in artifact.split(":"))
+        rows.append(
+            f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        )
+    with tempfile.TemporaryDirectory() as project:
+        (Path(project) / "pom.xml").write_text(
+            '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+            "<groupId>lab</groupId><artifactId>libraries</artifactId><version>1</version><packaging>pom</packaging>"
+            f"<dependencies>{''.join(rows)}</dependencies></project>"
+        )
+        goal = f"{_DEPENDENCY_PLUGIN}:copy-dependencies"
+        command = [*_MAVEN, goal, f"-DoutputDirectory={target}", "-DincludeScope=runtime"]
+        run_logged(command, cwd=Path(project), log=log)
+
+
+def maven_file(artifact: str, target: Path, log: Path) -> None:
+    """Put one file (``group:name:version:type``) into the folder ``target``."""
+    options = [f"-Dartifact={artifact}", f"-DoutputDirectory={target}"]
+    with tempfile.TemporaryDirectory() as empty:
+        run_logged([*_MAVEN, f"{_DEPENDENCY_PLUGIN}:copy", *options], cwd=Path(empty), log=log)
+
+
+def assemble(recipe: SearchServer, work: Path, log: Path) -> None:
+    """Fill ``work`` with the server's home folder."""
+    home = work / HOME
+    downloads = work / "downloads"
+    _unpack(recipe.distribution, downloads, log, work / "unpacked")
+    inner = [path for path in (work / "unpacked").iterdir() if path.is_dir()]
+    if len(inner) != 1:
+        raise LabError(f"{recipe.distribution} holds {len(inner)} folders at its top; one was expected")
+    inner[0].rename(home)
+    for module in recipe.modules:
+        _module(recipe, module, home, downloads / module.name, log)
+    for path in (home / "bin").iterdir():
+        path.chmod(0o755)
+    for plugin in recipe.plugins:
+        _plugin(plugin, home, downloads, log)
+    for sample in _SAMPLES:
+        shutil.rmtree(home / sample, ignore_errors=True)
+    for waste in (*(home / "bin").glob("*.bat"), *(home / "bin").glob("*.exe")):
+        waste.unlink()
+    shutil.rmtree(downloads)
+    shutil.rmtree(work / "unpacked")
+
+
+def _unpack(artifact: str, downloads: Path, log: Path, target: Path) -> None:
+    with zipfile.ZipFile(_download(artifact, downloads, log)) as archive:
+        archive.extractall(target)
+
+
+def _download(artifact: str, downloads: Path, log: Path) -> Path:
+    maven_file(f"{artifact}:zip", downloads, log)
+    _, name, version = artifact.split(":")
+    return downloads / f"{name}-{version}.zip"
+
+
+def _module(recipe: SearchServer, module: SearchModule, home: Path, libraries: Path, log: Path) -> None:
+    """Lay a module from its jars; what the server has in ``lib`` already must not be loaded twice."""
+    maven_libraries([f"{module.artifact}:{recipe.version}"], libraries, log)
+    target = home / "modules" / module.name
+    target.mkdir(parents=True)
+    present = {match[1] for path in (home / "lib").glob("*.jar") if (match := _JAR.fullmatch(path.name))}
+    for jar in sorted(libraries.glob("*.jar")):
+        match = _JAR.fullmatch(jar.name)
+        if match is None or match[1] not in present:
+            shutil.copy(jar, target)
+    descriptor = {
+        "description": module.name,
+        "version": recipe.version,
+        "name": module.name,
+        "classname": module.main_class,
+        "java.version": "11",
+        "opensearch.version": recipe.version,
+        "custom.foldername": "",
+        "extended.plugins": ",".join(module.extends),
+        "has.native.controller": "false",
+    }
+    (target / "plugin-descriptor.properties").write_text(
+        "".join(f"{key}={value}\n" for key, value in descriptor.items())
+    )
+    if module.policy:
+        grants = " ".join(f"permission {permission};" for permission in module.policy)
+        (target / "plugin-security.policy").write_text(f"grant {{ {grants} }};\n")
+
+
+def _plugin(artifact: str, home: Path, downloads: Path, log: Path) -> None:
+    """Install a plugin with the server's own installer, which checks its version."""
+    archive = _download(artifact, downloads, log)
+    command = [str(home / "bin" / "opensearch-plugin"), "install", "-b", archive.as_uri()]
+    java = Path(shutil.which("java") or "/").resolve().parents[1]
+    run_logged(command, cwd=home, log=log, env={"JAVA_HOME": os.environ.get("JAVA_HOME", str(java))})
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Key of what a recipe builds: its data and, for our own sources, their content."""
+    digest = hashlib.sha256(repr(recipe).encode())
+    if isinstance(recipe, GoTool) and recipe.source:
+        for file in sorted((SOURCES / recipe.source).iterdir()):
+            digest.update(file.read_bytes())
+    if isinstance(recipe, OwnProgram | Collector):
+        module = CHECKOUT / recipe.folder
+        for file in module_sources(module):
+            digest.update(str(file.relative_to(module)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:10]
+
+
+def module_sources(module: Path) -> list[Path]:
+    """Files that a Go module of this checkout is built from: neither its tests, nor modules inside it."""
+    files: list[Path] = []
+    for place, folders, names in os.walk(module):
+        here = Path(place)
+        folders[:] = [name for name in folders if name != "testdata" and not (here / name / "go.mod").exists()]
+        files += [here / name for name in names if name.endswith(_BUILT_FROM) and not name.endswith("_test.go")]
+    return sorted(files)
+
+
+def folder(recipe: Recipe) -> Path:
+    """Where the recipe's result lies, or would lie."""
+    return cache_root() / "tools" / f"{recipe.name}-{recipe.version}-{fingerprint(recipe)}"
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the cache's lock ``name``: two checkouts never build the same thing at once."""
+    locks = cache_root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / name).open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def atomically(target: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a temporary folder beside ``target`` and rename it into place; on any failure nothing remains."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in target.parent.glob(f".{target.name}-*"):
+        shutil.rmtree(leftover)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        fill(work)
+        work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def ensure(recipe: Recipe) -> tuple[Path, float]:
+    """Return the recipe's folder and the seconds spent; builds only what is absent."""
+    target = folder(recipe)
+    if target.is_dir():
+        return target, 0.0
+    with locked(recipe.name):
+        if target.is_dir():
+            return target, 0.0
+        started = time.monotonic()
+        print(f"  building {recipe.name} {recipe.version} ...", file=sys.stderr, flush=True)
+        logs = cache_root() / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        log = logs / f"{target.name}.log"
+        log.unlink(missing_ok=True)
+        match recipe:
+            case GoTool():
+                atomically(target, lambda work: _go(recipe, work, log))
+            case Collector():
+                atomically(target, lambda work: _collector(recipe, work, log))
+            case MavenLibraries():
+                atomically(target, lambda work: maven_libraries(recipe.artifacts, work / "libs", log))
+            case SearchServer():
+                atomically(target, lambda work: assemble(recipe, work, log))
+            case OwnProgram():
+                atomically(target, lambda work: _own(recipe, work, log))
+        return target, time.monotonic() - started
+
+
+_GO_ENV = {
+    "GOFLAGS": "-mod=mod -buildvcs=false",
+    "CGO_ENABLED": "0",
+    "GOGC": "off",
+    "GOTOOLCHAIN": "local",
+    "GOMEMLIMIT": "6GiB",
+}
+
+
+def module_folder(module: str, version: str) -> Path:
+    """Folder of a Go module in the module cache, downloaded if need be."""
+    return _module_file(module, version, "Dir", cache_root())
+
+
+def _module_file(module: str, version: str, what: str, cwd: Path) -> Path:
+    done = subprocess.run(
+        ["go", "mod", "download", "-json", f"{module}@{version}"],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_LIMIT_S,
+    )
+    if done.returncode:
+        raise LabError(
+            f"module {module}@{version} is not to be had from the Go module registry: {done.stdout.strip()[-300:]}"
+        )
+    return Path(json.loads(done.stdout)[what])
+
+
+def _go(recipe: GoTool, work: Path, log: Path) -> None:
+    source = work / "src"
+    source.mkdir()
+    (source / "go.mod").write_text(f"module lab/{recipe.name}\n\ngo 1.24\n")
+    if recipe.source:
+        shutil.copytree(SOURCES / recipe.source, source, dirs_exist_ok=True)
+        module = _module_file(recipe.module, recipe.module_version, "Dir", source)
+        for origin, name in recipe.copied.items():
+            (source / name).write_bytes((module / origin).read_bytes())
+        _stamp_schema(source / "schema.json", recipe.version)
+    edits = ["-require", f"{recipe.module}@{recipe.module_version}"]
+    go_mod = _module_file(recipe.module, recipe.module_version, "GoMod", source).read_text()
+    for old, new in _REPLACED.findall(go_mod):
+        edits += ["-replace", f"{old}={new.replace(' ', '@')}"]
+    for staged in sorted(set(_STAGING.findall(go_mod))):
+        edits += ["-replace", f"{staged}={staged}@v0{recipe.module_version.removeprefix('v1')}"]
+    for extra in recipe.requires:
+        edits += ["-require", extra]
+    run_logged(
+        ["go", "mod", "edit", *(f"{flag}={value}" for flag, value in zip(edits[::2], edits[1::2], strict=True))],
+        cwd=source,
+        log=log,
+    )
+    tags = ["-tags", ",".join(recipe.tags)] if recipe.tags else []
+    for binary, package in recipe.programs.items():
+        command = ["go", "build", "-trimpath", *tags, f"-ldflags={recipe.ldflags}", "-o", str(work / binary), package]
+        run_logged(command, cwd=source, log=log, env=_GO_ENV)
+    shutil.rmtree(source)
+
+
+def _own(recipe: OwnProgram, work: Path, log: Path) -> None:
+    command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(work / recipe.name), "."]
+    run_logged(command, cwd=CHECKOUT / recipe.folder, log=log, env=_GO_ENV)
+
+
+def _copied_module(module: Path, target: Path) -> str:
+    """Copy the sources of a module of this checkout, so that its path does not get into what is built.
+
+    Returns:
+        The module's name.
+    """
+    for file in module_sources(module):
+        copy = target / file.relative_to(module)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    return (target / "go.mod").read_text().split(maxsplit=2)[1]
+
+
+def _stamp_schema(schema: Path, version: str) -> None:
+    if schema.exists():
+        document = json.loads(schema.read_text())
+        document["version"] = version
+        schema.write_text(json.dumps(document))
+
+
+def _collector(recipe: Collector, work: Path, log: Path) -> None:
+    source = work / "src"
+    source.mkdir()
+    manifest: dict[str, object] = {"dist": {"name": "otelcol", "module": "lab/otelcol", "output_path": "./out"}}
+    name = _copied_module(CHECKOUT / recipe.folder, source / "own")
+    for kind, modules in recipe.components.items():
+        manifest[kind] = [
+            *({"gomod": f"{module} v{recipe.version}"} for module in modules),
+            *({"gomod": f"{name} v0.0.0", "import": f"{name}/{package}"} for package in recipe.own.get(kind, ())),
+        ]
+    manifest["replaces"] = [f"{name} => ../own"]
+    (source / "builder.yaml").write_text(json.dumps(manifest))
+    (source / "go.mod").write_text("module lab/builder\n\ngo 1.24\n")
+    builder = "go.opentelemetry.io/collector/cmd/builder"
+    run_logged(["go", "mod", "edit", f"-require={builder}@v{recipe.version}"], cwd=source, log=log)
+    run_logged(["go", "build", "-o", "ocb", builder], cwd=source, log=log, env=_GO_ENV)
+    run_logged(["./ocb", "--config", "builder.yaml", "--skip-compilation"], cwd=source, log=log, env=_GO_ENV)
+    command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(work / recipe.name), "."]
+    run_logged(command, cwd=source / "out", log=log, env=_GO_ENV)
+    shutil.rmtree(source)
 
 
 def path(program: str) -> Path:

@@ -41,14 +41,11 @@ from ops.backups.options import (
 from ops.core.backup_access import BackupAccess
 from ops.core.errors import OpsError
 from ops.incidents.times import moment
-from services.backup import (
-    restore,
-    restore_database,
-    restore_grafana,
-    restore_kafka_metadata,
-    restore_metrics,
-    restore_search,
-)
+from services.backup import database as restore_database
+from services.backup import grafana as restore_grafana
+from services.backup import kafka_metadata as restore_kafka_metadata
+from services.backup import restore, restore_metrics
+from services.backup import search as restore_search
 from services.backup.kafka_metadata import connect
 from services.backup.manifest import Manifest
 from services.backup.restore import Outcome

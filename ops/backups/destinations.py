@@ -25,21 +25,19 @@ from ops.core.errors import OpsError, one_line
 from ops.core.grafana import address, administrator
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, errors
 from ops.core.kube import wait_until
+from services.backup import grafana, restore
 from services.backup import manifest as form
-from services.backup import restore, restore_grafana
 from services.backup.encryption import Identity
 from services.backup.grafana import Definitions, read
 from services.backup.manifest import Manifest
-from services.backup.restore_search import documents
-from services.backup.search_export import INDICES, file_name
+from services.backup.search import INDICES, documents, file_name
 from services.backup.settings import SEARCH
 from services.backup.store import Store
 from services.backup.web import connected
-from services.kafka_archive import compare as comparison
-from services.kafka_archive import records
+from services.kafka_archive import restore as comparison
+from services.kafka_archive import segments
 from services.kafka_archive.catalogue import catalogue
-from services.kafka_archive.compare import Compared
-from services.kafka_archive.restore import Restored
+from services.kafka_archive.restore import Compared, Restored
 from services.kafka_archive.restore import restore as restore_topic
 from services.runtime.json_api import JsonApi
 
@@ -69,7 +67,7 @@ def differences(folder: Path, server: Server) -> list[str]:
     Raises:
         BackupError: The run is not whole, or Grafana refuses or does not answer.
     """
-    return compared(restore_grafana.load(folder), live(server))
+    return compared(grafana.load(folder), live(server))
 
 
 def compared(backup: Definitions, there: Definitions) -> list[str]:
@@ -285,7 +283,7 @@ def send_archived(
         store,
         identities,
         topic,
-        Producer(records.restoring(settings)),
+        Producer(segments.restoring(settings)),
         admin=context.kafka.client,
         since=since,
         until=until,
@@ -323,7 +321,7 @@ def compare(
     Raises:
         BackupError: The archive is not whole, or the brokers do not answer.
     """
-    consumer = Consumer(records.comparing(_settings(context)))
+    consumer = Consumer(segments.comparing(_settings(context)))
     try:
         return comparison.compare(
             store,

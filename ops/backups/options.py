@@ -26,10 +26,10 @@ from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.platform import Login
+from services.backup import BackupError
 from services.backup.encryption import Identity, read_identities
-from services.backup.errors import BackupError
 from services.backup.store import Store
-from services.runtime.storage import Storage
+from services.runtime.settings import Storage
 
 _NO_FILE = Path("/nonexistent")
 """Keys come from the stack's outputs; no file with them is written."""

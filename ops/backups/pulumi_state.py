@@ -20,7 +20,7 @@ from typing import Any
 from ops.backups.runs import PULUMI_STATE
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
-from services.backup import retention
+from services.backup import manifest as retention
 from services.backup.manifest import Manifest
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store

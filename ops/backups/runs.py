@@ -15,10 +15,10 @@ from components.backups.schedule import Kind
 from ops.core.errors import OpsError
 from ops.core.jobs import Started, job, wait
 from ops.core.kube import Kube, call_errors
-from services.backup import manifest, restore, restore_metrics, retention
+from services.backup import manifest, restore, restore_metrics
 from services.backup.manifest import Manifest
 from services.backup.store import Store
-from services.kafka_archive import names
+from services.kafka_archive import segments as names
 
 ARCHIVE, METRICS, PULUMI_STATE = "archive", "metrics", "pulumi-state"
 KINDS = ("database", "grafana", "kafka-metadata", "search", PULUMI_STATE)
@@ -51,7 +51,7 @@ def runs(store: Store, kind: str, last: int = LAST) -> Runs:
     Raises:
         BackupError: The storage refuses or does not answer, or a manifest is none.
     """
-    all_runs = retention.runs(store.objects(f"{kind}/"), kind)
+    all_runs = manifest.runs(store.objects(f"{kind}/"), kind)
     whole = [run for run in all_runs if run.complete]
     return Runs(
         kind=kind,

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from ops.backups import destinations, pulumi_state
 from ops.backups.runs import PULUMI_STATE, Archived, missing
-from services.backup import postgres, restore, restore_database, restore_grafana, restore_kafka_metadata
+from services.backup import BackupError, grafana, kafka_metadata, restore
+from services.backup import database as dumps
 from services.backup.database import DUMP
 from services.backup.encryption import Identity
-from services.backup.errors import BackupError
 from services.backup.manifest import Manifest, object_key
 from services.backup.store import Store
 from services.kafka_archive import segments
-from services.kafka_archive.names import Name
+from services.kafka_archive.segments import Name
 
 _LIST_S = 120.0
 _MOST_SEGMENT = 2**30
@@ -117,20 +117,14 @@ def counted(manifest: Manifest) -> str:
 def database(folder: Path, manifest: Manifest) -> list[str]:
     """Dumps that ``pg_restore --list`` cannot read, or that lack the data of a table."""
     problems = []
-    for name in restore_database.databases(manifest):
+    for name in dumps.databases(manifest):
         try:
-            listed = postgres.run(
-                [postgres.program("pg_restore"), "--list", str(folder / f"{name}{DUMP}")], {}, (), _LIST_S
-            )
+            listed = dumps.run([dumps.program("pg_restore"), "--list", str(folder / f"{name}{DUMP}")], {}, (), _LIST_S)
         except BackupError as error:
             problems.append(f"{name}{DUMP}: {error}")
             continue
         held = {_table(line) for line in listed.splitlines() if _TABLE in line or _VIEW in line}
-        wanted = {
-            key.removeprefix(f"{name}.")
-            for key in restore_database.counts_of(manifest, name)
-            if key.startswith(f"{name}.")
-        }
+        wanted = {key.removeprefix(f"{name}.") for key in dumps.counts_of(manifest, name) if key.startswith(f"{name}.")}
         lacking = sorted(wanted - held)
         if lacking:
             problems.append(f"{name}{DUMP}: has no data of {', '.join(lacking)}")
@@ -145,12 +139,12 @@ def _table(line: str) -> str:
 
 def definitions(folder: Path, manifest: Manifest) -> list[str]:
     """Definitions of Grafana that are not as many as the manifest says."""
-    return restore.differences(manifest, restore_grafana.load(folder).counts())
+    return restore.differences(manifest, grafana.load(folder).counts())
 
 
 def metadata(folder: Path, manifest: Manifest) -> list[str]:
     """Metadata of Kafka that is not as much as the manifest says."""
-    return restore.differences(manifest, restore_kafka_metadata.load(folder).counts())
+    return restore.differences(manifest, kafka_metadata.load(folder).counts())
 
 
 CONTENTS: dict[str, Content] = {

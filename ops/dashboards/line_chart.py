@@ -14,8 +14,7 @@ from ops.core.metrics import step
 from ops.dashboards.panel_queries import Result
 from ops.dashboards.values import NOTHING, legends, shown
 from services.charts import Limit, LineChart, Series, describe, fonts
-from services.charts.figure import figure
-from services.charts.inline import inline
+from services.charts.figure import figure, inline
 
 _PAGE_IN = 15.0
 """Width of the page in inches of text: sets how large letters are on it."""

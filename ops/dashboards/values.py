@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from components.dashboards.model import Limit, Panel, Tone
 from ops.core.metrics import Found
 from ops.incidents.report import labels_of
-from services.charts.units import number, scale
+from services.charts.figure import number, scale
 
 NOTHING = "no data"
 _TEMPLATE = re.compile(r"\{\{\s*(\w+)\s*\}\}")

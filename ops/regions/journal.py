@@ -16,8 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from ops.core.errors import OpsError, one_line
 from ops.regions.region import Region, witness_errors
-from services.regions.records import OPERATIONS
-from services.regions.witness import Witness
+from services.regions.witness import OPERATIONS, Witness
 
 Kind = Literal["failover", "failback"]
 

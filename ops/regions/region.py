@@ -24,9 +24,8 @@ from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
 from ops.core.region_access import Peer, RegionsAccess, WitnessAccess
 from ops.core.web import Query, Web, authority_file
-from services.regions.records import RegionError
-from services.regions.witness import Witness
-from services.runtime.storage import Storage
+from services.regions.witness import RegionError, Witness
+from services.runtime.settings import Storage
 
 _NO_FILE = Path("/nonexistent")
 """Keys come from the stack's outputs; no file with them is written."""

@@ -28,8 +28,8 @@ from ops.core.errors import OpsError
 from ops.regions import takeover
 from ops.regions.journal import FailoverContext, Figures
 from services.alert_events.events import AlertEvent, ProcessedEvent
-from services.regions.records import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER, Heartbeat
-from services.regions.records import Silence as KeptSilence
+from services.regions.witness import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER, Heartbeat
+from services.regions.witness import Silence as KeptSilence
 
 LOOK_BACK = timedelta(hours=26)
 """How far back notifications are read: one that still fires is told again every 24 h at the latest."""

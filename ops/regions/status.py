@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 from ops.core.errors import OpsError
 from ops.regions import dns, takeover
 from ops.regions.region import Region
-from services.regions.records import Heartbeat
-from services.regions.witness import Witness
+from services.regions.witness import Heartbeat, Witness
 
 _T = TypeVar("_T")
 _LAG = "obs:mirror_lag:records"

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
 from ops.regions.region import Region, handshake, witness_errors
-from services.regions.records import Heartbeat, Lease, now
-from services.regions.witness import Witness
+from services.regions.witness import Heartbeat, Lease, Witness, now
 
 FRESH_S = 30.0
 """A heartbeat that is older is no sign of life: a failover agent writes one each 5 s."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from services.alert_events.posts import MOST_POST_BYTES, Record
+from services.alert_events.events import MOST_POST_BYTES, Record
 from services.alert_events.settings import AlertEventsSettings
 from services.runtime.kafka import librdkafka
 

@@ -2,3 +2,15 @@
 
 Every object is encrypted on the way out with age for public keys of operators: who writes backups cannot read them.
 """
+
+from __future__ import annotations
+
+
+class BackupError(Exception):
+    """It could not be made, stored, read or restored; the message has no credentials."""
+
+
+def one_line(error: object, most: int = 300) -> str:
+    """The text of an error in one line of at most ``most`` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -13,8 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 import pyrage  # type: ignore[import-untyped]
 
-from services.backup.errors import BackupError, one_line
+from services.backup import BackupError, one_line
 from services.backup.settings import key_problem, no_key
+from services.runtime.settings import SettingsError
 
 Identity = Any
 """What opens: ``pyrage.x25519.Identity``."""
@@ -217,3 +218,16 @@ def _through(
             raise ends.error from None
         raise BackupError(f"{what}: {one_line(error)}") from None
     return ends.digest_in, ends.digest_out
+
+
+def check_recipients(recipients: Sequence[str]) -> None:
+    """Check that every recipient is a key, and was not mistyped.
+
+    Raises:
+        SettingsError: One is not.
+    """
+    for position, key in enumerate(recipients):
+        try:
+            recipient(key)
+        except BackupError as error:
+            raise SettingsError(f"recipients[{position}]: {error}") from None

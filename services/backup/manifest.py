@@ -1,15 +1,21 @@
-"""What a run of a backup consists of: its keys in the bucket, and the manifest that makes it a run."""
+"""What a run of a backup consists of: its keys, the manifest that makes it a run, and how long it is kept.
+
+What is removed is decided from names alone, then applied, the oldest first. The newest complete run is never removed,
+whatever its age: when nothing is made any more, the last one stays.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from services.backup.errors import BackupError, one_line
+from services.backup import BackupError, one_line
+from services.backup.store import Object, Store, Unfinished
 
 FORMAT = 1
 FILE = "manifest.json"
@@ -22,8 +28,9 @@ _RUN_NAME = re.compile(r"\d{8}T\d{6}Z")
 _KIND = r"[a-z][a-z0-9-]{0,62}"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,240}"
 _SHA256 = r"[0-9a-f]{64}"
-
 _Count = Annotated[int, Field(ge=0)]
+INCOMPLETE_KEPT = timedelta(days=2)
+"""What has no manifest is looked after for so long: it may still be written."""
 
 
 class _Model(BaseModel):
@@ -170,3 +177,115 @@ def object_key(kind: str, run: str, name: str) -> str:
 def as_counts(counts: Mapping[str, Any]) -> dict[str, int]:
     """Counts in a fixed order."""
     return {key: int(counts[key]) for key in sorted(counts)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run as the bucket shows it.
+
+    Attributes:
+        kind: Which.
+        name: Its name.
+        started: When it began.
+        objects: Its objects, the manifest among them, by name.
+    """
+
+    kind: str
+    name: str
+    started: datetime
+    objects: tuple[Object, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has a manifest; else it does not count as a run."""
+        return any(stored_object.name == f"{self.kind}/{self.name}/{FILE}" for stored_object in self.objects)
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of all its objects."""
+        return sum(stored_object.bytes for stored_object in self.objects)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """What retention removed.
+
+    Attributes:
+        runs: Names of runs, complete or not.
+        objects: How many objects.
+        uploads: How many unfinished uploads.
+    """
+
+    runs: tuple[str, ...]
+    objects: int
+    uploads: int
+
+
+def runs(objects: Iterable[Object], kind: str) -> list[Run]:
+    """The runs of a kind among some objects, oldest first; what is no run's is passed over."""
+    held: dict[str, list[Object]] = {}
+    for stored_object in objects:
+        parts = stored_object.name.split("/")
+        if len(parts) == 3 and parts[0] == kind:
+            held.setdefault(parts[1], []).append(stored_object)
+    parsed_runs = []
+    for name, those in held.items():
+        try:
+            started = run_time(name)
+        except ValueError:
+            continue
+        parsed_runs.append(
+            Run(
+                kind=kind,
+                name=name,
+                started=started,
+                objects=tuple(sorted(those, key=lambda stored_object: stored_object.name)),
+            )
+        )
+    return sorted(parsed_runs, key=lambda run: run.started)
+
+
+def expired(all_runs: Sequence[Run], keep_days: int, now: datetime) -> list[Run]:
+    """The runs to remove, oldest first.
+
+    Args:
+        found: All runs of a kind.
+        keep_days: Days for which a complete run is kept.
+        now: The time.
+    """
+    newest = max((run.started for run in all_runs if run.complete), default=None)
+    return [
+        run
+        for run in sorted(all_runs, key=lambda run: run.started)
+        if (
+            run.started != newest and now - run.started > timedelta(days=keep_days)
+            if run.complete
+            else now - run.started > INCOMPLETE_KEPT
+        )
+    ]
+
+
+def forgotten(uploads: Iterable[Unfinished], now: datetime) -> list[Unfinished]:
+    """Uploads that nobody will finish."""
+    return [upload for upload in uploads if now - upload.begun > INCOMPLETE_KEPT]
+
+
+def apply(store: Store, kind: str, keep_days: int, now: datetime) -> Removed:
+    """Remove what is too old of one kind, and nothing else.
+
+    Raises:
+        BackupError: The storage refuses, or does not answer.
+    """
+    gone = expired(runs(store.objects(f"{kind}/"), kind), keep_days, now)
+    for run in gone:
+        # The manifest goes first and alone: half removed, it is no run any more.
+        manifest = f"{kind}/{run.name}/{FILE}"
+        if run.complete:
+            store.delete([manifest])
+        store.delete([stored_object.name for stored_object in run.objects if stored_object.name != manifest])
+    uploads = forgotten(store.unfinished(f"{kind}/"), now)
+    for upload in uploads:
+        store.give_up(upload.name, upload.upload)
+    return Removed(
+        runs=tuple(run.name for run in gone), objects=sum(len(run.objects) for run in gone), uploads=len(uploads)
+    )

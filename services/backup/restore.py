@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.backup import BackupError
 from services.backup import manifest as form
-from services.backup import retention
 from services.backup.encryption import Digest, Identity, decrypt
-from services.backup.errors import BackupError
 from services.backup.manifest import Manifest, StoredObject
 from services.backup.store import NotStoredError, Store
 
@@ -32,13 +31,13 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-def kept(store: Store, kind: str) -> list[retention.Run]:
+def kept(store: Store, kind: str) -> list[form.Run]:
     """Complete runs of a kind, oldest first.
 
     Raises:
         BackupError: The storage refuses, or does not answer.
     """
-    return [run for run in retention.runs(store.objects(f"{kind}/"), kind) if run.complete]
+    return [run for run in form.runs(store.objects(f"{kind}/"), kind) if run.complete]
 
 
 def find(store: Store, kind: str, run: str = LATEST) -> Manifest:
@@ -165,7 +164,7 @@ def differences(manifest: Manifest, counts: Mapping[str, int]) -> list[str]:
     Args:
         found: The run's manifest.
         counts: Of `Outcome`; a restore of one database is compared with the counts of that database alone, see
-            `services.backup.restore_database.counts_of`.
+            `services.backup.database.counts_of`.
     """
     return [
         f"{name}: {manifest.counts.get(name, 0)} in the backup, {counts.get(name, 0)} restored"

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
+from services.backup import BackupError
 from services.backup.encryption import Chunks, Readable, encrypt
-from services.backup.errors import BackupError
 from services.backup.manifest import Manifest, StoredObject, as_counts, manifest_key, object_key, run_name
 from services.backup.store import Store
 

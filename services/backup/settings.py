@@ -10,8 +10,16 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from services.runtime.settings import File, SettingsModel, Text, Url, broken_rule, checked, whole
-from services.runtime.storage import WritableStorageSettings
+from services.runtime.settings import (
+    File,
+    SettingsModel,
+    Text,
+    Url,
+    WritableStorageSettings,
+    broken_rule,
+    checked,
+    whole,
+)
 
 DATABASE, GRAFANA, KAFKA_METADATA, SEARCH = "database", "grafana", "kafka-metadata", "search"
 KINDS = (DATABASE, GRAFANA, KAFKA_METADATA, SEARCH)

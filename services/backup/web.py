@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.backup.errors import BackupError
+from services.backup import BackupError
 from services.runtime.json_api import ApiError, JsonApi
 
 _WAITS_S = (1.0, 2.0, 4.0)

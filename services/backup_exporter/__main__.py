@@ -1,7 +1,193 @@
-"""Entry point: ``python3 -m services.backup_exporter --config FILE``."""
+"""The program: poll the object storage, and serve metrics of the backups until asked to stop.
+
+How old, large and whole they are, and when the next one is missing. Runs as
+``python3 -m services.backup_exporter --config FILE``.
+"""
+
+from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Iterator, Mapping
 
-from services.backup_exporter.program import main
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-sys.exit(main())
+from services.backup_exporter.poller import BackupPoller, Snapshot
+from services.backup_exporter.settings import BackupExporterSettings
+from services.runtime import serving
+from services.runtime.https import HttpsServer
+
+
+class BackupCollector:
+    """A collector that reads the poller at each scrape."""
+
+    def __init__(self, poller: BackupPoller, settings: BackupExporterSettings, registry: CollectorRegistry) -> None:
+        self._poller, self._settings = poller, settings
+        registry.register(self)
+
+    def describe(self) -> list[Metric]:
+        """Nothing: names are known only at a scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of the last poll; nothing about backups before the first one that succeeded."""
+        snapshot = self._poller.snapshot
+        yield GaugeMetricFamily(
+            "backup_last_poll_timestamp_seconds",
+            "When the object storage was last read; before the first time: when the backup exporter began",
+            value=snapshot.at or self._poller.began,
+        )
+        yield GaugeMetricFamily(
+            "backup_poll_failed", "Whether the last poll of the object storage failed", value=self._poller.failing
+        )
+        yield CounterMetricFamily(
+            "backup_poll_failures", "Polls of the object storage that failed", value=self._poller.failures
+        )
+        if snapshot.at:
+            yield from _runs(snapshot, self._settings.most_age_s)
+            yield from _archive(snapshot)
+            if self._settings.blocks:
+                yield from _blocks(snapshot, self._settings.blocks.most_age_s)
+
+
+def _gauge(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _runs(snapshot: Snapshot, most_age_s: Mapping[str, float]) -> Iterator[Metric]:
+    newest = {kind: held.newest for kind, held in snapshot.kinds.items() if held.newest}
+    yield _gauge(
+        "backup_last_success_timestamp_seconds",
+        "When the newest whole run began: what changed later is not in it",
+        "kind",
+        {kind: run.started.timestamp() for kind, run in newest.items()},
+    )
+    yield _gauge(
+        "backup_due_timestamp_seconds",
+        "When the next run is missing",
+        "kind",
+        {kind: snapshot.due(kind, age) for kind, age in most_age_s.items()},
+    )
+    yield _gauge(
+        "backup_last_bytes",
+        "Size of the newest whole run",
+        "kind",
+        {kind: run.total_bytes for kind, run in newest.items()},
+    )
+    yield _gauge(
+        "backup_last_objects",
+        "Objects of the newest whole run",
+        "kind",
+        {kind: len(run.objects) for kind, run in newest.items()},
+    )
+    yield _gauge(
+        "backup_last_duration_seconds",
+        "How long the newest whole run took",
+        "kind",
+        {kind: run.duration_s for kind, run in newest.items()},
+    )
+    yield _gauge(
+        "backup_runs", "Runs with a manifest", "kind", {kind: held.runs for kind, held in snapshot.kinds.items()}
+    )
+    yield _gauge(
+        "backup_damaged_runs",
+        "Runs newer than the newest whole one, of which something is missing",
+        "kind",
+        {kind: len(held.damaged) for kind, held in snapshot.kinds.items()},
+    )
+
+
+def _archive(snapshot: Snapshot) -> Iterator[Metric]:
+    yield _gauge(
+        "backup_archive_last_timestamp_seconds",
+        "When the newest segment of a topic's archive was stored",
+        "topic",
+        {topic: reach.written for topic, reach in snapshot.archive.items() if reach.segments},
+    )
+    yield _gauge(
+        "backup_archive_bytes",
+        "Size of a topic's archive; what was removed counts up to an hour more",
+        "topic",
+        {topic: reach.bytes for topic, reach in snapshot.archive.items()},
+    )
+    yield _gauge(
+        "backup_archive_segments",
+        "Segments of a topic's archive; what was removed counts up to an hour more",
+        "topic",
+        {topic: reach.segments for topic, reach in snapshot.archive.items()},
+    )
+    yield _gauge(
+        "backup_archive_missing_records",
+        "Offsets between the first and the last of a topic's archive that no segment holds",
+        "topic",
+        {topic: reach.missing for topic, reach in snapshot.archive.items()},
+    )
+
+
+def _blocks(snapshot: Snapshot, most_age_s: float) -> Iterator[Metric]:
+    if snapshot.blocks_end is not None:
+        yield GaugeMetricFamily(
+            "backup_metrics_last_block_timestamp_seconds",
+            "Up to when the stored blocks of metrics reach",
+            value=snapshot.blocks_end,
+        )
+    yield GaugeMetricFamily(
+        "backup_metrics_due_timestamp_seconds",
+        "When the next block of metrics is missing",
+        value=snapshot.blocks_due(most_age_s),
+    )
+
+
+def log(message: str) -> None:
+    """Write one line for the operator."""
+    print(f"backup-exporter: {message}", file=sys.stderr, flush=True)
+
+
+class Service(serving.Service):
+    """Polls, metrics and probes behind one port."""
+
+    def __init__(self, settings: BackupExporterSettings) -> None:
+        """Listen as ``settings`` say.
+
+        Raises:
+            OSError: The address is taken, or the certificate does not fit its key.
+        """
+        super().__init__()
+        self._poller = BackupPoller(settings, log)
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        BackupCollector(self._poller, settings, registry)
+        application = serving.application(
+            registry, settings.metrics.user, settings.metrics.password_file, self._poller.alive, self._poller.polled
+        )
+        self.server = HttpsServer(
+            settings.listen_host,
+            settings.listen_port,
+            settings.cert_file,
+            settings.key_file,
+            application,
+            program="backup-exporter",
+        )
+
+    def begin(self, stop: threading.Event) -> None:
+        """Poll the storage."""
+        threading.Thread(target=self._poller.run, args=(stop,), daemon=True).start()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
+    return serving.main(
+        arguments,
+        program="backup-exporter",
+        description="Age, size and wholeness of backups.",
+        make=lambda file: Service(BackupExporterSettings.load(file)),
+        log=log,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

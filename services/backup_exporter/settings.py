@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from services.runtime.settings import ServerSettings, SettingsModel, above_zero, broken_rule, checked
-from services.runtime.storage import StorageSettings
+from services.runtime.settings import ServerSettings, SettingsModel, StorageSettings, above_zero, broken_rule, checked
 
 KINDS = ("database", "grafana", "kafka-metadata", "search", "pulumi-state")
 """What is backed up in runs: by jobs, and the last one by operators."""

@@ -16,9 +16,7 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-from services.charts.data import Limit, LineChart, Mark, Series, Span
-from services.charts.figure import figure
-from services.charts.inline import inline
+from services.charts.figure import Limit, LineChart, Mark, Series, Span, figure, inline
 
 __all__ = ["Limit", "LineChart", "Mark", "Series", "Span", "describe", "fonts", "svg"]
 

@@ -1,11 +1,18 @@
-"""Draws a line chart with matplotlib."""
+"""A line chart as data, with the units of its axis, and drawn with matplotlib.
+
+A unit is UCUM in, something that people read out. The SVG is made fit to stand inside an HTML page beside others of its
+kind.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from typing import Literal
+from xml.etree import ElementTree
 
 from matplotlib import dates
 from matplotlib.axes import Axes
@@ -14,18 +21,172 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from services.charts.data import Limit, LineChart, Mark, Series
-from services.charts.units import Scale, number
-
+_COUNTED = re.compile(r"\{([^{}]*)\}")
+_TIMES = (
+    (86_400.0, "d", 2.0),
+    (3600.0, "h", 2.0),
+    (60.0, "min", 2.0),
+    (1.0, "s", 1.0),
+    (1e-3, "ms", 1.0),
+    (1e-6, "µs", 1.0),
+)
+"""Factor, symbol, and how many of them there must be: two minutes are better read as 120 s."""
+_BYTES = tuple(
+    (1024.0**power, f"{prefix}B", 1.0) for power, prefix in ((4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki"), (0, ""))
+)
 SHOWN_SERIES = 8
 """Series with a line in the legend; the others are drawn thin and counted."""
-
 Style = Literal["solid", "dashed", "dashdot", "dotted"]
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#7B3294", "#8C6D00", "#56B4E9", "#CC79A7", "#444444")
 _STYLES: tuple[Style, ...] = ("solid", "dashed", "dashdot", "dotted")
 _LIMIT, _SPAN, _OTHER, _MARK = "#B00020", "#F3D9A8", "#BBBBBB", "#333333"
 _WIDTH, _PLOT_HEIGHT, _LEGEND_ROW = 7.4, 2.5, 0.19
 _LABEL, _MARK_ROWS = 46, 3
+_SVG = "http://www.w3.org/2000/svg"
+_LINK = "http://www.w3.org/1999/xlink"
+_LINK_KEY = f"{{{_LINK}}}href"
+_USE = re.compile(r"url\(#([^)]+)\)")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values are written: divided by ``factor``, followed by ``symbol``."""
+
+    factor: float
+    symbol: str
+
+    def text(self, value: float) -> str:
+        """A value with its unit."""
+        written = number(value / self.factor)
+        return written if not self.symbol else f"{written} {self.symbol}"
+
+
+def scale(unit: str, largest: float) -> Scale:
+    """Scale for a UCUM unit, so that the largest value has few digits.
+
+    Args:
+        unit: ``s``, ``By``, ``By/s``, ``1`` (a ratio: written as per cent), ``{thing}``, any other, or empty.
+        largest: Largest absolute value.
+    """
+    if unit == "1":
+        return Scale(0.01, "%")
+    if unit == "s":
+        return _fitting(_TIMES, largest)
+    if unit in ("By", "By/s"):
+        scale_of = _fitting(_BYTES, largest)
+        return Scale(scale_of.factor, scale_of.symbol + unit.removeprefix("By"))
+    return Scale(1.0, _COUNTED.sub(r"\1", unit))
+
+
+def number(value: float) -> str:
+    """A number for people: thousands set apart, no more digits than tell something."""
+    if not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e9:
+        digits = max(0, 3 - math.floor(math.log10(abs(value))) - 1) if abs(value) < 1000 else 0
+        text = f"{value:,.{digits}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:.3g}"
+
+
+def _fitting(steps: tuple[tuple[float, str, float], ...], largest: float) -> Scale:
+    fitting = [(factor, symbol) for factor, symbol, least in steps if largest >= factor * least]
+    # Nothing fits zero, and what is smaller than the smallest.
+    unit = next((factor, symbol) for factor, symbol, _ in steps if factor == 1.0)
+    return Scale(*(fitting[0] if fitting else unit if largest == 0 else steps[-1][:2]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line.
+
+    Attributes:
+        label: Name in the legend.
+        points: Seconds since 1970 and value, oldest first; a value that is no finite number is a gap.
+        emphasis: Whether it is what the chart is about.
+    """
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    emphasis: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """A threshold, in the unit of the series.
+
+    Attributes:
+        value: Where it is.
+        label: What it is called.
+        bad: The side of it that is bad.
+    """
+
+    value: float
+    label: str
+    bad: Literal["above", "below", ""] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """Something that happened at one moment (seconds since 1970)."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Something that lasted, from ``start`` to ``end`` (seconds since 1970)."""
+
+    start: float
+    end: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineChart:
+    """What one chart shows.
+
+    Attributes:
+        title: Over the chart.
+        unit: UCUM unit of the values (``s``, ``1`` for a ratio, ``By``, ``{thing}``); empty when there is none.
+        start: Left end, seconds since 1970.
+        end: Right end.
+        series: The lines.
+        limits: Thresholds.
+        marks: Events; they are numbered in the order of their time.
+        spans: Shaded periods.
+        gap_s: Samples further apart than this are not joined; 0 joins all.
+        zone: Time zone of the axis.
+        empty: Shown where there is no value at all.
+        more: Legend of the series that have no line of their own in it; ``{}`` is their number.
+    """
+
+    title: str
+    unit: str
+    start: float
+    end: float
+    series: Sequence[Series]
+    limits: Sequence[Limit] = ()
+    marks: Sequence[Mark] = ()
+    spans: Sequence[Span] = ()
+    gap_s: float = 0.0
+    zone: tzinfo = field(default=UTC)
+    empty: str = "no data"
+    more: str = "{} more"
+
+    @property
+    def values(self) -> list[float]:
+        """All values that are numbers."""
+        return [value for series in self.series for _, value in series.points if math.isfinite(value)]
+
+    @property
+    def scale(self) -> Scale:
+        """How its values are written."""
+        every = [*self.values, *(limit.value for limit in self.limits)]
+        return scale(self.unit, max((abs(value) for value in every), default=0.0))
 
 
 def figure(chart: LineChart) -> Figure:
@@ -216,3 +377,37 @@ def _time(seconds: float) -> float:
 def _short(text: str, limit: int) -> str:
     clean = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
+
+
+def inline(text: str, *, name: str, title: str, description: str) -> str:
+    """An ``<svg>`` element: no prolog, ids that start with ``name``, a title and a description, width of its column.
+
+    Args:
+        text: The file that matplotlib wrote.
+        name: Must differ between the charts of one page.
+        title: What it shows.
+        description: The same in a sentence.
+    """
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _LINK)
+    root = ElementTree.fromstring(text)  # noqa: S314  (written by matplotlib a moment ago)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag == f"{{{_SVG}}}metadata":
+                parent.remove(child)
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key == "id":
+                element.set(key, f"{name}-{value}")
+            elif key == _LINK_KEY and value.startswith("#"):
+                element.set(key, f"#{name}-{value[1:]}")
+            elif "url(#" in value:
+                element.set(key, _USE.sub(rf"url(#{name}-\1)", value))
+    for index, (tag, content) in enumerate((("title", title), ("desc", description))):
+        element = ElementTree.Element(f"{{{_SVG}}}{tag}", {"id": f"{name}-{tag}"})
+        element.text = "".join(character if character.isprintable() else " " for character in content)
+        root.insert(index, element)
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{name}-title {name}-desc")
+    root.set("style", "width:100%;height:auto")
+    return ElementTree.tostring(root, encoding="unicode")

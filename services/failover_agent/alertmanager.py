@@ -1,10 +1,15 @@
-"""Asks one Alertmanager by its own address: HTTPS verified, a password, every call bounded in time."""
+"""One Alertmanager, asked by its own address: HTTPS verified, a password, every call bounded in time.
+
+It is made to follow the desired state. Handed-over silences of alerts that are over are ended, so that the next time
+they fire they are told again.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -12,14 +17,29 @@ from urllib.parse import quote, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
+from services.failover_agent.notification_gate import DesiredState, NotificationGate
 from services.failover_agent.settings import Alertmanagers
-from services.failover_agent.silences import StoredSilence
-from services.regions.records import RegionError, Silence, parse
+from services.failover_agent.silences import (
+    CreateSilence,
+    StoredSilence,
+    body,
+    handed_over,
+    matches,
+    operator_silences,
+    silenced,
+    steps,
+)
+from services.regions.witness import RegionError, Silence, parse
+from services.runtime.periodic import DedupLogger
 
 _TIMEOUT_S = (2.0, 3.0)
 """Seconds to connect, and to wait for an answer."""
 _KEYS = ("id", "startsAt", "endsAt", "createdBy", "comment")
 _MOST_SHOWN = 160
+EVERY_S = 15.0
+_LEAST_AGE_S = 120.0
+_LEAST_UP_S = 60.0
+"""An Alertmanager that runs for less may not have been sent every alert yet: Prometheus repeats them within 40 s."""
 
 
 class AlertmanagerError(Exception):
@@ -170,3 +190,142 @@ def _cause(error: BaseException) -> str:
 
 def _line(text: str) -> str:
     return " ".join(text.split())[:_MOST_SHOWN]
+
+
+class AlertmanagerReconciler:
+    """Polls one Alertmanager, and changes it where it is not as it should be.
+
+    Args:
+        alertmanager: It, for this thread alone.
+        region: Whose failover agent this is.
+        gate: Knows what is wanted.
+        changed: Called when it fell silent, or tells again.
+        log: Hears of that.
+        problems: Hears of what goes wrong.
+
+    Attributes:
+        name: Host and port.
+        silenced: Whether the failover agent's silence held at the last poll that succeeded; None before the first.
+        applied: Number of what was wanted and is so; 0 before the first.
+        errors: Polls that failed.
+        operator_silences: Silences of people at the last poll.
+        handed_over: Silences handed over at the last poll, by id.
+    """
+
+    def __init__(
+        self,
+        alertmanager: Alertmanager,
+        region: str,
+        gate: NotificationGate,
+        changed: Callable[[], None],
+        log: Callable[[str], None],
+        problems: DedupLogger,
+    ) -> None:
+        self.name = alertmanager.name
+        self.silenced: bool | None = None
+        self.applied = self.errors = 0
+        self.operator_silences: Sequence[Silence] = ()
+        self.handed_over: Mapping[str, Silence] = {}
+        self._alertmanager, self._region, self._gate = alertmanager, region, gate
+        self._changed, self._log, self._problems = changed, log, problems
+
+    def poll(self) -> None:
+        """Poll once, and do what is wanted; log a failure once while it lasts."""
+        wanted = self._gate.wanted()
+        problem = ""
+        try:
+            held = self._alertmanager.silences()
+            if wanted is not None and (wanted.firm or wanted.number != self.applied):
+                held = self._apply(wanted, held)
+            self._keep(held)
+        except AlertmanagerError as error:
+            self.errors += 1
+            problem = str(error)
+        self._problems.report(self.name, problem)
+
+    def _apply(self, wanted: DesiredState, held: list[StoredSilence]) -> list[StoredSilence]:
+        todo = steps(held, silent=wanted.silent, now=datetime.now(UTC))
+        for step in todo:
+            if isinstance(step, CreateSilence):
+                self._alertmanager.silence(body(step, self._region))
+            else:
+                # Another member's end of it may have come here first: what counts is what is there afterwards.
+                with suppress(AlertmanagerError):
+                    self._alertmanager.end(step.id)
+        if todo:
+            held = self._alertmanager.silences()
+        if silenced(held) is not wanted.silent:
+            self._keep(held)
+            raise AlertmanagerError(f"{self.name}: is still {'not silent' if wanted.silent else 'silent'}")
+        self.applied = wanted.number
+        return held
+
+    def _keep(self, held: Sequence[StoredSilence]) -> None:
+        self.operator_silences, self.handed_over = operator_silences(held), handed_over(held)
+        now = silenced(held)
+        if now is not self.silenced:
+            self.silenced = now
+            self._log(f"{self.name}: {'silent about telemetry' if now else 'tells about telemetry'}")
+            self._changed()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    alertmanager: Alertmanager
+    handed_over: Mapping[str, Silence]
+    alerts: Sequence[Mapping[str, str]]
+
+
+def over(silences: Iterable[Silence], alerts: Sequence[Mapping[str, str]]) -> set[str]:
+    """Ids of the silences that no alert meets."""
+    return {silence.id for silence in silences if not any(matches(silence, labels) for labels in alerts)}
+
+
+class SilenceExpirer:
+    """Polls alerts and handed-over silences; expires what is over in two polls in a row.
+
+    Args:
+        alertmanagers: Every member, for this thread alone.
+        least_age_s: How old a silence must be.
+        least_up_s: For how long a member must have been running to count.
+    """
+
+    def __init__(
+        self,
+        alertmanagers: Sequence[Alertmanager],
+        *,
+        least_age_s: float = _LEAST_AGE_S,
+        least_up_s: float = _LEAST_UP_S,
+    ) -> None:
+        self._alertmanagers = alertmanagers
+        self._least_age_s, self._least_up_s = least_age_s, least_up_s
+        self._over: set[str] = set()
+
+    def poll(self) -> None:
+        """Poll once. A member that does not answer is left out: its own polls show that."""
+        answers = [answer for alertmanager in self._alertmanagers if (answer := self._ask(alertmanager)) is not None]
+        alerts = [labels for answer in answers for labels in answer.alerts]
+        known = {id: silence for answer in answers for id, silence in answer.handed_over.items()}
+        now_over = over(known.values(), alerts)
+        now = datetime.now(UTC)
+        for id in now_over & self._over:
+            if (now - known[id].starts_at).total_seconds() >= self._least_age_s:
+                _end(id, answers)
+        self._over = now_over
+
+    def _ask(self, alertmanager: Alertmanager) -> _Answer | None:
+        try:
+            if alertmanager.up_s() < self._least_up_s:
+                return None
+            silences = handed_over(alertmanager.silences())
+            return _Answer(alertmanager=alertmanager, handed_over=silences, alerts=alertmanager.alerts())
+        except AlertmanagerError:
+            return None
+
+
+def _end(id: str, answers: Iterable[_Answer]) -> None:
+    for answer in answers:
+        if id in answer.handed_over:
+            # It may have ended there already, through the other member.
+            with suppress(AlertmanagerError):
+                answer.alertmanager.end(id)

@@ -1,13 +1,17 @@
-"""May the region notify now? Decided from the lease, and from what can be reached."""
+"""May the region notify now? Decided from the lease, and from what can be reached by TCP."""
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.regions.records import Lease
+from services.regions.witness import Lease
+
+_POLLS = 5
+_MOST_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,3 +135,26 @@ class NotificationGate:
             if self._lease is None:
                 return None
             return DesiredState(silent=not self._lease.notifies, number=self._number, firm=not self._failing)
+
+
+def interval_s(isolated_s: float) -> float:
+    """Seconds between two polls: several before the region counts as isolated."""
+    return isolated_s / _POLLS
+
+
+class EgressProbe:
+    """One address. Each has a thread of its own: a name that nobody resolves holds up no other one."""
+
+    def __init__(self, address: tuple[str, int], gate: NotificationGate, isolated_s: float) -> None:
+        self.name = f"{address[0]}:{address[1]}"
+        self._address, self._gate = address, gate
+        self._timeout_s = min(_MOST_S, interval_s(isolated_s))
+
+    def poll(self) -> None:
+        """Poll once."""
+        asked_at = self._gate.clock()
+        try:
+            socket.create_connection(self._address, self._timeout_s).close()
+        except OSError:
+            return
+        self._gate.reached(asked_at)

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, model_validator
 
 from services.regions.settings import RegionName
 from services.runtime.settings import (
+    BucketSettings,
     File,
     Login,
     ServerSettings,
@@ -20,7 +21,6 @@ from services.runtime.settings import (
     is_host_port,
     is_url,
 )
-from services.runtime.storage import BucketSettings
 
 Role = Literal["primary", "standby"]
 ROLES: tuple[Role, ...] = get_args(Role)

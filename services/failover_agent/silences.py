@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.regions.records import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER, Silence, SilenceMatcher
+from services.regions.witness import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER, Silence, SilenceMatcher
 
 LENGTH = timedelta(days=30)
 """How long the failover agent's silence lasts when nobody renews it."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
+from services.failover_agent.alertmanager import AlertmanagerReconciler
 from services.failover_agent.notification_gate import LeaseView, NotificationGate, lease_view
-from services.failover_agent.reconciler import AlertmanagerReconciler
 from services.failover_agent.settings import FailoverAgentSettings
-from services.regions.records import Heartbeat, RegionError
-from services.regions.witness import Witness
+from services.regions.witness import Heartbeat, RegionError, Witness
 from services.runtime.periodic import DedupLogger
 
 

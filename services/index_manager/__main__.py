@@ -1,7 +1,79 @@
-"""Entry point: ``python3 -m services.index_manager --config FILE``."""
+"""The program: keep the cluster every interval, serve the metrics, stop when asked."""
 
+from __future__ import annotations
+
+import argparse
+import signal
 import sys
+import threading
+from pathlib import Path
 
-from services.index_manager.program import main
+from services.index_manager.cluster_stats import IndexManagerMetrics
+from services.index_manager.manager import IndexManager
+from services.index_manager.settings import IndexManagerSettings
+from services.runtime import serving
+from services.runtime.https import HttpsServer
+from services.runtime.periodic import wait_for_stop
+from services.runtime.settings import SettingsError
 
-sys.exit(main())
+_MISTAKE = 2
+
+
+def log(message: str) -> None:
+    """Write one line for the operator."""
+    print(f"index-manager: {message}", file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
+    parser = argparse.ArgumentParser(prog="index-manager", description="Keeps the indices of a search cluster.")
+    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = IndexManagerSettings.load(options.config)
+    except SettingsError as error:
+        log(str(error))
+        return _MISTAKE
+    metrics = IndexManagerMetrics(settings.nodes, settings.interval_s)
+    manager = IndexManager(settings, metrics, log)
+    try:
+        server = _server(settings, metrics, manager)
+    except OSError as error:
+        where = f"{settings.listen_host}:{settings.listen_port} with {settings.cert_file} and {settings.key_file}"
+        log(f"cannot serve on {where}: {error}")
+        return _MISTAKE
+    server.start()
+    log(f"serving https://{settings.listen_host}:{server.server_port}/metrics")
+    threading.Thread(target=_run, args=(manager, stop), daemon=True).start()
+    wait_for_stop(stop)
+    server.stop()
+    log("stopped")
+    return 0
+
+
+def _run(manager: IndexManager, stop: threading.Event) -> None:
+    while not stop.is_set():
+        manager.reconcile()
+        stop.wait(manager.pause_s())
+    manager.close()
+
+
+def _server(settings: IndexManagerSettings, metrics: IndexManagerMetrics, manager: IndexManager) -> HttpsServer:
+    app = serving.application(
+        metrics.registry, settings.metrics.user, settings.metrics.password_file, manager.alive, manager.ready
+    )
+    return HttpsServer(
+        settings.listen_host,
+        settings.listen_port,
+        settings.cert_file,
+        settings.key_file,
+        app,
+        program="index-manager",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

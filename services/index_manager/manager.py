@@ -1,22 +1,58 @@
-"""One reconciliation of the search cluster, step by step; a failed step is counted and logged, the others go on."""
+"""One reconciliation of the search cluster, step by step; a failed step is counted and logged, the others go on.
+
+Users and roles of the running cluster are the ones of the file: added, changed and removed as it says.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from services.index_manager import access, cluster_stats, indices, snapshots
+from services.index_manager import cluster_stats, indices
+from services.index_manager.cluster_stats import IndexManagerMetrics
 from services.index_manager.indices import Index
-from services.index_manager.metrics import IndexManagerMetrics
 from services.index_manager.settings import FamilySettings, IndexManagerSettings
 from services.runtime.json_api import ApiError, JsonApi
 
+_API = "/_plugins/_security/api"
+KINDS = ("roles", "internalusers", "rolesmapping")
+"""In the order of applying: a mapping names users and roles."""
 T = TypeVar("T")
 _EARLY_S = 2.0
 _REQUEST_S = 20.0
 _STUCK_S = 180.0
+
+
+def apply(admin: JsonApi, text: str) -> None:
+    """Make the cluster's users, roles and mappings the ones of the file's text.
+
+    Raises:
+        ApiError: The cluster refuses, or the text is not the expected JSON.
+    """
+    try:
+        wanted = json.loads(text)
+        documents = {kind: wanted[kind] for kind in KINDS}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ApiError(f"the access file is not usable: {type(error).__name__} {error}") from None
+    for kind, entries in documents.items():
+        current = admin.ask("GET", f"{_API}/{kind}") or {}
+        changes = operations(current, entries)
+        if changes:
+            admin.ask("PATCH", f"{_API}/{kind}", changes)
+
+
+def operations(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The changes that make one out of the other. What the plugin brings itself is left alone."""
+    gone = [name for name, entry in current.items() if name not in wanted and not _built_in(entry)]
+    removals: list[dict[str, Any]] = [{"op": "remove", "path": f"/{name}"} for name in sorted(gone)]
+    return removals + [{"op": "add", "path": f"/{name}", "value": entry} for name, entry in sorted(wanted.items())]
+
+
+def _built_in(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("static") or entry.get("hidden"))
 
 
 class IndexManager:
@@ -102,7 +138,7 @@ class IndexManager:
             certificate=certificate,
             read_s=_REQUEST_S,
         ) as admin:
-            access.apply(admin, text)
+            apply(admin, text)
         self._applied = text
         self._log("users and roles are those of the file")
 
@@ -159,13 +195,13 @@ class IndexManager:
         settings = self._settings.snapshots
         if settings is None:
             return
-        snapshots.ensure_repository(self._client, settings)
-        taken = snapshots.listed(self._client)
-        if snapshots.due(settings, taken, self._clock()):
+        indices.ensure_repository(self._client, settings)
+        taken = indices.listed_snapshots(self._client)
+        if indices.snapshot_due(settings, taken, self._clock()):
             patterns = [f"{family.name}-0*" for family in self._settings.families]
-            self._log(f"began snapshot {snapshots.take(self._client, patterns, self._clock())}")
-        for snapshot in snapshots.expired(settings, taken, self._clock()):
-            snapshots.delete(self._client, snapshot)
+            self._log(f"began snapshot {indices.take_snapshot(self._client, patterns, self._clock())}")
+        for snapshot in indices.expired_snapshots(settings, taken, self._clock()):
+            indices.delete_snapshot(self._client, snapshot)
             self._log(f"deleted snapshot {snapshot.name}")
         good = [snapshot.begun for snapshot in taken if snapshot.state == "SUCCESS"]
         if good:

@@ -1,7 +1,8 @@
 """The loop: read, close what is due, let it be stored, commit what is stored; memory is bounded, nothing is left out.
 
 All of it happens in one thread, in which Kafka's client calls back too; only storing has threads of its own. While the
-memory is full, partitions are paused and the brokers are still polled, so that the group stays as it is.
+memory is full, partitions are paused and the brokers are still polled, so that the group stays as it is. Records that
+retention removed before they were archived are gone for good, and are counted.
 """
 
 from __future__ import annotations
@@ -13,16 +14,12 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from services.kafka_archive.failure_recorder import FailureRecorder
-from services.kafka_archive.metrics import Metrics
-from services.kafka_archive.offset_gap_detector import OffsetGapDetector, text
-from services.kafka_archive.partition_buffer import PartitionBuffer
-from services.kafka_archive.records import Record, connection, record
-from services.kafka_archive.segments import Segment
+from services.kafka_archive.metrics import FailureRecorder, Metrics
+from services.kafka_archive.segments import Record, Segment, connection, record
 from services.kafka_archive.settings import MEBIBYTE, KafkaArchiveSettings
-from services.kafka_archive.upload_pool import TopicIds, UploadPool
-from services.kafka_archive.upload_scheduler import UploadScheduler
+from services.kafka_archive.upload_pool import PartitionBuffer, TopicIds, UploadPool, UploadScheduler
 
+_REQUEST_S = 10.0
 HANDOVER_S = 20.0
 """How long partitions that are given back, at the end all of them, may take to be stored."""
 _READ_S = 0.2
@@ -32,6 +29,61 @@ _RESUME_BELOW = 0.7
 _STUCK_S = 180.0
 _QUIET_S = 30.0
 _AFTER = re.compile(r" \(after \d+ms.*")
+
+
+class OffsetGapDetector:
+    """Compares each offset with the one that should come."""
+
+    def __init__(self, client: Any, metrics: Metrics, problems: FailureRecorder, again: Callable[[str], None]) -> None:
+        """Ask ``client``; ``again`` is told a topic whose offsets began again."""
+        self._client, self._metrics, self._problems, self._again = client, metrics, problems, again
+
+    def begin(self, buffers: Iterable[PartitionBuffer]) -> None:
+        """Find out what should come first, where the brokers were not asked yet: what the group has committed."""
+        places_by_key = {buffer.key: buffer for buffer in buffers if not buffer.committed_known}
+        for buffer in places_by_key.values():
+            buffer.committed_known = True
+        try:
+            partitions = self._client.committed([TopicPartition(*key) for key in places_by_key], timeout=_REQUEST_S)
+        except KafkaException as error:
+            self._problems.failed("kafka", f"where the group was is not known, so gaps may go unseen: {text(error)}")
+            return
+        for partition in partitions:
+            if partition.error is None and partition.offset >= 0:
+                places_by_key[partition.topic, partition.partition].expected = partition.offset
+
+    def check(self, buffer: PartitionBuffer, offset: int) -> None:
+        """Check the offset of the next record, before it is taken."""
+        expected, buffer.expected = buffer.expected, offset + 1
+        if expected is None or offset == expected:
+            return
+        # Names of objects say what they hold from where to where.
+        buffer.close()
+        where = f"{buffer.topic}[{buffer.partition}]"
+        if offset < expected:
+            self._problems.log(f"{where} begins again at {offset}, after {expected - 1}: it was made again, or cut off")
+            self._again(buffer.topic)
+            return
+        gone = max(0, min(self._low(buffer, offset), offset) - expected)
+        if gone:
+            self._metrics.gaps.labels(buffer.topic).inc(gone)
+            self._problems.log(f"{where}: {gone} records from {expected} on are gone for good: retention was faster")
+        if offset - expected > gone:
+            self._metrics.skipped.labels(buffer.topic).inc(offset - expected - gone)
+
+    def _low(self, buffer: PartitionBuffer, offset: int) -> int:
+        """First offset that the brokers still have; ``offset`` when they do not say."""
+        try:
+            watermark_offsets = self._client.get_watermark_offsets(TopicPartition(*buffer.key), timeout=_REQUEST_S)
+        except KafkaException:
+            return offset
+        return int(watermark_offsets[0]) if watermark_offsets else offset
+
+
+def text(error: KafkaException) -> str:
+    """What an error of the client says, in one line."""
+    cause = error.args[0] if error.args else error
+    return str(cause.str()) if isinstance(cause, KafkaError) else str(cause)
 
 
 class Archiver:

@@ -1,23 +1,33 @@
-"""A run of records of one partition: written as Avro while they come, encrypted when it is closed, and read again."""
+"""A run of records of one partition: written as Avro while they come, encrypted when it is closed, and read again.
+
+Its key is ``archive/<topic>/<partition>/<first offset>-<last offset>.<topic id>.avro.age``. Offsets have 20 digits, so
+that keys sort as offsets do. The id is Kafka's own of the topic: a topic that was lost and made again counts from 0
+again, and its segments must not replace, or mix with, those of the one before.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from fastavro import parse_schema, reader
 from fastavro.write import Writer
 
+from services.backup import BackupError, one_line
 from services.backup.encryption import Identity, decrypt_bytes, encrypt_bytes
-from services.backup.errors import BackupError, one_line
-from services.kafka_archive.names import Name
-from services.kafka_archive.records import OVERHEAD, Record
+from services.runtime.kafka import librdkafka
 
+FOLDER = "archive/"
+_KEY = re.compile(r"archive/([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{20})-(\d{20})\.([A-Za-z0-9_-]{22})\.avro\.age")
+OVERHEAD = 64
+"""What a record weighs beside its key, value and headers, about."""
 _BYTES = ["null", "bytes"]
 SCHEMA: Any = parse_schema(
     {
@@ -50,6 +60,118 @@ SHA256, RECORDS, FIRST_MS, LAST_MS = "sha256", "records", "first-timestamp-ms", 
 _BLOCK = 64 * 1024
 # Level 6 takes twice the time for 6 % less: measured with telemetry.
 _LEVEL = 1
+
+
+@dataclass(frozen=True, order=True)
+class Name:
+    """What a key says.
+
+    Attributes:
+        topic: The topic.
+        partition: The partition.
+        first: Offset of the first record.
+        last: Offset of the last record.
+        topic_id: Kafka's id of the topic.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    topic_id: str
+
+    @property
+    def key(self) -> str:
+        """The key below the bucket's prefix."""
+        return f"{folder(self.topic, self.partition)}{self.first:020d}-{self.last:020d}.{self.topic_id}.avro.age"
+
+
+def folder(topic: str, partition: int | None = None) -> str:
+    """What all keys of a topic, or of a partition, begin with."""
+    return f"{FOLDER}{topic}/" if partition is None else f"{FOLDER}{topic}/{partition}/"
+
+
+def parse(key: str) -> Name | None:
+    """What a key says; None when it is none of a segment."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        return None
+    return Name(topic=match[1], partition=int(match[2]), first=int(match[3]), last=int(match[4]), topic_id=match[5])
+
+
+class Record(NamedTuple):
+    """One record.
+
+    Attributes:
+        offset: Its offset.
+        timestamp_ms: Milliseconds since 1970.
+        timestamp_type: Who gave it: 0 nobody, 1 the producer, 2 the broker.
+        key: Its key; None is not the same as empty.
+        value: Its value; likewise.
+        headers: Its headers in their order; a name may come twice.
+    """
+
+    offset: int
+    timestamp_ms: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+    @property
+    def weight(self) -> int:
+        """Bytes of key, value and headers."""
+        size = len(self.key or b"") + len(self.value or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value or b"")
+        return size
+
+
+def record(message: Any) -> Record:
+    """The record of a message that is no error.
+
+    Raises:
+        UnicodeDecodeError: The name of a header is no text.
+    """
+    kind, timestamp_ms = message.timestamp()
+    headers = message.headers()
+    return Record(
+        message.offset(), timestamp_ms, kind, message.key(), message.value(), tuple(headers) if headers else ()
+    )
+
+
+def connection(bootstrap: str, ca_file: Path, username: str, password: str) -> dict[str, Any]:
+    """What every client of the brokers says."""
+    access = librdkafka(bootstrap=bootstrap, ca=ca_file, username=username, password=password, client_id=username)
+    return {**access, "log_level": 3}
+
+
+def restoring(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a producer that restores: nothing is lost, doubled or put in another order."""
+    return {
+        **options,
+        "acks": "all",
+        "enable.idempotence": True,
+        "compression.type": "snappy",
+        "linger.ms": 20,
+        "batch.size": 1_000_000,
+        "message.max.bytes": 100_000_000,
+        "message.timeout.ms": 120_000,
+        "queue.buffering.max.kbytes": 65_536,
+    }
+
+
+def comparing(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a consumer that compares: it commits nothing, and no other consumer hears of it."""
+    return {
+        **options,
+        "group.id": f"{options.get('sasl.username', 'archive')}-compare",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",
+        "queued.max.messages.kbytes": 16_384,
+        "fetch.max.bytes": 16_777_216,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

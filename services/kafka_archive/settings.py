@@ -8,8 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, model_validator
 
 from services.backup.settings import Recipients
-from services.runtime.settings import File, ServerSettings, SettingsModel, Text, broken_rule, whole
-from services.runtime.storage import StorageSettings
+from services.runtime.settings import File, ServerSettings, SettingsModel, StorageSettings, Text, broken_rule, whole
 
 MEBIBYTE = 2**20
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")

@@ -1,4 +1,4 @@
-"""Polls the brokers for offsets, groups and replicas."""
+"""Polls the brokers for offsets, groups and replicas; what is known of them is plain data."""
 
 from __future__ import annotations
 
@@ -6,18 +6,60 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import GroupIdNotFoundError, KafkaError
 
-from services.kafka_lag.model import POLL_S, REQUEST_S, PollResult, Snapshot, TopicState
 from services.kafka_lag.settings import KafkaLagSettings, Selection
 from services.runtime import kafka
 
+REQUEST_S = 10.0
+"""Limit of one request to the brokers."""
+POLL_S = 5 * REQUEST_S
+"""A poll is several requests one after the other; after so long it begins none."""
 Failed = Callable[[str, str], None]
 """Told stage and reason of a part that could not be had."""
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic's replicas: partitions, how many lack a replica or a leader, and the smallest in-sync set."""
+
+    partitions: int
+    under_replicated: int
+    leaderless: int
+    replicas: int
+    in_sync_min: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one poll found. Keys of offsets are (topic, partition); of commits (group, topic, partition)."""
+
+    topics: Mapping[str, TopicState] = field(default_factory=dict)
+    end_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    committed: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
+    members: Mapping[str, int] = field(default_factory=dict)
+
+    def lags(self) -> dict[tuple[str, str, int], int]:
+        """Return records not yet committed, by (group, topic, partition); where the log's end is unknown, nothing."""
+        ends = self.end_offsets
+        return {
+            (group, topic, partition): max(0, ends[topic, partition] - offset)
+            for (group, topic, partition), offset in self.committed.items()
+            if (topic, partition) in ends
+        }
+
+
+@dataclass(frozen=True)
+class PollResult:
+    """What came of one poll: the snapshot, None if nobody answered, and (stage, reason) of each part that failed."""
+
+    snapshot: Snapshot | None = None
+    failures: tuple[tuple[str, str], ...] = ()
 
 
 class Brokers:

@@ -4,7 +4,8 @@ The id of a document says where its log record stands in Kafka. What is read aga
 same ids, so it replaces itself.
 
 Documents are written as JSON text straight from the record: attributes hardly differ from one log to the next, so each
-is decoded and encoded once, and found again by its bytes.
+is decoded and encoded once, and found again by its bytes. For that, those parts of OTLP that are the same in many
+records are read as bytes: in protobuf, a message inside another one and bytes are written alike.
 """
 
 from __future__ import annotations
@@ -17,15 +18,32 @@ from functools import lru_cache
 from json.encoder import encode_basestring as quoted
 from typing import Any
 
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError as DecodeError
+from google.protobuf.message_factory import GetMessageClass
+from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.logs.v1 import logs_pb2
+from opentelemetry.proto.resource.v1 import resource_pb2
 
-from services.log_indexer.wire import LogsOnWire, ResourceOnWire
-
+_PACKAGE = "obs.wire"
+_READ = {
+    "LogsData": ("resource_logs",),
+    "ResourceLogs": ("resource", "scope_logs"),
+    "Resource": ("attributes",),
+    "ScopeLogs": ("scope", "log_records"),
+    "LogRecord": (
+        *("time_unix_nano", "observed_time_unix_nano", "severity_number", "severity_text", "event_name"),
+        *("body", "attributes", "trace_id", "span_id"),
+    ),
+}
+"""Message -> its fields that are read."""
+_AS_BYTES = ("resource", "scope", "attributes")
+_WHOLE = "body"
 LONGEST_BODY = 32_000
 LONGEST_VALUE = 4_000
 """Characters of one attribute's value: a term of the index may not be longer than 32 kB."""
-
 _LAST_NANOSECOND = 2**63 - 1
 _REMEMBERED, _LONGEST_REMEMBERED = 8192, 256
 """Attributes that are remembered, and the bytes of one."""
@@ -38,12 +56,48 @@ _EMPTY = frozenset({"null", '""', "0", "0.0", "-0.0", "false", "{}"})
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _NUMBERS = (int, float)
 _LAYER, _SERVICE, _EVENT = "layer", "service.name", "event.name"
-
-
 Document = bytes
 """The two lines of a document in a bulk request: its id, and its content."""
-
 _BEFORE_ID = '{"index":{"_id":"'
+
+
+def _wire_field(original: FieldDescriptorProto) -> FieldDescriptorProto:
+    """A field of the same number that holds bytes, a message of ours, or what it always holds."""
+    field = FieldDescriptorProto(name=original.name, number=original.number, label=original.label, type=original.type)
+    if original.name in _AS_BYTES:
+        field.type = FieldDescriptorProto.TYPE_BYTES
+    elif original.type == FieldDescriptorProto.TYPE_ENUM:
+        field.type = FieldDescriptorProto.TYPE_INT32
+    elif original.name == _WHOLE:
+        field.type_name = original.type_name
+    elif original.type == FieldDescriptorProto.TYPE_MESSAGE:
+        field.type_name = f".{_PACKAGE}.{original.type_name.rpartition('.')[2]}"
+    return field
+
+
+def _classes() -> dict[str, Any]:
+    common = FileDescriptorProto()
+    common_pb2.DESCRIPTOR.CopyToProto(common)
+    originals = {**logs_pb2.DESCRIPTOR.message_types_by_name, **resource_pb2.DESCRIPTOR.message_types_by_name}
+    file = FileDescriptorProto(name="obs/wire.proto", package=_PACKAGE, syntax="proto3", dependency=[common.name])
+    for name, fields in _READ.items():
+        original = DescriptorProto()
+        originals[name].CopyToProto(original)
+        chosen = [_wire_field(field) for field in original.field if field.name in fields]
+        file.message_type.add(name=name, field=chosen)
+    pool = DescriptorPool()
+    pool.Add(common)
+    pool.Add(file)
+    return {name: GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _READ}
+
+
+_CLASSES = _classes()
+
+
+LogsOnWire: Any = _CLASSES["LogsData"]
+
+
+ResourceOnWire: Any = _CLASSES["Resource"]
 
 
 def name_of(document: Document) -> str:

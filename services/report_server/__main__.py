@@ -1,7 +1,71 @@
-"""Entry point: ``python3 -m services.report_server --config FILE``."""
+"""The program: poll the object storage and serve what is there until asked to stop.
+
+Runs as ``python3 -m services.report_server --config FILE``.
+"""
+
+from __future__ import annotations
 
 import sys
+import threading
 
-from services.report_server.program import main
+from prometheus_client import CollectorRegistry, ProcessCollector
 
-sys.exit(main())
+from services.report_server.poller import Bucket, ReportPoller
+from services.report_server.settings import ReportServerSettings
+from services.report_server.web import Pages, ReportCollector
+from services.runtime import serving
+from services.runtime.https import HttpsServer
+from services.runtime.serving import application
+
+
+def log(message: str) -> None:
+    """Write one line for the operator."""
+    print(f"report-server: {message}", file=sys.stderr, flush=True)
+
+
+class Service(serving.Service):
+    """Polls, pages, metrics and probes behind one port."""
+
+    def __init__(self, settings: ReportServerSettings) -> None:
+        """Listen as ``settings`` say.
+
+        Raises:
+            OSError: The address is taken, or the certificate does not fit its key.
+        """
+        super().__init__()
+        bucket = Bucket(settings.storage.place)
+        self._poller = ReportPoller(settings, bucket, log)
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        ReportCollector(self._poller, settings.most_age_h.model_dump(), registry)
+        pages = Pages(settings.reader, self._poller, bucket, registry, log)
+        rest = application(
+            registry, settings.metrics.user, settings.metrics.password_file, self._poller.alive, self._poller.polled
+        )
+        self.server = HttpsServer(
+            settings.listen_host,
+            settings.listen_port,
+            settings.cert_file,
+            settings.key_file,
+            pages.application(rest),
+            program="report-server",
+        )
+
+    def begin(self, stop: threading.Event) -> None:
+        """Poll the storage."""
+        threading.Thread(target=self._poller.run, args=(stop,), daemon=True).start()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
+    return serving.main(
+        arguments,
+        program="report-server",
+        description="Stored reports, for people and Prometheus.",
+        make=lambda file: Service(ReportServerSettings.load(file)),
+        log=log,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.runtime.settings import Login, ServerSettings, SettingsModel, above_zero, checked
-from services.runtime.storage import StorageSettings
+from services.runtime.settings import Login, ServerSettings, SettingsModel, StorageSettings, above_zero, checked
 
 KINDS = ("daily", "weekly", "monthly")
 """The reports."""

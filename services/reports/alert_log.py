@@ -1,5 +1,8 @@
-"""Alerts from ``alerts-processed``, read from a moment on without a trace (joins no group, commits nothing), as
-episodes: one for each time that an alert fired, with the notifications that were sent about it.
+"""Alerts of a period, from ``alerts-processed``, and their section of a report (6.2).
+
+The topic is read from a moment on without a trace (joins no group, commits nothing), as episodes: one for each time
+that an alert fired, with the notifications that were sent about it. The section has them by priority, the urgent ones,
+the most frequent ones, and the Low ones in full.
 """
 
 from __future__ import annotations
@@ -10,18 +13,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from pydantic import ValidationError
 
 from services.alert_events.events import ProcessedEvent
-from services.reports.model import ReportError, Text, one_line
+from services.reports.cells import cell, figure, place, priority, table
+from services.reports.i18n import translate
+from services.reports.metrics import QueryRunner
+from services.reports.model import ReportError, Section, Table, Text, duration, moment, one_line, text_of
 from services.reports.settings import KafkaAccess
 from services.runtime.kafka import librdkafka
 
 _REQUEST_S = 20.0
 _READ_LIMIT_S = 300.0
 _BATCH = 500
+_MOST_LISTED = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +118,9 @@ class KafkaAlertLog:
                 except ValidationError:
                     unreadable += 1
             # Positions also pass over what compaction and transactions left out.
-            for place in client.position([TopicPartition(self._access.topic, partition) for partition in left]):
-                if place.offset >= left[place.partition]:
-                    left.pop(place.partition)
+            for position in client.position([TopicPartition(self._access.topic, partition) for partition in left]):
+                if position.offset >= left[position.partition]:
+                    left.pop(position.partition)
         # Kafka finds the first record of a moment; older ones may stand behind it.
         events = [event for event in events if event.received_at.timestamp() >= start]
         return Log(events=tuple(sorted(events, key=lambda event: event.received_at)), unreadable=unreadable)
@@ -127,13 +135,13 @@ class KafkaAlertLog:
         places = client.offsets_for_times(wanted, timeout=_REQUEST_S)
         ends: dict[int, int] = {}
         begin: list[TopicPartition] = []
-        for place in places:
-            if place.error is not None:
-                raise KafkaException(place.error)
-            low, high = client.get_watermark_offsets(TopicPartition(topic, place.partition), timeout=_REQUEST_S)
-            if 0 <= place.offset < high:
-                ends[place.partition] = high
-                begin.append(TopicPartition(topic, place.partition, max(place.offset, low)))
+        for first in places:
+            if first.error is not None:
+                raise KafkaException(first.error)
+            low, high = client.get_watermark_offsets(TopicPartition(topic, first.partition), timeout=_REQUEST_S)
+            if 0 <= first.offset < high:
+                ends[first.partition] = high
+                begin.append(TopicPartition(topic, first.partition, max(first.offset, low)))
         client.assign(begin)
         return ends
 
@@ -145,10 +153,16 @@ def _text(error: KafkaException) -> str:
 
 PRIORITIES = ("critical", "high", "medium", "low")
 """Most urgent first (requirement 6.2)."""
+
+
 ESCALATION = "escalation"
+
+
 PAGED = "-phone"
 """End of the name of a receiver that rings a phone."""
 """Label of an alert that was raised again for somebody else; its ``alert_id`` is that of its original."""
+
+
 _AGAIN_S = 60.0
 """The same notification within this time is one that was sent again, or by the other Alertmanager."""
 
@@ -283,3 +297,135 @@ def by_alert(episodes: Iterable[Episode]) -> list[tuple[str, list[Episode]]]:
     for episode in episodes:
         groups[episode.alert].append(episode)
     return sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+
+
+def read(runner: QueryRunner, log: AlertLog) -> tuple[Episode, ...] | None:
+    """Episodes of the period; None where they cannot be read, which is a problem of the report."""
+    try:
+        log_read = log.since(runner.period.start)
+    except ReportError as error:
+        runner.problems.append(translate("problem.alerts", error=one_line(error)))
+        return None
+    if log_read.unreadable:
+        runner.problems.append(translate("problem.records", count=str(log_read.unreadable)))
+    return episodes(log_read.events, runner.end)
+
+
+def daily(alert_episodes: Sequence[Episode] | None, zone: ZoneInfo) -> Section:
+    """The alerts of a day."""
+    if alert_episodes is None:
+        return _unknown()
+    urgent = [
+        alert_episode for alert_episode in alert_episodes if alert_episode.priority in ("critical", "high", "medium")
+    ]
+    low = [
+        alert_episode
+        for alert_episode in alert_episodes
+        if alert_episode.priority not in ("critical", "high", "medium")
+    ]
+    return Section(
+        title=translate("alerts.title"),
+        blocks=(
+            priorities(alert_episodes),
+            _list("alerts.urgent", sorted(urgent, key=_urgency), zone, empty="alerts.none-urgent"),
+            _list("alerts.low", low, zone, empty="alerts.none-low"),
+        ),
+    )
+
+
+def weekly(alert_episodes: Sequence[Episode] | None) -> Section:
+    """The alerts of a week, the most frequent first."""
+    if alert_episodes is None:
+        return _unknown()
+    rows = []
+    for name, those in by_alert(alert_episodes):
+        one = tally(those)
+        rows.append(
+            (
+                cell(name),
+                priority(those[0].priority),
+                cell(place(those[0].layer)),
+                figure(str(one.count)),
+                figure(str(len({episode.identity for episode in those}))),
+                figure(str(one.notifications)),
+                figure(duration(one.median_s)),
+                figure(duration(one.longest_s)),
+            )
+        )
+    top = table(
+        "alerts.top",
+        (
+            "head.alert",
+            "head.priority",
+            "head.layer",
+            "head.count",
+            "head.subjects",
+            "head.notifications",
+            "head.median",
+            "head.longest",
+        ),
+        rows,
+        empty="alerts.none",
+        most=15,
+    )
+    return Section(title=translate("alerts.title"), blocks=(priorities(alert_episodes), top))
+
+
+def priorities(alert_episodes: Sequence[Episode]) -> Table:
+    """How many alerts there were of each priority, and how long they lasted."""
+    others = sorted({alert_episode.priority for alert_episode in alert_episodes} - set(PRIORITIES))
+    rows = []
+    for name in (*PRIORITIES, *others):
+        one = tally(alert_episode for alert_episode in alert_episodes if alert_episode.priority == name)
+        rows.append(
+            (
+                priority(name),
+                figure(str(one.count)),
+                figure(str(one.open), "warning" if one.open else ""),
+                figure(str(one.notifications)),
+                figure(str(one.escalated)),
+                figure(duration(one.median_s)),
+                figure(duration(one.longest_s)),
+            )
+        )
+    return table(
+        "alerts.priorities",
+        (
+            "head.priority",
+            "head.count",
+            "head.open",
+            "head.notifications",
+            "head.escalated",
+            "head.median",
+            "head.longest",
+        ),
+        rows,
+        note=translate("alerts.note"),
+    )
+
+
+def _list(title: str, alert_episodes: Sequence[Episode], zone: ZoneInfo, *, empty: str) -> Table:
+    rows = [
+        (
+            cell(moment(alert_episode.started, zone, "%m-%d %H:%M")),
+            priority(alert_episode.priority),
+            cell(alert_episode.alert),
+            cell(alert_episode.summary if alert_episode.summary.en else text_of(alert_episode.subject)),
+            figure(duration(alert_episode.seconds) if alert_episode.ended is not None else translate("alerts.still")),
+            figure(str(alert_episode.notifications)),
+        )
+        for alert_episode in alert_episodes
+    ]
+    head = ("head.since", "head.priority", "head.alert", "head.what", "head.lasted", "head.notifications")
+    return table(title, head, rows, empty=empty, most=_MOST_LISTED)
+
+
+def _urgency(episode: Episode) -> tuple[int, float]:
+    return (PRIORITIES.index(episode.priority), episode.started)
+
+
+def _unknown() -> Section:
+    return Section(
+        title=translate("alerts.title"),
+        blocks=(table("alerts.priorities", ("head.priority",), (), empty="alerts.unread"),),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.telemetry.layers import LAYER_NAMES
-from services.reports import anomalies, section_alerts, uptime
+from services.reports import alert_log, anomalies, uptime
 from services.reports.alert_log import AlertLog, Episode, tally
 from services.reports.cells import cell, figure, kpi_name, place, table
 from services.reports.i18n import translate
@@ -57,14 +57,14 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
     layers, parts = uptime.all_of(runner)
     kept = uptime.achieved(runner)
-    alerts = section_alerts.read(runner, log)
+    alerts = alert_log.read(runner, log)
     counted = {count.name: runner.number(count) for count in COUNTS}
     return (
         Section(title=translate("summary.title"), blocks=(_summary(counted, layers, kept, alerts), *_charts(runner))),
         uptime.section(runner, layers, parts, kept),
         Section(title=translate("counts.title"), blocks=_counts(runner, counted)),
         anomalies.section(runner, anomalies.watch(runner)),
-        section_alerts.daily(alerts, runner.period.zone),
+        alert_log.daily(alerts, runner.period.zone),
         Section(title=translate("freshness.title"), blocks=_freshness(runner)),
     )
 

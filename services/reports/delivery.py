@@ -24,7 +24,7 @@ from services.reports.model import Figure, Figures, Kind, Period, Report, Report
 from services.reports.render import environment
 from services.reports.settings import Language, Mail
 from services.runtime import s3
-from services.runtime.storage import Storage
+from services.runtime.settings import Storage
 
 HTML_TYPE, PDF_TYPE, JSON_TYPE = "text/html; charset=utf-8", "application/pdf", "application/json"
 MAILED = "mailed-at"

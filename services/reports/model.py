@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from services.charts.units import number, scale
+from services.charts.figure import number, scale
 from services.reports.settings import LANGUAGES, Language
 
 

@@ -10,8 +10,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator
 
-from services.runtime.settings import File, SettingsModel, Text, Url, broken_rule, checked, is_host_port
-from services.runtime.storage import OptionalFile, WritableStorageSettings
+from services.runtime.settings import (
+    File,
+    OptionalFile,
+    SettingsModel,
+    Text,
+    Url,
+    WritableStorageSettings,
+    broken_rule,
+    checked,
+    is_host_port,
+)
 
 Language = Literal["en", "ja"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)

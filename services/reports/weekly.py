@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from services.reports import recommendations, section_alerts, uptime
+from services.reports import alert_log, recommendations, uptime
 from services.reports.alert_log import AlertLog
 from services.reports.cells import cell, figure, kpi_name, place, promise, table
 from services.reports.daily import alerts_counted, promises_kept
@@ -97,7 +97,7 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
     comparisons = compare(runner)
     kept = uptime.achieved(runner)
-    alerts = section_alerts.read(runner, log)
+    alerts = alert_log.read(runner, log)
     summary = Figures(
         figures=(
             _counted("trends.better", comparisons, "good"),
@@ -113,7 +113,7 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
             blocks=(*_note(runner), *_tables(comparisons), *_charts(runner, comparisons)),
         ),
         Section(title=translate("resources.title"), blocks=resource_blocks(runner)),
-        section_alerts.weekly(alerts),
+        alert_log.weekly(alerts),
         Section(title=translate("budget.title"), blocks=(_budgets(runner, kept), _left(runner))),
         recommendations.section(runner, alerts),
     )

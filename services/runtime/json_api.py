@@ -1,12 +1,13 @@
 """A client of one HTTPS server that speaks JSON: verified, bounded in time and tries, every failure one line.
 
 A certificate, an authority or a password that was renewed is taken up: passwords are read for each request, the other
-files for the first request after a failure.
+files for the first request after a failure. `WriteAlias` is the search cluster as a program writes to it.
 """
 
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import ssl
 import time
@@ -20,10 +21,17 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 
+from services.runtime.settings import SearchIndex
+
 _BUSY = frozenset({429, 502, 503, 504})
 _NOT_FOUND, _FIRST_REFUSAL = 404, 300
 _LONGEST_REASON = 300
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
+_WRITTEN = (http.client.OK, http.client.CREATED)
+# An alias must exist: without the parameter, a first write would make an index of the alias' name.
+_REQUIRE = "require_alias=true"
+_OUTCOME = "filter_path=errors,items.*.status,items.*.error.type"
+"""What of an answer to a bulk request is needed: the rest is ten times as long."""
 
 
 class ApiError(Exception):
@@ -230,3 +238,48 @@ def _cause(error: BaseException) -> str:
     while (inner := error.__cause__ or error.__context__) is not None and inner is not error:
         error = inner
     return _one_line(str(error)) or type(error).__name__
+
+
+class WriteAlias:
+    """Writes documents through the alias of some settings, over one connection."""
+
+    def __init__(self, settings: SearchIndex, *, read_s: float) -> None:
+        """Get ready.
+
+        Args:
+            settings: Which cluster, which alias, as whom.
+            read_s: Limit of the wait for an answer.
+        """
+        self.url = settings.url
+        self._path = f"/{quote(settings.index)}"
+        self._api = JsonApi(
+            settings.url,
+            settings.url,
+            settings.ca_file,
+            server_name=settings.server_name,
+            login=(settings.username, settings.password_file),
+            read_s=read_s,
+        )
+
+    def put(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write one document, or replace it.
+
+        Raises:
+            ApiError: The cluster cannot be reached, or refused it.
+        """
+        path = f"{self._path}/_doc/{quote(name)}"
+        answer = self._api.send("PUT", f"{path}?{_REQUIRE}", content)
+        if answer.status not in _WRITTEN:
+            raise ApiError(f"{self.url}: PUT {path}: {answer.status} {reason(answer)}", answer.status)
+
+    def bulk(self, lines: bytes) -> Answer:
+        """Send a bulk request; the answer has ``errors`` and, of each item, ``status`` and type of ``error``.
+
+        Raises:
+            ApiError: There is no answer: nobody knows what became of the documents.
+        """
+        return self._api.send("POST", f"{self._path}/_bulk?{_REQUIRE}&{_OUTCOME}", lines)
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        self._api.close()

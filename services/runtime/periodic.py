@@ -1,4 +1,4 @@
-"""Periodic tasks in threads of their own, and a log without repetitions."""
+"""Periodic tasks in threads of their own, a log without repetitions, and waiting for the signal to stop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 _STUCK_S = 300.0
 """Longer than any run may take, name resolution included."""
+_LOOK_S = 0.5
 
 
 class PeriodicTask:
@@ -54,3 +55,13 @@ class DedupLogger:
         if problem != self._logged.get(what, ""):
             self._logged[what] = problem
             self._log(problem or f"{what}: all is well again")
+
+
+def wait_for_stop(stop: threading.Event) -> None:
+    """Wait in the main thread until ``stop`` is set, for one by a handler of SIGTERM or SIGINT.
+
+    The kernel may deliver a signal to any thread, and Python runs its handler in the main thread, at that thread's next
+    step only: an event without a limit of time would keep it waiting for ever.
+    """
+    while not stop.wait(_LOOK_S):
+        pass

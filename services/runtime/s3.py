@@ -1,22 +1,31 @@
-"""The object storage, read only; every call has a time limit, and an error is one line."""
+"""The object storage, read only; every call has a time limit, and an error is one line.
+
+`Poller` polls it, and keeps what was seen at the last poll that succeeded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from services.runtime.storage import Storage
+from services.runtime.settings import Storage
 
 _CONNECT_S, _READ_S, _ATTEMPTS = 5, 15, 3
 _MISSING = frozenset({"NoSuchKey", "404"})
 _CHUNK = 64 * 1024
 _MOST_SHOWN = 200
+INTERVAL_S = 60.0
+_STUCK_S = 10 * INTERVAL_S
+_T = TypeVar("_T")
 
 
 class StorageError(Exception):
@@ -163,3 +172,70 @@ def _errors(what: str) -> Iterator[None]:
         raise kind(f"{what}: {code or 'refused'}") from None
     except (BotoCoreError, OSError) as error:
         raise StorageError(f"{what}: {' '.join(str(error).split())[:_MOST_SHOWN]}") from None
+
+
+class Poller(ABC, Generic[_T]):
+    """Polls in a thread of its own.
+
+    Attributes:
+        snapshot: What the last poll that succeeded saw.
+        failures: Polls that failed.
+        failing: Whether the last poll did.
+    """
+
+    snapshot: _T
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._began = time.time()
+        self._beat = time.monotonic()
+        self._polled = threading.Event()
+        self._last_logged = ""
+        self.failures = 0
+        self.failing = False
+
+    @property
+    def began(self) -> float:
+        """When it began, seconds since 1970."""
+        return self._began
+
+    def polled(self) -> bool:
+        """Whether there was a poll, failed ones among them: metrics are served while the storage is away."""
+        return self._polled.is_set()
+
+    def alive(self) -> bool:
+        """Whether polls still happen."""
+        return time.monotonic() - self._beat < _STUCK_S
+
+    def beat(self) -> None:
+        """Tell, in the middle of a long poll, that it goes on."""
+        self._beat = time.monotonic()
+
+    def run(self, stop: threading.Event) -> None:
+        """Poll until ``stop``."""
+        while not stop.is_set():
+            self.poll()
+            stop.wait(INTERVAL_S)
+
+    def poll(self) -> None:
+        """Poll once; log a failure once while it lasts."""
+        try:
+            self.snapshot = self._poll()
+            problem = ""
+        except StorageError as error:
+            self.failures += 1
+            problem = str(error)
+        if problem != self._last_logged:
+            self._log(problem or "the object storage answers again")
+            self._last_logged = problem
+        self.failing = bool(problem)
+        self.beat()
+        self._polled.set()
+
+    @abstractmethod
+    def _poll(self) -> _T:
+        """Poll.
+
+        Raises:
+            StorageError: The storage does not answer, or refuses.
+        """

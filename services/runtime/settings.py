@@ -6,23 +6,81 @@ are imported by the Pulumi program too: they need pydantic and PyYAML, and nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from services.runtime.validation import causes, keys_at, value_at
-
+_LONGEST_VALUE = 60
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound="SettingsModel")
 _NOT_ALLOWED, _RULE = "not_allowed", "rule"
 _TOP_PORT = 65535
 _FIRST = {"extra_forbidden": 0, "missing": 1}
 """Of several mistakes the one about a key is told, since a value may be under the wrong one."""
+ENCRYPTIONS = ("AES256", "aws:kms")
+"""How a storage can be asked to encrypt objects."""
+
+
+def causes(error: ValidationError) -> Iterator[ErrorDetails]:
+    """The mistakes in the order of the model, without lists that are too short only since an element is refused."""
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] != "too_short" or not any(_inside(other, detail) for other in details):
+            yield detail
+
+
+def value_at(location: tuple[int | str, ...], content: Any) -> Any:
+    """The value at a location of what was read; None where there is none."""
+    for part in location:
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return content
+
+
+def shown(value: object) -> str:
+    """A value in a line: as YAML has it, and not too long."""
+    names = {"None": "null", "True": "true", "False": "false"}
+    text = names.get(repr(value), repr(value))
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+def keys_at(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """Keys of the model at a location."""
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _nested_model(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def instead(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    """What could have been meant by an unknown key."""
+    known = sorted(keys_at(location[:-1], model))
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if near:
+        return f"did you mean {near[0]}? Known here: {', '.join(known)}"
+    return f"remove it; known here: {', '.join(known)}"
+
+
+def _inside(detail: ErrorDetails, outer: ErrorDetails) -> bool:
+    """Whether one mistake is inside the value that another is about."""
+    length = len(outer["loc"])
+    return len(detail["loc"]) > length and detail["loc"][:length] == outer["loc"]
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    """The model inside ``Model``, ``Model | None``, ``tuple[Model, ...]`` or ``dict[str, Model]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for argument in get_args(annotation) if (model := _nested_model(argument)) is not None), None)
 
 
 class SettingsError(Exception):
@@ -133,13 +191,21 @@ def is_url(value: object) -> bool:
 
 
 Text = Annotated[str, checked(_is_text, "a text that is not empty")]
+
+
 File = Annotated[
     Path,
     checked(lambda value: isinstance(value, Path) or _is_text(value), "a text that is not empty"),
     PlainSerializer(str, when_used="json"),
 ]
+
+
 Address = Annotated[str, checked(_is_address, '"address:port", for example "0.0.0.0:8080"')]
+
+
 _STRIPPED = BeforeValidator(lambda value: str(value).rstrip("/"))
+
+
 Url = Annotated[
     str,
     checked(is_url, "https://host:port, without a user or a path"),
@@ -274,3 +340,99 @@ def mapping(where: str, value: object, keys: tuple[str, ...]) -> Mapping[str, An
         if key not in value:
             raise SettingsError(f"{prefix}{key} is missing; needed: {', '.join(keys)}")
     return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """The bucket.
+
+    Attributes:
+        endpoint: Its address; None: AWS' own.
+        region: Its region.
+        bucket: Its name.
+        prefix: What the keys of all objects begin with.
+        access_key_id_file: File with the key's id.
+        secret_access_key_file: File with the key.
+        ca_file: Authority of its certificate; None: the public ones.
+        encryption: How it is asked to encrypt objects; None: as the bucket says.
+    """
+
+    endpoint: str | None
+    region: str
+    bucket: str
+    prefix: str
+    access_key_id_file: Path
+    secret_access_key_file: Path
+    ca_file: Path | None
+    encryption: str | None = None
+
+
+def _is_prefix(value: object) -> bool:
+    return isinstance(value, str) and not value.startswith("/") and (not value or value.endswith("/"))
+
+
+def _checked_endpoint(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise not_allowed("null or a text that is not empty")
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme == "https" and parts.hostname and not parts.path.strip("/")
+    except ValueError:
+        whole = False
+    if not whole:
+        raise not_allowed("https://host:port, or null for AWS' own")
+    return value.rstrip("/")
+
+
+OptionalFile = Annotated[
+    File | None, checked(lambda value: value is None or bool(value), "null or a text that is not empty")
+]
+
+
+class BucketSettings(SettingsModel):
+    """A whole bucket, and who may use it; see `Storage`."""
+
+    endpoint: Annotated[str | None, BeforeValidator(_checked_endpoint)]
+    region: Text
+    bucket: Text
+    access_key_id_file: File
+    secret_access_key_file: File
+    ca_file: OptionalFile
+
+    @property
+    def place(self) -> Storage:
+        """The bucket."""
+        return Storage(**{"prefix": "", **{name: getattr(self, name) for name in type(self).model_fields}})
+
+
+class StorageSettings(BucketSettings):
+    """A part of a bucket that is read."""
+
+    prefix: Annotated[str, checked(_is_prefix, '"" or end with /, for example "reports/"')]
+
+
+class WritableStorageSettings(StorageSettings):
+    """A part of a bucket that is written to."""
+
+    encryption: Annotated[
+        str | None, checked(lambda value: value in (None, *ENCRYPTIONS), f"null or one of {', '.join(ENCRYPTIONS)}")
+    ] = None
+
+
+def secret(file: Path) -> str:
+    """What a mounted file with a password or a key holds.
+
+    Raises:
+        SettingsError: It cannot be read, or is empty.
+    """
+    try:
+        content = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file}: is no text; it must hold a password or a key") from None
+    if not content:
+        raise SettingsError(f"{file}: is empty; it must hold a password or a key")
+    return content

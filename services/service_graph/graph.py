@@ -2,20 +2,103 @@
 
 Spans come in any order and from several records, so each is remembered for a while: in a young and an old generation,
 of which the old one is forgotten when the young one has lived for the window. What waits for its parent waits as long.
+Spans are decoded only as far as this needs them: the message types list a few fields of OTLP's own, and the decoder
+skips all others (names, attributes, events), which is most of the bytes. Calls are counted since the start for
+Prometheus, and since the last document for Jaeger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime
+import hashlib
+import json
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from services.service_graph.spans import CLIENT, CONSUMER, ERROR, PRODUCER, service_name
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
+"""Values of `Span.kind`."""
+ERROR = 2
+"""Value of `Status.code`."""
+UNKNOWN_SERVICE = "unknown_service"
+_PACKAGE = "obs.service_graph"
+_FIELD = descriptor_pb2.FieldDescriptorProto
+# Message -> fields: name, number in opentelemetry/proto/trace/v1/trace.proto, type (another message of these, or a
+# scalar), whether it repeats. Enumerations are plain integers on the wire.
+_MESSAGES: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
+    "Traces": (("resource_spans", 1, "ResourceSpans", True),),
+    "ResourceSpans": (("resource", 1, "Resource", False), ("scope_spans", 2, "ScopeSpans", True)),
+    "Resource": (("attributes", 1, "KeyValue", True),),
+    "KeyValue": (("key", 1, "string", False), ("value", 2, "AnyValue", False)),
+    "AnyValue": (("string_value", 1, "string", False),),
+    "ScopeSpans": (("spans", 2, "Span", True),),
+    "Span": (
+        ("trace_id", 1, "bytes", False),
+        ("span_id", 2, "bytes", False),
+        ("parent_span_id", 4, "bytes", False),
+        ("kind", 6, "int32", False),
+        ("start_time_unix_nano", 7, "fixed64", False),
+        ("end_time_unix_nano", 8, "fixed64", False),
+        ("links", 13, "Link", True),
+        ("status", 15, "Status", False),
+    ),
+    "Link": (("trace_id", 1, "bytes", False), ("span_id", 2, "bytes", False)),
+    "Status": (("code", 3, "int32", False),),
+}
+_SCALARS = {
+    "string": _FIELD.TYPE_STRING,
+    "bytes": _FIELD.TYPE_BYTES,
+    "int32": _FIELD.TYPE_INT32,
+    "fixed64": _FIELD.TYPE_FIXED64,
+}
 Known = tuple[str, int, int, bool, int]
 """A span's service, kind, duration in nanoseconds, whether it failed, and what it is news for."""
 Call = Callable[[str, str, int, int, bool, int], None]
 """Told of each call: caller, called, duration there, duration seen by the caller (0: unknown), whether it failed, and
 what it is news for: a call is known only where both its spans are."""
+BUCKETS_S: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30)
+_NS = 1_000_000_000
+_BOUNDS_NS = [round(bound * _NS) for bound in BUCKETS_S]
+_LABELS = ["client", "server"]
+Edge = tuple[str, str]
+
+
+def _decoder() -> Callable[[bytes], Any]:
+    file = descriptor_pb2.FileDescriptorProto(name="obs/service_graph.proto", package=_PACKAGE, syntax="proto3")
+    for message, fields in _MESSAGES.items():
+        described = file.message_type.add(name=message)
+        for name, number, kind, repeated in fields:
+            scalar = _SCALARS.get(kind)
+            described.field.add(
+                name=name,
+                number=number,
+                label=_FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL,
+                type=_FIELD.TYPE_MESSAGE if scalar is None else scalar,
+                type_name=f".{_PACKAGE}.{kind}" if scalar is None else None,
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    message_class: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Traces"))
+    decode: Callable[[bytes], Any] = message_class.FromString
+    return decode
+
+
+decode = _decoder()
+"""Decode one Kafka record. Raises `google.protobuf.message.DecodeError` where it is no OTLP."""
+
+
+def service_name(resource: Any) -> str:
+    """Value of ``service.name``."""
+    for attribute in resource.attributes:
+        if attribute.key == "service.name":
+            return attribute.value.string_value or UNKNOWN_SERVICE
+    return UNKNOWN_SERVICE
 
 
 class Matcher:
@@ -104,3 +187,121 @@ def _log_change(caller: Known, called: Known, linked: bool, call: Call) -> None:
         return
     seen = caller[2] if caller[1] == CLIENT else 0
     call(caller[0], called[0], called[2], seen, caller[3] or called[3], caller[4] | called[4])
+
+
+@dataclass
+class _Latency:
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    total_ns: int = 0
+
+    def observe(self, duration_ns: int) -> None:
+        self.buckets[bisect_left(_BOUNDS_NS, duration_ns)] += 1
+        self.total_ns += duration_ns
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        names = [*(f"{bound:g}" for bound in BUCKETS_S), "+Inf"]
+        sums, total = [], 0
+        for count in self.buckets:
+            total += count
+            sums.append(float(total))
+        return list(zip(names, sums, strict=True))
+
+
+@dataclass
+class _Calls:
+    calls: int = 0
+    failed: int = 0
+    served: _Latency = field(default_factory=_Latency)
+    waited: _Latency = field(default_factory=_Latency)
+
+
+class EdgeMetrics(Collector):
+    """The map since the start, with a bound on the number of its edges: clients choose the names of services."""
+
+    def __init__(self, most: int) -> None:
+        """Tell ``most`` edges apart at most."""
+        self._most = most
+        self._lock = threading.Lock()
+        self._edges: dict[Edge, _Calls] = {}
+        self.beyond = 0
+
+    def add(self, client: str, server: str, served_ns: int, waited_ns: int, failed: bool) -> None:
+        """Count one call."""
+        edge = (client, server)
+        with self._lock:
+            calls = self._edges.get(edge)
+            if calls is None:
+                if len(self._edges) >= self._most:
+                    self.beyond += 1
+                    return
+                calls = self._edges[edge] = _Calls()
+            calls.calls += 1
+            calls.failed += failed
+            calls.served.observe(served_ns)
+            if waited_ns:
+                calls.waited.observe(waited_ns)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the map under the names that Grafana's service graph reads."""
+        calls = CounterMetricFamily("traces_service_graph_request", "Calls between two services", labels=_LABELS)
+        failed = CounterMetricFamily(
+            "traces_service_graph_request_failed", "Calls that failed on either side", labels=_LABELS
+        )
+        served = HistogramMetricFamily(
+            "traces_service_graph_request_server_seconds", "Duration in the called service", labels=_LABELS
+        )
+        waited = HistogramMetricFamily(
+            "traces_service_graph_request_client_seconds", "Duration seen by a waiting caller", labels=_LABELS
+        )
+        with self._lock:
+            for edge, edge_calls in sorted(self._edges.items()):
+                names = list(edge)
+                calls.add_metric(names, edge_calls.calls)
+                failed.add_metric(names, edge_calls.failed)
+                for family, latency in ((served, edge_calls.served), (waited, edge_calls.waited)):
+                    family.add_metric(names, latency.cumulative(), latency.total_ns / _NS)
+        yield from (calls, failed, served, waited)
+
+
+class Tally:
+    """Calls since the last document."""
+
+    def __init__(self, most: int) -> None:
+        """Hold ``most`` edges at most."""
+        self._most = most
+        self.calls: dict[Edge, int] = {}
+        self.newest_ms = 0
+
+    def add(self, client: str, server: str) -> None:
+        """Count one call."""
+        edge = (client, server)
+        count = self.calls.get(edge, 0)
+        if count or len(self.calls) < self._most:
+            self.calls[edge] = count + 1
+
+    def clear(self) -> None:
+        """Begin again."""
+        self.calls.clear()
+        self.newest_ms = 0
+
+
+def links(calls: Mapping[Edge, int]) -> list[dict[str, str | int]]:
+    """The calls as Jaeger's ``dependencies``."""
+    return [
+        {"parent": client, "child": server, "callCount": count} for (client, server), count in sorted(calls.items())
+    ]
+
+
+def document(calls: Mapping[Edge, int], newest_ms: int) -> dict[str, Any]:
+    """A document as Jaeger 2 reads it: calls, and the time at which the last of them was recorded."""
+    moment = datetime.datetime.fromtimestamp(newest_ms / 1000, datetime.UTC)
+    return {"timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"), "dependencies": links(calls)}
+
+
+def document_id(topic: str, first_offsets: Mapping[int, int]) -> str:
+    """Name of the document that begins at these offsets of the topic's partitions.
+
+    What is read again after a crash begins at the same offsets, so it replaces what may have been written already.
+    """
+    text = json.dumps([topic, sorted(first_offsets.items())])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -23,9 +23,7 @@ from google.protobuf.message import DecodeError
 
 from services.runtime.kafka import librdkafka
 from services.runtime.settings import KafkaTopic
-from services.service_graph.edges import EdgeMetrics, Tally
-from services.service_graph.graph import Matcher
-from services.service_graph.spans import decode
+from services.service_graph.graph import EdgeMetrics, Matcher, Tally, decode
 
 REQUEST_S = 10.0
 _BATCH = 1000

@@ -32,7 +32,7 @@ from services.alert_events.sender import Sender
 from services.alert_events.settings import AlertEventsSettings
 from services.alert_events.web import LIMITS, Endpoints
 from services.runtime.https import HttpsServer
-from services.runtime.web import application as metrics_application
+from services.runtime.serving import application as metrics_application
 from tests.config.alertmanager_files import EVENTS_PASSWORD, MAIL_LOGIN, USERS, WEBHOOKS, config, outside, write_files
 from tests.config.alertmanager_line import Line
 from tests.config.servers import START_SECONDS, eventually, free_port, port_is_open, running

@@ -17,9 +17,9 @@ from components.contracts import ObjectStorage
 from components.prometheus.config import prometheus_command, rendered, web_config
 from components.prometheus.objects import Encryption, objects_config
 from components.prometheus.thanos import endpoints_config, query_command, sidecar_command, store_command
-from lab.storage.keys import REGION
+from lab.storage import REGION
 from lab.toolchain import tools
-from services.backup.compare_metrics import QueryApi
+from services.backup.restore_metrics import QueryApi
 from tests.config.prometheus_process import USERS, PrometheusProcess, write_files
 from tests.config.servers import START_SECONDS, eventually, free_port, running
 from tests.config.storage_process import BUCKET, StorageProcess

@@ -20,9 +20,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from lab.paths import CHECKOUT
-from lab.storage.client import client
-from services.regions.records import FAILOVER_AGENT, LEASE_KEY, Lease, region_key
-from services.regions.witness import Witness
+from lab.storage import client
+from services.regions.witness import FAILOVER_AGENT, LEASE_KEY, Lease, Witness, region_key
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_line import Line
 from tests.config.alertmanager_process import Member, Pair

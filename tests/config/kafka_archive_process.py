@@ -24,9 +24,8 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from lab.paths import CHECKOUT
 from services.kafka_archive.catalogue import ReadStats, catalogue, records
-from services.kafka_archive.compare import Compared, compare
-from services.kafka_archive.records import Record, comparing, connection, restoring
-from services.kafka_archive.restore import Restored, restore
+from services.kafka_archive.restore import Compared, Restored, compare, restore
+from services.kafka_archive.segments import Record, comparing, connection, restoring
 from tests.config.alertmanager_line import Line
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually, free_port

@@ -16,11 +16,21 @@ from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[impor
 
 from lab import private_file
 from lab.fakes.receivers import certificates
-from lab.storage.client import client, make_bucket
-from lab.storage.keys import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS, VERSIONS, Secrets
-from lab.storage.setup import command, variables
+from lab.storage import (
+    ACCOUNTS,
+    CERTIFICATES,
+    OBJECTS,
+    REGION,
+    SECRETS,
+    VERSIONS,
+    Secrets,
+    client,
+    command,
+    make_bucket,
+    variables,
+)
 from services.backup.store import Store
-from services.runtime.storage import Storage
+from services.runtime.settings import Storage
 from tests.config.servers import START_SECONDS, eventually, free_port
 
 BUCKET = "obs-test"

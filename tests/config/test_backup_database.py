@@ -12,8 +12,8 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from components.postgres.config import WORKLOAD
-from services.backup import database, restore_database
-from services.backup.errors import BackupError
+from services.backup import BackupError, database
+from services.backup import database as restore_database
 from services.backup.manifest import Manifest
 from services.backup.restore import differences, fetch
 from services.backup.run_writer import RunWriter

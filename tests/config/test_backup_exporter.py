@@ -8,12 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.backup.run_writer import RunSummary, RunWriter
-from services.backup_exporter.archive import Archive
-from services.backup_exporter.blocks import Blocks, first_ulid
-from services.backup_exporter.poller import BackupBucket
-from services.backup_exporter.runs import Runs
-from services.kafka_archive.names import Name
-from services.runtime.storage import Storage
+from services.backup_exporter.poller import Archive, BackupBucket, Blocks, Runs, first_ulid
+from services.kafka_archive.segments import Name
+from services.runtime.settings import Storage
 from tests.config.storage_process import StorageProcess, storage_process
 from tests.unit.backups.stubs import RECIPIENTS
 

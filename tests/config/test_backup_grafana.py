@@ -12,8 +12,8 @@ from typing import Any
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
-from services.backup import grafana, restore_grafana
-from services.backup.errors import BackupError
+from services.backup import BackupError, grafana
+from services.backup import grafana as restore_grafana
 from services.backup.restore import differences, fetch
 from services.backup.run_writer import RunWriter
 from services.backup.settings import Grafana

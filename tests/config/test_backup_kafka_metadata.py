@@ -23,8 +23,8 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from services.backup import kafka_metadata, restore_kafka_metadata
-from services.backup.errors import BackupError
+from services.backup import BackupError, kafka_metadata
+from services.backup import kafka_metadata as restore_kafka_metadata
 from services.backup.kafka_metadata import connect, read, result
 from services.backup.restore import differences, fetch
 from services.backup.run_writer import RunWriter

@@ -12,8 +12,9 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from components.search.access import SearchUser, own_users
-from services.backup import restore_search, search_export
-from services.backup.errors import BackupError
+from services.backup import BackupError
+from services.backup import search as restore_search
+from services.backup import search as search_export
 from services.backup.restore import differences, fetch
 from services.backup.run_writer import RunWriter
 from services.backup.settings import Search

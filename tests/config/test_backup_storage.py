@@ -11,9 +11,9 @@ from pathlib import Path
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
-from services.backup import retention
+from services.backup import BackupError
+from services.backup import manifest as retention
 from services.backup.encryption import Identity
-from services.backup.errors import BackupError
 from services.backup.restore import fetch, kept
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store

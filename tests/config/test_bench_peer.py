@@ -10,9 +10,8 @@ from typing import Any, cast
 import pytest
 
 from components.telemetry.layers import Signal
-from lab import bench_peer
+from lab import LabError, bench_peer
 from lab.bench_peer import GUARANTEES, TOPIC, Comparison, Peer, PeerSettings, Turn
-from lab.errors import LabError
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
 from ops.core.context import Context

@@ -11,7 +11,7 @@ import pytest
 
 from components.alerting.timings import TIMINGS, Timing
 from components.rules import Severity
-from services.regions.records import LEASE_KEY, Heartbeat
+from services.regions.witness import LEASE_KEY, Heartbeat
 from tests.config.alertmanager_files import ROUTING_KEYS, topic
 from tests.config.alertmanager_line import State
 from tests.config.alertmanager_process import pair

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from confluent_kafka import Consumer
 
-from services.backup.errors import BackupError
+from services.backup import BackupError
 from services.backup.store import Store
 from services.kafka_archive.archiver import Archiver
 from services.kafka_archive.metrics import Metrics

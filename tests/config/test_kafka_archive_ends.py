@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from services.backup.errors import BackupError
-from services.kafka_archive import names
+from services.backup import BackupError
+from services.kafka_archive import segments as names
+from services.kafka_archive.catalogue import Retention
 from services.kafka_archive.metrics import Metrics
-from services.kafka_archive.retention import Retention
 from tests.config.alertmanager_line import State
 from tests.config.kafka_archive_process import Harness, Sender, archive_harness
 from tests.config.servers import eventually, free_port

@@ -28,7 +28,7 @@ from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from lab.paths import CHECKOUT
 from ops.core.web import Web
 from ops.telemetry.logs import LogReader, Wanted
-from services.log_indexer.program import Indexer
+from services.log_indexer.__main__ import Indexer
 from services.log_indexer.settings import LogIndexerSettings
 from tests.config.gateway_process import GatewayProcess, gateway_data, gateway_process
 from tests.config.search_process import SearchProcesses, password_of, search_processes

@@ -17,9 +17,8 @@ import pytest
 from components.prometheus.objects import Encryption
 from components.prometheus.thanos import compact_command
 from lab.toolchain import tools
-from services.backup.compare_metrics import QueryApi, compare
-from services.backup.errors import BackupError
-from services.backup.restore_metrics import Block, blocks, restore
+from services.backup import BackupError
+from services.backup.restore_metrics import Block, QueryApi, blocks, compare, restore
 from tests.config import blocks_process as servers
 from tests.config.blocks_process import BLOCK_MS, LABELS, PREFIX, api
 from tests.config.prometheus_process import PrometheusProcess

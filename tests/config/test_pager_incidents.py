@@ -14,7 +14,7 @@ import pytest
 from components.alerting.timings import TIMINGS, Timing
 from components.rules import Inhibition, Severity
 from lab.fakes.receivers.phone import Incident, State
-from services.incident_closer.program import POLL_INTERVAL_S
+from services.incident_closer.__main__ import POLL_INTERVAL_S
 from tests.config.alertmanager_files import ROUTING_KEYS
 from tests.config.alertmanager_process import Pair, pair
 from tests.config.servers import eventually

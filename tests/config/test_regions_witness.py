@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from services.regions.records import Heartbeat, Lease
-from services.regions.witness import LeaseChangedError, Witness
-from services.runtime.storage import Storage
+from services.regions.witness import Heartbeat, Lease, LeaseChangedError, Witness
+from services.runtime.settings import Storage
 from tests.config.storage_process import StorageProcess, storage_process
 
 WRITERS, ROUNDS = 4, 5

@@ -25,7 +25,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT
 from ops.evidence import files as evidence
-from services.backup.compare_metrics import QueryApi, compare
+from services.backup.restore_metrics import QueryApi, compare
 from tests.config.blocks_process import prepare, prometheus
 from tests.config.prometheus_process import USERS
 from tests.e2e import durations

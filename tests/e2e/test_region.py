@@ -23,7 +23,7 @@ from ops.core.web import Web
 from ops.dashboards.command import query_client
 from ops.drills.watch import DASHBOARD, Questions, answered_before
 from ops.regions.region import witness_of
-from services.regions.records import FAILOVER_AGENT
+from services.regions.witness import FAILOVER_AGENT
 from tests.e2e import durations
 from tests.e2e.conftest import is_settled
 from tests.support.alerts import CRITICAL, HIGH, Injector, Raised

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from components.backups.config import ARCHIVE_USER
+from lab import storage
 from lab.paths import LabPaths
-from lab.storage import setup as storage
 from ops.backups.options import IDENTITY
 from ops.core.context import Context
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS
@@ -23,7 +23,7 @@ from ops.core.platform import PROJECT
 from services.backup.encryption import Identity
 from services.backup.store import Store
 from services.kafka_archive.catalogue import ReadStats, catalogue, records
-from services.kafka_archive.records import Record, record
+from services.kafka_archive.segments import Record, record
 
 COMMAND_S = 600
 

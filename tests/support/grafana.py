@@ -14,8 +14,7 @@ from typing import Any
 from components.postgres.config import WORKLOAD as DATABASE
 from components.postgres.process import POD_INDEX
 from lab import private_file
-from lab.directory.content import SECRETS, folder
-from lab.directory.keys import Secrets
+from lab.directory import SECRETS, Secrets, folder
 from lab.paths import LabPaths
 from ops.core.context import Context
 from ops.core.errors import OpsError

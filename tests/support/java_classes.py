@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.toolchain.build import atomically, locked
+from lab.toolchain.tools import atomically, locked
 
 
 def made_once(parent: Path, name: str, parts: tuple[str, ...], fill: Callable[[Path], None]) -> Path:

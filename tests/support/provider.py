@@ -10,9 +10,8 @@ from typing import Any
 import grpc
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from lab.pulumi_host import protocol
-from lab.pulumi_host.protocol import Properties, plain, secret_keys, struct
-from lab.pulumi_host.provider import Provider
+from lab.pulumi_host import provider as protocol
+from lab.pulumi_host.provider import Properties, Provider, plain, secret_keys, struct
 
 
 @dataclass

@@ -10,8 +10,7 @@ from typing import Any
 
 from lab.fakes.receivers.client import Receivers
 from ops.core.steps import say
-from services.regions.records import Heartbeat, RegionError
-from services.regions.witness import Witness
+from services.regions.witness import Heartbeat, RegionError, Witness
 from tests.e2e import durations
 from tests.support.alerts import Raised
 from tests.support.load import TOPIC

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from components.reports.schedule import Kind
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.record import MAIL, Notification
-from lab.storage.keys import BUCKET
-from lab.storage.setup import bucket_client
+from lab.storage import BUCKET, bucket_client
 from ops.core.context import Context
 from ops.core.platform import PROJECT
 from ops.reports.client import PORT, WORKLOAD

@@ -54,7 +54,7 @@ def of_ops(folder: str) -> tuple[str, ...]:
 
 def of_settings(module: str) -> bool:
     """Whether a module has settings models, which the Pulumi program may import."""
-    return re.match(r"services/(\w+/settings|runtime/(storage|validation))(/|$)", module) is not None
+    return re.match(r"services/\w+/settings(/|$)", module) is not None
 
 
 def refused(folder: str, file: Path) -> list[str]:
@@ -75,8 +75,7 @@ def test_a_folder_imports_only_what_the_architecture_allows(folder: str) -> None
     assert refusals == {}
 
 
-SHARED = ("__init__.py", "settings.py", "storage.py", "validation.py")
-RENDERED = [ROOT / "services" / "runtime" / name for name in SHARED] + sorted(
+RENDERED = sorted(
     file
     for file in ROOT.glob("services/*/settings.py")
     if re.search(rf"services\.{file.parent.name}\.settings import", "".join(map(Path.read_text, COMPONENTS)))

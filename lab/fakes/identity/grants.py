@@ -1,4 +1,7 @@
-"""Who may have a token: the rules of the authorization code flow with PKCE, and of the client grant."""
+"""Who may have a token: the rules of the authorization code flow with PKCE, and of the client grant.
+
+And the signed tokens themselves, with the key that they are checked with.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,14 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import bcrypt
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from lab.fakes.identity.settings import Client, User
 
@@ -22,6 +29,7 @@ _CODES = 1000
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _NOBODY = bcrypt.hashpw(b"nobody", bcrypt.gensalt(10))
 """Checked in the place of an unknown user's password, so that both take the same time."""
+ALGORITHM = "ES256"
 
 
 class RefusedError(Exception):
@@ -147,3 +155,32 @@ class Grants:
         if not fits:
             raise RefusedError("invalid_grant", "the code was given to another client, address or verifier")
         return code.user, code.request
+
+
+class TokenMaker:
+    """Signs tokens with a key that exists only in this process."""
+
+    def __init__(self, issuer: str, life_s: int) -> None:
+        self._issuer, self.life_s = issuer, life_s
+        key = ECKey.generate_key("P-256", private=True)
+        self._key_id = key.thumbprint()
+        self._key = key
+
+    def make(self, subject: str, audiences: Sequence[str], claims: Mapping[str, Any]) -> str:
+        """A token about ``subject`` for ``audiences``."""
+        now = int(time.time())
+        body = {
+            **claims,
+            "iss": self._issuer,
+            "sub": subject,
+            "aud": list(audiences) if len(audiences) > 1 else audiences[0],
+            "iat": now,
+            "exp": now + self.life_s,
+            "jti": str(uuid.uuid4()),
+        }
+        return jwt.encode({"alg": ALGORITHM, "kid": self._key_id, "typ": "JWT"}, body, self._key)
+
+    def keys(self) -> dict[str, Any]:
+        """The public key set."""
+        public = self._key.as_dict(private=False)
+        return {"keys": [{**public, "kid": self._key_id, "use": "sig", "alg": ALGORITHM}]}

@@ -15,11 +15,9 @@ import requests
 import yaml
 
 from components.jaeger.oauth import CALLBACK_PATH, OAUTH_PORT
-from lab import private_file
+from lab import LabError, private_file
 from lab.cluster import network
-from lab.cluster.network import IDENTITY_PORT, RECEIVERS
-from lab.cluster.processes import Daemon, fingerprint, wait_until
-from lab.errors import LabError
+from lab.cluster.network import IDENTITY_PORT, RECEIVERS, Daemon, fingerprint, wait_until
 from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
 from lab.paths import CHECKOUT, LabPaths

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lab.errors import LabError
+from lab import LabError
 from lab.fakes.receivers import keys, record
 from lab.fakes.receivers.certificates import AUTHORITY
 from lab.fakes.receivers.phone import ACKNOWLEDGE, Incident, State

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from lab.errors import LabError
+from lab import LabError
 from lab.fakes.receivers import keys
 from lab.fakes.receivers.answers import Answer, TooLargeError, body_of
 from lab.fakes.receivers.aws import VERSION, Dns, Name, Signatures, Sms
@@ -26,9 +26,9 @@ from lab.fakes.receivers.phone import Phone
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.settings import TOPICS, Settings, load
 from services.runtime.https import HttpsServer
+from services.runtime.periodic import wait_for_stop
+from services.runtime.serving import allowed
 from services.runtime.settings import SettingsError
-from services.runtime.stopping import wait_for_stop
-from services.runtime.web import allowed
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -6,10 +6,9 @@ import json
 import sys
 from typing import Any
 
+from lab import LabError
 from lab.cluster import network
-from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT
-from lab.cluster.processes import Daemon, fingerprint, wait_until
-from lab.errors import LabError
+from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT, Daemon, fingerprint, wait_until
 from lab.fakes.receivers import certificates, keys
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.dead_mans_switch import GRACE_S

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lab.cluster import network
-from lab.cluster.processes import Daemon
+from lab.cluster.network import Daemon
 from lab.paths import LabPaths
 from tests.config.servers import free_port
 

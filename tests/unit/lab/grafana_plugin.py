@@ -12,7 +12,7 @@ import pytest
 
 from lab.pulumi_host.grafana_client import Grafana
 from lab.pulumi_host.grafana_provider import GrafanaProvider
-from lab.pulumi_host.protocol import Properties, plain
+from lab.pulumi_host.provider import Properties, plain
 from tests.support.provider import Engine, engine_of
 
 

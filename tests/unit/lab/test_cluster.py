@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from lab import environment, setup
+from lab import LabError, environment
+from lab import __main__ as command_line
 from lab.cluster import lifecycle, node
 from lab.cluster.controllers import assign_addresses, volume_for
-from lab.cluster.processes import Daemon, wait_until
-from lab.errors import LabError
+from lab.cluster.network import Daemon, wait_until
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
-from lab.toolchain import build
+from lab.toolchain import tools
 from lab.toolchain.images import Image
 from lab.toolchain.layers import Layer
 from lab.toolchain.recipes import RECIPES, Collector, GoTool
@@ -109,20 +109,20 @@ def test_a_failed_build_leaves_nothing_behind(tmp_path: Path) -> None:
         raise LabError("no")
 
     with pytest.raises(LabError):
-        build.atomically(tmp_path / "tool", fail)
+        tools.atomically(tmp_path / "tool", fail)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_step_shows_the_end_of_its_log(tmp_path: Path) -> None:
     script = "import sys; print('the reason'); sys.exit(3)"
     with pytest.raises(LabError, match=r"(?s)failed with exit code 3.*the reason"):
-        build.run_logged([sys.executable, "-c", script], cwd=tmp_path, log=tmp_path / "log")
+        tools.run_logged([sys.executable, "-c", script], cwd=tmp_path, log=tmp_path / "log")
 
 
 def test_a_recipes_key_changes_with_its_data() -> None:
     recipe = next(recipe for recipe in RECIPES if isinstance(recipe, GoTool))
     changed = GoTool(**{**recipe.__dict__, "tags": ("other",)})
-    assert build.fingerprint(recipe) != build.fingerprint(changed)
+    assert tools.fingerprint(recipe) != tools.fingerprint(changed)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def collector_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The checkout's collector module as a copy in another checkout."""
     module = tmp_path / "elsewhere" / "collector"
     shutil.copytree(CHECKOUT / "collector", module)
-    monkeypatch.setattr(build, "CHECKOUT", module.parent)
+    monkeypatch.setattr(tools, "CHECKOUT", module.parent)
     return module
 
 
@@ -140,31 +140,31 @@ COLLECTOR = next(recipe for recipe in RECIPES if isinstance(recipe, Collector))
 def test_the_collectors_key_is_the_same_in_every_checkout(
     collector_module: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied = build.fingerprint(COLLECTOR)
+    copied = tools.fingerprint(COLLECTOR)
     monkeypatch.undo()
-    assert copied == build.fingerprint(COLLECTOR)
+    assert copied == tools.fingerprint(COLLECTOR)
 
 
 @pytest.mark.parametrize("file", ["gate/walk.go", "masking/words/last_en.txt", "go.mod", "go.sum", "login/new.go"])
 def test_a_change_of_what_the_collector_is_built_from_rebuilds_it(collector_module: Path, file: str) -> None:
-    before = build.fingerprint(COLLECTOR)
+    before = tools.fingerprint(COLLECTOR)
     with (collector_module / file).open("a") as content:
         content.write("// changed\n")
-    assert build.fingerprint(COLLECTOR) != before
+    assert tools.fingerprint(COLLECTOR) != before
 
 
 @pytest.mark.parametrize(
     "file", ["README.md", "gate/wire_test.go", "gate/testdata/catalogue.yaml", "loadgen/main.go", "gate/testdata/x.go"]
 )
 def test_a_change_of_what_it_is_not_built_from_does_not(collector_module: Path, file: str) -> None:
-    before = build.fingerprint(COLLECTOR)
+    before = tools.fingerprint(COLLECTOR)
     with (collector_module / file).open("a") as content:
         content.write("// changed\n")
-    assert build.fingerprint(COLLECTOR) == before
+    assert tools.fingerprint(COLLECTOR) == before
 
 
 def test_every_file_that_our_go_code_embeds_is_part_of_the_key() -> None:
-    sources = build.module_sources(CHECKOUT / COLLECTOR.folder)
+    sources = tools.module_sources(CHECKOUT / COLLECTOR.folder)
     embedded = {
         file.parent / pattern
         for file in sources
@@ -221,7 +221,7 @@ def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path, monkeypat
 
 def test_an_unknown_tool_is_refused_with_the_list_of_those_there_are() -> None:
     with pytest.raises(LabError, match=r"tool nosuch: unknown; allowed: ([a-z-]+, )*cert-manager, coredns"):
-        setup.toolchain(Steps("x"), ["nosuch"])
+        command_line.build_tools(Steps("x"), ["nosuch"])
 
 
 def test_a_stack_view_keeps_the_salt_and_leaves_the_checkout_clean(

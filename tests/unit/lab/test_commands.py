@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from lab import LabError
 from lab import __main__ as command_line
-from lab import setup
 from lab.cluster import disruptions, lifecycle, network, node
 from lab.cluster.network import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
-from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.stack import Stack
 
@@ -24,8 +23,8 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
     monkeypatch.setenv("OBS_STATE", str(tmp_path))
     lab_paths = LabPaths("x")
     monkeypatch.setattr(command_line, "_PATHS", lab_paths)
-    monkeypatch.setattr(setup, "packages", lambda: None)
-    monkeypatch.setattr(setup, "toolchain", lambda *_: None)
+    monkeypatch.setattr(command_line, "install_packages", lambda: None)
+    monkeypatch.setattr(command_line, "build_tools", lambda *_: None)
     monkeypatch.setattr(network, "namespace_exists", lambda _: False)
     return lab_paths
 

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import environment, external_services
+from lab import LabError, environment, external_services
 from lab import stack as stack_module
 from lab.cluster import lifecycle, network
-from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.stack import Stack
 from tests.unit.lab.external_services_harness import loopback_lab

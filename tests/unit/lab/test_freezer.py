@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import pytest
 
+from lab import LabError
 from lab.cluster import disruptions, network
 from lab.cluster.disruptions import Group, Object
-from lab.errors import LabError
 from lab.paths import LabPaths
 from tests.unit.lab.test_network_partition import Api, pod
 

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from lab.pulumi_host.protocol import UNKNOWN
+from lab.pulumi_host.provider import UNKNOWN
 from tests.support.provider import Engine
 from tests.unit.lab.grafana_api_fake import GrafanaFake, grafana_fake
 from tests.unit.lab.grafana_plugin import checked, failure, plugin_on

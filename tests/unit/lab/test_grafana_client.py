@@ -11,8 +11,7 @@ import grpc
 import pytest
 
 from lab.pulumi_host import grafana_client
-from lab.pulumi_host.protocol import UNKNOWN
-from lab.pulumi_host.provider import ProviderError
+from lab.pulumi_host.provider import UNKNOWN, ProviderError
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 from tests.support.provider import Engine

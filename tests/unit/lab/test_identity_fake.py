@@ -15,11 +15,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from lab.fakes.identity.grants import CODE_LIFE_S, Grants
-from lab.fakes.identity.server import main
+from lab.fakes.identity.__main__ import application, main
+from lab.fakes.identity.grants import CODE_LIFE_S, Grants, TokenMaker
 from lab.fakes.identity.settings import Settings, SettingsError, load
-from lab.fakes.identity.tokens import TokenMaker
-from lab.fakes.identity.web import application
 
 ISSUER = "https://issuer.example:5556"
 BACK = "https://query.example/oauth2/callback"

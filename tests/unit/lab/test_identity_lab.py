@@ -11,7 +11,7 @@ import pytest
 import requests
 import yaml
 
-from lab.errors import LabError
+from lab import LabError
 from lab.fakes.identity import setup
 from lab.paths import CHECKOUT, LabPaths
 from tests.unit.lab.external_services_harness import loopback_lab, started

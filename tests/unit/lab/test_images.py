@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from components.versions import IMAGES
 from lab.paths import CHECKOUT
-from lab.toolchain import applications
+from lab.toolchain import layers
 from lab.toolchain.debian import lay
 from lab.toolchain.images import Image, images
 
@@ -48,32 +48,32 @@ def test_what_an_image_gives_wins_over_what_all_images_have_and_stands_once() ->
 
 
 def test_images_that_share_layers_keep_theirs_apart() -> None:
-    layers = {image.repository: [layer.key for layer in image.layers] for image in images()}
-    services, grafana, reports = (layers[name] for name in ("obs/services", "grafana/grafana", "obs/reports"))
-    web_extras = applications.web_extras().key
+    keys = {image.repository: [layer.key for layer in image.layers] for image in images()}
+    services, grafana, reports = (keys[name] for name in ("obs/services", "grafana/grafana", "obs/reports"))
+    web_extras = layers.web_extras().key
     assert web_extras not in services
     assert web_extras in grafana
     assert web_extras in reports
-    assert services[0] == grafana[0] == reports[0] == layers["library/postgres"][0]
-    assert {applications.sources().key} <= set(services) & set(grafana) & set(reports)
+    assert services[0] == grafana[0] == reports[0] == keys["library/postgres"][0]
+    assert {layers.sources().key} <= set(services) & set(grafana) & set(reports)
 
 
 def test_sources_carry_templates_and_data_files_and_change_with_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applications, "CHECKOUT", tmp_path)
-    monkeypatch.setattr(applications, "_SOURCES", ("services",))
+    monkeypatch.setattr(layers, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(layers, "_SOURCES", ("services",))
     folder = tmp_path / "services" / "reports" / "templates"
     folder.mkdir(parents=True)
     names = ("page.html.j2", "page.css", "words.toml", "words.json", "x.py", "x.yaml")
     for name in (*names, "x.pyc", "notes.md"):
         (folder / name).write_text(name)
-    before = applications.sources()
+    before = layers.sources()
     before.fill(tmp_path / "root")
     laid = {path.name for path in (tmp_path / "root").rglob("*") if path.is_file()}
     assert laid == set(names)
     (folder / "page.css").write_text("other")
-    assert applications.sources().key != before.key
+    assert layers.sources().key != before.key
 
 
 def with_dependencies(pins: Iterable[str]) -> set[str]:
@@ -110,9 +110,9 @@ def imported(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("program", sorted(path.parent.name for path in CHECKOUT.glob("services/*/__init__.py")))
 def test_what_a_program_imports_is_in_its_image(program: str) -> None:
-    pins = applications.pinned(applications.REQUIREMENTS)
+    pins = layers.pinned(layers.REQUIREMENTS)
     if program in WITH_WEB_EXTRAS:
-        pins += applications.pinned(applications.WEB_EXTRAS_REQUIREMENTS)
+        pins += layers.pinned(layers.WEB_EXTRAS_REQUIREMENTS)
     present, by_module = with_dependencies(pins), metadata.packages_distributions()
     missing = {
         module
@@ -123,7 +123,7 @@ def test_what_a_program_imports_is_in_its_image(program: str) -> None:
 
 
 def test_the_fake_stands_where_the_real_image_has_grafana(tmp_path: Path) -> None:
-    applications.grafana_program().fill(tmp_path)
+    layers.grafana_program().fill(tmp_path)
     program = tmp_path / "usr" / "share" / "grafana" / "bin" / "grafana"
     stand_in = tmp_path / "bin" / "python3"
     stand_in.parent.mkdir()

@@ -17,7 +17,7 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
 from lab.paths import CHECKOUT
-from lab.pulumi_host import protocol
+from lab.pulumi_host import provider
 from lab.pulumi_host.language import EXECUTOR, Children, LanguageHost, dependencies, run_command
 
 # Stands where the vendor's executor does: shows what it was started with, and ends as its program says.
@@ -49,7 +49,7 @@ def children() -> Iterator[Children]:
 @pytest.fixture
 def host(children: Children) -> Iterator[language_pb2_grpc.LanguageRuntimeStub]:
     servicer = LanguageHost("127.0.0.1:1", children)
-    grpc_server, port = protocol.create(
+    grpc_server, port = provider.create(
         lambda servicer_server: language_pb2_grpc.add_LanguageRuntimeServicer_to_server(servicer, servicer_server),
         workers=4,
     )

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from lab import LabError
 from lab.cluster import controllers, disruptions
 from lab.cluster.disruptions import Object, PartitionMembers, partition_members, removal, rules, table
 from lab.cluster.network import API_PORT, NODE, RECEIVERS
-from lab.errors import LabError
 from lab.paths import LabPaths
 from tests.unit.lab import network_partition_harness
 from tests.unit.lab.network_partition_harness import (

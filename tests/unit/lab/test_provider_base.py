@@ -10,8 +10,20 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2
 
-from lab.pulumi_host.protocol import SECRET, SIGNATURE, UNKNOWN, Properties, has_unknown, plain, secret_keys, struct
-from lab.pulumi_host.provider import Handler, Provider, ProviderError, Refusal
+from lab.pulumi_host.provider import (
+    SECRET,
+    SIGNATURE,
+    UNKNOWN,
+    Handler,
+    Properties,
+    Provider,
+    ProviderError,
+    Refusal,
+    has_unknown,
+    plain,
+    secret_keys,
+    struct,
+)
 from tests.support.provider import Engine, engine_of
 
 THING = "test:index:Thing"

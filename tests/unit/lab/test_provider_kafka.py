@@ -13,8 +13,7 @@ from confluent_kafka.admin import ScramMechanism
 
 from lab.pulumi_host.kafka_client import Brokers, client_configuration
 from lab.pulumi_host.kafka_provider import KafkaProvider
-from lab.pulumi_host.protocol import UNKNOWN
-from lab.pulumi_host.provider import ProviderError
+from lab.pulumi_host.provider import UNKNOWN, ProviderError
 from tests.support.kafka_admin_fake import AdminFake
 from tests.support.provider import Engine, engine_of
 

@@ -10,8 +10,7 @@ import grpc
 import pytest
 from pulumi.runtime.proto import provider_pb2
 
-from lab.pulumi_host.protocol import UNKNOWN
-from lab.pulumi_host.provider import Provider
+from lab.pulumi_host.provider import UNKNOWN, Provider
 from lab.pulumi_host.random_provider import RandomId, RandomPassword, draw_password
 from tests.support.provider import Engine, engine_of
 

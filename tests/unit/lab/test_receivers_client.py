@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from lab.errors import LabError
+from lab import LabError
 from lab.fakes.receivers import record
 from lab.fakes.receivers.client import Receivers, show_notifications
 from lab.fakes.receivers.keys import READER

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lab import LabError
 from lab.cluster import lifecycle, network
-from lab.cluster.processes import Daemon
-from lab.errors import LabError
+from lab.cluster.network import Daemon
 from lab.fakes.receivers import keys, setup
 from lab.fakes.receivers.client import show_notifications
 from lab.fakes.receivers.settings import CONTACTS, load, topics_of

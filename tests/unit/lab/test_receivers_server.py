@@ -15,7 +15,7 @@ import pytest
 import requests
 from cryptography import x509
 
-from lab.errors import LabError
+from lab import LabError
 from lab.fakes.receivers import certificates, keys
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.server import main

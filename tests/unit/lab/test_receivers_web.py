@@ -13,7 +13,7 @@ import pytest
 import requests
 from slack_sdk.webhook import WebhookClient
 
-from lab.errors import LabError
+from lab import LabError
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.keys import READER
 from lab.fakes.receivers.phone import Incident, Phone, State

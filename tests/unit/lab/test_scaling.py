@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lab import LabError
 from lab.cluster import scaling
-from lab.errors import LabError
 from lab.paths import LabPaths
 from tests.support.engine import recorded
 

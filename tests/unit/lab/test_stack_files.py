@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import environment
+from lab import LabError, environment
 from lab.cluster import network
-from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.stack import Stack
 

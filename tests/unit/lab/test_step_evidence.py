@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.errors import LabError
+from lab import LabError
 from lab.timing import EVIDENCE_VARIABLE, leave
 from ops.evidence import files as evidence
 

@@ -13,51 +13,47 @@ import pytest
 import requests
 from botocore.exceptions import BotoCoreError, ClientError, SSLError
 
-from lab import private_file
-from lab.cluster.processes import Daemon, wait_until
-from lab.errors import LabError
+from lab import LabError, private_file, storage
+from lab.cluster.network import Daemon, wait_until
 from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
-from lab.storage import keys as storage_paths
-from lab.storage import setup
-from lab.storage.client import client
-from lab.storage.keys import RegionSecrets, Secrets
+from lab.storage import RegionSecrets, Secrets, client
 from tests.unit.lab.external_services_harness import loopback_lab, started
 
-BUCKET = storage_paths.BUCKET
+BUCKET = storage.BUCKET
 KEY = "reports/daily/日報 1.html"
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LabPaths]:
-    with loopback_lab(setup) as (paths, _):
-        setup.prepare(paths)
-        with started(setup.daemon(paths)):
-            setup.wait_ready(paths)
+    with loopback_lab(storage) as (paths, _):
+        storage.prepare(paths)
+        with started(storage.daemon(paths)):
+            storage.wait_ready(paths)
             yield paths
 
 
 @pytest.fixture
 def bucket(lab: LabPaths) -> Iterator[Any]:
-    with closing(setup.bucket_client(lab)) as s3:
+    with closing(storage.bucket_client(lab)) as s3:
         yield s3
 
 
 def authority(lab: LabPaths) -> Path:
-    return storage_paths.folder(lab) / "pki" / "ca.crt"
+    return storage.folder(lab) / "pki" / "ca.crt"
 
 
 def keys(lab: LabPaths) -> Secrets:
-    return private_file.load(Secrets, storage_paths.folder(lab) / "secrets.json", "the object storage")
+    return private_file.load(Secrets, storage.folder(lab) / "secrets.json", "the object storage")
 
 
 def region_keys(lab: LabPaths) -> RegionSecrets:
-    return private_file.load(RegionSecrets, storage_paths.folder(lab) / "region-secrets.json", "the regions' storage")
+    return private_file.load(RegionSecrets, storage.folder(lab) / "region-secrets.json", "the regions' storage")
 
 
 @contextmanager
 def opened(lab: LabPaths, key: str, secret: str) -> Iterator[Any]:
-    with closing(client(setup.URL, authority(lab), key, secret)) as s3:
+    with closing(client(storage.URL, authority(lab), key, secret)) as s3:
         yield s3
 
 
@@ -99,18 +95,18 @@ def test_a_wrong_key_an_unknown_key_and_no_key_are_refused(lab: LabPaths) -> Non
         ("AKIA" + "X" * 16, known.secret, "InvalidAccessKeyId"),
     ):
         with (
-            closing(client(setup.URL, authority(lab), key, secret)) as stranger,
+            closing(client(storage.URL, authority(lab), key, secret)) as stranger,
             pytest.raises(ClientError) as refused,
         ):
             stranger.list_objects_v2(Bucket=BUCKET)
         assert code(refused) == refusal
-    assert requests.get(f"{setup.URL}/{BUCKET}", verify=str(authority(lab)), timeout=5).status_code == 403
+    assert requests.get(f"{storage.URL}/{BUCKET}", verify=str(authority(lab)), timeout=5).status_code == 403
 
 
 def test_the_stacks_key_may_use_its_bucket_and_nothing_else(lab: LabPaths, bucket: Any) -> None:
     version = bucket.put_object(Bucket=BUCKET, Key="kept", Body=b"x")["VersionId"]
     known = keys(lab)
-    with closing(client(setup.URL, authority(lab), known.root_key, known.root_secret)) as root:
+    with closing(client(storage.URL, authority(lab), known.root_key, known.root_secret)) as root:
         root.create_bucket(Bucket="of-others")
     for forbidden in (
         lambda: bucket.delete_object(Bucket=BUCKET, Key="kept", VersionId=version),
@@ -141,9 +137,9 @@ def test_each_region_has_a_bucket_of_its_own_and_both_have_the_witness(lab: LabP
                 key = {} if forbidden == "list_objects_v2" else {"Key": "mine"}
                 assert refusal(lab, login, forbidden, Bucket=other, **key) == "AccessDenied"
     for given, login in (
-        (setup.storage_secrets(lab), opens["obs-local"]),
-        (setup.storage_secrets(lab, second=True), opens["obs-local-dr"]),
-        (setup.witness_secrets(lab), opens["obs-witness"]),
+        (storage.storage_secrets(lab), opens["obs-local"]),
+        (storage.storage_secrets(lab, second=True), opens["obs-local-dr"]),
+        (storage.witness_secrets(lab), opens["obs-witness"]),
     ):
         assert (given["access_key_id"], given["secret_access_key"]) == login
         assert given["authority"] == authority(lab).read_text()
@@ -170,8 +166,8 @@ def test_a_lease_is_taken_by_one_and_forgotten_with_the_last_region(lab: LabPath
         assert s3.get_object(**lease)["Body"].read() == b"b"
         s3.put_object(Bucket="obs-witness", Key="regions/operations/1.json", Body=b"x")
         s3.put_object(Bucket="obs-witness", Key="else", Body=b"x")
-        setup.forget_regions(lab)
-        setup.forget_regions(lab)
+        storage.forget_regions(lab)
+        storage.forget_regions(lab)
         left = [stored_object["Key"] for stored_object in s3.list_objects_v2(Bucket="obs-witness")["Contents"]]
         assert "else" in left
         assert not [key for key in left if key.startswith("regions/")]
@@ -179,24 +175,24 @@ def test_a_lease_is_taken_by_one_and_forgotten_with_the_last_region(lab: LabPath
 
 
 def test_a_running_storage_of_an_older_lab_learns_the_new_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    with loopback_lab(setup) as (paths, _):
-        setup.prepare(paths)
+    with loopback_lab(storage) as (paths, _):
+        storage.prepare(paths)
         accounts, regions = (
-            storage_paths.folder(paths) / "accounts" / "users.json",
-            storage_paths.folder(paths) / "region-secrets.json",
+            storage.folder(paths) / "accounts" / "users.json",
+            storage.folder(paths) / "region-secrets.json",
         )
         content = json.loads(accounts.read_text())
         content["accessAccounts"] = {keys(paths).key: content["accessAccounts"][keys(paths).key]}
         accounts.write_text(json.dumps(content))
         regions.unlink()
-        with started(setup.daemon(paths)) as process:
-            root = client(setup.URL, authority(paths), keys(paths).root_key, keys(paths).root_secret)
+        with started(storage.daemon(paths)) as process:
+            root = client(storage.URL, authority(paths), keys(paths).root_key, keys(paths).root_secret)
             with closing(root):
                 wait_until("it to answer", lambda: answers(root), timeout_s=30)
             pid = process.pid()
-            setup.prepare(paths)
+            storage.prepare(paths)
             assert process.pid() == pid, "what runs may be in use: it must not be ended for this"
-            setup.wait_ready(paths)
+            storage.wait_ready(paths)
             known = region_keys(paths)
             with opened(paths, known.witness_key, known.witness_secret) as s3:
                 s3.put_object(Bucket="obs-witness", Key="k", Body=b"x")
@@ -213,13 +209,13 @@ def answers(root: Any) -> bool:
 def test_an_authority_of_somebody_else_does_not_open_a_connection(lab: LabPaths, tmp_path: Path) -> None:
     certificates.create_authority(tmp_path / "other")
     known = keys(lab)
-    stranger = client(setup.URL, tmp_path / "other" / "ca.crt", known.key, known.secret)
+    stranger = client(storage.URL, tmp_path / "other" / "ca.crt", known.key, known.secret)
     with closing(stranger), pytest.raises(SSLError, match="certificate verify failed"):
         stranger.list_objects_v2(Bucket=BUCKET)
 
 
 def test_no_secret_is_on_its_command_line_or_in_its_log(lab: LabPaths) -> None:
-    process = setup.daemon(lab)
+    process = storage.daemon(lab)
     pid = process.pid()
     assert pid is not None
     line = Path(f"/proc/{pid}/cmdline").read_text()
@@ -231,47 +227,47 @@ def test_no_secret_is_on_its_command_line_or_in_its_log(lab: LabPaths) -> None:
 
 def test_files_are_made_once_and_objects_outlive_the_process(lab: LabPaths, bucket: Any) -> None:
     bucket.put_object(Bucket=BUCKET, Key="lasting", Body=b"x")
-    process, before = setup.daemon(lab), setup.storage_secrets(lab)
+    process, before = storage.daemon(lab), storage.storage_secrets(lab)
     pid = process.pid()
-    setup.prepare(lab)
-    assert (process.pid(), setup.storage_secrets(lab)) == (pid, before)
+    storage.prepare(lab)
+    assert (process.pid(), storage.storage_secrets(lab)) == (pid, before)
     assert before["authority"] == (lab.state / "receivers" / "pki" / "ca.crt").read_text()
     assert all(
-        (storage_paths.folder(lab) / name).stat().st_mode & 0o077 == 0
+        (storage.folder(lab) / name).stat().st_mode & 0o077 == 0
         for name in ("secrets.json", "region-secrets.json", "accounts", ".")
     )
     process.stop()
     process.start()
-    setup.wait_ready(lab)
+    storage.wait_ready(lab)
     assert bucket.get_object(Bucket=BUCKET, Key="lasting")["Body"].read() == b"x"
 
 
 def test_a_process_that_would_be_started_differently_now_is_ended(
     lab: LabPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with loopback_lab(setup) as (paths, _):
+    with loopback_lab(storage) as (paths, _):
         other = Daemon("storage", [sys.executable, "-c", "import time; time.sleep(60)"], paths.state)
-        monkeypatch.setattr(setup, "daemon", lambda _: other)
-        setup.prepare(paths)
+        monkeypatch.setattr(storage, "daemon", lambda _: other)
+        storage.prepare(paths)
         with started(other):
-            setup.prepare(paths)
+            storage.prepare(paths)
             assert other.pid() is not None
-            (storage_paths.folder(paths) / "started-as.json").write_text("older")
-            setup.prepare(paths)
+            (storage.folder(paths) / "started-as.json").write_text("older")
+            storage.prepare(paths)
             assert other.pid() is None
 
 
 def test_a_storage_that_ends_at_once_is_told_with_the_end_of_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    with loopback_lab(setup) as (paths, _):
-        setup.prepare(paths)
+    with loopback_lab(storage) as (paths, _):
+        storage.prepare(paths)
         ending = Daemon("storage", [sys.executable, "-c", "print('no such address')"], paths.state)
-        monkeypatch.setattr(setup, "daemon", lambda _: ending)
+        monkeypatch.setattr(storage, "daemon", lambda _: ending)
         with started(ending), pytest.raises(LabError, match=r"storage ended; log .*storage\.log:\nno such address"):
-            setup.wait_ready(paths)
+            storage.wait_ready(paths)
 
 
 def test_without_a_lab_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OBS_STATE", str(tmp_path))
-    for ask in (setup.storage_secrets, setup.wait_ready, setup.bucket_client):
+    for ask in (storage.storage_secrets, storage.wait_ready, storage.bucket_client):
         with pytest.raises(LabError, match=r"secrets of the object storage: .* run `make up`"):
             ask(LabPaths("x"))

@@ -14,8 +14,7 @@ from ops.core.backup_access import BackupAccess
 from services.backup.manifest import Manifest
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store
-from services.kafka_archive.records import Record
-from services.kafka_archive.segments import Segment
+from services.kafka_archive.segments import Record, Segment
 from tests.unit.services.backup.harness import BUCKET, IDENTITY, KEYS, PREFIX, RECIPIENT, REGION, Harness
 
 TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"

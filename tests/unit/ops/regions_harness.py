@@ -17,9 +17,8 @@ from werkzeug.serving import make_server
 
 from ops.core.platform import Platform, parse
 from ops.regions.journal import Journal, Operation
-from services.regions.records import Heartbeat, Lease, Silence
-from services.regions.witness import Witness
-from services.runtime.storage import Storage
+from services.regions.witness import Heartbeat, Lease, Silence, Witness
+from services.runtime.settings import Storage
 
 BUCKET, ZONE, NAME = "obs-witness", "obs.example.com", "otlp.obs.example.com"
 KEY, SECRET = "AKIAWITNESS", "secret-of-the-witness"

@@ -17,7 +17,7 @@ from ops.alerts.events import TOPICS, Stage, about, read, runs
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
 from ops.core.platform import Platform, parse
-from services.alert_events import posts
+from services.alert_events import events as posts
 from tests.support import kafka_broker
 
 NOW = datetime.now(UTC)

@@ -14,7 +14,7 @@ import pytest
 
 from services import charts
 from services.charts import Limit, LineChart, Mark, Series, Span, describe, svg
-from services.charts.units import number, scale
+from services.charts.figure import number, scale
 
 START = datetime(2026, 11, 24, 22, 0, tzinfo=UTC).timestamp()
 HOUR = 3600.0

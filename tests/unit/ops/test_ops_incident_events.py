@@ -17,7 +17,7 @@ from ops.core.platform import Platform, parse
 from ops.incidents import alerts
 from ops.incidents.alerts import Read, choose, expression, notifications, past_alert, transitions
 from ops.incidents.times import TimeWindow
-from services.alert_events import posts
+from services.alert_events import events
 from services.alert_events.events import RawEvent
 from tests.support import kafka_broker
 
@@ -50,13 +50,13 @@ def alert(
     }
 
 
-def raw(received: datetime, *alerts: dict[str, Any]) -> list[tuple[datetime, posts.Record]]:
-    return [(received, record) for record in posts.raw(json.dumps(alerts).encode(), received, "10.0.0.1").records]
+def raw(received: datetime, *alerts: dict[str, Any]) -> list[tuple[datetime, events.Record]]:
+    return [(received, record) for record in events.raw(json.dumps(alerts).encode(), received, "10.0.0.1").records]
 
 
 def told(
     received: datetime, receiver: str, *alerts: dict[str, Any], status: str = "firing"
-) -> list[tuple[datetime, posts.Record]]:
+) -> list[tuple[datetime, events.Record]]:
     content = {
         "version": "4",
         "status": status,
@@ -67,7 +67,7 @@ def told(
         "alerts": [{**labelled, "status": status, "fingerprint": "0123456789abcdef"} for labelled in alerts],
     }
     return [
-        (received, record) for record in posts.processed(json.dumps(content).encode(), received, "10.0.0.2").records
+        (received, record) for record in events.processed(json.dumps(content).encode(), received, "10.0.0.2").records
     ]
 
 
@@ -115,7 +115,7 @@ def write(platform: Platform) -> None:
         ("alerts-processed", *record) for record in told(ago(9), "operators-critical", *both, status="resolved")
     ]
     records += [
-        (topic, NOW, posts.Record(key=OWN.encode(), value=value))
+        (topic, NOW, events.Record(key=OWN.encode(), value=value))
         for topic in ("alerts-raw", "alerts-processed")
         for value in (b'{"schema_version": 2}', b"[", b"")
     ]

@@ -68,7 +68,7 @@ def test_the_last_line_that_fits_decides() -> None:
         ("Pulumi.prod.yaml", "@example-org/security"),
         (".github/workflows/review.yml", "@example-org/security"),
         ("CODEOWNERS", "@example-org/security"),
-        ("lab/setup.py", "@example-org/platform"),
+        ("lab/__main__.py", "@example-org/platform"),
     ],
 )
 def test_what_matters_has_its_owner(file: str, team: str) -> None:

@@ -28,8 +28,7 @@ from ops.privacy.archive import Days
 from ops.privacy.record import Holding, PrivacyRecord
 from services.backup.encryption import read_identities
 from services.backup.store import Store
-from services.kafka_archive.records import Record
-from services.kafka_archive.segments import Segment
+from services.kafka_archive.segments import Record, Segment
 from tests.unit.backups import stubs as backups
 from tests.unit.ops.backup_harness import TOPIC_ID, identity_file
 from tests.unit.search import recording as search_cluster

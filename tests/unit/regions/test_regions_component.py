@@ -23,7 +23,7 @@ from lab.toolchain import images
 from policy.model import Resource
 from policy.rules import RULES as POLICIES
 from policy.runner import Runner
-from services.failover_agent import metrics as agent_metrics
+from services.failover_agent import __main__ as agent_metrics
 from services.failover_agent.settings import FailoverAgentSettings
 from tests.support.engine import Recording
 from tests.unit.regions.stubs import FINGERPRINTS, alertmanager, arguments, recorded, witness

@@ -11,7 +11,7 @@ import pytest
 from services.reports import delivery
 from services.reports.delivery import HTML_TYPE, PDF_TYPE, Store, key
 from services.reports.model import Kind, period
-from services.runtime.storage import Storage as WriterStorage
+from services.runtime.settings import Storage as WriterStorage
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import BUCKET, PREFIX, TOKYO, Storage, watch
 

@@ -9,11 +9,19 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.report_server.bucket import Bucket, NotStoredError, Object, StorageError
-from services.report_server.metrics import ReportCollector
-from services.report_server.poller import Run, Snapshot, read_run
+from services.report_server.poller import (
+    Bucket,
+    NotStoredError,
+    Object,
+    Run,
+    Snapshot,
+    StorageError,
+    period_end,
+    read_run,
+    reports,
+)
 from services.report_server.settings import ReportServerSettings as Settings
-from services.report_server.stored import period_end, reports
+from services.report_server.web import ReportCollector
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import HOURS, TOKYO, Storage, tokyo, watch
 

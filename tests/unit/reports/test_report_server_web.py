@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.report_server.program import main
+from services.report_server.__main__ import main
 from services.report_server.settings import ReportServerSettings as Settings
 from services.runtime.settings import SettingsError
 from tests.unit.reports import report_server_fakes

@@ -24,7 +24,8 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from services.report_server import settings as report_server_settings
-from services.reports import model, program
+from services.reports import __main__ as program
+from services.reports import model
 from services.reports.settings import ReportsSettings
 from tests.support.deployment_context import metrics
 from tests.support.engine import Recording

@@ -15,8 +15,8 @@ from components.search.component import check
 from components.search.config import Engine
 from components.search.nodes import NodeSet, search_cluster
 from components.telemetry import classification
-from lab.toolchain.build import module_folder
 from lab.toolchain.recipes import RECIPES, GoTool
+from lab.toolchain.tools import module_folder
 from tests.unit.search import recording as cluster
 
 HASH = "$2b$10$" + "x" * 53

@@ -12,10 +12,17 @@ import jsonschema
 import pytest
 
 from components.alerting import identity as rules
-from services.alert_events import posts
-from services.alert_events.events import ProcessedEvent, RawEvent, fingerprint, identity
-from services.alert_events.posts import ContentError
-from services.alert_events.schema import MODELS, main, text
+from services.alert_events import events as posts
+from services.alert_events.events import (
+    MODELS,
+    ContentError,
+    ProcessedEvent,
+    RawEvent,
+    fingerprint,
+    identity,
+    schema_text,
+    write_schemas,
+)
 from tests.unit.services.alert_events_fakes import alert, notification
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -184,12 +191,12 @@ def test_a_post_whose_records_are_too_large_together_is_refused(monkeypatch: pyt
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_the_schemas_in_docs_are_those_of_the_code(name: str) -> None:
-    told = "write them again: python -m services.alert_events.schema docs/schemas"
-    assert (DOCS / "schemas" / name).read_text() == text(MODELS[name]), told
+    told = "write them again: python -m services.alert_events.events docs/schemas"
+    assert (DOCS / "schemas" / name).read_text() == schema_text(MODELS[name]), told
 
 
 def test_the_schema_command_writes_both(tmp_path: Path) -> None:
-    main(tmp_path)
+    write_schemas(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(MODELS)
 
 

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from services.alert_events import sender
-from services.alert_events.posts import Record
+from services.alert_events.events import Record
 from services.alert_events.sender import BrokersError, BusyError, Sender
 from services.alert_events.settings import AlertEventsSettings
 from tests.unit.services.alert_events_fakes import Producer, content, kafka_exception

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from services.alert_events import incoming, posts, web
+from services.alert_events import events, web
 from services.alert_events.sender import BusyError
 from tests.unit.services.alert_events_fakes import (
     PASSWORDS,
@@ -168,8 +168,8 @@ def test_a_post_must_say_how_long_it_is(service: Service, length: str) -> None:
 def test_a_post_that_is_too_large_is_refused_before_it_is_read(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(incoming, "MOST_BODY_BYTES", 1000)
-    monkeypatch.setattr(incoming, "_MOST_DISCARDED_OF_KNOWN", 2000)
+    monkeypatch.setattr(web, "MOST_BODY_BYTES", 1000)
+    monkeypatch.setattr(web, "_MOST_DISCARDED_OF_KNOWN", 2000)
     stream = io.BytesIO(b"x" * 5000)
     assert service.post(RAW, b"x" * 1001, **{"wsgi.input": stream, "CONTENT_LENGTH": "5000"})[0] == 413
     assert refused(service, "raw", "size") == 1
@@ -195,8 +195,8 @@ def test_a_sender_whose_post_ends_early_is_to_come_again(service: Service) -> No
 
 
 def test_the_bytes_that_are_held_at_once_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incoming, "MOST_BYTES_AT_ONCE", 600)
-    monkeypatch.setattr(incoming, "_ROOM_S", 0.05)
+    monkeypatch.setattr(web, "MOST_BYTES_AT_ONCE", 600)
+    monkeypatch.setattr(web, "_ROOM_S", 0.05)
     service = Service(tmp_path)
     entered, go, answers = threading.Event(), threading.Event(), list[int]()
 
@@ -226,5 +226,5 @@ def test_news_of_senders_without_number_are_forgotten(service: Service, monkeypa
 
 
 def test_a_post_of_the_largest_size_has_room() -> None:
-    assert incoming.MOST_BODY_BYTES <= incoming.MOST_BYTES_AT_ONCE
-    assert posts.MOST_POST_BYTES >= 2 * incoming.MOST_BODY_BYTES
+    assert web.MOST_BODY_BYTES <= web.MOST_BYTES_AT_ONCE
+    assert events.MOST_POST_BYTES >= 2 * web.MOST_BODY_BYTES

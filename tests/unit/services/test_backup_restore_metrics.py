@@ -17,11 +17,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from services.backup.compare_metrics import Comparison, QueryApi, compare
-from services.backup.errors import BackupError
-from services.backup.restore_metrics import blocks, restore
+from services.backup import BackupError
+from services.backup.restore_metrics import Comparison, QueryApi, blocks, compare, restore
 from services.backup.store import Store
-from services.runtime.storage import Storage
+from services.runtime.settings import Storage
 from tests.config.pki import write_certificates
 from tests.unit.reports import report_server_fakes
 

@@ -14,9 +14,17 @@ from prometheus_client import CollectorRegistry
 from lab.fakes.receivers.phone import Phone
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.server import application
-from services.incident_closer import incidents
-from services.incident_closer.incidents import AlertStates, Closing, Incident, dedup_key, evaluate
-from services.incident_closer.program import MOST_AT_ONCE, Closer, CloserMetrics
+from services.incident_closer import __main__ as incidents
+from services.incident_closer.__main__ import (
+    MOST_AT_ONCE,
+    AlertStates,
+    Closer,
+    CloserMetrics,
+    Closing,
+    Incident,
+    dedup_key,
+    evaluate,
+)
 from services.incident_closer.settings import IncidentCloserSettings as Settings
 from services.incident_closer.settings import Paged
 from services.runtime.https import HttpsServer

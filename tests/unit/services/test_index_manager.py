@@ -14,14 +14,13 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from services.index_manager import access, indices, snapshots
-from services.index_manager.indices import Index
+from services.index_manager import indices, manager
+from services.index_manager.__main__ import main
+from services.index_manager.cluster_stats import IndexManagerMetrics
+from services.index_manager.indices import Index, Snapshot
 from services.index_manager.manager import IndexManager
-from services.index_manager.metrics import IndexManagerMetrics
-from services.index_manager.program import main
 from services.index_manager.settings import AccessFile, FamilySettings, SnapshotSettings
 from services.index_manager.settings import IndexManagerSettings as Settings
-from services.index_manager.snapshots import Snapshot
 from services.runtime.json_api import ApiError, JsonApi
 from services.runtime.settings import SettingsError
 from tests.support.kafka_nodes import Authority
@@ -148,7 +147,7 @@ def test_an_alias_of_another_family_is_taken_away_and_a_foreign_one_is_left() ->
 
 def test_what_the_plugin_brings_itself_is_left_alone_and_everything_else_is_as_in_the_file() -> None:
     current = {"readall": {"static": True}, "internal": {"hidden": True}, "gone": {}, "kept": {"hash": "old"}}
-    assert access.operations(current, {"kept": {"hash": "new"}}) == [
+    assert manager.operations(current, {"kept": {"hash": "new"}}) == [
         {"op": "remove", "path": "/gone"},
         {"op": "add", "path": "/kept", "value": {"hash": "new"}},
     ]
@@ -172,13 +171,13 @@ SNAPSHOTS = SnapshotSettings(type="fs", settings={}, interval_s=100, keep_s=300)
     ],
 )
 def test_a_snapshot_is_due_when_the_last_good_one_is_old(taken: list[Snapshot], due: bool) -> None:
-    assert snapshots.due(SNAPSHOTS, taken, now=1000) == due
+    assert indices.snapshot_due(SNAPSHOTS, taken, now=1000) == due
 
 
 def test_old_snapshots_go_but_never_the_last_good_one() -> None:
     old, failed, last = snapshot(100), snapshot(150, "FAILED"), snapshot(200)
-    assert snapshots.expired(SNAPSHOTS, [old, failed, last], now=1000) == [old, failed]
-    assert snapshots.expired(SNAPSHOTS, [old, failed, last, snapshot(990)], now=1000) == [old, failed, last]
+    assert indices.expired_snapshots(SNAPSHOTS, [old, failed, last], now=1000) == [old, failed]
+    assert indices.expired_snapshots(SNAPSHOTS, [old, failed, last, snapshot(990)], now=1000) == [old, failed, last]
 
 
 class Fake(BaseHTTPRequestHandler):

@@ -9,10 +9,8 @@ import pytest
 from prometheus_client import generate_latest
 
 from services.kafka_lag import brokers as lag_brokers
-from services.kafka_lag.brokers import Brokers, poll
-from services.kafka_lag.exporter import PollLoop, main
-from services.kafka_lag.metrics import LagMetrics
-from services.kafka_lag.model import Snapshot
+from services.kafka_lag.__main__ import LagMetrics, PollLoop, main
+from services.kafka_lag.brokers import Brokers, Snapshot, poll
 from services.kafka_lag.settings import KafkaLagSettings
 from tests.unit.services.brokers_fake import BrokersFake
 from tests.unit.services.test_kafka_lag_settings import content

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from services.log_indexer.bulk import BulkWriter
+from services.log_indexer.__main__ import BulkWriter
 from services.log_indexer.documents import Document
 from services.runtime.json_api import ApiError
 from tests.support.kafka_broker import write_certificates

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from services.log_indexer import program
-from services.log_indexer.bulk import Outcome
+from services.log_indexer import __main__ as program
+from services.log_indexer.__main__ import Indexer, Outcome, first
 from services.log_indexer.documents import Document
-from services.log_indexer.program import Indexer, first
 from services.runtime.json_api import ApiError
 from tests.unit.services.indexer_fakes import Consumer, Message, Writer, indexer, logs
 

@@ -7,8 +7,7 @@ import itertools
 import pytest
 from google.protobuf.message import DecodeError
 
-from services.service_graph.graph import Matcher
-from services.service_graph.spans import decode
+from services.service_graph.graph import Matcher, decode
 from tests.unit.services.graph_records import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, One, record
 
 Call = tuple[str, str, int, int, bool]

@@ -11,9 +11,8 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from services.runtime.settings import SettingsError
-from services.service_graph.documents import document, document_id
-from services.service_graph.edges import EdgeMetrics, Tally, links
-from services.service_graph.program import main
+from services.service_graph.__main__ import main
+from services.service_graph.graph import EdgeMetrics, Tally, document, document_id, links
 from services.service_graph.reader import place
 from services.service_graph.settings import ServiceGraphSettings
 

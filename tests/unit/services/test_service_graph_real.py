@@ -20,9 +20,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from prometheus_client import generate_latest
 
-from services.runtime.json_api import ApiError
-from services.runtime.search import WriteAlias
-from services.service_graph.program import Program
+from services.runtime.json_api import ApiError, WriteAlias
+from services.service_graph.__main__ import Program
 from services.service_graph.settings import ServiceGraphSettings
 from tests.support import kafka_broker
 from tests.unit.services.graph_records import CLIENT, One, record

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from components.telemetry.layers import LAYER_NAMES
-from lab.errors import LabError
+from lab import LabError
 from lab.simulator import deploy
 from lab.simulator.config import parse, parse_document
 

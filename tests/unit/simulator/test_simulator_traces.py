@@ -17,8 +17,7 @@ from components.telemetry.layers import LAYER_NAMES
 from components.telemetry.services import EDGES, TRACED_SERVICES, TracedService, traced_service
 from lab.simulator.config import Config, Fault
 from lab.simulator.runner import Runner
-from services.service_graph.graph import Matcher
-from services.service_graph.spans import decode
+from services.service_graph.graph import Matcher, decode
 
 NAMES = [service.name for service in TRACED_SERVICES]
 BATCH = "compact batch"

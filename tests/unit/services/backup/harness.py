@@ -16,7 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 from services.backup.store import Store
-from services.runtime.storage import Storage
+from services.runtime.settings import Storage
 from tests.config.pki import write_certificates
 
 BUCKET, PREFIX, REGION = "monitoring", "backups/", "ap-northeast-1"

@@ -11,8 +11,7 @@ from pathlib import Path
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
-from services.backup import encryption
-from services.backup.errors import BackupError
+from services.backup import BackupError, encryption
 from tests.unit.services.backup.harness import IDENTITY, RECIPIENT
 
 CONTENT = os.urandom(300_000)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from services.backup import BackupError
 from services.backup import manifest as form
-from services.backup.errors import BackupError
 from services.backup.manifest import Manifest, StoredObject
 
 STARTED = datetime(2026, 11, 25, 15, 4, 5, tzinfo=UTC)

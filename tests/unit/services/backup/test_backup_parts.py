@@ -13,18 +13,16 @@ from typing import Any
 
 import pytest
 
-from services.backup import postgres, restore_database, search_export
+from services.backup import BackupError, database, search
 from services.backup.database import _dumping
 from services.backup.encryption import encrypt
-from services.backup.errors import BackupError
-from services.backup.kafka_metadata import Metadata
-from services.backup.restore_kafka_metadata import alike, compared
-from services.backup.restore_search import documents
+from services.backup.kafka_metadata import Metadata, alike, compared
+from services.backup.search import documents
 from tests.unit.services.backup.harness import RECIPIENT
 
 
 def test_a_password_reaches_a_program_by_a_file_that_is_nobody_elses() -> None:
-    with postgres.password_file(r"pass:wo\rd") as (variables, inherited):
+    with database.password_file(r"pass:wo\rd") as (variables, inherited):
         path = Path(variables["PGPASSFILE"])
         assert path.stat().st_mode & 0o777 == 0o600
         command = ["cat", str(path)]
@@ -35,9 +33,9 @@ def test_a_password_reaches_a_program_by_a_file_that_is_nobody_elses() -> None:
 
 def test_a_command_line_never_has_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"host": "db", "dbname": "it's", "password": "hidden-one", "sslmode": "verify-full"}
-    assert "hidden-one" not in postgres.conninfo(words)
+    assert "hidden-one" not in database.conninfo(words)
     monkeypatch.setenv("PGPASSWORD", "hidden-one")
-    assert "hidden-one" not in str(postgres.environment({}))
+    assert "hidden-one" not in str(database.environment({}))
 
 
 def test_a_dump_that_fails_is_an_error_with_its_reason_even_when_it_wrote_something() -> None:
@@ -62,17 +60,17 @@ def test_a_restore_wants_a_verified_server_and_shows_no_password(tmp_path: Path)
         ("host= db x hidden-one", "the connection is neither words nor a URI of libpq"),
     ):
         with pytest.raises(BackupError) as raised:
-            restore_database._words(dsn)
+            database._words(dsn)
         assert message in str(raised.value)
         assert "hidden-one" not in str(raised.value)
-    assert restore_database._words("host=/var/run/postgresql dbname=x")["dbname"] == "x"
+    assert database._words("host=/var/run/postgresql dbname=x")["dbname"] == "x"
 
 
 def test_lines_come_back_from_an_export_and_a_torn_one_is_refused(tmp_path: Path) -> None:
     lines = [
         json.dumps({"_id": str(number), "_source": {"名": "x" * number}}).encode() + b"\n" for number in range(3000)
     ]
-    whole = b"".join(search_export.compressed(iter(lines)))
+    whole = b"".join(search.compressed(iter(lines)))
     assert gzip.decompress(whole) == b"".join(lines)
     file = tmp_path / "logs.ndjson.gz"
     file.write_bytes(whole)
@@ -85,7 +83,7 @@ def test_lines_come_back_from_an_export_and_a_torn_one_is_refused(tmp_path: Path
 
 def test_an_index_without_documents_is_an_export_too(tmp_path: Path) -> None:
     file = tmp_path / "logs.ndjson.gz"
-    file.write_bytes(b"".join(search_export.compressed(iter(()))))
+    file.write_bytes(b"".join(search.compressed(iter(()))))
     assert list(documents(file)) == []
 
 
@@ -97,7 +95,7 @@ def test_an_index_is_told_without_what_its_cluster_gave_it() -> None:
         "number_of_shards": "1",
         "codec": "zlib",
     }
-    definition = search_export.definition({"aliases": {}, "mappings": {}, "settings": {"index": settings}})
+    definition = search.definition({"aliases": {}, "mappings": {}, "settings": {"index": settings}})
     assert definition["settings"] == {"number_of_shards": "1", "codec": "zlib"}
 
 

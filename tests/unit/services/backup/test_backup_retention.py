@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 
-from services.backup import retention
+from services.backup import manifest
 from services.backup.manifest import run_name
 from services.backup.store import Object, Unfinished
 from tests.unit.services.backup.harness import Harness
@@ -20,29 +20,29 @@ def objects(age_days: float, *, complete: bool = True, kind: str = "database") -
     return [Object(name=f"{kind}/{run_name(started)}/{name}", bytes=10, written=started) for name in names]
 
 
-def ages(runs: list[retention.Run]) -> list[float]:
+def ages(runs: list[manifest.Run]) -> list[float]:
     """Ages of runs in days."""
     return [(NOW - run.started) / timedelta(days=1) for run in runs]
 
 
-def runs(*those: list[Object]) -> list[retention.Run]:
+def runs(*those: list[Object]) -> list[manifest.Run]:
     """Runs of these objects."""
-    return retention.runs([stored_object for some in those for stored_object in some], "database")
+    return manifest.runs([stored_object for some in those for stored_object in some], "database")
 
 
 def test_what_is_older_than_its_days_goes_the_oldest_first() -> None:
     all_runs = runs(objects(1), objects(40), objects(31), objects(29), objects(100))
-    assert ages(retention.expired(all_runs, 30, NOW)) == [100, 40, 31]
+    assert ages(manifest.expired(all_runs, 30, NOW)) == [100, 40, 31]
 
 
 def test_the_newest_complete_run_stays_whatever_its_age() -> None:
-    assert retention.expired(runs(objects(400)), 30, NOW) == []
-    assert ages(retention.expired(runs(objects(400), objects(300), objects(1, complete=False)), 30, NOW)) == [400]
+    assert manifest.expired(runs(objects(400)), 30, NOW) == []
+    assert ages(manifest.expired(runs(objects(400), objects(300), objects(1, complete=False)), 30, NOW)) == [400]
 
 
 def test_what_has_no_manifest_goes_after_two_days_and_counts_for_nothing() -> None:
     all_runs = runs(objects(1.9, complete=False), objects(2.1, complete=False), objects(50))
-    assert ages(retention.expired(all_runs, 30, NOW)) == [2.1]
+    assert ages(manifest.expired(all_runs, 30, NOW)) == [2.1]
 
 
 def test_runs_of_the_future_and_strange_names_are_left_alone() -> None:
@@ -51,12 +51,12 @@ def test_runs_of_the_future_and_strange_names_are_left_alone() -> None:
     ]
     all_runs = runs(objects(-3), objects(1), strange)
     assert ages(all_runs) == [1, -3]
-    assert retention.expired(all_runs, 1, NOW) == []
+    assert manifest.expired(all_runs, 1, NOW) == []
 
 
 def test_other_kinds_are_not_looked_at() -> None:
     everything = [*objects(90), *objects(1), *objects(90, kind="grafana"), *objects(90, kind="database-old")]
-    assert len(retention.runs(everything, "database")) == 2
+    assert len(manifest.runs(everything, "database")) == 2
 
 
 def test_whatever_there_is_a_complete_run_is_left_and_none_that_is_young_goes() -> None:
@@ -65,7 +65,7 @@ def test_whatever_there_is_a_complete_run_is_left_and_none_that_is_young_goes() 
         all_runs = runs(
             *(objects(dice.uniform(0, 60), complete=dice.random() < 0.6) for _ in range(dice.randrange(1, 9)))
         )
-        gone = retention.expired(all_runs, 30, NOW)
+        gone = manifest.expired(all_runs, 30, NOW)
         left = [run for run in all_runs if run not in gone]
         complete = [run for run in all_runs if run.complete]
         assert not complete or max(complete, key=lambda run: run.started) in left
@@ -77,7 +77,7 @@ def test_uploads_that_nobody_finishes_are_given_up_after_two_days() -> None:
     uploads = [
         Unfinished(name=f"database/{days}", upload=str(days), begun=NOW - timedelta(days=days)) for days in (1, 2, 3)
     ]
-    assert [unfinished.upload for unfinished in retention.forgotten(uploads, NOW)] == ["3"]
+    assert [unfinished.upload for unfinished in manifest.forgotten(uploads, NOW)] == ["3"]
 
 
 def test_it_is_applied_in_the_bucket_to_one_kind_alone(place: Harness) -> None:
@@ -85,8 +85,8 @@ def test_it_is_applied_in_the_bucket_to_one_kind_alone(place: Harness) -> None:
     with place.store() as store:
         for stored_object in those:
             store.put(stored_object.name, b"content")
-        removed = retention.apply(store, "database", 30, NOW)
+        removed = manifest.apply(store, "database", 30, NOW)
         assert (len(removed.runs), removed.objects, removed.uploads) == (3, 5, 0)
         kept = sorted(stored_object.name for stored_object in [*objects(1), *objects(90, kind="grafana")])
         assert [stored_object.name for stored_object in store.objects()] == kept
-        assert retention.apply(store, "database", 30, NOW).runs == ()
+        assert manifest.apply(store, "database", 30, NOW).runs == ()

@@ -18,8 +18,8 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from services.backup import program, restore
-from services.backup.errors import BackupError
+from services.backup import BackupError, restore
+from services.backup import __main__ as program
 from services.backup.manifest import Manifest
 from services.backup.restore import fetch
 from services.backup.run_writer import RunSummary, RunWriter

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.backup.program import main
+from services.backup.__main__ import main
 from services.backup.settings import BackupSettings
 from services.runtime.settings import SettingsError
 from tests.unit.services.backup.harness import IDENTITY, RECIPIENT

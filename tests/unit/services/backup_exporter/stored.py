@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from services.backup.manifest import Manifest, StoredObject, manifest_key, object_key, run_name
-from services.backup_exporter.blocks import first_ulid
+from services.backup_exporter.poller import first_ulid
 from services.backup_exporter.settings import BackupExporterSettings as Settings
-from services.kafka_archive.names import Name
+from services.kafka_archive.segments import Name
 from tests.unit.reports.report_server_fakes import BUCKET, SCRAPER, Storage
 
 PREFIX, BLOCKS = "backups/", "metrics/"

@@ -11,13 +11,10 @@ import pytest
 from services.backup import settings as backup_settings
 from services.backup import store as backup_store
 from services.backup.run_writer import RunSummary, RunWriter
-from services.backup_exporter.archive import Archive
-from services.backup_exporter.poller import BackupBucket
-from services.backup_exporter.runs import Runs
+from services.backup_exporter.poller import Archive, BackupBucket, Runs
 from services.backup_exporter.settings import KINDS
-from services.kafka_archive.records import Record
-from services.kafka_archive.segments import Segment
-from services.runtime.storage import WritableStorageSettings
+from services.kafka_archive.segments import Record, Segment
+from services.runtime.settings import WritableStorageSettings
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import Storage
 from tests.unit.services.backup_exporter.stored import START, TOPIC_ID, content, settings

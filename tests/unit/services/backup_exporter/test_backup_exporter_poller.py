@@ -10,11 +10,19 @@ from pathlib import Path
 import pytest
 
 from services.backup.manifest import manifest_key
-from services.backup_exporter import archive as archive_module
-from services.backup_exporter.archive import ANEW_S, LISTING_S, Archive, ArchiveCoverage
-from services.backup_exporter.blocks import Blocks, first_ulid, made_ms
-from services.backup_exporter.poller import BackupBucket, BackupPoller
-from services.backup_exporter.runs import Runs
+from services.backup_exporter import poller as poller_module
+from services.backup_exporter.poller import (
+    ANEW_S,
+    LISTING_S,
+    Archive,
+    ArchiveCoverage,
+    BackupBucket,
+    BackupPoller,
+    Blocks,
+    Runs,
+    first_ulid,
+    made_ms,
+)
 from services.runtime.s3 import Content, Object, StorageError
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import BUCKET, Storage
@@ -174,7 +182,7 @@ def test_a_topic_that_was_made_again_counts_for_itself(fake_storage: Storage, mo
     clock = Clock()
     archive = Archive(bucket(fake_storage), lambda: None, clock)
     archive.poll()
-    monkeypatch.setattr(archive_module, "_MOST_AT_ONCE", 2)
+    monkeypatch.setattr(poller_module, "_MOST_AT_ONCE", 2)
     # The storage tells whole seconds: what comes later has to be seen as later.
     time.sleep(1.1)
     put_segment(fake_storage, 0, 9, topic_id=OTHER_ID)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.failover_agent.silence_expirer import over
+from services.failover_agent.alertmanager import over
 from services.failover_agent.silences import (
     LENGTH,
     CreateSilence,
@@ -20,7 +20,7 @@ from services.failover_agent.silences import (
     silenced,
     steps,
 )
-from services.regions.records import HANDOVER_AUTHOR
+from services.regions.witness import HANDOVER_AUTHOR
 from tests.unit.services.failover_agent.contents import NOW, answered, held, matcher
 
 ALERT = {"alertname": "CpuHigh", "alert_id": "CpuHigh/host=a", "layer": "business"}

@@ -8,9 +8,8 @@ import time
 
 import pytest
 
-from services.failover_agent.egress_probe import EgressProbe, interval_s
-from services.failover_agent.metrics import differences
-from services.failover_agent.notification_gate import NotificationGate
+from services.failover_agent.__main__ import differences
+from services.failover_agent.notification_gate import EgressProbe, NotificationGate, interval_s
 from services.runtime.periodic import DedupLogger, PeriodicTask
 from tests.config.servers import eventually, free_port
 

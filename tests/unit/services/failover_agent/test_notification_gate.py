@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.failover_agent.notification_gate import DesiredState, LeaseView, NotificationGate, lease_view
-from services.regions.records import Lease
+from services.regions.witness import Lease
 
 MINE = LeaseView(holder="region-a", epoch=1, notifies=True)
 OTHERS = LeaseView(holder="region-b", epoch=2, notifies=False)

@@ -10,13 +10,11 @@ from typing import Any
 import pyrage
 from confluent_kafka import TopicPartition
 
-from services.backup.errors import BackupError
+from services.backup import BackupError
 from services.backup.store import Object
 from services.kafka_archive.archiver import Archiver
 from services.kafka_archive.metrics import Metrics
-from services.kafka_archive.names import Name
-from services.kafka_archive.records import Record
-from services.kafka_archive.segments import Segment
+from services.kafka_archive.segments import Name, Record, Segment
 from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Result
 

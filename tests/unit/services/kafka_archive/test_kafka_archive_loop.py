@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from services.kafka_archive import archiver, upload_scheduler
+from services.kafka_archive import archiver, upload_pool
 from tests.unit.services.kafka_archive.archive_fakes import TOPIC, Consumer, Harness, Message
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_scheduler, "_PAUSES_S", (0.0,))
+    monkeypatch.setattr(upload_pool, "_PAUSES_S", (0.0,))
     monkeypatch.setattr(archiver, "_COMMIT_AGAIN_S", 0.0)
     monkeypatch.setattr(archiver, "HANDOVER_S", 0.2)
 

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from services.backup.errors import BackupError
+from services.backup import BackupError
 from services.kafka_archive import restore as restoring
 from services.kafka_archive.catalogue import OffsetGap, ReadStats, catalogue, records
-from services.kafka_archive.compare import compare, differences
-from services.kafka_archive.records import Record
-from services.kafka_archive.restore import restore
+from services.kafka_archive.restore import compare, differences, restore
+from services.kafka_archive.segments import Record
 from tests.unit.services.kafka_archive.archive_fakes import IDENTITY, OTHER_ID, TOPIC, TOPIC_ID, Store, put, some
 
 

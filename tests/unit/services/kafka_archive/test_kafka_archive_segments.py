@@ -10,12 +10,10 @@ import fastavro
 import pyrage
 import pytest
 
+from services.backup import BackupError
 from services.backup.encryption import decrypt_bytes
-from services.backup.errors import BackupError
-from services.kafka_archive import names
-from services.kafka_archive.names import Name
-from services.kafka_archive.records import Record, record
-from services.kafka_archive.segments import FIRST_MS, LAST_MS, RECORDS, SHA256, Segment, read
+from services.kafka_archive import segments
+from services.kafka_archive.segments import FIRST_MS, LAST_MS, RECORDS, SHA256, Name, Record, Segment, read, record
 from tests.unit.services.kafka_archive.archive_fakes import IDENTITY, RECIPIENT, TOPIC_ID, Message
 
 ODD = (
@@ -52,9 +50,9 @@ def test_a_key_says_what_is_in_it_and_sorts_as_offsets_do() -> None:
     keys = [Name("t", 0, first, first + 1, TOPIC_ID).key for first in (9, 10, 100, 99_999_999_999)]
     assert keys == sorted(keys)
     assert keys[0] == f"archive/t/0/00000000000000000009-00000000000000000010.{TOPIC_ID}.avro.age"
-    assert [names.parse(key) for key in keys][1] == Name("t", 0, 10, 11, TOPIC_ID)
+    assert [segments.parse(key) for key in keys][1] == Name("t", 0, 10, 11, TOPIC_ID)
     for other in ("archive/t/0/1-2.avro.age", "database/x/manifest.json", keys[0] + ".bak", "archive/t/x/" + keys[0]):
-        assert names.parse(other) is None
+        assert segments.parse(other) is None
 
 
 def test_nobody_but_a_recipient_can_read_it() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from services.backup.errors import BackupError
-from services.kafka_archive import names
+from services.backup import BackupError
+from services.kafka_archive import segments
+from services.kafka_archive.catalogue import Retention
 from services.kafka_archive.metrics import Metrics
-from services.kafka_archive.retention import Retention
 from services.kafka_archive.segments import SHA256, Segment
 from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Bucket, Result, TopicIds, UploadPool
@@ -51,7 +51,7 @@ def test_a_segment_is_encrypted_and_stored_under_the_id_of_its_topic() -> None:
     [(key, (encrypted, metadata, _))] = store.held.items()
     assert result.problem == ""
     assert result.size == len(encrypted)
-    assert names.parse(key) == names.Name(TOPIC, 0, 3, 4, TOPIC_ID)
+    assert segments.parse(key) == segments.Name(TOPIC, 0, 3, 4, TOPIC_ID)
     assert len(metadata[SHA256]) == 64
 
 
@@ -154,11 +154,11 @@ def test_what_is_too_old_is_removed_and_the_newest_of_a_partition_is_kept() -> N
     sweeper, metrics = retention(store)
     day_later = START + timedelta(days=1)
     assert sweeper.sweep((day_later + timedelta(minutes=2, seconds=30)).timestamp()) == 3
-    left = [name for key in store.held if (name := names.parse(key))]
+    left = [name for key in store.held if (name := segments.parse(key))]
     assert sorted((name.partition, name.first) for name in left) == [(0, 3), (0, 4), (1, 0)]
     assert len(store.held) == 5, "what is no segment is not ours"
     assert sweeper.sweep((day_later + timedelta(days=99)).timestamp()) == 1
-    left = [name for key in store.held if (name := names.parse(key))]
+    left = [name for key in store.held if (name := segments.parse(key))]
     assert sorted((name.partition, name.first) for name in left) == [(0, 4), (1, 0)]
     assert metrics.registry.get_sample_value("kafka_archive_removed_objects_total") == 4
 
@@ -170,6 +170,6 @@ def test_of_a_topic_that_was_made_again_the_older_one_goes_first() -> None:
     sweeper, _ = retention(store)
     assert sweeper.sweep((START + timedelta(days=9)).timestamp()) == 1
     [key] = store.held
-    name = names.parse(key)
+    name = segments.parse(key)
     assert name is not None
     assert name.topic_id == TOPIC_ID

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.regions.records import (
+from services.regions.witness import (
     Heartbeat,
     Lease,
     RegionError,

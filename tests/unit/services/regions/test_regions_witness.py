@@ -13,9 +13,8 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from services.regions.records import LEASE_KEY, Lease, RegionError
-from services.regions.witness import LeaseChangedError, Witness, WitnessError
-from services.runtime.storage import Storage
+from services.regions.witness import LEASE_KEY, Lease, LeaseChangedError, RegionError, Witness, WitnessError
+from services.runtime.settings import Storage
 from tests.config.servers import free_port
 from tests.unit.services.regions.test_regions_records import AT, heartbeat
 

@@ -14,13 +14,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from services.report_server.bucket import Object
-from services.report_server.poller import read_run
-from services.report_server.stored import reports as stored_reports
-from services.reports import delivery, program
+from services.report_server.poller import Object, read_run
+from services.report_server.poller import reports as stored_reports
+from services.reports import __main__ as program
+from services.reports import delivery
+from services.reports.__main__ import Files, deliver, main, run
 from services.reports.delivery import MAILED, Store, Stored, key, stored
 from services.reports.model import Kind, Period, ReportError, period
-from services.reports.program import Files, deliver, main, run
 from services.reports.settings import ReportsSettings
 from tests.config.pki import write_certificates
 from tests.unit.services.reports.delivery import BUCKET, KEYS, LOGIN, PREFIX, RECIPIENTS, Places, places

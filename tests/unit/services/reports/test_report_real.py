@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from services.reports import build
+from services.reports import __main__ as build
 from services.reports.alert_log import AlertLog
 from services.reports.i18n import translate
 from services.reports.metrics import RefusedError, ThanosMetrics

@@ -7,10 +7,9 @@ import random
 
 import pytest
 
-from services.reports.anomalies import THRESHOLD, judge, off_by
-from services.reports.capacity import FURTHEST, forecast
+from services.reports.anomalies import THRESHOLD, backtest, deviation, judge, off_by, spread, thinned, trend
+from services.reports.monthly import FURTHEST, forecast
 from services.reports.queries import Capacity
-from services.reports.robust import backtest, deviation, spread, thinned, trend
 from services.reports.uptime import uptime
 
 DAY, HOUR = 86400.0, 3600.0

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from services.reports.__main__ import main
 from services.reports.model import Kind
-from services.reports.program import main
 from services.reports.settings import ReportsSettings
 from tests.unit.services.reports.delivery import RECIPIENTS, content
 

@@ -19,7 +19,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from services.runtime.https import HttpsServer, Limits
-from services.runtime.web import allowed, application
+from services.runtime.serving import allowed, application
 from tests.config.servers import eventually
 from tests.support.kafka_broker import write_certificates
 
