@@ -12,9 +12,8 @@ from stacks.backups import PREFIX as BACKUP_PREFIX
 from stacks.endpoints import Endpoints
 from stacks.kafka_users import TRACE_GROUPS
 from stacks.metrics import METRICS_PREFIX
-from stacks.object_storage import object_storage, witness
 from stacks.platform import Platform
-from stacks.secrets import backup_recipients
+from stacks.secrets import backup_recipients, object_storage, witness
 from stacks.settings import Settings
 from stacks.traces import LOG_READER
 

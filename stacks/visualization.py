@@ -10,8 +10,8 @@ import pulumi
 from components.contracts import Credential, DatabaseEndpoint, KafkaEndpoint, OidcEndpoint, SearchEndpoint
 from components.dashboards import drilldowns
 from components.dashboards import grafana as dashboard_json
+from components.dashboards.grafana import Plugins, trace_link
 from components.dashboards.registry import DASHBOARDS
-from components.dashboards.sources import Plugins, trace_link
 from components.grafana.component import Grafana, GrafanaArgs, Logs
 from components.grafana.content import GrafanaContent, GrafanaContentArgs
 from components.grafana.login import Directory, Groups, OidcLogin
@@ -27,9 +27,8 @@ from components.reports.component import Reports, ReportsArgs
 from components.reports.config import Mail
 from components.reports.schedule import Kind
 from components.search.indices import LOGS
-from stacks.inputs import PlatformInputs
-from stacks.object_storage import object_storage
-from stacks.secrets import database_password, directory_secrets, grafana_oidc_secret
+from stacks.endpoints import PlatformInputs
+from stacks.secrets import database_password, directory_secrets, grafana_oidc_secret, object_storage
 from stacks.settings import Role, Settings
 
 TOKEN = "obs:platform:Visualization"  # noqa: S105  (a type token)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from components.k8s import jobs
+from components.k8s import workload
 
 
 class Kind(StrEnum):
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule(jobs.Schedule):
+class Schedule(workload.Schedule):
     """When one kind of report is made.
 
     Attributes:

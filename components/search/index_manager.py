@@ -14,8 +14,8 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from components import naming
 from components.contracts import Credential, ScrapeTarget
 from components.k8s import Allow, DeploymentContext, Mount, Resources, Volume, workload_pods
-from components.k8s.certificates import API
-from components.k8s.files import metadata
+from components.k8s.credentials import API
+from components.k8s.pods import metadata
 from components.k8s.programs import CA_FILE, Program, PythonService, PythonServiceArgs, auth_folder, served
 from components.search import access
 from components.search.access import INDEX_MANAGER, SearchUser

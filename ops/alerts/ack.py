@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 import typer
 
 from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
-from components.alerting.identity import ID_LABEL
+from components.rules import ID_LABEL
 from ops.alerts.silences import author, choose, clock, duration, span, warn_if_alone
 from ops.core import platform as platform_module
 from ops.core.alertmanager import Alertmanager, FiringAlert, Matcher, Silence, connect

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.alerting.durations import milliseconds
 from components.alerting.escalation import LEVELS, EscalationDelays
+from components.alerting.timings import milliseconds
 from components.rules import Severity
 from ops.alerts.firing import Escalates, Level, Row, beats, chosen, rows
 from ops.alerts.silences import WATCHDOG, as_json, clock, in_force, silence_table, span

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from components.alerting.durations import milliseconds
+from components.alerting.timings import milliseconds
 from components.backups.schedule import job_schedule
 from components.telemetry.topics import TOPIC_NAMES
 from ops.backups import runs

@@ -12,7 +12,7 @@ import yaml
 from components.backups.component import ARCHIVE_WORKLOAD
 from components.backups.jobs import workload_name
 from components.backups.schedule import Kind
-from components.prometheus.compactor import WORKLOAD as COMPACTOR
+from components.prometheus.store import COMPACTOR as COMPACTOR
 from components.search.access import ERASER, ERASER_SECRET, INDEX_MANAGER
 from components.search.config import HTTP_PORT
 from components.search.config import WORKLOAD as SEARCH

@@ -15,9 +15,7 @@ import pytest
 import yaml
 
 from components.telemetry.file import PATH, parse
-from components.telemetry.service_row import Service, ServiceMetric, Simulated
-from components.telemetry.slo_row import Slo
-from components.telemetry.threshold_row import Example, Inhibitor, Threshold
+from components.telemetry.schema import Example, Inhibitor, Service, ServiceMetric, Simulated, Slo, Threshold
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "operations" / "thresholds.md"
