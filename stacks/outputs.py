@@ -78,7 +78,7 @@ def _reports(platform: Platform) -> pulumi.Output[dict[str, Any]]:
 
 
 def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
-    """How operators reach the backups; `ops.core.backup_access.BackupAccess` reads it."""
+    """How operators reach the backups; `ops.core.access.BackupAccess` reads it."""
     settings = platform.inputs.settings
     backups, storage = settings.backups, object_storage(settings, BACKUP_PREFIX)
     known = {

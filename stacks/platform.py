@@ -18,10 +18,9 @@ from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.k8s import CertificatePolicy, DeploymentContext, default_deny
 from components.kafka.access import Topic
-from components.kafka.component import ExternalAddress, Kafka, KafkaArgs
+from components.kafka.component import WORKLOAD as KAFKA_LAG
+from components.kafka.component import ExternalAddress, Kafka, KafkaArgs, KafkaLag, KafkaLagArgs
 from components.kafka.config import BROKERS, CONTROLLERS
-from components.kafka.lag import WORKLOAD as KAFKA_LAG
-from components.kafka.lag import KafkaLag, KafkaLagArgs
 from components.kafka.nodes import NodeSize
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS

@@ -9,8 +9,8 @@ import pulumi
 from components.contracts import KafkaEndpoint
 from components.mirror.component import Mirror, MirrorArgs, MirrorKeystore, MirrorSource
 from components.mirror.config import WORKLOAD as MIRROR
+from components.regions.component import WORKLOAD as FAILOVER_AGENT
 from components.regions.component import FailoverAgent, FailoverAgentArgs
-from components.regions.config import WORKLOAD as FAILOVER_AGENT
 from stacks.endpoints import PlatformInputs
 from stacks.kafka_users import COPIED_TOPICS, copied_groups
 from stacks.secrets import witness

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.alerting.timings import duration, milliseconds
-from components.probes.targets import POD_JOB, SERVICE_JOB, Module
+from components.probes.config import POD_JOB, SERVICE_JOB, Module
 from components.rules import SETTLED, Alert, Inhibition, RuleGroup, Severity, any_of
 
 _JOBS = f'job=~"{POD_JOB}|{SERVICE_JOB}"'

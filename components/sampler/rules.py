@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.rules import NOT_STOPPING, Alert, Recording, RuleGroup, Severity, any_of, grew
-from components.sampler.config import EXPORTER
+from components.sampler.component import EXPORTER
 from components.telemetry.services import (
     DEFAULT_LATENCY_LIMIT_MS,
     ENTRY_KINDS,

@@ -27,7 +27,7 @@ from components.alerting.escalation import LEVELS, EscalationDelays, escalated
 from components.alerting.timings import TIMINGS, Timing, Way, divided, milliseconds
 from components.rules import Alert, RuleGroup, Severity, alert_id, rule_file
 from lab.fakes.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
-from ops.alerts.ack import acknowledge
+from ops.alerts.silences import acknowledge
 from ops.core.alertmanager import Alertmanager
 from ops.core.web import Web
 from tests.config import alertmanager_files

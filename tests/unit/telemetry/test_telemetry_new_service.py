@@ -23,7 +23,7 @@ COPIED = ("components", "lab", "tests/rules", "tests/__init__.py", "pyproject.to
 TOLD = """
 import json
 from components.rules import rule_file
-from components.sampler.config import SamplingPolicy
+from components.sampler.component import SamplingPolicy
 from components.sampler.rules import RULES as SAMPLER
 from components.telemetry.catalogue import SERVICES, metric, metrics_of
 from components.telemetry.gate_catalogue import gate_catalogue
