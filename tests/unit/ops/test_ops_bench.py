@@ -78,8 +78,8 @@ def measured(
     usage = NodeUsage(2.0, 0.0, {"gateway-0": 0.0}, {"gateway-0": "gateway"}, {NODE: 100.0, "gateway-0": 100.0})
     monkeypatch.setattr(bench_module, "run", system.send)
     monkeypatch.setattr(bench_module, "path_of", lambda *_: system)
-    monkeypatch.setattr(bench_module.bench_cpu, "of_nodes", lambda _: usage)
-    monkeypatch.setattr(bench_module.bench_cpu, "settled", lambda *_: usage)
+    monkeypatch.setattr(bench_load, "of_nodes", lambda _: usage)
+    monkeypatch.setattr(bench_load, "settled", lambda *_: usage)
     platform = SimpleNamespace(otlp_http="", ca_certificate="", otlp_credentials={})
     said: list[str] = []
     bench = Bench(cast(Context, SimpleNamespace(platform=platform)), settings, said.append)

@@ -75,7 +75,7 @@ def test_a_panel_that_cannot_be_drawn_does_not_stop_the_page(monkeypatch: pytest
     def fail(result: Result, name: str) -> tuple[str, str]:
         raise ZeroDivisionError("no room")
 
-    monkeypatch.setattr(page, "drawn", fail)
+    monkeypatch.setattr(page, "drawn_lines", fail)
     text = html(LINES, NUMBER)
     assert "cannot be drawn: ZeroDivisionError: no room" in text
     assert ">16<" in text
