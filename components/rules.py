@@ -1,7 +1,10 @@
-"""Alerting and recording rules as data, for every component that brings its own.
+"""Alerting and recording rules as data, for every component that brings its own, and the conditions that several ask.
 
 Every alert names a severity of requirement 6.2, has a runbook, ``docs/runbooks/<Alert>.md``, and carries the label
-``alert_id`` (``components.alerting.identity``), which stays the same when the alert is raised again.
+``alert_id``, its identity: one string, the same for an alert and for its escalated twin, such as
+``KafkaBrokerDown/instance=kafka-1/job=kafka``: the name of the alert, then the labels of the series that fires, sorted
+by name. What is not a letter, a digit or one of ``-_.~`` is escaped as in a URL's query, so that different alerts never
+share an identity, and it is one plain word of a command line. The metric's name is left out.
 """
 
 from __future__ import annotations
@@ -10,8 +13,35 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote_plus
 
-from components.alerting.identity import ID_LABEL, id_template
+ID_LABEL = "alert_id"
+"""Label with the identity. A silence on it acknowledges the alert at every level of its escalation."""
+
+_METRIC = "__name__"
+
+
+def id_template(name: str) -> str:
+    """Value of the label in a rule, for Prometheus to fill in: its templates range over labels in order of names.
+
+    Args:
+        name: Name of the alert, for an escalated one the original's.
+    """
+    label = "/{{ $k | urlquery }}={{ $v | urlquery }}"
+    return f'{name}{{{{ range $k, $v := $labels }}}}{{{{ if ne $k "{_METRIC}" }}}}{label}{{{{ end }}}}{{{{ end }}}}'
+
+
+def alert_id(name: str, labels: Mapping[str, str]) -> str:
+    """The string that Prometheus makes of ``id_template``.
+
+    Args:
+        name: Name of the alert, for an escalated one the original's.
+        labels: Labels of the series that fires, without what the rule adds.
+    """
+    parts = (
+        f"/{quote_plus(key)}={quote_plus(labels[key])}" for key in sorted(labels) if key != _METRIC and labels[key]
+    )
+    return name + "".join(parts)
 
 
 class Severity(StrEnum):
@@ -142,3 +172,46 @@ def any_of(conditions: Iterable[str]) -> str:
     Metrics of different names cannot go through one ``rate``: without their names their series would be the same.
     """
     return " or ".join(conditions)
+
+
+SETTLED = "count(up offset 1m)"
+"""True once Prometheus has scraped for a minute; before that, a target that it does not know yet is no news."""
+
+NOT_STOPPING = 'error_type!~"Shutdown|Canceled"'
+"""Of a collector's failed sends: not those of a process that was told to end, since that data is sent again."""
+
+
+def fewer_up(selector: str, least: int) -> str:
+    """Whether fewer than ``least`` targets answer, those that Prometheus finds no more among them.
+
+    Args:
+        selector: Labels of the targets, for example ``job="gateway"``.
+        least: The smallest number that is all right.
+    """
+    return f"(sum(up{{{selector}}}) or vector(0)) < {least} and on () {SETTLED}"
+
+
+def grew(counter: str, *, by: str, window: str = "5m") -> str:
+    """Whether a counter of failures grew: such a counter mostly does not exist before the first failure.
+
+    ``increase`` alone sees nothing of that one: to it, a series begins with its first value. What comes into being
+    counts as growth where the same target was already scraped before.
+
+    Args:
+        counter: The counter with its selector.
+        by: Labels to tell apart; ``job`` and ``instance`` have to be among them.
+        window: How long it is told.
+
+    Raises:
+        ValueError: ``by`` lacks ``job`` or ``instance``.
+    """
+    if not {"job", "instance"} <= {label.strip() for label in by.split(",")}:
+        raise ValueError(f"by is {by!r}: name job and instance among the labels, since each process counts for itself")
+    now, before = f"sum by ({by}) ({counter})", f"sum by ({by}) ({counter} offset {window})"
+    return any_of(
+        (
+            f"sum by ({by}) (increase({counter}[{window}])) > 0",
+            f"{now} - {before} > 0",
+            f"({now} unless {before}) > 0 and on (job, instance) up offset {window} == 1",
+        )
+    )

@@ -40,9 +40,8 @@ from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, errors
 from ops.core.kube import Kube
 from ops.evidence import files as evidence
-from ops.loadtest import bench_cpu
-from ops.loadtest.bench import target_of
-from ops.loadtest.bench_command import say, show
+from ops.loadtest import bench_load
+from ops.loadtest.bench import say, show, target_of
 from ops.loadtest.bench_load import Load, LoadResult, Target, run
 from ops.loadtest.bench_paths import Mark, MetricsPath
 from ops.loadtest.bench_requests import Batch, batch, samples_query
@@ -302,25 +301,25 @@ class Comparison:
     def _idle(self) -> dict[str, float]:
         """Cores by workload and by the peer's processes while neither is sent to."""
         self._tell(f"idle for {self._settings.idle_s:.0f} s")
-        before, own = bench_cpu.settled(self._context, time.time()), self._peer.cpu_seconds()
+        before, own = bench_load.settled(self._context, time.time()), self._peer.cpu_seconds()
         began = time.monotonic()
         time.sleep(self._settings.idle_s)
-        usage = bench_cpu.settled(self._context, time.time()).by_workload(before)
+        usage = bench_load.settled(self._context, time.time()).by_workload(before)
         took = time.monotonic() - began
         return usage | {name: (used - own[name]) / took for name, used in self._peer.cpu_seconds().items()}
 
     def _turn(self, name: str, idle: Mapping[str, float]) -> Turn:
         settings = self._settings
         load = Load(rate=settings.rate, seconds=settings.turn_s, clients=settings.clients)
-        before = bench_cpu.settled(self._context, time.time())
+        before = bench_load.settled(self._context, time.time())
         own, at = self._peer.cpu_seconds(), time.monotonic()
         mark = self._path.mark()
         target = target_of(self._context.platform) if name == "ours" else self._peer.target
         result = run(target, self._batch, load)
         arrived = self._arrived(name, result.acknowledged, mark.at)
-        after = bench_cpu.settled(self._context, time.time())
+        after = bench_load.settled(self._context, time.time())
         took = time.monotonic() - at
-        seconds = dict(bench_cpu.cost(before, after, idle).seconds)
+        seconds = dict(bench_load.cost(before, after, idle).seconds)
         seconds |= {
             process_name: used - own[process_name] - idle[process_name] * took
             for process_name, used in self._peer.cpu_seconds().items()

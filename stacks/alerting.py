@@ -15,8 +15,8 @@ from components.alertmanager.process import CLOSER
 from components.alertmanager.receivers import Channels, Contact
 from components.contracts import KafkaEndpoint
 from stacks import rules
-from stacks.alert_settings import Alerting as AlertSettings
-from stacks.inputs import PlatformInputs
+from stacks.endpoints import PlatformInputs
+from stacks.stage_settings import Alerting as AlertSettings
 
 TOKEN = "obs:platform:Alerting"  # noqa: S105  (a type token)
 

@@ -12,10 +12,9 @@ from components.grafana.process import WORKLOAD as GRAFANA
 from components.search.access import members
 from components.search.indices import LOGS, TRACE_KINDS, trace_family
 from components.telemetry.classification import CLASSES
-from stacks.inputs import PlatformInputs
+from stacks.endpoints import PlatformInputs
 from stacks.metrics import METRICS_PREFIX, block_s
-from stacks.object_storage import object_storage
-from stacks.secrets import backup_recipients
+from stacks.secrets import backup_recipients, object_storage
 
 PREFIX: Final = "backups/"
 EXPORTED: Final = (LOGS, *(trace_family(name, kind) for name in CLASSES for kind in TRACE_KINDS))

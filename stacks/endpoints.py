@@ -1,9 +1,15 @@
-"""What the stages know of each other before any of them exists: names, ports, users, passwords."""
+"""What the stages know of each other before any of them exists: names, ports, users, passwords.
+
+Among it is what this region takes from the other one's stack, and what both have to agree on, as one digest for each
+kind: compared before updates and by failover agents.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pulumi
@@ -20,21 +26,129 @@ from components.contracts import (
     TraceReaderEndpoint,
     TracesEndpoint,
 )
+from components.dashboards import drilldowns
+from components.dashboards import grafana as dashboard_json
+from components.dashboards.grafana import Plugins
+from components.dashboards.registry import DASHBOARDS
 from components.gateway.logins import IDS, GatewayLogins, gateway_logins
 from components.jaeger.collector import traces_endpoint
 from components.jaeger.reader import trace_reader_endpoint
 from components.k8s import DeploymentContext
+from components.kafka.access import acl_rules
 from components.mirror.component import MirrorSource
 from components.mirror.config import SOURCE_USER
 from components.prometheus.credentials import prometheus_endpoint
 from components.prometheus.query import query_endpoint
 from components.telemetry.layers import LAYERS
-from stacks.other_region import OtherRegion
-from stacks.parity_fingerprints import parity_fingerprints
+from stacks import rules
+from stacks.kafka_users import own_users
 from stacks.scrapes import scrape_targets
 from stacks.secrets import alerting_secrets
-from stacks.settings import Role, Settings
+from stacks.settings import Role, Settings, SettingsError
 from stacks.sizing import Sizing
+
+_UNKNOWN = "unknownbeforetheotherregionisthere"
+
+
+class OtherRegion:
+    """Reads outputs of other stacks.
+
+    The state is not in the region, so a preview works while the region is gone.
+    """
+
+    def __init__(self, parent: pulumi.Resource) -> None:
+        self._parent = parent
+        self._known: dict[str, pulumi.StackReference] = {}
+
+    def text(self, stack: str, name: str, *path: str) -> pulumi.Output[str]:
+        """A secret text in the outputs of a stack; a preview may do without.
+
+        Args:
+            stack: Its full name.
+            name: Name of the output.
+            path: Keys inside of it.
+        """
+        output = self._reference(stack).get_output(name)
+        return pulumi.Output.secret(output.apply(lambda known: needed(known, stack, name, *path)))
+
+    def agree(self, stack: str, fingerprints: Mapping[str, str]) -> None:
+        """Fail, already in a preview, where the two regions would not do the same.
+
+        Args:
+            stack: The other region's stack.
+            fingerprints: Kind -> digest of what this region has.
+        """
+        theirs = self._reference(stack).get_output("fingerprints")
+        pulumi.Output.all(theirs).apply(lambda all_: check_agreed(fingerprints, all_[0], stack))
+
+    def _reference(self, stack: str) -> pulumi.StackReference:
+        if stack not in self._known:
+            self._known[stack] = pulumi.StackReference(stack, opts=pulumi.ResourceOptions(parent=self._parent))
+        return self._known[stack]
+
+
+def needed(output: Any, stack: str, name: str, *path: str) -> str:
+    """A text in the outputs of another stack.
+
+    Raises:
+        SettingsError: It is not there, and this is no preview.
+    """
+    for key in path:
+        output = output.get(key) if isinstance(output, Mapping) else None
+    if isinstance(output, str) and output:
+        return output
+    where = ".".join((name, *path))
+    message = (
+        f"the stack {stack} has no output {where}: run `pulumi up` of it first, as this region takes it from there"
+    )
+    if not pulumi.runtime.is_dry_run():
+        raise SettingsError(message)
+    pulumi.log.warn(message)
+    return _UNKNOWN
+
+
+def check_agreed(own: Mapping[str, str], other: Any, stack: str) -> None:
+    """Compare what both regions have to agree on.
+
+    Raises:
+        SettingsError: They do not; the message names what differs.
+    """
+    if other is None:
+        pulumi.log.warn(f"the stack {stack} has no output fingerprints yet: nothing could be compared")
+        return
+    differing = sorted(kind for kind in {*own, *other} if own.get(kind) != other.get(kind))
+    if differing:
+        raise SettingsError(
+            f"the two regions differ in {', '.join(differing)}: this stack and {stack} must say the same; run "
+            f"`pulumi up` of {stack} from the same revision first, or take the change back"
+        )
+
+
+def parity_fingerprints(settings: Settings) -> dict[str, str]:
+    """Kind -> digest. Sizes and addresses are each region's own and not part of it.
+
+    * ``topics``: names, partitions, retention;
+    * ``permissions``: users and what each may do, without the mirror's;
+    * ``rules``: alerts and recordings of layers and platform, with the delays of the escalation;
+    * ``notifications``: who is notified by which channel;
+    * ``dashboards``: every dashboard.
+    """
+    alerting = settings.alerting
+    return {
+        "topics": _digest({name: topic.model_dump() for name, topic in settings.topics.items()}),
+        "permissions": _digest({user.name: [asdict(rule) for rule in acl_rules(user)] for user in own_users(settings)}),
+        "rules": _digest([*(group.data("") for group in rules.FIXED), alerting.escalation.model_dump()]),
+        "notifications": _digest({name: contact.model_dump() for name, contact in alerting.contacts.items()}),
+        "dashboards": _digest(
+            {dashboard.uid: dashboard_json.text(dashboard, Plugins(logs="")) for dashboard in DASHBOARDS}
+            | drilldowns.texts(Plugins(logs=""))
+        ),
+    }
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
 
 TOKEN = "obs:platform:Endpoints"  # noqa: S105  (a type token)
 
@@ -142,3 +256,27 @@ def _mirror_source(settings: Settings, role: Role, other: OtherRegion) -> Mirror
         authority=other.text(peer.stack, "ca_certificate"),
         password=other.text(peer.stack, "kafka_users", SOURCE_USER),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformInputs:
+    """Decided before anything runs.
+
+    Attributes:
+        settings: What the stack file says.
+        role: What this region is at present.
+        sizing: Numbers of the profile.
+        context: Deployment context.
+        endpoints: What the parts know of each other.
+    """
+
+    settings: Settings
+    role: Role
+    sizing: Sizing
+    context: DeploymentContext
+    endpoints: Endpoints
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the other region's Kafka is copied into this one."""
+        return self.settings.mirrored(self.role)

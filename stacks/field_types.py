@@ -1,16 +1,21 @@
-"""Kinds of values in a stack file, each with the words that say what is allowed."""
+"""What every group of keys of a stack file is made from: closed, with kinds of values that say what is allowed.
+
+Every mistake becomes one line: key, value, what is allowed, what to do.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from components.backups.schedule import longest_gap_s
+from services.runtime.settings import causes, instead, shown, value_at
 
 NOT_ALLOWED = "not_allowed"
 """Error type whose message is what is allowed."""
@@ -110,3 +115,73 @@ Stack = Annotated[
     str, _pattern(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+", "a stack such as organization/project/stack")
 ]
 Cron = Annotated[str, AfterValidator(_cron)]
+
+
+class SettingsModel(BaseModel):
+    """A group of keys: read once, closed to unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ExternalHost(SettingsModel):
+    """One address outside the cluster: what clients are told, and what the load balancer is asked for."""
+
+    host: Host
+    address: Address | None
+
+
+class ExternalEndpoint(ExternalHost):
+    """A load-balanced endpoint outside the cluster, and the networks that may use it."""
+
+    client_cidrs: tuple[Cidr, ...] = Field(min_length=1)
+
+
+_KINDS = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a group of keys",
+    "model_type": "a group of keys",
+    "model_attributes_type": "a group of keys",
+}
+
+
+def validation_errors(error: ValidationError, model: type[BaseModel], content: object) -> Iterator[str]:
+    """One line per mistake, in the order of the file's model.
+
+    Args:
+        error: What pydantic found.
+        model: The model that was read.
+        content: What was read; named values come from it.
+    """
+    for detail in causes(error):
+        yield _line(detail, model, content)
+
+
+def _line(detail: ErrorDetails, model: type[BaseModel], content: object) -> str:
+    """The line about one mistake."""
+    path = _path(detail["loc"])
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "missing":
+        return f"{path} is missing: add it (see the same key in Pulumi.prod.yaml)"
+    if kind == "extra_forbidden":
+        return f"{path} is not a known key: {instead(detail['loc'], model)}"
+    value = value_at(detail["loc"], content)
+    value_shown = "" if isinstance(value, Mapping | list) else f" is {shown(value)}"
+    allowed = _KINDS.get(kind) or {
+        NOT_ALLOWED: str(context.get("allowed")),
+        "literal_error": f"one of {context.get('expected')}",
+        "greater_than_equal": f"a number of at least {context.get('ge')}",
+        "too_short": f"a list of at least {context.get('min_length')}",
+    }.get(kind, detail["msg"])
+    return f"{path}{value_shown}: allowed is {allowed}; correct it"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """``("kafka", "brokers", 0, "host")`` as ``settings.kafka.brokers[0].host``."""
+    text = "settings"
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text

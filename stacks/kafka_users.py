@@ -8,7 +8,7 @@ from components.backups.config import USER as BACKUP_USER
 from components.consumers.component import consumer_name
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.kafka.access import AclRule, User
-from components.kafka.lag import WORKLOAD as KAFKA_LAG
+from components.kafka.component import WORKLOAD as KAFKA_LAG
 from components.logs.component import WORKLOAD as LOG_INDEXER
 from components.mirror.config import SOURCE_USER, Permission, source_permissions, target_permissions
 from components.mirror.config import WORKLOAD as MIRROR

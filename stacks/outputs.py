@@ -12,9 +12,8 @@ from stacks.backups import PREFIX as BACKUP_PREFIX
 from stacks.endpoints import Endpoints
 from stacks.kafka_users import TRACE_GROUPS
 from stacks.metrics import METRICS_PREFIX
-from stacks.object_storage import object_storage, witness
 from stacks.platform import Platform
-from stacks.secrets import backup_recipients
+from stacks.secrets import backup_recipients, object_storage, witness
 from stacks.settings import Settings
 from stacks.traces import LOG_READER
 
@@ -79,7 +78,7 @@ def _reports(platform: Platform) -> pulumi.Output[dict[str, Any]]:
 
 
 def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
-    """How operators reach the backups; `ops.core.backup_access.BackupAccess` reads it."""
+    """How operators reach the backups; `ops.core.access.BackupAccess` reads it."""
     settings = platform.inputs.settings
     backups, storage = settings.backups, object_storage(settings, BACKUP_PREFIX)
     known = {

@@ -9,11 +9,11 @@ import pulumi
 from components.contracts import KafkaEndpoint
 from components.mirror.component import Mirror, MirrorArgs, MirrorKeystore, MirrorSource
 from components.mirror.config import WORKLOAD as MIRROR
+from components.regions.component import WORKLOAD as FAILOVER_AGENT
 from components.regions.component import FailoverAgent, FailoverAgentArgs
-from components.regions.config import WORKLOAD as FAILOVER_AGENT
-from stacks.inputs import PlatformInputs
+from stacks.endpoints import PlatformInputs
 from stacks.kafka_users import COPIED_TOPICS, copied_groups
-from stacks.object_storage import witness
+from stacks.secrets import witness
 from stacks.settings import Role, Settings
 
 TOKEN = "obs:platform:Regions"  # noqa: S105  (a type token)

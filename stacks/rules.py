@@ -9,8 +9,8 @@ from components.agent.rules import RULES as AGENT_RULES
 from components.alertevents.rules import INHIBITIONS as EVENT_INHIBITIONS
 from components.alertevents.rules import RULES as EVENT_RULES
 from components.alerting import inhibitions
-from components.alerting.durations import milliseconds
 from components.alerting.escalation import EscalationDelays, escalated
+from components.alerting.timings import milliseconds
 from components.alertmanager.rules import INHIBITIONS as ALERTMANAGER_INHIBITIONS
 from components.alertmanager.rules import alertmanager_rules
 from components.backups.rules import INHIBITIONS as BACKUP_INHIBITIONS
@@ -43,9 +43,9 @@ from components.search.rules import RULES as SEARCH_RULES
 from components.servicegraph.rules import RULES as GRAPH_RULES
 from components.telemetry.rules import INHIBITIONS as LAYER_INHIBITIONS
 from components.telemetry.rules import RULES as LAYER_RULES
-from stacks.alert_settings import Escalation
 from stacks.settings import Settings
 from stacks.sizing import Sizing
+from stacks.stage_settings import Escalation
 
 FIXED: Final = (
     *LAYER_RULES,

@@ -25,10 +25,10 @@ from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.query import query_workload
 from components.jaeger.reader import WORKLOAD as TRACE_READER
 from components.k8s import DeploymentContext, scrape_target
+from components.kafka.component import PORT as KAFKA_LAG_PORT
+from components.kafka.component import WORKLOAD as KAFKA_LAG
 from components.kafka.config import BROKERS, CONTROLLERS
 from components.kafka.config import METRICS_PORT as KAFKA_PORT
-from components.kafka.lag import PORT as KAFKA_LAG_PORT
-from components.kafka.lag import WORKLOAD as KAFKA_LAG
 from components.logs.component import PORT as LOG_INDEXER_PORT
 from components.logs.component import WORKLOAD as LOG_INDEXER
 from components.mirror.config import METRICS_PORT as MIRROR_PORT
@@ -37,20 +37,20 @@ from components.postgres.config import WORKLOAD as POSTGRES
 from components.postgres.process import EXPORTER_PORT as POSTGRES_PORT
 from components.probes.component import WORKLOAD as PROBES
 from components.probes.config import PORT as PROBES_PORT
-from components.prometheus.compactor import WORKLOAD as COMPACTOR
+from components.prometheus.component import SIDECAR_PORT_NAME
 from components.prometheus.config import WEB_PORT as PROMETHEUS_PORT
 from components.prometheus.credentials import sidecar_name, workload_name
-from components.prometheus.pods import SIDECAR_PORT_NAME
 from components.prometheus.query import WORKLOAD as QUERY
+from components.prometheus.store import COMPACTOR as COMPACTOR
 from components.prometheus.store import WORKLOAD as STORE
 from components.prometheus.thanos import QUERY_PORT, SIDECAR_HTTP_PORT, STORE_HTTP_PORT
 from components.regions.component import PORT as FAILOVER_AGENT_PORT
-from components.regions.config import WORKLOAD as FAILOVER_AGENT
+from components.regions.component import WORKLOAD as FAILOVER_AGENT
 from components.reports.component import PORT as REPORT_SERVER_PORT
 from components.reports.component import WORKLOAD as REPORT_SERVER
 from components.sampler.component import WORKLOAD as SAMPLER
 from components.search.access import INDEX_MANAGER
-from components.search.index_manager import PORT as INDEX_MANAGER_PORT
+from components.search.component import PORT as INDEX_MANAGER_PORT
 from components.servicegraph.component import PORT as SERVICE_GRAPH_PORT
 from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
 from stacks.settings import Role, Settings

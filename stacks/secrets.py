@@ -1,4 +1,4 @@
-"""Secrets of a stack's configuration: read here, and secret from here on."""
+"""Secrets of a stack's configuration: read here, and secret from here on; and the object storage that they open."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 
-from stacks.alert_settings import Alerting
-from stacks.settings import CONFIG_NAMESPACE, SettingsError
+from components.contracts import ObjectStorage
+from stacks.settings import CONFIG_NAMESPACE, Settings, SettingsError
+from stacks.stage_settings import Alerting, Storage
 
 SECRETS_KEY = "alertingSecrets"
 SECRET_NAMES = (
@@ -255,3 +256,42 @@ def _checked(text: str, where: str, names: Sequence[str]) -> dict[str, Any]:
     if empty:
         raise SettingsError(f"{where}: {', '.join(empty)} is empty: give it a value")
     return dict(content)
+
+
+WITNESS_PREFIX: Final = "regions/"
+
+
+def object_storage(settings: Settings, prefix: str) -> ObjectStorage:
+    """The bucket.
+
+    Args:
+        settings: Where it is.
+        prefix: What the keys of its user start with, for example ``reports/``.
+
+    Raises:
+        SettingsError: Its keys are missing in an update.
+    """
+    return _storage(settings.object_storage, prefix, storage_secrets())
+
+
+def witness(settings: Settings) -> ObjectStorage:
+    """The bucket in neither region.
+
+    Raises:
+        SettingsError: Its keys are missing in an update.
+    """
+    return _storage(settings.regions.witness, WITNESS_PREFIX, witness_secrets())
+
+
+def _storage(storage: Storage, prefix: str, secrets: pulumi.Output[dict[str, Any]]) -> ObjectStorage:
+    return ObjectStorage(
+        endpoint=storage.endpoint,
+        region=storage.region,
+        bucket=storage.bucket,
+        prefix=prefix,
+        networks=storage.networks,
+        port=storage.port,
+        access_key_id=secrets.apply(lambda known: str(known["access_key_id"])),
+        secret_access_key=secrets.apply(lambda known: str(known["secret_access_key"])),
+        authority=secrets.apply(lambda known: str(known["authority"])),
+    )

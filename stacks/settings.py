@@ -16,11 +16,9 @@ from pydantic import Field, ValidationError, model_validator
 from components.telemetry.layers import LAYER_NAMES
 from components.telemetry.topics import TOPIC_NAMES
 from components.versions import IMAGES
-from stacks import backup_settings, field_types, region_settings, visualization_settings
-from stacks.alert_settings import Alerting
-from stacks.base_model import ExternalEndpoint, ExternalHost, SettingsModel
-from stacks.trace_settings import Traces
-from stacks.validation_errors import validation_errors
+from stacks import field_types, stage_settings
+from stacks.field_types import ExternalEndpoint, ExternalHost, SettingsModel, validation_errors
+from stacks.stage_settings import Alerting, Traces
 
 CONFIG_NAMESPACE = "observability"
 CONFIG_KEY = "settings"
@@ -199,12 +197,12 @@ class Settings(SettingsModel):
     search: Search
     traces: Traces
     alerting: Alerting
-    database: visualization_settings.Database
-    grafana: visualization_settings.Grafana
-    object_storage: visualization_settings.Storage
-    reports: visualization_settings.Reports
-    backups: backup_settings.Backups
-    regions: region_settings.Regions
+    database: stage_settings.Database
+    grafana: stage_settings.Grafana
+    object_storage: stage_settings.Storage
+    reports: stage_settings.Reports
+    backups: stage_settings.Backups
+    regions: stage_settings.Regions
 
     def mirrored(self, role: Role) -> bool:
         """Whether the other region's Kafka is copied into this one."""

@@ -7,19 +7,340 @@ A region has one profile in both roles: a failover must not resize, and so resta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import TypeVar
 
 from components.k8s import Autoscale, Resources
-from stacks import alert_sizing, backup_sizing, region_sizing, trace_sizing, visualization_sizing
-from stacks.alert_sizing import AlertSizing
-from stacks.backup_sizing import BackupSizing
-from stacks.region_sizing import RegionSizing
-from stacks.trace_sizing import TraceSizing
-from stacks.visualization_sizing import VisualizationSizing
+from components.sampler.component import SamplingPolicy
+from components.search.nodes import NodeSize
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertSizing:
+    """Sizing of alerting.
+
+    Attributes:
+        alertmanager: An Alertmanager.
+        alertmanagers: Alertmanagers in the cluster.
+        closer: What closes the pager's incidents of muted alerts, beside each Alertmanager.
+        events: The service that writes alert events to Kafka.
+        probes: The prober of certificates and endpoints.
+    """
+
+    alertmanager: Resources
+    alertmanagers: int = 2
+    closer: Resources
+    events: Resources
+    probes: Resources
+
+
+_SMALL_ALERTING = AlertSizing(
+    alertmanager=Resources(cpu="15m", memory="64Mi", memory_limit="256Mi"),
+    closer=Resources(cpu="5m", memory="48Mi", memory_limit="128Mi"),
+    events=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
+    probes=Resources(cpu="20m", memory="32Mi", memory_limit="128Mi"),
+)
+"""One machine of two cores."""
+
+_PRODUCTION_ALERTING = AlertSizing(
+    alertmanager=Resources(cpu="200m", memory="512Mi", memory_limit="1Gi"),
+    closer=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
+    events=Resources(cpu="100m", memory="128Mi", memory_limit="512Mi"),
+    probes=Resources(cpu="50m", memory="64Mi", memory_limit="256Mi"),
+)
+"""A region of its own, also while it stands by: alerts take no less when it takes over."""
+
 
 _MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupSizing:
+    """Sizing of backups and of what reads old metrics.
+
+    Attributes:
+        job: A job that makes a backup.
+        archive: A pod of the archive of Kafka.
+        exporter: What watches the backups.
+        flush_s: Age in seconds at which a segment of the archive is stored: as much is lost with the region, at most.
+        segment_bytes: Size at which it is stored.
+        memory_bytes: Size of all segments that wait in a pod.
+        store: The store gateway of old metrics.
+        stores: How many of them.
+        store_volume: Its volume.
+        index_cache: Its memory for parts of indices.
+        chunk_pool: Its memory for samples.
+        serves_after: Age from which it answers.
+        compactor: The compactor of blocks.
+        compactor_volume: Its volume.
+    """
+
+    job: Resources
+    archive: Resources
+    exporter: Resources
+    flush_s: int
+    segment_bytes: int
+    memory_bytes: int
+    store: Resources
+    stores: int
+    store_volume: str
+    index_cache: str
+    chunk_pool: str
+    serves_after: str
+    compactor: Resources
+    compactor_volume: str
+
+
+_SMALL_BACKUPS = BackupSizing(
+    job=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
+    archive=Resources(cpu="20m", memory="128Mi", memory_limit="384Mi"),
+    exporter=Resources(cpu="10m", memory="64Mi", memory_limit="256Mi"),
+    flush_s=15,
+    segment_bytes=2 * _MIB,
+    memory_bytes=32 * _MIB,
+    store=Resources(cpu="10m", memory="64Mi", memory_limit="384Mi"),
+    stores=2,
+    store_volume="1Gi",
+    index_cache="32MB",
+    chunk_pool="64MB",
+    serves_after="2d",
+    compactor=Resources(cpu="10m", memory="64Mi", memory_limit="512Mi"),
+    compactor_volume="1Gi",
+)
+"""One machine of two cores."""
+
+_PRODUCTION_BACKUPS = BackupSizing(
+    job=Resources(cpu="500m", memory="512Mi", memory_limit="4Gi"),
+    archive=Resources(cpu="1", memory="1Gi", memory_limit="2Gi"),
+    exporter=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
+    flush_s=60,
+    segment_bytes=32 * _MIB,
+    memory_bytes=512 * _MIB,
+    store=Resources(cpu="500m", memory="2Gi", memory_limit="6Gi"),
+    stores=2,
+    store_volume="50Gi",
+    index_cache="1GB",
+    chunk_pool="2GB",
+    serves_after="3d",
+    compactor=Resources(cpu="500m", memory="2Gi", memory_limit="8Gi"),
+    compactor_volume="300Gi",
+)
+"""A region of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionSizing:
+    """Sizing of what joins two regions.
+
+    Attributes:
+        failover_agent: What decides whether this region is active.
+        mirror: What copies the other region's Kafka.
+        mirror_heap: Its Java heap.
+        mirror_flags: Its garbage collector and compiler flags.
+        mirror_tasks: Tasks that share the partitions.
+    """
+
+    failover_agent: Resources
+    mirror: Resources
+    mirror_heap: str
+    mirror_flags: tuple[str, ...]
+    mirror_tasks: int
+
+
+_SMALL_REGIONS = RegionSizing(
+    failover_agent=Resources(cpu="5m", memory="64Mi", memory_limit="192Mi"),
+    mirror=Resources(cpu="40m", memory="320Mi", memory_limit="512Mi"),
+    mirror_heap="256m",
+    mirror_flags=("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+    mirror_tasks=2,
+)
+"""One machine of two cores."""
+
+_PRODUCTION_REGIONS = RegionSizing(
+    failover_agent=Resources(cpu="50m", memory="128Mi", memory_limit="256Mi"),
+    mirror=Resources(cpu="2", memory="4Gi", memory_limit="4Gi"),
+    mirror_heap="2500m",
+    mirror_flags=("-XX:+UseG1GC",),
+    mirror_tasks=8,
+)
+"""A region of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceSizing:
+    """Sizing of the search cluster, Jaeger, the samplers, the dependency map and the logs.
+
+    Attributes:
+        search: A search node, but for its volume, whose size the stack file says.
+        search_nodes: Search nodes.
+        span_shards: Primary shards of an index of spans.
+        log_shards: The same for logs.
+        index_replicas: Further copies of every shard.
+        index_manager: The index manager of indices.
+        index_manager_interval_s: Seconds between its rounds.
+        collector: A Jaeger collector.
+        collectors: Jaeger collectors (at creation, where they are scaled).
+        collector_autoscale: Bounds of their autoscaler.
+        query: A Jaeger query.
+        queries: Jaeger queries of each clearance (at creation, where they are scaled).
+        query_autoscale: Bounds of their autoscaler.
+        proxy: The login proxy beside each.
+        sampler: A sampler.
+        samplers: Samplers.
+        sampling: What they keep.
+        graph: The dependency map.
+        indexer: A log indexer.
+        indexers: Log indexers.
+        agent: A node agent.
+    """
+
+    search: NodeSize
+    search_nodes: int = 3
+    span_shards: int
+    log_shards: int
+    index_replicas: int = 1
+    index_manager: Resources
+    index_manager_interval_s: int
+    collector: Resources
+    collectors: int = 2
+    collector_autoscale: Autoscale | None
+    query: Resources
+    queries: int = 2
+    query_autoscale: Autoscale | None
+    proxy: Resources
+    sampler: Resources
+    samplers: int = 2
+    sampling: SamplingPolicy = field(default_factory=SamplingPolicy)
+    graph: Resources
+    indexer: Resources
+    indexers: int = 2
+    agent: Resources
+
+    def search_node(self, storage: str) -> NodeSize:
+        """A search node with a volume of that size."""
+        return replace(self.search, storage=storage)
+
+
+_SMALL_TRACES = TraceSizing(
+    search=NodeSize(
+        resources=Resources(cpu="55m", memory="768Mi", memory_limit="1Gi"),
+        heap="384m",
+        jvm_flags=("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch"),
+        storage="",
+        grace_s=30,
+        allow_mmap=False,
+        # One machine's disk is also that of the toolchain and of every other program.
+        disk_watermarks=("97%", "98%", "99%"),
+    ),
+    span_shards=2,
+    log_shards=2,
+    index_manager=Resources(cpu="10m", memory="64Mi", memory_limit="192Mi"),
+    index_manager_interval_s=10,
+    collector=Resources(cpu="30m", memory="96Mi", memory_limit="512Mi"),
+    collector_autoscale=None,
+    query=Resources(cpu="10m", memory="48Mi", memory_limit="256Mi"),
+    query_autoscale=None,
+    proxy=Resources(cpu="10m", memory="32Mi", memory_limit="96Mi"),
+    sampler=Resources(cpu="40m", memory="128Mi", memory_limit="768Mi"),
+    sampling=SamplingPolicy(decision_wait_s=5, base_spans_per_s=60),
+    graph=Resources(cpu="30m", memory="96Mi", memory_limit="384Mi"),
+    indexer=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
+    agent=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
+)
+"""One machine of two cores."""
+
+_PRODUCTION_TRACES = TraceSizing(
+    search=NodeSize(
+        resources=Resources(cpu="2", memory="32Gi", memory_limit="32Gi"),
+        heap="16g",
+        jvm_flags=("-XX:+UseG1GC",),
+        storage="",
+        grace_s=120,
+        allow_mmap=True,
+    ),
+    span_shards=6,
+    log_shards=6,
+    index_manager=Resources(cpu="50m", memory="128Mi", memory_limit="256Mi"),
+    index_manager_interval_s=30,
+    collector=Resources(cpu="1", memory="1Gi", memory_limit="2Gi"),
+    collector_autoscale=Autoscale(minimum=2, maximum=10, cpu_percent=65),
+    query=Resources(cpu="250m", memory="512Mi", memory_limit="2Gi"),
+    query_autoscale=Autoscale(minimum=2, maximum=6, cpu_percent=65),
+    proxy=Resources(cpu="50m", memory="64Mi", memory_limit="128Mi"),
+    sampler=Resources(cpu="1", memory="2Gi", memory_limit="6Gi"),
+    samplers=4,
+    sampling=SamplingPolicy(base_spans_per_s=2_500, max_traces=200_000),
+    graph=Resources(cpu="1", memory="512Mi", memory_limit="1Gi"),
+    indexer=Resources(cpu="500m", memory="256Mi", memory_limit="1Gi"),
+    indexers=3,
+    agent=Resources(cpu="100m", memory="128Mi", memory_limit="512Mi"),
+)
+"""A region of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualizationSizing:
+    """Sizing of dashboards and reports.
+
+    Attributes:
+        database: A PostgreSQL server.
+        exporter: Its exporter.
+        shared_buffers: Its memory for pages.
+        connections: Connections that it takes.
+        grafana: A Grafana.
+        grafanas: Grafanas (at creation, where they are scaled).
+        grafana_connections: Connections of one of them to the database, at most.
+        grafana_autoscale: Bounds of their autoscaler.
+        trace_reader: A Jaeger query that Grafana asks.
+        trace_readers: How many of them.
+        report: A job that makes a report.
+        report_server: What shows the stored reports.
+    """
+
+    database: Resources
+    exporter: Resources
+    shared_buffers: str
+    connections: int
+    grafana: Resources
+    grafanas: int = 2
+    grafana_connections: int
+    grafana_autoscale: Autoscale | None
+    trace_reader: Resources
+    trace_readers: int = 2
+    report: Resources
+    report_server: Resources
+
+
+_SMALL_VISUALIZATION = VisualizationSizing(
+    database=Resources(cpu="30m", memory="96Mi", memory_limit="384Mi"),
+    exporter=Resources(cpu="10m", memory="24Mi", memory_limit="96Mi"),
+    shared_buffers="48MB",
+    connections=60,
+    grafana=Resources(cpu="40m", memory="96Mi", memory_limit="384Mi"),
+    grafana_connections=15,
+    grafana_autoscale=None,
+    trace_reader=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
+    report=Resources(cpu="50m", memory="256Mi", memory_limit="1Gi"),
+    report_server=Resources(cpu="10m", memory="64Mi", memory_limit="256Mi"),
+)
+"""One machine of two cores."""
+
+_PRODUCTION_VISUALIZATION = VisualizationSizing(
+    database=Resources(cpu="500m", memory="2Gi", memory_limit="4Gi"),
+    exporter=Resources(cpu="20m", memory="64Mi", memory_limit="128Mi"),
+    shared_buffers="512MB",
+    connections=200,
+    grafana=Resources(cpu="500m", memory="512Mi", memory_limit="2Gi"),
+    grafana_connections=20,
+    grafana_autoscale=Autoscale(minimum=2, maximum=6, cpu_percent=70),
+    trace_reader=Resources(cpu="200m", memory="256Mi", memory_limit="1Gi"),
+    report=Resources(cpu="200m", memory="512Mi", memory_limit="2Gi"),
+    report_server=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
+)
+"""A region of its own; the one that stands by needs no less once it takes over, and people look at it before."""
+
+
 _SERIAL = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _G1 = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35")
 
@@ -122,11 +443,11 @@ SMALL = Sizing(
     out_of_order_window="6h",
     scrape_interval="10s",
     query=Resources(cpu="30m", memory="64Mi", memory_limit="384Mi"),
-    traces=trace_sizing.SMALL,
-    alerting=alert_sizing.SMALL,
-    visualization=visualization_sizing.SMALL,
-    backups=backup_sizing.SMALL,
-    regions=region_sizing.SMALL,
+    traces=_SMALL_TRACES,
+    alerting=_SMALL_ALERTING,
+    visualization=_SMALL_VISUALIZATION,
+    backups=_SMALL_BACKUPS,
+    regions=_SMALL_REGIONS,
 )
 """One machine of two cores."""
 
@@ -165,11 +486,11 @@ PRODUCTION = Sizing(
     out_of_order_window="48h",
     scrape_interval="10s",
     query=Resources(cpu="500m", memory="1Gi", memory_limit="4Gi"),
-    traces=trace_sizing.PRODUCTION,
-    alerting=alert_sizing.PRODUCTION,
-    visualization=visualization_sizing.PRODUCTION,
-    backups=backup_sizing.PRODUCTION,
-    regions=region_sizing.PRODUCTION,
+    traces=_PRODUCTION_TRACES,
+    alerting=_PRODUCTION_ALERTING,
+    visualization=_PRODUCTION_VISUALIZATION,
+    backups=_PRODUCTION_BACKUPS,
+    regions=_PRODUCTION_REGIONS,
 )
 """A region of its own."""
 

@@ -36,7 +36,7 @@ from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
 from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
 from components.telemetry.classification import CLASSES
 from stacks.backups import EXPORTED
-from stacks.inputs import PlatformInputs
+from stacks.endpoints import PlatformInputs
 from stacks.secrets import IdentitySecrets, identity_secrets
 from stacks.settings import Settings
 

@@ -10,12 +10,11 @@ import pulumi
 from components.contracts import Credential, DatabaseEndpoint, KafkaEndpoint, OidcEndpoint, SearchEndpoint
 from components.dashboards import drilldowns
 from components.dashboards import grafana as dashboard_json
+from components.dashboards.grafana import Plugins, trace_link
 from components.dashboards.registry import DASHBOARDS
-from components.dashboards.sources import Plugins, trace_link
 from components.grafana.component import Grafana, GrafanaArgs, Logs
-from components.grafana.content import GrafanaContent, GrafanaContentArgs
+from components.grafana.content import FOLDERS, HOME, GrafanaContent, GrafanaContentArgs
 from components.grafana.login import Directory, Groups, OidcLogin
-from components.grafana.permissions import FOLDERS, HOME
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.grafana.sources import LogsPlugin
 from components.postgres.component import Postgres, PostgresArgs
@@ -24,12 +23,10 @@ from components.postgres.config import PostgresDatabase
 from components.prometheus.query import WORKLOAD as QUERY
 from components.reports.component import WORKLOAD as REPORT_SERVER
 from components.reports.component import Reports, ReportsArgs
-from components.reports.config import Mail
-from components.reports.schedule import Kind
+from components.reports.config import Kind, Mail
 from components.search.indices import LOGS
-from stacks.inputs import PlatformInputs
-from stacks.object_storage import object_storage
-from stacks.secrets import database_password, directory_secrets, grafana_oidc_secret
+from stacks.endpoints import PlatformInputs
+from stacks.secrets import database_password, directory_secrets, grafana_oidc_secret, object_storage
 from stacks.settings import Role, Settings
 
 TOKEN = "obs:platform:Visualization"  # noqa: S105  (a type token)

@@ -1,7 +1,13 @@
-"""The node agents: one collector on every node, in the place of Jaeger's retired agent (requirement J1).
+"""Configuration of the node agents, as data: from the programs of a node to the gateway.
 
-They need nothing of the node itself: no host network, port or path, and no API access. Programs find the agent of
-their own node by the name of one Service.
+An agent is the gateway's outpost: it takes the same protocols and the same passwords. Its processor ``attribution``
+refuses what claims another layer than the one that signed in, and tells the client so where nothing else is in the
+request; what names no layer gets its sender's. What is left goes to the gateway as the user ``agent``, which may send
+for any layer.
+
+Nothing is acknowledged before the gateway has acknowledged it: the queue gathers small requests into larger ones
+(``wait_for_result``) and lives in memory, since a crash loses nothing that a client was told is safe. When it is full,
+clients are refused and try again.
 """
 
 from __future__ import annotations
@@ -12,8 +18,20 @@ from dataclasses import dataclass
 import pulumi
 
 from components import naming
-from components.agent.config import GRPC_PORT, HTTP_PORT, AgentConfig, agent_config
-from components.collector.config import METRICS_PORT, rendered
+from components.collector.config import (
+    CLIENT_LOGIN,
+    METRICS_PORT,
+    SCRAPE_HTPASSWD,
+    TLS_DIRECTORY,
+    Data,
+    client_login,
+    client_receiver,
+    memory_limiter,
+    merged,
+    own_metrics,
+    rendered,
+    server_tls,
+)
 from components.collector.passwords import htpasswd
 from components.collector.pods import collector_container
 from components.contracts import Credential, OtlpEndpoint, ScrapeTarget
@@ -34,6 +52,130 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
+from components.telemetry.layers import Signal
+
+GRPC_PORT = 4317
+HTTP_PORT = 4318
+CLIENT_HTPASSWD = "/etc/otelcol-auth/clients.htpasswd"
+GATEWAY_PASSWORD = "/etc/otelcol-auth/gateway-password"  # noqa: S105  (a path)
+
+GATEWAY_AUTH = "basicauth/gateway"
+ATTRIBUTION = "attribution"
+EXPORTER = "otlp/gateway"
+
+_MIB = 1024 * 1024
+_CALLS = 64
+"""Calls at once, of all programs of the node."""
+_RECEIVED_BYTES = 32 * _MIB
+"""What requests of HTTP may take at once, of all programs of the node."""
+_CONNECTIONS = 256
+"""Connections of gRPC at once, of all programs of the node."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig:
+    """What an agent's configuration depends on.
+
+    Attributes:
+        gateway: ``host:port`` of the gateway's OTLP over gRPC.
+        user: User there.
+        queue_bytes: Most that waits for the gateway, of each signal.
+        request_limit: Largest request that the gateway takes, in bytes.
+        tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
+        client_htpasswd: Password file of the layers.
+        gateway_password: File with the password for the gateway.
+        scrape_htpasswd: Password file of the metrics endpoint.
+    """
+
+    gateway: str
+    user: str
+    queue_bytes: int
+    request_limit: int
+    tls_directory: str = TLS_DIRECTORY
+    client_htpasswd: str = CLIENT_HTPASSWD
+    gateway_password: str = GATEWAY_PASSWORD
+    scrape_htpasswd: str = SCRAPE_HTPASSWD
+
+    def __post_init__(self) -> None:
+        if self.request_limit < _MIB:
+            raise ValueError(f"request_limit is {self.request_limit}, must be at least {_MIB}")
+        if self.queue_bytes < 2 * self.request_limit:
+            raise ValueError(f"queue_bytes is {self.queue_bytes}, must hold two requests of {self.request_limit} bytes")
+
+
+def agent_config(settings: AgentConfig) -> Data:
+    """The complete configuration of an agent."""
+    return merged(
+        own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
+        {
+            "extensions": {
+                CLIENT_LOGIN: client_login(
+                    settings.client_htpasswd,
+                    calls=_CALLS,
+                    received_bytes=_RECEIVED_BYTES,
+                    connections=_CONNECTIONS,
+                    tls=server_tls(settings.tls_directory),
+                ),
+                GATEWAY_AUTH: {"client_auth": {"username": settings.user, "password_file": settings.gateway_password}},
+            },
+            "receivers": {
+                "otlp": client_receiver(
+                    settings.tls_directory,
+                    grpc_port=GRPC_PORT,
+                    http_port=HTTP_PORT,
+                    request_limit=settings.request_limit,
+                    keepalive={"enforcement_policy": {"min_time": "10s", "permit_without_stream": True}},
+                )
+            },
+            "processors": {
+                "memory_limiter": memory_limiter(),
+                ATTRIBUTION: {},
+            },
+            "exporters": {EXPORTER: _exporter(settings)},
+            "service": {
+                "extensions": [CLIENT_LOGIN, GATEWAY_AUTH],
+                "pipelines": {
+                    signal.value: {
+                        "receivers": ["otlp"],
+                        "processors": ["memory_limiter", ATTRIBUTION],
+                        "exporters": [EXPORTER],
+                    }
+                    for signal in Signal
+                },
+            },
+        },
+    )
+
+
+def _exporter(settings: AgentConfig) -> Data:
+    return {
+        "endpoint": settings.gateway,
+        "tls": {"ca_file": f"{settings.tls_directory}/ca.crt", "min_version": "1.2", "reload_interval": "5m"},
+        "auth": {"authenticator": GATEWAY_AUTH},
+        "compression": "gzip",
+        "timeout": "10s",
+        "retry_on_failure": {
+            "enabled": True,
+            "initial_interval": "500ms",
+            "max_interval": "5s",
+            "max_elapsed_time": "60s",
+        },
+        "sending_queue": {
+            "enabled": True,
+            "wait_for_result": True,
+            "sizer": "bytes",
+            "queue_size": settings.queue_bytes,
+            "block_on_overflow": False,
+            "num_consumers": 4,
+            "batch": {
+                "sizer": "bytes",
+                "flush_timeout": "200ms",
+                "min_size": settings.request_limit // 4,
+                "max_size": settings.request_limit // 2,
+            },
+        },
+    }
+
 
 TOKEN = "obs:agent:Agent"  # noqa: S105  (a type token)
 WORKLOAD = "otel-agent"

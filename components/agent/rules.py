@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from components.alerting.promql import grew
-from components.rules import Alert, RuleGroup, Severity, any_of
+from components.rules import Alert, RuleGroup, Severity, any_of, grew
 
 _JOB = 'job="otel-agent"'
 _QUEUE = f'{_JOB},exporter="otlp/gateway"'

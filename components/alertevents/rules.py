@@ -5,8 +5,7 @@ The alert Watchdog always fires and is sent again every 30 s, so the endpoint fo
 
 from __future__ import annotations
 
-from components.alerting.promql import fewer_up
-from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
+from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of, fewer_up
 
 _JOB = 'job="alert-events"'
 _REFUSED = "alert_events_refused_total"

@@ -19,8 +19,7 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Final
 
-from components.alerting.durations import divided, duration, milliseconds, split
-from components.alerting.timings import Way
+from components.alerting.timings import Way, divided, duration, milliseconds, split
 from components.rules import Alert, RuleGroup, Severity
 
 ESCALATION_LABEL = "escalation"

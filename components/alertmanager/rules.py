@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.alerting.startup import STARTING
+from components.alerting.inhibitions import STARTING
 from components.alertmanager.process import CLOSER
 from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
 

@@ -7,8 +7,7 @@ told; so no rule has a number for a kind.
 
 from __future__ import annotations
 
-from components.alerting.promql import fewer_up
-from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
+from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of, fewer_up
 
 _EXPORTER = 'job="backup-exporter"'
 _ARCHIVE = 'job="kafka-archive"'

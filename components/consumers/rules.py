@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from components.alerting.promql import grew
-from components.rules import Alert, RuleGroup, Severity
+from components.rules import Alert, RuleGroup, Severity, grew
 
 _JOB = 'job=~"metrics-consumer-.+"'
 _WRITES = f'{_JOB},exporter="otlphttp/prometheus"'

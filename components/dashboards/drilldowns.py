@@ -14,7 +14,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
-from components.dashboards.sources import (
+from components.dashboards.grafana import (
     LOGS,
     METRICS,
     SERVICE,

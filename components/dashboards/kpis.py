@@ -12,7 +12,7 @@ from components.telemetry import catalogue
 from components.telemetry.catalogue import Metric
 from components.telemetry.layers import DATA, DEVICE, Layer
 from components.telemetry.naming import Kind as Instrument
-from components.telemetry.threshold_row import Comparison
+from components.telemetry.schema import Comparison
 from components.telemetry.thresholds import THRESHOLDS, Threshold, thresholds_on
 
 _SELDOM = "1h"

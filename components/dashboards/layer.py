@@ -1,8 +1,9 @@
-"""What every dashboard of a layer shows besides its KPIs: dependencies, performance and bottlenecks, alerts (G3)."""
+"""The dashboards of the layers: besides KPIs, dependencies, performance and bottlenecks, alerts (G3)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from components.dashboards import kpis, limits
 from components.dashboards.model import (
@@ -18,7 +19,7 @@ from components.dashboards.model import (
     stat,
     table,
 )
-from components.telemetry.layers import Layer, Signal
+from components.telemetry.layers import ANALYTICS, BUSINESS, DATA, DEVICE, STREAMING, Layer, Signal
 from components.telemetry.services import TRACED_SERVICES
 
 _CALLS = "traces_service_graph_request_total"
@@ -330,3 +331,83 @@ def _path(layer: Layer) -> Row:
             ),
         ),
     )
+
+
+_DEVICE = Variable(
+    name="device",
+    label="Device",
+    description="Inventory ids of the devices that are shown",
+    metric='device_connected{layer="device"}',
+    of="device_id",
+)
+
+
+def _weakest_devices() -> Row:
+    """The devices that somebody should look at."""
+
+    def lowest(metric: str) -> str:
+        return f'min by (device_id) ({metric}{{device_id=~"$device"}})'
+
+    return Row(
+        title="Devices that need a look",
+        panels=(
+            table(
+                "Weakest devices",
+                "The ten devices with the least battery, with what else is known of them. The quality is a mean "
+                "opinion score, 1 to 5.",
+                {"device_id": "Device"},
+                Query(expr=f"bottomk(10, {lowest('hw_battery_charge_ratio')})", legend="Battery", unit="1"),
+                Query(expr=_of_those(lowest("device_delivery_delay_seconds")), legend="Delivery delay", unit="s"),
+                Query(expr=_of_those(lowest("device_network_latency_seconds")), legend="Network latency", unit="s"),
+                Query(expr=_of_those(lowest("device_stream_quality")), legend="Quality"),
+                Query(
+                    expr=_of_those(lowest("device_speech_recognition_accuracy_ratio")),
+                    legend="Speech recognition",
+                    unit="1",
+                ),
+                Query(expr=_of_those(lowest("device_connected")), legend="Connected"),
+                width=24,
+                height=9,
+            ),
+        ),
+    )
+
+
+def _of_those(value: str) -> str:
+    return (
+        f'{value} and on (device_id) bottomk(10, min by (device_id) (hw_battery_charge_ratio{{device_id=~"$device"}}))'
+    )
+
+
+_DEVICES = dashboard(
+    DEVICE,
+    "Devices",
+    "Wearable devices: are they connected, charged, and is what they send good enough to work with?",
+    variables=(_DEVICE,),
+)
+
+DASHBOARDS: tuple[Dashboard, ...] = (
+    replace(_DEVICES, rows=(*_DEVICES.rows[:2], _weakest_devices(), *_DEVICES.rows[2:])),
+    dashboard(
+        STREAMING,
+        "Streaming and recording",
+        "Live streams, recordings, the object storage and the transfer to ADLS: does everybody see now, "
+        "and is it kept?",
+    ),
+    dashboard(
+        BUSINESS,
+        "Business services",
+        "The work API, work events and the database: are requests answered in time, and are events processed?",
+    ),
+    dashboard(
+        DATA,
+        "Data management",
+        "ETL jobs, consistency checks and reports: did the last runs succeed, do the data agree, are reports there?",
+    ),
+    dashboard(
+        ANALYTICS,
+        "Analysis and screens",
+        "Users, screens and analyses: how many are there, do they wait, and is there processor time left?",
+    ),
+)
+"""In the order of the layers: state, thresholds, KPIs, dependencies, performance, telemetry; the weakest devices."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from components.dashboards.model import Limit, Side, State, Tone
 from components.rules import Severity
-from components.telemetry.threshold_row import Comparison
+from components.telemetry.schema import Comparison
 from components.telemetry.thresholds import Threshold, threshold
 
 _TONES: Final[dict[Severity, Tone]] = {

@@ -5,10 +5,214 @@ How old a backup may get depends on its schedule, and the backup exporter tells 
 
 from __future__ import annotations
 
+from typing import Final
+
 from components.dashboards import limits
-from components.dashboards.model import Dashboard, Limit, Query, Row, bars, series, stat, table
-from components.dashboards.recovery_archive import ARCHIVE, WAITING
-from components.dashboards.recovery_regions import REGIONS
+from components.dashboards.model import RATE, Dashboard, Limit, Query, Row, State, bars, series, stat, table
+
+WAITING = "sum(kafka_archive_waiting_records)"
+"""Records that would be read again, or be lost with the brokers."""
+
+ARCHIVE = Row(
+    title="Archive of Kafka's records",
+    panels=(
+        stat(
+            "Waiting",
+            "Age of the oldest record that is read and not stored yet.",
+            "s",
+            Query(expr="max(kafka_archive_waiting_seconds)", legend="oldest"),
+            width=6,
+        ),
+        stat(
+            "Removed too early",
+            "Records that Kafka's retention removed before they were archived. None is right: they are in no copy.",
+            "{record}",
+            Query(expr="sum(kafka_archive_gap_records_total)", legend="lost"),
+            limits=limits.at_most("lost"),
+            width=6,
+        ),
+        stat(
+            "Holes",
+            "Offsets between the first and the last one of a topic's archive that no stored segment holds.",
+            "{record}",
+            Query(expr="sum(max by (topic) (backup_archive_missing_records))", legend="missing"),
+            limits=limits.at_most("missing"),
+            width=6,
+        ),
+        stat(
+            "Stores that failed",
+            "Tries of the last hour to store an object that failed. They are repeated, and nothing is skipped.",
+            "{try}",
+            Query(expr="round(sum(increase(kafka_archive_failed_stores_total[1h])))", legend="last hour"),
+            limits=limits.at_most("failed", tone="warning"),
+            width=6,
+        ),
+        series(
+            "Records archived",
+            "Records per second that the archive stored, by topic.",
+            "{record}/s",
+            Query(expr=f"sum by (topic) (rate(kafka_archive_records_total[{RATE}]))", legend="{{topic}}"),
+            stacked=True,
+        ),
+        series(
+            "Records that wait",
+            "Records read and not stored yet. They are stored when there are enough, or after a while.",
+            "{record}",
+            Query(expr="sum by (instance) (kafka_archive_waiting_records)", legend="{{instance}}"),
+        ),
+        series(
+            "Objects stored",
+            "Objects per second.",
+            "{object}/s",
+            Query(expr="sum(rate(kafka_archive_stored_objects_total[5m]))", legend="stored"),
+        ),
+        table(
+            "Archive by topic",
+            "Bytes and segments in the object storage, and how long ago the newest segment was stored.",
+            {"topic": "Topic"},
+            Query(expr="max by (topic) (backup_archive_bytes)", legend="Size", unit="By"),
+            Query(expr="max by (topic) (backup_archive_segments)", legend="Segments"),
+            Query(
+                expr="time() - max by (topic) (backup_archive_last_timestamp_seconds)",
+                legend="Newest segment",
+                unit="s",
+            ),
+            width=12,
+        ),
+        series(
+            "Time since something was stored",
+            "By topic. A quiet topic grows old without a loss.",
+            "s",
+            Query(
+                expr="time() - max by (topic) (kafka_archive_last_stored_timestamp_seconds)",
+                legend="{{topic}}",
+            ),
+            width=12,
+        ),
+    ),
+)
+
+
+_NO_STATE: Final = -1
+OF_THE_OTHER: Final = frozenset(
+    ("failover_agent_peer_age_seconds", "failover_agent_peer_differs", "failover_agent_peer_notifies")
+)
+"""Series that are there once another region has been heard of."""
+OF_THE_COPY: Final = frozenset(("obs:mirror_lag:records", "obs:mirror_latency:seconds", "obs:mirror_records:rate1m"))
+"""Series that are there in the region into which the other one is copied."""
+_PEER_AGE: Final = "max(failover_agent_peer_age_seconds)"
+_FRESH_S: Final = limits.PLATFORM["RegionPeerSilent"]
+_MOST_KINDS: Final = 6
+"""Kinds of definitions that are compared, and one more."""
+
+_HERE = (State(value=1, text="active", tone="good"), State(value=0, text="is silent", tone="note"))
+_OTHER = (
+    State(value=3, text="active", tone="good"),
+    State(value=2, text="is silent", tone="note"),
+    State(value=1, text="says nothing", tone="bad"),
+    State(value=0, text="there is none", tone="note"),
+)
+_CUT_OFF = (State(value=0, text="no", tone="good"), State(value=1, text="yes", tone="bad"))
+_NO_REGION = State(value=_NO_STATE, text="no other region", tone="note")
+_DIFFER = (
+    _NO_REGION,
+    State(value=0, text="the same", tone="good"),
+    *(State(value=number, text=f"{number} differ", tone="warning") for number in range(1, _MOST_KINDS + 1)),
+)
+_NO_MIRROR = (State(value=_NO_STATE, text="no copy here", tone="note"),)
+
+
+def _or_none(expr: str) -> str:
+    return f"{expr} or vector({_NO_STATE})"
+
+
+REGIONS = Row(
+    title="Second region",
+    panels=(
+        stat(
+            "This region",
+            "Whether its Alertmanagers notify on-call of the layers' alerts. One region of two does.",
+            "",
+            Query(expr="max by (region) (failover_agent_notifies)", legend="{{region}}"),
+            states=_HERE,
+        ),
+        stat(
+            "Other region",
+            "What it said of itself last; older than a minute, it says nothing.",
+            "",
+            Query(
+                expr=f"({_PEER_AGE} <= bool {_FRESH_S:g}) * (1 + max(failover_agent_peer_notifies)) + 1 or vector(0)",
+                legend="other region",
+            ),
+            states=_OTHER,
+        ),
+        stat(
+            "Other region's last word",
+            "Time since its heartbeat in the witness bucket. It comes every 5 s.",
+            "s",
+            Query(expr=_or_none(_PEER_AGE), legend="ago"),
+            limits=limits.platform("RegionPeerSilent"),
+            states=(_NO_REGION,),
+        ),
+        stat(
+            "Definitions of both regions",
+            "Kinds of definitions (rules, dashboards, topics, permissions, notifications) in which the regions differ. "
+            "`ops regions parity` names them.",
+            "{kind}",
+            Query(expr=_or_none("sum(max by (definition) (failover_agent_peer_differs))"), legend="differ"),
+            states=_DIFFER,
+        ),
+        stat(
+            "Copied late",
+            "Age of records when they arrive here from the other region, of the slowest topic. If that region is lost "
+            "now, about so much is lost.",
+            "s",
+            Query(expr=_or_none("max(obs:mirror_latency:seconds)"), legend="slowest topic"),
+            limits=limits.platform("MirrorLag"),
+            states=_NO_MIRROR,
+        ),
+        stat(
+            "Not copied yet",
+            "Records that the other region has and this one has not.",
+            "{record}",
+            Query(expr=_or_none("sum(obs:mirror_lag:records)"), legend="waiting"),
+            states=_NO_MIRROR,
+        ),
+        series(
+            "Records copied",
+            "Records per second that arrive from the other region; 0 where nothing is copied into this one.",
+            "{record}/s",
+            Query(expr="sum(obs:mirror_records:rate1m) or vector(0)", legend="copied"),
+            width=10,
+        ),
+        series(
+            "Age of the last lease poll",
+            "The failover agent reads the lease every 2 s. Beyond the limit, a failover could not silence this region.",
+            "s",
+            Query(expr="max by (region) (failover_agent_lease_read_age_seconds)", legend="{{region}}"),
+            limits=limits.platform("RegionLeaseUnreadable"),
+            width=6,
+        ),
+        stat(
+            "Changes of the holder",
+            "Epoch of the lease: one more at each failover and failback.",
+            "{change}",
+            Query(expr=_or_none("max(failover_agent_lease_epoch)"), legend="epoch"),
+            states=(State(value=_NO_STATE, text="not read yet", tone="warning"),),
+            height=8,
+        ),
+        stat(
+            "Cut off",
+            "Whether neither the witness nor any pager could be reached, so that the region fell silent by itself.",
+            "",
+            Query(expr="max by (region) (failover_agent_isolated)", legend="{{region}}"),
+            states=_CUT_OFF,
+            height=8,
+        ),
+    ),
+)
+"""For those who have to decide whether the other region can take over."""
+
 
 _SUCCESS = "max by (kind) (backup_last_success_timestamp_seconds)"
 _DUE = "max by (kind) (backup_due_timestamp_seconds)"

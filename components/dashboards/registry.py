@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from components.dashboards import (
     alerting,
-    analytics,
-    business,
-    data,
-    device,
     kafka,
+    layer,
     operations,
     overview,
     recovery,
-    streaming,
     traces,
     visualization,
 )
@@ -20,11 +16,7 @@ from components.dashboards.model import Dashboard
 
 DASHBOARDS: tuple[Dashboard, ...] = (
     overview.DASHBOARD,
-    device.DASHBOARD,
-    streaming.DASHBOARD,
-    business.DASHBOARD,
-    data.DASHBOARD,
-    analytics.DASHBOARD,
+    *layer.DASHBOARDS,
     operations.DASHBOARD,
     kafka.DASHBOARD,
     traces.DASHBOARD,

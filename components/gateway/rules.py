@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from components.alerting.promql import fewer_up, grew
-from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
+from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of, fewer_up, grew
 
 _SIGNAL_ITEMS = ("metric_points", "spans", "log_records")
 _BY = "job, instance"

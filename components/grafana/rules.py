@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from components.alerting.promql import fewer_up
-from components.rules import Alert, Inhibition, RuleGroup, Severity
+from components.rules import Alert, Inhibition, RuleGroup, Severity, fewer_up
 
 _JOB = 'job="grafana"'
 _REQUESTS = "grafana_http_request_duration_seconds"

@@ -19,10 +19,11 @@ from components.jaeger.config import (
     STRATEGIES_DIRECTORY,
     STRATEGIES_FILE,
     CollectorConfig,
+    SearchClient,
     Strategies,
     collector_config,
+    jaeger_container,
 )
-from components.jaeger.process import SearchClient, jaeger_container
 from components.k8s import (
     Allow,
     Autoscale,

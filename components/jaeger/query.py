@@ -16,7 +16,7 @@ from components import naming
 from components.collector.config import METRICS_PORT, rendered
 from components.collector.passwords import htpasswd
 from components.contracts import OidcEndpoint, ScrapeTarget, SearchEndpoint, TraceQueryEndpoint
-from components.jaeger.config import QUERY_PORT, QueryConfig, query_config
+from components.jaeger.config import QUERY_PORT, QueryConfig, SearchClient, jaeger_container, query_config
 from components.jaeger.oauth import (
     CALLBACK_PATH,
     OAUTH_PORT,
@@ -26,7 +26,6 @@ from components.jaeger.oauth import (
     OauthConfig,
     oauth_command,
 )
-from components.jaeger.process import SearchClient, jaeger_container
 from components.k8s import (
     Allow,
     Autoscale,

@@ -14,8 +14,14 @@ from components import naming
 from components.collector.config import METRICS_PORT, Data, merged, rendered, server_tls
 from components.collector.passwords import htpasswd
 from components.contracts import Credential, ScrapeTarget, SearchEndpoint, TraceReaderEndpoint
-from components.jaeger.config import QUERY_PORT, QueryConfig, query_config
-from components.jaeger.process import AUTH_DIRECTORY, SearchClient, jaeger_container
+from components.jaeger.config import (
+    AUTH_DIRECTORY,
+    QUERY_PORT,
+    QueryConfig,
+    SearchClient,
+    jaeger_container,
+    query_config,
+)
 from components.k8s import (
     Allow,
     DeploymentContext,

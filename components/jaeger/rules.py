@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from components.alerting.promql import grew
-from components.rules import Alert, RuleGroup, Severity, any_of
+from components.rules import Alert, RuleGroup, Severity, any_of, grew
 
 _COLLECTOR = 'job="jaeger-collector"'
 _QUERY = 'job=~"jaeger-query-.+"'

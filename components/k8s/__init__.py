@@ -1,13 +1,13 @@
 """Hardened Kubernetes building blocks without business meaning."""
 
-from components.k8s.certificates import SecretKey, certificate
-from components.k8s.daemon import daemon_set, node_service
+from components.k8s.credentials import SecretKey, certificate, credential, scrape_target
 from components.k8s.deployment_context import CertificatePolicy, DeploymentContext
-from components.k8s.files import FileSet, checksum, config_files, secret_files
-from components.k8s.jobs import MISTAKE, TRUST_MOUNT, Schedule, cron_job
 from components.k8s.network import (
     Allow,
+    cluster_service,
     default_deny,
+    headless_service,
+    load_balancer,
     namespaces_with,
     network,
     network_policy,
@@ -15,10 +15,32 @@ from components.k8s.network import (
     with_access,
     workload_pods,
 )
-from components.k8s.passwords import credential, scrape_target
-from components.k8s.pods import TLS_MOUNT, UID, Container, Mount, Probe, Resources, Volume
-from components.k8s.services import cluster_service, headless_service, load_balancer
-from components.k8s.workload import Autoscale, StorageClaim, Workload, deployment, stateful_set
+from components.k8s.pods import (
+    TLS_MOUNT,
+    UID,
+    Container,
+    FileSet,
+    Mount,
+    Probe,
+    Resources,
+    Volume,
+    checksum,
+    config_files,
+    secret_files,
+)
+from components.k8s.workload import (
+    MISTAKE,
+    TRUST_MOUNT,
+    Autoscale,
+    Schedule,
+    StorageClaim,
+    Workload,
+    cron_job,
+    daemon_set,
+    deployment,
+    node_service,
+    stateful_set,
+)
 
 __all__ = [
     "MISTAKE",

@@ -17,14 +17,11 @@ import yaml
 
 from components import naming
 from components.contracts import ObjectStorage, ScrapeTarget, TlsIdentity
-from components.k8s.certificates import certificate
+from components.k8s.credentials import certificate
 from components.k8s.deployment_context import DeploymentContext
-from components.k8s.files import config_files, secret_files
-from components.k8s.jobs import TRUST_MOUNT, Schedule, cron_job
-from components.k8s.network import Allow, network_policy, with_access
-from components.k8s.pods import TLS_MOUNT, Container, Mount, Probe, Resources, Volume
-from components.k8s.services import cluster_service, headless_service
-from components.k8s.workload import Workload, deployment
+from components.k8s.network import Allow, cluster_service, headless_service, network_policy, with_access
+from components.k8s.pods import TLS_MOUNT, Container, Mount, Probe, Resources, Volume, config_files, secret_files
+from components.k8s.workload import TRUST_MOUNT, Schedule, Workload, cron_job, deployment
 from services.runtime.settings import Login, SettingsModel, Tls
 
 CA_FILE: Final = Path(f"{TLS_MOUNT}/ca.crt")

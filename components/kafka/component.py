@@ -1,4 +1,4 @@
-"""The Kafka cluster: nodes, addresses, topics, users (requirements K1-K6)."""
+"""The lag exporter: how far each consumer group is behind, and whether replicas are in sync (requirement O5)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -15,6 +16,7 @@ from components.contracts import Credential, KafkaEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
     DeploymentContext,
+    Resources,
     cluster_service,
     credential,
     load_balancer,
@@ -23,11 +25,88 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
+from components.k8s.programs import (
+    CA_FILE,
+    Program,
+    PythonService,
+    PythonServiceArgs,
+    auth_folder,
+    once,
+    served,
+)
 from components.kafka import config
 from components.kafka.access import Access, Topic, User, make_access, provider
 from components.kafka.config import BROKERS, CLIENT_PORT, CONTROLLER_PORT, CONTROLLERS, EXTERNAL_PORT, INTERNAL_PORT
 from components.kafka.nodes import NodeSet, NodeSize, node_set
 from components.kafka.wait_for_brokers import Brokers
+from services.kafka_lag.settings import KafkaLagSettings, Selection
+
+LAG_TOKEN = "obs:kafka:KafkaLag"  # noqa: S105  (a type token)
+WORKLOAD = "kafka-lag"
+PORT = 8080
+_AUTH = auth_folder(WORKLOAD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaLagArgs:
+    """What the exporter needs.
+
+    Attributes:
+        context: Deployment context.
+        scrape: Its metrics endpoint.
+        kafka: The cluster that it watches; ``kafka-lag`` is one of its users.
+        groups: Consumer groups to report.
+        topics: Topics to report.
+        interval_s: Seconds between polls.
+        resources: Of the pod.
+    """
+
+    context: DeploymentContext
+    scrape: ScrapeTarget
+    kafka: KafkaEndpoint
+    groups: Sequence[str]
+    topics: Sequence[str]
+    interval_s: int
+    resources: Resources
+
+
+class KafkaLag(pulumi.ComponentResource):
+    """One exporter pod.
+
+    Attributes:
+        scrape: Its metrics.
+    """
+
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: KafkaLagArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(LAG_TOKEN, name, None, opts)
+        context, user = args.context, args.kafka.users[WORKLOAD]
+        self.scrape = args.scrape
+        settings = KafkaLagSettings(
+            bootstrap=args.kafka.bootstrap,
+            ca_file=CA_FILE,
+            username=user.username,
+            password_file=Path(f"{_AUTH}/kafka-password"),
+            groups=Selection(tuple(args.groups)),
+            topics=Selection(tuple(args.topics)),
+            interval_s=args.interval_s,
+            **served(PORT, self.scrape.credential.username, _AUTH),
+        )
+        service = PythonService(
+            self,
+            context,
+            PythonServiceArgs(
+                program=Program(module="kafka_lag", container="exporter", resources=args.resources),
+                scrape=self.scrape,
+                settings=settings,
+                secrets={"kafka-password": once(user.password, args.kafka.ready)},
+                egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],
+                access=[args.kafka.access_label],
+            ),
+        )
+        self.register_outputs({"pods": service.pods.id})
+
 
 TOKEN = "obs:kafka:Kafka"  # noqa: S105  (a type token)
 

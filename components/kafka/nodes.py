@@ -1,14 +1,16 @@
-"""One set of Kafka nodes as pods: brokers, or dedicated controllers."""
+"""How a Kafka process is started, formatted, logged, measured and probed: commands and files as data."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
+import yaml
 
-from components import naming
+from components import java, naming
 from components.contracts import Credential
 from components.k8s import (
     Container,
@@ -28,8 +30,215 @@ from components.k8s import (
     secret_files,
     stateful_set,
 )
-from components.kafka import config, process
-from components.kafka.config import KafkaCluster, Node
+from components.kafka import config
+from components.kafka.config import (
+    ADMIN,
+    CLIENT_PORT,
+    CONFIG_DIRECTORY,
+    INTERNAL_PORT,
+    METRICS_PORT,
+    TLS_DIRECTORY,
+    KafkaCluster,
+    Node,
+)
+
+FORMAT_DIRECTORY = "/etc/kafka-format"
+METRICS_DIRECTORY = "/etc/kafka-metrics"
+KEYSTORE = f"{TLS_DIRECTORY}/keystore.p12"
+_QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+
+REQUESTS = ("Produce", "FetchConsumer", "FetchFollower", "OffsetCommit")
+METRIC_OBJECTS: tuple[str, ...] = (
+    "kafka.server:type=ReplicaManager,*",
+    "kafka.server:type=BrokerTopicMetrics,*",
+    "kafka.server:type=KafkaServer,name=BrokerState",
+    "kafka.server:type=ReplicaFetcherManager,*",
+    "kafka.server:type=KafkaRequestHandlerPool,*",
+    "kafka.server:type=raft-metrics",
+    "kafka.server:type=socket-server-metrics,*",
+    "kafka.controller:type=KafkaController,*",
+    *(f"kafka.network:type=RequestMetrics,name=TotalTimeMs,request={request}" for request in REQUESTS),
+    "kafka.network:type=SocketServer,*",
+    "kafka.log:type=LogManager,*",
+    "kafka.log:type=Log,name=Size,*",
+)
+"""JMX objects that become metrics."""
+
+
+def server_command(file: str, heap: str, jvm_flags: tuple[str, ...]) -> list[str]:
+    """Start one node with its metrics agent.
+
+    Args:
+        file: Its ``server.properties``.
+        heap: Java heap, for example ``320m``.
+        jvm_flags: Garbage collector and compiler flags.
+    """
+    return java.command(
+        heap=heap,
+        flags=jvm_flags,
+        log_file=f"{CONFIG_DIRECTORY}/log4j2.yaml",
+        properties=["-Dkafka.logs.dir=/tmp"],
+        metrics=f"{METRICS_PORT}:{METRICS_DIRECTORY}/jmx-exporter.yaml",
+        main=["kafka.Kafka", file],
+    )
+
+
+def format_command(file: str) -> list[str]:
+    """Format the data folder unless it is formatted.
+
+    The arguments come from a file, since they hold the administrator's password; what the tool prints is not shown,
+    since it prints the salted password.
+    """
+    return ["bash", "-c", f"exec java @{FORMAT_DIRECTORY}/format.args --config {file} >/dev/null"]
+
+
+def format_arguments(cluster: KafkaCluster, *, votes: bool, password: str | None) -> str:
+    """Java argument file of the storage tool.
+
+    Args:
+        cluster: The cluster.
+        votes: Whether the nodes are voters; only those know the quorum and the first user from the start.
+        password: The administrator's password (voters only).
+
+    Raises:
+        ValueError: A voter has no password, or the password has characters that the formats cannot carry.
+    """
+    words = [*_QUICK_JVM, f"-Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2.yaml", "-cp", f"{java.LIBRARIES}/*"]
+    words += ["kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", cluster.cluster_id]
+    if votes:
+        if password is None or not password.isalnum():
+            raise ValueError("the administrator's password must be letters and digits")
+        words += ["--initial-controllers", cluster.initial_controllers]
+        words += ["--add-scram", f"SCRAM-SHA-512=[name={ADMIN},password={password}]"]
+    return "".join(f'"{word}"\n' for word in words)
+
+
+def log_configuration() -> str:
+    """Log4j2 to standard output, one line per event."""
+    noisy = {"org.apache.kafka.common.network.Selector": "error", "kafka.authorizer.logger": "info"}
+    return java.log_configuration(noisy)
+
+
+def jmx_exporter(*, user: str, password: str, keystore_password: str) -> str:
+    """Configuration of the metrics agent: HTTPS with a password of its own (requirement P2).
+
+    Args:
+        user: Scrape user.
+        password: Its password; only a salted hash of it is kept in the file.
+        keystore_password: Opens the node's key.
+    """
+    return java.jmx_exporter(
+        user=user,
+        password=password,
+        keystore=KEYSTORE,
+        keystore_password=keystore_password,
+        objects=METRIC_OBJECTS,
+        rules=_jmx_rules(),
+    )
+
+
+def _jmx_rules() -> list[dict[str, Any]]:
+    """Names and labels of metrics; the first pattern that fits an attribute wins."""
+    return [
+        {
+            "pattern": r"kafka.(\w+)<type=(.+), name=(.+)PerSec, topic=(.+)><>Count",
+            "name": "kafka_$1_$2_$3_total",
+            "type": "COUNTER",
+            "labels": {"topic": "$4"},
+        },
+        {
+            "pattern": r"kafka.(\w+)<type=(.+), name=(.+)PerSec><>Count",
+            "name": "kafka_$1_$2_$3_total",
+            "type": "COUNTER",
+        },
+        {
+            "pattern": r"kafka.log<type=Log, name=Size, topic=(.+), partition=(.+)><>Value",
+            "name": "kafka_log_size_bytes",
+            "type": "GAUGE",
+            "labels": {"topic": "$1", "partition": "$2"},
+        },
+        {
+            "pattern": r"kafka.network<type=RequestMetrics, name=TotalTimeMs, request=(.+)><>(99thPercentile|Mean)",
+            "name": "kafka_network_request_time_milliseconds",
+            "type": "GAUGE",
+            "labels": {"request": "$1", "statistic": "$2"},
+        },
+        {
+            "pattern": r"kafka.network<type=RequestMetrics, name=TotalTimeMs, request=(.+)><>Count",
+            "name": "kafka_network_requests_total",
+            "type": "COUNTER",
+            "labels": {"request": "$1"},
+        },
+        {
+            "pattern": r"kafka.server<type=socket-server-metrics, listener=(\w+), networkProcessor=(\d+)>"
+            r"<>(successful|failed)-authentication-total:",
+            "name": "kafka_server_authentications_total",
+            "type": "COUNTER",
+            "labels": {"listener": "$1", "processor": "$2", "result": "$3"},
+        },
+        {
+            "pattern": r"kafka.server<type=raft-metrics><>([a-z-]+):",
+            "name": "kafka_server_raft_$1",
+            "type": "GAUGE",
+        },
+        {
+            "pattern": r"kafka.server<type=KafkaRequestHandlerPool, name=(.+)><>OneMinuteRate",
+            "name": "kafka_server_requesthandlerpool_$1",
+            "type": "GAUGE",
+        },
+        {
+            "pattern": r"kafka.(\w+)<type=(\w+), name=(\w+)><>Value",
+            "name": "kafka_$1_$2_$3",
+            "type": "GAUGE",
+        },
+    ]
+
+
+def startup_probe_script() -> str:
+    """Bash: succeeds once the broker in ``$POD_INDEX`` is in sync for every partition that it has a copy of.
+
+    This is what a rolling update waits for before it stops the next broker. It asks the cluster only after the client
+    port is open, since a question costs a Java start.
+    """
+    flags = " ".join((*_QUICK_JVM, "-Xmx96m"))
+    return f"""#!/bin/bash
+set -euo pipefail
+exec 3<>/dev/tcp/127.0.0.1/{CLIENT_PORT}
+exec 3>&-
+described=$(java {flags} -Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2-probe.yaml -cp '{java.LIBRARIES}/*' \\
+  org.apache.kafka.tools.TopicCommand --bootstrap-server localhost:{INTERNAL_PORT} \\
+  --command-config {CONFIG_DIRECTORY}/probe-client.properties --describe)
+behind=0
+while IFS=$'\\t' read -r -a fields; do
+  replicas="" isr=""
+  for field in "${{fields[@]}}"; do
+    case "$field" in
+      "Replicas: "*) replicas=",${{field#Replicas: }}," ;;
+      "Isr: "*) isr=",${{field#Isr: }}," ;;
+    esac
+  done
+  if [[ "$replicas" == *",$POD_INDEX,"* && "$isr" != *",$POD_INDEX,"* ]]; then
+    behind=$((behind + 1))
+  fi
+done <<<"$described"
+if ((behind > 0)); then
+  echo "broker $POD_INDEX is behind in $behind partitions"
+  exit 1
+fi
+"""
+
+
+def probe_log_configuration() -> str:
+    """Log4j2 for the probe: errors only, on standard error, so that its output stays readable for the script."""
+    configuration: dict[str, Any] = {
+        "Configuration": {
+            "status": "error",
+            "Appenders": {"Console": {"name": "stderr", "target": "SYSTEM_ERR"}},
+            "Loggers": {"Root": {"level": "error", "AppenderRef": {"ref": "stderr"}}},
+        }
+    }
+    return yaml.safe_dump(configuration, sort_keys=True)
+
 
 _POD_INDEX = "apps.kubernetes.io/pod-index"
 _STARTUP_TRIES = 60
@@ -130,10 +339,10 @@ def files(args: NodeSet) -> dict[str, str]:
     }
     return {
         **properties,
-        "log4j2.yaml": process.log_configuration(),
-        "log4j2-probe.yaml": process.probe_log_configuration(),
+        "log4j2.yaml": log_configuration(),
+        "log4j2-probe.yaml": probe_log_configuration(),
         "probe-client.properties": config.render(config.probe_client_properties()),
-        "startup-probe.sh": process.startup_probe_script(),
+        "startup-probe.sh": startup_probe_script(),
     }
 
 
@@ -141,7 +350,7 @@ def _format(parent: pulumi.Resource, args: NodeSet) -> FileSet:
     """Arguments of the storage tool; a Secret, since voters are told the administrator's password."""
     votes = args.nodes[0].controller
     text = args.admin.password.apply(
-        lambda password: process.format_arguments(args.cluster, votes=votes, password=password if votes else None)
+        lambda password: format_arguments(args.cluster, votes=votes, password=password if votes else None)
     )
     name = f"{args.workload}-format"
     return secret_files(parent, args.context, name=name, workload=args.workload, files={"format.args": text})
@@ -150,9 +359,7 @@ def _format(parent: pulumi.Resource, args: NodeSet) -> FileSet:
 def _metrics(parent: pulumi.Resource, args: NodeSet, keystore: Credential) -> FileSet:
     """Configuration of the metrics agent."""
     text = pulumi.Output.all(args.scrape.password, keystore.password).apply(
-        lambda both: process.jmx_exporter(
-            user=args.scrape.username, password=str(both[0]), keystore_password=str(both[1])
-        )
+        lambda both: jmx_exporter(user=args.scrape.username, password=str(both[0]), keystore_password=str(both[1]))
     )
     name = f"{args.workload}-metrics"
     return secret_files(parent, args.context, name=name, workload=args.workload, files={"jmx-exporter.yaml": text})
@@ -186,10 +393,10 @@ def _formatter(args: NodeSet) -> Container:
     return Container(
         name="format",
         image="kafka",
-        command=process.format_command(_own_file()),
+        command=format_command(_own_file()),
         resources=args.size.resources,
         env_labels={"POD_INDEX": _POD_INDEX},
-        mounts=[*_mounts(), Mount(volume="format", path=process.FORMAT_DIRECTORY)],
+        mounts=[*_mounts(), Mount(volume="format", path=FORMAT_DIRECTORY)],
     )
 
 
@@ -201,11 +408,11 @@ def _server(args: NodeSet, ports: dict[str, int]) -> Container:
     return Container(
         name="kafka",
         image="kafka",
-        command=process.server_command(_own_file(), args.size.heap, args.size.jvm_flags),
+        command=server_command(_own_file(), args.size.heap, args.size.jvm_flags),
         resources=args.size.resources,
         ports=ports,
         env_labels={"POD_INDEX": _POD_INDEX},
-        mounts=[*_mounts(), Mount(volume="metrics", path=process.METRICS_DIRECTORY)],
+        mounts=[*_mounts(), Mount(volume="metrics", path=METRICS_DIRECTORY)],
         startup=Probe(
             command=("bash", script) if broker else None,
             tcp=None if broker else port,

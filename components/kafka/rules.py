@@ -5,8 +5,7 @@ What makes writes impossible is looked at every five seconds, and told at once: 
 
 from __future__ import annotations
 
-from components.alerting.promql import fewer_up
-from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity
+from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, fewer_up
 
 _LAG_STALE_S = 120
 _NODES = 'job=~"kafka(-controller)?"'

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from components.alerting.promql import grew
-from components.rules import Alert, RuleGroup, Severity, any_of
+from components.rules import Alert, RuleGroup, Severity, any_of, grew
 
 _JOB = 'job="log-indexer"'
 _INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-logs"}'

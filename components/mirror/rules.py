@@ -5,9 +5,8 @@ They are evaluated where the mirror runs, so they still speak when the region th
 
 from __future__ import annotations
 
-from components.alerting.promql import fewer_up
 from components.mirror.config import WORKLOAD
-from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity
+from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, fewer_up
 
 _JOB = f'job="{WORKLOAD}"'
 _CHECKPOINTS = f'kafka_mirror_written_total{{{_JOB},connector="MirrorCheckpointConnector"}}'

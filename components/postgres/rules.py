@@ -5,8 +5,7 @@ Everything that a rule compares comes from the servers themselves, limits includ
 
 from __future__ import annotations
 
-from components.alerting.promql import SETTLED, grew
-from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity
+from components.rules import SETTLED, Alert, Inhibition, Recording, RuleGroup, Severity, grew
 
 _JOB = 'job="postgres"'
 _LEADING = f"count(pg_replication_is_replica{{{_JOB}}} == 0)"

@@ -36,15 +36,19 @@ from components.k8s import (
 from components.probes.config import (
     CONFIG_DIRECTORY,
     CONFIG_FILE,
+    POD_JOB,
     PORT,
+    SERVICE_JOB,
     WEB_DIRECTORY,
     WEB_FILE,
+    Endpoint,
+    Listener,
+    Module,
     probe_command,
     probe_config,
     rendered,
     web_config,
 )
-from components.probes.targets import POD_JOB, SERVICE_JOB, Endpoint, Listener, Module
 
 TOKEN = "obs:probes:Probes"  # noqa: S105  (a type token)
 WORKLOAD = "probes"

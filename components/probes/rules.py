@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from components.alerting.durations import duration, milliseconds
-from components.alerting.promql import SETTLED
-from components.probes.targets import POD_JOB, SERVICE_JOB, Module
-from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
+from components.alerting.timings import duration, milliseconds
+from components.probes.config import POD_JOB, SERVICE_JOB, Module
+from components.rules import SETTLED, Alert, Inhibition, RuleGroup, Severity, any_of
 
 _JOBS = f'job=~"{POD_JOB}|{SERVICE_JOB}"'
 _BY = "endpoint, instance"

@@ -1,17 +1,169 @@
-"""Rules about the metrics store: the replicas, what they are fed, what they tell, and who reads them."""
+"""Rules about the metrics store: the replicas, what they scrape and are fed, what they tell, and who reads them.
+
+Do the replicas hold the same, and would they tell the same? Each sees only its own samples, and of the others what they
+say about themselves. One of those figures is the number of results of each group of rules. So a group that counts what
+a replica holds makes the replicas comparable, and costs a few series.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.prometheus.block_rules import block_rules
-from components.prometheus.pair_rules import PAIR
-from components.prometheus.query_rules import QUERY
-from components.prometheus.target_rules import environment, targets
+from components.prometheus.thanos_rules import QUERY, block_rules
 from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
 from components.telemetry.layers import LAYER_NAMES
 
+_GROUP = "pair-"
+_RESULTS = f'prometheus_rule_group_last_evaluation_samples{{job=~"prometheus-.+",rule_group=~".+;{_GROUP}.+"}}'
+_SEEN = f'label_replace({_RESULTS}, "what", "$1", "rule_group", ".+;{_GROUP}(.+)")'
+_MISSING = f"1 - {_SEEN} / on (what) group_left () max by (what) ({_SEEN})"
+_CATCHING_UP = 'deriv(obs:consumer_lag:sum{consumergroup=~"metrics-consumer-.+"}[5m]) < -1'
+_REPLICA = '"job", "prometheus-$1", "consumergroup", "metrics-consumer-(.+)"'
+
+PAIR: tuple[RuleGroup, ...] = (
+    RuleGroup(
+        name=f"{_GROUP}senders",
+        rules=(Recording(record="obs:pair_senders:count", expr='count by (layer, job) (target_info{layer!=""})'),),
+    ),
+    RuleGroup(
+        name=f"{_GROUP}alerts",
+        rules=(Recording(record="obs:pair_alerts:count", expr='count by (alertname) (ALERTS{alertstate="firing"})'),),
+    ),
+    RuleGroup(
+        name="pairs",
+        rules=(
+            Alert(
+                name="PrometheusPairDisagrees",
+                expr=f"max by (job, what) ({_MISSING}) > 0.2 unless on (job) label_replace({_CATCHING_UP}, {_REPLICA})",
+                for_="15m",
+                severity=Severity.MEDIUM,
+                summary="{{ $labels.job }} sees {{ $value | humanizePercentage }} fewer {{ $labels.what }} than the "
+                "other replica",
+                description="The replicas should hold the same. One of them is not fed, does not reach its targets, "
+                "or lost data; what readers and alerts see depends on which one answers.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} の {{ $labels.what }} がもう一方より "
+                    "{{ $value | humanizePercentage }} 少なくなっています",
+                    "description_ja": "本来は同じ内容です。供給か収集の障害、またはデータの喪失で、"
+                    "どちらが答えるかで結果が変わります。",
+                },
+            ),
+        ),
+    ),
+)
+
+
 _SELF = 'job=~"prometheus-.+"'
+_OWN_ALERTS = "prometheus-.+|probe-.+"
+"""Jobs with alerts of their own for targets that do not answer."""
+_UP = f'up{{job!~"{_OWN_ALERTS}"}}'
+_FRESH_S = 45
+"""A replica that starts again does not know which targets it had: for five minutes it finds their last scrapes."""
+_CLOCKS = (
+    "prometheus_rule_group_last_evaluation_timestamp_seconds",
+    "kafka_lag_last_success_timestamp_seconds",
+    "index_manager_last_success_timestamp_seconds",
+    "log_indexer_last_write_timestamp_seconds",
+)
+"""Moments by the clocks of other machines, always in the past."""
+
+
+def targets(jobs: Sequence[str]) -> RuleGroup:
+    """Does every workload answer, and stay up?"""
+    return RuleGroup(
+        name="targets",
+        rules=(
+            Alert(
+                name="TargetDown",
+                expr=f"{_UP} == 0 and time() - timestamp({_UP}) < {_FRESH_S}",
+                for_="1m",
+                severity=Severity.HIGH,
+                summary="{{ $labels.job }} {{ $labels.instance }} does not answer",
+                description="Its metrics endpoint cannot be scraped: the pod is down, not reachable, or its password "
+                "or certificate is wrong.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} {{ $labels.instance }} が応答しません",
+                    "description_ja": "ポッドの停止、到達不能、またはパスワードか証明書の誤りです。",
+                },
+            ),
+            Alert(
+                name="TargetMissing",
+                expr=any_of(f'absent(up{{job="{job}"}})' for job in sorted(jobs)),
+                for_="2m",
+                severity=Severity.HIGH,
+                summary="No pod of {{ $labels.job }} is found",
+                description="The name of its Service gives no addresses: the workload is gone, or DNS fails.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} のポッドが見つかりません",
+                    "description_ja": "サービス名に宛先がありません。ワークロードがないか、DNS の障害です。",
+                },
+            ),
+            Alert(
+                name="PodRestartsOften",
+                expr=any_of(
+                    (
+                        "changes(process_start_time_seconds[30m]) > 2",
+                        "resets(otelcol_process_uptime_seconds_total[30m]) > 2",
+                    )
+                ),
+                for_="0s",
+                severity=Severity.MEDIUM,
+                summary="{{ $labels.job }} {{ $labels.instance }} has restarted {{ $value }} times in half an hour",
+                description="It ends by itself, mostly for want of memory, or is ended because its probe fails. "
+                "Between two restarts everything may look well.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} {{ $labels.instance }} が 30 分間に {{ $value }} 回再起動しました",
+                    "description_ja": "多くはメモリー不足か、ヘルスチェックの失敗です。"
+                    "再起動の合間は正常に見えることがあります。",
+                },
+            ),
+        ),
+    )
+
+
+def environment() -> RuleGroup:
+    """Does DNS answer, and do the clocks agree?"""
+    failures, lookups = (
+        f"sum by (job, instance) (rate(prometheus_sd_dns_lookup{kind}_total{{{_SELF}}}[2m]))"
+        for kind in ("_failures", "s")
+    )
+    clocks = f'{{__name__=~"{"|".join(_CLOCKS)}"}}'
+    return RuleGroup(
+        name="environment",
+        rules=(
+            Alert(
+                name="DnsLookupsFail",
+                expr=f"{failures} / {lookups} > 0.2",
+                for_="1m",
+                severity=Severity.HIGH,
+                summary="{{ $value | humanizePercentage }} of the DNS lookups of {{ $labels.instance }} fail",
+                description="The cluster's DNS does not answer. Programs that connect anew find nobody; those that "
+                "are connected go on for a while.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} の DNS 検索の {{ $value | humanizePercentage }} が失敗して"
+                    "います",
+                    "description_ja": "クラスターの DNS が応答しません。新たな接続ができず、既存の接続だけが続きます。",
+                },
+            ),
+            Alert(
+                name="ClockSkew",
+                expr=f"max by (job, instance) ({clocks} - timestamp({clocks})) > 5",
+                for_="2m",
+                severity=Severity.MEDIUM,
+                summary="The clock of {{ $labels.instance }} is {{ $value | humanizeDuration }} ahead of Prometheus'",
+                description="One of both machines has the wrong time: samples, spans and logs are put at wrong "
+                "moments, and certificates may be refused.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} の時計が Prometheus より {{ $value | humanizeDuration }} "
+                    "進んでいます",
+                    "description_ja": "どちらかの時刻が誤っています。データの時刻がずれ、"
+                    "証明書が拒否される恐れがあります。",
+                },
+            ),
+        ),
+    )
+
+
 _STORAGE_FAILURES = (
     "compactions_failed",
     "checkpoint_creations_failed",

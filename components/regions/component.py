@@ -1,14 +1,11 @@
-"""The failover agent's pod: it reads the lease in the witness bucket and makes every Alertmanager follow it.
-
-One of them, on purpose: two would each make their own silence, and the later one to read an old lease would undo what
-the other did. While it is away, what is silent stays silent, and what is active stays active.
-"""
+"""Names, intervals and checks of the failover agent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -25,10 +22,55 @@ from components.k8s.programs import (
     is_private,
     served,
 )
-from components.regions import config
-from components.regions.config import WORKLOAD
 from services.failover_agent.settings import PRIMARY, STANDBY, Alertmanagers, FailoverAgentSettings
-from services.runtime.settings import BucketSettings
+from services.runtime.settings import BucketSettings, is_host_port
+
+WORKLOAD: Final = "failover-agent"
+ALERTMANAGER_PASSWORD = "alertmanager-password"  # noqa: S105  (a file name)
+POLL_INTERVAL_S: Final = 2
+"""How often the lease is read: a region that lost it falls silent so soon."""
+HEARTBEAT_INTERVAL_S: Final = 5
+"""How often the region says that it lives."""
+ISOLATED_S: Final = 20
+"""How long neither witness nor any pager answers until the region falls silent by itself."""
+
+
+def alertmanager_workload(alertmanager: AlertmanagerEndpoint) -> str:
+    """Workload whose pods the members are."""
+    return alertmanager.members[0].rpartition("-")[0]
+
+
+def alertmanager_urls(context: DeploymentContext, alertmanager: AlertmanagerEndpoint) -> list[str]:
+    """Base URL of every member, each by its own address: a silence must arrive although gossip is cut."""
+    return [
+        f"https://{context.pod_host(workload, int(index))}:{alertmanager.port}"
+        for workload, _, index in (member.rpartition("-") for member in alertmanager.members)
+    ]
+
+
+def check_egress_targets(egress_targets: Sequence[str], ports: Sequence[int]) -> None:
+    """Check that pagers are named, and that each could be reached.
+
+    Args:
+        egress_targets: ``host:port`` of each.
+        ports: Ports that are open towards them.
+
+    Raises:
+        ValueError: There is none, one is not ``host:port``, or its port is not open.
+    """
+    if not egress_targets:
+        raise ValueError(
+            "regions: egress_targets is empty: name host:port of the pagers, else a region that is cut off stays active"
+        )
+    for egress_target in egress_targets:
+        if not is_host_port(egress_target):
+            raise ValueError(f"regions: egress_targets has {egress_target!r}: write host:port")
+        if int(egress_target.rpartition(":")[2]) not in ports:
+            allowed = ", ".join(map(str, sorted(ports)))
+            raise ValueError(
+                f"regions: egress_targets has {egress_target!r}, whose port is not open: it must be one of {allowed}"
+            )
+
 
 TOKEN = "obs:regions:FailoverAgent"  # noqa: S105  (a type token)
 PORT = 8443
@@ -78,7 +120,7 @@ class FailoverAgentArgs:
             raise ValueError("regions: a standby has no peer: name the region that it stands by for")
         if not self.alertmanager.members:
             raise ValueError("regions: there is no Alertmanager that could follow the lease")
-        config.check_egress_targets(self.egress_targets, self.ports)
+        check_egress_targets(self.egress_targets, self.ports)
         if not self.networks:
             raise ValueError("regions: no network of the pagers is named, so none could be reached")
 
@@ -101,17 +143,17 @@ def failover_agent_settings(
         peer=args.peer,
         witness=BucketSettings.parse(WITNESS.bucket(witness, _AUTH, private=private)),
         alertmanagers=Alertmanagers(
-            urls=tuple(config.alertmanager_urls(args.context, alertmanager)),
+            urls=tuple(alertmanager_urls(args.context, alertmanager)),
             server_name=alertmanager.server_name,
             ca_file=CA_FILE,
             user=alertmanager.operator.username,
-            password_file=Path(f"{_AUTH}/{config.ALERTMANAGER_PASSWORD}"),
+            password_file=Path(f"{_AUTH}/{ALERTMANAGER_PASSWORD}"),
         ),
         egress_targets=tuple(args.egress_targets),
         fingerprints=dict(fingerprints),
-        poll_interval_s=config.POLL_INTERVAL_S,
-        heartbeat_interval_s=config.HEARTBEAT_INTERVAL_S,
-        isolated_s=config.ISOLATED_S,
+        poll_interval_s=POLL_INTERVAL_S,
+        heartbeat_interval_s=HEARTBEAT_INTERVAL_S,
+        isolated_s=ISOLATED_S,
         **served(PORT, scraper, _AUTH),
     )
 
@@ -148,10 +190,10 @@ class FailoverAgent(pulumi.ComponentResource):
                 ),
                 secrets={
                     **WITNESS.contents(args.witness),
-                    config.ALERTMANAGER_PASSWORD: alertmanager.operator.password,
+                    ALERTMANAGER_PASSWORD: alertmanager.operator.password,
                 },
                 egress=[
-                    Allow(peers=[workload_pods(config.alertmanager_workload(alertmanager))], ports=[alertmanager.port]),
+                    Allow(peers=[workload_pods(alertmanager_workload(alertmanager))], ports=[alertmanager.port]),
                     to_storage(args.witness),
                     Allow(peers=[network(cidr) for cidr in args.networks], ports=args.ports),
                 ],

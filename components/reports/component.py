@@ -41,13 +41,15 @@ from components.k8s.programs import (
 )
 from components.reports import config as names
 from components.reports.config import (
+    SCHEDULES,
+    Kind,
     Mail,
+    Schedule,
     checked_languages,
     checked_recipients,
     checked_zone,
     report_server_settings,
 )
-from components.reports.schedule import SCHEDULES, Kind, Schedule
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
 from services.reports.settings import KafkaAccess, Language, Query, Recipients, ReportsSettings
 from services.reports.settings import Mail as MailSettings

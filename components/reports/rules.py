@@ -6,8 +6,7 @@ cannot read for the moment, raises none.
 
 from __future__ import annotations
 
-from components.alerting.promql import fewer_up
-from components.rules import Alert, Inhibition, RuleGroup, Severity
+from components.rules import Alert, Inhibition, RuleGroup, Severity, fewer_up
 
 _JOB = 'job="report-server"'
 _READ_LIMIT_S = 900

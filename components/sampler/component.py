@@ -1,13 +1,46 @@
-"""The samplers' pods: a StatefulSet, since each is a member of the consumer group under a name that stays."""
+"""Configuration of the sampler (requirements O3, J2), as data.
+
+Kafka keys spans by trace id, so one sampler sees a whole trace. What it reads goes two ways:
+
+* to the span metrics: rate, errors and latency of *every* span, before any decision;
+* to the decision, `decision_wait_s` after the first span of a trace arrived. The policies are tried in this order, and
+  the first that takes a trace ends the matter (``sample_on_first_match``), so that errors and slow traces use nothing
+  of the base rate's budget:
+
+  1. ``errors``: a span's status is an error;
+  2. ``slow``: a span lasted longer than its service's limit (`components.telemetry.services`);
+  3. ``base``: a hash of the trace id is in the lowest `base_percent`, *and* this second's budget of
+     `base_spans_per_s` is not used up. The hash is the same in every sampler; the budget makes the rate fall with load.
+
+**Nothing is dropped for want of room.** ``block_on_overflow`` waits where the processor would throw the oldest trace
+out undecided; the exporter's queue waits where Jaeger is slow. Waiting reaches back to Kafka, which keeps the rest. It
+needs both decision caches: without them, decided traces would count as waiting for ever.
+
+**What a crash loses** (ADR 0008): the receiver marks a record when the processor has taken it, so traces that wait for
+their decision and spans in the exporter's queue are lost: at most `decision_wait_s` + 1 seconds of one sampler.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pulumi
 
 from components import naming
-from components.collector.config import METRICS_PORT, KafkaClient, rendered
+from components.collector.config import (
+    METRICS_PORT,
+    SCRAPE_HTPASSWD,
+    SELF_EXPORTER,
+    TLS_DIRECTORY,
+    Data,
+    KafkaClient,
+    kafka_client,
+    memory_limiter,
+    merged,
+    own_metrics,
+    rendered,
+)
 from components.collector.passwords import htpasswd
 from components.collector.pods import collector_container
 from components.contracts import KafkaEndpoint, ScrapeTarget, TracesEndpoint
@@ -26,7 +59,252 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
-from components.sampler.config import MEMBER_VARIABLE, SamplerConfig, SamplingPolicy, sampler_config
+from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
+from components.telemetry.services import DEFAULT_LATENCY_LIMIT_MS, LATENCY_LIMITS_MS
+
+SPAN_METRICS = "spanmetrics"
+DECIDE = "forward/decide"
+SAMPLING = "tail_sampling"
+EXPORTER = "otlp/jaeger"
+ERRORS, SLOW, BASE = "errors", "slow", "base"
+POLICIES: tuple[str, ...] = (ERRORS, SLOW, BASE)
+
+SESSION = "25m"
+"""As long as for every consumer, ADR 0007: a partition whose processing a lost session cut short stays paused."""
+MEMBER_VARIABLE = "POD_NAME"
+
+LATENCY_BUCKETS_S: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30)
+SERIES_PER_SERVICE = 100
+SERVICES = 25
+"""Span metrics of more services, or more operations of one, are not told apart: `SERVICES` x `SERIES_PER_SERVICE`
+histograms stay under the scrape's limit of 50,000 samples."""
+
+_MIB = 1024 * 1024
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingPolicy:
+    """What is kept.
+
+    Attributes:
+        base_percent: Share of the traces that are neither failed nor slow.
+        base_spans_per_s: Spans per second that one sampler keeps of these at most; above, the share falls.
+        decision_wait_s: Seconds from a trace's first span to the decision.
+        max_traces: Traces of one sampler that may wait for their decision; more wait in Kafka.
+        max_trace_bytes: A larger trace is dropped undecided, and counted.
+        limits_ms: ``service.name`` -> latency above which a span is slow.
+        default_limit_ms: The same for all other services.
+    """
+
+    base_percent: float = 10.0
+    base_spans_per_s: int = 250
+    decision_wait_s: int = 8
+    max_traces: int = 20_000
+    max_trace_bytes: int = 8 * _MIB
+    limits_ms: Mapping[str, int] = field(default_factory=lambda: dict(LATENCY_LIMITS_MS))
+    default_limit_ms: int = DEFAULT_LATENCY_LIMIT_MS
+
+    def __post_init__(self) -> None:
+        ranges: tuple[tuple[str, float, float], ...] = (
+            ("base_percent", 0, 100),
+            ("base_spans_per_s", 1, 1_000_000),
+            ("decision_wait_s", 1, 60),
+            ("max_traces", 100, 1_000_000),
+            ("max_trace_bytes", _MIB, 1024 * _MIB),
+            ("default_limit_ms", 1, 3_600_000),
+        )
+        for name, lowest, highest in ranges:
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
+                raise ValueError(f"sampling: {name} is {value}, must be from {lowest:g} to {highest:g}")
+        for service, limit in self.limits_ms.items():
+            if limit < 1:
+                raise ValueError(f"sampling: limit of service {service!r} is {limit} ms, must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """What a sampler's configuration depends on.
+
+    Attributes:
+        kafka: Client settings for Kafka; the user is also the consumer group.
+        traces: ``host:port`` of Jaeger's OTLP over gRPC.
+        traces_name: Name to verify in its certificate.
+        max_message_bytes: Largest record of the topic.
+        policy: What is kept.
+        tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
+        scrape_htpasswd: Password file of the metrics endpoint.
+    """
+
+    kafka: KafkaClient
+    traces: str
+    traces_name: str
+    max_message_bytes: int
+    policy: SamplingPolicy = field(default_factory=SamplingPolicy)
+    tls_directory: str = TLS_DIRECTORY
+    scrape_htpasswd: str = SCRAPE_HTPASSWD
+
+
+def sampler_config(settings: SamplerConfig) -> Data:
+    """The complete configuration of a sampler."""
+    return merged(
+        own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
+        {
+            "receivers": {"kafka": _receiver(settings)},
+            "processors": {"memory_limiter": memory_limiter(), SAMPLING: _sampling(settings.policy)},
+            "connectors": {SPAN_METRICS: _span_metrics(), DECIDE: {}},
+            # Exemplars, which lead from a slow bucket to a trace, exist in this format only.
+            "exporters": {EXPORTER: _exporter(settings), SELF_EXPORTER: {"enable_open_metrics": True}},
+            "service": {
+                "pipelines": {
+                    "traces/in": {
+                        "receivers": ["kafka"],
+                        "processors": ["memory_limiter"],
+                        "exporters": [SPAN_METRICS, DECIDE],
+                    },
+                    "traces/kept": {"receivers": [DECIDE], "processors": [SAMPLING], "exporters": [EXPORTER]},
+                    "metrics/spans": {"receivers": [SPAN_METRICS], "exporters": [SELF_EXPORTER]},
+                },
+            },
+        },
+    )
+
+
+def _receiver(settings: SamplerConfig) -> Data:
+    return {
+        **kafka_client(settings.kafka),
+        "group_id": settings.kafka.user,
+        "group_instance_id": f"${{env:{MEMBER_VARIABLE}}}",
+        "group_rebalance_strategy": "cooperative-sticky",
+        "session_timeout": SESSION,
+        "heartbeat_interval": "3s",
+        "initial_offset": "earliest",
+        "traces": {"topics": [TOPIC_OF_SIGNAL[Signal.TRACES]], "encoding": "otlp_proto"},
+        "max_fetch_size": 2 * settings.max_message_bytes,
+        "max_partition_fetch_size": settings.max_message_bytes,
+        "autocommit": {"enable": True, "interval": "1s"},
+        "message_marking": {"after": True, "on_error": False, "on_permanent_error": True},
+        "error_backoff": {
+            "enabled": True,
+            "initial_interval": "200ms",
+            "max_interval": "5s",
+            "max_elapsed_time": 0,
+        },
+    }
+
+
+def _span_metrics() -> Data:
+    return {
+        "namespace": "traces.span.metrics",
+        "dimensions": [{"name": "layer"}],
+        # Instances and releases of a service must not make series of the same labels.
+        "resource_metrics_key_attributes": ["service.name", "layer"],
+        "resource_metrics_cache_size": SERVICES,
+        "aggregation_cardinality_limit": SERIES_PER_SERVICE,
+        "aggregation_temporality": "AGGREGATION_TEMPORALITY_CUMULATIVE",
+        "histogram": {"unit": "s", "explicit": {"buckets": [f"{bound:g}s" for bound in LATENCY_BUCKETS_S]}},
+        "exemplars": {"enabled": True, "max_per_data_point": 3},
+        "metrics_flush_interval": "15s",
+        "metrics_expiration": "1h",
+    }
+
+
+def _sampling(policy: SamplingPolicy) -> Data:
+    return {
+        "sampling_strategy": "trace-complete",
+        "decision_wait": f"{policy.decision_wait_s}s",
+        "num_traces": policy.max_traces,
+        "block_on_overflow": True,
+        "maximum_trace_size_bytes": policy.max_trace_bytes,
+        "expected_new_traces_per_sec": max(1, policy.max_traces // (policy.decision_wait_s + 1)),
+        "decision_cache": {
+            "sampled_cache_size": 5 * policy.max_traces,
+            "non_sampled_cache_size": 5 * policy.max_traces,
+        },
+        "sample_on_first_match": True,
+        "drop_pending_traces_on_shutdown": False,
+        "policies": [
+            {"name": ERRORS, "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+            {
+                "name": SLOW,
+                "type": "ottl_condition",
+                "ottl_condition": {"error_mode": "ignore", "span": [slow_condition(policy)]},
+            },
+            {"name": BASE, "type": "and", "and": {"and_sub_policy": _base(policy)}},
+        ],
+    }
+
+
+def _base(policy: SamplingPolicy) -> list[Data]:
+    """The hash first: a trace that it does not choose must not use the budget up."""
+    return [
+        {
+            "name": "hash",
+            "type": "probabilistic",
+            "probabilistic": {"sampling_percentage": policy.base_percent, "hash_salt": "obs-base"},
+        },
+        {"name": "budget", "type": "rate_limiting", "rate_limiting": {"spans_per_second": policy.base_spans_per_s}},
+    ]
+
+
+def slow_condition(policy: SamplingPolicy) -> str:
+    """Condition of a span that is slow for its service.
+
+    The tightest limit comes first: nearly all spans are faster, and no service has to be compared for them.
+    """
+    duration = "(span.end_time_unix_nano - span.start_time_unix_nano)"
+    service = 'resource.attributes["service.name"]'
+    by_limit: dict[int, list[str]] = {}
+    for name, limit in sorted(policy.limits_ms.items()):
+        by_limit.setdefault(limit, []).append(name)
+    listed = " and ".join(f"{service} != {_quoted(name)}" for name in sorted(policy.limits_ms))
+    groups = [
+        f"({duration} > {limit * _NS_PER_MS} and ({' or '.join(f'{service} == {_quoted(name)}' for name in names)}))"
+        for limit, names in sorted(by_limit.items())
+    ]
+    other = f"{duration} > {policy.default_limit_ms * _NS_PER_MS}"
+    groups.append(f"({other} and {listed})" if listed else f"({other})")
+    tightest = min([policy.default_limit_ms, *by_limit])
+    return f"{duration} > {tightest * _NS_PER_MS} and ({' or '.join(groups)})"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _exporter(settings: SamplerConfig) -> Data:
+    tls = settings.tls_directory
+    return {
+        "endpoint": settings.traces,
+        "tls": {
+            "ca_file": f"{tls}/ca.crt",
+            "cert_file": f"{tls}/tls.crt",
+            "key_file": f"{tls}/tls.key",
+            "server_name_override": settings.traces_name,
+            "min_version": "1.2",
+            "reload_interval": "5m",
+        },
+        "compression": "none",
+        "timeout": "20s",
+        "keepalive": {"time": "20s", "timeout": "10s", "permit_without_stream": True},
+        "retry_on_failure": {
+            "enabled": True,
+            "initial_interval": "200ms",
+            "max_interval": "5s",
+            "max_elapsed_time": 0,
+        },
+        "sending_queue": {
+            "enabled": True,
+            "sizer": "bytes",
+            # A trace that is larger than the whole queue would be refused for good.
+            "queue_size": max(16 * _MIB, 2 * settings.policy.max_trace_bytes),
+            "block_on_overflow": True,
+            "num_consumers": 4,
+            "batch": {"sizer": "bytes", "flush_timeout": "200ms", "min_size": _MIB // 4, "max_size": 2 * _MIB},
+        },
+    }
+
 
 TOKEN = "obs:sampler:Sampler"  # noqa: S105  (a type token)
 WORKLOAD = "sampler"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from components.alerting.promql import NOT_STOPPING, grew
-from components.rules import Alert, Recording, RuleGroup, Severity, any_of
-from components.sampler.config import EXPORTER
+from components.rules import NOT_STOPPING, Alert, Recording, RuleGroup, Severity, any_of, grew
+from components.sampler.component import EXPORTER
 from components.telemetry.services import (
     DEFAULT_LATENCY_LIMIT_MS,
     ENTRY_KINDS,

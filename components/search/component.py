@@ -1,20 +1,202 @@
-"""The search cluster: nodes, users, indices and the index manager (requirements J1, L traces and logs)."""
+"""The index manager: its settings as data, and its pod."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
+import pulumi_kubernetes as k8s
+from pulumi_kubernetes.apiextensions import CustomResource
 
 from components import naming
 from components.contracts import Credential, ScrapeTarget, SearchEndpoint
-from components.k8s import DeploymentContext, Resources, credential, secret_files
-from components.search.access import ERASER, ERASER_SECRET, SearchUser, own_users
-from components.search.config import HTTP_PORT, WORKLOAD, Engine
-from components.search.index_manager import IndexManagerArgs, Snapshots, index_manager
-from components.search.indices import IndexPolicy, families
-from components.search.nodes import NodeSet, NodeSize, node_set
+from components.k8s import Allow, DeploymentContext, Mount, Resources, Volume, credential, secret_files, workload_pods
+from components.k8s.credentials import API
+from components.k8s.pods import metadata
+from components.k8s.programs import CA_FILE, Program, PythonService, PythonServiceArgs, auth_folder, served
+from components.search import access
+from components.search.access import ERASER, ERASER_SECRET, INDEX_MANAGER, SearchUser, own_users
+from components.search.config import ADMIN, HTTP_PORT, WORKLOAD, Engine
+from components.search.indices import Family, IndexPolicy, families
+from components.search.nodes import NodeSet, NodeSize, certificate_files, hashes, node_set
+from services.index_manager.settings import (
+    AccessFile,
+    FamilySettings,
+    IndexManagerSettings,
+    Rollover,
+    SnapshotSettings,
+)
+
+PORT = 8080
+_AUTH = auth_folder(INDEX_MANAGER)
+_ADMIN = "/etc/search-admin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshots:
+    """Where and how often the cluster is copied.
+
+    Attributes:
+        type: Kind of repository that the nodes' image knows, for example ``fs`` or ``s3``.
+        settings: Its settings, for example ``{"location": "/mnt/snapshots"}``; no secrets.
+        interval_hours: Time between two snapshots.
+        retention_days: How long a snapshot is kept.
+        networks: Networks of the store, for the nodes' NetworkPolicy (port 443).
+    """
+
+    type: str
+    settings: Mapping[str, str]
+    interval_hours: int = 24
+    retention_days: int = 14
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexManagerArgs:
+    """What the index manager needs.
+
+    Attributes:
+        context: Deployment context.
+        scrape: Its metrics endpoint.
+        engine: Server of the cluster.
+        nodes: Number of its nodes.
+        families: Indices to keep.
+        users: Users of the cluster.
+        credentials: User name -> credential.
+        snapshots: Copies of the cluster, or None for none.
+        interval_s: Seconds between two rounds.
+        resources: Of the pod.
+    """
+
+    context: DeploymentContext
+    scrape: ScrapeTarget
+    engine: Engine
+    nodes: int
+    families: Sequence[Family]
+    users: Sequence[SearchUser]
+    credentials: Mapping[str, Credential]
+    snapshots: Snapshots | None
+    interval_s: int
+    resources: Resources
+
+
+def index_manager_settings(
+    *,
+    url: str,
+    scrape_user: str,
+    engine: Engine,
+    nodes: int,
+    families: Sequence[Family],
+    snapshots: Snapshots | None,
+    interval_s: int,
+) -> IndexManagerSettings:
+    """The settings of ``services.index_manager``."""
+    applied = AccessFile(
+        file=Path(f"{_AUTH}/access.json"), cert_file=Path(f"{_ADMIN}/tls.crt"), key_file=Path(f"{_ADMIN}/tls.key")
+    )
+    return IndexManagerSettings(
+        url=url,
+        ca_file=CA_FILE,
+        username=INDEX_MANAGER,
+        password_file=Path(f"{_AUTH}/search-password"),
+        access=applied if engine is Engine.OPENSEARCH else None,
+        nodes=nodes,
+        families=tuple(_family(family) for family in families),
+        snapshots=None
+        if snapshots is None
+        else SnapshotSettings(
+            type=snapshots.type,
+            settings=dict(snapshots.settings),
+            interval_s=snapshots.interval_hours * 3600,
+            keep_s=snapshots.retention_days * 86400,
+        ),
+        interval_s=interval_s,
+        **served(PORT, scrape_user, _AUTH),
+    )
+
+
+def _family(family: Family) -> FamilySettings:
+    return FamilySettings(
+        name=family.name,
+        write_alias=family.write_alias,
+        read_aliases=tuple(family.read_aliases),
+        template=family.template(),
+        rollover=Rollover(
+            age_s=family.policy.rollover_age_s,
+            bytes=family.policy.rollover_bytes,
+            documents=family.policy.rollover_documents,
+        ),
+        keep_s=family.policy.retention_days * 86400,
+    )
+
+
+def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> k8s.apps.v1.Deployment:
+    """Make the index manager's pod. It is ready once users, templates, first indices and aliases exist.
+
+    It does not wait for the nodes to be there: after a change of passwords they count as started only when it has told
+    them of it.
+    """
+    context = args.context
+    settings = index_manager_settings(
+        url=f"https://{context.host(WORKLOAD)}:{HTTP_PORT}",
+        scrape_user=args.scrape.credential.username,
+        engine=args.engine,
+        nodes=args.nodes,
+        families=args.families,
+        snapshots=args.snapshots,
+        interval_s=args.interval_s,
+    )
+    secrets: dict[str, pulumi.Input[str]] = {"search-password": args.credentials[INDEX_MANAGER].password}
+    volumes: list[Volume] = []
+    mounts: list[Mount] = []
+    if args.engine is Engine.OPENSEARCH:
+        secrets["access.json"] = hashes(args.credentials).apply(
+            lambda bcrypt_hashes: json.dumps(access.security_documents(args.users, bcrypt_hashes), sort_keys=True)
+        )
+        volumes.append(Volume(name="admin", files=certificate_files(_administrator(parent, context))))
+        mounts.append(Mount(volume="admin", path=_ADMIN))
+    service = PythonService(
+        parent,
+        context,
+        PythonServiceArgs(
+            program=Program(module="index_manager", container="index-manager", resources=args.resources, mounts=mounts),
+            scrape=args.scrape,
+            settings=settings,
+            secrets=secrets,
+            egress=[Allow(peers=[workload_pods(WORKLOAD)], ports=[HTTP_PORT])],
+            access=[naming.access_label(WORKLOAD)],
+            recreate=True,
+            volumes=volumes,
+            timeout="20m",
+        ),
+    )
+    return service.pods
+
+
+def _administrator(parent: pulumi.Resource, context: DeploymentContext) -> pulumi.Output[str]:
+    """The administrator's certificate, good for calling only: it stands for no host. Returns the name of its Secret."""
+    secret = f"{ADMIN}-tls"
+    admin_certificate = CustomResource(
+        f"{ADMIN}-certificate",
+        api_version=API,
+        kind="Certificate",
+        metadata=metadata(context, ADMIN, INDEX_MANAGER),
+        spec={
+            "secretName": secret,
+            "commonName": ADMIN,
+            "duration": context.certificates.duration,
+            "renewBefore": context.certificates.renew_before,
+            "usages": ["digital signature", "client auth"],
+            "privateKey": {"algorithm": "ECDSA", "size": 256, "encoding": "PKCS8", "rotationPolicy": "Always"},
+            "issuerRef": {"name": context.issuer, "kind": "Issuer", "group": "cert-manager.io"},
+        },
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return admin_certificate.id.apply(lambda _: secret)
+
 
 TOKEN = "obs:search:Search"  # noqa: S105  (a type token)
 

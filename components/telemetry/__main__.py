@@ -30,9 +30,7 @@ def _written(chosen: str) -> str:
     """The document; its modules read the file when they are imported, so a mistake in it is told here."""
     rules = importlib.import_module("components.telemetry.rules")
     if chosen == "thresholds":
-        write: Callable[..., str] = importlib.import_module(
-            "components.telemetry.threshold_document"
-        ).threshold_markdown
+        write: Callable[..., str] = importlib.import_module("components.telemetry.document").threshold_markdown
         return write(rules.DOCUMENT)
     write = importlib.import_module("components.telemetry.document").markdown
     return write()

@@ -1,12 +1,17 @@
-"""What the entries of the catalogue's YAML files are made of: closed, strict, and with words for what is allowed."""
+"""What the entries of the catalogue's YAML files are made of: closed, strict, and with words for what is allowed.
+
+What is wrong with a file is told one line per mistake: place, value, what is allowed, what to do.
+"""
 
 from __future__ import annotations
 
+import difflib
 import re
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 NOT_ALLOWED = "not_allowed"
 """Error type whose message is what is allowed."""
@@ -45,3 +50,109 @@ Name = Annotated[str, pattern(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "lower-case words 
 MetricName = Annotated[str, pattern(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", "lower-case words joined by dots")]
 AttributeName = Annotated[str, pattern(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", "lower-case words joined by dots")]
 Line = Annotated[str, AfterValidator(_one_line)]
+
+
+_LONGEST_VALUE = 60
+_PAGE = "docs/operations/thresholds.md"
+_KINDS = {
+    "string_type": "a text (in quotes, where YAML would read something else)",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a group of keys",
+    "model_type": "a group of keys",
+    "model_attributes_type": "a group of keys",
+}
+
+
+def validation_errors(
+    error: ValidationError, model: type[BaseModel], content: object, page: str = _PAGE
+) -> Iterator[str]:
+    """One line per mistake.
+
+    Args:
+        error: What pydantic found.
+        model: The model that was read.
+        content: What was read; values and names of entries come from it.
+        page: Where the keys are explained.
+    """
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(_inside(other, detail) for other in details):
+            continue  # Only because an entry of it is refused.
+        yield _line(detail, model, content, page)
+
+
+def _inside(detail: ErrorDetails, outer: ErrorDetails) -> bool:
+    length = len(outer["loc"])
+    return len(detail["loc"]) > length and detail["loc"][:length] == outer["loc"]
+
+
+def _line(detail: ErrorDetails, model: type[BaseModel], content: object, page: str) -> str:
+    place, kind, context = _place(detail["loc"], content), detail["type"], detail.get("ctx", {})
+    if kind == "missing":
+        return f"{place} is missing: add it (other entries and {page} show every key)"
+    if kind == "extra_forbidden":
+        return f"{place} is not a known key: {_instead(detail['loc'], model)}"
+    if detail["loc"][-1:] == ("[key]",):
+        return f"{place}: allowed as a key is {context.get('allowed')}; correct it"
+    value = _at(detail["loc"], content)
+    shown = "" if isinstance(value, Mapping | list) else f" is {_short(value)}"
+    allowed = _KINDS.get(kind) or {
+        NOT_ALLOWED: str(context.get("allowed")),
+        "enum": f"one of {context.get('expected')}",
+        "literal_error": f"one of {context.get('expected')}",
+        "greater_than_equal": f"a number of at least {context.get('ge')}",
+        "string_too_short": "a text that is not empty",
+        "string_pattern_mismatch": "growth per minute such as '+60', or a constant value such as '0.2'",
+        "too_short": f"at least {context.get('min_length')} of them",
+    }.get(kind, detail["msg"])
+    return f"{place}{shown}: allowed is {allowed}; correct it"
+
+
+def _place(location: tuple[int | str, ...], content: Any) -> str:
+    """``("thresholds", 0, "limit")`` as ``thresholds[battery].limit``."""
+    text = ""
+    for part in location:
+        content = _at((part,), content)
+        if isinstance(part, int):
+            name = content.get("name", content.get("id", part)) if isinstance(content, Mapping) else part
+            text += f"[{name}]"
+        elif part != "[key]":
+            text += f".{part}" if text else part
+    return text or "the file"
+
+
+def _at(location: tuple[int | str, ...], content: Any) -> Any:
+    for part in location:
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return content
+
+
+def _short(value: object) -> str:
+    names = {"None": "null", "True": "true", "False": "false"}
+    text = names.get(repr(value), repr(value))
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+def _instead(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    for part in location[:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _inner(model.model_fields[part].annotation) or model
+    known = sorted(model.model_fields)
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if near:
+        return f"did you mean {near[0]}? Known here: {', '.join(known)}"
+    return f"remove it; known here: {', '.join(known)}"
+
+
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """The model inside ``Model``, ``tuple[Model, ...]`` or ``Model | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((inner for arg in get_args(annotation) if (inner := _inner(arg)) is not None), None)

@@ -2,26 +2,59 @@
 
 Layers, signals, metrics, attributes with their types, budgets and reserved names each stand there once. What pods need
 of it they read as plain data (`components.telemetry.file`); everything else has it from here. A mistake is a
-`CatalogueError` with one line each.
+`CatalogueError` with one line each. Names are reserved as the gate compares them (``collector/gate/reserved.go``).
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from components.telemetry.fields import AttributeName, Line, MetricName, Name, Row, not_allowed, pattern
+from components.telemetry.fields import (
+    AttributeName,
+    Line,
+    MetricName,
+    Name,
+    Row,
+    not_allowed,
+    pattern,
+    validation_errors,
+)
 from components.telemetry.file import REGISTRY_NAME, REGISTRY_PATH, CatalogueError, parse
 from components.telemetry.naming import Kind
-from components.telemetry.reserved import label_reserved, metric_reserved, service_reserved
-from components.telemetry.validation_errors import validation_errors
+
+_WORDS = re.compile(r"[A-Za-z0-9:]+")
+_NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9_]")
+
+
+def metric_reserved(name: str, patterns: Collection[str]) -> bool:
+    """Whether a metric would get a reserved name in Prometheus, with whatever unit and suffix it adds."""
+    spelled = "_".join(_WORDS.findall(name))
+    return _matches(spelled, patterns) or any(pattern.startswith(f"{spelled}_") for pattern in patterns)
+
+
+def service_reserved(name: str, patterns: Collection[str]) -> bool:
+    """Whether a value of ``service.name`` is reserved."""
+    return _matches(name.strip().lower(), patterns)
+
+
+def label_reserved(key: str, labels: Collection[str]) -> bool:
+    """Whether the key of a point's attribute would get a reserved label in Prometheus."""
+    spelled = _NOT_IN_LABELS.sub("_", key)
+    return key in labels or spelled in labels or spelled.startswith("__")
+
+
+def _matches(name: str, patterns: Collection[str]) -> bool:
+    return any(name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in patterns)
+
 
 SentName = Annotated[str, pattern(r"[A-Za-z][A-Za-z0-9_./-]*", "a name of OpenTelemetry: letters, digits and _./-")]
 ServicePattern = Annotated[str, pattern(r"[a-z0-9._-]+\*?", "a name in small letters, perhaps with a star at its end")]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from components.telemetry.file import NAME, CatalogueError, content, parse, refusal
-from components.telemetry.schema import Document, judge
-from components.telemetry.slo_row import BurnRate, Slo
-from components.telemetry.threshold_row import Comparison, Example, Inhibitor, Threshold
+from components.telemetry.schema import BurnRate, Comparison, Document, Example, Inhibitor, Slo, Threshold, judge
 
 __all__ = [
     "BURN_RATES",

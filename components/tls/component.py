@@ -7,9 +7,9 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
-from components.k8s.certificates import API
+from components.k8s.credentials import API
 from components.k8s.deployment_context import DeploymentContext
-from components.k8s.files import FileSet, config_files, metadata
+from components.k8s.pods import FileSet, config_files, metadata
 
 TOKEN = "obs:tls:Authority"  # noqa: S105  (a type token)
 TRUST_BUNDLE = "trust-bundle"

@@ -18,9 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from components.rules import Severity
-from ops.alerts.notify_file import DEFAULT, Directory, load, reach
+from ops.alerts.notify_file import DEFAULT, Directory, load, reach, write
 from ops.alerts.notify_senders import LONGEST_TEXT, SENDERS, Notification, Way, address, reason, secret_files
-from ops.alerts.notify_write import write
 from ops.alerts.silences import author
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError, one_line

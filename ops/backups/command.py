@@ -35,7 +35,7 @@ from ops.backups.options import (
 )
 from ops.backups.runs import Archived, Runs, Shipped
 from ops.backups.verify import Proof, archive, prove
-from ops.core.backup_access import BackupAccess
+from ops.core.access import BackupAccess
 from ops.core.errors import OpsError
 from services.backup.manifest import Manifest
 

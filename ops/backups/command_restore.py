@@ -38,7 +38,7 @@ from ops.backups.options import (
     tell,
     working,
 )
-from ops.core.backup_access import BackupAccess
+from ops.core.access import BackupAccess
 from ops.core.errors import OpsError
 from ops.incidents.times import moment
 from services.backup import database as restore_database

@@ -21,7 +21,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ops.backups import runs
 from ops.core import platform as platform_module
-from ops.core.backup_access import BackupAccess, access_of, read_access
+from ops.core.access import BackupAccess, backup_access, read_access
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
@@ -182,14 +182,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 
 def access(file: Path | None) -> BackupAccess:
     """How the backups are reached: from the file, else from the selected stack."""
-    return read_access(file) if file else access_of(platform_module.load())
+    return read_access(file) if file else backup_access(platform_module.load())
 
 
 @contextmanager
 def connected() -> Iterator[tuple[Context, BackupAccess]]:
     """The running platform, and how its backups are reached."""
     platform = platform_module.load()
-    access = access_of(platform)
+    access = backup_access(platform)
     with Context(platform, Kube.connect(platform.namespace)) as context:
         yield context, access
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kubernetes import client
 
-from components.backups.jobs import workload_name
+from components.backups.component import workload_name
 from components.backups.schedule import Kind
 from ops.core.errors import OpsError
 from ops.core.jobs import Started, job, wait

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from components.alerting.durations import milliseconds
+from components.alerting.timings import milliseconds
 from components.backups.schedule import job_schedule
 from components.telemetry.topics import TOPIC_NAMES
 from ops.backups import runs
@@ -15,14 +15,13 @@ from ops.backups.options import opened
 from ops.backups.runs import Archived, Shipped
 from ops.backups.verify import prove
 from ops.checks.grace_period import first_run, grace_period_end
-from ops.core.backup_access import BackupAccess, access_of
+from ops.core.access import BackupAccess, backup_access
 from ops.core.context import Context
 from ops.core.errors import one_line
 from ops.core.kube import Kube
 from ops.core.rows import Check, Finding, listed
-from ops.maintenance.backup_checks import judge, kinds_with_age
-from ops.maintenance.checks import checks
-from ops.maintenance.daily import DAILY
+from ops.maintenance.check_functions import judge, kinds_with_age
+from ops.maintenance.checks import DAILY, checks
 from ops.maintenance.model import Check as Looked
 from ops.maintenance.model import Period, Tools
 from ops.maintenance.run import tools_of
@@ -43,7 +42,7 @@ _MOST_BYTES = 2**28
 
 def d1(context: Context) -> Finding:
     """Each kind has a young, whole, encrypted run; the archive has no gap; blocks arrive; restored."""
-    finding, access = Finding(), access_of(context.platform)
+    finding, access = Finding(), backup_access(context.platform)
     kube = context.kube
     tools = tools_of(context, silence_age=timedelta(), identity=None)
     with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-d1-") as folder:

@@ -16,9 +16,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from components.alerting.identity import ID_LABEL, alert_id
 from components.alertmanager.config import DAILY_REPORT
-from components.rules import Severity
+from components.rules import ID_LABEL, Severity, alert_id
 from components.telemetry.thresholds import THRESHOLDS
 from ops.checks.alerting import WORKLOAD
 from ops.core.alertmanager import Matcher

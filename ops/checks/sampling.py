@@ -9,8 +9,7 @@ import yaml
 
 from components.jaeger.collector import WORKLOAD as COLLECTOR
 from components.jaeger.config import SAMPLING_PORT
-from components.sampler.component import WORKLOAD
-from components.sampler.config import BASE, ERRORS, POLICIES, SAMPLING, SLOW
+from components.sampler.component import BASE, ERRORS, POLICIES, SAMPLING, SLOW, WORKLOAD
 from components.telemetry.layers import Signal, layers_sending
 from components.telemetry.services import DEFAULT_LATENCY_LIMIT_MS
 from ops.checks.grace_period import grace_period_end

@@ -1,4 +1,7 @@
-"""J1 to J3: Jaeger's topology works from end to end, maps the services, and shows nobody more than it may see."""
+"""J1 to J3: Jaeger's topology works from end to end, maps the services, and shows nobody more than it may see.
+
+The search cluster is as the index manager reports it.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from contextlib import suppress
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from components.search.access import INDEX_MANAGER
 from components.telemetry.classification import ATTRIBUTE, CLASSES, readable
 from components.telemetry.layers import Signal, layers_sending
 from components.telemetry.services import EDGES, TRACED_SERVICES
-from ops.checks import search
 from ops.checks.grace_period import grace_period_end
 from ops.core import otlp
 from ops.core.context import Context
@@ -23,6 +26,34 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.rows import Check, Finding, listed
 from ops.telemetry.traces import TraceReader, fetch_token
+
+_GREEN = 0.0
+_INDEX_MANAGER = f'{{job="{INDEX_MANAGER}"}}'
+
+
+def search_healthy(context: Context, finding: Finding) -> None:
+    """Every node is there, every copy of every shard is assigned, and the index manager goes on."""
+    thanos = context.thanos
+    status = thanos.number(f"max(search_cluster_status{_INDEX_MANAGER})")
+    finding.expect(status == _GREEN, f"status of the search cluster is {_word(status)}, must be green")
+    nodes, expected = (
+        thanos.number(f"max(search_nodes{_INDEX_MANAGER})"),
+        thanos.number(f"max(search_nodes_expected{_INDEX_MANAGER})"),
+    )
+    finding.expect(
+        nodes is not None and nodes == expected, f"{nodes or 0:.0f} search nodes, must be {expected or 0:.0f}"
+    )
+    finding.figures.append(f"search {_word(status)}, {nodes or 0:.0f} nodes")
+
+
+def documents(context: Context, family: str) -> float:
+    """Documents in a family of indices, as the index manager counts them."""
+    return context.thanos.number(f'max(search_family_documents{{job="{INDEX_MANAGER}",family="{family}"}})') or 0.0
+
+
+def _word(status: float | None) -> str:
+    return {0.0: "green", 1.0: "yellow", 2.0: "red"}.get(status if status is not None else -1.0, "not reported")
+
 
 PODS = 2
 FOUND_SECONDS = 15.0
@@ -107,7 +138,7 @@ def j1(context: Context) -> Finding:
     finding.expect(took <= FOUND_SECONDS, f"a trace was found after {took:.0f} s, at most {FOUND_SECONDS:.0f}")
     finding.figures.append(f"trace found after {took:.1f} s")
     finding.seen.append(f"{len(agents)} agents on {nodes} nodes; trace {trace_id} from the gateway to the query")
-    search.healthy(context, finding)
+    search_healthy(context, finding)
     finding.drill("jaeger-collector-killed", "search-node-killed", "sampler-killed", "agent-killed")
     return finding
 

@@ -11,23 +11,31 @@ from components.dashboards.model import Dashboard
 from components.dashboards.promql import metrics
 from components.dashboards.registry import DASHBOARDS
 from components.reports.component import workload_name
-from components.reports.schedule import SCHEDULES
+from components.reports.config import SCHEDULES
 from components.telemetry.layers import LAYERS
 from ops.checks import access
+from ops.checks.access import grafana_settings
 from ops.checks.alerting import LATENCY_DRILLS
 from ops.checks.grace_period import first_run, series_due
-from ops.checks.mounted_config import grafana_settings
+from ops.core.access import report_access
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.grafana import METRICS, PORT, REPLICAS, WORKLOAD, Grafana, address, administrator, panels_of
+from ops.core.grafana import (
+    METRICS,
+    PORT,
+    REPLICAS,
+    WORKLOAD,
+    Grafana,
+    address,
+    administrator,
+    known_credentials,
+    panels_of,
+)
 from ops.core.platform import Login
-from ops.core.report_access import access_of
 from ops.core.rows import Check, Finding, listed
-from ops.core.test_accounts import known_credentials
 from ops.dashboards.command import CHECK_RANGE, as_viewer, check, query_client, rows
 from ops.dashboards.panel_queries import Result, latencies, quantile, span
-from ops.loadtest.dashboard_client import through_grafana
-from ops.loadtest.virtual_users import run_virtual_users
+from ops.loadtest.virtual_users import run_virtual_users, through_grafana
 from ops.reports.client import ReportClient
 
 LOADTEST_DRILLS = ("dashboard-load", "dashboard-load-prometheus-down")
@@ -188,7 +196,7 @@ def r1(context: Context) -> Finding:
     """The latest report of each kind is stored, whole; none is late, and the last runs went well."""
     finding = Finding()
     newest, due, failed = (_by_kind(context, name) for name in (REPORT_TIME, REPORT_DUE, REPORT_FAILED))
-    stored, now = ReportClient(context, access_of(context.platform)).listing().reports, time.time()
+    stored, now = ReportClient(context, report_access(context.platform)).listing().reports, time.time()
     for kind, schedule in SCHEDULES.items():
         over = [report for report in stored if report.kind == kind and report.period_end.timestamp() <= now]
         if not newest.get(kind) or not over:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from components.alerting.identity import ID_LABEL
+from components.rules import ID_LABEL
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Platform
 from ops.core.web import Web, connected

@@ -11,10 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from ops.core.backup_access import BackupAccess
+from ops.core.access import BackupAccess, RegionsAccess, ReportAccess
 from ops.core.errors import OpsError, one_line
-from ops.core.region_access import RegionsAccess
-from ops.core.report_access import ReportAccess
 
 
 def project_folder(package: Path, cwd: Path) -> Path:

@@ -21,11 +21,10 @@ from components.dashboards.registry import dashboard_named as find
 from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.grafana import Grafana, address, administrator
+from ops.core.grafana import Grafana, address, administrator, known_credentials
 from ops.core.kube import Kube
 from ops.core.metrics import Metrics
-from ops.core.test_accounts import known_credentials
-from ops.dashboards.page import page
+from ops.dashboards.page import last, legends, page
 from ops.dashboards.panel_queries import (
     LIMIT_S,
     GrafanaQueryClient,
@@ -38,7 +37,6 @@ from ops.dashboards.panel_queries import (
     quantile,
     span,
 )
-from ops.dashboards.values import last, legends
 
 CHECK_RANGE = "15m"
 """Time that `check` looks at, unless told otherwise."""

@@ -17,10 +17,8 @@ from ops.core.kube import wait_until
 from ops.core.steps import say
 from ops.drills.gate_forgery import new_run
 from ops.privacy import platform as stores
-from ops.privacy.metrics import MetricStore
-from ops.privacy.record import Holding, PrivacyRecord
-from ops.privacy.search import search_all
-from ops.privacy.subject import masking_key, pseudonym_of
+from ops.privacy.record import Holding, PrivacyRecord, masking_key, pseudonym_of
+from ops.privacy.stores import MetricStore, search_all
 
 ARRIVAL_S: Final = 240.0
 _DEVICE: Final = LAYERS[0].name

@@ -22,8 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from components.telemetry.attributes import LAYER, SERVICE_INSTANCE_ID, SERVICE_NAME
 from components.telemetry.gate_catalogue import keys_at, service_names
 from components.telemetry.layers import LAYERS, Layer, Signal
-from components.telemetry.registry import REGISTRY
-from components.telemetry.reserved import label_reserved, metric_reserved, service_reserved
+from components.telemetry.registry import REGISTRY, label_reserved, metric_reserved, service_reserved
 from ops.core import otlp
 
 KNOWN_METRIC: Final = "obs_verify_probe"

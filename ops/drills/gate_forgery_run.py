@@ -13,8 +13,7 @@ from typing import Any, Final
 from components.telemetry.attributes import LAYER
 from components.telemetry.classification import CLASSES
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal
-from components.telemetry.registry import REGISTRY
-from components.telemetry.reserved import metric_reserved, service_reserved
+from components.telemetry.registry import REGISTRY, metric_reserved, service_reserved
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until

@@ -16,7 +16,7 @@ from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
 from components.rules import Severity
 from components.telemetry.layers import LAYER_NAMES
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
-from ops.alerts.ack import candidates
+from ops.alerts.silences import candidates
 from ops.core.alertmanager import Alertmanager, FiringAlert
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer
@@ -24,7 +24,7 @@ from ops.core.platform import Platform
 from ops.incidents.evidence import AlertEvent, Notification, Silenced
 from ops.incidents.record import AlertRecord, Incident, subject_of
 from ops.incidents.times import TimeWindow
-from ops.telemetry.trace_tree import printable
+from ops.telemetry.traces import printable
 from services.alert_events.events import AlertEvent as Kept
 from services.alert_events.events import ProcessedEvent, RawEvent
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ops.core.errors import OpsError
-from ops.telemetry.trace_tree import printable
+from ops.telemetry.traces import printable
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, ValidationError
 
 from ops.alerts.silences import span
 from ops.incidents.record import Frozen, Incident, Phase
-from ops.telemetry.trace_tree import duration, printable
+from ops.telemetry.traces import duration, printable
 
 VERSION: Literal[1] = 1
 

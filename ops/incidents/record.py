@@ -161,7 +161,7 @@ def problem(error: ValidationError) -> str:
 
 
 def subject_of(alert_id: str) -> dict[str, str]:
-    """Labels that an identity names (``components.alerting.identity`` says how they are written)."""
+    """Labels that an identity names (``components.rules`` says how they are written)."""
     pairs = [part.partition("=") for part in alert_id.split("/")[1:]]
     return {unquote_plus(key): unquote_plus(value) for key, sign, value in pairs if sign}
 

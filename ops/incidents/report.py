@@ -29,7 +29,7 @@ from ops.incidents.evidence import Evidence, Measured, entries
 from ops.incidents.i18n import Language, Texts
 from ops.incidents.record import Incident, Phase
 from ops.incidents.times import TimeFormat, after
-from ops.telemetry.trace_tree import duration
+from ops.telemetry.traces import duration
 from services.charts import Limit, LineChart, Mark, Series, Span, describe, svg
 
 

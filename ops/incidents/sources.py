@@ -21,8 +21,7 @@ from ops.incidents.evidence import Change, ClusterEvent, LogSeen, TraceSeen
 from ops.incidents.record import Incident
 from ops.incidents.times import TimeWindow
 from ops.telemetry.logs import LEVELS, READ_ALIAS
-from ops.telemetry.trace_tree import Trace, printable
-from ops.telemetry.traces import TraceReader
+from ops.telemetry.traces import Trace, TraceReader, printable
 
 MOST_CHANGES = 20
 _UPDATES_PER_PAGE = 50

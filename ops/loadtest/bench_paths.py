@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from components.consumers.component import consumer_name
 from components.logs.component import WORKLOAD as LOG_INDEXER
+from components.sampler.component import POLICIES
 from components.sampler.component import WORKLOAD as SAMPLER
-from components.sampler.config import POLICIES
 from components.telemetry.layers import Signal
 from ops.core.context import Context
 from ops.core.errors import OpsError

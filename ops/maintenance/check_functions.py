@@ -1,22 +1,33 @@
-"""Checks of the maintenance that are more than one query."""
+"""Checks of the maintenance that are more than one query; those of dashboards share the answers of every panel."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from components.backups.config import ARCHIVE_USER
 from components.dashboards.registry import DASHBOARDS
 from components.rules import Severity
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
-from ops.alerts.ack import acknowledgements
-from ops.alerts.silences import WATCHDOG, span
+from ops.alerts.silences import WATCHDOG, acknowledgements, span
+from ops.backups import runs
+from ops.backups.options import identities, opened
+from ops.backups.verify import Proof, prove
 from ops.core import health
+from ops.core.access import BackupAccess, backup_access
 from ops.core.errors import OpsError
 from ops.core.grafana import METRICS, Grafana, address, administrator, panels_of
-from ops.core.rows import Finding, listed
+from ops.core.rows import Finding, State, listed
+from ops.dashboards.command import rows
+from ops.dashboards.panel_queries import latencies, quantile
+from ops.evidence import files as evidence
 from ops.incidents.sources import cluster
 from ops.incidents.times import TimeWindow
 from ops.maintenance.certificates import readers
 from ops.maintenance.model import Tools
+from services.backup.manifest import Manifest
 
 DAY = timedelta(days=1)
 URGENT = (Severity.CRITICAL.value, Severity.HIGH.value)
@@ -113,3 +124,183 @@ def topics_retention(tools: Tools) -> Finding:
         finding.expect_equal(f"retention.ms of {topic.name}", retention_ms, str(topic.retention_ms))
         finding.figures.append(f"{topic.name} {topic.retention_days} d")
     return finding
+
+
+FRESH_LIMIT = "as old as its schedule allows, late start and run included; pulumi-state 8 days; not empty"
+STATE_AGE_S = 8 * 86_400.0
+"""How old the newest copy of Pulumi's state may be: operators make it, weekly."""
+ARCHIVE_LATE = timedelta(minutes=30)
+_LAST_STORED = "max by (topic) (kafka_archive_last_stored_timestamp_seconds)"
+_GAPS = "max by (topic) (backup_archive_missing_records) > 0"
+_FAILED = f"sum(increase(kafka_archive_failed_stores_total[{ARCHIVE_LATE.seconds // 60}m]))"
+
+
+def kinds_with_age(access: BackupAccess) -> dict[str, float]:
+    """Kind -> how old its newest run may be, seconds; the state of Pulumi is saved by operators."""
+    return {**access.scheduled, runs.PULUMI_STATE: STATE_AGE_S}
+
+
+def judge(kind: str, manifest: Manifest | None, allowed_s: float, now: datetime, finding: Finding) -> None:
+    """Whether the newest run of a kind is young enough and holds something."""
+    if manifest is None:
+        finding.wrong.append(f"no {kind} backup is stored: `ops backup run {kind}` makes one")
+        return
+    age = now - manifest.started
+    finding.figures.append(f"{kind} {span(age)} ago, {manifest.total_bytes:,} bytes")
+    limit = timedelta(seconds=allowed_s)
+    finding.expect(age <= limit, f"{kind}: the newest run is {span(age)} old, must be at most {span(limit)}")
+    finding.expect(bool(manifest.objects) and manifest.total_bytes > 0, f"{kind}: run {manifest.run} has no objects")
+    finding.expect(any(manifest.counts.values()), f"{kind}: run {manifest.run} counts nothing")
+
+
+def backups_made(tools: Tools) -> Finding:
+    """Every kind has a run that is as young as its schedule asks for."""
+    finding, access = Finding(), backup_access(tools.context.platform)
+    with opened(access) as store:
+        for kind, allowed in kinds_with_age(access).items():
+            judge(kind, runs.newest(store, kind), allowed, tools.now, finding)
+    return finding
+
+
+def archive_kept(tools: Tools) -> Finding:
+    """The archive's group reads on, and what it reads is stored."""
+    finding, context = Finding(), tools.context
+    lag = context.kafka.lag(ARCHIVE_USER)
+    finding.expect(bool(lag), f"group {ARCHIVE_USER} has committed nothing: does the archive run?")
+    stored = {sample.labels.get("topic", "?"): sample.value for sample in context.thanos.instant(_LAST_STORED)}
+    for topic, waiting in sorted(lag.items()):
+        if not waiting:
+            continue
+        at = stored.get(topic)
+        late = tools.now - datetime.fromtimestamp(at, UTC) if at else None
+        finding.expect(
+            late is not None and late <= ARCHIVE_LATE,
+            f"{topic}: {waiting} records wait, the last one was stored {f'{span(late)} ago' if late else 'never'}",
+        )
+    failed = context.thanos.number(_FAILED) or 0.0
+    finding.expect(failed == 0, f"{failed:.0f} stores failed in the last {span(ARCHIVE_LATE)}")
+    for sample in context.thanos.instant(_GAPS):
+        topic = sample.labels.get("topic", "?")
+        finding.wrong.append(f"{topic}: {sample.value:.0f} offsets between the first and the last are in no segment")
+    finding.figures.append(f"{sum(lag.values())} records of {len(lag)} topics wait to be stored")
+    return finding
+
+
+def backups_whole(tools: Tools) -> Finding:
+    """The newest run of every kind is what its manifest says; opened where there is an identity."""
+    finding, access = Finding(), backup_access(tools.context.platform)
+    keys = identities(tools.identity) if tools.identity else None
+    with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-verify-") as folder:
+        for kind in kinds_with_age(access):
+            newest = runs.newest(store, kind)
+            if newest is None:
+                finding.wrong.append(f"no {kind} backup is stored")
+                continue
+            note(prove(store, newest, keys, Path(folder) / kind), finding)
+    if keys is None:
+        finding.seen.append("encrypted objects compared with their checksums, none opened: give --identity FILE")
+    return finding
+
+
+def note(proof: Proof, finding: Finding) -> None:
+    """What a proof says, as part of a finding."""
+    how = "opened" if proof.opened else "encrypted"
+    finding.figures.append(f"{proof.kind} {proof.run} {how}, {proof.objects} objects")
+    finding.wrong.extend(f"{proof.kind} {proof.run}: {problem}" for problem in proof.problems)
+    finding.seen.extend(f"{proof.kind}: {remark}" for remark in proof.seen)
+
+
+MEAN_S, P95_S = 3.0, 5.0
+"""Requirement S2."""
+TOP = 5
+
+
+def panels_full(tools: Tools) -> Finding:
+    """Panels without data, by dashboard."""
+    finding, checked = Finding(), tools.dashboards.get()
+    results = [result for _, dashboard_results in checked for result in dashboard_results]
+    for dashboard, dashboard_results in checked:
+        empty = [result.panel.title for result in dashboard_results if result.empty]
+        finding.expect(not empty, f"{dashboard.name}: no data in {listed(empty)}")
+    finding.figures.append(f"{sum(not result.empty for result in results)} of {len(results)} with data")
+    return finding
+
+
+def slow_queries(tools: Tools) -> Finding:
+    """How long the answers took, and which took longest."""
+    finding, checked = Finding(), tools.dashboards.get()
+    times = latencies([result for _, dashboard_results in checked for result in dashboard_results])
+    if not times:
+        finding.wrong.append("no query was answered")
+        return finding
+    mean, slow = sum(times) / len(times), quantile(times, 0.95)
+    finding.expect(mean <= MEAN_S, f"average is {mean:.2f} s, must be at most {MEAN_S:g} s")
+    finding.expect(slow <= P95_S, f"P95 is {slow:.2f} s, must be at most {P95_S:g} s")
+    finding.figures.append(f"{len(times)} queries, average {mean * 1000:.0f} ms, P95 {slow * 1000:.0f} ms")
+    answered = [row for row in rows(checked) if row["latency_ms"] is not None]
+    for row in sorted(answered, key=lambda row: -float(row["latency_ms"]))[:TOP]:
+        finding.seen.append(f"{row['latency_ms']:.0f} ms: {row['dashboard']}, {row['panel']}: {row['query']}")
+    return finding
+
+
+def fresh(name: str, title: str, limit: timedelta) -> Callable[[Tools], Finding]:
+    """Whether the newest run of a drill on this platform passed, is not stale, and is at most ``limit`` old."""
+
+    def check(tools: Tools) -> Finding:
+        finding, drill = Finding(), tools.drills.judge(name)
+        if drill.time is None or not drill.runs:
+            finding.figures.append("never")
+            problem = drill.summary if drill.time else f"no evidence in {evidence.FOLDER.name}/{name}/"
+            finding.wrong.append(f"{title}: never done here ({problem}): run `{drill.command}`")
+            return finding
+        age = tools.now - drill.time
+        finding.figures.append(f"{span(age)} ago")
+        if drill.state is State.FAIL:
+            finding.wrong.append(f"{title} failed: {drill.summary}: run `{drill.command}`")
+        elif drill.state is State.STALE:
+            finding.wrong.append(f"{title}: {drill.summary}: run `{drill.command}`")
+        else:
+            finding.seen.append(drill.summary)
+        finding.expect(age <= limit, f"{title}: {span(age)} ago, must be at most {span(limit)}: run `{drill.command}`")
+        return finding
+
+    return check
+
+
+def repository_and_tag(image: str) -> tuple[str, str]:
+    """Repository and tag of an image's full name; a digest is not looked at."""
+    name, _, _ = image.partition("@")
+    repository, colon, tag = name.rpartition(":")
+    return (repository, tag) if colon and "/" not in tag else (name, "")
+
+
+def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
+    """Whether pods run what is pinned (short name -> ``repository:tag``), and nothing that is not."""
+    wanted = dict(repository_and_tag(image) for image in pinned.values())
+
+    def run(tools: Tools) -> Finding:
+        finding = Finding()
+        images = sorted({image for pod in tools.context.kube.pods() for image in pod.images})
+        unknown = []
+        for image in images:
+            repository, tag = repository_and_tag(image)
+            known = next(
+                (
+                    wanted_name
+                    for wanted_name in wanted
+                    if repository == wanted_name or repository.endswith(f"/{wanted_name}")
+                ),
+                None,
+            )
+            if known is None:
+                unknown.append(image)
+            elif tag != wanted[known]:
+                finding.wrong.append(f"{known} runs {tag or 'without a tag'}, pinned is {wanted[known]}")
+            else:
+                finding.seen.append(f"{known} {tag}")
+        finding.expect(not unknown, f"not pinned: {listed(unknown)}")
+        finding.expect(bool(images), "no pod runs")
+        finding.figures.append(f"{len(images) - len(finding.wrong)} of {len(images)} images as pinned")
+        return finding
+
+    return run

@@ -1,14 +1,404 @@
-"""All checks by period."""
+"""All checks by period.
+
+Every day: is it healthy, what fires, do the dashboards stand, were the backups made? Every week: is there room, does
+data end when it was promised, what was forgotten, can backups be read? Every month: were restores and failovers tried,
+is it still fast, does what is pinned run?
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
+from components.backups.config import ARCHIVE_USER
+from components.kafka.rules import DISK_CRITICAL
+from components.kafka.rules import DISK_HIGH as KAFKA_DISK
+from components.postgres.rules import DISK_HIGH as DATABASE_DISK
+from components.prometheus.rules import DISK_HIGH as PROMETHEUS_DISK
+from components.reports.config import SCHEDULES
+from components.versions import IMAGES
 from ops.core.errors import OpsError
-from ops.maintenance.daily import DAILY
-from ops.maintenance.model import Check, Period
-from ops.maintenance.monthly import MONTHLY
-from ops.maintenance.weekly import WEEKLY
+from ops.maintenance import check_functions
+from ops.maintenance.check_functions import FRESH_LIMIT, archive_kept, backups_made, backups_whole
+from ops.maintenance.model import Check, Metric, Period, Unit, metric
+
+LAG = 5_000.0
+LAYER_AGE_S = 120.0
+NOTIFICATIONS_FAILED = 0.05
+
+DAILY: tuple[Check, ...] = (
+    Check(
+        id="pods",
+        what="every pod is ready, Kafka and Thanos Query answer",
+        query="Kubernetes: pods; Kafka: topics and brokers; Thanos Query: up (as `ops health`)",
+        limit="all",
+        remediation="`ops health` names them; `kubectl describe pod NAME`, then the runbook of what fires",
+        run=check_functions.healthy,
+    ),
+    Check(
+        id="restarts",
+        what="no container ended by itself in the last 24 hours",
+        query="Kubernetes: state and last state of every container",
+        limit="none",
+        remediation="`kubectl logs --previous POD`: exit code 137 is memory (raise its limit) or a killed node",
+        run=check_functions.restarts,
+    ),
+    metric(
+        "targets",
+        "Prometheus reaches every target",
+        Metric(
+            expression="count by (job) (up == 0)",
+            limit=0,
+            labels=("job",),
+            none="every target answers",
+        ),
+        "docs/runbooks/TargetDown.md: is the pod there, does its certificate and its scrape password fit?",
+    ),
+    metric(
+        "layers-fresh",
+        "every layer sends",
+        Metric(expression="obs:layer_age:seconds", limit=LAYER_AGE_S, unit=Unit.SECONDS, labels=("layer",)),
+        "docs/runbooks/TelemetryStale.md: ask the layer's team, look at what the gateway refuses",
+    ),
+    metric(
+        "kafka-replicas",
+        "every partition has all its copies",
+        Metric(expression='sum(kafka_server_replicamanager_underreplicatedpartitions{job="kafka"})', limit=0),
+        "docs/runbooks/KafkaUnderReplicated.md; roll nothing until it is 0",
+    ),
+    metric(
+        "kafka-full",
+        "no broker is about to stop",
+        Metric(
+            expression="max by (instance) (obs:kafka_disk_used:ratio)",
+            limit=DISK_CRITICAL,
+            unit=Unit.SHARE,
+            labels=("instance",),
+        ),
+        "docs/runbooks/KafkaDiskFull.md: shorter retention now, a larger volume next",
+    ),
+    metric(
+        "consumers",
+        "every consumer keeps up",
+        # The archive commits once a minute, after it has stored; it has a check of its own.
+        Metric(
+            expression=f'min_over_time(obs:consumer_lag:sum{{consumergroup!="{ARCHIVE_USER}"}}[10m])',
+            limit=LAG,
+            labels=("consumergroup", "topic"),
+        ),
+        "docs/runbooks/KafkaConsumerLag.md: is it down, refused, or slower than what comes in?",
+    ),
+    Check(
+        id="alerts",
+        what="no Critical or High alert fires that nobody has taken",
+        query="Alertmanager: GET /api/v2/alerts, /api/v2/silences",
+        limit="none",
+        remediation="`ops alerts` shows them; take one with `ops ack ALERT`, open `ops incident open ALERT`",
+        run=check_functions.alerts_taken,
+    ),
+    metric(
+        "notifications",
+        "what had to be told was told",
+        Metric(
+            expression="sum by (integration) (increase(alertmanager_notifications_failed_total[1d])) "
+            "/ (sum by (integration) (increase(alertmanager_notifications_total[1d])) > 0)",
+            limit=NOTIFICATIONS_FAILED,
+            unit=Unit.SHARE,
+            labels=("integration",),
+            none="nothing had to be told",
+        ),
+        "docs/runbooks/AlertmanagerNotificationsFail.md: is the receiver down, is its key still good?",
+    ),
+    metric(
+        "heartbeat",
+        "the dead man's switch outside hears us",
+        Metric(
+            expression='sum(increase(alertmanager_notifications_total{receiver_name="heartbeat"}[5m]))',
+            limit=1,
+            least=True,
+        ),
+        "docs/operations/emergency.md: the switch calls people soon; look at Alertmanager's log",
+    ),
+    Check(
+        id="dashboards",
+        what="Grafana has every dashboard as it is in this checkout",
+        query="Grafana: GET /api/dashboards/uid/UID, health of the data source of metrics",
+        limit="all, with all their panels",
+        remediation="`pulumi up` brings them back; who changed one by hand is in Grafana's log",
+        run=check_functions.dashboards_present,
+    ),
+    metric(
+        "reports",
+        f"the {', '.join(map(str, SCHEDULES))} reports were made in time",
+        Metric(
+            expression="max by (kind) (time() - report_due_timestamp_seconds)",
+            limit=0,
+            unit=Unit.SECONDS,
+            labels=("kind",),
+        ),
+        "`ops report list` says how the last run ended; `ops report run KIND` makes it now",
+    ),
+    Check(
+        id="backups",
+        what="every kind of backup was made when it was due, and holds something",
+        query="object storage: manifests of all runs",
+        limit=FRESH_LIMIT,
+        remediation="docs/runbooks/BackupTooOld.md; `ops backup run KIND` makes one now and says why it fails",
+        run=backups_made,
+    ),
+    Check(
+        id="archive",
+        what="the archive of Kafka goes on for every topic that gets records",
+        query="Kafka: committed offsets of the archive; Thanos Query: kafka_archive_last_stored_timestamp_seconds",
+        limit="at most 30 minutes behind, no failed store in that time, nothing missed in a day",
+        remediation="docs/runbooks/KafkaArchiveBehind.md; records are safe in Kafka until the topic's retention ends",
+        run=archive_kept,
+    ),
+    metric(
+        "metrics-blocks",
+        "blocks of metrics reach the object storage",
+        Metric(
+            expression="time() - max(backup_metrics_due_timestamp_seconds)",
+            limit=0,
+            unit=Unit.SECONDS,
+        ),
+        "docs/runbooks/MetricsBlocksTooOld.md; Prometheus keeps its blocks for its retention",
+    ),
+    metric(
+        "backup-exporter",
+        "who watches the backups sees them",
+        Metric(expression="max(backup_poll_failed)", limit=0),
+        "docs/runbooks/BackupExporterPollFailed.md: is the object storage there, is its key still good?",
+    ),
+)
+"""Checks of each day."""
+
+
+SEARCH_DISK = 0.85
+FORECAST_DAYS = 14
+FULL = 0.9
+CERTIFICATE_S = 14 * 86_400.0
+_DAY_S = 86_400
+
+
+def _used(name: str, what: str, expression: str, label: str, limit: float, remediation: str) -> Check:
+    query = Metric(expression=f"max by ({label}) ({expression})", limit=limit, unit=Unit.SHARE, labels=(label,))
+    return metric(f"{name}-disk", f"volumes of {what} have room", query, remediation)
+
+
+def _forecast(name: str, what: str, expression: str, label: str, remediation: str) -> Check:
+    """The line through a week, two weeks on; a volume that is measured for less than a day has no forecast."""
+    used = f"max by ({label}) ({expression})"
+    query = Metric(
+        expression=f"max by ({label}) (predict_linear({expression}[7d], {FORECAST_DAYS * _DAY_S})) "
+        f"and on ({label}) {used.replace(expression, f'{expression} offset 1d')}",
+        limit=FULL,
+        unit=Unit.SHARE,
+        labels=(label,),
+        none="measured for less than a day: no forecast",
+    )
+    return metric(f"{name}-forecast", f"volumes of {what} last for {FORECAST_DAYS} days more", query, remediation)
+
+
+_DISKS = (
+    (
+        "kafka",
+        "Kafka",
+        "obs:kafka_disk_used:ratio",
+        "instance",
+        KAFKA_DISK,
+        "`storage.kafka` of the stack file, or shorter `topics.*.retention_days`; docs/runbooks/KafkaDiskFilling.md",
+    ),
+    (
+        "prometheus",
+        "Prometheus",
+        "obs:prometheus_disk_used:ratio",
+        "job",
+        PROMETHEUS_DISK,
+        "`storage.prometheus` or `prometheus.retention_size` of the stack file; which metric grew: "
+        "topk(10, count by (__name__) ({__name__=~'.+'}))",
+    ),
+    (
+        "search",
+        "the search cluster",
+        "search_node_disk_used_ratio",
+        "node",
+        SEARCH_DISK,
+        "`storage.search`, or fewer `search.trace_days` and `search.log_days` of the stack file",
+    ),
+    (
+        "database",
+        "PostgreSQL",
+        "obs:postgres_disk_used:ratio",
+        "instance",
+        DATABASE_DISK,
+        "`storage.database` of the stack file; docs/runbooks/PostgresDiskFilling.md",
+    ),
+)
+
+WEEKLY: tuple[Check, ...] = (
+    *(
+        _used(name, what, expression, label, limit, remediation)
+        for name, what, expression, label, limit, remediation in _DISKS
+    ),
+    *(
+        _forecast(name, what, expression, label, remediation)
+        for name, what, expression, label, _, remediation in _DISKS
+    ),
+    Check(
+        id="kafka-retention",
+        what="every topic keeps records for as long as was promised",
+        query="Kafka: effective retention.ms of every topic",
+        limit="as components/telemetry/topics.py says",
+        remediation="`pulumi up` sets it back; a change belongs into `topics` of the stack file",
+        run=check_functions.topics_retention,
+    ),
+    metric(
+        "prometheus-retention",
+        "samples go when they are as old as was set, not later",
+        Metric(
+            expression="max by (job) ((time() - prometheus_tsdb_lowest_timestamp_seconds) "
+            "/ (prometheus_tsdb_retention_limit_seconds > 0))",
+            limit=1.25,
+            labels=("job",),
+            none="no retention by time is set",
+        ),
+        "log of Prometheus: compaction fails? A block is deleted when all of it is too old",
+    ),
+    metric(
+        "prometheus-cut",
+        "no samples went before their time for lack of room",
+        Metric(
+            expression="sum by (job) (increase(prometheus_tsdb_size_retentions_total[7d]))",
+            limit=0,
+            labels=("job",),
+        ),
+        "`prometheus.retention_size` is too small for `retention_time`: raise it with `storage.prometheus`",
+    ),
+    metric(
+        "search-retention",
+        "indices go when they are as old as was set",
+        Metric(
+            expression="max by (family) (search_family_oldest_age_seconds - search_family_keep_seconds "
+            "- 2 * search_family_rollover_seconds)",
+            limit=0,
+            unit=Unit.SECONDS,
+            labels=("family",),
+        ),
+        "docs/runbooks/SearchIndexTooOld.md",
+    ),
+    metric(
+        "certificates",
+        "no certificate ends in the next two weeks",
+        Metric(
+            expression="min by (instance) (probe_ssl_earliest_cert_expiry) - time()",
+            limit=CERTIFICATE_S,
+            unit=Unit.SECONDS,
+            least=True,
+            labels=("instance",),
+        ),
+        "cert-manager renews by itself: `kubectl describe certificate NAME` says why it did not",
+    ),
+    Check(
+        id="certificates-read",
+        what="who reads a certificate only at the start has read the newest",
+        query="Kubernetes: pods that say so, and the certificates in their Secrets",
+        limit="all",
+        remediation="`ops certificates --roll` rolls them, one workload after the other",
+        run=check_functions.certificates_read,
+    ),
+    Check(
+        id="silences",
+        what="no silence was forgotten",
+        query="Alertmanager: GET /api/v2/silences",
+        limit="no older than --silences",
+        remediation="ask who made it; `ops silence end ID`, or make the threshold right in thresholds.yaml",
+        run=check_functions.silences_young,
+    ),
+    Check(
+        id="panels",
+        what="every panel of every dashboard has data",
+        query="Thanos Query: the queries of all panels, over 15 minutes (as `ops dashboard check`)",
+        limit="all",
+        remediation="`ops dashboard check --only NAME`: does the metric still exist, does its source run?",
+        run=check_functions.panels_full,
+        seconds=110,
+    ),
+    Check(
+        id="backups-whole",
+        what="the newest run of every kind is whole; with --identity, it can be opened and counts what it says",
+        query="object storage: every object of the newest runs, its sha256; with --identity: decrypted, counted",
+        limit="all",
+        remediation="`ops backup verify --identity FILE`; `ops backup run KIND` makes a new one now",
+        run=backups_whole,
+        seconds=600,
+    ),
+)
+"""Checks of each week, besides those of each day."""
+
+
+RESTORE_DRILL = "backups-restored"
+DR_DRILL = "region-drill"
+"""Evidence of a failover to the other region and back; `ops` reads it, the drill writes it."""
+LATENCY_DRILL, THROUGHPUT = "alert-latency-both", ("bench-metrics", "bench-traces")
+MONTH, QUARTER = timedelta(days=35), timedelta(days=100)
+
+MONTHLY: tuple[Check, ...] = (
+    Check(
+        id="restore-drill",
+        what="backups were restored and compared in the last month",
+        query=f"evidence/{RESTORE_DRILL}",
+        limit="passed, at most 35 days ago",
+        remediation="`ops drill restore`, or by hand: docs/operations/backups.md, 'The drill of a month'",
+        run=check_functions.fresh(RESTORE_DRILL, "Restore drill", MONTH),
+    ),
+    Check(
+        id="dr-drill",
+        what="a failover to the other region and back was tried in the last month",
+        query=f"evidence/{DR_DRILL}",
+        limit="passed, at most 35 days ago",
+        remediation="do it (requirement D3); until then nobody knows RTO and RPO",
+        run=check_functions.fresh(DR_DRILL, "DR drill", MONTH),
+    ),
+    Check(
+        id="queries",
+        what="dashboards answer in time",
+        query="Thanos Query: the queries of all panels, timed; the slowest are named",
+        limit=f"average {check_functions.MEAN_S:g} s, P95 {check_functions.P95_S:g} s (requirement S2)",
+        remediation="make the slowest a recording rule, or shorten its range",
+        run=check_functions.slow_queries,
+        seconds=110,
+    ),
+    Check(
+        id="notifications-quick",
+        what="how long notifications take was measured in the last quarter",
+        query=f"evidence/{LATENCY_DRILL}",
+        limit="passed, at most 100 days ago",
+        remediation="`make e2e` measures it; what it says: docs/measured.md",
+        run=check_functions.fresh(LATENCY_DRILL, "Drill of alert latency", QUARTER),
+    ),
+    *(
+        Check(
+            id=name,
+            what=f"the throughput of {name.removeprefix('bench-')} was measured in the last quarter",
+            query=f"evidence/{name}",
+            limit="passed, at most 100 days ago",
+            remediation=f"`make bench SIGNAL={name.removeprefix('bench-')}`; compare with docs/measured.md",
+            run=check_functions.fresh(name, "Bench", QUARTER),
+        )
+        for name in THROUGHPUT
+    ),
+    Check(
+        id="versions",
+        what="every container runs the version that is pinned here",
+        query="Kubernetes: images of all pods, against components/versions.py",
+        limit="all",
+        remediation="`pulumi up`; a newer release goes into components/versions.py by review, with its tests",
+        run=check_functions.versions(IMAGES),
+    ),
+)
+"""Checks of each month, besides those of each week and each day."""
+
 
 OWN: dict[Period, tuple[Check, ...]] = {Period.DAILY: DAILY, Period.WEEKLY: WEEKLY, Period.MONTHLY: MONTHLY}
 """Checks that a period adds to those of the shorter ones."""

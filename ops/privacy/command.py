@@ -24,9 +24,8 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.privacy import platform as stores
-from ops.privacy.archive import Days
-from ops.privacy.record import PrivacyRecord
-from ops.privacy.subject import masking_key, pseudonym_of, subject_id
+from ops.privacy.record import PrivacyRecord, masking_key, pseudonym_of, subject_id
+from ops.privacy.stores import Days
 
 privacy_app = typer.Typer(
     help="What the platform holds about one person or device, and its removal.", no_args_is_help=True

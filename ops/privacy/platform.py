@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import yaml
 
-from components.backups.component import ARCHIVE_WORKLOAD
-from components.backups.jobs import workload_name
+from components.backups.component import ARCHIVE_WORKLOAD, workload_name
 from components.backups.schedule import Kind
-from components.prometheus.compactor import WORKLOAD as COMPACTOR
+from components.prometheus.store import COMPACTOR as COMPACTOR
 from components.search.access import ERASER, ERASER_SECRET, INDEX_MANAGER
 from components.search.config import HTTP_PORT
 from components.search.config import WORKLOAD as SEARCH
@@ -21,12 +20,9 @@ from ops.backups.options import errors as backup_errors
 from ops.backups.options import opened
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.privacy import archive
-from ops.privacy.archive import Days
-from ops.privacy.metrics import MetricStore, seconds
-from ops.privacy.record import Holding
-from ops.privacy.search import Family, SearchStore, families, search_all
-from ops.privacy.subject import secret_entry
+from ops.privacy import stores
+from ops.privacy.record import Holding, secret_entry
+from ops.privacy.stores import Days, Family, MetricStore, SearchStore, families, search_all, seconds
 from services.backup.encryption import Identity
 from services.index_manager.settings import IndexManagerSettings
 from services.kafka_archive.settings import KafkaArchiveSettings
@@ -149,10 +145,10 @@ def archived(
         return []
     keep_days = archive_keep_days(_settings(context, ARCHIVE_WORKLOAD))
     if scan is None:
-        kept = [archive.unread(now, keep_days)]
+        kept = [stores.unread(now, keep_days)]
     else:
         with opened(access) as store, backup_errors():
-            kept = archive.scan(store, scan.identities, pseudonym, scan.days, keep_days, told)
+            kept = stores.scan(store, scan.identities, pseudonym, scan.days, keep_days, told)
     if access.search == "export":
         days = float(_settings(context, workload_name(Kind.SEARCH))["search"]["keep_days"])
         expires = now + timedelta(days=days)

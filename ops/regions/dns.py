@@ -13,9 +13,9 @@ import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
+from ops.core.access import Dns
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import wait_until
-from ops.core.region_access import Dns
 
 KEY, SECRET, AUTHORITY = "OBS_DNS_ACCESS_KEY_ID", "OBS_DNS_SECRET_ACCESS_KEY", "OBS_DNS_CA_FILE"
 """Variables with another login than that of the AWS variables, and with the authority of another address."""

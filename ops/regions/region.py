@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 from components.telemetry.layers import LAYERS
 from ops.core import otlp
 from ops.core import platform as platform_module
+from ops.core.access import Peer, RegionsAccess, WitnessAccess
 from ops.core.alertmanager import Alertmanager, client_of
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
-from ops.core.region_access import Peer, RegionsAccess, WitnessAccess
 from ops.core.web import Query, Web, authority_file
 from services.regions.witness import RegionError, Witness
 from services.runtime.settings import Storage

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from components.alerting.escalation import ESCALATION_LABEL
-from components.alerting.identity import ID_LABEL
+from components.rules import ID_LABEL
 from ops.alerts import events as alert_events
 from ops.core.alertmanager import Matcher, Silence
 from ops.core.errors import OpsError

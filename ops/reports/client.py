@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ops.core.access import ReportAccess
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
-from ops.core.report_access import ReportAccess
 
 WORKLOAD, PORT = "report-server", 8443
 LATEST = "latest"

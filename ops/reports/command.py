@@ -1,8 +1,13 @@
-"""The commands: ``daily``, ``weekly``, ``monthly``, ``list``, ``get`` and ``run``."""
+"""The commands: ``daily``, ``weekly``, ``monthly``, ``list``, ``get`` and ``run``.
+
+A report is made outside the cluster by the same program as the jobs', asking the platform from here.
+"""
 
 from __future__ import annotations
 
 import json
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -17,15 +22,96 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
 from ops.core import jobs
 from ops.core import platform as platform_module
+from ops.core.access import ReportAccess, report_access
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
-from ops.core.report_access import ReportAccess, access_of
-from ops.reports import build
 from ops.reports.client import LATEST, Listing, ReportClient, rows
-from services.reports.model import Kind
+from services.reports.alert_log import KafkaAlertLog
+from services.reports.build import report
+from services.reports.metrics import ThanosMetrics
+from services.reports.model import Kind, Report, ReportError, chosen
+from services.reports.render import html
+from services.reports.settings import LANGUAGES, KafkaAccess, Language
+
+USER = "reports"
+"""Kafka user of the jobs."""
+
+
+def build(context: Context, kind: Kind, at: date | None, zone: ZoneInfo) -> Report:
+    """Make a report from what the platform tells now; nothing is stored or mailed.
+
+    Args:
+        context: The platform.
+        kind: Which report.
+        at: A day of its period; None for the last one that is over.
+        zone: Time zone in which days begin.
+
+    Raises:
+        OpsError: Metrics or notifications cannot be read, or the period has not begun.
+    """
+    platform = context.platform
+    if USER not in platform.kafka_users:
+        raise OpsError("the stack has no Kafka user `reports`: bring up a version of the platform that makes reports")
+    user, password = platform.query_reader.pair
+    metrics = ThanosMetrics(platform.query_url, ca_file=Path(context.ca_file), user=user, password=password)
+    try:
+        now = time.time()
+        with tempfile.TemporaryDirectory(prefix="obs-report-") as folder:
+            return report(
+                period=chosen(kind, at, now, zone),
+                platform=f"{platform.platform} ({platform.region})",
+                metrics=metrics,
+                alerts=KafkaAlertLog(_notifications(context, Path(folder))),
+                now=now,
+            )
+    except ReportError as error:
+        raise OpsError(str(error)) from None
+    finally:
+        metrics.close()
+
+
+def _notifications(context: Context, folder: Path) -> KafkaAccess:
+    user, password = context.platform.kafka_login(USER).pair
+    file = folder / "password"
+    file.touch(mode=0o600)
+    file.write_text(password, encoding="utf-8")
+    return KafkaAccess(
+        bootstrap=context.platform.kafka_bootstrap,
+        topic=ALERTS_PROCESSED_TOPIC.name,
+        ca_file=Path(context.ca_file),
+        user=user,
+        password_file=file,
+    )
+
+
+def known(language: str) -> Language:
+    """A language of the reports by its name.
+
+    Raises:
+        OpsError: There is none of that name.
+    """
+    for supported in LANGUAGES:
+        if supported == language:
+            return supported
+    raise OpsError(f"language {language!r} is not one of {', '.join(LANGUAGES)}")
+
+
+def page(finished_report: Report, language: Language) -> bytes:
+    """The report as one HTML page that stands alone."""
+    return html(finished_report, language).encode()
+
+
+def paper(finished_report: Report, language: Language) -> bytes:
+    """The report as PDF."""
+    # Here: it loads libraries of the system, and other commands have to work where these are missing.
+    from services.reports.pdf import pdf
+
+    return pdf(finished_report, language)
+
 
 report_app = typer.Typer(
     help="Daily, weekly and monthly reports: from live data, the stored ones, and a run of a job now.",
@@ -42,7 +128,7 @@ class Lang(StrEnum):
 
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page that stands alone.")]
 Pdf = Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write a PDF.")]
-Language = Annotated[Lang | None, typer.Option("--lang", help="Language; else the platform's first one.")]
+LanguageOption = Annotated[Lang | None, typer.Option("--lang", help="Language; else the platform's first one.")]
 At = Annotated[
     datetime | None,
     typer.Option("--at", formats=["%Y-%m-%d"], help="A day of the period; else the last one that is over."),
@@ -51,19 +137,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 
 
 @report_app.command()
-def daily(html: Html = None, pdf: Pdf = None, lang: Language = None, at: At = None) -> None:
+def daily(html: Html = None, pdf: Pdf = None, lang: LanguageOption = None, at: At = None) -> None:
     """Make a daily report from live data; nothing is stored or mailed."""
     _make(Kind.DAILY, html, pdf, lang, at)
 
 
 @report_app.command()
-def weekly(html: Html = None, pdf: Pdf = None, lang: Language = None, at: At = None) -> None:
+def weekly(html: Html = None, pdf: Pdf = None, lang: LanguageOption = None, at: At = None) -> None:
     """Make a weekly report from live data; nothing is stored or mailed."""
     _make(Kind.WEEKLY, html, pdf, lang, at)
 
 
 @report_app.command()
-def monthly(html: Html = None, pdf: Pdf = None, lang: Language = None, at: At = None) -> None:
+def monthly(html: Html = None, pdf: Pdf = None, lang: LanguageOption = None, at: At = None) -> None:
     """Make a monthly report from live data; nothing is stored or mailed."""
     _make(Kind.MONTHLY, html, pdf, lang, at)
 
@@ -92,7 +178,7 @@ def get(
     ] = LATEST,
     html: Html = None,
     pdf: Pdf = None,
-    lang: Language = None,
+    lang: LanguageOption = None,
 ) -> None:
     """Write a stored report to a file."""
     wanted = _wanted(html, pdf)
@@ -125,9 +211,9 @@ def _make(kind: Kind, html: Path | None, pdf: Path | None, lang: Lang | None, at
     wanted = _wanted(html, pdf)
     with _connected() as (context, access), _progress() as progress:
         progress.add_task(f"{kind.value} report: asking the platform", total=None)
-        report = build.build(context, kind, _day(at), access.zone)
-        language = build.known(lang.value if lang else access.languages[0])
-        written = {"html": build.page, "pdf": build.paper}
+        report = build(context, kind, _day(at), access.zone)
+        language = known(lang.value if lang else access.languages[0])
+        written = {"html": page, "pdf": paper}
         contents = {suffix: written[suffix](report, language) for suffix in wanted}
     for suffix, content in contents.items():
         _write(wanted[suffix], content, f"--{suffix}")
@@ -164,17 +250,17 @@ def _write(file: Path, content: bytes, option: str) -> None:
 @contextmanager
 def _connected() -> Iterator[tuple[Context, ReportAccess]]:
     platform = platform_module.load()
-    access = access_of(platform)
+    access = report_access(platform)
     with Context(platform, Kube.connect(platform.namespace)) as context:
         yield context, access
 
 
 def _print(listing: Listing, kinds: list[str], zone: ZoneInfo) -> None:
     table = Table("kind", "period", f"stored ({zone.key})", "files")
-    for report in listing.reports:
-        if report.kind in kinds:
-            files = "  ".join(".".join(file.path.rsplit(".", 2)[1:]) for file in report.files)
-            table.add_row(report.kind, report.period, f"{report.written_at.astimezone(zone):%Y-%m-%d %H:%M}", files)
+    for stored in listing.reports:
+        if stored.kind in kinds:
+            files = "  ".join(".".join(file.path.rsplit(".", 2)[1:]) for file in stored.files)
+            table.add_row(stored.kind, stored.period, f"{stored.written_at.astimezone(zone):%Y-%m-%d %H:%M}", files)
     console = Console()
     console.print(table)
     for kind in kinds:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from ops.review.cost import Cost, Impact
 from ops.review.difference import Change, Entry, Kind
 from ops.review.explain import together
-from ops.review.impact import Cost, Impact
 from ops.review.model import ABSENT, is_placeholder
 from ops.review.phrasing import code
 from ops.review.review import Review, StackReview, Verdicts

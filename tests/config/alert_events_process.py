@@ -28,7 +28,8 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from components.kafka import config, process
+from components.kafka import config
+from components.kafka import nodes as process
 from components.kafka.access import Topic, User, acl_rules, topic_config
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from lab.paths import CHECKOUT

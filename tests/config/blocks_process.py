@@ -15,8 +15,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from components.contracts import ObjectStorage
 from components.prometheus.config import prometheus_command, rendered, web_config
-from components.prometheus.objects import Encryption, objects_config
-from components.prometheus.thanos import endpoints_config, query_command, sidecar_command, store_command
+from components.prometheus.thanos import (
+    Encryption,
+    endpoints_config,
+    objects_config,
+    query_command,
+    sidecar_command,
+    store_command,
+)
 from lab.storage import REGION
 from lab.toolchain import tools
 from services.backup.restore_metrics import QueryApi

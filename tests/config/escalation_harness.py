@@ -23,13 +23,11 @@ import requests
 import yaml
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from components.alerting.durations import divided, milliseconds
 from components.alerting.escalation import LEVELS, EscalationDelays, escalated
-from components.alerting.identity import alert_id
-from components.alerting.timings import TIMINGS, Timing, Way
-from components.rules import Alert, RuleGroup, Severity, rule_file
+from components.alerting.timings import TIMINGS, Timing, Way, divided, milliseconds
+from components.rules import Alert, RuleGroup, Severity, alert_id, rule_file
 from lab.fakes.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
-from ops.alerts.ack import acknowledge
+from ops.alerts.silences import acknowledge
 from ops.core.alertmanager import Alertmanager
 from ops.core.web import Web
 from tests.config import alertmanager_files

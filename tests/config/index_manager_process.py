@@ -18,8 +18,8 @@ import yaml
 from components.k8s import TLS_MOUNT
 from components.search import access, indices
 from components.search.access import INDEX_MANAGER, SearchUser
+from components.search.component import PORT, Snapshots, index_manager_settings
 from components.search.config import Engine
-from components.search.index_manager import PORT, Snapshots, index_manager_settings
 from components.search.indices import Family, IndexPolicy
 from components.telemetry.classification import CLASSES
 from lab.paths import CHECKOUT

@@ -20,8 +20,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from components.collector.config import rendered
 from components.collector.passwords import htpasswd
-from components.jaeger.config import CollectorConfig, QueryConfig, Strategies, collector_config, query_config
-from components.jaeger.process import SearchClient
+from components.jaeger.config import (
+    CollectorConfig,
+    QueryConfig,
+    SearchClient,
+    Strategies,
+    collector_config,
+    query_config,
+)
 from components.telemetry.classification import ATTRIBUTE
 from lab.toolchain import tools
 from tests.config.pki import write_certificates

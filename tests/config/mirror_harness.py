@@ -25,7 +25,7 @@ from confluent_kafka.admin import (
 )
 
 from components.kafka import config as kafka_config
-from components.kafka import process as kafka_process
+from components.kafka import nodes as kafka_process
 from components.kafka.access import AclRule, Topic, User, acl_rules, topic_config
 from components.mirror import config
 from components.mirror.config import MirrorFlow

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from components.k8s import TLS_MOUNT
-from components.k8s.certificates import dns_names
+from components.k8s.credentials import dns_names
 from components.postgres import config, process
 from components.postgres.config import WORKLOAD, Member, PostgresConfig, PostgresDatabase, access_data, rendered_access
 from tests.config.postgres_container import Container, scratch, write_file, write_volume

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from components.agent.config import AgentConfig, agent_config
+from components.agent.component import AgentConfig, agent_config
 from components.collector.config import rendered
 from components.collector.passwords import htpasswd
 from lab.toolchain import tools

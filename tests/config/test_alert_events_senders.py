@@ -16,7 +16,7 @@ import bcrypt
 import pytest
 import yaml
 
-from components.alerting.identity import ID_LABEL, alert_id, id_template
+from components.rules import ID_LABEL, alert_id, id_template
 from lab.toolchain import tools
 from services.alert_events.events import fingerprint
 from tests.config.alert_events_process import Brokers, EventsProcess, brokers, events_process

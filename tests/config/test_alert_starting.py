@@ -14,8 +14,7 @@ import requests
 import yaml
 
 from components.alerting.escalation import escalated
-from components.alerting.inhibitions import collected
-from components.alerting.startup import STARTING
+from components.alerting.inhibitions import STARTING, collected
 from components.alerting.timings import TIMINGS, Timing
 from components.alertmanager.rules import alertmanager_rules
 from components.kafka.rules import kafka_rules

@@ -19,7 +19,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from components.collector.config import rendered
-from components.consumers.config import MetricsConsumerConfig, metrics_consumer_config
+from components.consumers.component import MetricsConsumerConfig, metrics_consumer_config
 from components.masking.pseudonyms import pseudonym
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from lab.toolchain import tools

@@ -14,8 +14,7 @@ import pytest
 import requests
 
 from components.collector.config import rendered
-from components.jaeger.config import Strategies
-from components.jaeger.process import BULK_ACTIONS
+from components.jaeger.config import BULK_ACTIONS, Strategies
 from lab.toolchain import tools
 from tests.config.jaeger_process import (
     SAMPLING,

@@ -13,7 +13,7 @@ import grpc
 import pytest
 import requests
 
-from components.jaeger.process import SearchClient
+from components.jaeger.config import SearchClient
 from components.search import access
 from components.search.config import Engine
 from components.search.indices import IndexPolicy, families

@@ -16,7 +16,8 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from requests.auth import HTTPBasicAuth
 
-from components.kafka import config, process
+from components.kafka import config
+from components.kafka import nodes as process
 from components.kafka.access import Topic, topic_config
 from components.kafka.rules import RULES
 from components.rules import Alert

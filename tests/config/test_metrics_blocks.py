@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from components.prometheus.objects import Encryption
-from components.prometheus.thanos import compact_command
+from components.prometheus.thanos import Encryption, compact_command
 from lab.toolchain import tools
 from services.backup import BackupError
 from services.backup.restore_metrics import Block, QueryApi, blocks, compare, restore

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from ops.core import otlp
 from ops.core.errors import OpsError
 from ops.core.web import Web
-from ops.privacy.metrics import ADMIN_OFF, MetricStore, seconds
+from ops.privacy.stores import ADMIN_OFF, MetricStore, seconds
 from tests.config.prometheus_process import USERS, PrometheusProcess, local_command, write_files
 from tests.config.servers import START_SECONDS, eventually, free_port, running
 

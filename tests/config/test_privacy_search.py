@@ -16,7 +16,7 @@ from components.search.config import Engine
 from components.search.indices import IndexPolicy
 from ops.core.errors import OpsError
 from ops.core.web import Web
-from ops.privacy.search import Family, SearchStore, families, search_all
+from ops.privacy.stores import Family, SearchStore, families, search_all
 from tests.config.search_process import SearchProcesses, password_of, search_processes
 
 pytestmark = pytest.mark.timeout(600)

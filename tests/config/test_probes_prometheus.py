@@ -12,10 +12,9 @@ import pytest
 import yaml
 
 from components.contracts import ProbeTarget
+from components.probes.config import POD_JOB, SERVICE_JOB
 from components.probes.rules import probe_rules
-from components.probes.targets import POD_JOB, SERVICE_JOB
-from components.prometheus.config import PrometheusConfig, prometheus_config, rendered
-from components.prometheus.probe_jobs import ProbeScrape, probe_scrape
+from components.prometheus.config import ProbeScrape, PrometheusConfig, probe_scrape, prometheus_config, rendered
 from components.rules import rule_file
 from tests.config.probes_process import DAY, USERS, Authority, prober, tls_server
 from tests.config.prometheus_process import PrometheusProcess, prometheus_process, write_files

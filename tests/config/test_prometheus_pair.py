@@ -13,7 +13,7 @@ import pytest
 import requests
 import yaml
 
-from components.prometheus.pair_rules import PAIR
+from components.prometheus.rules import PAIR
 from components.rules import rule_file
 from lab.toolchain import tools
 from tests.config.gateway_process import metrics_request

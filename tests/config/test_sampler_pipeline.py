@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from components.collector.config import rendered
 from components.collector.passwords import htpasswd
-from components.sampler.config import MEMBER_VARIABLE, SamplerConfig, SamplingPolicy, sampler_config
+from components.sampler.component import MEMBER_VARIABLE, SamplerConfig, SamplingPolicy, sampler_config
 from lab.toolchain import tools
 from tests.config.gateway_process import MIB, SCRAPE, kafka_user, move_own_metrics
 from tests.config.pki import write_certificates

@@ -15,7 +15,7 @@ import pytest
 
 from components.alertevents.component import WORKLOAD as EVENTS
 from components.probes.component import WORKLOAD as PROBES
-from components.regions.config import WORKLOAD as FAILOVER_AGENT
+from components.regions.component import WORKLOAD as FAILOVER_AGENT
 from lab.fakes.receivers.client import Receivers
 from ops.alerts import events as alert_events
 from ops.alerts.events import Stage

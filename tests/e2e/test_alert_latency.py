@@ -18,7 +18,7 @@ import pytest
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.phone import Incident, State
 from lab.fakes.receivers.record import FIRING, Notification, status
-from ops.alerts.ack import acknowledge
+from ops.alerts.silences import acknowledge
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from tests.e2e import durations

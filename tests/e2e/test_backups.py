@@ -19,7 +19,7 @@ import pytest
 from components.backups.schedule import Kind
 from ops.backups import database, destinations, pulumi_state, runs
 from ops.backups.options import identities, opened
-from ops.core.backup_access import access_of
+from ops.core.access import backup_access
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
@@ -76,7 +76,7 @@ def restored_grafana(context: Context, folder: Path) -> Figures:
     """Nothing is restored: the definitions of the backup are those of the running Grafana."""
     comparison = ops_json("backup", "restore", "grafana", "--compare")
     assert comparison["differences"] == []
-    with opened(access_of(context.platform)) as store:
+    with opened(backup_access(context.platform)) as store:
         manifest = runs.newest(store, "grafana")
     assert manifest is not None
     assert manifest.counts["dashboards"] > 0
@@ -152,7 +152,7 @@ def restored_topic(context: Context, folder: Path) -> Figures:
 
 def restored_metrics(context: Context, folder: Path) -> Figures:
     """Blocks open in another Prometheus, sample for sample what the running one has."""
-    access = access_of(context.platform)
+    access = backup_access(context.platform)
 
     def shipped() -> list[runs.Shipped]:
         with opened(access, access.metrics_prefix) as store:
@@ -250,7 +250,7 @@ def test_an_outage_of_the_object_storage_loses_nothing_of_the_archive(settled: C
 
         figures["stored again after s"] = round(wait_until(stored, STORED_S, "everything is archived", 2.0), 1)
         running = live(settled, TOPIC, start)
-        with opened(access_of(settled.platform)) as store:
+        with opened(backup_access(settled.platform)) as store:
             held, stats = archived(store, keys, TOPIC, start)
         figures["records"] = sum(end - start.get(partition, 0) for partition, end in ends.items())
         figures["doubled"] = stats.doubled

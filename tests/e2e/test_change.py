@@ -18,7 +18,7 @@ import pytest
 from components.telemetry.thresholds import THRESHOLDS, Threshold
 from ops.core.context import Context
 from ops.core.platform import PROJECT
-from ops.review.revisions import Repository
+from ops.review.review import Repository
 from tests.support.results import recorded
 
 FILE = Path("components/telemetry/thresholds.yaml")

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from components.dashboards.grafana import SERVICE, SERVICE_PAGE, TRACE, TRACE_PAGE
 from components.dashboards.model import Dashboard
 from components.dashboards.promql import metrics
-from components.dashboards.recovery_regions import OF_THE_COPY, OF_THE_OTHER
+from components.dashboards.recovery import OF_THE_COPY, OF_THE_OTHER
 from components.dashboards.registry import DASHBOARDS
-from components.dashboards.sources import SERVICE, SERVICE_PAGE, TRACE, TRACE_PAGE
 from ops.core.context import Context
 from ops.core.platform import PROJECT
 from ops.dashboards.command import as_viewer, check, rows

@@ -11,10 +11,9 @@ import pytest
 from components.postgres.config import WORKLOAD as DATABASE
 from ops.checks import access
 from ops.core.context import Context
-from ops.core.grafana import PORT, REPLICAS, WORKLOAD, Grafana, address, administrator
+from ops.core.grafana import PORT, REPLICAS, WORKLOAD, Credentials, Grafana, address, administrator
 from ops.core.kube import wait_until
 from ops.core.rows import Finding
-from ops.core.test_accounts import Credentials
 from tests.e2e import durations
 from tests.support.faults import kill, scaled
 from tests.support.grafana import (

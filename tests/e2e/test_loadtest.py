@@ -11,8 +11,15 @@ import pytest
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.dashboards.command import query_client
-from ops.loadtest.dashboard_client import directly, through_grafana
-from ops.loadtest.virtual_users import MEAN_S, P95_S, THINK_S, LoadTestResult, run_virtual_users
+from ops.loadtest.virtual_users import (
+    MEAN_S,
+    P95_S,
+    THINK_S,
+    LoadTestResult,
+    directly,
+    run_virtual_users,
+    through_grafana,
+)
 from tests.e2e import durations
 from tests.support.faults import scaled
 from tests.support.grafana import directory_credentials

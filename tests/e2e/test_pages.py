@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from components.dashboards.registry import DASHBOARDS
-from components.reports.schedule import Kind
+from components.reports.config import Kind
+from ops.core.access import report_access
 from ops.core.context import Context
 from ops.core.platform import PROJECT
-from ops.core.report_access import access_of
 from services.reports.settings import LANGUAGES
 from tests.support.browser import Browser
 from tests.support.pages import WIDTHS, Page, inspect_page
@@ -53,7 +53,7 @@ def pages(context: Context, folder: Path) -> Iterator[Page]:
         path = written(folder / f"{dashboard.name}.html", "dashboard", dashboard.name, "--range", "15m")
         yield Page(name=dashboard.name, path=path, panels=len(list(dashboard.panels)))
     # The periods that go on: they have live data also on a platform of today.
-    today = datetime.now(access_of(context.platform).zone).date().isoformat()
+    today = datetime.now(report_access(context.platform).zone).date().isoformat()
     for kind in Kind:
         for language in LANGUAGES:
             name = f"report-{kind}-{language}"

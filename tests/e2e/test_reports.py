@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from components.reports.schedule import Kind
+from components.reports.config import Kind
 from components.telemetry.thresholds import THRESHOLDS
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.record import Notification
 from ops.alerts import events as alert_events
 from ops.alerts.events import Stage
+from ops.core.access import report_access
 from ops.core.context import Context
 from ops.core.kube import wait_until
-from ops.core.report_access import access_of
 from ops.reports.client import ReportClient
 from services.alert_events.events import AlertEvent
 from tests.e2e import durations
@@ -89,7 +89,7 @@ def check_mail(notification: Notification) -> None:
 @pytest.mark.parametrize("period", list(PERIODS))
 def test_each_report_is_made_stored_shown_and_mailed(context: Context, receivers: Receivers, period: str) -> None:
     """Of the period that goes on, which has live data, and of the last one that is over, as the schedule makes it."""
-    access = access_of(context.platform)
+    access = report_access(context.platform)
     over = period != "now"
     today = [] if over else ["--at", datetime.now(access.zone).date().isoformat()]
     evidence, kinds = PERIODS[period]
@@ -120,7 +120,7 @@ def test_each_report_is_made_stored_shown_and_mailed(context: Context, receivers
 
 def on_report_server(context: Context, kind: Kind, period: str, page: bytes) -> None:
     """The report server lists a report, shows its page to its reader alone, and so does the index."""
-    access, path = access_of(context.platform), f"/files/{kind}/{period[:4]}/{period}.ja.html"
+    access, path = report_access(context.platform), f"/files/{kind}/{period[:4]}/{period}.ja.html"
 
     def listed() -> bool:
         stored = ReportClient(context, access).listing().reports
@@ -147,7 +147,7 @@ def test_the_newest_reports_are_seen_by_prometheus(context: Context) -> None:
 @pytest.mark.timeout(1500)
 def test_a_low_alert_is_in_the_daily_report(context: Context, low: AlertEvent) -> None:
     with recorded("reports-low-alert", context.kube) as figures:
-        day = low.starts_at.astimezone(access_of(context.platform).zone).date().isoformat()
+        day = low.starts_at.astimezone(report_access(context.platform).zone).date().isoformat()
         ran = run_now(Kind.DAILY, "--at", day)
         assert ran.code == 0, ran.said[-1000:]
         stored_files = objects(Kind.DAILY, day)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from ops.checks import probes
+from ops.checks import security
 from ops.checks.security import k5, p2
 from ops.core.context import Context
 from ops.core.kube import wait_until
@@ -81,9 +81,9 @@ def test_network_policies_admit_only_labelled_pods(context: Context, probe_egres
 
 @pytest.mark.timeout(300)
 def test_kafka_refuses_every_client_that_it_must(context: Context) -> None:
-    probes.control(context.platform)
+    security.control(context.platform)
     with recorded("kafka-refusals", context.kube) as figures:
-        reasons = probes.refusals(context.platform)
+        reasons = security.refusals(context.platform)
         figures.update({name: reason.strip("_") or "LET IN" for name, reason in reasons.items()})
         assert all(reasons.values()), reasons
     assert k5(context).wrong == []

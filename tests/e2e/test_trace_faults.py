@@ -10,14 +10,13 @@ import pytest
 
 from components.agent.component import WORKLOAD as AGENT
 from components.jaeger.collector import WORKLOAD as COLLECTOR
-from components.jaeger.process import BULK_ACTIONS
+from components.jaeger.config import BULK_ACTIONS
 from components.sampler.component import WORKLOAD as SAMPLER
 from components.search.config import WORKLOAD as SEARCH
 from components.telemetry.classification import CLASSES
 from components.telemetry.services import TRACED_SERVICES
 from ops.checks.sampling import budget
-from ops.checks.search import healthy
-from ops.checks.traces import reader
+from ops.checks.traces import reader, search_healthy
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Pod, wait_until
@@ -86,7 +85,7 @@ def back_after(returning: Returning, load: SpanLoad | LogLoad) -> float:
 def is_green(context: Context) -> bool:
     """Whether the search cluster has all nodes and copies, as its metrics say."""
     finding = Finding()
-    healthy(context, finding)
+    search_healthy(context, finding)
     return not finding.wrong
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from components.reports.schedule import SCHEDULES
+from components.reports.config import SCHEDULES
 from ops.core.context import Context
 from ops.core.platform import PROJECT
 from ops.core.requirements import REQUIREMENT_IDS

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from components.alerting.durations import milliseconds
-from components.alerting.identity import ID_LABEL, alert_id
-from components.rules import Recording, RuleGroup, rule_file
+from components.alerting.timings import milliseconds
+from components.rules import ID_LABEL, Recording, RuleGroup, alert_id, rule_file
 
 _SHORTEST_DELAY_MS = 300_000
 

@@ -14,12 +14,11 @@ import pytest
 import yaml
 
 from components.alerting.escalation import escalated
-from components.alerting.identity import ID_LABEL
 from components.alerting.inhibitions import PLATFORM, collected
 from components.kafka.rules import kafka_rules
 from components.probes.rules import probe_rules
 from components.prometheus.rules import prometheus_rules
-from components.rules import Alert, Inhibition, RuleGroup, any_of, rule_file
+from components.rules import ID_LABEL, Alert, Inhibition, RuleGroup, any_of, rule_file
 from lab.toolchain import tools
 from tests.rules import scenarios_escalation, scenarios_kafka, scenarios_probes, scenarios_prometheus
 from tests.rules.scenario import Scenario, needed, promtool_tests

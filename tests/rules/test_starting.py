@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.alerting.identity import ID_LABEL
-from components.alerting.inhibitions import collected
-from components.alerting.startup import OBSERVED
+from components.alerting.inhibitions import OBSERVED, collected
+from components.rules import ID_LABEL
 from tests.rules.scenario import needed
 from tests.rules.test_rules import ALERTS, ALL, promtool
 

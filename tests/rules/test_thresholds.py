@@ -12,10 +12,8 @@ import yaml
 
 from components.rules import Alert, rule_file
 from components.telemetry.rows import seconds
-from components.telemetry.rules import INHIBITIONS, RULES, layer_groups
-from components.telemetry.slo_row import BurnRate, Slo
-from components.telemetry.slo_rules import ALERT_OF_PRIORITY, slo_groups
-from components.telemetry.threshold_row import Threshold
+from components.telemetry.rules import ALERT_OF_PRIORITY, INHIBITIONS, RULES, layer_groups, slo_groups
+from components.telemetry.schema import BurnRate, Slo, Threshold
 from components.telemetry.thresholds import BURN_RATES, DOCUMENT, SLOS, THRESHOLDS
 from tests.rules.thresholds_promtool import (
     crossing_min,

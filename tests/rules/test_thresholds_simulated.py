@@ -11,7 +11,7 @@ import pytest
 from components.telemetry.catalogue import Metric
 from components.telemetry.naming import Kind, prometheus_label
 from components.telemetry.rules import RULES, layer_groups
-from components.telemetry.threshold_row import Threshold
+from components.telemetry.schema import Threshold
 from components.telemetry.thresholds import DOCUMENT, THRESHOLDS
 from lab.simulator.config import FaultPlan, parse_faults
 from lab.simulator.devices import Attributes, Source

@@ -9,12 +9,10 @@ from typing import Any
 
 import yaml
 
-from components.alerting.identity import ID_LABEL, alert_id
-from components.rules import RuleGroup, rule_file
+from components.rules import ID_LABEL, RuleGroup, alert_id, rule_file
 from components.telemetry.rows import seconds
-from components.telemetry.slo_row import BurnRate, Slo
-from components.telemetry.slo_rules import ALERT_OF_PRIORITY
-from components.telemetry.threshold_row import Threshold
+from components.telemetry.rules import ALERT_OF_PRIORITY
+from components.telemetry.schema import BurnRate, Slo, Threshold
 from lab.toolchain import tools
 
 EVALUATED_S = 5

@@ -18,9 +18,8 @@ from lab.directory import SECRETS, Secrets, folder
 from lab.paths import LabPaths
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.grafana import WORKLOAD, Grafana, address, administrator
+from ops.core.grafana import WORKLOAD, Credentials, Grafana, address, administrator
 from ops.core.kube import Kube, Pod
-from ops.core.test_accounts import Credentials
 
 EVERY_S = 0.25
 _NAMES = {"viewer": "viewer", "editor": "editor", "admin": "admin-person", "outsider": "outsider"}

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from components import java
-from components.kafka import config, process
+from components.kafka import config
+from components.kafka import nodes as process
 from lab.toolchain import tools
 from tests.support import java_classes, kafka_broker
 

@@ -22,12 +22,12 @@ from lab.cluster.controllers import Cluster
 from lab.fakes.receivers.record import FIRING, Notification, status
 from lab.paths import LabPaths
 from ops.core import platform as platform_module
+from ops.core.access import Dns, RegionsAccess
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.otlp import OtlpClient
 from ops.core.platform import PROJECT, Platform
-from ops.core.region_access import Dns, RegionsAccess
 from ops.core.web import Web
 from ops.regions import dns
 from tests.support.alerts import Raised

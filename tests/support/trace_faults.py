@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+from components.agent.component import HTTP_PORT as AGENT_PORT
 from components.agent.component import WORKLOAD as AGENT
-from components.agent.config import HTTP_PORT as AGENT_PORT
 from components.telemetry.layers import STREAMING
 from ops.core import otlp
 from ops.core.context import Context

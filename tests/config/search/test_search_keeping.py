@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.search import access
-from components.search.index_manager import Snapshots
+from components.search.component import Snapshots
 from tests.config.index_manager_process import (
     FAMILIES,
     USERS,

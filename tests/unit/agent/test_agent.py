@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.agent.config import AgentConfig, agent_config
+from components.agent.component import AgentConfig, agent_config
 from components.k8s import Autoscale, Container, Probe, Workload, daemon_set
 from components.telemetry.layers import LAYER_NAMES
 from tests.unit.jaeger.stubs import CONTEXT, SIZE, default_build

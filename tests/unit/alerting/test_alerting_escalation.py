@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.alerting.durations import milliseconds
 from components.alerting.escalation import LEVELS, EscalationDelays, escalated
-from components.alerting.timings import FIRST_WITHIN, TIMINGS, Way
+from components.alerting.timings import FIRST_WITHIN, TIMINGS, Way, milliseconds
 from components.rules import Alert, Recording, RuleGroup, Severity, rule_file
 
 

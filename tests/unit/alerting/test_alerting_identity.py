@@ -8,8 +8,7 @@ import shlex
 
 import pytest
 
-from components.alerting.identity import ID_LABEL, alert_id, id_template
-from components.rules import Alert, Severity
+from components.rules import ID_LABEL, Alert, Severity, alert_id, id_template
 
 
 def test_the_identity_is_the_name_and_the_sorted_labels() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.alerting.escalation import escalated
-from components.alerting.inhibitions import collected
-from components.alerting.startup import STARTING, startup_inhibition
+from components.alerting.inhibitions import STARTING, collected, startup_inhibition
 from components.rules import Alert, Inhibition, RuleGroup, Severity
 
 

@@ -15,12 +15,10 @@ from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboar
 
 from components.dashboards import kpis, limits
 from components.dashboards.__main__ import DOCS, files
-from components.dashboards.grafana import rendered
-from components.dashboards.grafana_panels import steps
+from components.dashboards.grafana import Plugins, rendered, steps
 from components.dashboards.model import GRID, Dashboard, Kind, Limit
 from components.dashboards.promql import metrics, within
 from components.dashboards.registry import DASHBOARDS, dashboard_named
-from components.dashboards.sources import Plugins
 from components.telemetry import catalogue
 from components.telemetry.catalogue import Metric
 from components.telemetry.layers import BUSINESS, LAYERS

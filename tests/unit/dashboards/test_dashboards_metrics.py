@@ -12,7 +12,7 @@ from components.dashboards import limits
 from components.dashboards.__main__ import DOCS
 from components.dashboards.known_metrics import BY_PART, SERIES
 from components.dashboards.promql import metrics
-from components.dashboards.recovery_regions import OF_THE_COPY, OF_THE_OTHER
+from components.dashboards.recovery import OF_THE_COPY, OF_THE_OTHER
 from components.dashboards.registry import DASHBOARDS
 from components.gateway.rules import RULES as GATEWAY_RULES
 from components.grafana.rules import RULES as GRAFANA_RULES

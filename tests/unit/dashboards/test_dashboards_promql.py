@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from components.dashboards.grafana import grafana_unit
 from components.dashboards.promql import metrics, within
-from components.dashboards.units import grafana_unit
 
 REGION = 'region=~"$region"'
 

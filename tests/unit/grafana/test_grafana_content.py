@@ -9,7 +9,7 @@ import pytest
 
 from components.dashboards import drilldowns
 from components.dashboards.registry import DASHBOARDS
-from components.grafana.permissions import EDITORS, EVERYBODY, FOLDERS, HOME, FolderSpec, Grant, Level, TeamSpec
+from components.grafana.content import EDITORS, EVERYBODY, FOLDERS, HOME, FolderSpec, Grant, Level, TeamSpec
 from tests.support import engine
 from tests.unit.grafana.stubs import content, dashboards, findings, make_content
 

@@ -13,10 +13,9 @@ import pytest
 
 from components.contracts import TraceReaderEndpoint
 from components.dashboards import drilldowns
-from components.dashboards.grafana import text
+from components.dashboards.grafana import LOGS, METRICS, TRACES, text, trace_link
 from components.dashboards.registry import DASHBOARDS
-from components.dashboards.sources import LOGS, METRICS, TRACES, trace_link
-from components.grafana.permissions import FOLDERS
+from components.grafana.content import FOLDERS
 from components.telemetry.layers import LAYERS
 from tests.unit.grafana.stubs import arguments, login
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stacks.settings import SettingsError, parse
-from stacks.visualization_settings import Oidc
+from stacks.stage_settings import Oidc
 from tests.support import engine
 
 PROVIDER: dict[str, Any] = {

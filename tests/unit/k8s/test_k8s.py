@@ -9,7 +9,7 @@ import pytest
 from components import naming
 from components.contracts import ScrapeTarget
 from components.k8s import Container, DeploymentContext, Probe, Resources
-from components.k8s.certificates import dns_names
+from components.k8s.credentials import dns_names
 from components.k8s.deployment_context import CertificatePolicy
 from components.k8s.pods import pod_spec
 from components.versions import IMAGES, ImageCatalogue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.kafka import config, process
+from components.kafka import config, nodes
 from tests.support.kafka_nodes import small_cluster
 
 BROKERS = ("b0", "b1", "b2")
@@ -85,17 +85,17 @@ def test_a_value_that_a_properties_file_would_change_is_refused(value: str) -> N
 
 def test_only_voters_are_told_the_administrators_password() -> None:
     cluster = small_cluster(BROKERS, VOTERS)
-    assert "password=secret1" in process.format_arguments(cluster, votes=True, password="secret1")
-    assert "SCRAM" not in process.format_arguments(cluster, votes=False, password=None)
+    assert "password=secret1" in nodes.format_arguments(cluster, votes=True, password="secret1")
+    assert "SCRAM" not in nodes.format_arguments(cluster, votes=False, password=None)
 
 
 @pytest.mark.parametrize("password", [None, "with,comma", "with]bracket", 'with"quote'])
 def test_a_password_that_would_break_the_argument_file_is_refused(password: str | None) -> None:
     with pytest.raises(ValueError, match="letters and digits"):
-        process.format_arguments(small_cluster(BROKERS), votes=True, password=password)
+        nodes.format_arguments(small_cluster(BROKERS), votes=True, password=password)
 
 
 def test_the_metrics_agent_is_given_a_hash_and_not_the_password() -> None:
-    text = process.jmx_exporter(user="scrape-kafka", password="plainpassword", keystore_password="keystore-password")
+    text = nodes.jmx_exporter(user="scrape-kafka", password="plainpassword", keystore_password="keystore-password")
     assert "plainpassword" not in text
     assert "SHA-256" in text

@@ -99,7 +99,7 @@ def test_what_route_53_refuses_changes_nothing(client: Any, tmp_path: Path) -> N
 
 
 def test_ops_moves_a_name_in_it(base: str, certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ops.core.region_access import Dns as Place
+    from ops.core.access import Dns as Place
     from ops.regions import dns
 
     monkeypatch.setenv(dns.KEY, "AKIAX")

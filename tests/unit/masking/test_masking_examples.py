@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.masking.document import document
+from components.masking.__main__ import document
 from components.masking.examples import EXAMPLES
 from components.masking.pseudonyms import pseudonym
 

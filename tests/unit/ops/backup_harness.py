@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.backups.pulumi_state import SECRET
-from ops.core.backup_access import BackupAccess
+from ops.core.access import BackupAccess
 from services.backup.manifest import Manifest
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from components.alerting.identity import ID_LABEL
+from components.rules import ID_LABEL
 from services.alert_events.events import ProcessedEvent, RawEvent, fingerprint
 
 ALERT = "DeviceOffline/device=1"

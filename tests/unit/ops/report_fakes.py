@@ -14,8 +14,8 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from pydantic import SecretStr
 
+from ops.core.access import ReportAccess
 from ops.core.platform import Platform, parse
-from ops.core.report_access import ReportAccess
 
 ACCESS = ReportAccess(
     time_zone="Asia/Tokyo", languages=("ja", "en"), reader="reader", password=SecretStr("password-of-reader")

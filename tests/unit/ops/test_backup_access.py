@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ops.backups.options import read_dsn, server
-from ops.core.backup_access import BackupAccess, access_of, read_access
+from ops.core.access import BackupAccess, backup_access, read_access
 from ops.core.errors import OpsError
 
 GIVEN: dict[str, Any] = {
@@ -46,7 +46,7 @@ def test_a_search_cluster_that_makes_snapshots_itself_has_no_runs() -> None:
 
 def test_a_stack_without_backups_is_told_so() -> None:
     with pytest.raises(OpsError, match="the stack makes no backups"):
-        access_of(SimpleNamespace(backups=None))
+        backup_access(SimpleNamespace(backups=None))
 
 
 def test_the_output_is_read_from_a_file_when_the_stack_is_gone(tmp_path: Path) -> None:

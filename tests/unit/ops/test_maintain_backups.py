@@ -18,7 +18,7 @@ from ops.core.rows import Finding, Setup
 from ops.core.web import Sample
 from ops.evidence.drills import Drills
 from ops.evidence.files import PlatformId
-from ops.maintenance import backup_checks as maintenance_checks
+from ops.maintenance import check_functions as maintenance_checks
 from ops.maintenance.model import Lazy, Tools
 from services.backup.store import Store
 from tests.unit.ops.backup_harness import ago, identity_file, reached, run, segment, state_run

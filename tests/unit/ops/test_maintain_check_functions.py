@@ -16,7 +16,7 @@ from ops.core.rows import Finding
 from ops.evidence import files as evidence
 from ops.evidence.drills import Drills
 from ops.incidents.evidence import ClusterEvent
-from ops.maintenance import check_functions, dashboards, drills
+from ops.maintenance import check_functions
 from ops.maintenance.model import Lazy, Tools
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -136,7 +136,9 @@ def drilled(folder: Path, *, passed: bool = True, days: float = 1, cluster: str 
 
 
 def test_a_drill_that_was_never_done_says_so_and_how_to_do_it(tmp_path: Path) -> None:
-    finding = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=Drills(lambda: HERE, tmp_path)))
+    finding = check_functions.fresh("region-drill", "DR drill", timedelta(days=35))(
+        tools(drills=Drills(lambda: HERE, tmp_path))
+    )
     assert finding.figures == ["never"]
     assert finding.wrong == [
         "DR drill: never done here (no evidence in evidence/region-drill/): run `ops drill region`"
@@ -146,7 +148,7 @@ def test_a_drill_that_was_never_done_says_so_and_how_to_do_it(tmp_path: Path) ->
 def test_a_drill_of_another_cluster_was_never_done_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(evidence.SCOPE_VARIABLE, raising=False)
     given = drilled(tmp_path, cluster="another")
-    finding = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
+    finding = check_functions.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
     assert "never done here" in finding.wrong[0]
     assert "measured on another cluster" in finding.wrong[0]
 
@@ -157,7 +159,7 @@ def test_a_drill_of_another_cluster_was_never_done_here(tmp_path: Path, monkeypa
 )
 def test_a_drill_must_have_passed_and_be_young(tmp_path: Path, passed: bool, days: int, problem: str) -> None:
     given = drilled(tmp_path, passed=passed, days=days)
-    finding = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
+    finding = check_functions.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
     assert bool(finding.wrong) is bool(problem)
     assert problem in " ".join(finding.wrong)
 
@@ -165,7 +167,7 @@ def test_a_drill_must_have_passed_and_be_young(tmp_path: Path, passed: bool, day
 def test_a_drill_of_other_sources_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = drilled(tmp_path)
     monkeypatch.setattr(evidence, "staleness", lambda *_: "stale, 3 commits")
-    finding = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
+    finding = check_functions.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
     assert "stale, 3 commits" in finding.wrong[0]
     assert finding.wrong[0].endswith("run `ops drill region`")
 
@@ -179,7 +181,7 @@ def test_a_drill_of_other_sources_is_stale(tmp_path: Path, monkeypatch: pytest.M
     ],
 )
 def test_an_image_has_a_repository_and_a_tag(image: str, parts: tuple[str, str]) -> None:
-    assert drills.repository_and_tag(image) == parts
+    assert check_functions.repository_and_tag(image) == parts
 
 
 def test_what_runs_is_what_is_pinned() -> None:
@@ -187,7 +189,7 @@ def test_what_runs_is_what_is_pinned() -> None:
 
     def look(*images: str) -> Finding:
         kube = SimpleNamespace(pods=lambda: [SimpleNamespace(images=images)])
-        return drills.versions(pinned)(tools(SimpleNamespace(kube=kube)))
+        return check_functions.versions(pinned)(tools(SimpleNamespace(kube=kube)))
 
     assert look("r.example/obs/kafka:4.3.1@sha256:1", "r.example/thanosio/thanos:v0.42.0").wrong == []
     assert look("r.example/obs/kafka:4.2.0").wrong == ["obs/kafka runs 4.2.0, pinned is 4.3.1"]
@@ -206,12 +208,12 @@ def test_slow_queries_are_named_the_slowest_first() -> None:
         panel = SimpleNamespace(title="panel")
         return SimpleNamespace(name="kafka"), [SimpleNamespace(panel=panel, answers=answers, empty=False)]
 
-    quick = dashboards.slow_queries(tools(dashboards=Lazy(lambda: [dashboard(0.1, 0.3)])))
+    quick = check_functions.slow_queries(tools(dashboards=Lazy(lambda: [dashboard(0.1, 0.3)])))
     assert quick.wrong == []
     assert quick.seen[0] == "300 ms: kafka, panel: q1"
-    slow = dashboards.slow_queries(tools(dashboards=Lazy(lambda: [dashboard(6.0, 6.0)])))
+    slow = check_functions.slow_queries(tools(dashboards=Lazy(lambda: [dashboard(6.0, 6.0)])))
     assert len(slow.wrong) == 2
-    assert dashboards.slow_queries(tools()).wrong == ["no query was answered"]
+    assert check_functions.slow_queries(tools()).wrong == ["no query was answered"]
 
 
 def test_a_shared_value_is_asked_for_once_and_again_after_a_failure() -> None:

@@ -11,8 +11,7 @@ from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
 from ops.core.web import Sample
 from ops.maintenance.checks import OWN, checks, chosen
-from ops.maintenance.metric import Metric, Unit
-from ops.maintenance.model import Period
+from ops.maintenance.model import Metric, Period, Unit
 
 DOCUMENT = (PROJECT / "docs/operations/maintenance.md").read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from typer.testing import CliRunner
 
 from ops import cli
-from ops.alerts import events_command as alert_events_command
+from ops.alerts import events as alert_events_command
 from ops.alerts.events import TOPICS, Stage, about, read, runs
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from ops.alerts.ack import acknowledgements, candidates, taken
-from ops.alerts.command import levels, row_as_json, who, words
-from ops.alerts.firing import Escalates, Level, Row, beats, rows
-from ops.alerts.silences import parse_matcher
+from ops.alerts.command import Escalates, Level, Row, beats, levels, row_as_json, rows, who, words
+from ops.alerts.silences import acknowledgements, candidates, parse_matcher, taken
 from ops.core.alertmanager import FiringAlert, Matcher, Silence
 from ops.core.platform import parse
 

@@ -14,11 +14,9 @@ from components.telemetry.layers import Signal
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.loadtest import bench as bench_module
-from ops.loadtest import bench_cpu
-from ops.loadtest.bench import Bench, BenchSettings, as_settings
-from ops.loadtest.bench_command import sizes_of
-from ops.loadtest.bench_cpu import NodeUsage
-from ops.loadtest.bench_load import Load, LoadResult
+from ops.loadtest import bench_load
+from ops.loadtest.bench import Bench, BenchSettings, as_settings, sizes_of
+from ops.loadtest.bench_load import Load, LoadResult, NodeUsage
 from ops.loadtest.bench_paths import Mark
 
 NODE = "node_cpu_usage_seconds"
@@ -80,8 +78,8 @@ def measured(
     usage = NodeUsage(2.0, 0.0, {"gateway-0": 0.0}, {"gateway-0": "gateway"}, {NODE: 100.0, "gateway-0": 100.0})
     monkeypatch.setattr(bench_module, "run", system.send)
     monkeypatch.setattr(bench_module, "path_of", lambda *_: system)
-    monkeypatch.setattr(bench_module.bench_cpu, "of_nodes", lambda _: usage)
-    monkeypatch.setattr(bench_module.bench_cpu, "settled", lambda *_: usage)
+    monkeypatch.setattr(bench_load, "of_nodes", lambda _: usage)
+    monkeypatch.setattr(bench_load, "settled", lambda *_: usage)
     platform = SimpleNamespace(otlp_http="", ca_certificate="", otlp_credentials={})
     said: list[str] = []
     bench = Bench(cast(Context, SimpleNamespace(platform=platform)), settings, said.append)
@@ -150,7 +148,7 @@ def usage(total: float, gateway: float, at: float, extra: Mapping[str, float] | 
 
 
 def test_the_cost_of_a_load_has_no_idle_platform_in_it() -> None:
-    cost = bench_cpu.cost(usage(10, 5, 1000), usage(25, 17, 1010), {"gateway": 0.2, "search": 0.02})
+    cost = bench_load.cost(usage(10, 5, 1000), usage(25, 17, 1010), {"gateway": 0.2, "search": 0.02})
     assert cost.seconds == pytest.approx({"gateway": 10.0, "search": 1.0})
     assert cost.busy == pytest.approx(1.5)
     assert cost.pods == pytest.approx(1.32)
@@ -160,16 +158,16 @@ def test_the_cost_of_a_load_has_no_idle_platform_in_it() -> None:
 
 
 def test_pods_that_are_new_or_were_restarted_count_what_they_used() -> None:
-    cost = bench_cpu.cost(usage(10, 5, 1000), usage(25, 2, 1010, {"late-0": 3.0}), {"late": 0.1})
+    cost = bench_load.cost(usage(10, 5, 1000), usage(25, 2, 1010, {"late-0": 3.0}), {"late": 0.1})
     assert cost.seconds["gateway"] == pytest.approx(2.0), "a counter that fell began again"
     assert cost.seconds["late"] == pytest.approx(2.0), "the window is ten seconds, not since 1970"
 
 
 def test_a_reading_is_waited_for_until_it_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = iter([usage(1, 1, 100), usage(1, 1, 100), usage(2, 2, 110)])
-    monkeypatch.setattr(bench_cpu, "of_nodes", lambda _: next(readings))
+    monkeypatch.setattr(bench_load, "of_nodes", lambda _: next(readings))
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    cpu = bench_cpu.settled(cast(Context, None), 105.0)
+    cpu = bench_load.settled(cast(Context, None), 105.0)
     assert cpu.oldest == 110
     assert next(readings, None) is None
 

@@ -10,10 +10,9 @@ import pytest
 
 from components.dashboards.model import Limit, Panel, Query, stat
 from ops.core.metrics import Found
-from ops.dashboards import graph, line_chart, page
-from ops.dashboards.graph import Call
+from ops.dashboards import page
+from ops.dashboards.page import Call, legends, shown, tone, worded
 from ops.dashboards.panel_queries import Result, ask
-from ops.dashboards.values import legends, shown, tone, worded
 from tests.unit.ops.dashboard_fakes import (
     ANSWERS,
     DISKS,
@@ -76,7 +75,7 @@ def test_a_panel_that_cannot_be_drawn_does_not_stop_the_page(monkeypatch: pytest
     def fail(result: Result, name: str) -> tuple[str, str]:
         raise ZeroDivisionError("no room")
 
-    monkeypatch.setattr(line_chart, "drawn", fail)
+    monkeypatch.setattr(page, "drawn_lines", fail)
     text = html(LINES, NUMBER)
     assert "cannot be drawn: ZeroDivisionError: no room" in text
     assert ">16<" in text
@@ -128,7 +127,7 @@ def test_a_map_draws_services_from_left_to_right_and_circles_end() -> None:
         Call(client="b", server="c", rate=2),
         Call(client="c", server="a", rate=3),
     ]
-    root = ElementTree.fromstring(graph.svg(calls, {"a": 0, "b": 1, "c": 2, "alone": 5}, "map", "Map"))  # noqa: S314  (our own)
+    root = ElementTree.fromstring(page.svg(calls, {"a": 0, "b": 1, "c": 2, "alone": 5}, "map", "Map"))  # noqa: S314  (our own)
     text = "".join(root.itertext())
     assert all(name in text for name in ("a", "b", "c", "alone", "5 /s answered", "3 /s"))
     chain = [
@@ -136,11 +135,11 @@ def test_a_map_draws_services_from_left_to_right_and_circles_end() -> None:
         Call(client="b", server="c", rate=2),
         Call(client="a", server="c", rate=1),
     ]
-    assert graph._depths(chain, ["a"]) == {"a": 0, "b": 1, "c": 2}
+    assert page._depths(chain, ["a"]) == {"a": 0, "b": 1, "c": 2}
 
 
 def test_a_map_of_nothing_is_a_picture_too() -> None:
-    ElementTree.fromstring(graph.svg([], {}, "map", "Map"))  # noqa: S314  (our own)
+    ElementTree.fromstring(page.svg([], {}, "map", "Map"))  # noqa: S314  (our own)
 
 
 def test_a_panel_of_calls_becomes_a_map() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from components.alertmanager.process import CLIENT_CONFIG, WEB_PORT
 from components.kafka import config as kafka_config
-from components.kafka import process as kafka_process
+from components.kafka import nodes as kafka_process
 from lab.toolchain import tools
 from ops import cli
 from tests.support import kafka_nodes

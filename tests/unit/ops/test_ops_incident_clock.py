@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.alerting.identity import alert_id
+from components.rules import alert_id
 from ops.core.errors import OpsError
 from ops.incidents.record import Incident, subject_of
 from ops.incidents.times import State, TimeFormat, TimeWindow, after, moment, read_clock, span, window, zone

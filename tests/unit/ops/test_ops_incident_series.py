@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from components.alerting.identity import alert_id
+from components.rules import alert_id
 from ops.core import otlp
 from ops.core.errors import OpsError
 from ops.core.metrics import Metrics, step

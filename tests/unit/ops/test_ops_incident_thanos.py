@@ -11,9 +11,9 @@ import bcrypt
 import pytest
 import yaml
 
-from components.alerting.identity import alert_id, id_template
 from components.prometheus.config import rendered, web_config
 from components.prometheus.thanos import endpoints_config, query_command, sidecar_command
+from components.rules import alert_id, id_template
 from ops.core.metrics import Metrics
 from ops.core.web import Web
 from ops.incidents.record import Incident

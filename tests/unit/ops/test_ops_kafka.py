@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 
-from ops.checks import probes
+from ops.checks import security
 from ops.checks.gateway import o5
 from ops.checks.kafka import k1, k2
 from ops.checks.security import k5
@@ -151,8 +151,8 @@ def test_a_client_that_was_closed_is_made_again(platform: Platform) -> None:
 @pytest.fixture(scope="module")
 def reasons(platform: Platform) -> dict[str, str]:
     """Why each of the forbidden clients was refused."""
-    probes.control(platform)
-    return probes.refusals(platform)
+    security.control(platform)
+    return security.refusals(platform)
 
 
 def test_every_forbidden_client_is_refused_with_a_reason(reasons: dict[str, str]) -> None:
@@ -171,7 +171,7 @@ def context(platform: Platform) -> Context:
 def test_the_check_of_k5_passes_on_a_closed_broker(
     platform: Platform, reasons: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probes, "refusals", lambda _: reasons)
+    monkeypatch.setattr(security, "refusals", lambda _: reasons)
     finding = k5(context(platform))
     assert finding.wrong == []
     assert "8 of 8 forbidden clients refused" in finding.figures
@@ -191,9 +191,9 @@ def test_the_check_of_o5_finds_groups_that_nobody_is_in(platform: Platform) -> N
 
 
 def test_a_probe_that_is_let_in_has_no_reason(platform: Platform) -> None:
-    assert probes.writing(platform, "gateway", TOPIC) == ""
-    assert probes.reading(platform, READER, TOPIC) == ""
-    assert probes.joining(platform, READER, TOPIC, READER) == ""
+    assert security.writing(platform, "gateway", TOPIC) == ""
+    assert security.reading(platform, READER, TOPIC) == ""
+    assert security.joining(platform, READER, TOPIC, READER) == ""
 
 
 def test_a_control_client_that_is_refused_is_an_error(platform: Platform) -> None:
@@ -201,7 +201,7 @@ def test_a_control_client_that_is_refused_is_an_error(platform: Platform) -> Non
         update={"kafka_admin": platform.kafka_login("gateway").model_copy(update={"username": "x"})}
     )
     with pytest.raises(OpsError, match="the right client is refused, too"):
-        probes.control(wrong)
+        security.control(wrong)
 
 
 def test_an_absent_broker_is_one_line(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from components.dashboards.model import Dashboard, Kind
 from components.dashboards.registry import DASHBOARDS
 from components.dashboards.registry import dashboard_named as find
-from ops.core import test_accounts
+from ops.core import grafana as grafana_client
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.grafana import Grafana, address, administrator
@@ -28,19 +28,22 @@ from ops.dashboards.panel_queries import QueryClient
 from ops.dashboards.panel_queries import span as span_of
 from ops.evidence import files as evidence
 from ops.loadtest import command as loadtest
-from ops.loadtest.dashboard_client import (
+from ops.loadtest.virtual_users import (
+    CONNECTIONS,
+    DashboardLoad,
     GrafanaDashboardClient,
+    LoadTestResult,
     PanelRequest,
     directly,
     panel_requests,
     private_address,
+    run_virtual_users,
     through_grafana,
 )
-from ops.loadtest.virtual_users import CONNECTIONS, DashboardLoad, LoadTestResult, run_virtual_users
 from tests.unit.ops.dashboard_fakes import HOUR, LINES, NUMBER, dashboard, query_client
 from tests.unit.ops.visualization_fakes import ADMINISTRATOR, NOTHING, PASSWORDS, READER, State, accounts, replica
 
-CREDENTIALS = test_accounts.Credentials.model_validate(accounts())
+CREDENTIALS = grafana_client.Credentials.model_validate(accounts())
 SMALL = dashboard(NUMBER, LINES)
 
 
@@ -297,17 +300,17 @@ def test_a_file_of_accounts_that_is_none_is_one_line_without_a_password(text: st
     file = tmp_path / "people.json"
     file.write_text(text)
     with pytest.raises(OpsError, match=says) as raised:
-        test_accounts.read_credentials(file)
+        grafana_client.read_credentials(file)
     assert PASSWORDS["viewer"] not in str(raised.value)
     with pytest.raises(OpsError, match="cannot be read"):
-        test_accounts.read_credentials(tmp_path / "missing")
+        grafana_client.read_credentials(tmp_path / "missing")
 
 
 def test_accounts_come_from_the_file_that_the_environment_names(tmp_path: Path) -> None:
     file = tmp_path / "people.json"
     file.write_text(json.dumps(accounts()))
-    assert test_accounts.known_credentials({}) is None
-    assert test_accounts.known_credentials({test_accounts.TEST_ACCOUNTS_FILE: str(file)}) == CREDENTIALS
+    assert grafana_client.known_credentials({}) is None
+    assert grafana_client.known_credentials({grafana_client.TEST_ACCOUNTS_FILE: str(file)}) == CREDENTIALS
 
 
 def run(monkeypatch: pytest.MonkeyPatch, context: Context, *words: str) -> tuple[int, str, dict[str, Any]]:
@@ -358,7 +361,7 @@ def test_the_command_ends_with_1_when_the_limits_are_not_kept(tmp_path: Path, mo
 
 
 def test_without_accounts_the_command_says_what_to_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(test_accounts.TEST_ACCOUNTS_FILE, raising=False)
+    monkeypatch.delenv(grafana_client.TEST_ACCOUNTS_FILE, raising=False)
     with (
         grafana(tmp_path) as (context, _),
         pytest.raises(OpsError, match=r"--credentials FILE or OBS_TEST_ACCOUNTS_FILE"),

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from ops import cli
 from ops.alerts import notify as notify_module
 from ops.alerts.notify import load
-from ops.alerts.notify_write import write
+from ops.alerts.notify_file import write
 from ops.core.errors import OpsError
 from ops.core.platform import parse
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 from ops import cli
 from ops.core import platform
+from ops.core.access import RegionsAccess
 from ops.core.errors import OpsError
 from ops.core.platform import Platform
-from ops.core.region_access import RegionsAccess
 from ops.regions import dns
 from tests.unit.ops.regions_harness import FINGERPRINTS, KEY, NAME, SECRET, STACKS, A, B, Harness, harness
 

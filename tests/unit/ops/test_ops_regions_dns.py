@@ -11,8 +11,8 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from ops.core.access import Dns
 from ops.core.errors import OpsError
-from ops.core.region_access import Dns
 from ops.regions import dns
 from tests.config.servers import free_port
 

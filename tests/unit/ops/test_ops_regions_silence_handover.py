@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.alerting.identity import ID_LABEL
+from components.rules import ID_LABEL
 from ops.core.alertmanager import Matcher, Silence
 from ops.regions import silence_handover
 from services.alert_events.events import ProcessedEvent, RawEvent

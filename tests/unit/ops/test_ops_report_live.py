@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from ops.cli import app
 from ops.core.errors import OpsError
-from ops.reports import build, command
+from ops.reports import command
 from services.reports.alert_log import Log
 from services.reports.metrics import Sample, Series
 from services.reports.model import ReportError
@@ -80,8 +80,8 @@ def live(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Platform:
     stub = context(
         platform(outputs, kafka_users={"reports": "password-of-reports"}), report_server_web(), Cluster(), "/ca.pem"
     )
-    monkeypatch.setattr(build, "ThanosMetrics", metrics)
-    monkeypatch.setattr(build, "KafkaAlertLog", alerts)
+    monkeypatch.setattr(command, "ThanosMetrics", metrics)
+    monkeypatch.setattr(command, "KafkaAlertLog", alerts)
     monkeypatch.setattr(command, "_connected", lambda: connected(stub))
     return fake_platform
 

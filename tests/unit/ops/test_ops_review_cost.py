@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from ops.review.cost import cost
+from ops.review.cost import Impact, cost
 from ops.review.difference import compare
-from ops.review.impact import Impact
 from ops.review.model import Planned, StackPlan
 from tests.unit.ops.review_plans import (
     DEPLOYMENT,

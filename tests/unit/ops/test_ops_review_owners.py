@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.review.owners import Rule, parse, required
+from ops.review.review import OwnerRule, owner_rules, required_owners
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,12 +41,12 @@ ROOT = Path(__file__).parents[3]
     ],
 )
 def test_patterns_fit_as_in_the_forge(pattern: str, file: str, fits: bool) -> None:
-    assert Rule(pattern, ()).fits(file) is fits
+    assert OwnerRule(pattern, ()).fits(file) is fits
 
 
 def test_the_last_line_that_fits_decides() -> None:
-    rules = parse("# who\n\n* @all\n/policy/ @security  # rules\n/policy/notes.md\n/with\\ space.md @a @b\n")
-    owners = required(rules, ["README.md", "policy/a.py", "policy/notes.md", "with space.md"])
+    rules = owner_rules("# who\n\n* @all\n/policy/ @security  # rules\n/policy/notes.md\n/with\\ space.md @a @b\n")
+    owners = required_owners(rules, ["README.md", "policy/a.py", "policy/notes.md", "with space.md"])
     assert owners == {
         (): ["policy/notes.md"],
         ("@a", "@b"): ["with space.md"],
@@ -72,10 +72,10 @@ def test_the_last_line_that_fits_decides() -> None:
     ],
 )
 def test_what_matters_has_its_owner(file: str, team: str) -> None:
-    owners = required(parse((ROOT / "CODEOWNERS").read_text()), [file])
+    owners = required_owners(owner_rules((ROOT / "CODEOWNERS").read_text()), [file])
     assert team in next(iter(owners))
 
 
 def test_every_file_of_the_checkout_has_an_owner() -> None:
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    assert () not in required(parse((ROOT / "CODEOWNERS").read_text()), [file for file in files if file])
+    assert () not in required_owners(owner_rules((ROOT / "CODEOWNERS").read_text()), [file for file in files if file])

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from components.backups.schedule import Kind
 from ops import cli
 from ops.core.errors import OpsError
-from ops.review import command, evaluate, program
+from ops.review import command, evaluate
+from ops.review import review as review_module
 from ops.review.comment import render
 from ops.review.model import Planned, StackPlan
-from ops.review.review import Review, run
-from ops.review.revisions import Repository
+from ops.review.review import Repository, Review, run
 from policy.model import UNKNOWN, Level, Resource
 from policy.runner import Verdict
 from tests.support.engine import CHECKOUT, PASSWORD, recorded
@@ -102,7 +102,7 @@ def _of(plan: StackPlan, kind: str, name: str) -> Planned:
 
 
 def test_a_program_is_evaluated_without_engine_or_cluster(checkout: Checkout) -> None:
-    plan = program.plan(checkout.root, "test", "here")
+    plan = review_module.plan(checkout.root, "test", "here")
     files, login = _of(plan, "ConfigMap", "files"), _of(plan, "Secret", "login")
     assert files.resource.props["data"] == {"a.yaml": "a: 1", "stack": "test", "later": UNKNOWN}
     assert files.urn == "urn:pulumi:test::demo::kubernetes:core/v1:ConfigMap::files"
@@ -117,9 +117,9 @@ def test_a_program_is_evaluated_without_engine_or_cluster(checkout: Checkout) ->
 
 
 def test_a_password_is_the_same_in_every_evaluation_until_its_inputs_change(checkout: Checkout) -> None:
-    first, again = (program.plan(checkout.root, "test", "here") for _ in range(2))
+    first, again = (review_module.plan(checkout.root, "test", "here") for _ in range(2))
     checkout.write("kept/settings.py", "LENGTH = 40\n")
-    other = program.plan(checkout.root, "test", "here")
+    other = review_module.plan(checkout.root, "test", "here")
     passwords = [
         _of(plan, "Secret", "login").resource.props["stringData"]["password"] for plan in (first, again, other)
     ]
@@ -174,7 +174,7 @@ def test_a_new_stack_is_all_added_and_a_removed_one_all_removed(checkout: Checko
 
 def test_a_revision_older_than_this_command_is_evaluated_by_this_command(checkout: Checkout) -> None:
     assert not (checkout.root / "ops").exists()
-    assert program.plan(checkout.root, "test", "here").resources
+    assert review_module.plan(checkout.root, "test", "here").resources
 
 
 @pytest.mark.parametrize("base", ["nowhere", "--help", ""])
@@ -270,7 +270,7 @@ def test_an_output_that_cannot_be_written_is_one_line(checkout: Checkout, monkey
 
 @pytest.mark.parametrize("stack", ["local", "prod", "dr"])
 def test_the_platform_is_evaluated_as_the_recording_engine_of_the_tests_does(stack: str) -> None:
-    plan = program.plan(CHECKOUT, stack, "here")
+    plan = review_module.plan(CHECKOUT, stack, "here")
     expected = {(resource.token, resource.name): resource.inputs for resource in recorded(stack).resources}
     properties = {
         (planned.resource.type, planned.resource.name): planned.resource.props for planned in plan.planned.values()

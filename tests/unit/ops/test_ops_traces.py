@@ -18,8 +18,7 @@ from ops import cli
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.telemetry import traces
-from ops.telemetry.trace_tree import duration, parse, tree
-from ops.telemetry.traces import TraceReader, choose, fetch_token, seconds
+from ops.telemetry.traces import TraceReader, choose, duration, fetch_token, parse, seconds, tree
 
 URLS = {"public": "https://public:4180", "internal": "https://internal:4180"}
 LOGIN = {

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from ops.checks import access, mounted_config, visualization
+from ops.checks import access, visualization
 from ops.core.errors import OpsError
-from ops.core.test_accounts import TEST_ACCOUNTS_FILE
+from ops.core.grafana import TEST_ACCOUNTS_FILE
 from tests.unit.ops.visualization_fakes import State
 from tests.unit.ops.visualization_platform import INI, LDAP, known, platforms
 
@@ -73,10 +73,7 @@ def test_a_variable_goes_before_the_file(platform_factory: Any) -> None:
     with platform_factory(variables={"GF_DATABASE_SSL_MODE": "require"}) as (platform, _):
         [wrong] = visualization.g1(platform.context).wrong
     assert "ssl_mode of Grafana is require" in wrong
-    assert (
-        mounted_config.Settings(sections={}, variables={"GF_AUTH_LDAP_ENABLED": "true"}).of("auth.ldap", "enabled")
-        == "true"
-    )
+    assert access.Settings(sections={}, variables={"GF_AUTH_LDAP_ENABLED": "true"}).of("auth.ldap", "enabled") == "true"
 
 
 def test_somebody_who_gets_in_without_a_login_is_found(platform_factory: Any) -> None:

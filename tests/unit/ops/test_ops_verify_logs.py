@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from components.telemetry.layers import DEVICE, LAYERS, STREAMING
-from ops.checks import logs, search
+from ops.checks import logs, traces
 from ops.checks.grace_period import GRACE_PERIOD
 from ops.core.context import Context
 from ops.core.errors import OpsError
@@ -112,7 +112,7 @@ def test_every_layer_has_a_check() -> None:
 def healthy(**numbers: float | None) -> Finding:
     finding = Finding()
     readings = {"search_cluster_status": 0.0, "search_nodes_expected": 3.0, "search_nodes{": 3.0}
-    search.healthy(Platform(numbers={**readings, **numbers}).context, finding)
+    traces.search_healthy(Platform(numbers={**readings, **numbers}).context, finding)
     return finding
 
 

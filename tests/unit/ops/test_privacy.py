@@ -22,10 +22,11 @@ from ops.cli import app
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
-from ops.privacy import archive, command, subject
+from ops.privacy import command
 from ops.privacy import platform as stores
-from ops.privacy.archive import Days
-from ops.privacy.record import Holding, PrivacyRecord
+from ops.privacy import stores as archive
+from ops.privacy.record import Holding, PrivacyRecord, masking_key, pseudonym_of, subject_id
+from ops.privacy.stores import Days
 from services.backup.encryption import read_identities
 from services.backup.store import Store
 from services.kafka_archive.segments import Record, Segment
@@ -93,21 +94,21 @@ def kube_with(name: str, data: dict[str, str]) -> Kube:
 
 
 def test_the_key_is_the_gateways_own_and_gives_its_pseudonyms() -> None:
-    key = subject.masking_key(kube_with("gateway-auth", {"hash-key": KEY}))
-    assert subject.pseudonym_of(PLAIN, key) == SUBJECT
+    key = masking_key(kube_with("gateway-auth", {"hash-key": KEY}))
+    assert pseudonym_of(PLAIN, key) == SUBJECT
     with pytest.raises(OpsError, match="has no hash-key: run `pulumi up`"):
-        subject.masking_key(kube_with("gateway-auth", {}))
+        masking_key(kube_with("gateway-auth", {}))
     with pytest.raises(OpsError, match="must have at least 32"):
-        subject.pseudonym_of(PLAIN, "short")
+        pseudonym_of(PLAIN, "short")
 
 
 def test_an_id_may_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PLAIN}\n"))
-    assert subject.subject_id("-") == PLAIN
-    assert subject.subject_id(PLAIN) == PLAIN
+    assert subject_id("-") == PLAIN
+    assert subject_id(PLAIN) == PLAIN
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     with pytest.raises(OpsError, match="--subject is empty"):
-        subject.subject_id("-")
+        subject_id("-")
 
 
 @pytest.mark.parametrize(("first", "last"), [(DAY, DAY - timedelta(days=1)), (DAY, DAY + timedelta(days=31))])

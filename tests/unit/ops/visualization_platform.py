@@ -16,13 +16,13 @@ from typing import Any, cast
 import pytest
 import requests
 
-from components.reports.schedule import SCHEDULES
+from components.reports.config import SCHEDULES
 from ops.checks import access
+from ops.core.access import ReportAccess
 from ops.core.context import Context
+from ops.core.grafana import TEST_ACCOUNTS_FILE
 from ops.core.kube import CronJob
 from ops.core.platform import Login
-from ops.core.report_access import ReportAccess
-from ops.core.test_accounts import TEST_ACCOUNTS_FILE
 from tests.unit.ops.visualization_fakes import ADMINISTRATOR, READER, State, accounts, replica
 
 INI = """

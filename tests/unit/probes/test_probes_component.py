@@ -11,8 +11,7 @@ import yaml
 from components.contracts import ProbeJob
 from components.k8s import Resources
 from components.probes.component import Probes, ProbesArgs
-from components.probes.config import PORT
-from components.probes.targets import Endpoint, Listener, Module, metrics_listener, pod_listener
+from components.probes.config import PORT, Endpoint, Listener, Module, metrics_listener, pod_listener
 from policy.model import Resource
 from policy.runner import Runner
 from tests.support.deployment_context import metrics

@@ -13,19 +13,17 @@ import yaml
 
 from components.contracts import ObjectStorage
 from components.k8s import DeploymentContext, Resources, default_deny
-from components.prometheus.compactor import Compactor, CompactorArgs
-from components.prometheus.component import Prometheus, PrometheusArgs
+from components.prometheus.component import SIDECAR_PORT_NAME, Prometheus, PrometheusArgs
 from components.prometheus.config import WEB_PORT, prometheus_command
 from components.prometheus.credentials import prometheus_endpoint
-from components.prometheus.objects import objects_config
-from components.prometheus.pods import SIDECAR_PORT_NAME
 from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_endpoint
-from components.prometheus.store import StoreGateway, StoreGatewayArgs
+from components.prometheus.store import Compactor, CompactorArgs, StoreGateway, StoreGatewayArgs
 from components.prometheus.thanos import (
     QUERY_PORT,
     SIDECAR_HTTP_PORT,
     STORE_HTTP_PORT,
     compact_command,
+    objects_config,
     sidecar_command,
     store_command,
 )

@@ -8,6 +8,7 @@ from components.contracts import ProbeTarget
 from components.prometheus.config import (
     REPLICA_LABEL,
     AlertTarget,
+    ProbeScrape,
     PrometheusConfig,
     ScrapeJob,
     client_config,
@@ -17,7 +18,6 @@ from components.prometheus.config import (
     prometheus_config,
     web_config,
 )
-from components.prometheus.probe_jobs import ProbeScrape
 from components.prometheus.rules import prometheus_rules
 from components.prometheus.thanos import endpoints_config, query_command, sidecar_command
 

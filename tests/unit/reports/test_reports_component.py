@@ -16,8 +16,7 @@ import yaml
 from components.contracts import ObjectStorage, QueryEndpoint
 from components.k8s import MISTAKE, Container, DeploymentContext, Probe, Resources, cron_job, default_deny
 from components.reports.component import PORT, WORKLOAD, Reports, ReportsArgs
-from components.reports.config import Mail
-from components.reports.schedule import SCHEDULES, Kind, Schedule
+from components.reports.config import SCHEDULES, Kind, Mail, Schedule
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.collector.config import KafkaClient
-from components.sampler.config import (
+from components.sampler.component import (
     LATENCY_BUCKETS_S,
     SERIES_PER_SERVICE,
     SERVICES,

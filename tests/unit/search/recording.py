@@ -10,9 +10,8 @@ from typing import cast
 from components.contracts import ScrapeTarget
 from components.k8s import Resources
 from components.search import access
-from components.search.component import Search, SearchArgs
+from components.search.component import PORT, Search, SearchArgs, Snapshots
 from components.search.config import Engine
-from components.search.index_manager import PORT, Snapshots
 from components.search.indices import IndexPolicy
 from components.search.nodes import NodeSize
 from components.telemetry.classification import CLASSES

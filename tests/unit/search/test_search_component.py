@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.search.component import Search
+from components.search.component import Search, Snapshots
 from components.search.config import Engine
-from components.search.index_manager import Snapshots
 from lab.toolchain import schemas, tools
 from services.index_manager.settings import IndexManagerSettings as Settings
 from tests.support import engine

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from components.alerting import identity as rules
+from components import rules
 from services.alert_events import events as posts
 from services.alert_events.events import (
     MODELS,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.alerting.durations import milliseconds
-from components.alerting.timings import TIMINGS
+from components.alerting.timings import TIMINGS, milliseconds
 from components.prometheus.config import prometheus_command
 from components.rules import Severity
 from tests.support import engine

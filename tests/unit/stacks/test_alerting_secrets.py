@@ -11,9 +11,9 @@ import pytest
 from components.alerting.escalation import EscalationDelays, escalated
 from components.rules import RuleGroup
 from stacks import rules
-from stacks.alert_settings import SHORTEST
 from stacks.secrets import alerting_secrets
 from stacks.settings import SettingsError, parse
+from stacks.stage_settings import SHORTEST
 from tests.support import engine
 
 WHERE = "Pulumi.local.yaml: observability:alertingSecrets"

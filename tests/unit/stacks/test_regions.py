@@ -11,8 +11,7 @@ import yaml
 
 from services.failover_agent.settings import FailoverAgentSettings
 from stacks import settings as model
-from stacks.other_region import check_agreed, needed
-from stacks.parity_fingerprints import parity_fingerprints
+from stacks.endpoints import check_agreed, needed, parity_fingerprints
 from stacks.regions import host_port
 from stacks.settings import Role, SettingsError, parse
 from tests.support import engine

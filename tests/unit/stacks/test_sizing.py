@@ -6,13 +6,13 @@ import pytest
 
 from components.dashboards.registry import DASHBOARDS
 from ops.dashboards.panel_queries import seconds
-from stacks.backup_sizing import PRODUCTION, SMALL, BackupSizing
+from stacks.sizing import _PRODUCTION_BACKUPS, _SMALL_BACKUPS, BackupSizing
 
 LOOKBACK_S = 3600
 """Queries read so much before the begin of what is drawn."""
 
 
-@pytest.mark.parametrize("sizing", [SMALL, PRODUCTION])
+@pytest.mark.parametrize("sizing", [_SMALL_BACKUPS, _PRODUCTION_BACKUPS])
 def test_no_dashboard_waits_for_the_object_storage(sizing: BackupSizing) -> None:
     shown = {
         since

@@ -15,7 +15,7 @@ from components.telemetry.attributes import (
     required_attributes,
 )
 from components.telemetry.catalogue import METRICS, metric, metrics_of
-from components.telemetry.document import markdown
+from components.telemetry.document import markdown, threshold_markdown
 from components.telemetry.layers import (
     DATA,
     DEVICE,
@@ -26,7 +26,6 @@ from components.telemetry.layers import (
     layers_sending,
 )
 from components.telemetry.naming import Kind, prometheus_label, prometheus_name
-from components.telemetry.threshold_document import threshold_markdown
 from components.telemetry.thresholds import DOCUMENT, SLOS, THRESHOLDS, Comparison, slo, threshold, thresholds_on
 from components.telemetry.topics import TOPICS, TopicSpec, topic
 from components.telemetry.validation import problems, series_in

@@ -15,9 +15,7 @@ import pytest
 import yaml
 
 from components.telemetry.file import PATH, parse
-from components.telemetry.service_row import Service, ServiceMetric, Simulated
-from components.telemetry.slo_row import Slo
-from components.telemetry.threshold_row import Example, Inhibitor, Threshold
+from components.telemetry.schema import Example, Inhibitor, Service, ServiceMetric, Simulated, Slo, Threshold
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "operations" / "thresholds.md"
@@ -25,7 +23,7 @@ COPIED = ("components", "lab", "tests/rules", "tests/__init__.py", "pyproject.to
 TOLD = """
 import json
 from components.rules import rule_file
-from components.sampler.config import SamplingPolicy
+from components.sampler.component import SamplingPolicy
 from components.sampler.rules import RULES as SAMPLER
 from components.telemetry.catalogue import SERVICES, metric, metrics_of
 from components.telemetry.gate_catalogue import gate_catalogue

@@ -18,8 +18,14 @@ from components.telemetry.catalogue import METRICS
 from components.telemetry.file import REGISTRY_PATH, CatalogueError
 from components.telemetry.gate_catalogue import attribute_types, gate_catalogue, keys_at, sent_metrics, service_names
 from components.telemetry.layers import LAYER_NAMES, LAYERS, Signal, layer
-from components.telemetry.registry import REGISTRY, AttributeType, read
-from components.telemetry.reserved import label_reserved, metric_reserved, service_reserved
+from components.telemetry.registry import (
+    REGISTRY,
+    AttributeType,
+    label_reserved,
+    metric_reserved,
+    read,
+    service_reserved,
+)
 from components.telemetry.thresholds import THRESHOLDS
 from lab.paths import CHECKOUT
 

@@ -16,8 +16,7 @@ from components.telemetry.catalogue import METRICS
 from components.telemetry.gate_catalogue import sent_metrics
 from components.telemetry.layers import LAYERS
 from components.telemetry.naming import Kind, prometheus_name
-from components.telemetry.registry import REGISTRY
-from components.telemetry.reserved import service_reserved
+from components.telemetry.registry import REGISTRY, service_reserved
 from components.telemetry.rows import PLATFORM
 from components.telemetry.validation import series_in
 from tests.support.engine import recorded

@@ -9,8 +9,7 @@ import pytest
 from components.alerting.inhibitions import collected
 from components.rules import Alert, Recording, RuleGroup, Severity
 from components.telemetry.file import CatalogueError
-from components.telemetry.rules import INHIBITIONS, RULES, SLO_ALERTS, inhibitions, layer_groups, sound
-from components.telemetry.slo_rules import slo_groups
+from components.telemetry.rules import INHIBITIONS, RULES, SLO_ALERTS, inhibitions, layer_groups, slo_groups, sound
 from components.telemetry.thresholds import DOCUMENT, SLOS, THRESHOLDS, Slo, Threshold, threshold
 
 ALERTS = {alert.name: alert for group in RULES for alert in group.alerts}
