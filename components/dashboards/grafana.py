@@ -78,7 +78,20 @@ def dashboard_link(label: str) -> str:
     return f"/d/obs-{label}-${{__field.labels.{label}}}?${{__url_time_range}}&${{region:queryparam}}"
 
 
-_KNOWN: Final = {"": "none", "1": "percentunit", "s": "s", "ms": "ms", "By": "bytes", "By/s": "binBps"}
+_KNOWN: Final = {
+    "": "none",
+    "1": "percentunit",
+    "s": "s",
+    "ms": "ms",
+    "By": "bytes",
+    "By/s": "binBps",
+    "bit/s": "bps",
+    "Hz": "hertz",
+    "Cel": "celsius",
+    "V": "volt",
+    "W": "watt",
+}
+"""UCUM -> Grafana."""
 _COUNTED: Final = re.compile(r"\{[^{}]+\}(/\w+)?")
 
 

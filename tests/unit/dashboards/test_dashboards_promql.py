@@ -58,6 +58,7 @@ def test_without_matchers_a_query_stays_as_it_is() -> None:
         ("{stream}", "short"),
         ("{event}/s", "suffix: /s"),
         ("{event}/min", "suffix: /min"),
+        ("Cel", "celsius"),
         ("", "none"),
     ],
 )
@@ -66,5 +67,5 @@ def test_units_have_grafanas_names(unit: str, named: str) -> None:
 
 
 def test_an_unknown_unit_is_refused_with_what_is_allowed() -> None:
-    with pytest.raises(ValueError, match=r"unit is 'parsec', must be one of 1, s, ms, By, By/s, \{thing\}"):
+    with pytest.raises(ValueError, match=r"unit is 'parsec', must be one of 1, s, ms, By, .+, \{thing\} or"):
         grafana_unit("parsec")

@@ -180,10 +180,11 @@ def test_thresholds_have_the_required_limits(name: str, comparison: str, limit: 
 
 
 def test_a_threshold_is_crossed_beyond_its_limit_only() -> None:
-    assert not threshold("sessions").crossed(100)
-    assert threshold("sessions").crossed(101)
-    assert threshold("battery").crossed(0.20)
-    assert not threshold("battery").crossed(0.201)
+    sessions, battery = threshold("sessions"), threshold("battery")
+    assert not sessions.crossed(sessions.limit)
+    assert sessions.crossed(sessions.limit + 1)
+    assert battery.crossed(battery.limit)
+    assert not battery.crossed(battery.limit + 0.001)
 
 
 def test_the_series_of_a_promql_expression_are_found_without_its_labels_and_groupings() -> None:

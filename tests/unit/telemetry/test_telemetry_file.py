@@ -73,8 +73,9 @@ def test_the_committed_file_is_read_with_its_limits_in_the_texts() -> None:
     texts = [text for row in again.thresholds for text in (row.summary, row.description, row.description_ja)]
     texts += [text for row in again.slos for text in (row.description, row.good or "", row.bad or "", row.total)]
     assert not [text for text in texts if "{limit}" in text or "{hold}" in text]
-    assert "at 20 % or less" in again.thresholds[0].description
-    assert "20 % 以下" in again.thresholds[0].description_ja
+    battery = next(row for row in again.thresholds if row.name == "battery")
+    assert f"at {battery.limit:.0%} or less".replace("%", " %") in battery.description
+    assert f"{battery.limit:.0%} 以下".replace("%", " %") in battery.description_ja
 
 
 def test_a_service_is_read() -> None:
