@@ -237,9 +237,9 @@ def _own(root: Path) -> None:
 def _home() -> Path:
     """The server, where the nodes' user may look: it cannot look into root's folders."""
 
-    def fill(made: Path) -> None:
-        shutil.copytree(tools.search_home(), made / "home")
-        made.chmod(0o755)
+    def fill(target: Path) -> None:
+        shutil.copytree(tools.search_home(), target / "home")
+        target.chmod(0o755)
 
     built = tools.search_home().parent.name
     return java_classes.made_once(Path(tempfile.gettempdir()), "obs-test-search", (built,), fill) / "home"
@@ -249,7 +249,7 @@ def _home() -> Path:
 def _classes() -> Path:
     """Folder with an archive of the classes that a node uses."""
 
-    def fill(made: Path) -> None:
+    def fill(target: Path) -> None:
         with _files(1, (SearchUser(name=access.PROBE, watches=True),)) as cluster:
             [node] = cluster.nodes
             node.start(cluster.root / "open-files.so", (java_classes.write_at_exit(cluster.root),))
@@ -257,8 +257,8 @@ def _classes() -> Path:
             cluster.wait(nodes=1)
             node.process.terminate()
             node.process.wait(timeout=END_S)
-            java_classes.move(cluster.root, made)
-        made.chmod(0o755)
+            java_classes.move(cluster.root, target)
+        target.chmod(0o755)
 
     parts = (str(_home()), Path(__file__).read_text())
     return java_classes.made_once(Path(tempfile.gettempdir()), "obs-test-search-classes", parts, fill)

@@ -34,13 +34,13 @@ def test_a_broker_starts_without_an_archive_that_does_not_fit(tmp_path: Path, mo
 def test_what_is_made_once_is_made_by_the_first_and_left_whole(tmp_path: Path) -> None:
     fills: list[Path] = []
 
-    def fails(made: Path) -> None:
-        (made / "half").touch()
+    def fails(folder: Path) -> None:
+        (folder / "half").touch()
         raise OSError("interrupted")
 
-    def fill(made: Path) -> None:
-        fills.append(made)
-        (made / "whole").touch()
+    def fill(folder: Path) -> None:
+        fills.append(folder)
+        (folder / "whole").touch()
 
     with pytest.raises(OSError, match="interrupted"):
         java_classes.made_once(tmp_path, "server", ("1",), fails)

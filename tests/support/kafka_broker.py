@@ -183,7 +183,7 @@ def prepared() -> Path:
     return java_classes.made_once(cache_root() / "tests", "kafka", parts, _prepare)
 
 
-def _prepare(made: Path) -> None:
+def _prepare(target: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         port, file = _write_files(folder)
@@ -191,8 +191,8 @@ def _prepare(made: Path) -> None:
         formatting = ("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(file), "--add-scram", add)
         done = subprocess.run(_java(folder, (), *formatting), capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, f"formatting the broker failed: {done.stderr[-500:]}"
-        shutil.copytree(folder / "data", made / "data")
-        server = Server(folder, port, _java(folder, [java_classes.write_at_exit(made)], "kafka.Kafka", str(file)))
+        shutil.copytree(folder / "data", target / "data")
+        server = Server(folder, port, _java(folder, [java_classes.write_at_exit(target)], "kafka.Kafka", str(file)))
         try:
             server.start()
             server.end()
