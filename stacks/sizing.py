@@ -226,7 +226,7 @@ _SMALL_TRACES = TraceSizing(
     search=NodeSize(
         resources=Resources(cpu="55m", memory="768Mi", memory_limit="1Gi"),
         heap="384m",
-        jvm_flags=("-XX:+UseParallelGC", "-XX:ReservedCodeCacheSize=64m", "-XX:-AlwaysPreTouch"),
+        jvm_flags=("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch"),
         storage="",
         grace_s=30,
         allow_mmap=False,
@@ -341,7 +341,7 @@ _PRODUCTION_VISUALIZATION = VisualizationSizing(
 """A region of its own; the one that stands by needs no less once it takes over, and people look at it before."""
 
 
-_SERIAL = ("-XX:+UseSerialGC", "-XX:ReservedCodeCacheSize=64m")
+_SERIAL = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _G1 = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35")
 
 
