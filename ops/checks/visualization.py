@@ -68,7 +68,8 @@ RUNS_WITH = (
 )
 """Section, key and value: a shared database whose certificate and name are verified, and no alerts of its own."""
 
-SHORT_USERS, SHORT_SECONDS, SHORT_THINK_S = 10, 20.0, 8.0
+SHORT_USERS, SHORT_SECONDS, SHORT_THINK_S = 5, 20.0, 8.0
+"""A look beside whatever else runs; fifty people at once are the drill's (`dashboard-load`)."""
 THROUGHPUT = {"bench-metrics": "sustained points/s", "bench-traces": "sustained spans/s"}
 """Evidence of the bench, and the figure of each that has a target."""
 
