@@ -217,7 +217,8 @@ def test_dashboards_that_answer_in_time_pass(platform_factory: Any, monkeypatch:
     with platform_factory() as (platform, _):
         finding = visualization.s2(platform.context)
     assert finding.wrong == []
-    assert finding.figures[0] == "10 virtual users, 2 dashboards: 0.50 s on average, P95 0.50 s"
+    people = f"{visualization.SHORT_USERS} virtual users"
+    assert finding.figures[0] == f"{people}, 2 dashboards: 0.50 s on average, P95 0.50 s"
 
 
 def test_slow_dashboards_are_found_and_throughput_comes_from_the_bench(
