@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
@@ -20,8 +19,6 @@ import (
 
 // handshakeLimit is how long a connection may take until it speaks HTTP/2.
 const handshakeLimit = 10 * time.Second
-
-var kindOpen, kindAllowed = attribute.String("kind", "open"), attribute.String("kind", "allowed")
 
 // GetGRPCServerOptions bounds connections, looks at each call's headers before its message is received, and counts calls and
 // what they brought along until they end.

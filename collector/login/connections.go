@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc/credentials"
 )
@@ -103,6 +104,8 @@ func (c *counted) Close() error {
 	defer c.leave()
 	return c.Conn.Close()
 }
+
+var kindOpen, kindAllowed = attribute.String("kind", "open"), attribute.String("kind", "allowed")
 
 // observeConnections reports what is open to the collector's own metrics.
 func observeConnections(meter metric.Meter, c *connections) error {

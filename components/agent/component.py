@@ -1,4 +1,7 @@
-"""Configuration of the node agents, as data: from the programs of a node to the gateway.
+"""The node agents: one collector on every node, in the place of Jaeger's retired agent (requirement J1).
+
+They need nothing of the node itself: no host network, port or path, and no API access. Programs find the agent of
+their own node by the name of one Service.
 
 An agent is the gateway's outpost: it takes the same protocols and the same passwords. Its processor ``attribution``
 refuses what claims another layer than the one that signed in, and tells the client so where nothing else is in the

@@ -1,5 +1,12 @@
-"""The jobs: a pod for each kind that runs to its end, with what the kind reads: section of its settings, the
-passwords, the way there.
+"""Backups (requirement D1): a CronJob for each kind, the archive of Kafka, and the exporter that watches them.
+
+Everything that they write is encrypted for the public keys of operators: pods write backups and cannot read them.
+Blocks of metrics are shipped by Thanos, into the same bucket; the backup exporter watches these too.
+
+Two pods of the archive share its partitions. They keep nothing of their own: what one that ends had not stored yet,
+the other reads again, so that a lost node costs seconds and not the minutes until its pod runs elsewhere.
+
+A job's pod runs to its end and has what its kind reads: section of its settings, the passwords, the way there.
 """
 
 from __future__ import annotations

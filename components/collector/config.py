@@ -36,6 +36,10 @@ STREAMS = 16
 _READ_BUFFER_BYTES = 32 * 1024
 """Twice what TLS gives at once. The receiver's default of 512 KiB lets 500 idle connections fill a gateway's memory."""
 
+SESSION = "25m"
+"""Of every consumer: a partition whose processing a lost session cut short stays paused (ADR 0007). Kafka's own upper
+limit is 30 minutes (``group.max.session.timeout.ms``)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaClient:
@@ -69,6 +73,42 @@ def kafka_client(client: KafkaClient) -> Data:
         },
         # A broker that hangs keeps its connections: who leads instead is known from here alone.
         "metadata": {"refresh_interval": "10s"},
+    }
+
+
+def kafka_consumer(
+    client: KafkaClient, *, member: str, topic: str, signal: str, max_message_bytes: int, retries: tuple[str, str]
+) -> Data:
+    """The receiver ``kafka`` of a consumer whose position moves only past what its destination has taken.
+
+    Args:
+        client: Who reads; also the group.
+        member: Static member of the group, so that a restart moves no partition.
+        topic: What is read.
+        signal: Of which kind its records are.
+        max_message_bytes: Largest record that the topic takes.
+        retries: First and longest wait before a record is tried again, which never ends.
+    """
+    first, longest = retries
+    return {
+        **kafka_client(client),
+        "group_id": client.user,
+        "group_instance_id": member,
+        "group_rebalance_strategy": "cooperative-sticky",
+        "session_timeout": SESSION,
+        "heartbeat_interval": "3s",
+        "initial_offset": "earliest",
+        signal: {"topics": [topic], "encoding": "otlp_proto"},
+        "max_fetch_size": 2 * max_message_bytes,
+        "max_partition_fetch_size": max_message_bytes,
+        "autocommit": {"enable": True, "interval": "1s"},
+        "message_marking": {"after": True, "on_error": False, "on_permanent_error": True},
+        "error_backoff": {
+            "enabled": True,
+            "initial_interval": first,
+            "max_interval": longest,
+            "max_elapsed_time": 0,
+        },
     }
 
 

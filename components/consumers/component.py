@@ -1,4 +1,6 @@
-"""Configuration of a metrics consumer, as data: Kafka to one Prometheus, at least once (requirement O5).
+"""A metrics consumer (requirement O5): Kafka to one Prometheus, at least once; one pod per Prometheus at a time.
+
+Two members in one group would not make one Prometheus faster, and a single member's restart is covered by Kafka.
 
 A record's offset is marked only after Prometheus has answered. Nothing in between acknowledges earlier: no batch
 processor and no sending queue. What Prometheus refuses for good (HTTP 400, e.g. a sample too old) is halved by
@@ -24,7 +26,7 @@ from components.collector.config import (
     TLS_DIRECTORY,
     Data,
     KafkaClient,
-    kafka_client,
+    kafka_consumer,
     memory_limiter,
     merged,
     own_metrics,
@@ -56,8 +58,6 @@ EXPORTER = "otlphttp/prometheus"
 BISECT = "bisect"
 REQUESTS = 500
 """Most requests that one refused record may cost; what is still together then is given up together."""
-SESSION = "25m"
-"""Kafka's own upper limit is 30 minutes (``group.max.session.timeout.ms``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,26 +111,14 @@ def metrics_consumer_config(settings: MetricsConsumerConfig) -> Data:
 
 
 def _receiver(settings: MetricsConsumerConfig) -> Data:
-    return {
-        **kafka_client(settings.kafka),
-        "group_id": settings.kafka.user,
-        "group_instance_id": settings.kafka.user,
-        "group_rebalance_strategy": "cooperative-sticky",
-        "session_timeout": SESSION,
-        "heartbeat_interval": "3s",
-        "initial_offset": "earliest",
-        "metrics": {"topics": [TOPIC_OF_SIGNAL[Signal.METRICS]], "encoding": "otlp_proto"},
-        "max_fetch_size": 2 * settings.max_message_bytes,
-        "max_partition_fetch_size": settings.max_message_bytes,
-        "autocommit": {"enable": True, "interval": "1s"},
-        "message_marking": {"after": True, "on_error": False, "on_permanent_error": True},
-        "error_backoff": {
-            "enabled": True,
-            "initial_interval": "500ms",
-            "max_interval": "10s",
-            "max_elapsed_time": 0,
-        },
-    }
+    return kafka_consumer(
+        settings.kafka,
+        member=settings.kafka.user,
+        topic=TOPIC_OF_SIGNAL[Signal.METRICS],
+        signal=Signal.METRICS.value,
+        max_message_bytes=settings.max_message_bytes,
+        retries=("500ms", "10s"),
+    )
 
 
 def _exporter(settings: MetricsConsumerConfig) -> Data:

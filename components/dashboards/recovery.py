@@ -1,6 +1,9 @@
 """Backups: are there copies, how old are they, and what would be lost now? And the other region (requirements D1, G4).
 
 How old a backup may get depends on its schedule, and the backup exporter tells it.
+
+Where there is no other region, or nothing is copied into this one, panels say so in words: their queries then answer
+`_NONE`, so that no panel is empty.
 """
 
 from __future__ import annotations

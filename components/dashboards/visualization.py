@@ -1,4 +1,7 @@
-"""Visualization: do Grafana, its database and the reports do what people wait for? (requirements G1, G5, R1, S2)"""
+"""Visualization: do Grafana, its database and the reports do what people wait for? (requirements G1, G5, R1, S2)
+
+Grafana counts logins and people, and no sessions: who is signed in now is in its database only.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 Grafana's rules: a folder or dashboard is seen by whom an entry names, by role or by team; a role's entry holds for that
 role alone; what has no entries of its own has those of the folder it is in. Administrators may do everything.
+
+Made through Grafana's API by its provider, as the one administrator, so that a change is seen in a preview and what
+somebody changed by hand is put right by the next ``pulumi up``.
 """
 
 from __future__ import annotations

@@ -2,6 +2,12 @@
 
 Jaeger 2 is an OpenTelemetry Collector (v0.140) with extensions, so the collector's own trick serves its metrics too:
 they leave by OTLP to a receiver on the loopback address and come out of a Prometheus exporter (ADR 0002).
+
+**Classes.** A span belongs to the most restricted of the classes that it and its resource name; it is confidential when
+neither names one, or one of them names an unknown one. Each class has its own store: a collector copies what it
+receives into one pipeline per class, and a filter there leaves the class' own spans. A query reads one alias, which
+covers its clearance and all lower classes; the search cluster's users are bound to the same indices, so that a query
+that somebody reconfigures still cannot read more.
 """
 
 from __future__ import annotations

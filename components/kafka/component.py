@@ -1,4 +1,4 @@
-"""The lag exporter: how far each consumer group is behind, and whether replicas are in sync (requirement O5)."""
+"""The Kafka cluster: nodes, addresses, topics, users, and the lag exporter (requirements K1-K6, O5)."""
 
 from __future__ import annotations
 

@@ -3,6 +3,13 @@
 Each pod has read its certificate at a time of its own, some only when they started. So listeners are probed **pod by
 pod**: a renewed certificate that nobody reads does not help. Endpoints are probed at their Service, with the name that
 people use, since their question is another one: does it answer as it should to somebody without a password?
+
+Every module verifies the certificate by the platform's authority and by name, and shows the prober's own certificate
+to servers that ask for one. A module without a name verifies the name that it is asked to look at: for pods their own
+DNS names, which the certificates of their workload carry.
+
+gRPC servers are asked by HTTP, and have to answer by HTTP/2 that this is no call. Upstream's gRPC prober asks for a
+health service, which collectors do not have, and waits for an answer without end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The containers of a Prometheus pod."""
+"""The Prometheus replicas: pods, volumes, passwords and addresses (requirements P1, P2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Names, intervals and checks of the failover agent."""
+"""The failover agent's pod: it reads the lease in the witness bucket and makes every Alertmanager follow it.
+
+One of them, on purpose: two would each make their own silence, and the later one to read an old lease would undo what
+the other did. While it is away, what is silent stays silent, and what is active stays active.
+"""
 
 from __future__ import annotations
 

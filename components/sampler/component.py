@@ -1,4 +1,6 @@
-"""Configuration of the sampler (requirements O3, J2), as data.
+"""The samplers: configuration as data, and pods (requirements O3, J2).
+
+They are a StatefulSet, since each is a member of the consumer group under a name that stays.
 
 Kafka keys spans by trace id, so one sampler sees a whole trace. What it reads goes two ways:
 
@@ -35,7 +37,7 @@ from components.collector.config import (
     TLS_DIRECTORY,
     Data,
     KafkaClient,
-    kafka_client,
+    kafka_consumer,
     memory_limiter,
     merged,
     own_metrics,
@@ -69,8 +71,6 @@ EXPORTER = "otlp/jaeger"
 ERRORS, SLOW, BASE = "errors", "slow", "base"
 POLICIES: tuple[str, ...] = (ERRORS, SLOW, BASE)
 
-SESSION = "25m"
-"""As long as for every consumer, ADR 0007: a partition whose processing a lost session cut short stays paused."""
 MEMBER_VARIABLE = "POD_NAME"
 
 LATENCY_BUCKETS_S: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30)
@@ -172,26 +172,14 @@ def sampler_config(settings: SamplerConfig) -> Data:
 
 
 def _receiver(settings: SamplerConfig) -> Data:
-    return {
-        **kafka_client(settings.kafka),
-        "group_id": settings.kafka.user,
-        "group_instance_id": f"${{env:{MEMBER_VARIABLE}}}",
-        "group_rebalance_strategy": "cooperative-sticky",
-        "session_timeout": SESSION,
-        "heartbeat_interval": "3s",
-        "initial_offset": "earliest",
-        "traces": {"topics": [TOPIC_OF_SIGNAL[Signal.TRACES]], "encoding": "otlp_proto"},
-        "max_fetch_size": 2 * settings.max_message_bytes,
-        "max_partition_fetch_size": settings.max_message_bytes,
-        "autocommit": {"enable": True, "interval": "1s"},
-        "message_marking": {"after": True, "on_error": False, "on_permanent_error": True},
-        "error_backoff": {
-            "enabled": True,
-            "initial_interval": "200ms",
-            "max_interval": "5s",
-            "max_elapsed_time": 0,
-        },
-    }
+    return kafka_consumer(
+        settings.kafka,
+        member=f"${{env:{MEMBER_VARIABLE}}}",
+        topic=TOPIC_OF_SIGNAL[Signal.TRACES],
+        signal=Signal.TRACES.value,
+        max_message_bytes=settings.max_message_bytes,
+        retries=("200ms", "5s"),
+    )
 
 
 def _span_metrics() -> Data:

@@ -1,4 +1,4 @@
-"""The index manager: its settings as data, and its pod."""
+"""The search cluster: nodes, users, indices and the index manager (requirements J1, L traces and logs)."""
 
 from __future__ import annotations
 
