@@ -155,10 +155,26 @@ class Query:
             for series in matrix["result"]
         }
 
-    def _get(self, params: Mapping[str, str]) -> requests.Response:
+    def unreached(self) -> list[str]:
+        """Targets of a Prometheus whose last scrape failed, with the reason, and jobs without any target.
+
+        Raises:
+            OpsError: No answer, or the server refused the question.
+        """
+        targets = self._asked("targets", {"state": "active"})["activeTargets"]
+        jobs = self._asked("scrape_pools", {})["scrapePools"]
+        failed = [
+            f"{target['labels']['job']} {target['labels'].get('instance', '')}: {one_line(target['lastError'], 160)}"
+            for target in targets
+            if target["health"] == "down"
+        ]
+        empty = sorted(set(jobs) - {target["scrapePool"] for target in targets})
+        return [*sorted(failed), *(f"{job}: no target" for job in empty)]
+
+    def _get(self, path: str, params: Mapping[str, str]) -> requests.Response:
         for left in reversed(range(self._attempts)):
             try:
-                return self._web.call("GET", f"{self._base()}/api/v1/query", auth=self._auth, params=params)
+                return self._web.call("GET", f"{self._base()}/api/v1/{path}", auth=self._auth, params=params)
             except OpsError:
                 if not left:
                     raise
@@ -166,9 +182,10 @@ class Query:
         raise OpsError(f"{self.name} was never asked")
 
     def _data(self, expression: str, time: float | None) -> dict[str, Any]:
-        params = {"query": expression, **({"time": f"{time:.3f}"} if time is not None else {})}
-        response = self._get(params)
-        with response:
+        return self._asked("query", {"query": expression, **({"time": f"{time:.3f}"} if time is not None else {})})
+
+    def _asked(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
+        with self._get(path, params) as response:
             if response.status_code != 200:
                 raise OpsError(f"{self.name} answered {response.status_code}: {one_line(response.text, 160)}")
             try:
@@ -176,7 +193,7 @@ class Query:
             except json.JSONDecodeError:
                 raise OpsError(f"{self.name} did not answer with JSON") from None
         if body.get("status") != "success":
-            raise OpsError(f"{self.name} refused {expression!r}: {one_line(body.get('error', ''))}")
+            raise OpsError(f"{self.name} refused {params.get('query', path)!r}: {one_line(body.get('error', ''))}")
         data: dict[str, Any] = body["data"]
         return data
 

@@ -69,7 +69,8 @@ def test_every_panel_of_every_dashboard_returns_data_in_time(context: Context) -
         figures["P95 ms"] = round(1000 * quantile(times, 0.95), 1)
         figures["slowest ms"] = round(1000 * times[-1], 1)
         figures["answers"] = rows(checked_dashboards)
-        assert empty == []
+        unreached = [context.prometheus(replica).unreached() for replica in context.platform.prometheus_replicas]
+        assert empty == [], f"targets that the Prometheus servers do not reach: {unreached}"
         assert sum(times) / len(times) <= MEAN_S
         assert quantile(times, 0.95) <= P95_S
 

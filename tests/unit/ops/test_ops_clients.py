@@ -5,17 +5,19 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ops.core import otlp
 from ops.core.errors import OpsError
 from ops.core.platform import Login, parse
-from ops.core.web import Query, Web
+from ops.core.web import Query, Web, connected
 from tests.config.gateway_process import PASSWORDS, GatewayProcess, gateway_data, gateway_process
-from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
-from tests.config.servers import eventually
+from tests.config.prometheus_process import USERS, PrometheusProcess, job, prometheus_process, write_files
+from tests.config.servers import eventually, free_port
 from tests.support.load import METRIC, sequence_request
 
 
@@ -127,6 +129,22 @@ def test_a_refused_query_is_one_line(query: Query, prometheus: PrometheusProcess
     with pytest.raises(OpsError, match="prometheus answered 401"):
         wrong.instant("up")
     web.close()
+
+
+def test_a_target_that_fails_and_a_job_without_targets_are_named(tmp_path: Path) -> None:
+    write_files(tmp_path, job("kafka"), job("gateway"))
+    config = yaml.safe_load((tmp_path / "prometheus.yml").read_text())
+    closed = next(data for data in config["scrape_configs"] if data["job_name"] == "kafka")
+    del closed["dns_sd_configs"]
+    closed.update(static_configs=[{"targets": [f"localhost:{free_port()}"]}], scrape_interval="1s", scrape_timeout="1s")
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    with prometheus_process(tmp_path) as process, connected((tmp_path / "ca.crt").read_text()) as web:
+        query = Query(web, lambda: process.url, ("reader", USERS["reader"]), "prometheus")
+        eventually(lambda: len(query.unreached()) == 2, 15, "both are known")
+        failed, empty = query.unreached()
+    assert failed.startswith("kafka ")
+    assert failed.endswith("connection refused")
+    assert empty == "gateway: no target"
 
 
 def test_a_server_of_another_authority_is_not_trusted(gateway: GatewayProcess, prometheus: PrometheusProcess) -> None:
