@@ -281,7 +281,7 @@ def destroy(stack: _Chosen = environment.STACK) -> None:
         chosen.destroy()
     with steps.step("nothing left"):
         lifecycle.wait_for_nothing_left(_PATHS, namespace)
-    environment.forget_role(_PATHS, stack)
+    environment.forget_changes(_PATHS, stack)
     scaling.forget(_PATHS, namespace)
     if second and _namespace(environment.STACK) in lifecycle.namespaces(_PATHS):
         with steps.step("first region: what was scaled down is scaled up"):

@@ -40,6 +40,7 @@ SECRETS = (
 ROLE = "observability:role"
 """Configuration key that `ops failover` and `ops failback` change."""
 _ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
+_TOPIC_LINE = re.compile(r"(?P<before>\s+(?P<name>[a-z-]+): \{partitions: )(?P<partitions>\d+)(?P<after>,.*)")
 
 
 def variables(paths: LabPaths) -> dict[str, str]:
@@ -105,7 +106,8 @@ def project(paths: LabPaths) -> Path:
 
     Pulumi writes each stack's encryption salt into its stack file; the lab's passphrase is this machine's alone, so the
     salt belongs into a copy and not into the committed file. The same is true of the secrets of what is outside the
-    platform, which are encrypted with it, and of the role that a region of the lab has since a failover.
+    platform, which are encrypted with it, of the role that a region of the lab has since a failover, and of partitions
+    that were added, which nobody can take away again.
     """
     view = paths.state / "project"
     view.mkdir(parents=True, exist_ok=True)
@@ -121,12 +123,12 @@ def project(paths: LabPaths) -> Path:
     return view
 
 
-def forget_role(paths: LabPaths, stack: str) -> None:
-    """Give a stack of the lab the role again that its committed file says: what was there before is gone."""
+def forget_changes(paths: LabPaths, stack: str) -> None:
+    """Give a stack of the lab the role and partitions again of its committed file: what was there before is gone."""
     file = CHECKOUT / f"Pulumi.{stack}.yaml"
     target = paths.state / "project" / file.name
     if file.exists() and target.exists():
-        _write(target, _copied(file, target, role=False))
+        _write(target, _copied(file, target, changes=False))
 
 
 def committed(stack: str) -> Mapping[str, object]:
@@ -146,15 +148,16 @@ def _is_stack_file(file: Path) -> bool:
     return file.name.startswith("Pulumi.") and file.name != "Pulumi.yaml"
 
 
-def _copied(file: Path, target: Path, *, role: bool = True) -> str:
+def _copied(file: Path, target: Path, *, changes: bool = True) -> str:
     """Text of a stack file with what its copy alone has."""
     salt = [line for line in _lines(target) if line.startswith("encryptionsalt:")]
     lines = _lines(file)
     if file.name in {f"Pulumi.{stack}.yaml" for stack in STACKS}:
         kept = dict(_kept(target))
-        changed = kept.pop(ROLE, None)
-        if role and changed is not None:
-            lines = [f"  {ROLE}: {changed}" if _ROLE_LINE.fullmatch(line) else line for line in lines]
+        role = kept.pop(ROLE, None)
+        if changes:
+            partitions = _partitions(target)
+            lines = [_changed(line, role, partitions) for line in lines]
         lines = _with([line for key, value in kept.items() for line in (f"  {key}:", f"    secure: {value}")], lines)
     return "\n".join([*lines, *salt]) + "\n"
 
@@ -179,6 +182,25 @@ def _kept(file: Path) -> Iterator[tuple[str, str]]:
             yield key, value["secure"]
     if isinstance(config.get(ROLE), str):
         yield ROLE, config[ROLE]
+
+
+def _partitions(file: Path) -> dict[str, int]:
+    """Partitions of each topic that a copy of a stack file has."""
+    content = yaml.safe_load(file.read_text()) if file.exists() else None
+    config = content.get("config") if isinstance(content, dict) else None
+    settings = config.get("observability:settings") if isinstance(config, dict) else None
+    topics = settings.get("topics") if isinstance(settings, dict) else None
+    return {name: topic["partitions"] for name, topic in topics.items()} if isinstance(topics, dict) else {}
+
+
+def _changed(line: str, role: str | None, partitions: Mapping[str, int]) -> str:
+    """A line of the committed file with the copy's role, or the copy's partitions where these are more."""
+    if role is not None and _ROLE_LINE.fullmatch(line):
+        return f"  {ROLE}: {role}"
+    topic = _TOPIC_LINE.fullmatch(line)
+    if topic and (more := partitions.get(topic["name"], 0)) > int(topic["partitions"]):
+        return f"{topic['before']}{more}{topic['after']}"
+    return line
 
 
 def _lines(file: Path) -> list[str]:

@@ -187,7 +187,6 @@ def _kafka(inputs: PlatformInputs) -> KafkaArgs:
             for topic in TOPICS
         ],
         users=[*kafka_users.own_users(settings), *kafka_users.mirror_users(settings)],
-        protect=settings.protect,
     )
 
 

@@ -14,7 +14,7 @@ import pulumi
 from pydantic import Field, ValidationError, model_validator
 
 from components.telemetry.layers import LAYER_NAMES
-from components.telemetry.topics import TOPIC_NAMES
+from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from components.versions import IMAGES
 from stacks import field_types, stage_settings
 from stacks.field_types import ExternalEndpoint, ExternalHost, SettingsModel, validation_errors
@@ -166,7 +166,7 @@ class Settings(SettingsModel):
         region: Region that it runs in.
         profile: Sizes of everything, the same in both roles; see ``stacks.sizing``.
         namespace: Kubernetes namespace, made by the program.
-        protect: Refuse to delete the namespace and the topics.
+        protect: Refuse to delete the namespace.
         runbook_base: Where the runbooks are read.
         cluster, images, certificates, storage, kafka, topics, prometheus: See there.
         gateway: Where the layers send their telemetry, and what may pass besides the catalogue.
@@ -212,6 +212,12 @@ class Settings(SettingsModel):
     def _all_topics(self) -> Self:
         if set(self.topics) != set(TOPIC_NAMES):
             raise field_types.not_allowed(f"exactly the topics {', '.join(TOPIC_NAMES)} under topics")
+        for topic in TOPICS:
+            if (partitions := self.topics[topic.name].partitions) < topic.partitions:
+                raise field_types.not_allowed(
+                    f"at least {topic.partitions} for topics.{topic.name}.partitions, which is {partitions}: Kafka "
+                    "cannot take partitions away"
+                )
         return self
 
     @model_validator(mode="after")

@@ -91,7 +91,6 @@ class Access:
         replication_factor: Copies of every record.
         min_insync_replicas: Copies that must have a record before it counts as written.
         max_message_bytes: Largest record batch.
-        protect: Refuse to delete topics, and so to replace them: the provider replaces a topic whose partitions shrink.
     """
 
     topics: Sequence[Topic]
@@ -100,7 +99,6 @@ class Access:
     replication_factor: int
     min_insync_replicas: int
     max_message_bytes: int
-    protect: bool
 
 
 def provider(
@@ -140,13 +138,16 @@ def provider(
 def make_access(
     parent: pulumi.Resource, connection: kafka.Provider, brokers: Brokers, access: Access
 ) -> pulumi.Output[bool]:
-    """Make topics, users and permissions, once the brokers answer; the result is True when they exist."""
+    """Make topics, users and permissions, once the brokers answer; the result is True when they exist.
+
+    Topics are protected on every stack: the provider replaces a topic whose partitions shrink, with all its records.
+    """
 
     def options(*, topic: bool = False) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(
             parent=parent,
             provider=connection,
-            protect=topic and access.protect,
+            protect=topic,
             hooks=brokers.hooks(all_for_create=topic),
         )
 

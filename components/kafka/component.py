@@ -145,7 +145,6 @@ class KafkaArgs:
         io_threads: Threads that do requests.
         topics: Topics.
         users: Clients.
-        protect: Refuse to delete topics.
     """
 
     context: DeploymentContext
@@ -164,7 +163,6 @@ class KafkaArgs:
     io_threads: int
     topics: Sequence[Topic]
     users: Sequence[User]
-    protect: bool
 
 
 class Kafka(pulumi.ComponentResource):
@@ -218,7 +216,6 @@ class Kafka(pulumi.ComponentResource):
             replication_factor=args.replication_factor,
             min_insync_replicas=args.min_insync_replicas,
             max_message_bytes=args.max_message_bytes,
-            protect=args.protect,
         )
         self.endpoint = KafkaEndpoint(
             bootstrap=f"{context.host(BROKERS)}:{CLIENT_PORT}",

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
-from ops.regions import dns, mirror_offsets, pulumi, takeover
+from ops.regions import dns, mirror_offsets, takeover
 from ops.regions.journal import FailoverContext, Figures, operations, promotion
 from ops.regions.region import Region, probe
 from ops.regions.silence_handover import hand_over_silences

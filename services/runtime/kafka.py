@@ -16,6 +16,9 @@ from typing import Any
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+METADATA_REFRESH_MS = 10_000
+"""How soon a client sees new partitions of its topics; librdkafka's own five minutes would leave them unread."""
+
 
 def librdkafka(*, bootstrap: str, ca: str | Path, username: str, password: str, client_id: str = "") -> dict[str, Any]:
     """Settings of a client of confluent-kafka, to which its own are added.
@@ -34,6 +37,7 @@ def librdkafka(*, bootstrap: str, ca: str | Path, username: str, password: str, 
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": username,
         "sasl.password": password,
+        "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
         **({"client.id": client_id} if client_id else {}),
     }
 

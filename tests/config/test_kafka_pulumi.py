@@ -55,7 +55,6 @@ access = Access(
     replication_factor=1,
     min_insync_replicas=1,
     max_message_bytes=1_000_000,
-    protect=os.environ["PROTECT"] == "yes",
 )
 pulumi.export("ready", make_access(parent, connection, brokers, access))
 """
@@ -67,7 +66,7 @@ class Project:
 
     folder: Path
     broker: Broker
-    told: dict[str, str] = field(default_factory=lambda: {"PARTITIONS": "3", "PROTECT": "yes", "LIMIT": "60"})
+    told: dict[str, str] = field(default_factory=lambda: {"PARTITIONS": "3", "LIMIT": "60"})
 
     def pulumi(self, *words: str, **told: str) -> tuple[int, str]:
         """Run the engine; its exit code and everything it said."""
@@ -225,12 +224,12 @@ def test_a_topic_whose_partitions_shrink_is_stopped_in_the_preview_and_would_be_
         assert "topic:Topic::telemetry-metrics" in line
         assert project.partitions() == 3
 
-    # Without protection: what the provider does is what the vendor's does.
-    assert project.up(PROTECT="no")[0] == 0
-    code, said = project.up(PROTECT="no", PARTITIONS="2")
+    # Who takes the protection away gets what the vendor's provider does.
+    assert project.pulumi("state", "unprotect", "--all", "--yes")[0] == 0
+    code, said = project.up(PARTITIONS="2")
     assert code == 0, said
     assert project.partitions() == 2
-    code, said = project.up(PROTECT="no", PARTITIONS="5")
+    code, said = project.up(PARTITIONS="5")
     assert code == 0, said
     assert "~ 1 updated" in said
     assert project.partitions() == 5

@@ -22,10 +22,11 @@ from typer.testing import CliRunner, Result
 from components.telemetry.layers import LAYERS
 from lab.toolchain import tools
 from ops import cli
+from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin
 from ops.core.platform import Platform, parse
-from ops.regions import dns, pulumi
+from ops.regions import dns
 from services.regions.witness import FAILOVER_AGENT, Heartbeat
 from tests.config import alertmanager_process, failover_agent_process, prometheus_process
 from tests.config.failover_agent_process import Harness, agent_silences

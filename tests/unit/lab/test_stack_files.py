@@ -16,6 +16,7 @@ from lab import LabError, environment
 from lab.cluster import network
 from lab.paths import CHECKOUT, LabPaths
 from lab.stack import Stack
+from ops.core.pulumi import set_partitions
 
 STACKS = ("local", "local-dr")
 SECRET = environment.WITNESS_SECRETS
@@ -88,9 +89,29 @@ def test_a_role_that_a_failover_has_changed_stays_until_the_stack_is_destroyed(p
     assert [role(paths, name) for name in STACKS] == ["standby", "primary"]
     assert {name: content(paths, name) for name in STACKS} == before, "secrets and salts with it"
     for name in STACKS:
-        environment.forget_role(paths, name)
+        environment.forget_changes(paths, name)
     assert [role(paths, name) for name in STACKS] == ["primary", "standby"]
     assert f"of {STACKS[0]}" in pulumi(paths, "config", "get", SECRET, stack=STACKS[0])
+
+
+def partitions(paths: LabPaths, stack: str, topic: str) -> object:
+    """As the program would find it, after the copies were made anew."""
+    environment.project(paths)
+    return content(paths, stack)["config"]["observability:settings"]["topics"][topic]["partitions"]
+
+
+def test_partitions_that_were_added_stay_until_the_stack_is_destroyed(
+    paths: LabPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.variables(paths).items():
+        monkeypatch.setenv(name, value)
+    set_partitions("telemetry-metrics", 18)
+    set_partitions("telemetry-traces", 4)
+    assert partitions(paths, "local", "telemetry-metrics") == 18
+    assert partitions(paths, "local", "telemetry-traces") == 8, "the committed file asks for more"
+    assert partitions(paths, "local-dr", "telemetry-metrics") == 12
+    environment.forget_changes(paths, "local")
+    assert partitions(paths, "local", "telemetry-metrics") == 12
 
 
 def test_a_command_inside_the_lab_is_for_the_stack_that_is_chosen(

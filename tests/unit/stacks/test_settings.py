@@ -90,6 +90,11 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         _set("topics", "telemetry-metrics", "partitions", to="12"),
         "settings.topics.telemetry-metrics.partitions is '12': allowed is a whole number; correct it",
     ),
+    "partitions that the platform was made with": (
+        _set("topics", "telemetry-metrics", "partitions", to=8),
+        "settings: allowed is at least 12 for topics.telemetry-metrics.partitions, which is 8: Kafka cannot take "
+        "partitions away; correct it",
+    ),
     "a number that is too small": (
         _set("topics", "telemetry-logs", "retention_days", to=0),
         "settings.topics.telemetry-logs.retention_days is 0: allowed is a number of at least 1; correct it",

@@ -12,8 +12,8 @@ import yaml
 from lab.paths import CHECKOUT
 from lab.pulumi_host import home
 from lab.toolchain import tools
+from ops.core import pulumi
 from ops.core.errors import OpsError
-from ops.regions import pulumi
 
 PROJECT = "obs-platform"
 PATH = os.environ["PATH"]
@@ -46,6 +46,16 @@ def test_the_role_of_the_selected_stack_and_of_one_by_its_full_name(project: Pat
     pulumi.set_role("standby", cwd=project)
     pulumi.set_role("primary", FULL, cwd=project)
     assert (role(project, "local"), role(project, "local-dr")) == ("standby", "primary")
+
+
+def test_the_partitions_of_a_topic_are_a_number_in_the_settings_and_the_rest_stays(project: Path) -> None:
+    file = project / "Pulumi.local.yaml"
+    topics = {"telemetry-metrics": {"partitions": 12, "retention_days": 30}, "alerts-raw": {"partitions": 4}}
+    file.write_text(yaml.safe_dump({"config": {pulumi.SETTINGS_KEY: {"topics": topics, "protect": False}}}))
+    pulumi.set_partitions("telemetry-metrics", 18, cwd=project)
+    topics["telemetry-metrics"]["partitions"] = 18
+    settings = yaml.safe_load(file.read_text())["config"][pulumi.SETTINGS_KEY]
+    assert settings == {"topics": topics, "protect": False}
 
 
 def test_a_stack_that_is_not_there_is_one_line_with_pulumis_own_reason(project: Path) -> None:

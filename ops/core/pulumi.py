@@ -1,4 +1,4 @@
-"""The role of a stack, and ``pulumi up`` with the policy pack: also in a hurry nothing unsafe is deployed."""
+"""A stack's settings, and ``pulumi up`` with the policy pack: also in a hurry nothing unsafe is deployed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
 
-ROLE_KEY = "observability:role"
+ROLE_KEY, SETTINGS_KEY = "observability:role", "observability:settings"
 COMMAND = "OBS_PULUMI_UP"
 """Variable with another command line for ``pulumi up``; Pulumi itself has to be given the policy pack in it."""
 PACK, PACK_FILE, PACK_OPTION = "policy", "PulumiPolicy.yaml", "--policy-pack"
@@ -30,8 +30,16 @@ def set_role(role: str, stack: str = "", cwd: Path = PROJECT) -> None:
     Raises:
         OpsError: Pulumi is not there, refuses, or does not answer.
     """
-    command = ["pulumi", "config", "set", ROLE_KEY, role, "--non-interactive", *_stack(stack)]
-    _run(command, "pulumi config set", _LIMIT_S, stack, cwd)
+    _set([ROLE_KEY, role], stack, cwd)
+
+
+def set_partitions(topic: str, partitions: int, stack: str = "", cwd: Path = PROJECT) -> None:
+    """Write a topic's number of partitions into the stack's file; ``stack`` empty is the selected one.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    _set(["--path", f'{SETTINGS_KEY}.topics["{topic}"].partitions', str(partitions)], stack, cwd)
 
 
 def up(stack: str = "", cwd: Path = PROJECT) -> None:
@@ -45,6 +53,11 @@ def up(stack: str = "", cwd: Path = PROJECT) -> None:
     # Another command line knows the stack from PULUMI_STACK.
     command = _checked(given) if given else [*_UP, *_policies(cwd), *_stack(stack)]
     _run(command, shlex.join(given) or "pulumi up", UP_LIMIT_S, stack, cwd)
+
+
+def _set(words: list[str], stack: str, cwd: Path) -> None:
+    command = ["pulumi", "config", "set", *words, "--non-interactive", *_stack(stack)]
+    _run(command, "pulumi config set", _LIMIT_S, stack, cwd)
 
 
 def _policies(cwd: Path) -> list[str]:
