@@ -149,4 +149,19 @@ def k4(context: Context) -> Finding:
     return finding
 
 
-CHECKS: dict[str, Check] = {"K1": k1, "K2": k2, "K3": k3, "K4": k4}
+def k6(context: Context) -> Finding:
+    """Every partition that has records is read by every group of its topic, also those that were added."""
+    finding = Finding()
+    committed = {group: context.kafka.committed(group) for group in context.platform.consumer_groups}
+    for topic in TOPICS:
+        with_records = {partition for partition, end in context.kafka.end_offsets(topic.name).items() if end}
+        for group, offsets in committed.items():
+            read = {partition for name, partition in offsets if name == topic.name}
+            unread = sorted(with_records - read) if read else []
+            finding.expect(not unread, f"{group} has read nothing of partitions {listed(unread)} of {topic.name}")
+    finding.seen.append(f"compared the ends of all partitions with the offsets of {len(committed)} groups")
+    finding.drill("partitions-added")
+    return finding
+
+
+CHECKS: dict[str, Check] = {"K1": k1, "K2": k2, "K3": k3, "K4": k4, "K6": k6}
