@@ -28,7 +28,7 @@ STATEFUL_SET, DEPLOYMENT = "StatefulSet", "Deployment"
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """One pod, reduced to what the checks read."""
+    """One pod, reduced to what the checks read; ``started`` is 0 until a node has taken it, else seconds since 1970."""
 
     name: str
     workload: str
@@ -39,6 +39,7 @@ class Pod:
     container_ids: tuple[str, ...]
     containers: tuple[str, ...]
     images: tuple[str, ...]
+    started: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,7 @@ def pod_of(item: Any) -> Pod:
         ),
         containers=tuple(container.name for container in item.spec.containers),
         images=tuple(container.image for container in item.spec.containers),
+        started=item.status.start_time.timestamp() if item.status.start_time else 0.0,
     )
 
 
