@@ -16,6 +16,7 @@ from ops.core.errors import OpsError
 from ops.core.rows import Check, Finding, listed
 
 WORKLOAD = "alertmanager"
+CLOSER = "incident-closer"
 MEMBERS = 2
 EVENTS_WINDOW = timedelta(minutes=10)
 HEARTBEAT_WINDOW = "5m"
@@ -84,9 +85,13 @@ def a2(context: Context) -> Finding:
     astray = [alert.identity or alert.name for alert in firing if not alert.receivers]
     finding.expect(not astray, f"no receiver for {listed(astray)}")
     finding.expect_by(grace_period_end(context), sent > 0, "first notification", "no notification was ever sent")
+    closers = context.thanos.instant(f'incident_closer_failing{{job="{CLOSER}"}}')
+    failing = [closer.labels["instance"] for closer in closers if closer.value]
+    finding.expect_equal("number of incident closers that report", len(closers), MEMBERS)
+    finding.expect(not failing, f"incident closers fail at {listed(failing)}")
     finding.figures.append(f"{sent:.0f} notifications, {failed:.0f} attempts failed in 10m")
-    finding.seen.append(f"{len(firing)} alerts fire now")
-    finding.drill("alert-escalation", "alert-thresholds")
+    finding.seen.append(f"{len(firing)} alerts fire now, {len(closers)} incident closers work")
+    finding.drill("alert-escalation", "alert-thresholds", "alert-incidents")
     return finding
 
 
