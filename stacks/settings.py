@@ -13,7 +13,8 @@ from typing import Any, Literal, Self
 import pulumi
 from pydantic import Field, ValidationError, model_validator
 
-from components.telemetry.layers import LAYER_NAMES
+from components.telemetry import capacity
+from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from components.versions import IMAGES
 from stacks import field_types, stage_settings
@@ -82,6 +83,17 @@ class Certificates(SettingsModel):
 
     authority: Life
     workloads: Life
+
+
+class Load(SettingsModel):
+    """Points, spans and log records a second that are kept, averaged over the days for which they are kept.
+
+    Volumes must hold them. Peaks may be higher: they are a matter of cores.
+    """
+
+    points: field_types.Count
+    spans: field_types.Count
+    log_records: field_types.Count
 
 
 class Storage(SettingsModel):
@@ -168,7 +180,7 @@ class Settings(SettingsModel):
         namespace: Kubernetes namespace, made by the program.
         protect: Refuse to delete the namespace.
         runbook_base: Where the runbooks are read.
-        cluster, images, certificates, storage, kafka, topics, prometheus: See there.
+        cluster, images, certificates, load, storage, kafka, topics, prometheus: See there.
         gateway: Where the layers send their telemetry, and what may pass besides the catalogue.
         query: Where metrics are read.
         search: Where traces and logs are kept.
@@ -188,6 +200,7 @@ class Settings(SettingsModel):
     cluster: Cluster
     images: Images
     certificates: Certificates
+    load: Load
     storage: Storage
     kafka: Kafka
     topics: dict[str, Topic]
@@ -218,6 +231,30 @@ class Settings(SettingsModel):
                     f"at least {topic.partitions} for topics.{topic.name}.partitions, which is {partitions}: Kafka "
                     "cannot take partitions away"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _volumes_hold_the_load(self) -> Self:
+        load = capacity.Load(**self.load.model_dump())
+        days = {signal: self.topics[topic].retention_days for signal, topic in TOPIC_OF_SIGNAL.items()}
+        broker = capacity.broker_volume(load, days, brokers=len(self.kafka.brokers), copies=MIN_BROKERS)
+        if broker > capacity.size_of(self.storage.kafka):
+            raise field_types.not_allowed(
+                f"a storage.kafka of at least {capacity.size_text(broker)} (it is {self.storage.kafka}) for the load "
+                "and the topics' retention_days, or less of these"
+            )
+        prometheus, kept = self.prometheus, int(self.prometheus.retention_time[:-1])
+        samples = capacity.samples_size(load, kept)
+        if samples > capacity.size_of(prometheus.retention_size):
+            raise field_types.not_allowed(
+                f"a prometheus.retention_size of at least {-(-samples // 10**6):.0f}MB (it is "
+                f"{prometheus.retention_size}) for load.points and {prometheus.retention_time}, or less of these"
+            )
+        if capacity.size_of(prometheus.retention_size) > capacity.USABLE * capacity.size_of(self.storage.prometheus):
+            raise field_types.not_allowed(
+                f"a storage.prometheus of which prometheus.retention_size ({prometheus.retention_size}) takes at most "
+                f"{capacity.USABLE:.0%}"
+            )
         return self
 
     @model_validator(mode="after")

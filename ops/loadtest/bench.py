@@ -227,9 +227,11 @@ class Bench:
             if attempt and self._left() < self._window_needs():
                 break
             before = bench_load.settled(self._context, time.time())
+            kafka_bytes = bench_load.bytes_in_kafka(self._context, self._settings.signal)
             mark = self._path.mark()
             outcome = self.at(rate, self._settings.window_s, "window")
             cost = bench_load.cost(before, bench_load.settled(self._context, time.time()), idle)
+            kafka_bytes = bench_load.bytes_in_kafka(self._context, self._settings.signal) - kafka_bytes
             self._tell(f"  {_words(outcome, self._path.item)}")
             result, item = outcome.result, self._path.item
             figures |= {
@@ -240,6 +242,7 @@ class Bench:
                     **cost.per_million(result.acknowledged, self._path.workloads),
                     "load generator": round(result.values["cpu_seconds"] / max(1, result.acknowledged) * 1e6, 2),
                 },
+                "bytes of an item in Kafka": round(kafka_bytes / max(1, result.acknowledged), 1),
                 "cores busy on all nodes": f"{cost.busy:.2f} of {cost.cores:g}",
                 "cores of the platform's pods": round(cost.pods, 2),
                 "load average of this machine": round(os.getloadavg()[0], 1),

@@ -18,8 +18,10 @@ from kubernetes.client.exceptions import ApiException
 from prometheus_client.parser import text_string_to_metric_families
 from urllib3.exceptions import HTTPError
 
+from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
+from ops.core.kube import wait_until
 from ops.loadtest.bench_requests import Batch
 
 PROGRAM = "obs-loadgen"
@@ -350,6 +352,18 @@ def of_nodes(context: Context) -> NodeUsage:
     except (HTTPError, ValueError) as error:
         raise OpsError(f"the nodes do not tell their CPU times: {one_line(error)}") from None
     return NodeUsage(cores, total, of_pod, workloads, at)
+
+
+def bytes_in_kafka(context: Context, signal: Signal) -> float:
+    """Bytes that a signal's topic takes in one copy now, by the brokers' next scrape."""
+    topic = TOPIC_OF_SIGNAL[signal]
+    sizes, asked = f'kafka_log_size_bytes{{topic="{topic}"}}', time.time()
+    wait_until(
+        lambda: (context.thanos.number(f"min(timestamp({sizes}))") or 0.0) > asked,
+        _SETTLE_SECONDS,
+        f"the size of {topic} by a new scrape",
+    )
+    return (context.thanos.number(f"sum({sizes})") or 0.0) / max(context.kafka.topics()[topic].replicas)
 
 
 def _elapsed(now: Mapping[str, float], before: Mapping[str, float], key: str) -> float:

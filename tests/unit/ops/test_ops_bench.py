@@ -35,12 +35,13 @@ class System:
     def __init__(self, takes: float, delivers: float, slow_above: float = float("inf")) -> None:
         self.takes, self.delivers, self.slow_above = takes, delivers, slow_above
         self.rates: list[float] = []
-        self._arrived = 0.0
+        self.acknowledged = self._arrived = 0.0
 
     def send(self, _target: Any, _batch: Any, load: Load) -> LoadResult:
         self.rates.append(load.rate)
         due = load.rate * load.seconds
         taken = min(load.rate, self.takes) * load.seconds
+        self.acknowledged += taken
         self._arrived = min(taken, self.delivers * load.seconds)
         late = 6000.0 if load.rate > self.slow_above else 20.0
         return LoadResult(
@@ -80,6 +81,7 @@ def measured(
     monkeypatch.setattr(bench_module, "path_of", lambda *_: system)
     monkeypatch.setattr(bench_load, "of_nodes", lambda _: usage)
     monkeypatch.setattr(bench_load, "settled", lambda *_: usage)
+    monkeypatch.setattr(bench_load, "bytes_in_kafka", lambda *_: 100.0 + 12 * system.acknowledged)
     platform = SimpleNamespace(otlp_http="", ca_certificate="", otlp_credentials={})
     said: list[str] = []
     bench = Bench(cast(Context, SimpleNamespace(platform=platform)), settings, said.append)
@@ -131,6 +133,7 @@ def test_a_window_that_does_not_hold_is_tried_once_more_lower(monkeypatch: pytes
     figures, _ = measured(system, replace(QUICK, steps=0, rate=2000), monkeypatch)
     assert system.rates == [2000, 1500]
     assert figures["sustained points/s"] == 1500
+    assert figures["bytes of an item in Kafka"] == 12.0
     assert figures["latency p95 ms"] == 20.0
 
 

@@ -95,6 +95,21 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings: allowed is at least 12 for topics.telemetry-metrics.partitions, which is 8: Kafka cannot take "
         "partitions away; correct it",
     ),
+    "more than the brokers' volumes hold": (
+        _set("load", "points", to=250),
+        "settings: allowed is a storage.kafka of at least 16.1Gi (it is 2Gi) for the load and the topics' "
+        "retention_days, or less of these; correct it",
+    ),
+    "more than a Prometheus keeps": (
+        _set("prometheus", "retention_size", to="10MB"),
+        "settings: allowed is a prometheus.retention_size of at least 19MB (it is 10MB) for load.points and 7d, or "
+        "less of these; correct it",
+    ),
+    "blocks that fill a volume": (
+        _set("storage", "prometheus", to="1Gi"),
+        "settings: allowed is a storage.prometheus of which prometheus.retention_size (1GB) takes at most 80%; "
+        "correct it",
+    ),
     "a number that is too small": (
         _set("topics", "telemetry-logs", "retention_days", to=0),
         "settings.topics.telemetry-logs.retention_days is 0: allowed is a number of at least 1; correct it",
