@@ -32,6 +32,7 @@ COMMANDS = {
     "dashboard": "ops.dashboards.command:dashboard",
     "loadtest": "ops.loadtest.command:loadtest",
     "bench": "ops.loadtest.bench:bench",
+    "scale": "ops.scaling.command:scale_app",
     "report": "ops.reports.command:report_app",
     "backup": "ops.backups.command:backup_app",
     "maintain": "ops.maintenance.command:maintain_app",

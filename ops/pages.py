@@ -1,9 +1,9 @@
 """``ops docs``: fills the blocks of README and docs that show measurements, from evidence.
 
 A block begins with ``<!-- evidence: NAME -->`` and ends with ``<!-- /evidence -->``, each on a line of its own. NAME is
-``catalog``, ``failed``, ``machine``, ``drills``, or a table of ``evidence/pages.yaml``, whose placeholders read
-``{name of evidence: figure}``. The same checkout gives the same bytes: no clock is read, and uncommitted changes count
-as the commit that they will become.
+``catalog``, ``failed``, ``machine``, ``drills``, ``scaling``, or a table of ``evidence/pages.yaml``, whose placeholders
+read ``{name of evidence: figure}``. The same checkout gives the same bytes: no clock is read, and uncommitted changes
+count as the commit that they will become.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ops.drills.watch import cell
 from ops.evidence import files as evidence
 from ops.evidence.figures import NOT_MEASURED, filled, plain, told
 from ops.evidence.files import Evidence
+from ops.scaling.plan import BENCHES, comparison, costs
 
 TABLES: Final = evidence.FOLDER / "pages.yaml"
 PAGES: Final = ("README.md", "docs/*.md", "docs/operations/*.md")
@@ -196,6 +197,16 @@ def machines(source: Source) -> str:
     return f"Machine: {where}. Images of the newest of them: {listed or 'not recorded'}."
 
 
+def scaling_table(source: Source, page: Path) -> str:
+    """What multiples of the promised load need, and the runs that measured its cost."""
+    try:
+        measured = costs({signal: source.newest(name) for signal, (name, _) in BENCHES.items()})
+    except OpsError as error:
+        return f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}: {error}."
+    runs = ", ".join(source.run_line(run.name, page) for run in measured.runs.values())
+    return f"{comparison(measured)}\n\nCosts: {runs}."
+
+
 def _scalars(run: Evidence) -> list[str]:
     """Some figures of a run about which the catalog has no text."""
     single = {name: value for name, value in run.figures.items() if isinstance(value, str | int | float)}
@@ -217,6 +228,7 @@ def refreshed_page(text: str, page: Path, source: Source, tables: Tables) -> str
         "failed": lambda: failed_table(source, page),
         "machine": lambda: machines(source),
         "drills": lambda: record.measured(source.folder, source.stale),
+        "scaling": lambda: scaling_table(source, page),
     }
 
     def filled_block(match: re.Match[str]) -> str:

@@ -247,7 +247,7 @@ class Settings(SettingsModel):
         samples = capacity.samples_size(load, kept)
         if samples > capacity.size_of(prometheus.retention_size):
             raise field_types.not_allowed(
-                f"a prometheus.retention_size of at least {-(-samples // 10**6):.0f}MB (it is "
+                f"a prometheus.retention_size of at least {-(-samples // 2**20):.0f}MB (it is "
                 f"{prometheus.retention_size}) for load.points and {prometheus.retention_time}, or less of these"
             )
         if capacity.size_of(prometheus.retention_size) > capacity.USABLE * capacity.size_of(self.storage.prometheus):

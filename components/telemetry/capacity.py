@@ -64,10 +64,10 @@ def size_text(size: float) -> str:
 
 
 def size_of(text: str) -> int:
-    """Bytes of a size such as ``500Mi`` or ``350GB``."""
+    """Bytes of a size such as ``500Mi`` or ``350GB``, which Prometheus reads in powers of 1024 as well."""
     number, unit = text.rstrip("KMGTiB"), text.lstrip("0123456789")
     return int(number) * _BYTES[unit]
 
 
 _UNITS: Final = ((2**40, "Ti"), (2**30, "Gi"), (2**20, "Mi"))
-_BYTES: Final = {name: unit for unit, name in _UNITS} | {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+_BYTES: Final = {name.replace("i", letter): unit for unit, name in _UNITS for letter in "iB"}

@@ -102,7 +102,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     ),
     "more than a Prometheus keeps": (
         _set("prometheus", "retention_size", to="10MB"),
-        "settings: allowed is a prometheus.retention_size of at least 19MB (it is 10MB) for load.points and 7d, or "
+        "settings: allowed is a prometheus.retention_size of at least 18MB (it is 10MB) for load.points and 7d, or "
         "less of these; correct it",
     ),
     "blocks that fill a volume": (

@@ -28,7 +28,7 @@ def test_a_prometheus_keeps_two_bytes_of_each_sample() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("500Mi", 500 * 2**20), ("20Gi", 20 * 2**30), ("2Ti", 2**41), ("350GB", 350 * 10**9)]
+    ("text", "size"), [("500Mi", 500 * 2**20), ("20Gi", 20 * 2**30), ("2Ti", 2**41), ("350GB", 350 * 2**30)]
 )
 def test_sizes_are_bytes(text: str, size: int) -> None:
     assert size_of(text) == size

@@ -1,0 +1,1 @@
+"""What a load needs: cores, pods, partitions and volumes, from what benches measured."""
