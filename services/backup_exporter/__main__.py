@@ -16,7 +16,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from services.backup_exporter.poller import BackupPoller, Snapshot
 from services.backup_exporter.settings import BackupExporterSettings
 from services.runtime import serving
-from services.runtime.https import HttpsServer
 
 
 class BackupCollector:
@@ -161,16 +160,8 @@ class Service(serving.Service):
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         BackupCollector(self._poller, settings, registry)
-        application = serving.application(
-            registry, settings.metrics.user, settings.metrics.password_file, self._poller.alive, self._poller.polled
-        )
-        self.server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            application,
-            program="backup-exporter",
+        self.server = serving.https_server(
+            settings, registry, self._poller.alive, self._poller.polled, program="backup-exporter"
         )
 
     def begin(self, stop: threading.Event) -> None:

@@ -24,7 +24,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.incident_closer.settings import IncidentCloserSettings, Paged
 from services.runtime import serving
-from services.runtime.https import HttpsServer
 from services.runtime.periodic import DedupLogger, PeriodicTask
 
 AGAIN_S = (0.0, 15.0, 60.0)
@@ -277,17 +276,7 @@ class Service(serving.Service):
         self._task = PeriodicTask(
             "closing", POLL_INTERVAL_S, Closer(settings, DedupLogger(log), CloserMetrics(registry)).poll
         )
-        application = serving.application(
-            registry, settings.metrics.user, settings.metrics.password_file, self._task.alive
-        )
-        self.server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            application,
-            program="incident-closer",
-        )
+        self.server = serving.https_server(settings, registry, self._task.alive, program="incident-closer")
 
     def begin(self, stop: threading.Event) -> None:
         """Poll until ``stop``."""
