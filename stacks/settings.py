@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import Any, Literal, Self
 
 import pulumi
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.telemetry.layers import LAYER_NAMES
-from components.telemetry.topics import TOPIC_NAMES
+from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from components.versions import IMAGES
 from stacks import field_types, stage_settings
 from stacks.field_types import ExternalEndpoint, ExternalHost, SettingsModel, validation_errors
@@ -130,7 +130,7 @@ class Gateway(ExternalEndpoint):
 
 
 class Topic(SettingsModel):
-    """Partitions (they may only grow) and retention of a topic."""
+    """Partitions (they may only grow) and retention of a topic, where they differ from the catalogue's."""
 
     partitions: field_types.Count
     retention_days: field_types.Count
@@ -168,7 +168,8 @@ class Settings(SettingsModel):
         namespace: Kubernetes namespace, made by the program.
         protect: Refuse to delete the namespace and the topics.
         runbook_base: Where the runbooks are read.
-        cluster, images, certificates, storage, kafka, topics, prometheus: See there.
+        cluster, images, certificates, storage, kafka, prometheus: See there.
+        topics: Topics; what is left out is as ``components/telemetry/topics.py`` says.
         gateway: Where the layers send their telemetry, and what may pass besides the catalogue.
         query: Where metrics are read.
         search: Where traces and logs are kept.
@@ -208,11 +209,19 @@ class Settings(SettingsModel):
         """Whether the other region's Kafka is copied into this one."""
         return self.regions.peer is not None and role is Role.STANDBY
 
-    @model_validator(mode="after")
-    def _all_topics(self) -> Self:
-        if set(self.topics) != set(TOPIC_NAMES):
-            raise field_types.not_allowed(f"exactly the topics {', '.join(TOPIC_NAMES)} under topics")
-        return self
+    @field_validator("topics")
+    @classmethod
+    def _all_topics(cls, given: dict[str, Topic]) -> dict[str, Topic]:
+        unknown = sorted(set(given) - set(TOPIC_NAMES))
+        if unknown:
+            raise field_types.not_allowed(
+                f"only the topics {', '.join(TOPIC_NAMES)}; remove {', '.join(unknown)}, or add it to "
+                "components/telemetry/topics.py"
+            )
+        defaults = {
+            topic.name: Topic(partitions=topic.partitions, retention_days=topic.retention_days) for topic in TOPICS
+        }
+        return defaults | given
 
     @model_validator(mode="after")
     def _two_regions(self) -> Self:
