@@ -11,14 +11,14 @@ from services.alert_events.sender import ANSWER_S, BrokersError, Sender
 from services.alert_events.settings import AlertEventsSettings
 from services.alert_events.web import LIMITS, Endpoints
 from services.runtime import serving
+from services.runtime.periodic import operator_log
 from services.runtime.serving import https_server
 
 _PAUSE_S = 2.0
 
 
-def log(message: str) -> None:
-    """Write one line for the operator; never a part of an alert."""
-    print(f"alert-events: {message}", file=sys.stderr, flush=True)
+log = operator_log("alert-events")
+"""Writes one line for the operator; never a part of an alert."""
 
 
 class Service(serving.Service):

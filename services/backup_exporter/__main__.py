@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from services.backup_exporter.poller import BackupPoller, Snapshot
 from services.backup_exporter.settings import BackupExporterSettings
 from services.runtime import serving
+from services.runtime.periodic import operator_log
 
 
 class BackupCollector:
@@ -141,9 +142,7 @@ def _blocks(snapshot: Snapshot, most_age_s: float) -> Iterator[Metric]:
     )
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"backup-exporter: {message}", file=sys.stderr, flush=True)
+log = operator_log("backup-exporter")
 
 
 class Service(serving.Service):

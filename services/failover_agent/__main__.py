@@ -24,7 +24,7 @@ from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, notifies
 from services.regions.witness import Heartbeat, Witness
 from services.runtime import serving
-from services.runtime.periodic import DedupLogger, PeriodicTask
+from services.runtime.periodic import DedupLogger, PeriodicTask, operator_log
 
 _PATIENCE_S = 60.0
 """After that it is ready whatever it could not reach: metrics tell, and nobody waits for it."""
@@ -148,9 +148,7 @@ def _gauge(name: str, help_text: str, label: str, values: Mapping[str, float]) -
     return family
 
 
-def log(message: str) -> None:
-    """Write one line for the operator; in one piece, since several threads do."""
-    print(f"failover-agent: {message}\n", end="", file=sys.stderr, flush=True)
+log = operator_log("failover-agent")
 
 
 class Service(serving.Service):

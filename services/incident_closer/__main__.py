@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.incident_closer.settings import IncidentCloserSettings, Paged
 from services.runtime import serving
-from services.runtime.periodic import DedupLogger, PeriodicTask
+from services.runtime.periodic import DedupLogger, PeriodicTask, operator_log
 
 AGAIN_S = (0.0, 15.0, 60.0)
 """Seconds after which a muted alert's incident is closed, and closed again: a notification that was under way when the
@@ -163,9 +163,7 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"incident-closer: {message}\n", end="", file=sys.stderr, flush=True)
+log = operator_log("incident-closer")
 
 
 class CloserError(Exception):

@@ -9,16 +9,14 @@ import threading
 from services.index_manager.cluster_stats import IndexManagerMetrics
 from services.index_manager.manager import IndexManager
 from services.index_manager.settings import IndexManagerSettings
-from services.runtime.periodic import wait_for_stop
+from services.runtime.periodic import operator_log, wait_for_stop
 from services.runtime.serving import config_file, https_server
 from services.runtime.settings import SettingsError
 
 _MISTAKE = 2
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"index-manager: {message}", file=sys.stderr, flush=True)
+log = operator_log("index-manager")
 
 
 def main(arguments: list[str] | None = None) -> int:

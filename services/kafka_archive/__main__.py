@@ -17,6 +17,7 @@ from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import connection
 from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Bucket, TopicIds, UploadPool
+from services.runtime.periodic import operator_log
 from services.runtime.serving import config_file, https_server
 from services.runtime.settings import SettingsError
 
@@ -25,9 +26,8 @@ END_S = 28.0
 _FAILURE, _MISTAKE = 1, 2
 
 
-def log(message: str) -> None:
-    """Write one line for the operator; never a part of a record."""
-    print(f"kafka-archive: {message}", file=sys.stderr, flush=True)
+log = operator_log("kafka-archive")
+"""Writes one line for the operator; never a part of a record."""
 
 
 class Program:

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from services.kafka_lag.brokers import POLL_S, REQUEST_S, Brokers, PollResult, Snapshot, TopicState
 from services.kafka_lag.settings import KafkaLagSettings
-from services.runtime.periodic import wait_for_stop
+from services.runtime.periodic import operator_log, wait_for_stop
 from services.runtime.serving import config_file, https_server
 from services.runtime.settings import SettingsError
 
@@ -111,9 +111,7 @@ def _value(state: TopicState, attribute: str) -> int:
     return int(getattr(state, attribute))
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"kafka-lag: {message}", file=sys.stderr, flush=True)
+log = operator_log("kafka-lag")
 
 
 class PollLoop:

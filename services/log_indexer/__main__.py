@@ -20,6 +20,7 @@ from services.log_indexer.documents import DecodeError, Document, documents, nam
 from services.log_indexer.settings import LogIndexerSettings
 from services.runtime.json_api import ApiError, WriteAlias
 from services.runtime.kafka import SHARED_PARTITIONS, group_consumer
+from services.runtime.periodic import operator_log
 from services.runtime.serving import config_file, https_server
 from services.runtime.settings import SearchIndex, SettingsError
 
@@ -124,9 +125,8 @@ def _reason(body: bytes) -> str:
     return str(error.get("type", "unknown")) if isinstance(error, dict) else str(error)[:80]
 
 
-def log(message: str) -> None:
-    """Write one line for the operator; never a part of a log record."""
-    print(f"log-indexer: {message}", file=sys.stderr, flush=True)
+log = operator_log("log-indexer")
+"""Writes one line for the operator; never a part of a log record."""
 
 
 class Indexer:

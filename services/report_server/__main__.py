@@ -14,12 +14,10 @@ from services.report_server.poller import Bucket, ReportPoller
 from services.report_server.settings import ReportServerSettings
 from services.report_server.web import Pages, ReportCollector
 from services.runtime import serving
+from services.runtime.periodic import operator_log
 from services.runtime.serving import https_server
 
-
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"report-server: {message}", file=sys.stderr, flush=True)
+log = operator_log("report-server")
 
 
 class Service(serving.Service):

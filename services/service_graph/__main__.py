@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from services.runtime.json_api import ApiError, WriteAlias
+from services.runtime.periodic import operator_log
 from services.runtime.serving import config_file, https_server
 from services.runtime.settings import SettingsError
 from services.service_graph.graph import EdgeMetrics, Matcher, Tally, document, document_id
@@ -29,9 +30,7 @@ _RETRY_S = 5.0
 _STUCK_S = 120.0
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"service-graph: {message}", file=sys.stderr, flush=True)
+log = operator_log("service-graph")
 
 
 class _Reading(Collector):
