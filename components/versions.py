@@ -33,6 +33,15 @@ IMAGES: Mapping[str, str] = MappingProxyType(
 """Short name -> ``repository:tag``."""
 
 
+def release(image: str) -> str:
+    """The release that an image holds, for example ``0.31.1``.
+
+    Raises:
+        KeyError: The image is not in `IMAGES`.
+    """
+    return IMAGES[image].rpartition(":")[2].removeprefix("v")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageCatalogue:
     """Turns a short image name into the full reference that a pod uses.

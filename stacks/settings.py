@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Literal, Self
 
 import pulumi
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.telemetry import capacity
 from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL
@@ -142,7 +142,7 @@ class Gateway(ExternalEndpoint):
 
 
 class Topic(SettingsModel):
-    """Partitions (they may only grow) and retention of a topic."""
+    """Partitions (they may only grow) and retention of a topic, where they differ from the catalogue's."""
 
     partitions: field_types.Count
     retention_days: field_types.Count
@@ -180,7 +180,8 @@ class Settings(SettingsModel):
         namespace: Kubernetes namespace, made by the program.
         protect: Refuse to delete the namespace.
         runbook_base: Where the runbooks are read.
-        cluster, images, certificates, load, storage, kafka, topics, prometheus: See there.
+        cluster, images, certificates, load, storage, kafka, prometheus: See there.
+        topics: Topics; what is left out is as ``components/telemetry/topics.py`` says.
         gateway: Where the layers send their telemetry, and what may pass besides the catalogue.
         query: Where metrics are read.
         search: Where traces and logs are kept.
@@ -221,17 +222,26 @@ class Settings(SettingsModel):
         """Whether the other region's Kafka is copied into this one."""
         return self.regions.peer is not None and role is Role.STANDBY
 
-    @model_validator(mode="after")
-    def _all_topics(self) -> Self:
-        if set(self.topics) != set(TOPIC_NAMES):
-            raise field_types.not_allowed(f"exactly the topics {', '.join(TOPIC_NAMES)} under topics")
+    @field_validator("topics")
+    @classmethod
+    def _all_topics(cls, given: dict[str, Topic]) -> dict[str, Topic]:
+        unknown = sorted(set(given) - set(TOPIC_NAMES))
+        if unknown:
+            raise field_types.not_allowed(
+                f"only the topics {', '.join(TOPIC_NAMES)}; remove {', '.join(unknown)}, or add it to "
+                "components/telemetry/topics.py"
+            )
+        defaults = {
+            topic.name: Topic(partitions=topic.partitions, retention_days=topic.retention_days) for topic in TOPICS
+        }
+        topics = defaults | given
         for topic in TOPICS:
-            if (partitions := self.topics[topic.name].partitions) < topic.partitions:
+            if (partitions := topics[topic.name].partitions) < topic.partitions:
                 raise field_types.not_allowed(
-                    f"at least {topic.partitions} for topics.{topic.name}.partitions, which is {partitions}: Kafka "
-                    "cannot take partitions away"
+                    f"at least {topic.partitions} for {topic.name}.partitions, which is {partitions}: Kafka cannot "
+                    "take partitions away"
                 )
-        return self
+        return topics
 
     @model_validator(mode="after")
     def _volumes_hold_the_load(self) -> Self:

@@ -51,7 +51,7 @@ def changed_files(root: Path, base: str | None = None) -> list[str]:
         except ValueError:
             continue
         return changed or _since("HEAD~1", root)
-    raise ValueError(f"no commit {base} to compare with: name another one with BASE=")
+    raise ValueError(f"no commit {base} to compare with: name another one with CHECK_BASE=")
 
 
 def _since(commit: str, root: Path) -> list[str]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from components.contracts import AlertmanagerEndpoint, Credential, QueryEndpoint, SearchEndpoint
 from components.grafana.process import from_file
 from components.k8s import TLS_MOUNT
+from components.versions import release
 
 METRICS, ALERTS, LOGS, TRACES = "metrics", "alerts", "logs", "traces"
 """Identity and name of each source."""
@@ -165,7 +166,12 @@ def logs_source(
     fields = {"timeField": "@timestamp", "logMessageField": "body", "logLevelField": "severity"}
     places: dict[LogsPlugin, dict[str, Any]] = {
         LogsPlugin.ELASTICSEARCH: {"index": index},
-        LogsPlugin.OPENSEARCH: {"database": index, "flavor": "opensearch", "version": "2.19.4", "pplEnabled": False},
+        LogsPlugin.OPENSEARCH: {
+            "database": index,
+            "flavor": "opensearch",
+            "version": release("opensearch"),
+            "pplEnabled": False,
+        },
     }
     link = {"field": "trace_id", "url": f"{trace_page}{_VALUE}", "urlDisplayLabel": _TRACE_WORDS}
     return Source(

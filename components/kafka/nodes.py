@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -194,38 +196,25 @@ def _jmx_rules() -> list[dict[str, Any]]:
     ]
 
 
+class _Script(string.Template):
+    """Bash with ``%{name}`` for values, since ``$`` is its own."""
+
+    delimiter = "%"
+
+
 def startup_probe_script() -> str:
     """Bash: succeeds once the broker in ``$POD_INDEX`` is in sync for every partition that it has a copy of.
 
     This is what a rolling update waits for before it stops the next broker. It asks the cluster only after the client
     port is open, since a question costs a Java start.
     """
-    flags = " ".join((*_QUICK_JVM, "-Xmx96m"))
-    return f"""#!/bin/bash
-set -euo pipefail
-exec 3<>/dev/tcp/127.0.0.1/{CLIENT_PORT}
-exec 3>&-
-described=$(java {flags} -Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2-probe.yaml -cp '{java.LIBRARIES}/*' \\
-  org.apache.kafka.tools.TopicCommand --bootstrap-server localhost:{INTERNAL_PORT} \\
-  --command-config {CONFIG_DIRECTORY}/probe-client.properties --describe)
-behind=0
-while IFS=$'\\t' read -r -a fields; do
-  replicas="" isr=""
-  for field in "${{fields[@]}}"; do
-    case "$field" in
-      "Replicas: "*) replicas=",${{field#Replicas: }}," ;;
-      "Isr: "*) isr=",${{field#Isr: }}," ;;
-    esac
-  done
-  if [[ "$replicas" == *",$POD_INDEX,"* && "$isr" != *",$POD_INDEX,"* ]]; then
-    behind=$((behind + 1))
-  fi
-done <<<"$described"
-if ((behind > 0)); then
-  echo "broker $POD_INDEX is behind in $behind partitions"
-  exit 1
-fi
-"""
+    return _Script(Path(__file__).with_name("startup_probe.sh").read_text()).substitute(
+        client_port=CLIENT_PORT,
+        internal_port=INTERNAL_PORT,
+        configuration=CONFIG_DIRECTORY,
+        libraries=java.LIBRARIES,
+        flags=" ".join((*_QUICK_JVM, "-Xmx96m")),
+    )
 
 
 def probe_log_configuration() -> str:

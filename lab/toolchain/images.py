@@ -8,9 +8,10 @@ import json
 import tarfile
 from dataclasses import dataclass
 
+from components.versions import IMAGES
 from lab.toolchain import debian, layers
 from lab.toolchain.layers import Layer, programs
-from lab.toolchain.recipes import COLLECTOR, KAFKA, OPENSEARCH, POSTGRES_EXPORTER
+from lab.toolchain.recipes import COREDNS
 
 REGISTRY = "registry.lab.internal"
 _WEB_EXTRAS = (f"PYTHONPATH={':'.join(layers.WEB_EXTRAS_PATH)}",)
@@ -73,58 +74,39 @@ class Image:
                     archive.addfile(info, content_file)
 
 
+def _platform_image(name: str, *image_layers: Layer, environment: tuple[str, ...] = ()) -> Image:
+    """An image under the repository and tag that ``components/versions.py`` gives its short name."""
+    repository, _, tag = IMAGES[name].partition(":")
+    return Image(repository, tag, image_layers, environment=environment)
+
+
 def images() -> tuple[Image, ...]:
-    """Every image that the embedded cluster needs, under the names that ``components/versions.py`` gives them."""
+    """Every image that the embedded cluster needs."""
     base, packages, web_extras = debian.base(), layers.packages(), layers.web_extras()
     sources = layers.sources()
+    go_servers = {
+        "otelcol": {"otelcol": "/otelcol"},
+        "prometheus": {"prometheus": "/bin/prometheus", "promtool": "/bin/promtool"},
+        "alertmanager": {"alertmanager": "/bin/alertmanager", "amtool": "/bin/amtool"},
+        "blackbox-exporter": {"blackbox_exporter": "/bin/blackbox_exporter"},
+        "thanos": {"thanos": "/bin/thanos"},
+        "jaeger": {"jaeger": "/cmd/jaeger/jaeger-linux"},
+        "oauth2-proxy": {"oauth2-proxy": "/bin/oauth2-proxy"},
+        "postgres-exporter": {"postgres_exporter": "/bin/postgres_exporter"},
+    }
     return (
         Image("lab/pause", "1", (layers.pause(),), entrypoint=("/pause",)),
-        Image("coredns/coredns", "1.14.7", (programs("coredns", {"coredns": "/coredns"}),)),
-        Image("obs/otelcol", COLLECTOR, (programs("otelcol", {"otelcol": "/otelcol"}),)),
-        Image(
-            "prom/prometheus",
-            "v3.16.0",
-            (programs("prometheus", {"prometheus": "/bin/prometheus", "promtool": "/bin/promtool"}),),
+        Image("coredns/coredns", COREDNS, (programs("coredns", {"coredns": "/coredns"}),)),
+        *(_platform_image(name, programs(name, paths)) for name, paths in go_servers.items()),
+        _platform_image("kafka", base, layers.kafka()),
+        _platform_image("opensearch", base, layers.search(), environment=(f"LD_PRELOAD={layers.OPEN_FILES_PLACE}",)),
+        _platform_image("services", base, packages, sources),
+        _platform_image("postgres", base, debian.postgres()),
+        _platform_image(
+            "grafana", base, packages, web_extras, sources, layers.grafana_program(), environment=_WEB_EXTRAS
         ),
-        Image(
-            "prom/alertmanager",
-            "v0.31.1",
-            (programs("alertmanager", {"alertmanager": "/bin/alertmanager", "amtool": "/bin/amtool"}),),
+        _platform_image(
+            "backup", base, packages, web_extras, debian.postgres_tools(), sources, environment=_WEB_EXTRAS
         ),
-        Image(
-            "prom/blackbox-exporter",
-            "v0.28.0",
-            (programs("blackbox-exporter", {"blackbox_exporter": "/bin/blackbox_exporter"}),),
-        ),
-        Image("thanosio/thanos", "v0.42.0", (programs("thanos", {"thanos": "/bin/thanos"}),)),
-        Image("jaegertracing/jaeger", "2.13.0", (programs("jaeger", {"jaeger": "/cmd/jaeger/jaeger-linux"}),)),
-        Image(
-            "oauth2-proxy/oauth2-proxy",
-            "v7.15.6",
-            (programs("oauth2-proxy", {"oauth2-proxy": "/bin/oauth2-proxy"}),),
-        ),
-        Image("obs/kafka", KAFKA, (base, layers.kafka())),
-        Image(
-            "obs/opensearch",
-            OPENSEARCH,
-            (base, layers.search()),
-            environment=(f"LD_PRELOAD={layers.OPEN_FILES_PLACE}",),
-        ),
-        Image("obs/services", "1", (base, packages, sources)),
-        Image("library/postgres", "15-bookworm", (base, debian.postgres())),
-        Image(
-            "prometheuscommunity/postgres-exporter",
-            f"v{POSTGRES_EXPORTER}",
-            (programs("postgres-exporter", {"postgres_exporter": "/bin/postgres_exporter"}),),
-        ),
-        Image(
-            "grafana/grafana",
-            "12.3.1",
-            (base, packages, web_extras, sources, layers.grafana_program()),
-            environment=_WEB_EXTRAS,
-        ),
-        Image(
-            "obs/backup", "1", (base, packages, web_extras, debian.postgres_tools(), sources), environment=_WEB_EXTRAS
-        ),
-        Image("obs/reports", "1", (base, packages, web_extras, debian.typesetting(), sources), environment=_DRAWING),
+        _platform_image("reports", base, packages, web_extras, debian.typesetting(), sources, environment=_DRAWING),
     )

@@ -1,19 +1,22 @@
-"""What is built, from which module and at which version. Pure data; `lab.toolchain.tools` does the work."""
+"""What is built, from which module and at which version. Pure data; `lab.toolchain.tools` does the work.
+
+What the platform runs is built at the release that ``components/versions.py`` names.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from components.versions import release
+
 KUBERNETES = "1.34.4"
-COLLECTOR = "0.149.0"
-KAFKA = "4.3.1"
-OPENSEARCH = "2.19.4"
-POSTGRES_EXPORTER = "0.19.1"
+COREDNS = "1.14.7"
 VERSITYGW = "1.8.0"
 PULUMI = "3.259.0"
 PULUMI_KUBERNETES = "4.25.0"
 LOAD_GENERATOR = "obs-loadgen"
 
+_KAFKA, _OPENSEARCH = release("kafka"), release("opensearch")
 _PULUMI_KUBERNETES_MODULE = "v4.0.0-20260115033456-f47bc2d6f199"
 _CONTRIB = "github.com/open-telemetry/opentelemetry-collector-contrib"
 _OTEL = "go.opentelemetry.io/collector"
@@ -153,16 +156,54 @@ def _core(*parts: str) -> tuple[str, ...]:
     return tuple(f"{_OTEL}/{part}" for part in parts)
 
 
+def _prometheus_module() -> str:
+    """Version of Prometheus' module: v0.316.0 is release 3.16.0."""
+    major, minor, patch = release("prometheus").split(".")
+    return f"v0.{major}{minor:0>2}.{patch}"
+
+
+def _server(
+    image: str,
+    module: str,
+    programs: dict[str, str],
+    *,
+    module_version: str = "",
+    tags: tuple[str, ...] = (),
+    version_variable: str = "",
+) -> GoTool:
+    """Programs of a server that the platform runs, at the release of its image.
+
+    Args:
+        image: Short name of its image.
+        module: Path of its module.
+        programs: Binary name -> package below the module.
+        module_version: Version of the module, where it is not that of the release.
+        tags: Build tags.
+        version_variable: Go variable that tells the release; empty: the program knows it from its module.
+    """
+    version = release(image)
+    return GoTool(
+        name=image,
+        version=version,
+        module=module,
+        module_version=module_version or f"v{version}",
+        programs={name: f"{module}{package}" for name, package in programs.items()},
+        tags=tags,
+        ldflags="-s -w" + (f" -X {version_variable}={version}" if version_variable else ""),
+    )
+
+
+_COMMON_VERSION = "github.com/prometheus/common/version.Version"
 RECIPES: tuple[Recipe, ...] = (
     MavenLibraries(
         name="kafka",
-        version=KAFKA,
+        version=_KAFKA,
         artifacts=(
-            f"org.apache.kafka:kafka_2.13:{KAFKA}",
-            f"org.apache.kafka:kafka-tools:{KAFKA}",
-            f"org.apache.kafka:kafka-shell:{KAFKA}",
-            f"org.apache.kafka:connect-runtime:{KAFKA}",
-            f"org.apache.kafka:connect-mirror:{KAFKA}",
+            f"org.apache.kafka:kafka_2.13:{_KAFKA}",
+            f"org.apache.kafka:kafka-tools:{_KAFKA}",
+            f"org.apache.kafka:kafka-shell:{_KAFKA}",
+            f"org.apache.kafka:connect-runtime:{_KAFKA}",
+            f"org.apache.kafka:connect-mirror:{_KAFKA}",
             "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
             "org.apache.logging.log4j:log4j-1.2-api:2.25.4",
             "org.xerial.snappy:snappy-java:1.1.10.7",
@@ -171,8 +212,8 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     SearchServer(
         name="opensearch",
-        version=OPENSEARCH,
-        distribution=f"org.opensearch.distribution.integ-test-zip:opensearch:{OPENSEARCH}",
+        version=_OPENSEARCH,
+        distribution=f"org.opensearch.distribution.integ-test-zip:opensearch:{_OPENSEARCH}",
         modules=(
             SearchModule(
                 artifact="org.opensearch.plugin:lang-painless",
@@ -205,7 +246,7 @@ RECIPES: tuple[Recipe, ...] = (
                 policy=('java.lang.RuntimePermission "accessDeclaredMembers"',),
             ),
         ),
-        plugins=(f"org.opensearch.plugin:opensearch-security:{OPENSEARCH}.0",),
+        plugins=(f"org.opensearch.plugin:opensearch-security:{_OPENSEARCH}.0",),
     ),
     _kubernetes(),
     GoTool(
@@ -238,9 +279,9 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     GoTool(
         name="coredns",
-        version="1.14.7",
+        version=COREDNS,
         module="github.com/coredns/coredns",
-        module_version="v1.14.7",
+        module_version=f"v{COREDNS}",
         programs={"coredns": "github.com/coredns/coredns"},
     ),
     GoTool(
@@ -252,7 +293,7 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Collector(
         name="otelcol",
-        version=COLLECTOR,
+        version=release("otelcol"),
         components={
             "receivers": _core("receiver/otlpreceiver")
             + _contrib("receiver/kafkareceiver", "receiver/hostmetricsreceiver"),
@@ -281,71 +322,45 @@ RECIPES: tuple[Recipe, ...] = (
             "extensions": ("login",),
         },
     ),
-    GoTool(
-        name="prometheus",
-        version="3.16.0",
-        module="github.com/prometheus/prometheus",
-        module_version="v0.316.0",
-        programs={
-            "prometheus": "github.com/prometheus/prometheus/cmd/prometheus",
-            "promtool": "github.com/prometheus/prometheus/cmd/promtool",
-        },
+    _server(
+        "prometheus",
+        "github.com/prometheus/prometheus",
+        {"prometheus": "/cmd/prometheus", "promtool": "/cmd/promtool"},
+        module_version=_prometheus_module(),
         tags=("remove_all_sd", "enable_dns_sd"),
-        ldflags="-s -w -X github.com/prometheus/common/version.Version=3.16.0",
+        version_variable=_COMMON_VERSION,
     ),
-    GoTool(
-        name="alertmanager",
-        version="0.31.1",
-        module="github.com/prometheus/alertmanager",
-        module_version="v0.31.1",
-        programs={
-            "alertmanager": "github.com/prometheus/alertmanager/cmd/alertmanager",
-            "amtool": "github.com/prometheus/alertmanager/cmd/amtool",
-        },
-        ldflags="-s -w -X github.com/prometheus/common/version.Version=0.31.1",
+    _server(
+        "alertmanager",
+        "github.com/prometheus/alertmanager",
+        {"alertmanager": "/cmd/alertmanager", "amtool": "/cmd/amtool"},
+        version_variable=_COMMON_VERSION,
     ),
-    GoTool(
-        name="blackbox-exporter",
-        version="0.28.0",
-        module="github.com/prometheus/blackbox_exporter",
-        module_version="v0.28.0",
-        programs={"blackbox_exporter": "github.com/prometheus/blackbox_exporter"},
-        ldflags="-s -w -X github.com/prometheus/common/version.Version=0.28.0",
+    _server(
+        "blackbox-exporter",
+        "github.com/prometheus/blackbox_exporter",
+        {"blackbox_exporter": ""},
+        version_variable=_COMMON_VERSION,
     ),
-    GoTool(
-        name="thanos",
-        version="0.42.0",
-        module="github.com/thanos-io/thanos",
-        module_version="v0.42.0",
-        programs={"thanos": "github.com/thanos-io/thanos/cmd/thanos"},
+    _server(
+        "thanos",
+        "github.com/thanos-io/thanos",
+        {"thanos": "/cmd/thanos"},
         tags=("netgo", "slicelabels"),
-        ldflags="-s -w -X github.com/prometheus/common/version.Version=0.42.0",
+        version_variable=_COMMON_VERSION,
     ),
-    GoTool(
-        name="jaeger",
-        version="2.13.0",
-        module="github.com/jaegertracing/jaeger",
+    _server(
+        "jaeger",
+        "github.com/jaegertracing/jaeger",
+        {"jaeger": "/cmd/jaeger", "es-rollover": "/cmd/es-rollover", "es-index-cleaner": "/cmd/es-index-cleaner"},
         module_version="v1.76.0",
-        programs={
-            "jaeger": "github.com/jaegertracing/jaeger/cmd/jaeger",
-            "es-rollover": "github.com/jaegertracing/jaeger/cmd/es-rollover",
-            "es-index-cleaner": "github.com/jaegertracing/jaeger/cmd/es-index-cleaner",
-        },
     ),
-    GoTool(
-        name="oauth2-proxy",
-        version="7.15.6",
-        module="github.com/oauth2-proxy/oauth2-proxy/v7",
-        module_version="v7.15.6",
-        programs={"oauth2-proxy": "github.com/oauth2-proxy/oauth2-proxy/v7"},
-    ),
-    GoTool(
-        name="postgres-exporter",
-        version=POSTGRES_EXPORTER,
-        module="github.com/prometheus-community/postgres_exporter",
-        module_version=f"v{POSTGRES_EXPORTER}",
-        programs={"postgres_exporter": "github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter"},
-        ldflags=f"-s -w -X github.com/prometheus/common/version.Version={POSTGRES_EXPORTER}",
+    _server("oauth2-proxy", "github.com/oauth2-proxy/oauth2-proxy/v7", {"oauth2-proxy": ""}),
+    _server(
+        "postgres-exporter",
+        "github.com/prometheus-community/postgres_exporter",
+        {"postgres_exporter": "/cmd/postgres_exporter"},
+        version_variable=_COMMON_VERSION,
     ),
     GoTool(
         name="versitygw",

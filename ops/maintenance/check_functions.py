@@ -284,14 +284,7 @@ def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
         unknown = []
         for image in images:
             repository, tag = repository_and_tag(image)
-            known = next(
-                (
-                    wanted_name
-                    for wanted_name in wanted
-                    if repository == wanted_name or repository.endswith(f"/{wanted_name}")
-                ),
-                None,
-            )
+            known = next((name for name in wanted if f"/{repository}".endswith(f"/{name}")), None)
             if known is None:
                 unknown.append(image)
             elif tag != wanted[known]:

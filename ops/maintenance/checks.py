@@ -46,12 +46,7 @@ DAILY: tuple[Check, ...] = (
     metric(
         "targets",
         "Prometheus reaches every target",
-        Metric(
-            expression="count by (job) (up == 0)",
-            limit=0,
-            labels=("job",),
-            none="every target answers",
-        ),
+        Metric(expression="count by (job) (up == 0)", limit=0, labels=("job",), none="every target answers"),
         "docs/runbooks/TargetDown.md: is the pod there, does its certificate and its scrape password fit?",
     ),
     metric(
@@ -157,11 +152,7 @@ DAILY: tuple[Check, ...] = (
     metric(
         "metrics-blocks",
         "blocks of metrics reach the object storage",
-        Metric(
-            expression="time() - max(backup_metrics_due_timestamp_seconds)",
-            limit=0,
-            unit=Unit.SECONDS,
-        ),
+        Metric(expression="time() - max(backup_metrics_due_timestamp_seconds)", limit=0, unit=Unit.SECONDS),
         "docs/runbooks/MetricsBlocksTooOld.md; Prometheus keeps its blocks for its retention",
     ),
     metric(
@@ -181,27 +172,32 @@ CERTIFICATE_S = 14 * 86_400.0
 _DAY_S = 86_400
 
 
-def _used(name: str, what: str, expression: str, label: str, limit: float, remediation: str) -> Check:
-    query = Metric(expression=f"max by ({label}) ({expression})", limit=limit, unit=Unit.SHARE, labels=(label,))
-    return metric(f"{name}-disk", f"volumes of {what} have room", query, remediation)
+def _volumes(name: str, what: str, expression: str, label: str, limit: float, remediation: str) -> tuple[Check, Check]:
+    """How full volumes are, and how full they are two weeks on by the line through a week.
 
+    A volume that is measured for less than a day has no forecast.
+    """
 
-def _forecast(name: str, what: str, expression: str, label: str, remediation: str) -> Check:
-    """The line through a week, two weeks on; a volume that is measured for less than a day has no forecast."""
-    used = f"max by ({label}) ({expression})"
-    query = Metric(
-        expression=f"max by ({label}) (predict_linear({expression}[7d], {FORECAST_DAYS * _DAY_S})) "
-        f"and on ({label}) {used.replace(expression, f'{expression} offset 1d')}",
-        limit=FULL,
-        unit=Unit.SHARE,
-        labels=(label,),
-        none="measured for less than a day: no forecast",
+    def check(kind: str, what: str, expression: str, limit: float, none: str = "") -> Check:
+        query = Metric(expression=expression, limit=limit, unit=Unit.SHARE, labels=(label,), none=none)
+        return metric(f"{name}-{kind}", f"volumes of {what}", query, remediation)
+
+    later = f"max by ({label}) (predict_linear({expression}[7d], {FORECAST_DAYS * _DAY_S}))"
+    measured = f"and on ({label}) max by ({label}) ({expression} offset 1d)"
+    return (
+        check("disk", f"{what} have room", f"max by ({label}) ({expression})", limit),
+        check(
+            "forecast",
+            f"{what} last for {FORECAST_DAYS} days more",
+            f"{later} {measured}",
+            FULL,
+            "measured for less than a day: no forecast",
+        ),
     )
-    return metric(f"{name}-forecast", f"volumes of {what} last for {FORECAST_DAYS} days more", query, remediation)
 
 
-_DISKS = (
-    (
+_VOLUMES = (
+    _volumes(
         "kafka",
         "Kafka",
         "obs:kafka_disk_used:ratio",
@@ -209,7 +205,7 @@ _DISKS = (
         KAFKA_DISK,
         "`storage.kafka` of the stack file, or shorter `topics.*.retention_days`; docs/runbooks/KafkaDiskFilling.md",
     ),
-    (
+    _volumes(
         "prometheus",
         "Prometheus",
         "obs:prometheus_disk_used:ratio",
@@ -218,7 +214,7 @@ _DISKS = (
         "`storage.prometheus` or `prometheus.retention_size` of the stack file; which metric grew: "
         "topk(10, count by (__name__) ({__name__=~'.+'}))",
     ),
-    (
+    _volumes(
         "search",
         "the search cluster",
         "search_node_disk_used_ratio",
@@ -226,7 +222,7 @@ _DISKS = (
         SEARCH_DISK,
         "`storage.search`, or fewer `search.trace_days` and `search.log_days` of the stack file",
     ),
-    (
+    _volumes(
         "database",
         "PostgreSQL",
         "obs:postgres_disk_used:ratio",
@@ -237,14 +233,8 @@ _DISKS = (
 )
 
 WEEKLY: tuple[Check, ...] = (
-    *(
-        _used(name, what, expression, label, limit, remediation)
-        for name, what, expression, label, limit, remediation in _DISKS
-    ),
-    *(
-        _forecast(name, what, expression, label, remediation)
-        for name, what, expression, label, _, remediation in _DISKS
-    ),
+    *(disk for disk, _ in _VOLUMES),
+    *(forecast for _, forecast in _VOLUMES),
     Check(
         id="kafka-retention",
         what="every topic keeps records for as long as was promised",
@@ -269,9 +259,7 @@ WEEKLY: tuple[Check, ...] = (
         "prometheus-cut",
         "no samples went before their time for lack of room",
         Metric(
-            expression="sum by (job) (increase(prometheus_tsdb_size_retentions_total[7d]))",
-            limit=0,
-            labels=("job",),
+            expression="sum by (job) (increase(prometheus_tsdb_size_retentions_total[7d]))", limit=0, labels=("job",)
         ),
         "`prometheus.retention_size` is too small for `retention_time`: raise it with `storage.prometheus`",
     ),
@@ -337,28 +325,37 @@ WEEKLY: tuple[Check, ...] = (
 """Checks of each week, besides those of each day."""
 
 
-RESTORE_DRILL = "backups-restored"
-DR_DRILL = "region-drill"
-"""Evidence of a failover to the other region and back; `ops` reads it, the drill writes it."""
-LATENCY_DRILL, THROUGHPUT = "alert-latency-both", ("bench-metrics", "bench-traces")
 MONTH, QUARTER = timedelta(days=35), timedelta(days=100)
 
+
+def _measured(id: str, what: str, evidence: str, title: str, limit: timedelta, remediation: str) -> Check:
+    """A check that the evidence of a drill or of a measurement is good and young."""
+    return Check(
+        id=id,
+        what=f"{what} in the last {'month' if limit == MONTH else 'quarter'}",
+        query=f"evidence/{evidence}",
+        limit=f"passed, at most {limit.days} days ago",
+        remediation=remediation,
+        run=check_functions.fresh(evidence, title, limit),
+    )
+
+
 MONTHLY: tuple[Check, ...] = (
-    Check(
-        id="restore-drill",
-        what="backups were restored and compared in the last month",
-        query=f"evidence/{RESTORE_DRILL}",
-        limit="passed, at most 35 days ago",
-        remediation="`ops drill restore`, or by hand: docs/operations/backups.md, 'The drill of a month'",
-        run=check_functions.fresh(RESTORE_DRILL, "Restore drill", MONTH),
+    _measured(
+        "restore-drill",
+        "backups were restored and compared",
+        "backups-restored",
+        "Restore drill",
+        MONTH,
+        "`ops drill restore`, or by hand: docs/operations/backups.md, 'The drill of a month'",
     ),
-    Check(
-        id="dr-drill",
-        what="a failover to the other region and back was tried in the last month",
-        query=f"evidence/{DR_DRILL}",
-        limit="passed, at most 35 days ago",
-        remediation="do it (requirement D3); until then nobody knows RTO and RPO",
-        run=check_functions.fresh(DR_DRILL, "DR drill", MONTH),
+    _measured(
+        "dr-drill",
+        "a failover to the other region and back was tried",
+        "region-drill",
+        "DR drill",
+        MONTH,
+        "do it (requirement D3); until then nobody knows RTO and RPO",
     ),
     Check(
         id="queries",
@@ -369,24 +366,24 @@ MONTHLY: tuple[Check, ...] = (
         run=check_functions.slow_queries,
         seconds=110,
     ),
-    Check(
-        id="notifications-quick",
-        what="how long notifications take was measured in the last quarter",
-        query=f"evidence/{LATENCY_DRILL}",
-        limit="passed, at most 100 days ago",
-        remediation="`make e2e` measures it; what it says: docs/measured.md",
-        run=check_functions.fresh(LATENCY_DRILL, "Drill of alert latency", QUARTER),
+    _measured(
+        "notifications-quick",
+        "how long notifications take was measured",
+        "alert-latency-both",
+        "Drill of alert latency",
+        QUARTER,
+        "`make e2e` measures it; what it says: docs/measured.md",
     ),
     *(
-        Check(
-            id=name,
-            what=f"the throughput of {name.removeprefix('bench-')} was measured in the last quarter",
-            query=f"evidence/{name}",
-            limit="passed, at most 100 days ago",
-            remediation=f"`make bench SIGNAL={name.removeprefix('bench-')}`; compare with docs/measured.md",
-            run=check_functions.fresh(name, "Bench", QUARTER),
+        _measured(
+            f"bench-{signal}",
+            f"the throughput of {signal} was measured",
+            f"bench-{signal}",
+            "Bench",
+            QUARTER,
+            f"`make bench SIGNAL={signal}`; compare with docs/measured.md",
         )
-        for name in THROUGHPUT
+        for signal in ("metrics", "traces")
     ),
     Check(
         id="versions",

@@ -11,21 +11,18 @@ from services.alert_events.sender import ANSWER_S, BrokersError, Sender
 from services.alert_events.settings import AlertEventsSettings
 from services.alert_events.web import LIMITS, Endpoints
 from services.runtime import serving
-from services.runtime.https import HttpsServer
-from services.runtime.serving import application
+from services.runtime.periodic import operator_log
+from services.runtime.serving import https_server
 
 _PAUSE_S = 2.0
 
 
-def log(message: str) -> None:
-    """Write one line for the operator; never a part of an alert."""
-    print(f"alert-events: {message}", file=sys.stderr, flush=True)
+log = operator_log("alert-events")
+"""Writes one line for the operator; never a part of an alert."""
 
 
 class Service(serving.Service):
     """Both endpoints, the metrics and the probes behind one port."""
-
-    server: HttpsServer
 
     def __init__(self, settings: AlertEventsSettings) -> None:
         """Listen as ``settings`` say.
@@ -39,15 +36,13 @@ class Service(serving.Service):
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         endpoints = Endpoints(settings, self._sender, registry, log)
-        metrics = settings.metrics
-        rest = application(registry, metrics.user, metrics.password_file, self._sender.alive, self._ready)
-        self.server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            endpoints.application(rest),
+        self.server = https_server(
+            settings,
+            registry,
+            self._sender.alive,
+            self._ready,
             program="alert-events",
+            pages=endpoints.application,
             limits=LIMITS,
         )
 

@@ -28,6 +28,7 @@ from services.backup.settings import (
     BackupSettings,
 )
 from services.backup.store import Store
+from services.runtime.periodic import operator_log
 from services.runtime.settings import SettingsError, secret
 
 _FAILED, _MISTAKE = 1, 2
@@ -44,9 +45,7 @@ class InterruptedRunError(BaseException):
     """The run must end. No `Exception`: libraries catch those, and would try again."""
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"backup: {message}", file=sys.stderr, flush=True)
+log = operator_log("backup")
 
 
 def run(settings: BackupSettings, kind: str, store: Store, started: datetime | None = None) -> Manifest:

@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from services.backup_exporter.poller import BackupPoller, Snapshot
 from services.backup_exporter.settings import BackupExporterSettings
 from services.runtime import serving
-from services.runtime.https import HttpsServer
+from services.runtime.periodic import operator_log
 
 
 class BackupCollector:
@@ -142,9 +142,7 @@ def _blocks(snapshot: Snapshot, most_age_s: float) -> Iterator[Metric]:
     )
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"backup-exporter: {message}", file=sys.stderr, flush=True)
+log = operator_log("backup-exporter")
 
 
 class Service(serving.Service):
@@ -161,16 +159,8 @@ class Service(serving.Service):
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         BackupCollector(self._poller, settings, registry)
-        application = serving.application(
-            registry, settings.metrics.user, settings.metrics.password_file, self._poller.alive, self._poller.polled
-        )
-        self.server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            application,
-            program="backup-exporter",
+        self.server = serving.https_server(
+            settings, registry, self._poller.alive, self._poller.polled, program="backup-exporter"
         )
 
     def begin(self, stop: threading.Event) -> None:

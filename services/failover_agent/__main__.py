@@ -24,8 +24,7 @@ from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, notifies
 from services.regions.witness import Heartbeat, Witness
 from services.runtime import serving
-from services.runtime.https import HttpsServer
-from services.runtime.periodic import DedupLogger, PeriodicTask
+from services.runtime.periodic import DedupLogger, PeriodicTask, operator_log
 
 _PATIENCE_S = 60.0
 """After that it is ready whatever it could not reach: metrics tell, and nobody waits for it."""
@@ -149,9 +148,7 @@ def _gauge(name: str, help_text: str, label: str, values: Mapping[str, float]) -
     return family
 
 
-def log(message: str) -> None:
-    """Write one line for the operator; in one piece, since several threads do."""
-    print(f"failover-agent: {message}\n", end="", file=sys.stderr, flush=True)
+log = operator_log("failover-agent")
 
 
 class Service(serving.Service):
@@ -191,17 +188,7 @@ class Service(serving.Service):
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         AgentCollector(settings, self._gate, self._members, lease_poller, heartbeats, self.ready, registry)
-        application = serving.application(
-            registry, settings.metrics.user, settings.metrics.password_file, self.alive, self.ready
-        )
-        self.server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            application,
-            program="failover-agent",
-        )
+        self.server = serving.https_server(settings, registry, self.alive, self.ready, program="failover-agent")
 
     def alive(self) -> bool:
         """Whether every task still happens."""

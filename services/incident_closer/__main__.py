@@ -24,8 +24,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.incident_closer.settings import IncidentCloserSettings, Paged
 from services.runtime import serving
-from services.runtime.https import HttpsServer
-from services.runtime.periodic import DedupLogger, PeriodicTask
+from services.runtime.periodic import DedupLogger, PeriodicTask, operator_log
 
 AGAIN_S = (0.0, 15.0, 60.0)
 """Seconds after which a muted alert's incident is closed, and closed again: a notification that was under way when the
@@ -164,9 +163,7 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"incident-closer: {message}\n", end="", file=sys.stderr, flush=True)
+log = operator_log("incident-closer")
 
 
 class CloserError(Exception):
@@ -277,17 +274,7 @@ class Service(serving.Service):
         self._task = PeriodicTask(
             "closing", POLL_INTERVAL_S, Closer(settings, DedupLogger(log), CloserMetrics(registry)).poll
         )
-        application = serving.application(
-            registry, settings.metrics.user, settings.metrics.password_file, self._task.alive
-        )
-        self.server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            application,
-            program="incident-closer",
-        )
+        self.server = serving.https_server(settings, registry, self._task.alive, program="incident-closer")
 
     def begin(self, stop: threading.Event) -> None:
         """Poll until ``stop``."""

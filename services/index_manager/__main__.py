@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
-from pathlib import Path
 
 from services.index_manager.cluster_stats import IndexManagerMetrics
 from services.index_manager.manager import IndexManager
 from services.index_manager.settings import IndexManagerSettings
-from services.runtime import serving
-from services.runtime.https import HttpsServer
-from services.runtime.periodic import wait_for_stop
+from services.runtime.periodic import operator_log, wait_for_stop
+from services.runtime.serving import config_file, https_server
 from services.runtime.settings import SettingsError
 
 _MISTAKE = 2
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"index-manager: {message}", file=sys.stderr, flush=True)
+log = operator_log("index-manager")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
-    parser = argparse.ArgumentParser(prog="index-manager", description="Keeps the indices of a search cluster.")
-    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
-    options = parser.parse_args(arguments)
+    config = config_file(arguments, "index-manager", "Keeps the indices of a search cluster.")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        settings = IndexManagerSettings.load(options.config)
+        settings = IndexManagerSettings.load(config)
     except SettingsError as error:
         log(str(error))
         return _MISTAKE
     metrics = IndexManagerMetrics(settings.nodes, settings.interval_s)
     manager = IndexManager(settings, metrics, log)
     try:
-        server = _server(settings, metrics, manager)
+        server = https_server(settings, metrics.registry, manager.alive, manager.ready, program="index-manager")
     except OSError as error:
         where = f"{settings.listen_host}:{settings.listen_port} with {settings.cert_file} and {settings.key_file}"
         log(f"cannot serve on {where}: {error}")
@@ -59,20 +52,6 @@ def _run(manager: IndexManager, stop: threading.Event) -> None:
         manager.reconcile()
         stop.wait(manager.pause_s())
     manager.close()
-
-
-def _server(settings: IndexManagerSettings, metrics: IndexManagerMetrics, manager: IndexManager) -> HttpsServer:
-    app = serving.application(
-        metrics.registry, settings.metrics.user, settings.metrics.password_file, manager.alive, manager.ready
-    )
-    return HttpsServer(
-        settings.listen_host,
-        settings.listen_port,
-        settings.cert_file,
-        settings.key_file,
-        app,
-        program="index-manager",
-    )
 
 
 if __name__ == "__main__":

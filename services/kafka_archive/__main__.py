@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 import threading
-from pathlib import Path
 
 from confluent_kafka import KafkaException
 
@@ -19,8 +17,8 @@ from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import connection
 from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Bucket, TopicIds, UploadPool
-from services.runtime.https import HttpsServer
-from services.runtime.serving import application
+from services.runtime.periodic import operator_log
+from services.runtime.serving import config_file, https_server
 from services.runtime.settings import SettingsError
 
 END_S = 28.0
@@ -28,9 +26,8 @@ END_S = 28.0
 _FAILURE, _MISTAKE = 1, 2
 
 
-def log(message: str) -> None:
-    """Write one line for the operator; never a part of a record."""
-    print(f"kafka-archive: {message}", file=sys.stderr, flush=True)
+log = operator_log("kafka-archive")
+"""Writes one line for the operator; never a part of a record."""
 
 
 class Program:
@@ -54,16 +51,7 @@ class Program:
         self._retention = Retention(bucket.store, settings.keep_days, self._metrics, log)
         pool = UploadPool(bucket.store, ids.of, settings.recipients)
         self._archiver = Archiver(settings, pool, ids, self._metrics, log)
-        login = settings.metrics
-        app = application(self._metrics.registry, login.user, login.password_file, self._archiver.alive)
-        self.server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            app,
-            program="kafka-archive",
-        )
+        self.server = https_server(settings, self._metrics.registry, self._archiver.alive, program="kafka-archive")
 
     def run(self, stop: threading.Event) -> bool:
         """Archive until ``stop``; tells whether everything that was read is stored.
@@ -100,19 +88,17 @@ def main(arguments: list[str] | None = None) -> int:
         0 then; 1 when some of what was read could not be stored or Kafka has no place for this process, so that
         another has to read it again; 2 for a mistake in the settings.
     """
-    parser = argparse.ArgumentParser(prog="kafka-archive", description="Every record of Kafka, in the object storage.")
-    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
-    options = parser.parse_args(arguments)
+    config = config_file(arguments, "kafka-archive", "Every record of Kafka, in the object storage.")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _stop(stop))
     try:
-        program = Program(KafkaArchiveSettings.load(options.config))
+        program = Program(KafkaArchiveSettings.load(config))
     except (SettingsError, BackupError) as error:
         log(str(error))
         return _MISTAKE
     except (OSError, KafkaException) as error:
-        log(f"cannot start with {options.config}: {error}")
+        log(f"cannot start with {config}: {error}")
         return _MISTAKE
     log(f"serving https port {program.server.server_port}")
     try:

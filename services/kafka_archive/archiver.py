@@ -15,9 +15,10 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from services.kafka_archive.metrics import FailureRecorder, Metrics
-from services.kafka_archive.segments import Record, Segment, connection, record
+from services.kafka_archive.segments import Record, Segment, record
 from services.kafka_archive.settings import MEBIBYTE, KafkaArchiveSettings
 from services.kafka_archive.upload_pool import PartitionBuffer, TopicIds, UploadPool, UploadScheduler
+from services.runtime.kafka import SHARED_PARTITIONS, group_consumer
 
 _REQUEST_S = 10.0
 HANDOVER_S = 20.0
@@ -320,22 +321,9 @@ def options(settings: KafkaArchiveSettings) -> dict[str, Any]:
     Raises:
         OSError: The password cannot be read.
     """
-    kafka = settings.kafka
-    return {
-        **connection(kafka.bootstrap, kafka.ca_file, kafka.username, kafka.password_file.read_text().strip()),
-        "group.id": kafka.username,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": 30_000,
-        "max.poll.interval.ms": 300_000,
-        # The client would write each attempt to connect to a broker that is away, twenty in a second.
-        "log_level": 2,
-        "reconnect.backoff.ms": 500,
-        "queued.max.messages.kbytes": 16_384,
-        "fetch.max.bytes": 16_777_216,
-    }
+    # The client would write each attempt to connect to a broker that is away, twenty in a second.
+    quiet = {"log_level": 2, "reconnect.backoff.ms": 500}
+    return group_consumer(settings.kafka) | SHARED_PARTITIONS | quiet
 
 
 def _offsets(buffers: Iterable[PartitionBuffer]) -> list[TopicPartition]:

@@ -5,13 +5,11 @@ What is too old is left out: an alert must not judge yesterday's lag.
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -19,9 +17,8 @@ from prometheus_client.registry import Collector
 
 from services.kafka_lag.brokers import POLL_S, REQUEST_S, Brokers, PollResult, Snapshot, TopicState
 from services.kafka_lag.settings import KafkaLagSettings
-from services.runtime.https import HttpsServer
-from services.runtime.periodic import wait_for_stop
-from services.runtime.serving import application
+from services.runtime.periodic import operator_log, wait_for_stop
+from services.runtime.serving import config_file, https_server
 from services.runtime.settings import SettingsError
 
 # A snapshot outlives this many intervals, so that one missed poll makes no gap.
@@ -114,9 +111,7 @@ def _value(state: TopicState, attribute: str) -> int:
     return int(getattr(state, attribute))
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"kafka-lag: {message}", file=sys.stderr, flush=True)
+log = operator_log("kafka-lag")
 
 
 class PollLoop:
@@ -164,25 +159,15 @@ class PollLoop:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
-    parser = argparse.ArgumentParser(prog="kafka-lag", description="Prometheus exporter for Kafka consumer lag.")
-    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
-    options = parser.parse_args(arguments)
+    config = config_file(arguments, "kafka-lag", "Prometheus exporter for Kafka consumer lag.")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        settings = KafkaLagSettings.load(options.config)
+        settings = KafkaLagSettings.load(config)
         metrics = LagMetrics(settings.interval_s)
         loop = PollLoop(settings.interval_s, metrics, Brokers(settings).poll)
-        app = application(metrics.registry, settings.metrics.user, settings.metrics.password_file, loop.alive)
-        server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            app,
-            program="kafka-lag",
-        )
+        server = https_server(settings, metrics.registry, loop.alive, program="kafka-lag")
     except SettingsError as error:
         log(str(error))
         return _MISTAKE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import signal
 import sys
@@ -11,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -20,10 +18,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 from services.log_indexer.documents import DecodeError, Document, documents, name_of
 from services.log_indexer.settings import LogIndexerSettings
-from services.runtime.https import HttpsServer
 from services.runtime.json_api import ApiError, WriteAlias
-from services.runtime.kafka import librdkafka
-from services.runtime.serving import application
+from services.runtime.kafka import SHARED_PARTITIONS, group_consumer
+from services.runtime.periodic import operator_log
+from services.runtime.serving import config_file, https_server
 from services.runtime.settings import SearchIndex, SettingsError
 
 _LIMIT_S = 30.0
@@ -127,9 +125,8 @@ def _reason(body: bytes) -> str:
     return str(error.get("type", "unknown")) if isinstance(error, dict) else str(error)[:80]
 
 
-def log(message: str) -> None:
-    """Write one line for the operator; never a part of a log record."""
-    print(f"log-indexer: {message}", file=sys.stderr, flush=True)
+log = operator_log("log-indexer")
+"""Writes one line for the operator; never a part of a log record."""
 
 
 class Indexer:
@@ -151,7 +148,7 @@ class Indexer:
         self._left: list[Document] = []
         self.registry = CollectorRegistry()
         self._measures()
-        self._client = connect(self._client_settings())
+        self._client = connect(group_consumer(settings.kafka) | SHARED_PARTITIONS)
         self._client.subscribe([settings.kafka.topic])
 
     def _measures(self) -> None:
@@ -172,28 +169,6 @@ class Indexer:
             "log_indexer_last_write_timestamp_seconds", "When the index last took a document", registry=registry
         )
         ProcessCollector(registry=registry)
-
-    def _client_settings(self) -> dict[str, Any]:
-        kafka = self._settings.kafka
-        return {
-            **librdkafka(
-                bootstrap=kafka.bootstrap,
-                ca=kafka.ca_file,
-                username=kafka.username,
-                password=kafka.password_file.read_text().strip(),
-                client_id=kafka.username,
-            ),
-            "group.id": kafka.username,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "earliest",
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": 30_000,
-            "max.poll.interval.ms": 300_000,
-            "queued.max.messages.kbytes": 16_384,
-            "fetch.max.bytes": 16_777_216,
-            "log_level": 3,
-        }
 
     def alive(self) -> bool:
         """Tell whether the loop still turns; a search cluster that is away is no reason to restart."""
@@ -343,26 +318,16 @@ def first(waiting: Sequence[Document], most_bytes: int) -> list[Document]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
-    parser = argparse.ArgumentParser(prog="log-indexer", description="Logs from Kafka into the search cluster.")
-    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
-    options = parser.parse_args(arguments)
+    config = config_file(arguments, "log-indexer", "Logs from Kafka into the search cluster.")
     try:
-        settings = LogIndexerSettings.load(options.config)
+        settings = LogIndexerSettings.load(config)
         indexer = Indexer(settings)
-        app = application(indexer.registry, settings.metrics.user, settings.metrics.password_file, indexer.alive)
-        server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            app,
-            program="log-indexer",
-        )
+        server = https_server(settings, indexer.registry, indexer.alive, program="log-indexer")
     except SettingsError as error:
         log(str(error))
         return _MISTAKE
     except (OSError, KafkaException) as error:
-        log(f"cannot start with {options.config}: {error}")
+        log(f"cannot start with {config}: {error}")
         return _MISTAKE
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: indexer.stop())

@@ -14,13 +14,10 @@ from services.report_server.poller import Bucket, ReportPoller
 from services.report_server.settings import ReportServerSettings
 from services.report_server.web import Pages, ReportCollector
 from services.runtime import serving
-from services.runtime.https import HttpsServer
-from services.runtime.serving import application
+from services.runtime.periodic import operator_log
+from services.runtime.serving import https_server
 
-
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"report-server: {message}", file=sys.stderr, flush=True)
+log = operator_log("report-server")
 
 
 class Service(serving.Service):
@@ -39,16 +36,13 @@ class Service(serving.Service):
         ProcessCollector(registry=registry)
         ReportCollector(self._poller, settings.most_age_h.model_dump(), registry)
         pages = Pages(settings.reader, self._poller, bucket, registry, log)
-        rest = application(
-            registry, settings.metrics.user, settings.metrics.password_file, self._poller.alive, self._poller.polled
-        )
-        self.server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            pages.application(rest),
+        self.server = https_server(
+            settings,
+            registry,
+            self._poller.alive,
+            self._poller.polled,
             program="report-server",
+            pages=pages.application,
         )
 
     def begin(self, stop: threading.Event) -> None:

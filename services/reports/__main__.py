@@ -22,6 +22,7 @@ from services.reports.model import Kind, Period, Report, ReportError, chosen
 from services.reports.pdf import pdf
 from services.reports.render import html
 from services.reports.settings import Language, ReportsSettings
+from services.runtime.periodic import operator_log
 from services.runtime.settings import SettingsError
 
 _FAILED, _MISTAKE = 1, 2
@@ -40,9 +41,7 @@ class Files:
     pdfs: Mapping[Language, bytes]
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"reports: {message}", file=sys.stderr, flush=True)
+log = operator_log("reports")
 
 
 def build_report(settings: ReportsSettings, period: Period, now: float) -> Report:

@@ -47,45 +47,29 @@ class Rule:
         return value > self.limit if self.side == "above" else value < self.limit
 
 
-def _full(metric: str, by: str, limit: float) -> str:
+def _disk(name: str, metric: str, by: str, limit: float) -> Rule:
     """Seconds until a growing share reaches a limit, at the speed of the period."""
-    return f"max by ({by}) (({limit:g} - {metric}) / (deriv({metric}[$range]) > 0)) >= 0"
+    return Rule(
+        name=name,
+        metric=metric,
+        expr=f"max by ({by}) (({limit:g} - {metric}) / (deriv({metric}[$range]) > 0)) >= 0",
+        limit=30 * DAY,
+        side="below",
+        unit="s",
+        subject=by,
+        needs_days=3,
+        tone="bad",
+    )
 
 
+_HEAP_USED: Final = (
+    'max(max_over_time(jvm_memory_used_bytes{area="heap",job="kafka"}[$range]))'
+    ' / max(jvm_memory_max_bytes{area="heap",job="kafka"})'
+)
 RULES: Final[tuple[Rule, ...]] = (
-    Rule(
-        name="kafka-disk",
-        metric="obs:kafka_disk_used:ratio",
-        expr=_full("obs:kafka_disk_used:ratio", "instance", 0.75),
-        limit=30 * DAY,
-        side="below",
-        unit="s",
-        subject="instance",
-        needs_days=3,
-        tone="bad",
-    ),
-    Rule(
-        name="prometheus-disk",
-        metric="obs:prometheus_disk_used:ratio",
-        expr=_full("obs:prometheus_disk_used:ratio", "instance", 0.85),
-        limit=30 * DAY,
-        side="below",
-        unit="s",
-        subject="instance",
-        needs_days=3,
-        tone="bad",
-    ),
-    Rule(
-        name="search-disk",
-        metric="search_node_disk_used_ratio",
-        expr=_full("search_node_disk_used_ratio", "node", 0.85),
-        limit=30 * DAY,
-        side="below",
-        unit="s",
-        subject="node",
-        needs_days=3,
-        tone="bad",
-    ),
+    _disk("kafka-disk", "obs:kafka_disk_used:ratio", "instance", 0.75),
+    _disk("prometheus-disk", "obs:prometheus_disk_used:ratio", "instance", 0.85),
+    _disk("search-disk", "search_node_disk_used_ratio", "node", 0.85),
     Rule(
         name="object-storage",
         metric="system_filesystem_utilization_ratio",
@@ -128,8 +112,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         name="heap-small",
         metric="jvm_memory_used_bytes",
-        expr='max(max_over_time(jvm_memory_used_bytes{area="heap",job="kafka"}[$range]))'
-        ' / max(jvm_memory_max_bytes{area="heap",job="kafka"})',
+        expr=_HEAP_USED,
         limit=0.9,
         side="above",
         unit="1",
@@ -138,8 +121,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         name="heap-large",
         metric="jvm_memory_used_bytes",
-        expr='max(max_over_time(jvm_memory_used_bytes{area="heap",job="kafka"}[$range]))'
-        ' / max(jvm_memory_max_bytes{area="heap",job="kafka"})',
+        expr=_HEAP_USED,
         limit=0.35,
         side="below",
         unit="1",

@@ -11,13 +11,19 @@ import logging
 import re
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 METADATA_REFRESH_MS = 10_000
 """How soon a client sees new partitions of its topics; librdkafka's own five minutes would leave them unread."""
+SHARED_PARTITIONS: dict[str, Any] = {
+    "partition.assignment.strategy": "cooperative-sticky",
+    "session.timeout.ms": 30_000,
+    "max.poll.interval.ms": 300_000,
+}
+"""Of a consumer whose group has several members, which come and go: those that stay keep what they read."""
 
 
 def librdkafka(*, bootstrap: str, ca: str | Path, username: str, password: str, client_id: str = "") -> dict[str, Any]:
@@ -39,6 +45,43 @@ def librdkafka(*, bootstrap: str, ca: str | Path, username: str, password: str, 
         "sasl.password": password,
         "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
         **({"client.id": client_id} if client_id else {}),
+    }
+
+
+class GroupAccess(Protocol):
+    """Settings of a program that reads as a group; the user is also the group."""
+
+    @property
+    def bootstrap(self) -> str: ...
+    @property
+    def ca_file(self) -> Path: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def password_file(self) -> Path: ...
+
+
+def group_consumer(access: GroupAccess) -> dict[str, Any]:
+    """Settings of a consumer that commits by itself what it has stored, and begins with the oldest record.
+
+    Raises:
+        OSError: The password cannot be read.
+    """
+    return {
+        **librdkafka(
+            bootstrap=access.bootstrap,
+            ca=access.ca_file,
+            username=access.username,
+            password=access.password_file.read_text().strip(),
+            client_id=access.username,
+        ),
+        "group.id": access.username,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "queued.max.messages.kbytes": 16_384,
+        "fetch.max.bytes": 16_777_216,
+        "log_level": 3,
     }
 
 

@@ -1,7 +1,8 @@
-"""Periodic tasks in threads of their own, a log without repetitions, and waiting for the signal to stop."""
+"""Periodic tasks in threads of their own, logs for the operator, and waiting for the signal to stop."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,15 @@ class PeriodicTask:
                 raise
             self._beat = time.monotonic()
             self._wake.wait(self._interval_s)
+
+
+def operator_log(program: str) -> Callable[[str], None]:
+    """What writes one line for the operator, in one piece, since several threads may do so."""
+
+    def log(message: str) -> None:
+        print(f"{program}: {message}\n", end="", file=sys.stderr, flush=True)
+
+    return log
 
 
 class DedupLogger:

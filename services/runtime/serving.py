@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from services.runtime.https import HttpsServer
+from services.runtime.https import HttpsServer, Limits
 from services.runtime.periodic import wait_for_stop
-from services.runtime.settings import SettingsError
+from services.runtime.settings import ServerSettings, SettingsError
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -60,6 +60,15 @@ class Service(ABC):
         self.end()
 
 
+def config_file(arguments: Sequence[str] | None, program: str, description: str) -> Path:
+    """The settings file that the command line names; `main` says what the arguments are."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
+    options = parser.parse_args(arguments)
+    config: Path = options.config
+    return config
+
+
 def main(
     arguments: Sequence[str] | None,
     *,
@@ -80,16 +89,14 @@ def main(
     Returns:
         0 once it was stopped, 2 for a mistake in the settings.
     """
-    parser = argparse.ArgumentParser(prog=program, description=description)
-    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
-    options = parser.parse_args(arguments)
+    config = config_file(arguments, program, description)
     try:
-        service = make(options.config)
+        service = make(config)
     except SettingsError as error:
         log(str(error))
         return MISTAKE
     except OSError as error:
-        log(f"cannot serve with {options.config}: {error}")
+        log(f"cannot serve with {config}: {error}")
         return MISTAKE
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
@@ -97,6 +104,42 @@ def main(
     service.run()
     log("stopped")
     return 0
+
+
+def https_server(
+    settings: ServerSettings,
+    registry: CollectorRegistry,
+    alive: Callable[[], bool],
+    ready: Callable[[], bool] | None = None,
+    *,
+    program: str,
+    pages: Callable[[WSGIApplication], WSGIApplication] | None = None,
+    limits: Limits | None = None,
+) -> HttpsServer:
+    """The program's web server, which listens where its settings say: see `application`.
+
+    Args:
+        settings: Address, certificate, and who may read the metrics.
+        registry: What ``/metrics`` shows.
+        alive: Whether the program still works.
+        ready: Whether it may be used; None: as long as it is alive.
+        program: Name in front of what is logged, and in the header ``Server``.
+        pages: Puts further paths in front of the application.
+        limits: What clients may take.
+
+    Raises:
+        OSError: The address is taken, or the files are not there or do not fit together.
+    """
+    app = application(registry, settings.metrics.user, settings.metrics.password_file, alive, ready)
+    return HttpsServer(
+        settings.listen_host,
+        settings.listen_port,
+        settings.cert_file,
+        settings.key_file,
+        pages(app) if pages else app,
+        program=program,
+        limits=limits,
+    )
 
 
 def allowed(header: str, user: str, password: str) -> bool:

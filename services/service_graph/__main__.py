@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -16,9 +14,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.runtime.https import HttpsServer
 from services.runtime.json_api import ApiError, WriteAlias
-from services.runtime.serving import application
+from services.runtime.periodic import operator_log
+from services.runtime.serving import config_file, https_server
 from services.runtime.settings import SettingsError
 from services.service_graph.graph import EdgeMetrics, Matcher, Tally, document, document_id
 from services.service_graph.reader import AssignmentError, Reader
@@ -32,9 +30,7 @@ _RETRY_S = 5.0
 _STUCK_S = 120.0
 
 
-def log(message: str) -> None:
-    """Write one line for the operator."""
-    print(f"service-graph: {message}", file=sys.stderr, flush=True)
+log = operator_log("service-graph")
 
 
 class _Reading(Collector):
@@ -166,29 +162,19 @@ class Program:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Returns 0 then, 1 to be started again, 2 for a mistake in the settings."""
-    parser = argparse.ArgumentParser(prog="service-graph", description="Dependency map of the observed services.")
-    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
-    options = parser.parse_args(arguments)
+    config = config_file(arguments, "service-graph", "Dependency map of the observed services.")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        settings = ServiceGraphSettings.load(options.config)
+        settings = ServiceGraphSettings.load(config)
         program = Program(settings)
-        app = application(program.registry, settings.metrics.user, settings.metrics.password_file, program.alive)
-        server = HttpsServer(
-            settings.listen_host,
-            settings.listen_port,
-            settings.cert_file,
-            settings.key_file,
-            app,
-            program="service-graph",
-        )
+        server = https_server(settings, program.registry, program.alive, program="service-graph")
     except SettingsError as error:
         log(str(error))
         return _MISTAKE
     except (OSError, KafkaException) as error:
-        log(f"cannot start with {options.config}: {error}")
+        log(f"cannot start with {config}: {error}")
         return _MISTAKE
     server.start()
     log(f"serving https://{settings.listen_host}:{server.server_port}/metrics")

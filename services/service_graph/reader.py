@@ -21,7 +21,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from google.protobuf.message import DecodeError
 
-from services.runtime.kafka import librdkafka
+from services.runtime.kafka import group_consumer
 from services.runtime.settings import KafkaTopic
 from services.service_graph.graph import EdgeMetrics, Matcher, Tally, decode
 
@@ -97,28 +97,9 @@ class Reader:
         self.records = 0
         self.undecodable = 0
         self._lost = ""
-        self._client = connect(self._client_settings())
+        static_member = {"group.instance.id": settings.username, "session.timeout.ms": 60_000}
+        self._client = connect(group_consumer(settings) | static_member)
         self._client.subscribe([settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
-
-    def _client_settings(self) -> dict[str, Any]:
-        settings = self._settings
-        return {
-            **librdkafka(
-                bootstrap=settings.bootstrap,
-                ca=settings.ca_file,
-                username=settings.username,
-                password=settings.password_file.read_text().strip(),
-                client_id=settings.username,
-            ),
-            "group.id": settings.username,
-            "group.instance.id": settings.username,
-            "session.timeout.ms": 60_000,
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "queued.max.messages.kbytes": 16384,
-            "fetch.max.bytes": 16_777_216,
-            "log_level": 3,
-        }
 
     def read(self, wait_s: float) -> int:
         """Take what is there, for ``wait_s`` at most; returns the number of records.

@@ -13,12 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from components.versions import release
 from tests.config.servers import free_port
 
 _HELLO = {
     "name": "fake",
     "cluster_name": "fake",
-    "version": {"number": "2.19.4", "distribution": "opensearch"},
+    "version": {"number": release("opensearch"), "distribution": "opensearch"},
     "tagline": "The OpenSearch Project: https://opensearch.org/",
 }
 

@@ -156,7 +156,7 @@ def test_the_recorded_regions_are_alike() -> None:
         for stack in ("prod", "dr")
     )
     assert list(differences(prod, dr, ONE_SIDED)) == []
-    assert len(prod["topics"]) == 5
+    assert len(prod["topics"]) >= 5
     assert len(prod["acls"]) > 5
     assert len(prod["rules"]) > 20
 

@@ -10,7 +10,7 @@ import base64
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,6 @@ OUTSIDE_SECRETS = {
 }
 BACKUP_RECIPIENTS = "observability:backupRecipients"
 RECIPIENT = "age1" + 58 * "q"
-PHONES = ("operators", "senior-manager", "on-call-engineer")
 REFERENCE = "pulumi:pulumi:StackReference"
 PASSWORD = "random:index/randomPassword:RandomPassword"
 
@@ -62,10 +61,12 @@ class Recording(mocks.Mocks):
     Attributes:
         resources: Resources in order of registration.
         outputs: Stack outputs, resolved.
+        channel_passwords: Name -> secret of a channel by which a contact of the stack file is notified.
     """
 
     resources: list[Recorded] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
+    channel_passwords: dict[str, str] = field(default_factory=dict)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         """Functions of providers: the program calls none.
@@ -96,7 +97,8 @@ class Recording(mocks.Mocks):
     @property
     def passwords(self) -> dict[str, str]:
         """Name -> every password that the program made or was given."""
-        return {**{password.name: password_of(password.name) for password in self.of(PASSWORD)}, **_given_passwords()}
+        made = {password.name: password_of(password.name) for password in self.of(PASSWORD)}
+        return made | _given_passwords() | self.channel_passwords
 
     def manifests(self) -> list[dict[str, Any]]:
         """Kubernetes objects as the API server would get them."""
@@ -126,11 +128,18 @@ def password_of(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
-def alerting_secrets() -> dict[str, Any]:
-    """Secrets of channels, each recognisable."""
+def channel_passwords(channel: str, contacts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Contact that is notified by phone or by Slack -> its recognisable secret there."""
+    return {name: password_of(f"{channel} of {name}") for name, contact in contacts.items() if contact[channel]}
+
+
+def alerting_secrets(contacts: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """Secrets of channels, each recognisable, for the contacts of a stack file (default: the local one)."""
+    contacts = contacts or stack_settings("local")["alerting"]["contacts"]
+    slack = channel_passwords("slack", contacts)
     return {
-        "phone_keys": {name: password_of(f"phone of {name}") for name in PHONES},
-        "slack_urls": {"operators": f"https://slack.example.com/services/{password_of('slack')}"},
+        "phone_keys": channel_passwords("phone", contacts),
+        "slack_urls": {name: f"https://slack.example.com/services/{token}" for name, token in slack.items()},
         "heartbeat_url": f"https://switch.example.com/{password_of('heartbeat')}",
         **{name: password_of(name) for name in ("mail_password", "sms_access_key_id", "sms_secret_access_key")},
         "authority": AUTHORITY,
@@ -138,9 +147,9 @@ def alerting_secrets() -> dict[str, Any]:
 
 
 def _given_passwords() -> dict[str, str]:
-    plain = ("mail_password", "sms_access_key_id", "sms_secret_access_key", "slack", "heartbeat")
+    plain = ("mail_password", "sms_access_key_id", "sms_secret_access_key", "heartbeat")
     outside = [name for names in OUTSIDE_SECRETS.values() for name in names]
-    return {name: password_of(name) for name in (*plain, *outside, *(f"phone of {phone}" for phone in PHONES))}
+    return {name: password_of(name) for name in (*plain, *outside)}
 
 
 def other_outputs() -> dict[str, Any]:
@@ -180,10 +189,17 @@ def record(stack: str, settings: object, role: str | None = None) -> Recording:
     from stacks.platform import Platform
 
     chosen = stack_model.parse(settings, f"Pulumi.{stack}.yaml")
-    recording = Recording()
+    contacts = chosen.model_dump()["alerting"]["contacts"]
+    recording = Recording(
+        channel_passwords={
+            f"{channel} of {name}": password
+            for channel in ("phone", "slack")
+            for name, password in channel_passwords(channel, contacts).items()
+        }
+    )
 
     def program() -> None:
-        pulumi.runtime.set_config(ALERTING_SECRETS, json.dumps(alerting_secrets()))
+        pulumi.runtime.set_config(ALERTING_SECRETS, json.dumps(alerting_secrets(contacts)))
         for key, names in OUTSIDE_SECRETS.items():
             given = {**{name: password_of(name) for name in names}, "authority": AUTHORITY}
             pulumi.runtime.set_config(f"observability:{key}", json.dumps(given))

@@ -5,16 +5,10 @@ from __future__ import annotations
 import pytest
 
 from components.kafka.access import AclRule, Topic, User, acl_rules, topic_config
+from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from tests.support import engine
 from tests.support.engine import Recording
 
-TOPICS = {
-    "telemetry-metrics": (12, 30),
-    "telemetry-traces": (8, 7),
-    "telemetry-logs": (6, 14),
-    "alerts-raw": (4, 30),
-    "alerts-processed": (2, 30),
-}
 TELEMETRY = ("telemetry-metrics", "telemetry-traces", "telemetry-logs")
 
 
@@ -23,16 +17,17 @@ def recording(request: pytest.FixtureRequest) -> Recording:
     return engine.recorded(request.param)
 
 
-def test_the_five_topics_have_their_partitions_copies_and_retention(recording: Recording) -> None:
+def test_each_topic_has_its_partitions_copies_and_retention(recording: Recording) -> None:
     topics = {recorded.inputs["name"]: recorded.inputs for recorded in recording.of("kafka:index/topic:Topic")}
-    assert topics.keys() == TOPICS.keys()
-    for name, (partitions, days) in TOPICS.items():
-        assert topics[name]["partitions"] == partitions
-        assert topics[name]["replicationFactor"] == 3
-        assert topics[name]["config"]["retention.ms"] == str(days * 86_400_000)
-        assert topics[name]["config"]["min.insync.replicas"] == "2"
-        assert topics[name]["config"]["compression.type"] == "snappy"
-        assert topics[name]["config"]["unclean.leader.election.enable"] == "false"
+    assert topics.keys() == set(TOPIC_NAMES)
+    for topic in TOPICS:
+        inputs = topics[topic.name]
+        assert inputs["partitions"] >= topic.partitions, "a stack file may only add some"
+        assert inputs["replicationFactor"] == 3
+        assert inputs["config"]["retention.ms"] == str(topic.retention_ms)
+        assert inputs["config"]["min.insync.replicas"] == "2"
+        assert inputs["config"]["compression.type"] == "snappy"
+        assert inputs["config"]["unclean.leader.election.enable"] == "false"
 
 
 def test_every_client_is_a_scram_user_with_a_password_of_its_own(recording: Recording) -> None:
@@ -78,7 +73,7 @@ def test_permissions_are_exactly_what_each_client_needs(recording: Recording) ->
             (consumer, "Read", "Group", consumer)
             for consumer in (*consumers, "sampler", "service-graph", "log-indexer", "reports", "archive")
         ),
-        *(("archive", "Read", "Topic", topic) for topic in TOPICS),
+        *(("archive", "Read", "Topic", topic) for topic in TOPIC_NAMES),
         *(("backup", "Describe", kind, "*") for kind in ("Topic", "Group")),
         ("backup", "DescribeConfigs", "Topic", "*"),
         ("backup", "Describe", "Cluster", "kafka-cluster"),
@@ -99,9 +94,9 @@ def _of_the_mirror(other: str) -> set[tuple[str, str, str, str]]:
     groups = (*consumers, "archive", "failover-drill")
     kept = [f"mm2-{kind}.{other}.internal" for kind in ("configs", "offsets", "status", "offset-syncs")]
     return {
-        *(("mirror", "Read", "Topic", topic) for topic in TOPICS),
+        *(("mirror", "Read", "Topic", topic) for topic in TOPIC_NAMES),
         *(("mirror", "Describe", "Group", group) for group in groups),
-        *(("mirror-maker", operation, "Topic", topic) for operation in ("Read", "Write") for topic in TOPICS),
+        *(("mirror-maker", operation, "Topic", topic) for operation in ("Read", "Write") for topic in TOPIC_NAMES),
         *(
             ("mirror-maker", operation, "Topic", topic)
             for operation in ("Create", "Read", "Write")

@@ -12,6 +12,7 @@ from components.contracts import ProbeJob
 from components.k8s import Resources
 from components.probes.component import Probes, ProbesArgs
 from components.probes.config import PORT, Endpoint, Listener, Module, metrics_listener, pod_listener
+from components.versions import IMAGES
 from policy.model import Resource
 from policy.runner import Runner
 from tests.support.deployment_context import metrics
@@ -67,7 +68,7 @@ def test_it_runs_the_program_with_tls_and_users(recording: Recording) -> None:
     assert spec["replicas"] == 2
     assert container["command"][0] == "/bin/blackbox_exporter"
     assert "--web.config.file=/etc/blackbox-web/web.yml" in container["command"]
-    assert container["image"] == "registry.example/prom/blackbox-exporter:v0.28.0"
+    assert container["image"] == f"registry.example/{IMAGES['blackbox-exporter']}"
     web = yaml.safe_load(recording.one("Secret", "probes-web")["stringData"]["web.yml"])
     assert sorted(web["basic_auth_users"]) == ["scrape-probe-pods", "scrape-probe-services", "scrape-probes"]
     assert web["tls_server_config"]["min_version"] == "TLS12"

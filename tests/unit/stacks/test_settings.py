@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from stacks.settings import SettingsError, parse
 from tests.support import engine
 
@@ -35,6 +36,15 @@ def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
         keys = {key for key in _keys(settings) if not key.startswith(free)}
         wanted = {key for key in expected if not key.startswith(free)}
         assert keys == wanted, f"Pulumi.{stack}.yaml differs in {sorted(keys ^ wanted)}"
+
+
+def test_a_topic_that_a_stack_file_leaves_out_is_as_the_catalogue_says() -> None:
+    settings = engine.stack_settings("local")
+    settings["topics"] = {"telemetry-logs": {"partitions": 9, "retention_days": 10}}
+    topics = {name: (topic.partitions, topic.retention_days) for name, topic in parse(settings, FILE).topics.items()}
+    expected = {topic.name: (topic.partitions, topic.retention_days) for topic in TOPICS}
+    assert topics == {**expected, "telemetry-logs": (9, 10)}
+    assert list(topics) == list(TOPIC_NAMES)
 
 
 def test_settings_are_frozen() -> None:
@@ -92,7 +102,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     ),
     "partitions that the platform was made with": (
         _set("topics", "telemetry-metrics", "partitions", to=8),
-        "settings: allowed is at least 12 for topics.telemetry-metrics.partitions, which is 8: Kafka cannot take "
+        "settings.topics: allowed is at least 12 for telemetry-metrics.partitions, which is 8: Kafka cannot take "
         "partitions away; correct it",
     ),
     "more than the brokers' volumes hold": (
@@ -184,10 +194,10 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.alerting.contacts.team-leader: allowed is at least one of mail, phone, sms_topic and slack; "
         "correct it",
     ),
-    "a topic too few": (
-        _drop("topics", "alerts-raw"),
-        "settings: allowed is exactly the topics telemetry-metrics, telemetry-traces, telemetry-logs, alerts-raw, "
-        "alerts-processed under topics; correct it",
+    "a topic that there is not": (
+        _set("topics", "alerts-row", to={"partitions": 4, "retention_days": 30}),
+        f"settings.topics: allowed is only the topics {', '.join(TOPIC_NAMES)}; remove alerts-row, or add it to "
+        "components/telemetry/topics.py; correct it",
     ),
 }
 

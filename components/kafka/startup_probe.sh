@@ -1,0 +1,24 @@
+#!/bin/bash
+set -euo pipefail
+exec 3<>/dev/tcp/127.0.0.1/%{client_port}
+exec 3>&-
+described=$(java %{flags} -Dlog4j2.configurationFile=%{configuration}/log4j2-probe.yaml -cp '%{libraries}/*' \
+  org.apache.kafka.tools.TopicCommand --bootstrap-server localhost:%{internal_port} \
+  --command-config %{configuration}/probe-client.properties --describe)
+behind=0
+while IFS=$'\t' read -r -a fields; do
+  replicas="" isr=""
+  for field in "${fields[@]}"; do
+    case "$field" in
+      "Replicas: "*) replicas=",${field#Replicas: }," ;;
+      "Isr: "*) isr=",${field#Isr: }," ;;
+    esac
+  done
+  if [[ "$replicas" == *",$POD_INDEX,"* && "$isr" != *",$POD_INDEX,"* ]]; then
+    behind=$((behind + 1))
+  fi
+done <<<"$described"
+if ((behind > 0)); then
+  echo "broker $POD_INDEX is behind in $behind partitions"
+  exit 1
+fi

@@ -1,0 +1,324 @@
+"""How attacks on the gateway are sent: each sender ends by itself and returns how often each answer came."""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+import selectors
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from typing import Final
+
+from components.telemetry.layers import LAYERS
+from ops.core import otlp
+from ops.core.errors import OpsError
+from ops.drills import gate_bodies as bodies
+from ops.drills.gate_target import (
+    CLOSED,
+    RESET,
+    Target,
+    basic,
+    channel,
+    connect,
+    grpc_code,
+    head,
+    opened,
+    pinged,
+    post,
+    reset_streams,
+)
+
+Sender = Callable[[Target, float], Counter[str]]
+"""Sends one attack until a moment of the monotonic clock: answer -> how often it came."""
+ATTACKER: Final = LAYERS[0]
+"""The layer as which attacks sign in."""
+BUDGET_TIMES: Final = 10
+MIB: Final = 1024 * 1024
+FITS: Final = MIB * 3 // 2
+"""Bytes of a request that is below the limit, so that it is decoded."""
+OPEN, REFUSED = "still open", "not accepted"
+
+
+def attacker_resource(instance: str = "gate-attack") -> dict[str, str]:
+    return otlp.resource_of(ATTACKER.name, "e2e", instance)
+
+
+def _own(target: Target) -> str:
+    return target.header(ATTACKER.name)
+
+
+def posts(
+    make: Callable[[], bytes],
+    times: int,
+    *,
+    path: str = "/v1/logs",
+    encoding: str = "",
+    content_type: str = "application/x-protobuf",
+) -> Sender:
+    """Posts the same body again and again, four at once, until the time is up."""
+
+    def run(target: Target, until: float) -> Counter[str]:
+        body = make()
+
+        def send(_: int) -> str:
+            if time.monotonic() > until:
+                return ""
+            authorization = _own(target)
+            return post(target, path, body, authorization=authorization, encoding=encoding, content_type=content_type)[
+                0
+            ]
+
+        with ThreadPoolExecutor(4) as threads:
+            return Counter(answer for answer in threads.map(send, range(times)) if answer)
+
+    return run
+
+
+def deep(target: Target, until: float) -> Counter[str]:
+    """Lists in lists and maps in maps, as body and as attribute, below the limit of a request, eight at once."""
+    variants = [
+        bodies.deep_log(attacker_resource(), FITS, maps=maps, attribute=attribute)
+        for maps in (False, True)
+        for attribute in (False, True)
+    ]
+
+    def send(number: int) -> str:
+        if time.monotonic() > until:
+            return ""
+        return post(target, "/v1/logs", variants[number % len(variants)], authorization=_own(target))[0]
+
+    with ThreadPoolExecutor(8) as threads:
+        return Counter(answer for answer in threads.map(send, range(40)) if answer)
+
+
+def deep_grpc(target: Target, until: float) -> Counter[str]:
+    """The same over gRPC, sixteen at once on one connection."""
+    message = bodies.deep_log(attacker_resource(), FITS)
+
+    with channel(target) as connection, ThreadPoolExecutor(16) as threads:
+
+        def send(_: int) -> str:
+            return "" if time.monotonic() > until else grpc_code(connection, "logs", message, _own(target))
+
+        return Counter(answer for answer in threads.map(send, range(32)) if answer)
+
+
+def passwords(target: Target, until: float) -> Counter[str]:
+    """Right user names with wrong passwords, each another one, on eight connections."""
+    user = target.logins[ATTACKER.name][0]
+    number = count()
+
+    def flood(thread: int) -> Counter[str]:
+        answers: Counter[str] = Counter()
+        connection: ssl.SSLSocket | None = None
+        while next(number) < 4000 and time.monotonic() < until:
+            try:
+                connection = connection or connect(target, target.http)
+                wrong = basic(user, secrets.token_hex(8))
+                answer, _ = post(target, "/v1/metrics", b"", authorization=wrong, connection=connection)
+            except OSError:
+                answer = RESET
+            answers[answer] += 1
+            if not answer.isdigit() and connection is not None:
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+        return answers
+
+    with ThreadPoolExecutor(8) as threads:
+        return sum(threads.map(flood, range(8)), Counter())
+
+
+def paths(target: Target, until: float) -> Counter[str]:
+    """Paths that there are not, with the right password and without one."""
+    paths = ("/", "/v1/profiles", "/v1/metrics/../../etc/passwd", "/metrics", "/debug/pprof/", "/v1/" + "x" * 4000)
+    answers: Counter[str] = Counter()
+    for number in range(300):
+        if time.monotonic() > until:
+            break
+        authorization = _own(target) if number % 2 else ""
+        answers[post(target, paths[number % len(paths)], b"x", authorization=authorization)[0]] += 1
+    return answers
+
+
+def garbage_grpc(target: Target, until: float) -> Counter[str]:
+    answers: Counter[str] = Counter()
+    with channel(target) as connection:
+        for number in range(200):
+            if time.monotonic() > until:
+                break
+            message = b"\xff" + os.urandom(16 * 1024)
+            answers[grpc_code(connection, ("metrics", "traces", "logs")[number % 3], message, _own(target))] += 1
+    return answers
+
+
+def large_grpc(target: Target, until: float) -> Counter[str]:
+    """Messages of three times the limit, as they are; half of them without a password."""
+    answers: Counter[str] = Counter()
+    with channel(target) as connection:
+        for number in range(40):
+            if time.monotonic() > until:
+                break
+            authorization = _own(target) if number % 2 else ""
+            answers[grpc_code(connection, "metrics", bytes(6 * MIB), authorization)] += 1
+    return answers
+
+
+def resets(protocol_at: Callable[[Target], tuple[str, int]]) -> Sender:
+    """Streams that are begun and at once reset, on connections of HTTP/2, without a password."""
+
+    def run(target: Target, until: float) -> Counter[str]:
+        answers: Counter[str] = Counter()
+        for _ in range(20):
+            if time.monotonic() > until:
+                break
+            try:
+                with connect(target, protocol_at(target), "h2") as connection:
+                    begin, block = opened(target, protocol_at(target))
+                    connection.sendall(begin)
+                    for first in range(1, 4001, 400):
+                        connection.sendall(reset_streams(block, range(first, first + 400, 2)))
+                    answers[pinged(connection, 30.0)] += 1
+            except OSError:
+                answers[RESET] += 1
+        return answers
+
+    return run
+
+
+def budget(target: Target, until: float) -> Counter[str]:
+    """One device that sends ten times the series that one may have, on one connection."""
+    device = attacker_resource(f"gate-attack-{secrets.token_hex(4)}")
+    most = ATTACKER.budget.client_series
+    answers: Counter[str] = Counter()
+    with connect(target, target.http) as connection:
+        for start in range(0, BUDGET_TIMES * most, most):
+            if time.monotonic() > until:
+                break
+            now = time.time_ns()
+            points = [(now, 1.0, {"run": f"gate-{start + number}"}) for number in range(most)]
+            body = otlp.gauge(device, "obs_e2e_marker", points).SerializeToString()
+            answer, told = post(target, "/v1/metrics", body, authorization=_own(target), connection=connection)
+            answers[answer if answer == "200" or b"client_budget" in told else f"{answer} without its reason"] += 1
+    return answers
+
+
+def trickle(connections: int, request: Callable[[Target], bytes], unit: Callable[[int], bytes]) -> Sender:
+    """Connections on which a byte comes every half second, until the server ends them."""
+
+    def run(target: Target, until: float) -> Counter[str]:
+        first = request(target)
+        with held(target, target.http, "http/1.1", connections) as sockets:
+            for connection in sockets:
+                connection.sendall(first)
+            return waited(sockets, until, unit, connections)
+
+    return run
+
+
+def idle(connections: int, at: Callable[[Target], tuple[str, int]], protocol: str) -> Sender:
+    """Connections on which nothing comes at all, until the server ends them."""
+
+    def run(target: Target, until: float) -> Counter[str]:
+        with held(target, at(target), protocol, connections) as sockets:
+            if protocol == "h2":
+                for connection in sockets:
+                    connection.sendall(opened(target, at(target))[0])
+            return waited(sockets, until, connections=connections)
+
+    return run
+
+
+@contextmanager
+def held(target: Target, at: tuple[str, int], protocol: str, connections: int) -> Iterator[list[ssl.SSLSocket]]:
+    """So many connections at once, eight opened at a time; closed at the end.
+
+    Raises:
+        OpsError: This machine does not allow as many open files.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + 256
+    if soft < needed:
+        if hard not in (resource.RLIM_INFINITY,) and hard < needed:
+            raise OpsError(f"{connections} connections need {needed} open files, this machine allows {hard}")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    sockets: list[ssl.SSLSocket] = []
+
+    def open_one(_: int) -> None:
+        try:
+            sockets.append(connect(target, at, protocol))
+        except OSError:
+            return  # It was refused, which is an answer too: fewer are held.
+
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(open_one, range(connections)))
+        yield sockets
+    finally:
+        for connection in sockets:
+            connection.close()
+
+
+def waited(
+    sockets: list[ssl.SSLSocket], until: float, unit: Callable[[int], bytes] = lambda _: b"", connections: int = 0
+) -> Counter[str]:
+    """Wait until the server has ended every connection, with a byte every half second on each; how each ended.
+
+    Args:
+        sockets: Connections that are open.
+        until: Moment after which they are `OPEN`.
+        unit: What is sent in a turn.
+        connections: How many were tried; those that are not open were refused.
+    """
+    answers: Counter[str] = Counter({REFUSED: connections - len(sockets)} if connections else {})
+    said: dict[ssl.SSLSocket, bytes] = dict.fromkeys(sockets, b"")
+    with selectors.DefaultSelector() as selector:
+        for connection in sockets:
+            connection.setblocking(False)
+            selector.register(connection, selectors.EVENT_READ)
+
+        def ended(connection: ssl.SSLSocket, how: str) -> None:
+            selector.unregister(connection)
+            text = said.pop(connection)
+            answers[text.split(b" ", 2)[1].decode() if text.startswith(b"HTTP/1.1 ") else how] += 1
+
+        turn = 0
+        while said and time.monotonic() < until:
+            for key, _ in selector.select(0.5):
+                readable = key.fileobj
+                if not isinstance(readable, ssl.SSLSocket):
+                    continue
+                try:
+                    while chunk := readable.recv(65536):
+                        said[readable] += chunk
+                    ended(readable, CLOSED)
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    pass
+                except OSError:
+                    ended(readable, RESET)
+            turn += 1
+            for connection in list(said) if unit(turn) else ():
+                try:
+                    connection.sendall(unit(turn))
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    pass
+                except OSError:
+                    ended(connection, RESET)
+        answers[OPEN] += len(said)
+    return +answers
+
+
+def half_body(target: Target) -> bytes:
+    headers = {"Authorization": _own(target), "Content-Type": "application/x-protobuf", "Content-Length": "1000000"}
+    return head(target, "/v1/metrics", headers)
+
+
+def half_head(target: Target) -> bytes:
+    return head(target, "/v1/metrics", {"Authorization": _own(target)})[:-2] + b"X-Slow: "
