@@ -23,13 +23,12 @@ from components.alertmanager.process import (
     CLOSER_PORT,
     CLOSER_PORT_NAME,
     GOSSIP_PORT,
+    WEB_DIRECTORY,
     WEB_PORT,
     alertmanager_container,
-    client_config,
     closer_container,
     closer_settings,
     gossip_config,
-    web_config,
 )
 from components.alertmanager.receivers import (
     AUTHORITY_FILE,
@@ -63,6 +62,7 @@ from components.k8s import (
     workload_pods,
 )
 from components.rules import Inhibition, Severity
+from components.web_access import client_config, web_file
 
 
 def receiver_files(channels: Channels, secrets: pulumi.Input[Mapping[str, Any]]) -> dict[str, pulumi.Output[str]]:
@@ -312,13 +312,7 @@ class Alertmanager(pulumi.ComponentResource):
 
     def _workload(self, args: AlertmanagerArgs, users: _Users) -> Workload:
         context = args.context
-        tls = certificate(
-            self,
-            context,
-            workload=WORKLOAD,
-            hosts=[host for host in args.hosts if host != args.address],
-            addresses=[args.address] if args.address else [],
-        )
+        tls = certificate(self, context, workload=WORKLOAD, hosts=args.hosts, addresses=[args.address])
         public = config_files(
             self,
             context,
@@ -337,8 +331,10 @@ class Alertmanager(pulumi.ComponentResource):
             name=f"{WORKLOAD}-web",
             workload=WORKLOAD,
             files={
-                "web.yml": _web_file(users.all()),
-                "client.yml": rendered(client_config(username=users.probe.username)),
+                "web.yml": web_file(users.all()),
+                "client.yml": rendered(
+                    client_config(username=users.probe.username, password_file=f"{WEB_DIRECTORY}/client-password")
+                ),
                 "client-password": users.probe.password,
                 CLOSER_PASSWORD_FILE: users.closer.password,
             },
@@ -409,8 +405,3 @@ def _closer_file(args: AlertmanagerArgs, users: _Users) -> pulumi.Output[str]:
         )
 
     return has_authority(args.secrets).apply(written)
-
-
-def _web_file(users: Sequence[Credential]) -> pulumi.Output[str]:
-    hashes = pulumi.Output.all(**{user.username: user.bcrypt for user in users})
-    return hashes.apply(lambda known: rendered(web_config(known)))

@@ -114,28 +114,6 @@ def gossip_config(server_name: str, tls_directory: str = TLS_MOUNT) -> Data:
     }
 
 
-def web_config(users: Mapping[str, str], tls_directory: str = TLS_MOUNT) -> Data:
-    """Web configuration: TLS, and a bcrypt hash per user."""
-    return {
-        "tls_server_config": {
-            "cert_file": f"{tls_directory}/tls.crt",
-            "key_file": f"{tls_directory}/tls.key",
-            "min_version": "TLS12",
-        },
-        "basic_auth_users": dict(sorted(users.items())),
-    }
-
-
-def client_config(
-    *, username: str, password_file: str = f"{WEB_DIRECTORY}/client-password", tls_directory: str = TLS_MOUNT
-) -> Data:
-    """HTTP client configuration by which the probe asks Alertmanager on ``localhost``."""
-    return {
-        "basic_auth": {"username": username, "password_file": password_file},
-        "tls_config": {"ca_file": f"{tls_directory}/ca.crt", "server_name": "localhost"},
-    }
-
-
 CLOSER = "incident-closer"
 """Container, and job of its metrics."""
 CLOSER_PORT, CLOSER_PORT_NAME = 9095, "closer"

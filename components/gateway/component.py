@@ -107,13 +107,7 @@ class Gateway(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         context = args.context
         self.scrape = args.scrape
-        tls = certificate(
-            self,
-            context,
-            workload=WORKLOAD,
-            hosts=[host for host in args.hosts if host != args.address],
-            addresses=[args.address] if args.address else [],
-        )
+        tls = certificate(self, context, workload=WORKLOAD, hosts=args.hosts, addresses=[args.address])
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
         self._network(args)
         pods = stateful_set(

@@ -244,13 +244,7 @@ class Grafana(pulumi.ComponentResource):
         context, sources = args.context, args.sources()
         self.scrape = args.scrape
         administrator = credential(self, name=f"{WORKLOAD}-administrator", username=ADMINISTRATOR)
-        tls = certificate(
-            self,
-            context,
-            workload=WORKLOAD,
-            hosts=[host for host in args.hosts if host != args.address],
-            addresses=[args.address] if args.address else [],
-        )
+        tls = certificate(self, context, workload=WORKLOAD, hosts=args.hosts, addresses=[args.address])
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         grafana_network(
             self,

@@ -128,13 +128,7 @@ class JaegerQuery(pulumi.ComponentResource):
         url = query_url(context, args.clearance, args.address, args.hosts)
         self.scrape = args.scrape
         self.endpoint = TraceQueryEndpoint(clearance=args.clearance, workload=workload, url=url, groups=groups)
-        tls = certificate(
-            self,
-            context,
-            workload=workload,
-            hosts=[host for host in args.hosts if host != args.address],
-            addresses=[args.address] if args.address else [],
-        )
+        tls = certificate(self, context, workload=workload, hosts=args.hosts, addresses=[args.address])
         headless_service(self, context, workload=workload, ports={naming.METRICS_PORT: METRICS_PORT})
         network_policy(
             self,

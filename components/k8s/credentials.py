@@ -35,7 +35,7 @@ def certificate(
     workload: str,
     services: Sequence[str] = (),
     hosts: Sequence[str] = (),
-    addresses: Sequence[str] = (),
+    addresses: Sequence[str | None] = (),
     keystore_password: SecretKey | None = None,
 ) -> TlsIdentity:
     """The one certificate of a workload, for serving and for calling, in Secret ``<workload>-tls``.
@@ -48,7 +48,7 @@ def certificate(
         workload: Workload it belongs to; also its common name.
         services: Further Services of the workload.
         hosts: Further host names, for example those of load balancers.
-        addresses: Further IP addresses.
+        addresses: Further IP addresses, None for one that is not known; what is among ``hosts`` too is no name.
         keystore_password: Also write ``keystore.p12``, for Java programs that read nothing else, with this password.
     """
     secret = f"{workload}-tls"
@@ -60,8 +60,8 @@ def certificate(
         spec={
             "secretName": secret,
             "commonName": workload,
-            "dnsNames": dns_names(context, workload, services, hosts),
-            "ipAddresses": list(dict.fromkeys(["127.0.0.1", *addresses])),
+            "dnsNames": dns_names(context, workload, services, [host for host in hosts if host not in addresses]),
+            "ipAddresses": list(dict.fromkeys(["127.0.0.1", *filter(None, addresses)])),
             "duration": context.certificates.duration,
             "renewBefore": context.certificates.renew_before,
             "usages": ["digital signature", "key encipherment", "server auth", "client auth"],

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
-import yaml
 
 from components import naming
 from components.collector.pods import size_bytes
@@ -42,6 +41,7 @@ from components.postgres.config import (
     access_data,
     rendered_access,
 )
+from components.web_access import web_file
 
 TOKEN = "obs:postgres:Postgres"  # noqa: S105  (a type token)
 _GRACE_S = 90
@@ -204,10 +204,6 @@ class Postgres(pulumi.ComponentResource):
         )
 
     def _exporter(self, context: DeploymentContext, user: Credential) -> list[Volume]:
-        scraper = self.scrape.credential
-        web = scraper.bcrypt.apply(
-            lambda known: yaml.safe_dump(process.exporter_web({scraper.username: known}), sort_keys=False)
-        )
         public = config_files(
             self, context, name=f"{WORKLOAD}-exporter", workload=WORKLOAD, files=process.exporter_files()
         )
@@ -216,7 +212,7 @@ class Postgres(pulumi.ComponentResource):
             context,
             name=f"{WORKLOAD}-exporter",
             workload=WORKLOAD,
-            files={"web.yml": web, "password": user.password},
+            files={"web.yml": web_file([self.scrape.credential]), "password": user.password},
         )
         return [Volume(name="exporter", files=public), Volume(name="exporter-secrets", files=secret)]
 

@@ -4,7 +4,6 @@ started, asked and led over, as data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -176,18 +175,6 @@ def exporter_queries() -> dict[str, Any]:
                 {"size_bytes": column("GAUGE", "Size of the volume")},
             ],
         },
-    }
-
-
-def exporter_web(users: Mapping[str, str], tls_directory: str = TLS_MOUNT) -> dict[str, Any]:
-    """The exporter's web configuration: TLS, and a bcrypt hash per user."""
-    return {
-        "tls_server_config": {
-            "cert_file": f"{tls_directory}/tls.crt",
-            "key_file": f"{tls_directory}/tls.key",
-            "min_version": "TLS12",
-        },
-        "basic_auth_users": dict(sorted(users.items())),
     }
 
 

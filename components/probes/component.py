@@ -47,8 +47,8 @@ from components.probes.config import (
     probe_command,
     probe_config,
     rendered,
-    web_config,
 )
+from components.web_access import web_file
 
 TOKEN = "obs:probes:Probes"  # noqa: S105  (a type token)
 WORKLOAD = "probes"
@@ -162,9 +162,9 @@ class Probes(pulumi.ComponentResource):
             self, context, name=WORKLOAD, workload=WORKLOAD, files={CONFIG_FILE: rendered(probe_config())}
         )
         users = [self.scrape.credential, *(job.credential for job in self.jobs)]
-        hashes = pulumi.Output.all(**{user.username: user.bcrypt for user in users})
-        web = hashes.apply(lambda known: rendered(web_config(known)))
-        secret = secret_files(self, context, name=f"{WORKLOAD}-web", workload=WORKLOAD, files={WEB_FILE: web})
+        secret = secret_files(
+            self, context, name=f"{WORKLOAD}-web", workload=WORKLOAD, files={WEB_FILE: web_file(users)}
+        )
         return [Volume(name="config", files=public), Volume(name="web", files=secret)]
 
 

@@ -180,18 +180,6 @@ def probe_command(*, port: int = PORT) -> list[str]:
     ]
 
 
-def web_config(users: Mapping[str, str], tls_directory: str = TLS_MOUNT) -> Data:
-    """Web configuration: TLS, and a bcrypt hash per user."""
-    return {
-        "tls_server_config": {
-            "cert_file": f"{tls_directory}/tls.crt",
-            "key_file": f"{tls_directory}/tls.key",
-            "min_version": "TLS12",
-        },
-        "basic_auth_users": dict(sorted(users.items())),
-    }
-
-
 def rendered(config: Mapping[str, Any]) -> str:
     """YAML text."""
     return yaml.safe_dump(dict(config), sort_keys=False, width=120)

@@ -49,7 +49,6 @@ from components.prometheus.config import (
     WEB_PORT,
     PrometheusConfig,
     alert_targets,
-    client_config,
     password_file_of,
     probe_scrapes,
     prometheus_command,
@@ -58,7 +57,7 @@ from components.prometheus.config import (
     rendered,
     scrape_jobs,
 )
-from components.prometheus.credentials import Users, sidecar_name, web_file
+from components.prometheus.credentials import Users, sidecar_name
 from components.prometheus.thanos import (
     GRPC_PORT,
     SIDECAR_HTTP_PORT,
@@ -70,6 +69,7 @@ from components.prometheus.thanos import (
     sidecar_command,
 )
 from components.rules import RuleGroup, rule_file
+from components.web_access import client_config, web_file
 
 SIDECAR_PORT_NAME = "sidecar"
 
@@ -281,7 +281,9 @@ class Prometheus(pulumi.ComponentResource):
             files={
                 "web.yml": web_file(users.all()),
                 "sidecar-web.yml": web_file([users.sidecar_scrape]),
-                "client.yml": rendered(client_config(username=users.sidecar.username)),
+                "client.yml": rendered(
+                    client_config(username=users.sidecar.username, password_file=f"{WEB_DIRECTORY}/client-password")
+                ),
                 "client-password": users.sidecar.password,
             },
         )

@@ -318,28 +318,6 @@ def ready_probe_command() -> tuple[str, ...]:
     )
 
 
-def web_config(users: Mapping[str, str], tls_directory: str = TLS_MOUNT) -> Data:
-    """Web configuration of Prometheus and Thanos: TLS, and a bcrypt hash per user."""
-    return {
-        "tls_server_config": {
-            "cert_file": f"{tls_directory}/tls.crt",
-            "key_file": f"{tls_directory}/tls.key",
-            "min_version": "TLS12",
-        },
-        "basic_auth_users": dict(sorted(users.items())),
-    }
-
-
-def client_config(
-    *, username: str, password_file: str = f"{WEB_DIRECTORY}/client-password", tls_directory: str = TLS_MOUNT
-) -> Data:
-    """HTTP client configuration by which the pod's own helpers (sidecar, probe) ask Prometheus on ``localhost``."""
-    return {
-        "basic_auth": {"username": username, "password_file": password_file},
-        "tls_config": {"ca_file": f"{tls_directory}/ca.crt", "server_name": "localhost"},
-    }
-
-
 def rendered(config: Mapping[str, Any]) -> str:
     """YAML text."""
     return yaml.dump(dict(config), Dumper=yaml.CSafeDumper, sort_keys=False, width=120)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -10,7 +9,7 @@ import pulumi
 from components import naming
 from components.contracts import Credential, PrometheusEndpoint
 from components.k8s import DeploymentContext, credential
-from components.prometheus.config import WEB_PORT, rendered, web_config
+from components.prometheus.config import WEB_PORT
 from components.prometheus.thanos import GRPC_PORT, STORE_NAME
 
 
@@ -37,12 +36,6 @@ def workload_name(replica: str) -> str:
 def sidecar_name(replica: str) -> str:
     """Scrape job of a replica's Thanos sidecar."""
     return f"thanos-sidecar-{replica}"
-
-
-def web_file(users: Sequence[Credential]) -> pulumi.Output[str]:
-    """The web configuration file that lets these users in."""
-    hashes = pulumi.Output.all(**{user.username: user.bcrypt for user in users})
-    return hashes.apply(lambda known: rendered(web_config(known)))
 
 
 def prometheus_endpoint(parent: pulumi.Resource, context: DeploymentContext, replica: str) -> PrometheusEndpoint:

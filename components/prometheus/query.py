@@ -31,9 +31,9 @@ from components.k8s import (
     workload_pods,
 )
 from components.prometheus.config import rendered
-from components.prometheus.credentials import web_file
 from components.prometheus.store import StoreEndpoint
 from components.prometheus.thanos import GRPC_PORT, QUERY_DIRECTORY, QUERY_PORT, endpoints_config, query_command
+from components.web_access import web_file
 
 TOKEN = "obs:prometheus:ThanosQuery"  # noqa: S105  (a type token)
 WORKLOAD = "thanos-query"
@@ -105,13 +105,7 @@ class ThanosQuery(pulumi.ComponentResource):
         stores: tuple[PrometheusEndpoint | StoreEndpoint, ...] = (*args.stores, *args.gateways)
         self.scrape = args.scrape
         self.endpoint = args.endpoint
-        tls = certificate(
-            self,
-            context,
-            workload=WORKLOAD,
-            hosts=[host for host in args.hosts if host != args.address],
-            addresses=[args.address] if args.address else [],
-        )
+        tls = certificate(self, context, workload=WORKLOAD, hosts=args.hosts, addresses=[args.address])
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: QUERY_PORT})
         network_policy(
             self,

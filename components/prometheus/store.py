@@ -31,7 +31,6 @@ from components.k8s import (
     with_access,
 )
 from components.prometheus.config import WEB_DIRECTORY
-from components.prometheus.credentials import web_file
 from components.prometheus.thanos import (
     GRPC_PORT,
     STORE_DIRECTORY,
@@ -44,6 +43,7 @@ from components.prometheus.thanos import (
     objects_volume,
     store_command,
 )
+from components.web_access import web_file
 
 TOKEN = "obs:prometheus:StoreGateway"  # noqa: S105  (a type token)
 WORKLOAD = "thanos-store"

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import BytesIO
@@ -19,7 +17,7 @@ from typing import Any
 
 from ops.backups.runs import PULUMI_STATE
 from ops.core.errors import OpsError, one_line
-from ops.core.platform import PROJECT
+from ops.core.platform import PROJECT, run_pulumi
 from services.backup import manifest as retention
 from services.backup.manifest import Manifest
 from services.backup.run_writer import RunSummary, RunWriter
@@ -62,20 +60,7 @@ def exported(cwd: Path) -> bytes:
 
 
 def _pulumi(cwd: Path, *arguments: str) -> bytes:
-    program = shutil.which("pulumi")
-    if program is None:
-        raise OpsError("`pulumi` is not on PATH: install it, or run through `python -m lab exec --`")
-    try:
-        done = subprocess.run(
-            [program, *arguments],
-            cwd=cwd,
-            capture_output=True,
-            timeout=_LIMIT_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        raise OpsError(f"`pulumi {' '.join(arguments[:2])}` gave no answer in {_LIMIT_S} s") from None
+    done = run_pulumi(cwd, *arguments, limit_s=_LIMIT_S)
     if done.returncode != 0:
         lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         raise OpsError(

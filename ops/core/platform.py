@@ -150,29 +150,33 @@ def load(cwd: Path = PROJECT, stack: str = "") -> Platform:
     return parse(_read(cwd, stack))
 
 
-def _read(cwd: Path, stack: str) -> Mapping[str, Any]:
+def run_pulumi(cwd: Path, *arguments: str, limit_s: float) -> subprocess.CompletedProcess[bytes]:
+    """Run the ``pulumi`` command in a folder, whatever its exit code, for ``limit_s`` seconds at most.
+
+    Raises:
+        OpsError: There is no ``pulumi``, or no answer in time.
+    """
     program = shutil.which("pulumi")
     if program is None:
         raise OpsError("`pulumi` is not on PATH: install it, or run through `python -m lab exec --`")
-    command = [program, "stack", "output", "--json", "--show-secrets", "--non-interactive"]
-    command += ["--stack", stack] if stack else []
     try:
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
+        return subprocess.run(
+            [program, *arguments], cwd=cwd, capture_output=True, timeout=limit_s, check=False, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
-        raise OpsError(f"`pulumi stack output` gave no answer in {_TIMEOUT_SECONDS} s") from None
+        raise OpsError(f"`pulumi {' '.join(arguments[:2])}` gave no answer in {limit_s} s") from None
+
+
+def _read(cwd: Path, stack: str) -> Mapping[str, Any]:
+    arguments = ["stack", "output", "--json", "--show-secrets", "--non-interactive"]
+    arguments += ["--stack", stack] if stack else []
+    done = run_pulumi(cwd, *arguments, limit_s=_TIMEOUT_SECONDS)
     if done.returncode != 0:
-        raise OpsError(f"cannot read the stack's outputs: {_reason(done.stderr)}: select a stack, run `pulumi up`")
+        reason = _reason(done.stderr.decode(errors="replace"))
+        raise OpsError(f"cannot read the stack's outputs: {reason}: select a stack, run `pulumi up`")
     try:
         outputs = json.loads(done.stdout)
-    except json.JSONDecodeError:
+    except ValueError:
         raise OpsError("`pulumi stack output --json` did not print JSON") from None
     if not isinstance(outputs, dict):
         raise OpsError("`pulumi stack output --json` did not print an object")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +13,7 @@ from components.telemetry.services import TRACED_SERVICES, latency_limit_ms
 from ops.core import search
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.core.platform import PROJECT
+from ops.core.platform import PROJECT, run_pulumi
 from ops.core.web import Web
 from ops.incidents.evidence import Change, ClusterEvent, LogSeen, TraceSeen
 from ops.incidents.record import Incident
@@ -34,25 +32,11 @@ def changes(window: TimeWindow, cwd: Path = PROJECT) -> tuple[Change, ...]:
     Raises:
         OpsError: No ``pulumi``, no stack, or no answer in time.
     """
-    program = shutil.which("pulumi")
-    if program is None:
-        raise OpsError("`pulumi` is not on PATH")
-    command = [program, "stack", "history", "--json", "--page-size", str(_UPDATES_PER_PAGE), "--non-interactive"]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=_HISTORY_TIMEOUT_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        raise OpsError(f"`pulumi stack history` gave no answer in {_HISTORY_TIMEOUT_SECONDS} s") from None
+    arguments = ("stack", "history", "--json", "--page-size", str(_UPDATES_PER_PAGE), "--non-interactive")
+    done = run_pulumi(cwd, *arguments, limit_s=_HISTORY_TIMEOUT_SECONDS)
     if done.returncode != 0:
-        raise OpsError(f"`pulumi stack history`: {one_line(done.stderr, 160)}")
-    return parse_history(done.stdout, window)
+        raise OpsError(f"`pulumi stack history`: {one_line(done.stderr.decode(errors='replace'), 160)}")
+    return parse_history(done.stdout.decode(errors="replace"), window)
 
 
 def parse_history(text: str, window: TimeWindow) -> tuple[Change, ...]:

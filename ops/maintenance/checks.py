@@ -240,7 +240,7 @@ WEEKLY: tuple[Check, ...] = (
         what="every topic keeps records for as long as was promised",
         query="Kafka: effective retention.ms of every topic",
         limit="as components/telemetry/topics.py says",
-        remediation="`pulumi up` sets it back; a change belongs into `topics` of the stack file",
+        remediation="`pulumi up` sets it back; a change belongs into components/telemetry/topics.py",
         run=check_functions.topics_retention,
     ),
     metric(

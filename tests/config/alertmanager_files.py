@@ -9,7 +9,7 @@ from typing import Any
 import bcrypt
 
 from components.alertmanager.config import TEMPLATES, AlertmanagerConfig, alertmanager_config, rendered
-from components.alertmanager.process import client_config, gossip_config, web_config
+from components.alertmanager.process import gossip_config
 from components.alertmanager.receivers import (
     AUTHORITY_FILE,
     AWS_FILE,
@@ -24,6 +24,7 @@ from components.alertmanager.receivers import (
     slack_file,
 )
 from components.rules import Severity
+from components.web_access import client_config, web_config
 from tests.config.pki import write_certificates
 
 USERS = {name: f"{name}-password" for name in ("prometheus", "operator", "probe", "scrape-alertmanager")}

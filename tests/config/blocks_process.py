@@ -14,7 +14,7 @@ import yaml
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from components.contracts import ObjectStorage
-from components.prometheus.config import prometheus_command, rendered, web_config
+from components.prometheus.config import prometheus_command, rendered
 from components.prometheus.thanos import (
     Encryption,
     endpoints_config,
@@ -23,6 +23,7 @@ from components.prometheus.thanos import (
     sidecar_command,
     store_command,
 )
+from components.web_access import web_config
 from lab.storage import REGION
 from lab.toolchain import tools
 from services.backup.restore_metrics import QueryApi

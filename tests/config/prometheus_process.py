@@ -15,13 +15,12 @@ from components.prometheus.config import (
     AlertTarget,
     PrometheusConfig,
     ScrapeJob,
-    client_config,
     password_file_of,
     prometheus_command,
     prometheus_config,
     rendered,
-    web_config,
 )
+from components.web_access import client_config, web_config
 from lab.toolchain import tools
 from tests.config.pki import write_certificates
 from tests.config.servers import START_SECONDS, eventually, free_port, running

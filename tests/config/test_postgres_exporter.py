@@ -17,6 +17,7 @@ import yaml
 from components.k8s import TLS_MOUNT
 from components.postgres import config, process
 from components.postgres.rules import METRICS as READ
+from components.web_access import web_config
 from lab.toolchain import tools
 from tests.config.postgres_container import Container, write_volume
 from tests.config.postgres_process import Postgres, Server, password_of, postgres
@@ -36,7 +37,7 @@ def exporter(server: Server, port: int) -> Container:
     folder = server.container.folder.with_name(f"{server.member.name}-exporter")
     folder.mkdir()
     known = bcrypt.hashpw(password_of("scrape").encode(), bcrypt.gensalt(4)).decode()
-    web = yaml.safe_dump(process.exporter_web({"scrape-postgres": known}))
+    web = yaml.safe_dump(web_config({"scrape-postgres": known}))
     write_volume(folder / "files", process.exporter_files(), secret=False)
     write_volume(folder / "secrets", {"web.yml": web, "password": password_of(config.METRICS)}, secret=True)
     mounts = {

@@ -10,8 +10,9 @@ import bcrypt
 import pytest
 import requests
 
-from components.prometheus.config import rendered, web_config
+from components.prometheus.config import rendered
 from components.prometheus.thanos import GRPC_PORT, QUERY_PORT, endpoints_config, query_command, sidecar_command
+from components.web_access import web_config
 from lab.toolchain import tools
 from tests.config.gateway_process import metrics_request
 from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from components.backups.component import Backups
+from components.telemetry.topics import TOPIC_NAMES
 from policy.model import UNKNOWN, Resource, UnknownValueError
 from policy.rules import RULES as RULE_PACK
 from policy.rules.backups_present import RULES
@@ -19,10 +20,7 @@ from tests.unit.backups.stubs import arguments
 from tests.unit.sampler.stubs import deployment_context, record
 
 TOPIC = "kafka:index/topic:Topic"
-TOPICS = [
-    Resource(TOPIC, name, {"name": name})
-    for name in ("telemetry-metrics", "telemetry-traces", "telemetry-logs", "alerts-raw", "alerts-processed")
-]
+TOPICS = [Resource(TOPIC, name, {"name": name}) for name in TOPIC_NAMES]
 KEEPS = [
     workload("StatefulSet", "postgres", "postgres:15"),
     workload("StatefulSet", "grafana", "grafana/grafana:12.3.1"),

@@ -99,7 +99,11 @@ def test_panels_fill_the_grid_and_never_overlap(dashboard: Dashboard) -> None:
         assert not cells & taken, f"{dashboard.name}: {panel['title']} lies on another panel"
         taken |= cells
     for row in dashboard.rows:
-        assert sum(panel.width for panel in row.panels) % GRID == 0, f"{dashboard.name}: row {row.title} has a hole"
+        width = sum(panel.width for panel in row.panels)
+        assert width % GRID == 0, (
+            f"{dashboard.name}: the panels of row {row.title} are {width} wide, which leaves a hole: "
+            f"make `width` of some of them add up to a multiple of {GRID}"
+        )
 
 
 @DASHBOARD

@@ -17,16 +17,18 @@ from stacks.stage_settings import SHORTEST
 from tests.support import engine
 
 WHERE = "Pulumi.local.yaml: observability:alertingSecrets"
+PHONES = ("operators", "senior-manager", "on-call-engineer")
 WEBHOOK = "https://hooks.example.com/services/T1/B1/secret"
 
 
 def given(slack: tuple[str, ...] = ("operators", "team-leader"), **changes: Any) -> str:
     """What a stack with these contacts at Slack says about its secrets; the secrets themselves on success."""
     settings = engine.stack_settings("local")
-    for name, contact in settings["alerting"]["contacts"].items():
-        contact["slack"] = name in slack
+    contacts = settings["alerting"]["contacts"]
+    for name, contact in contacts.items():
+        contact["slack"], contact["phone"] = name in slack, name in PHONES
     urls = {name: f"{WEBHOOK}-{name}" for name in slack}
-    secrets = {**engine.alerting_secrets(), "slack_urls": urls, **changes}
+    secrets = {**engine.alerting_secrets(contacts), "slack_urls": urls, **changes}
     told = ["taken"]
 
     def program() -> None:

@@ -201,7 +201,7 @@ def test_every_password_is_used(recording: Recording) -> None:
 
 def test_a_changed_file_rolls_the_pods_that_mount_it() -> None:
     settings = engine.stack_settings("local")
-    settings["topics"]["telemetry-metrics"]["partitions"] = 18
+    settings["topics"] = {"telemetry-metrics": {"partitions": 18, "retention_days": 30}}
     settings["kafka"]["brokers"][0]["host"] = "198.18.0.13"
     changed = engine.record("local", settings)
     before, after = (

@@ -43,7 +43,8 @@ def _offered(recording: Recording) -> dict[str, tuple[str, int]]:
 
 def test_every_endpoint_is_a_port_of_its_workload(recording: Recording) -> None:
     offered = _offered(recording)
-    assert [name for job in _jobs(recording).values() for name in _names(job) if name not in offered] == []
+    missing = [name for job in _jobs(recording).values() for name in _names(job) if name not in offered]
+    assert not missing, f"stacks/scrapes.py has {', '.join(missing)}: add the port to that headless Service"
 
 
 def test_every_metrics_port_is_scraped_once(recording: Recording) -> None:
@@ -62,9 +63,10 @@ def test_every_workload_lets_its_scraper_in_and_prometheus_out(recording: Record
 
     offered = _offered(recording)
     for job in _jobs(recording).values():
-        for name in _names(job):
+        for name in offered.keys() & set(_names(job)):
             workload, port = offered[name]
-            assert port in ports(policies[workload]["ingress"], "from", scraper), name
+            let_in = ports(policies[workload]["ingress"], "from", scraper)
+            assert port in let_in, f"{name}: let {naming.METRICS_ACCESS} in at port {port} of {workload}"
             pods = {"podSelector": {"matchLabels": naming.selector(workload)}}
             assert port in ports(policies["prometheus-primary"]["egress"], "to", pods), name
 

@@ -28,7 +28,7 @@ def _keys(value: Any, path: str = "") -> set[str]:
 
 
 def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
-    free = (".kafka.load_balancer_annotations", ".gateway.open_layers[")
+    free = (".kafka.load_balancer_annotations", ".gateway.open_layers[", ".topics.")
     expected = _keys(engine.stack_settings("prod"))
     for stack in (*engine.STACKS, "local-dr"):
         settings = engine.stack_settings(stack)
@@ -83,7 +83,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.cluster.contxt is not a known key: did you mean context? Known here: context, domain",
     ),
     "a key that is unknown": (
-        _set("topics", "telemetry-metrics", "colour", to="red"),
+        _set("topics", "telemetry-metrics", to={"partitions": 12, "retention_days": 30, "colour": "red"}),
         "settings.topics.telemetry-metrics.colour is not a known key: remove it; "
         "known here: partitions, retention_days",
     ),
@@ -97,7 +97,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.profile is 'tiny': allowed is one of 'small', 'small-shared' or 'production'; correct it",
     ),
     "a text instead of a number": (
-        _set("topics", "telemetry-metrics", "partitions", to="12"),
+        _set("topics", "telemetry-metrics", to={"partitions": "12", "retention_days": 30}),
         "settings.topics.telemetry-metrics.partitions is '12': allowed is a whole number; correct it",
     ),
     "partitions that the platform was made with": (
@@ -121,7 +121,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "correct it",
     ),
     "a number that is too small": (
-        _set("topics", "telemetry-logs", "retention_days", to=0),
+        _set("topics", "telemetry-logs", to={"partitions": 6, "retention_days": 0}),
         "settings.topics.telemetry-logs.retention_days is 0: allowed is a number of at least 1; correct it",
     ),
     "a text instead of true or false": (
@@ -190,7 +190,9 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "correct it",
     ),
     "a contact without a channel": (
-        _set("alerting", "contacts", "team-leader", "mail", to=None),
+        _set(
+            "alerting", "contacts", "team-leader", to={"mail": None, "phone": False, "sms_topic": None, "slack": False}
+        ),
         "settings.alerting.contacts.team-leader: allowed is at least one of mail, phone, sms_topic and slack; "
         "correct it",
     ),
