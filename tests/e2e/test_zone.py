@@ -10,8 +10,8 @@ from lab.fakes.receivers.client import Receivers
 from ops.core.alertmanager import FiringAlert
 from ops.core.context import Context
 from ops.core.kube import wait_until
+from ops.drills.procedure import is_settled
 from tests.e2e import durations
-from tests.e2e.conftest import is_settled
 from tests.support.alerts import CRITICAL, Injector, collected, duplicates
 from tests.support.faults import Ticker
 from tests.support.load import TOPIC, OtlpLoad
