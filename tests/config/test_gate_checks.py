@@ -14,11 +14,11 @@ from ops.checks import gateway as verify_gateway
 from ops.checks import masking as verify_masking
 from ops.checks import traces as verify_traces
 from ops.core import otlp
+from ops.drills.tools.load import sequence_request
 from tests.config.gateway_process import PASSWORDS, GatewayProcess, gateway_data, gateway_process
 from tests.config.servers import eventually
 from tests.support import engine
 from tests.support.alerts import CRITICAL, HIGH, condition
-from tests.support.load import sequence_request
 from tests.support.spans import batches
 from tests.support.trace_faults import LAYER as LOG_LAYER
 from tests.support.trace_faults import log_request

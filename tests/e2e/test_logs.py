@@ -17,11 +17,11 @@ from ops.checks.logs import FOUND_SECONDS, layers_with_logs
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT
-from tests.e2e import durations
+from ops.drills.tools import durations
+from ops.drills.tools.faults import kill
+from ops.drills.tools.returning import Returning
 from tests.e2e.test_trace_faults import account_logs, back_after
-from tests.support.faults import kill
 from tests.support.results import recorded
-from tests.support.returning import Returning
 from tests.support.search_client import SearchClient, stored_logs
 from tests.support.trace_faults import LogLoad, gateway
 from tests.support.traces_request_flow import send_request_flow

@@ -22,12 +22,12 @@ from ops.core.kube import wait_until
 from ops.core.web import Web
 from ops.dashboards.command import query_client
 from ops.drills.procedure import is_settled
+from ops.drills.tools import durations
+from ops.drills.tools.load import TOPIC
 from ops.drills.watch import DASHBOARD, Questions, answered_before
 from ops.regions.region import witness_of
 from services.regions.witness import FAILOVER_AGENT
-from tests.e2e import durations
 from tests.support.alerts import CRITICAL, HIGH, Injector, Raised
-from tests.support.load import TOPIC
 from tests.support.region_count import (
     GROUP,
     Clock,

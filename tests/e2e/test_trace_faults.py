@@ -21,11 +21,11 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Pod, wait_until
 from ops.core.rows import Finding
+from ops.drills.tools import durations
+from ops.drills.tools.faults import kill
+from ops.drills.tools.returning import Returning
 from ops.telemetry.traces import fetch_token
-from tests.e2e import durations
-from tests.support.faults import kill
 from tests.support.results import recorded
-from tests.support.returning import Returning
 from tests.support.search_client import stored_logs, stored_spans
 from tests.support.spans import SpanLoad, Stored, await_decisions, await_stored, batches
 from tests.support.trace_faults import LogLoad, QueryRunner, agent, gateway

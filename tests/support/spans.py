@@ -16,7 +16,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.web import Web
-from tests.support.load import _Load
+from ops.drills.tools.load import Load
 from tests.support.search_client import SearchClient
 from tests.support.traces import SPANS_PER_TRACE, Sent, Sort, Trace, Traffic
 
@@ -58,7 +58,7 @@ def _by_layer(traces: list[Trace]) -> dict[str, bytes]:
     return {layer: b"".join(part) for layer, part in parts.items()}
 
 
-class SpanLoad(_Load):
+class SpanLoad(Load):
     """Sends batches at a rate; a request that fails is sent again, unchanged, up to a limit."""
 
     def __init__(self, context: Context, source: Iterator[Batch], *, per_second: float, workers: int = 4) -> None:

@@ -17,9 +17,9 @@ from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.web import Web
-from tests.support.load import _Load
+from ops.drills.tools.load import Load
+from ops.drills.tools.sequences import Number
 from tests.support.search_client import SearchClient
-from tests.support.sequences import Number
 
 LAYER = STREAMING.name
 SENDER, SEQUENCE = "e2e.sender", "e2e.sequence"
@@ -50,7 +50,7 @@ def agent(context: Context) -> Door:
     return send
 
 
-class LogLoad(_Load):
+class LogLoad(Load):
     """Numbered log records; a request that fails is sent again, unchanged, up to a limit."""
 
     def __init__(self, context: Context, door: Door, *, workers: int = 2, batch: int = 25, pause: float = 0.25) -> None:

@@ -134,15 +134,15 @@ def test_one_drill_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_checkout_without_tests_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(OpsError, match=r"drill broker has no test here: .*test_faults.py is not there"):
-        ready(find("broker"), tmp_path)
-    ready(find("broker"), PROJECT)
+    with pytest.raises(OpsError, match=r"drill region has no test here: .*test_region.py is not there"):
+        ready(find("region"), tmp_path)
+    ready(find("region"), PROJECT)
 
 
 def test_pytest_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(OpsError, match=r"drill broker is a test, and pytest is not there: pip install '\.\[dev\]'"):
-        ready(find("broker"))
+    with pytest.raises(OpsError, match=r"drill region is a test, and pytest is not there: pip install '\.\[dev\]'"):
+        ready(find("region"))
 
 
 def test_a_drill_that_is_no_test_needs_neither(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
