@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ops.drills.model import Aspect, Drill
 
-_TESTS = "tests/e2e"
 _PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"
 
@@ -152,7 +151,7 @@ TRACES: tuple[Drill, ...] = (
         name="jaeger",
         shows="a Jaeger collector killed: at most one bulk of spans is lost",
         requirements=("J1",),
-        test=f"{_TESTS}/test_trace_faults.py::test_a_jaeger_collector_killed_under_load_loses_no_more_than_one_bulk",
+        procedure=f"{_PROCEDURES}.traces:kill_jaeger_collector",
         evidence="jaeger-collector-killed",
         seconds=60,
         limit_s=480,
@@ -169,7 +168,7 @@ TRACES: tuple[Drill, ...] = (
         name="sampler",
         shows="a sampler killed: only traces that waited for their decision are lost",
         requirements=("O4",),
-        test=f"{_TESTS}/test_trace_faults.py::test_a_sampler_killed_under_load_loses_only_what_waited_for_its_decision",
+        procedure=f"{_PROCEDURES}.traces:kill_sampler",
         evidence="sampler-killed",
         seconds=75,
         limit_s=480,
@@ -188,7 +187,7 @@ TRACES: tuple[Drill, ...] = (
         name="log-indexer",
         shows="a log indexer killed: no log record is missing or doubled",
         requirements=("O5",),
-        test=f"{_TESTS}/test_logs.py::test_an_indexer_killed_under_load_loses_and_doubles_nothing",
+        procedure=f"{_PROCEDURES}.logs:kill_indexer",
         evidence="log-indexer-killed",
         seconds=75,
         limit_s=480,
@@ -206,7 +205,7 @@ TRACES: tuple[Drill, ...] = (
         name="agent",
         shows="the agent of a node killed: nothing that it acknowledged is lost",
         requirements=("O5",),
-        test=f"{_TESTS}/test_trace_faults.py::test_an_agent_killed_under_load_loses_nothing_that_it_acknowledged",
+        procedure=f"{_PROCEDURES}.logs:kill_agent",
         evidence="agent-killed",
         seconds=45,
         limit_s=480,
@@ -225,7 +224,7 @@ TRACES: tuple[Drill, ...] = (
         name="search-node",
         shows="a search node killed: every question is answered, no log record is missing",
         requirements=("J1",),
-        test=f"{_TESTS}/test_trace_faults.py::test_search_goes_on_while_a_search_node_is_dead_and_logs_lose_nothing",
+        procedure=f"{_PROCEDURES}.traces:kill_search_node",
         evidence="search-node-killed",
         seconds=120,
         limit_s=660,

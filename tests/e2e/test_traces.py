@@ -24,12 +24,12 @@ from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT, Login
 from ops.drills.tools import durations
+from ops.drills.tools.search_client import stored_spans
+from ops.drills.tools.span_load import SpanLoad, Stored, await_decisions, await_stored, prepared
+from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Sort, Traffic
 from ops.telemetry.traces import TraceReader, fetch_token
 from tests.e2e import durations as own_durations
 from tests.support.results import recorded
-from tests.support.search_client import stored_spans
-from tests.support.spans import SpanLoad, Stored, await_decisions, await_stored, prepared
-from tests.support.traces import SPANS_PER_TRACE, Sort, Traffic
 from tests.support.traces_login import browser, sign_in, token_of
 from tests.support.traces_request_flow import SentRequestFlow, send_request_flow
 
