@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from components.telemetry.topics import topic
 from lab import LabError, directory, storage
 from lab.cluster import network
 from lab.fakes.receivers import setup as receivers
@@ -40,7 +42,7 @@ SECRETS = (
 ROLE = "observability:role"
 """Configuration key that `ops failover` and `ops failback` change."""
 _ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
-_TOPIC_LINE = re.compile(r"(?P<before>\s+(?P<name>[a-z-]+): \{partitions: )(?P<partitions>\d+)(?P<after>,.*)")
+_TOPICS_LINE = re.compile(r"    topics: (\{.*\})(\s+#.*)?")
 
 
 def variables(paths: LabPaths) -> dict[str, str]:
@@ -156,8 +158,8 @@ def _copied(file: Path, target: Path, *, changes: bool = True) -> str:
         kept = dict(_kept(target))
         role = kept.pop(ROLE, None)
         if changes:
-            partitions = _partitions(target)
-            lines = [_changed(line, role, partitions) for line in lines]
+            topics = _topics(target)
+            lines = [_changed(line, role, topics) for line in lines]
         lines = _with([line for key, value in kept.items() for line in (f"  {key}:", f"    secure: {value}")], lines)
     return "\n".join([*lines, *salt]) + "\n"
 
@@ -184,22 +186,27 @@ def _kept(file: Path) -> Iterator[tuple[str, str]]:
         yield ROLE, config[ROLE]
 
 
-def _partitions(file: Path) -> dict[str, int]:
-    """Partitions of each topic that a copy of a stack file has."""
+def _topics(file: Path) -> dict[str, dict[str, int]]:
+    """What a copy of a stack file says of topics."""
     content = yaml.safe_load(file.read_text()) if file.exists() else None
     config = content.get("config") if isinstance(content, dict) else None
     settings = config.get("observability:settings") if isinstance(config, dict) else None
     topics = settings.get("topics") if isinstance(settings, dict) else None
-    return {name: topic["partitions"] for name, topic in topics.items()} if isinstance(topics, dict) else {}
+    return topics if isinstance(topics, dict) else {}
 
 
-def _changed(line: str, role: str | None, partitions: Mapping[str, int]) -> str:
+def _changed(line: str, role: str | None, topics: Mapping[str, Mapping[str, int]]) -> str:
     """A line of the committed file with the copy's role, or the copy's partitions where these are more."""
     if role is not None and _ROLE_LINE.fullmatch(line):
         return f"  {ROLE}: {role}"
-    topic = _TOPIC_LINE.fullmatch(line)
-    if topic and (more := partitions.get(topic["name"], 0)) > int(topic["partitions"]):
-        return f"{topic['before']}{more}{topic['after']}"
+    if match := _TOPICS_LINE.fullmatch(line):
+        committed = yaml.safe_load(match[1])
+        for name, copied in topics.items():
+            known = committed.get(name, {})
+            partitions = copied.get("partitions", 0)
+            if partitions > known.get("partitions", topic(name).partitions):
+                committed[name] = {**known, "partitions": partitions}
+        return f"    topics: {json.dumps(committed)}"
     return line
 
 

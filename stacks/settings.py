@@ -222,19 +222,29 @@ class Settings(SettingsModel):
         """Whether the other region's Kafka is copied into this one."""
         return self.regions.peer is not None and role is Role.STANDBY
 
+    @field_validator("topics", mode="before")
+    @classmethod
+    def _as_the_catalogue_says(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        defaults = {
+            topic.name: {"partitions": topic.partitions, "retention_days": topic.retention_days} for topic in TOPICS
+        }
+        changed = {
+            name: {**defaults.get(name, {}), **entry} if isinstance(entry, dict) else entry
+            for name, entry in given.items()
+        }
+        return defaults | changed
+
     @field_validator("topics")
     @classmethod
-    def _all_topics(cls, given: dict[str, Topic]) -> dict[str, Topic]:
-        unknown = sorted(set(given) - set(TOPIC_NAMES))
+    def _topics_that_there_are(cls, topics: dict[str, Topic]) -> dict[str, Topic]:
+        unknown = sorted(set(topics) - set(TOPIC_NAMES))
         if unknown:
             raise field_types.not_allowed(
                 f"only the topics {', '.join(TOPIC_NAMES)}; remove {', '.join(unknown)}, or add it to "
                 "components/telemetry/topics.py"
             )
-        defaults = {
-            topic.name: Topic(partitions=topic.partitions, retention_days=topic.retention_days) for topic in TOPICS
-        }
-        topics = defaults | given
         for topic in TOPICS:
             if (partitions := topics[topic.name].partitions) < topic.partitions:
                 raise field_types.not_allowed(

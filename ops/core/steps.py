@@ -1,6 +1,6 @@
 """Tells whoever waits for a long command what it is doing, one line a step.
 
-A drill's test runs in a process of its own. The command that waits for it names a file in ``OBS_STEPS``, into which
+A drill runs in a process of its own. The command that waits for it names a file in ``OBS_STEPS``, into which
 each step is written; the command prints it. Where nobody asks, nothing is written.
 """
 

@@ -1,6 +1,7 @@
 """The commands: one for each drill, and ``list``.
 
-Exit codes: 0 passed, 1 a promise did not hold, 2 the drill was not run (not steady, refused, no test), 130 interrupted.
+Exit codes: 0 passed, 1 a promise did not hold, 2 the drill was not run (not steady, refused, something missing), 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
         try:
             report = _carry_out(drill, context, progress)
         except KeyboardInterrupt:
-            typer.echo(f"interrupted: the test of {drill.name} was told to put back what it took away", err=True)
+            typer.echo(f"interrupted: drill {drill.name} was told to put back what it took away", err=True)
             raise typer.Exit(_INTERRUPTED) from None
     written = record.write(report, folder)
     if as_json:
@@ -120,7 +121,7 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
 
 
 def _carry_out(drill: Drill, context: Context, progress: DrillProgress) -> Report:
-    """Run the test, look meanwhile, wait until everything is whole again, read what was told."""
+    """Run the drill, look meanwhile, wait until everything is whole again, read what was told."""
     log = Path(tempfile.gettempdir()) / f"obs-drill-{drill.name}.log"
     watcher = Watcher(context) if drill.watched else None
     started, after = datetime.now(UTC), list[str]()
@@ -152,11 +153,11 @@ def build_report(
         written = None
     problems = [*outcome.reasons] if not outcome.passed else []
     if not outcome.passed and not problems:
-        problems.append("the test failed")
+        problems.append("the drill failed")
     if not outcome.passed:
-        problems.append(f"all that the test said: {outcome.log}")
+        problems.append(f"all that the drill said: {outcome.log}")
     if written is None:
-        problems.append(f"the test wrote no evidence {drill.evidence}")
+        problems.append(f"the drill wrote no evidence {drill.evidence}")
     elif outcome.passed and not written.passed:
         problems.append(f"evidence {drill.evidence} says failed: {'; '.join(written.problems)}")
     problems += [f"not whole {AFTER_S:.0f} s after the drill: {problem}" for problem in after]
@@ -198,7 +199,7 @@ def _data(drill: Drill) -> dict[str, object]:
         "name": drill.name,
         "shows": drill.shows,
         "requirements": list(drill.requirements),
-        "test": drill.test,
+        "carried_out_by": drill.carried_out_by,
         "evidence": drill.evidence,
         "seconds": drill.seconds,
         "limit_s": drill.limit_s,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from ops.drills.model import Aspect, Drill
 
-_TESTS = "tests/e2e/test_gate_drills.py"
-
 GATE: tuple[Drill, ...] = (
     Drill(
         name="gate-attacks",
         shows="bombs, floods, endless nesting and slow senders: another layer's client feels nothing, no gateway ends",
         requirements=("O1", "O2"),
-        test=f"{_TESTS}::test_attacks_are_refused_and_another_layer_does_not_feel_them",
+        procedure="ops.drills.gate_run:attack_platform",
         evidence="gate-attacks",
         seconds=900,
         limit_s=3900,
@@ -33,7 +31,7 @@ GATE: tuple[Drill, ...] = (
         name="gate-forgery",
         shows="every reserved name sent as every layer in every signal: none arrives under its reserved meaning",
         requirements=("O2", "O3"),
-        test=f"{_TESTS}::test_no_reserved_name_can_be_forged",
+        procedure="ops.drills.gate_forgery_run:forge_platform",
         evidence="gate-forgery",
         seconds=180,
         limit_s=1260,
@@ -53,7 +51,7 @@ GATE: tuple[Drill, ...] = (
         name="erasure",
         shows="one person is erased from traces and logs, another one stays; what is left is named with its end",
         requirements=("O3",),
-        test=f"{_TESTS}::test_a_person_is_erased_and_another_one_is_not",
+        procedure="ops.drills.erasure:erase_on_platform",
         evidence="privacy-erasure",
         seconds=120,
         limit_s=960,

@@ -1,4 +1,4 @@
-"""The report of a drill: what each aspect of it was, from the test's evidence and from what was seen from outside; the
+"""The report of a drill: what each aspect of it was, from its evidence and from what was seen from outside; the
 measured table of docs/dr.md has a row for each drill's newest one.
 """
 
@@ -35,9 +35,9 @@ class Report:
         passed: Whether everything that it promises held, and it left evidence.
         platform, region: Of what.
         started: When.
-        seconds: How long the test took.
+        seconds: How long it took.
         problems: Why it failed; empty when it passed.
-        evidence: What its test wrote in this run, or None.
+        evidence: What it wrote in this run, or None.
         watched: What was seen from outside, or None where nobody looked.
         steady: What was found before the fault.
         notes: What could not be read.
@@ -59,7 +59,7 @@ class Report:
     def events(self) -> list[Event]:
         """Everything that has a time."""
         own = _own(self.evidence.figures) if self.evidence else []
-        whole = Event(lane="drill", what="the test runs", start=0.0, end=round(max(self.seconds, 0.1), 1))
+        whole = Event(lane="drill", what="the drill runs", start=0.0, end=round(max(self.seconds, 0.1), 1))
         return [whole, *own, *(self.watched.everything() if self.watched else [])]
 
     def aspects(self) -> dict[Aspect, list[str]]:
@@ -78,7 +78,7 @@ class Report:
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": self.seconds,
             "requirements": list(self.drill.requirements),
-            "test": self.drill.test,
+            "carried_out_by": self.drill.carried_out_by,
             "problems": list(self.problems),
             "notes": list(self.notes),
             "aspects": {str(aspect): lines for aspect, lines in self.aspects().items()},
@@ -144,9 +144,9 @@ def markdown(report: Report) -> str:
     if report.notes:
         lines.append("")
     length = max([report.seconds, *(event.end or event.start for event in report.events)])
-    title = f"{drill.name}, seconds since the test began"
+    title = f"{drill.name}, seconds since the drill began"
     lines += ["## Timeline", "", "```mermaid", mermaid(title, report.events, length), "```", ""]
-    lines += [*rows(report.events), "", f"Evidence: `evidence/{drill.evidence}/`, by `{drill.test}`."]
+    lines += [*rows(report.events), "", f"Evidence: `evidence/{drill.evidence}/`, by `{drill.carried_out_by}`."]
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,5 @@
-"""Runs the test of a drill within a limited time, one drill at a time on a machine, from a steady state; says what it
-does while it runs.
+"""Runs a drill in a process of its own within a limited time, one drill at a time on a machine, from a steady state;
+says what it does while it runs.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
 from ops.core.steps import clock
+from ops.drills import work
 from ops.drills.drills_alerting import ALERTING
 from ops.drills.drills_flow import FLOW, TRACES
 from ops.drills.drills_gate import GATE
@@ -120,7 +121,7 @@ class DrillProgress:
         self._task = self._bar.add_task(drill.name, total=drill.seconds)
         self._folder = tempfile.TemporaryDirectory(prefix="obs-drill-")
         self.steps = Path(self._folder.name) / "steps"
-        """Into which the test writes its steps."""
+        """Into which the drill writes its steps."""
         self._reader = steps.Reader(self.steps)
         self._seconds = 0.0
         self._last = ""
@@ -142,10 +143,10 @@ class DrillProgress:
         self._console.print(f"{self._drill.name}: {clock(self._seconds)}: {text}")
 
     def beat(self, seconds: float) -> None:
-        """Tell the new steps of the test, or what it has been doing for half a minute.
+        """Tell the new steps of the drill, or what it has been doing for half a minute.
 
         Args:
-            seconds: Since the test began.
+            seconds: Since the drill began.
         """
         self._seconds = seconds
         self._bar.update(self._task, completed=min(seconds, self._drill.seconds))
@@ -161,16 +162,16 @@ class DrillProgress:
 
 
 PUT_BACK_S = 180.0
-"""What a test that is ended has, to put back what it took away."""
+"""What a drill that is ended has, to put back what it took away."""
 _LOOK_S = 0.5
-_PASSED, _FAILED = 0, 1
-_ONE_PASSED = "PASSED "
+_ASSERTED = "E  "
+"""Begins a line of pytest that says what failed."""
 _MOST_REASONS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How the test ended.
+    """How the drill ended.
 
     Attributes:
         passed: Whether all that it promises held.
@@ -186,22 +187,26 @@ class Outcome:
 
 
 def command_of(drill: Drill) -> list[str]:
-    """Command line of the test."""
+    """Command line of the process that carries it out."""
+    if drill.procedure:
+        return [sys.executable, "-m", work.__name__, drill.name]
     options = ("-p", "no:cacheprovider", "-q", "-s", "--color=no", "--tb=short", "-rA")
     return [sys.executable, "-m", "pytest", *options, drill.test]
 
 
 def ready(drill: Drill, project: Path = PROJECT) -> None:
-    """Check that the test can be run.
+    """Check that a drill that is a test can be run.
 
     Raises:
         OpsError: The test's file or pytest is not there.
     """
+    if drill.procedure:
+        return
     file = project / drill.test.partition("::")[0]
     if not file.is_file():
         raise OpsError(f"drill {drill.name} has no test here: {file} is not there; run it from a whole checkout")
     if importlib.util.find_spec("pytest") is None:
-        raise OpsError("a drill is a test, and pytest is not there: pip install '.[dev]'")
+        raise OpsError(f"drill {drill.name} is a test, and pytest is not there: pip install '.[dev]'")
 
 
 def run(
@@ -214,10 +219,10 @@ def run(
     put_back_s: float = PUT_BACK_S,
     variables: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run a drill's test; ends it when the time is up, or when we are interrupted, so that it puts things back.
+    """Run a drill; ends it when the time is up, or when we are interrupted, so that it puts things back.
 
     Args:
-        command: Command line of pytest.
+        command: Its command line.
         limit_s: Seconds that it has.
         log: File for what it says.
         beat: Told the seconds since the start, twice a second.
@@ -226,7 +231,7 @@ def run(
         variables: Added to its environment.
 
     Raises:
-        OpsError: No test was run.
+        OpsError: It was not run.
     """
     began = time.monotonic()
     with log.open("wb") as out, _terminated():
@@ -247,16 +252,21 @@ def run(
     said = log.read_text(errors="replace").splitlines()
     if late:
         return Outcome(passed=False, seconds=seconds, reasons=(f"ended after {limit_s:.0f} s",), log=log)
-    if process.returncode not in (_PASSED, _FAILED):
-        raise OpsError(f"no test was run (pytest: {process.returncode}): {_last(said)}; all of it: {log}")
-    if process.returncode == _PASSED and not any(line.startswith(_ONE_PASSED) for line in said):
-        return Outcome(passed=False, seconds=seconds, reasons=("the test was skipped",), log=log)
-    return Outcome(passed=process.returncode == _PASSED, seconds=seconds, reasons=tuple(reasons(said)), log=log)
+    if process.returncode not in (work.DONE, work.FAILED):
+        raise OpsError(f"the drill was not run (exit code {process.returncode}): {_last(said)}; all of it: {log}")
+    if process.returncode == work.DONE and not any(line.startswith(work.PASSED) for line in said):
+        return Outcome(passed=False, seconds=seconds, reasons=("it ended without a result",), log=log)
+    return Outcome(passed=process.returncode == work.DONE, seconds=seconds, reasons=tuple(reasons(said)), log=log)
 
 
 def reasons(said: Sequence[str]) -> list[str]:
-    """What failed, from what pytest said."""
-    messages = [line[1:].strip() for line in said if line.startswith("E  ")]
+    """What failed, from what the drill said."""
+    messages = [
+        line.removeprefix(start).strip()
+        for line in said
+        for start in (work.PROBLEM, _ASSERTED)
+        if line.startswith(start)
+    ]
     return [one_line(message) for message in dict.fromkeys(messages) if message][:_MOST_REASONS]
 
 

@@ -17,12 +17,13 @@ from components.collector.config import rendered
 from components.collector.passwords import htpasswd
 from components.sampler.component import MEMBER_VARIABLE, SamplerConfig, SamplingPolicy, sampler_config
 from lab.toolchain import tools
+from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, TOPIC, Sent, Sort, Traffic
 from tests.config.gateway_process import MIB, SCRAPE, kafka_user, move_own_metrics
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually, running
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
-from tests.support.traces import SPANS_PER_TRACE, TOPIC, KeptTraces, Sent, Sort, Traffic, jaeger, produce
+from tests.support.traces import KeptTraces, jaeger, produce
 
 WITHIN_S = 15
 PARTITIONS = 8

@@ -12,9 +12,10 @@ import pytest
 from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.kafka import KafkaAdmin
-from ops.core.kube import Kube, wait_until
+from ops.core.kube import Kube
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
+from ops.drills.procedure import settle
 from tests.e2e.core import is_core
 
 _ORDER = (
@@ -42,6 +43,7 @@ _ORDER = (
     "test_certificates",
     "test_zone",
     "test_region",
+    "test_partitions",
 )
 """Cheap ones first; dashboards after what they draw (reports, backups, people); faults, which restart pods, last."""
 
@@ -104,12 +106,5 @@ def otlp(context: Context) -> OtlpClient:
 @pytest.fixture
 def settled(context: Context) -> Context:
     """The platform with every pod ready and every replica in sync, so that a drill starts from a good state."""
-    wait_until(lambda: is_settled(context), 300, "all pods ready and all replicas in sync", 3.0)
+    settle(context)
     return context
-
-
-def is_settled(context: Context) -> bool:
-    """Whether every pod is ready and every partition has all its replicas in sync."""
-    pods = [pod for pod in context.kube.pods() if pod.workload]
-    topics = context.kafka.topics().values()
-    return all(pod.ready for pod in pods) and all(topic.in_sync == topic.replicas for topic in topics)

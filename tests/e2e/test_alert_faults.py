@@ -21,11 +21,11 @@ from ops.alerts import events as alert_events
 from ops.alerts.events import Stage
 from ops.core.context import Context
 from ops.core.kube import Pod, wait_until
-from tests.e2e import durations
+from ops.drills.tools import durations
+from ops.drills.tools.faults import kill, processes
+from ops.drills.tools.returning import Returning
 from tests.support.alerts import CRITICAL, Injector, collected, duplicates
-from tests.support.faults import kill, processes
 from tests.support.results import recorded
-from tests.support.returning import Returning
 
 AT_EACH_MOMENT = 3
 ARRIVES_S, FIRES_S, ENDS_S = 90.0, 130.0, 90.0

@@ -21,9 +21,10 @@ from lab.fakes.receivers.record import FIRING, Notification, status
 from ops.alerts.silences import acknowledge
 from ops.core.context import Context
 from ops.core.kube import wait_until
-from tests.e2e import durations
+from ops.drills.tools import durations
+from ops.drills.tools.faults import scaled
+from tests.e2e import durations as own_durations
 from tests.support.alerts import CRITICAL, HIGH, Injector, Raised, collected, duplicates, partitioned, percentile
-from tests.support.faults import scaled
 from tests.support.results import recorded
 
 WORKLOAD = "alertmanager"
@@ -112,7 +113,7 @@ def test_a_notification_arrives_in_time(settled: Context, receivers: Receivers, 
     situation = CASES[case](settled)
     with recorded(f"alert-latency-{case}", settled.kube) as figures, situation as how:
         figures["situation"] = how
-        measure(settled, receivers, durations.FEW_ALERT_RUNS if case == "few" else durations.ALERT_RUNS, figures)
+        measure(settled, receivers, own_durations.FEW_ALERT_RUNS if case == "few" else durations.ALERT_RUNS, figures)
 
 
 class Calls:

@@ -21,10 +21,11 @@ from ops.alerts import events as alert_events
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT
-from tests.e2e import durations
+from ops.drills.tools import durations
+from ops.drills.tools.faults import scaled
+from tests.e2e import durations as own_durations
 from tests.support.alert_waves import Row, Watch, low, quieted_by, waves
 from tests.support.alerts import CRITICAL, Injector, Raised, collected
-from tests.support.faults import scaled
 from tests.support.results import recorded
 
 ESCALATES_S, EARLIEST_S = 300.0, 270.0
@@ -95,7 +96,7 @@ def test_quick_thresholds_fire_reach_their_people_and_resolve(
     context: Context, pair: Pair, receivers: Receivers
 ) -> None:
     del pair  # Begun here, while this takes its time.
-    quick = [threshold for threshold in THRESHOLDS if threshold.name in durations.QUICK_THRESHOLDS]
+    quick = [threshold for threshold in THRESHOLDS if threshold.name in own_durations.QUICK_THRESHOLDS]
     drive("alert-thresholds-quick", context, receivers, waves(quick))
 
 
@@ -112,16 +113,16 @@ def drive(name: str, context: Context, receivers: Receivers, in_waves: list[list
         watch = Watch(context, receivers, start, rows)
         for wave in in_waves:
             sources = [row for row in rows if any(row.threshold.alert in quieted_by(threshold) for threshold in wave)]
-            watch.until(durations.THRESHOLD_ENDS, sources, lambda row: row.over is not None)
+            watch.until(own_durations.THRESHOLD_ENDS, sources, lambda row: row.over is not None)
             new = watch.inject(wave)
             try:
-                watch.until(durations.THRESHOLD_FIRES, new, lambda row: row.told)
+                watch.until(own_durations.THRESHOLD_FIRES, new, lambda row: row.told)
                 if low(new):
                     # What only the daily report tells of is grouped for a minute, or for five.
-                    watch.until(durations.LOW_GROUPED, new, lambda row: False)
+                    watch.until(own_durations.LOW_GROUPED, new, lambda row: False)
             finally:
                 watch.clear()
-        watch.until(durations.THRESHOLD_ENDS, rows, lambda row: row.ended)
+        watch.until(own_durations.THRESHOLD_ENDS, rows, lambda row: row.ended)
         figures["thresholds"] = len(rows)
         figures["seconds after the fault"] = {row.threshold.alert: row.shown() for row in rows}
         names = {row.threshold.alert for row in rows}
@@ -136,7 +137,7 @@ def drive(name: str, context: Context, receivers: Receivers, in_waves: list[list
         assert [row.threshold.alert for row in low(rows) if row.notified] == []
         assert names - events[alert_events.Stage.PROCESSED] == set()
         assert [row.threshold.alert for row in rows if not row.ended] == []
-        assert figures["most notices of one alert by one channel"][1] <= durations.NOTIFICATIONS_OF_ONE_ALERT
+        assert figures["most notices of one alert by one channel"][1] <= own_durations.NOTIFICATIONS_OF_ONE_ALERT
 
 
 @pytest.mark.timeout(600)

@@ -24,11 +24,12 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT
+from ops.drills.tools import durations
+from ops.drills.tools.load import TOPIC, OtlpLoad
 from ops.evidence import files as evidence
 from services.backup.restore_metrics import QueryApi, compare
 from tests.config.blocks_process import prepare, prometheus
 from tests.config.prometheus_process import USERS
-from tests.e2e import durations
 from tests.support.backups import (
     archived,
     archived_up_to,
@@ -41,7 +42,6 @@ from tests.support.backups import (
     without_offsets,
 )
 from tests.support.grafana import as_administrator, scratch_folder
-from tests.support.load import TOPIC, OtlpLoad
 from tests.support.results import recorded
 
 RESTORED_TOPIC = "alerts-raw"

@@ -8,11 +8,11 @@ import pytest
 
 from ops.core.context import Context
 from ops.core.kube import wait_until
+from ops.drills.tools import durations
+from ops.drills.tools.load import TOPIC, OtlpLoad
+from ops.drills.tools.markers import Ticker
 from ops.maintenance.certificates import readers, roll
-from tests.e2e import durations
 from tests.support.certificates import Certificates, Port
-from tests.support.faults import Ticker
-from tests.support.load import TOPIC, OtlpLoad
 from tests.support.results import recorded
 
 ISSUED_S, TAKEN_UP_S, LOOK_S = 180.0, 450.0, 5.0

@@ -14,8 +14,9 @@ from ops.core.context import Context
 from ops.core.grafana import PORT, REPLICAS, WORKLOAD, Credentials, Grafana, address, administrator
 from ops.core.kube import wait_until
 from ops.core.rows import Finding
-from tests.e2e import durations
-from tests.support.faults import kill, scaled
+from ops.drills.tools import durations
+from ops.drills.tools.faults import kill, scaled
+from ops.drills.tools.returning import Returning
 from tests.support.grafana import (
     Saving,
     Watch,
@@ -30,7 +31,6 @@ from tests.support.grafana import (
     visible_uids,
 )
 from tests.support.results import recorded
-from tests.support.returning import Returning
 
 GRAFANA_OUTAGE_S = durations.seconds("GRAFANA_OUTAGE", 15)
 """Until nobody is led to a replica that was killed."""

@@ -11,6 +11,9 @@ import pytest
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.dashboards.command import query_client
+from ops.drills.tools import durations
+from ops.drills.tools.faults import scaled
+from ops.drills.tools.load import OtlpLoad
 from ops.loadtest.virtual_users import (
     MEAN_S,
     P95_S,
@@ -20,10 +23,7 @@ from ops.loadtest.virtual_users import (
     run_virtual_users,
     through_grafana,
 )
-from tests.e2e import durations
-from tests.support.faults import scaled
 from tests.support.grafana import directory_credentials
-from tests.support.load import OtlpLoad
 from tests.support.results import recorded
 
 """The virtual users run on this machine as well, so nothing else may be."""

@@ -11,19 +11,14 @@ from typing import Any
 
 import pytest
 
-from components.logs.component import WORKLOAD as INDEXER
 from components.telemetry.layers import LAYERS, Signal
 from ops.checks.logs import FOUND_SECONDS, layers_with_logs
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT
-from tests.e2e import durations
-from tests.e2e.test_trace_faults import account_logs, back_after
-from tests.support.faults import kill
+from ops.drills.tools.search_client import SearchClient, stored_logs
+from tests.support.drills import limit, problems
 from tests.support.results import recorded
-from tests.support.returning import Returning
-from tests.support.search_client import SearchClient, stored_logs
-from tests.support.trace_faults import LogLoad, gateway
 from tests.support.traces_request_flow import send_request_flow
 
 
@@ -64,18 +59,9 @@ def test_every_layer_has_logs_of_the_last_minutes(context: Context, logs: Search
     assert set(layers_with_logs(context, "15m")) == sending
 
 
-@pytest.mark.timeout(420)
+@limit("log-indexer")
 def test_an_indexer_killed_under_load_loses_and_doubles_nothing(settled: Context) -> None:
-    with recorded("log-indexer-killed", settled.kube) as figures:
-        with LogLoad(settled, gateway(settled), workers=4, pause=0.1) as load:
-            load.run_for(durations.WARM_UP)
-            victim = settled.kube.ready_pod(INDEXER)
-            returning = Returning(settled.kube, victim, durations.READY)
-            figures["how"] = kill(settled.kube, victim)
-            figures["indexers back after s"] = back_after(returning, load)
-        stopped = time.time()
-        account_logs(figures, settled, load)
-        figures["caught up after s"] = round(time.time() - stopped, 1)
+    assert problems("log-indexer", settled) == []
 
 
 def ops_logs(*arguments: str) -> subprocess.CompletedProcess[str]:

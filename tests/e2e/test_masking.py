@@ -16,12 +16,12 @@ from components.telemetry.classification import CLASSES
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from ops.core.context import Context
 from ops.core.kube import wait_until
+from ops.drills.tools.search_client import SearchClient, stored_logs, stored_spans
 from ops.telemetry.traces import fetch_token
 from tests.support.dirty.records import CASE, DIRTY_FILES, LAYER, Record, Request, load, requests
 from tests.support.dirty.records_by_case import Arrived, by_case, readable
 from tests.support.exposure import pod_logs
 from tests.support.results import recorded
-from tests.support.search_client import SearchClient, stored_logs, stored_spans
 
 ARRIVAL_SECONDS = 60
 _OWN = {"traceID", "spanID", "trace_id", "span_id", "startTime", "startTimeMillis", "duration", "timestamp"}

@@ -21,13 +21,14 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.web import Web
 from ops.dashboards.command import query_client
+from ops.drills.procedure import is_settled
+from ops.drills.tools import durations
+from ops.drills.tools.load import TOPIC
+from ops.drills.tools.log_load import LAYER, LogLoad
 from ops.drills.watch import DASHBOARD, Questions, answered_before
 from ops.regions.region import witness_of
 from services.regions.witness import FAILOVER_AGENT
-from tests.e2e import durations
-from tests.e2e.conftest import is_settled
 from tests.support.alerts import CRITICAL, HIGH, Injector, Raised
-from tests.support.load import TOPIC
 from tests.support.region_count import (
     GROUP,
     Clock,
@@ -41,7 +42,6 @@ from tests.support.region_count import (
 from tests.support.region_traffic import LOGS_TOPIC, Group, MovingLoad, logs_of, readable
 from tests.support.regions import Command, Gateway, Name, Side, both_authorities, lab, mentions, partition, sides
 from tests.support.results import recorded
-from tests.support.trace_faults import LAYER, LogLoad
 
 STACKS = ("local", "local-dr")
 DETECTED_BY = "RegionPeerSilent"

@@ -23,12 +23,13 @@ from ops.checks.traces import FOUND_SECONDS, calls_in_jaeger, calls_in_prometheu
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT, Login
+from ops.drills.tools import durations
+from ops.drills.tools.search_client import stored_spans
+from ops.drills.tools.span_load import SpanLoad, Stored, await_decisions, await_stored, prepared
+from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Sort, Traffic
 from ops.telemetry.traces import TraceReader, fetch_token
-from tests.e2e import durations
+from tests.e2e import durations as own_durations
 from tests.support.results import recorded
-from tests.support.search_client import stored_spans
-from tests.support.spans import SpanLoad, Stored, await_decisions, await_stored, prepared
-from tests.support.traces import SPANS_PER_TRACE, Sort, Traffic
 from tests.support.traces_login import browser, sign_in, token_of
 from tests.support.traces_request_flow import SentRequestFlow, send_request_flow
 
@@ -128,8 +129,8 @@ def test_failed_and_slow_traces_are_kept_and_a_tenth_of_the_rest(settled: Contex
     limits = budget(settled)
     with recorded("sampling-kept", settled.kube) as figures:
         before = decisions(settled)
-        rate = min(0.6 * limits.traces_per_s(SPANS_PER_TRACE), durations.KEPT_RATE)
-        stored, load = kept(settled, durations.KEPT_TRACES, rate, limits)
+        rate = min(0.6 * limits.traces_per_s(SPANS_PER_TRACE), own_durations.KEPT_RATE)
+        stored, load = kept(settled, own_durations.KEPT_TRACES, rate, limits)
         figures |= {"traces": len(load.sent.sorts), "traces/s": round(load.rate)}
         for sort in (Sort.FAILED, Sort.SLOW):
             wanted = load.sent.of(sort)
@@ -174,7 +175,7 @@ def test_the_base_rate_falls_under_five_times_the_load_and_comes_back(settled: C
     with recorded("sampling-adaptive", settled.kube) as figures:
         shares = []
         for name, rate in (("quiet", quiet), ("five times", 5 * quiet), ("quiet again", quiet)):
-            stored, load = kept(settled, round(rate * durations.SAMPLING_PHASE), rate, limits)
+            stored, load = kept(settled, round(rate * own_durations.SAMPLING_PHASE), rate, limits)
             shares.append(share(stored, load))
             important = load.sent.of(Sort.FAILED) | load.sent.of(Sort.SLOW)
             figures[f"{name}: spans/s"] = round(load.rate * SPANS_PER_TRACE)

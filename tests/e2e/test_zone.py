@@ -10,11 +10,11 @@ from lab.fakes.receivers.client import Receivers
 from ops.core.alertmanager import FiringAlert
 from ops.core.context import Context
 from ops.core.kube import wait_until
-from tests.e2e import durations
-from tests.e2e.conftest import is_settled
+from ops.drills.procedure import is_settled
+from ops.drills.tools import durations
+from ops.drills.tools.load import TOPIC, OtlpLoad
+from ops.drills.tools.markers import Ticker
 from tests.support.alerts import CRITICAL, Injector, collected, duplicates
-from tests.support.faults import Ticker
-from tests.support.load import TOPIC, OtlpLoad
 from tests.support.results import recorded
 from tests.support.zone import away, members
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from lab.fakes.receivers.client import Receivers
 from ops.core.steps import say
+from ops.drills.tools import durations
+from ops.drills.tools.load import TOPIC
+from ops.drills.tools.log_load import LogLoad
+from ops.drills.tools.sequences import Number
 from services.regions.witness import Heartbeat, RegionError, Witness
-from tests.e2e import durations
 from tests.support.alerts import Raised
-from tests.support.load import TOPIC
 from tests.support.region_traffic import (
     LOGS_TOPIC,
     Group,
@@ -25,8 +27,6 @@ from tests.support.region_traffic import (
     points_of,
 )
 from tests.support.regions import Command, Name, Side, mentions
-from tests.support.sequences import Number
-from tests.support.trace_faults import LogLoad
 
 GROUP = "failover-drill"
 """Named in `regions.groups` of both stack files, so that the mirror translates its offsets."""

@@ -17,10 +17,10 @@ from ops.core.errors import OpsError
 from ops.core.kafka import client_settings
 from ops.core.platform import Platform
 from ops.core.web import Web
-from tests.support.load import LAYER, METRIC, OtlpLoad, numbers_of, sequence_request
+from ops.drills.tools.load import LAYER, METRIC, OtlpLoad, numbers_of, sequence_request
+from ops.drills.tools.log_load import SENDER, SEQUENCE
+from ops.drills.tools.sequences import Number
 from tests.support.regions import Gateway, Name
-from tests.support.sequences import Number
-from tests.support.trace_faults import SENDER, SEQUENCE
 
 LOGS_TOPIC = "telemetry-logs"
 NumbersOf = Callable[[bytes], set[Number]]

@@ -10,7 +10,7 @@ from lab.cluster import disruptions
 from lab.paths import LabPaths
 from ops.core.context import Context
 from ops.core.kube import Pod
-from tests.support.faults import kill
+from ops.drills.tools.faults import kill
 
 
 def members(context: Context) -> list[Pod]:

@@ -8,7 +8,7 @@ from typing import cast
 from confluent_kafka import KafkaError
 
 from ops.core.context import Context
-from tests.support.load import ProducerLoad
+from ops.drills.tools.load import ProducerLoad
 
 
 def producer(retries: int | None = None) -> ProducerLoad:

@@ -12,7 +12,7 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, Pod
-from tests.support.returning import Returning
+from ops.drills.tools.returning import Returning
 
 SURVIVOR = Pod(
     name="guard-a",

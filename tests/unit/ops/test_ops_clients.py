@@ -15,10 +15,10 @@ from ops.core import otlp
 from ops.core.errors import OpsError
 from ops.core.platform import Login, parse
 from ops.core.web import Query, Web, connected
+from ops.drills.tools.load import METRIC, sequence_request
 from tests.config.gateway_process import PASSWORDS, GatewayProcess, gateway_data, gateway_process
 from tests.config.prometheus_process import USERS, PrometheusProcess, job, prometheus_process, write_files
 from tests.config.servers import eventually, free_port
-from tests.support.load import METRIC, sequence_request
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,7 @@ def test_the_timeline_has_what_was_seen_and_what_the_evidence_has(tmp_path: Path
     text = markdown(report(tmp_path, more={"timeline": own}))
     assert "```mermaid\ngantt\n" in text
     for bar in (
-        "the test runs :0, 61",
+        "the drill runs :0, 61",
         "kafka 1 of 3 not ready :crit, 8, 20",
         "KafkaBrokerDown (critical) :active, 38, 50",
         "told by B :milestone, 90, 0s",
@@ -137,8 +137,8 @@ def test_a_drill_that_passed(tmp_path: Path) -> None:
     [
         ("test", "AssertionError: lost"),
         ("evidence", "evidence broker-killed says failed: lost some"),
-        ("none", "the test wrote no evidence broker-killed"),
-        ("old", "the test wrote no evidence broker-killed"),
+        ("none", "the drill wrote no evidence broker-killed"),
+        ("old", "the drill wrote no evidence broker-killed"),
         ("after", "not whole 240 s after the drill: kafka: 2 of 3 ready"),
     ],
 )
@@ -277,7 +277,7 @@ def test_an_interruption_is_no_failure(drilled: Drilled, monkeypatch: pytest.Mon
     monkeypatch.setattr(command, "_carry_out", interrupted)
     outcome = CliRunner().invoke(app, ["drill", "broker", "--yes", "--folder", str(tmp_path / "made")])
     assert outcome.exit_code == 130
-    assert "interrupted: the test of broker was told to put back what it took away" in outcome.stderr
+    assert "interrupted: drill broker was told to put back what it took away" in outcome.stderr
     assert not (tmp_path / "made").exists()
 
 
@@ -285,7 +285,7 @@ def test_the_list_asks_nobody() -> None:
     outcome = CliRunner().invoke(app, ["drill", "list", "--json"])
     assert outcome.exit_code == 0, outcome.output
     listed = {drill["name"]: drill for drill in json.loads(outcome.stdout)["drills"]}
-    assert listed["broker"]["test"].startswith("tests/e2e/")
+    assert listed["erasure"]["carried_out_by"] == "ops.drills.erasure:erase_on_platform"
     assert {"load", "seconds", "limit_s", "evidence", "requirements", "newest"} <= set(listed["broker"])
     shown = CliRunner().invoke(app, ["drill", "list"])
     assert "load: " in shown.output

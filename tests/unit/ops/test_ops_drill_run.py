@@ -1,4 +1,4 @@
-"""Running a drill's test: within its time, alone, put back when ended; and what its end means."""
+"""Running a drill: within its time, alone, put back when ended; and what its end means."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def written(folder: Path, body: str) -> list[str]:
     """Command line of a test that is really run."""
     (folder / "conftest.py").write_text(textwrap.dedent(CONFTEST))
     (folder / "test_made_up.py").write_text(textwrap.dedent(body))
-    return command_of(replace(find("broker"), test=f"{folder}/test_made_up.py::test_it"))
+    return command_of(replace(find("broker"), procedure="", test=f"{folder}/test_made_up.py::test_it"))
 
 
 def carried_out(folder: Path, body: str, limit_s: float = LIMIT_S, put_back_s: float = 30.0) -> Outcome:
@@ -68,14 +68,14 @@ def test_a_test_that_fails_says_why(tmp_path: Path) -> None:
 
 
 def test_no_test_is_no_result(tmp_path: Path) -> None:
-    with pytest.raises(OpsError, match=r"no test was run \(pytest: 4\): .*not found.*; all of it: .*log"):
+    with pytest.raises(OpsError, match=r"the drill was not run \(exit code 4\): .*not found.*; all of it: .*log"):
         carried_out(tmp_path, "def test_another():\n    pass\n")
 
 
 def test_a_test_that_is_skipped_is_no_success(tmp_path: Path) -> None:
     outcome = carried_out(tmp_path, "import pytest\ndef test_it():\n    pytest.skip('not here')\n")
     assert not outcome.passed
-    assert outcome.reasons == ("the test was skipped",)
+    assert outcome.reasons == ("it ended without a result",)
 
 
 PUTS_BACK = """
@@ -134,20 +134,26 @@ def test_one_drill_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_checkout_without_tests_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(OpsError, match=r"drill broker has no test here: .*test_faults.py is not there"):
-        ready(find("broker"), tmp_path)
-    ready(find("broker"), PROJECT)
+    with pytest.raises(OpsError, match=r"drill region has no test here: .*test_region.py is not there"):
+        ready(find("region"), tmp_path)
+    ready(find("region"), PROJECT)
 
 
 def test_pytest_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(OpsError, match=r"pip install '\.\[dev\]'"):
-        ready(find("broker"))
+    with pytest.raises(OpsError, match=r"drill region is a test, and pytest is not there: pip install '\.\[dev\]'"):
+        ready(find("region"))
+
+
+def test_a_drill_that_is_no_test_needs_neither(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(runner.importlib.util, "find_spec", lambda _: None)
+    ready(find("erasure"), tmp_path)
 
 
 def test_reasons_are_the_first_of_what_failed_each_once() -> None:
     said = ["E       AssertionError: a", "x", "E       AssertionError: a", "E   b", "E", "Error", "E   c", "E   d"]
     assert reasons(said) == ["AssertionError: a", "b", "c"]
+    assert reasons(["PROBLEM 3 missing", "no PROBLEM", "PROBLEM 3 missing", "PROBLEM "]) == ["3 missing"]
 
 
 def test_threads_of_a_scheduler_may_run_it(tmp_path: Path) -> None:

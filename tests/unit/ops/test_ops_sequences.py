@@ -6,9 +6,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from ops.checks.kafka import identities
 from ops.core import otlp
+from ops.drills.tools.load import numbers_of, sequence_request
+from ops.drills.tools.sequences import Ledger, gaps
 from tests.support import exposure
-from tests.support.load import numbers_of, sequence_request
-from tests.support.sequences import Ledger, gaps
 
 
 def test_only_what_was_acknowledged_can_be_missing() -> None:

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support import spans
-from tests.support.search_client import SearchClient
-from tests.support.spans import NOTHING_MORE_S, Sent, Stored, await_stored
-from tests.support.traces import Sort
+from ops.drills.tools import span_load
+from ops.drills.tools.search_client import SearchClient
+from ops.drills.tools.span_load import NOTHING_MORE_S, Sent, Stored, await_stored
+from ops.drills.tools.trace_traffic import Sort
 
 FIRST, SECOND = bytes(15) + b"\1", bytes(15) + b"\2"
 Hits = list[tuple[str, str]]
@@ -33,8 +33,8 @@ class Index:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
-    monkeypatch.setattr(spans.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(spans.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(span_load.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(span_load.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     return now
 
 

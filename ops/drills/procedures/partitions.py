@@ -12,8 +12,8 @@ from ops.core import pulumi
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.steps import say
-from ops.drills import durations
-from ops.drills.load import OtlpLoad, numbers_of
+from ops.drills.tools import durations
+from ops.drills.tools.load import OtlpLoad, numbers_of
 
 TOPICS: Final = (METRICS_TOPIC.name, TRACES_TOPIC.name)
 GROWTH: Final = 1.5

@@ -15,6 +15,7 @@ from components.telemetry.classification import CLASSES
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
+from ops.drills.procedure import CannotRunError
 
 _PAGE = 2000
 _TRIES = 6
@@ -112,7 +113,12 @@ def stored_spans(context: Context) -> SearchClient:
 
 
 def stored_logs(context: Context) -> SearchClient:
-    """Every log record that is stored."""
+    """Every log record that is stored.
+
+    Raises:
+        CannotRunError: The stack has no reader of logs.
+    """
     reader = context.platform.log_reader
-    assert reader is not None, "the stack has no reader of logs"
+    if reader is None:
+        raise CannotRunError("the stack has no reader of logs")
     return SearchClient(context, reader.pair, f"{LOGS}-read")

@@ -21,14 +21,15 @@ from ops.core.kafka import client_settings
 from ops.core.otlp import OtlpClient
 from ops.core.steps import say
 from ops.core.web import Query, Web
-from tests.support.sequences import Ledger, Number
+from ops.drills.tools.sequences import Ledger, Number
 
 METRIC = "obs_e2e_sequence"
 TOPIC = "telemetry-metrics"
 LAYER = "device"
+_ENDS_S = 180.0
 
 
-class _Load(ABC):
+class Load(ABC):
     """Threads that run until the load is stopped."""
 
     def __init__(self, workers: int) -> None:
@@ -54,22 +55,32 @@ class _Load(ABC):
         self.stop()
 
     def stop(self) -> None:
-        """Send nothing new, wait for what is under way."""
+        """Send nothing new, wait for what is under way.
+
+        Raises:
+            OpsError: A worker does not end.
+        """
         self._stopping.set()
         for thread in self._threads:
-            thread.join(180)
-            assert not thread.is_alive(), f"{thread.name} did not end within 180 s"
+            thread.join(_ENDS_S)
+            if thread.is_alive():
+                raise OpsError(f"{thread.name} did not end within {_ENDS_S:.0f} s")
 
     def run_for(self, seconds: float) -> None:
-        """Let it run; ends early when all workers died."""
+        """Let it run.
+
+        Raises:
+            OpsError: All workers died.
+        """
         say(f"load for {seconds:.0f} s")
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            assert any(thread.is_alive() for thread in self._threads), "every worker of the load has ended"
+            if not any(thread.is_alive() for thread in self._threads):
+                raise OpsError("every worker of the load has ended")
             time.sleep(0.2)
 
 
-class OtlpLoad(_Load):
+class OtlpLoad(Load):
     """Gauges whose values are sequence numbers; a batch that fails is sent again, unchanged, up to a limit."""
 
     def __init__(
@@ -169,7 +180,7 @@ def numbers_of(record: bytes, run_id: str) -> set[Number]:
     return numbers
 
 
-class ProducerLoad(_Load):
+class ProducerLoad(Load):
     """A producer with ``acks=all`` straight to a topic of its own; one worker, one number per record.
 
     A client that tries again reports its own time-out and hides what the broker answered; with ``retries=0`` each

@@ -1,8 +1,7 @@
-"""What the drills of traces and logs need: numbered log records, somebody who keeps asking, the agent's front door."""
+"""Numbered log records, to the gateway or to the agent of a node, and what of them is stored."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,9 +16,9 @@ from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.web import Web
-from tests.support.load import _Load
-from tests.support.search_client import SearchClient
-from tests.support.sequences import Number
+from ops.drills.tools.load import Load
+from ops.drills.tools.search_client import SearchClient
+from ops.drills.tools.sequences import Number
 
 LAYER = STREAMING.name
 SENDER, SEQUENCE = "e2e.sender", "e2e.sequence"
@@ -50,7 +49,7 @@ def agent(context: Context) -> Door:
     return send
 
 
-class LogLoad(_Load):
+class LogLoad(Load):
     """Numbered log records; a request that fails is sent again, unchanged, up to a limit."""
 
     def __init__(self, context: Context, door: Door, *, workers: int = 2, batch: int = 25, pause: float = 0.25) -> None:
@@ -126,45 +125,3 @@ def log_request(service: str, numbers: list[Number]) -> ExportLogsServiceRequest
 def number_of(attributes: Mapping[str, object]) -> Number:
     """The number in a stored record's attributes."""
     return int(str(attributes[SENDER])), int(str(attributes[SEQUENCE]))
-
-
-class QueryRunner:
-    """Asks something about once a second, as a person or a dashboard would, who tries again when there is no answer.
-
-    Args:
-        question: Raises `OpsError` when there is no good answer.
-        tries: How often one question is tried before it counts as not answered.
-    """
-
-    def __init__(self, question: Callable[[], object], tries: int = 3) -> None:
-        self._question, self._tries = question, tries
-        self.requested = self.repeated = 0
-        self.failed: list[str] = []
-        self.slowest = 0.0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-
-    def __enter__(self) -> QueryRunner:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join(120)
-        assert not self._thread.is_alive(), "a question got no answer within 120 s"
-
-    def _ask(self) -> None:
-        while not self._stopping.is_set():
-            began = time.monotonic()
-            for left in reversed(range(self._tries)):
-                try:
-                    self._question()
-                    break
-                except OpsError as error:
-                    self.repeated += 1
-                    if not left:
-                        self.failed.append(str(error))
-                    time.sleep(1.0)
-            self.requested += 1
-            self.slowest = max(self.slowest, time.monotonic() - began)
-            self._stopping.wait(1.0)

@@ -16,9 +16,9 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.web import Web
-from tests.support.load import _Load
-from tests.support.search_client import SearchClient
-from tests.support.traces import SPANS_PER_TRACE, Sent, Sort, Trace, Traffic
+from ops.drills.tools.load import Load
+from ops.drills.tools.search_client import SearchClient
+from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Sent, Sort, Trace, Traffic
 
 GIVE_UP_S = 60.0
 NOTHING_MORE_S = 30.0
@@ -58,7 +58,7 @@ def _by_layer(traces: list[Trace]) -> dict[str, bytes]:
     return {layer: b"".join(part) for layer, part in parts.items()}
 
 
-class SpanLoad(_Load):
+class SpanLoad(Load):
     """Sends batches at a rate; a request that fails is sent again, unchanged, up to a limit."""
 
     def __init__(self, context: Context, source: Iterator[Batch], *, per_second: float, workers: int = 4) -> None:
@@ -75,11 +75,16 @@ class SpanLoad(_Load):
         return len(self.sent.sorts) / max(self._ended - self._first, 0.001) if self.sent.sorts else 0.0
 
     def finish(self, seconds: float) -> None:
-        """Wait until all batches are sent; the source has to have an end."""
+        """Wait until all batches are sent; the source has to have an end.
+
+        Raises:
+            OpsError: They were not within so many seconds.
+        """
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0.1))
-            assert not thread.is_alive(), f"the traces were not sent within {seconds:.0f} s"
+            if thread.is_alive():
+                raise OpsError(f"the traces were not sent within {seconds:.0f} s")
 
     def __enter__(self) -> SpanLoad:
         self._first = self._due = time.monotonic()

@@ -1,0 +1,100 @@
+"""Carries out what a drill names as its procedure, and writes its evidence."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from ops.core.context import Context
+from ops.core.errors import OpsError, one_line
+from ops.core.kube import wait_until
+from ops.drills.model import Drill
+from ops.evidence import files as evidence
+
+Procedure = Callable[[Context, dict[str, Any]], list[str]]
+"""Fills in figures of the evidence; what did not hold, a sentence each."""
+
+SETTLED_S: Final = 300.0
+LONGEST: Final = 300
+"""Characters of a problem."""
+
+
+class CannotRunError(OpsError):
+    """Something that a drill needs is not here; raised before anything is taken away."""
+
+
+def load(name: str) -> Procedure:
+    """Import what a drill names as ``module:function``.
+
+    Raises:
+        CannotRunError: There is no such function.
+    """
+    module, _, function = name.partition(":")
+    try:
+        procedure: Procedure = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CannotRunError(f"{name!r} cannot be carried out: {error}") from error
+    return procedure
+
+
+def is_settled(context: Context) -> bool:
+    """Whether every pod is ready and every partition has all its replicas in sync."""
+    pods = [pod for pod in context.kube.pods() if pod.workload]
+    topics = context.kafka.topics().values()
+    return all(pod.ready for pod in pods) and all(topic.in_sync == topic.replicas for topic in topics)
+
+
+def settle(context: Context) -> None:
+    """Wait until the platform is settled, so that a drill starts from a good state.
+
+    Raises:
+        OpsError: It is not within five minutes.
+    """
+    wait_until(lambda: is_settled(context), SETTLED_S, "all pods ready and all replicas in sync", 3.0)
+
+
+def carry_out(drill: Drill, context: Context, folder: Path = evidence.FOLDER) -> list[str]:
+    """Carry a drill out on a settled platform and write its evidence.
+
+    An interruption is no result about the platform and leaves no evidence.
+
+    Args:
+        drill: Names its procedure.
+        context: The platform.
+        folder: Where evidence is kept.
+
+    Returns:
+        What did not hold, with each target of the catalog that was missed. Empty: passed.
+
+    Raises:
+        CannotRunError: Something that it needs is not here; there is no evidence.
+    """
+    procedure = load(drill.procedure)
+    figures: dict[str, Any] = {}
+    started = datetime.now(UTC)
+
+    def write(problems: Sequence[str]) -> list[str]:
+        written = evidence.write(
+            drill.evidence,
+            figures=figures,
+            kube=context.kube,
+            passed=not problems,
+            problems=problems,
+            started=started,
+            folder=folder,
+        )
+        return list(written.problems)
+
+    try:
+        problems = procedure(context, figures)
+    except (KeyboardInterrupt, CannotRunError):
+        raise
+    except OpsError as error:
+        problems = [one_line(error, LONGEST)]
+    except BaseException as error:
+        write([one_line(f"{type(error).__name__}: {error}", LONGEST)])
+        raise
+    return write(problems)

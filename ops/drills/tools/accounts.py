@@ -1,0 +1,24 @@
+"""What became of a load, as figures; and conditions as sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.drills.tools.load import OtlpLoad, ProducerLoad
+
+
+def account(figures: dict[str, Any], label: str, load: OtlpLoad | ProducerLoad, missing: int) -> list[str]:
+    """Note what a load sent and what is missing; a problem where something is, or where nothing was acknowledged."""
+    acknowledged = len(load.ledger.acknowledged)
+    figures[f"{label} acknowledged"] = acknowledged
+    figures[f"{label} missing"] = missing
+    figures[f"{label} retries"] = load.ledger.retries
+    return unmet(
+        (acknowledged > 0, f"{label}: nothing was acknowledged"),
+        (missing == 0, f"{label}: {missing} of {acknowledged} acknowledged are missing"),
+    )
+
+
+def unmet(*conditions: tuple[bool, str]) -> list[str]:
+    """Sentences of the conditions that do not hold, of pairs of a condition and what to say where it does not."""
+    return [sentence for holds, sentence in conditions if not holds]

@@ -1,0 +1,28 @@
+"""How long drills last, in seconds; ``OBS_E2E_<NAME>`` in the environment makes one longer."""
+
+from __future__ import annotations
+
+import os
+
+
+def seconds(name: str, default: float) -> float:
+    """A duration, from the environment when it is set there."""
+    return float(os.environ.get(f"OBS_E2E_{name}", default))
+
+
+WARM_UP = seconds("WARM_UP", 5)
+AFTER_FAULT = seconds("AFTER_FAULT", 20)
+TWO_BROKERS_DOWN = seconds("TWO_BROKERS_DOWN", 35)
+ZONE_GONE = seconds("ZONE_GONE", 120)
+PRIMARY_DOWN = seconds("PRIMARY_DOWN", 60)
+KAFKA_OUTAGE = seconds("KAFKA_OUTAGE", 60)
+"""The requirement is 600; a full run sets ``OBS_E2E_KAFKA_OUTAGE=600``."""
+
+NOTIFICATION = 12.0
+"""A dead broker is noticed after 9 s; what a survivor acknowledges before that is still replicated."""
+
+READY = 300.0
+ARRIVAL = 180.0
+
+ALERT_RUNS = int(seconds("ALERT_RUNS", 20))
+"""Faults raised with both Alertmanagers, with one of them, and with the two cut off from each other."""
