@@ -40,10 +40,10 @@ def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
 
 def test_a_topic_that_a_stack_file_leaves_out_is_as_the_catalogue_says() -> None:
     settings = engine.stack_settings("local")
-    settings["topics"] = {"telemetry-logs": {"partitions": 9, "retention_days": 10}}
+    settings["topics"] = {"telemetry-logs": {"partitions": 9}}
     topics = {name: (topic.partitions, topic.retention_days) for name, topic in parse(settings, FILE).topics.items()}
     expected = {topic.name: (topic.partitions, topic.retention_days) for topic in TOPICS}
-    assert topics == {**expected, "telemetry-logs": (9, 10)}
+    assert topics == {**expected, "telemetry-logs": (9, 14)}
     assert list(topics) == list(TOPIC_NAMES)
 
 
@@ -101,7 +101,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.topics.telemetry-metrics.partitions is '12': allowed is a whole number; correct it",
     ),
     "partitions that the platform was made with": (
-        _set("topics", "telemetry-metrics", "partitions", to=8),
+        _set("topics", "telemetry-metrics", to={"partitions": 8}),
         "settings.topics: allowed is at least 12 for telemetry-metrics.partitions, which is 8: Kafka cannot take "
         "partitions away; correct it",
     ),
