@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from tests import flaky, seconds
-from tests.support import once, pending, shared
+from tests.support import garbage, once, pending, shared
 
 _TESTS = Path(__file__).parent
 _SERVERS = "tests/config/"
@@ -42,15 +42,9 @@ _UNKNOWN_S = 20.0
 """Of a file that nobody has timed."""
 
 
-_COLLECT_AFTER = (100_000, 20, 100)
-"""Thresholds of Python's cyclic garbage collector, which otherwise (700, 10, 10) walks the modules and all collected
-tests again and again.
-"""
-
-
 once.apply()
 pending.apply()
-gc.set_threshold(*_COLLECT_AFTER)
+garbage.collect_seldom()
 
 
 _run = ExitStack()

@@ -20,7 +20,7 @@ import pulumi_kubernetes as k8s
 from components.kafka import access
 from components.kafka import config as kafka_config
 from stacks import sizing
-from tests.support import pending
+from tests.support import garbage, pending
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -125,5 +125,6 @@ if __name__ == "__main__" and pulumi.runtime.is_dry_run():
     for chosen in filter(None, os.environ.get("BAD_CHANGES", "").split(",")):
         BAD_CHANGES[chosen]()
     pending.apply()
+    garbage.collect_seldom()
     if "BAD_CHANGES_ALONE" not in os.environ:
         runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")

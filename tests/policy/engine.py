@@ -53,6 +53,8 @@ class Engine:
             "PULUMI_BACKEND_URL": f"file://{self.folder / 'backend'}",
             "PULUMI_CONFIG_PASSPHRASE": "preview only",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            # A preview is short: with Go's default a fifth of the engine's work is garbage collection.
+            "GOGC": "400",
             "KUBECONFIG": str(self.folder / "no-cluster"),
             "PYTHONPATH": str(CHECKOUT),
             "BAD_CHANGES": ",".join(changes),

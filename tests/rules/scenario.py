@@ -27,6 +27,7 @@ class Scenario:
         firing_at: A moment soon after, at which it fires.
         labels: Labels of the firing alert, without ``alertname``, ``severity`` and ``alert_id``.
         interval: Distance of the values.
+        evaluated: Distance of evaluations; longer where hours pass and no moment is between two of them.
         original: The alert that ``alert`` raises again; empty for an alert of its own.
     """
 
@@ -37,6 +38,7 @@ class Scenario:
     firing_at: str
     labels: Mapping[str, str] = field(default_factory=dict)
     interval: str = "30s"
+    evaluated: str = "15s"
     original: str = ""
 
     def identity(self, added: Mapping[str, str]) -> str:
@@ -102,7 +104,7 @@ def promtool_tests(
 
     return {
         "rule_files": [rule_file],
-        "evaluation_interval": "15s",
+        "evaluation_interval": scenario.evaluated,
         "fuzzy_compare": True,
         "tests": [
             case(scenario.bad, {scenario.silent_at: [], scenario.firing_at: [firing]}),

@@ -179,5 +179,6 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="24h10m15s",
         firing_at="24h11m",
         labels={"topic": "telemetry-logs"},
+        evaluated="1m",
     ),
 )

@@ -58,6 +58,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="6h5m",
         firing_at="6h8m",
         labels=_OF_SIDECAR,
+        evaluated="1m",
         interval="3m",
     ),
     Scenario(
@@ -68,6 +69,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="6h5m",
         firing_at="6h8m",
         labels=_OF_SIDECAR,
+        evaluated="1m",
         interval="3m",
     ),
     Scenario(
@@ -116,6 +118,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="6h9m",
         firing_at="6h15m",
         labels=_OF_COMPACT,
+        evaluated="1m",
         interval="3m",
     ),
 )

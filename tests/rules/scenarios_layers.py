@@ -37,6 +37,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             firing_at=f"{_HEALTHY_MIN + _FAILING_MIN}m",
             labels={"slo": slo.name, "layer": slo.layer, "owner": slo.owner},
             interval="1m",
+            evaluated="30s",
         )
         for severity, name in ALERT_OF_PRIORITY.items()
         for slo in SLOS[:1]

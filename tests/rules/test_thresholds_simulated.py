@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Recorder:
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
+        self._names: dict[tuple[Source, str, Attributes, str], str] = {}
         self._values: dict[str, list[str]] = {}
         self._histograms: dict[tuple[str, Attributes], list[float]] = {}
         self._steps = 0
@@ -60,27 +62,35 @@ class Recorder:
 
     def _read(self, source: Source) -> None:
         for name, key, value in source.drain_measurements():
-            self._histograms.setdefault((name, key), []).append(value)
+            insort(self._histograms.setdefault((name, key), []), value)
         if source.silent:
             return
         for name, metric in source.metrics.items():
             for key, value in source.values.get(name, {}).items():
-                self._write(metric.prometheus, _labels(source, metric, key), value)
+                self._write(self._series(source, metric, key), value)
             if metric.kind is Kind.HISTOGRAM:
                 self._buckets(source, metric)
 
     def _buckets(self, source: Source, metric: Metric) -> None:
         for (name, key), values in self._histograms.items():
             if name == metric.name:
-                labels = _labels(source, metric, key)
                 for bound in (*metric.buckets, float("inf")):
                     le = "+Inf" if bound == float("inf") else f"{bound:g}"
-                    count = sum(value <= bound for value in values)
-                    self._write(f"{metric.prometheus}_bucket", {**labels, "le": le}, count)
-                self._write(f"{metric.prometheus}_count", labels, len(values))
+                    self._write(self._series(source, metric, key, le), bisect_right(values, bound))
+                self._write(self._series(source, metric, key, "_count"), len(values))
 
-    def _write(self, name: str, labels: dict[str, str], value: float) -> None:
-        series = name + "{" + ",".join(f'{key}="{value}"' for key, value in sorted(labels.items())) + "}"
+    def _series(self, source: Source, metric: Metric, key: Attributes, part: str = "") -> str:
+        """Name and labels of a series; of a histogram, ``part`` is ``_count`` or the bound of a bucket."""
+        identity = (source, metric.name, key, part)
+        if identity not in self._names:
+            labels, suffix = _labels(source, metric, key), part
+            if part and part != "_count":
+                labels, suffix = {**labels, "le": part}, "_bucket"
+            text = ",".join(f'{label}="{value}"' for label, value in sorted(labels.items()))
+            self._names[identity] = f"{metric.prometheus}{suffix}{{{text}}}"
+        return self._names[identity]
+
+    def _write(self, series: str, value: float) -> None:
         values = self._values.setdefault(series, [])
         values += ["_"] * (self._steps - len(values))
         values.append(f"{value:.6g}" if value != int(value) else str(int(value)))
