@@ -5,6 +5,7 @@ from __future__ import annotations
 from ops.drills.model import Aspect, Drill
 
 _TESTS = "tests/e2e"
+_PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"
 
 RECOVERY: tuple[Drill, ...] = (
@@ -77,7 +78,7 @@ RECOVERY: tuple[Drill, ...] = (
         name="zone",
         shows="one of everything that runs twice or thrice gone at once: the others go on, nothing is lost",
         requirements=("K1", "D3"),
-        test=f"{_TESTS}/test_zone.py::test_a_zone_is_gone_and_everything_goes_on",
+        procedure=f"{_PROCEDURES}.zone:take_zone_away",
         evidence="zone-gone",
         seconds=420,
         limit_s=1560,
