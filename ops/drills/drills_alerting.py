@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from ops.drills.model import Aspect, Drill
 
-_TESTS = "tests/e2e"
 _PROCEDURES = "ops.drills.procedures"
 _LATENCY: Mapping[Aspect, tuple[str, ...]] = {
     Aspect.FAULT: ("{situation}",),
@@ -113,7 +112,7 @@ ALERTING: tuple[Drill, ...] = (
         name="grafana",
         shows="a Grafana killed while somebody works: the session goes on at the other",
         requirements=("G1",),
-        test=f"{_TESTS}/test_grafana.py::test_a_session_survives_the_death_of_the_replica_that_made_it",
+        procedure=f"{_PROCEDURES}.grafana:kill_replica",
         evidence="grafana-replica-killed",
         seconds=40,
         limit_s=480,
@@ -130,7 +129,7 @@ ALERTING: tuple[Drill, ...] = (
         name="grafana-database",
         shows="Grafana's database killed: it answers again, and every confirmed change is there",
         requirements=("G1",),
-        test=f"{_TESTS}/test_grafana.py::test_the_database_is_killed_and_nothing_that_was_confirmed_is_lost",
+        procedure=f"{_PROCEDURES}.grafana:kill_database",
         evidence="grafana-database-killed",
         seconds=60,
         limit_s=660,
@@ -146,7 +145,7 @@ ALERTING: tuple[Drill, ...] = (
         name="grafana-standby",
         shows="the database's standby killed: nobody is stopped, and it follows again",
         requirements=("G1",),
-        test=f"{_TESTS}/test_grafana.py::test_a_dead_standby_stops_nobody_and_follows_again",
+        procedure=f"{_PROCEDURES}.grafana:kill_standby",
         evidence="grafana-standby-killed",
         seconds=60,
         limit_s=660,
