@@ -16,8 +16,12 @@ import yaml
 from components.telemetry.topics import topic
 from lab import LabError, directory, storage
 from lab.cluster import network
+from lab.fakes.receivers import keys
+from lab.fakes.receivers import settings as receivers_settings
 from lab.fakes.receivers import setup as receivers
+from lab.fakes.receivers.certificates import AUTHORITY
 from lab.paths import CHECKOUT, LabPaths
+from lab.private_file import write_private
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
 
@@ -81,7 +85,26 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "OBS_BACKUP_IDENTITY": str(storage.folder(paths) / storage.IDENTITY),
         "OBS_PULUMI_UP": shlex.join(["pulumi", "--non-interactive", "--color=never", *update(view)]),
         **receivers.dns_variables(paths),
+        **notification_record(paths),
     }
+
+
+def notification_record(paths: LabPaths) -> dict[str, str]:
+    """Environment in which drills read what on-call received; empty where there is no lab.
+
+    Raises:
+        LabError: The file of the fakes' secrets is not whole.
+    """
+    place = receivers_settings.folder(paths)
+    if not (place / receivers_settings.SECRETS).exists():
+        return {}
+    address = {
+        "url": receivers_settings.URL,
+        "login": {"username": keys.READER, "password": keys.load(place / receivers_settings.SECRETS).reader_password},
+        "ca_file": str(place / receivers_settings.CERTIFICATES / AUTHORITY),
+    }
+    write_private(place / "reader.json", json.dumps(address, indent=1).encode() + b"\n")
+    return {"OBS_NOTIFICATION_RECORD": str(place / "reader.json")}
 
 
 def update(view: Path) -> list[str]:

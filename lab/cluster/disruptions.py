@@ -33,6 +33,7 @@ from lab.cluster.network import API_PORT, NODE, wait_until
 from lab.cluster.node import on_path
 from lab.paths import LabPaths
 from lab.private_file import write_private
+from ops.drills.tools.cgroups import Group
 
 _ENDED = ("Succeeded", "Failed")
 _DNS_PORT = 53
@@ -167,37 +168,6 @@ def _chain(name: str, hook: str, priority: str, *statements: str) -> list[str]:
 
 _LIMIT_S = 20.0
 _EVERY_S = 0.1
-
-
-@dataclass(frozen=True)
-class Group:
-    """A control group that can be frozen with everything below it.
-
-    Attributes:
-        folder: Its folder.
-        version: Of the hierarchy that it is in, 1 or 2.
-    """
-
-    folder: Path
-    version: int
-
-    def ask(self, *, frozen: bool) -> None:
-        """Ask the kernel to freeze or to thaw it; a group that is gone needs neither."""
-        name, words = ("freezer.state", ("THAWED", "FROZEN")) if self.version == 1 else ("cgroup.freeze", "01")
-        try:
-            (self.folder / name).write_text(words[frozen])
-        except OSError:
-            if self.folder.exists():
-                raise
-
-    def is_frozen(self) -> bool:
-        """Whether every process in it stands still."""
-        try:
-            if self.version == 1:
-                return (self.folder / "freezer.state").read_text().strip() == "FROZEN"
-            return "frozen 1" in (self.folder / "cgroup.events").read_text().splitlines()
-        except OSError:
-            return False
 
 
 def pods(instance: str) -> Mapping[str, Group]:

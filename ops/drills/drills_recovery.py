@@ -5,6 +5,7 @@ from __future__ import annotations
 from ops.drills.model import Aspect, Drill
 
 _TESTS = "tests/e2e"
+_PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"
 
 RECOVERY: tuple[Drill, ...] = (
@@ -56,7 +57,7 @@ RECOVERY: tuple[Drill, ...] = (
         name="certificate",
         shows="every certificate renewed at once: servers present the new ones, nobody notices, nothing is lost",
         requirements=("K5",),
-        test=f"{_TESTS}/test_certificates.py::test_renewed_certificates_are_taken_up_and_nobody_notices",
+        procedure=f"{_PROCEDURES}.certificates:renew_certificates",
         evidence="certificates-renewed",
         seconds=900,
         limit_s=3660,
@@ -77,7 +78,7 @@ RECOVERY: tuple[Drill, ...] = (
         name="zone",
         shows="one of everything that runs twice or thrice gone at once: the others go on, nothing is lost",
         requirements=("K1", "D3"),
-        test=f"{_TESTS}/test_zone.py::test_a_zone_is_gone_and_everything_goes_on",
+        procedure=f"{_PROCEDURES}.zone:take_zone_away",
         evidence="zone-gone",
         seconds=420,
         limit_s=1560,
@@ -137,7 +138,7 @@ RECOVERY: tuple[Drill, ...] = (
         name="change",
         shows="a threshold changed in a scratch checkout is reviewed in plain words and previewed, and nothing else",
         requirements=("M4",),
-        test=f"{_TESTS}/test_change.py::test_a_changed_threshold_is_reviewed_in_plain_words_and_previewed",
+        procedure=f"{_PROCEDURES}.change:change_threshold",
         evidence="change-reviewed",
         seconds=300,
         limit_s=1560,

@@ -14,6 +14,7 @@ from ops.checks import gateway as verify_gateway
 from ops.checks import masking as verify_masking
 from ops.checks import traces as verify_traces
 from ops.core import otlp
+from ops.drills.tools.conditions import CRITICAL, HIGH, condition
 from ops.drills.tools.load import sequence_request
 from ops.drills.tools.log_load import LAYER as LOG_LAYER
 from ops.drills.tools.log_load import log_request
@@ -22,7 +23,6 @@ from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Traffic
 from tests.config.gateway_process import PASSWORDS, GatewayProcess, gateway_data, gateway_process
 from tests.config.servers import eventually
 from tests.support import engine
-from tests.support.alerts import CRITICAL, HIGH, condition
 
 TRACES_LAYER = layers_sending(Signal.TRACES)[0].name
 LOGS_LAYER = layers_sending(Signal.LOGS)[0].name

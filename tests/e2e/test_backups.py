@@ -25,6 +25,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT
 from ops.drills.tools import durations
+from ops.drills.tools.grafana import as_administrator, scratch_folder
 from ops.drills.tools.load import TOPIC, OtlpLoad
 from ops.evidence import files as evidence
 from services.backup.restore_metrics import QueryApi, compare
@@ -41,7 +42,6 @@ from tests.support.backups import (
     storage_away,
     without_offsets,
 )
-from tests.support.grafana import as_administrator, scratch_folder
 from tests.support.results import recorded
 
 RESTORED_TOPIC = "alerts-raw"

@@ -8,35 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.postgres.config import WORKLOAD as DATABASE
 from ops.checks import access
 from ops.core.context import Context
 from ops.core.grafana import PORT, REPLICAS, WORKLOAD, Credentials, Grafana, address, administrator
 from ops.core.kube import wait_until
 from ops.core.rows import Finding
 from ops.drills.tools import durations
-from ops.drills.tools.faults import kill, scaled
-from ops.drills.tools.returning import Returning
-from tests.support.grafana import (
-    Saving,
-    Watch,
-    as_administrator,
-    database_pod,
-    directory_credentials,
-    log_lines,
-    save,
-    saving,
-    scratch_folder,
-    started,
-    visible_uids,
-)
+from ops.drills.tools.faults import scaled
+from ops.drills.tools.grafana import VIEW_ALL, as_administrator, save, saving, scratch_folder
+from tests.support.drills import limit, problems
+from tests.support.grafana import directory_credentials, log_lines, started, visible_uids
 from tests.support.results import recorded
 
-GRAFANA_OUTAGE_S = durations.seconds("GRAFANA_OUTAGE", 15)
-"""Until nobody is led to a replica that was killed."""
-DATABASE_OUTAGE_S = durations.seconds("DATABASE_OUTAGE", 60)
-"""Until a database that was killed has recovered and takes writes."""
-VIEW_ALL = ({"role": "Viewer", "permission": 1}, {"role": "Editor", "permission": 1})
 EDIT_ONLY = ({"role": "Editor", "permission": 2},)
 GUESSES = 5
 """Wrong passwords for one name in five minutes, until Grafana answers no more."""
@@ -148,39 +131,9 @@ def test_what_is_changed_at_one_replica_is_there_at_the_other(context: Context, 
                     assert there.get(f"/api/dashboards/uid/{folder}")["dashboard"]["title"] == f"Change {number}"
 
 
-@pytest.mark.timeout(420)
-def test_a_session_survives_the_death_of_the_replica_that_made_it(settled: Context, credentials: Credentials) -> None:
-    pod = settled.kube.ready_pod(WORKLOAD)
-    with recorded("grafana-replica-killed", settled.kube) as figures:
-        with Grafana.sign_in(settled.ca_file, settled.tunnels.url(pod.name, PORT), credentials.viewer.pair) as person:
-            session = person.session
-        with (
-            Grafana(settled.ca_file, address(settled.platform), session=session) as through,
-            Watch(through) as watch,
-        ):
-            wait_until(lambda: len(watch.times) > 5, 30, "the session at the load balancer")
-            assert watch.problems == []
-            figures["how"] = kill(settled.kube, pod)
-            killed = time.time()
-            time.sleep(durations.AFTER_FAULT)
-            settled.kube.wait_ready(WORKLOAD, REPLICAS, durations.READY)
-            back = time.time()
-            figures["both ready again after s, at most"] = round(back - killed, 1)
-            wait_until(lambda: watch.good_after(back) is not None, 30, "the session after the replica is back")
-        settled.tunnels.drop(pod.name, PORT)
-        with through.at(settled.tunnels.url(pod.name, PORT)) as there:
-            assert there.status("GET", "/api/user") == 200, "the replica that came back does not know the session"
-            there.status("GET", "/logout")
-        refused = [problem for problem in watch.problems if problem.startswith("HTTP 401")]
-        figures |= {
-            "asked": len(watch.times),
-            "without an answer": len(watch.problems),
-            "session refused": len(refused),
-            "longest outage s": round(watch.longest_outage(), 1),
-            "bound s": GRAFANA_OUTAGE_S,
-        }
-        assert refused == []
-        assert watch.longest_outage() <= GRAFANA_OUTAGE_S
+@limit("grafana")
+def test_a_session_survives_the_death_of_the_replica_that_made_it(settled: Context) -> None:
+    assert problems("grafana", settled) == []
 
 
 @pytest.mark.timeout(420)
@@ -198,74 +151,14 @@ def test_replicas_start_one_after_the_other_so_that_one_of_them_migrates(settled
         assert second_made >= first_ready
 
 
-@pytest.mark.timeout(600)
-def test_the_database_is_killed_and_nothing_that_was_confirmed_is_lost(
-    settled: Context, admin: Grafana, credentials: Credentials
-) -> None:
-    kube = settled.kube
-    members = len(kube.pods(DATABASE))
-    with (
-        recorded("grafana-database-killed", kube) as figures,
-        scratch_folder(admin, VIEW_ALL) as folder,
-        Grafana.sign_in(settled.ca_file, address(settled.platform), credentials.viewer.pair) as person,
-    ):
-        with Saving(admin, folder) as saved, Watch(person) as watch:
-            wait_until(lambda: len(saved.confirmed) > 5, 60, "dashboards to be saved")
-            figures["how"] = kill(kube, database_pod(kube))
-            killed = time.time()
-            # What was under way when it died may still be answered.
-            later = killed + 1
-            wait_until(
-                lambda: None not in (watch.good_after(later), saved.confirmed_after(later)),
-                durations.READY,
-                "Grafana to answer and to save again",
-                0.5,
-            )
-            kube.wait_ready(DATABASE, members, durations.READY)
-            time.sleep(durations.WARM_UP)
-        missing = saved.missing(admin)
-        answers, writes = (
-            round((at or 0) - killed, 1) for at in (watch.good_after(later), saved.confirmed_after(later))
-        )
-        figures |= {
-            "answers again after s": answers,
-            "saves again after s": writes,
-            "bound s": DATABASE_OUTAGE_S,
-            "confirmed": len(saved.confirmed),
-            "missing": len(missing),
-            "refused meanwhile": len(saved.refused),
-        }
-        assert missing == set()
-        assert person.status("GET", "/api/user") == 200, "the session is lost"
-        assert max(answers, writes) <= DATABASE_OUTAGE_S
-        person.status("GET", "/logout")
+@limit("grafana-database")
+def test_the_database_is_killed_and_nothing_that_was_confirmed_is_lost(settled: Context) -> None:
+    assert problems("grafana-database", settled) == []
 
 
-@pytest.mark.timeout(600)
-def test_a_dead_standby_stops_nobody_and_follows_again(settled: Context, admin: Grafana) -> None:
-    kube, thanos = settled.kube, settled.thanos
-    members = len(kube.pods(DATABASE))
-    assert members > 1, "the database has no standby"
-    with recorded("grafana-standby-killed", kube) as figures, scratch_folder(admin, VIEW_ALL) as folder:
-        with Saving(admin, folder) as saved:
-            wait_until(lambda: len(saved.confirmed) > 5, 60, "dashboards to be saved")
-            victim = database_pod(kube, standby=True)
-            returning, killed = Returning(kube, victim, durations.READY), time.time()
-            figures["how"] = kill(kube, victim)
-            time.sleep(durations.AFTER_FAULT)
-        figures["standby back after s"] = returning.after()
-        # Only what was scraped since it is back counts: before, the metric may be that of before the kill.
-        back = killed + figures["standby back after s"]
-        streaming = f"max(pg_standbys_streaming and timestamp(pg_standbys_streaming) > {back:.0f})"
-        wait_until(lambda: thanos.number(streaming) == members - 1, durations.READY, "the standby to follow")
-        figures |= {
-            "follows again": True,
-            "longest time between two saves s": round(saved.longest_gap(), 1),
-            "refused": len(saved.refused),
-            "missing": len(saved.missing(admin)),
-        }
-        assert saved.refused == []
-        assert figures["missing"] == 0
+@limit("grafana-standby")
+def test_a_dead_standby_stops_nobody_and_follows_again(settled: Context) -> None:
+    assert problems("grafana-standby", settled) == []
 
 
 def test_the_administrator_is_no_name_of_the_directory(context: Context, credentials: Credentials) -> None:

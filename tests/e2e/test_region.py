@@ -23,12 +23,12 @@ from ops.core.web import Web
 from ops.dashboards.command import query_client
 from ops.drills.procedure import is_settled
 from ops.drills.tools import durations
+from ops.drills.tools.conditions import CRITICAL, HIGH, Injector, Raised
 from ops.drills.tools.load import TOPIC
 from ops.drills.tools.log_load import LAYER, LogLoad
 from ops.drills.watch import DASHBOARD, Questions, answered_before
 from ops.regions.region import witness_of
 from services.regions.witness import FAILOVER_AGENT
-from tests.support.alerts import CRITICAL, HIGH, Injector, Raised
 from tests.support.region_count import (
     GROUP,
     Clock,

@@ -11,11 +11,11 @@ from typing import Any
 from lab.fakes.receivers.client import Receivers
 from ops.core.steps import say
 from ops.drills.tools import durations
+from ops.drills.tools.conditions import Raised
 from ops.drills.tools.load import TOPIC
 from ops.drills.tools.log_load import LogLoad
 from ops.drills.tools.sequences import Number
 from services.regions.witness import Heartbeat, RegionError, Witness
-from tests.support.alerts import Raised
 from tests.support.region_traffic import (
     LOGS_TOPIC,
     Group,

@@ -29,8 +29,8 @@ from ops.core.kube import Kube
 from ops.core.otlp import OtlpClient
 from ops.core.platform import PROJECT, Platform
 from ops.core.web import Web
+from ops.drills.tools.conditions import Raised
 from ops.regions import dns
-from tests.support.alerts import Raised
 
 ESCALATED = "senior-manager"
 """Who is notified of what nobody has taken for five minutes: that is another notification than the first one."""

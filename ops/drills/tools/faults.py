@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube, Pod
 from ops.core.steps import say
+from ops.drills.procedure import CannotRunError
 
 
 def kill(kube: Kube, pod: Pod) -> str:
@@ -57,3 +60,54 @@ def scaled(kube: Kube, stateful_set: str, replicas: int, normal: int) -> Iterato
     finally:
         say(f"{stateful_set}: {normal} of {normal} pods again")
         kube.scale(stateful_set, normal)
+
+
+@contextmanager
+def frozen(pod: Pod) -> Iterator[str]:
+    """Stop every process of a pod without ending it, as one that hangs: its port is open, and nobody answers.
+
+    Raises:
+        CannotRunError: The pod's processes are not on this machine.
+    """
+    process_ids = [process for container in pod.container_ids for process in processes(container)]
+    if not process_ids:
+        raise CannotRunError(
+            f"{pod.name} has no process on this machine: run the drill where the embedded cluster runs"
+        )
+    say(f"freezing {pod.name}")
+    for process in process_ids:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield f"SIGSTOP to {len(process_ids)} processes, then SIGKILL"
+    finally:
+        for process in process_ids:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+
+@contextmanager
+def dropped(port: int) -> Iterator[str]:
+    """Drop packets to and from a port on the node, as a broken network would.
+
+    Works on the embedded cluster, whose node's firewall is in the namespace that drills run in.
+
+    Raises:
+        OpsError: The firewall of this machine cannot be changed.
+    """
+    rules = [["FORWARD", "-p", "tcp", side, str(port), "-j", "DROP"] for side in ("--dport", "--sport")]
+    done: list[list[str]] = []
+    try:
+        for rule in rules:
+            _iptables("-I", rule[0], "1", *rule[1:])
+            done.append(rule)
+        yield f"packets to and from port {port} dropped on the node"
+    finally:
+        for rule in done:
+            _iptables("-D", *rule)
+
+
+def _iptables(*arguments: str) -> None:
+    try:
+        subprocess.run(["iptables", "-w", "10", *arguments], check=True, timeout=30, capture_output=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise OpsError(f"the firewall of this machine cannot be changed: {one_line(error)}") from None

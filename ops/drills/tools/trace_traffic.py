@@ -83,7 +83,8 @@ class Traffic:
                 if is_special and sort is Sort.FAILED:
                     span.status.code = Status.STATUS_CODE_ERROR
                 parent, number = span.span_id, number + 1
-        return data.SerializeToString()
+        record: bytes = data.SerializeToString()
+        return record
 
 
 @dataclass

@@ -16,8 +16,9 @@ import pytest
 
 from lab import LabError
 from lab.cluster import disruptions, network
-from lab.cluster.disruptions import Group, Object
+from lab.cluster.disruptions import Object
 from lab.paths import LabPaths
+from ops.drills.tools.cgroups import Group
 from tests.unit.lab.test_network_partition import Api, pod
 
 _COUNT = "import itertools, time\nfor n in itertools.count(): print(n, flush=True); time.sleep(0.01)"

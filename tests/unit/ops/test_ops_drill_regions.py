@@ -9,9 +9,9 @@ import pytest
 
 from lab.fakes.receivers.record import Notification
 from ops.core.errors import OpsError
+from ops.drills.tools.conditions import CRITICAL, Raised
 from ops.drills.tools.log_load import log_request
 from tests.support import region_traffic
-from tests.support.alerts import CRITICAL, Raised
 from tests.support.region_traffic import MovingLoad, logs_of, points_of
 from tests.support.regions import Command, Gateway, Name, mentions
 

@@ -1,29 +1,26 @@
-"""Alerts on the live platform: values beyond a threshold, sent as a layer sends them, and their notifications."""
+"""Conditions for alerts: values beyond a threshold, sent as a layer sends them, and what on-call was told of each."""
 
 from __future__ import annotations
 
 import json
-import math
 import secrets
-import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from components.telemetry.catalogue import metric
-from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.record import Notification, status
 from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.drills.tools.notifications import FIRING, Notification, Record, status
 
 EVERY_S = 2.0
-GOSSIP_PORT = 9094
+_N = TypeVar("_N", bound=Notification)
 
 
 @dataclass(frozen=True)
@@ -73,12 +70,13 @@ class Raised:
     at: float
     end: threading.Event = field(default_factory=threading.Event)
 
-    def notifications(self, notifications: Sequence[Notification], channel: str | None = None) -> list[Notification]:
+    def notifications(self, notifications: Iterable[_N], channel: str | None = None) -> list[_N]:
         """Notifications about it, by its channel or another one."""
         return [
             notification
             for notification in notifications
-            if notification.channel == (channel or self.kind.channel) and self.name in json.dumps(notification.data())
+            if notification.channel == (channel or self.kind.channel)
+            and self.name in json.dumps([notification.audience, notification.title, notification.body])
         ]
 
     def latency(self, notifications: Sequence[Notification]) -> float | None:
@@ -86,7 +84,7 @@ class Raised:
         firing = [
             notification.received_at
             for notification in self.notifications(notifications)
-            if status(notification) == "firing"
+            if status(notification) == FIRING
         ]
         return min(firing) - self.at if firing else None
 
@@ -147,67 +145,11 @@ def condition(kind: Kind, name: str, value: float) -> ExportMetricsServiceReques
     return otlp.gauge(resource, kind.metric, points, unit=metric(kind.metric).unit)
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of the values does not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def duplicates(notifications: Sequence[Notification]) -> int:
-    """Notifications that say what one before them has said already, to the same audience by the same channel.
-
-    Text messages are left out: they have no room for all alerts, so two that differ may read the same.
-    """
-    seen: set[str] = set()
-    doubled = 0
-    for notification in notifications:
-        if notification.channel not in ("phone", "slack", "mail"):
-            continue
-        said = json.dumps(
-            [notification.channel, notification.audience, notification.title, _said(notification.body)], sort_keys=True
-        )
-        doubled += said in seen
-        seen.add(said)
-    return doubled
-
-
-_VARYING = frozenset({"message_id", "Message-Id", "message-id", "date", "Date", "received", "timestamp", "client_url"})
-
-
-def _said(value: Any) -> Any:
-    """A notification without what differs between two that mean the same."""
-    if isinstance(value, Mapping):
-        return {key: _said(nested) for key, nested in value.items() if key not in _VARYING}
-    return [_said(nested) for nested in value] if isinstance(value, list) else value
-
-
-@contextmanager
-def partitioned(port: int = GOSSIP_PORT) -> Iterator[str]:
-    """Cut the gossip between the Alertmanagers: packets are dropped on the node, as a broken network would.
-
-    Works on the embedded cluster, whose node's firewall is in the namespace that tests run in.
-    """
-    rules = [["FORWARD", "-p", "tcp", side, str(port), "-j", "DROP"] for side in ("--dport", "--sport")]
-    done: list[list[str]] = []
-    try:
-        for rule in rules:
-            _iptables("-I", rule[0], "1", *rule[1:])
-            done.append(rule)
-        yield f"packets to and from port {port} dropped on the node"
-    finally:
-        for rule in done:
-            _iptables("-D", *rule)
-
-
-def _iptables(*arguments: str) -> None:
-    subprocess.run(["iptables", "-w", "10", *arguments], check=True, timeout=30, capture_output=True)
-
-
-def collected(receivers: Receivers, start: int, raised: Sequence[Raised], seconds: float) -> list[Notification]:
+def collected(record: Record, start: int, raised: Sequence[Raised], seconds: float) -> Sequence[Notification]:
     """Notifications since ``start``, once each condition has one, or after ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
-        notifications = receivers.since(start)
+        notifications = record.since(start)
         if time.monotonic() > deadline or all(
             raised_alert.latency(notifications) is not None for raised_alert in raised
         ):

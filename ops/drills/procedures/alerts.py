@@ -1,0 +1,171 @@
+"""Parts of the alerts' path die: events wait for their service, a prober that hangs is told of, a region's failover
+agent that is gone silences nobody, and where nobody can be notified the dead man's switch tells (A3, O5, D2, D4).
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from components.alertevents.component import WORKLOAD as EVENTS
+from components.alertmanager.component import WORKLOAD as ALERTMANAGER
+from components.probes.component import WORKLOAD as PROBES
+from components.regions.component import WORKLOAD as FAILOVER_AGENT
+from ops.alerts import events as alert_events
+from ops.alerts.events import Stage
+from ops.core.context import Context
+from ops.core.kube import wait_until
+from ops.drills.tools import durations
+from ops.drills.tools.accounts import unmet
+from ops.drills.tools.conditions import CRITICAL, Injector, collected
+from ops.drills.tools.faults import frozen, kill, scaled
+from ops.drills.tools.notifications import DEAD_MANS_SWITCH, NotificationRecord, duplicates
+from ops.drills.tools.returning import Returning
+
+AT_EACH_MOMENT: Final = 3
+ARRIVES_S, FIRES_S, ENDS_S = 90.0, 130.0, 90.0
+SWITCH_TELLS_S: Final = 240.0
+DOWN: Final = "TargetDown"
+ALERTMANAGERS: Final = 2
+_PAUSE_S = 2.0
+_ARMED_S, _SWITCHED_S, _OVER_S = 120.0, 300.0, 180.0
+
+
+class Events:
+    """What Kafka was told since a moment."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._began = context, datetime.now(UTC)
+
+    def told(self, names: set[str], stage: Stage, status: str) -> set[str]:
+        """Those names of which a topic has an event with that status."""
+        events = alert_events.read(self._context.platform, stage, self._began).events
+        identities = " ".join(event.alert_id for event in events if event.status == status)
+        return {name for name in names if name in identities}
+
+    def senders(self, since: datetime) -> set[str]:
+        """Which Prometheus told of the alert that always fires, from a moment on."""
+        events = alert_events.read(self._context.platform, Stage.RAW, self._began).events
+        return {event.sender for event in events if event.alert_id == "Watchdog" and event.received_at > since}
+
+    def await_all(self, names: set[str], stage: Stage, status: str) -> float:
+        """Wait until a topic has an event with that status of each name; seconds it took."""
+        what = f"{status} events of all {len(names)} alerts in {alert_events.TOPICS[stage]}"
+        return round(wait_until(lambda: self.told(names, stage, status) == names, ARRIVES_S, what, _PAUSE_S), 1)
+
+
+def kill_alert_events(context: Context, figures: dict[str, Any]) -> list[str]:
+    """Kill the service that writes alerts to Kafka.
+
+    Conditions begin before the kill, while the service is away, and all end after it: both topics have all.
+    """
+    events = Events(context)
+    with Injector(context) as injector:
+        names = {injector.raise_one(CRITICAL).name for _ in range(AT_EACH_MOMENT)}
+        events.await_all(names, Stage.RAW, "firing")
+        victim = context.kube.ready_pod(EVENTS)
+        killed = datetime.now(UTC)
+        returning = Returning(context.kube, victim, durations.READY)
+        figures["how"] = kill(context.kube, victim)
+        names |= {injector.raise_one(CRITICAL).name for _ in range(AT_EACH_MOMENT)}
+        figures["back after s"] = returning.after()
+        figures["alerts"] = len(names)
+        figures["all raised ones in alerts-raw after s"] = events.await_all(names, Stage.RAW, "firing")
+        figures["all told ones in alerts-processed after s"] = events.await_all(names, Stage.PROCESSED, "firing")
+    figures["all ends in alerts-raw after s"] = events.await_all(names, Stage.RAW, "resolved")
+    replicas = len(context.platform.prometheus_replicas)
+    wait_until(lambda: len(events.senders(killed)) == replicas, ARRIVES_S, "posts of every Prometheus", _PAUSE_S)
+    return []
+
+
+def fires(context: Context, job: str) -> bool:
+    """Whether Alertmanager has the alert about a target of a job that does not answer."""
+    return any(alert.name == DOWN and alert.labels.get("job") == job for alert in context.alertmanager().alerts())
+
+
+def freeze_prober(context: Context, figures: dict[str, Any]) -> list[str]:
+    """Freeze a prober, then kill it.
+
+    A kill alone is over before anybody has to hear of it; a prober that hangs for a minute is another matter.
+    """
+    victim = context.kube.ready_pod(PROBES)
+    if fires(context, PROBES):
+        return [f"{DOWN} of {PROBES} fires before the drill"]
+    began = time.monotonic()
+    with frozen(victim) as how:
+        figures["how"] = how
+        wait_until(lambda: fires(context, PROBES), FIRES_S, f"{DOWN} of {PROBES}", _PAUSE_S)
+        figures["fires after s"] = round(time.monotonic() - began, 1)
+        # The kubelet may have restarted it while it was frozen: what counts is a restart after the kill.
+        [victim] = [pod for pod in context.kube.pods(PROBES) if pod.uid == victim.uid]
+        returning = Returning(context.kube, victim, durations.READY)
+        kill(context.kube, victim)
+    killed = time.monotonic()
+    figures["back after s"] = returning.after()
+    wait_until(lambda: not fires(context, PROBES), ENDS_S, f"the end of {DOWN} of {PROBES}", _PAUSE_S)
+    figures["over after s"] = round(time.monotonic() - killed, 1)
+    return []
+
+
+def says(context: Context, metric: str, since: float = 0.0) -> float | None:
+    """Last metrics of a failover agent that started after ``since``, as long as it can be scraped."""
+    started = f'max(process_start_time_seconds{{job="{FAILOVER_AGENT}"}}) > {since:.0f}'
+    return context.thanos.number(f'max({metric}) and on () up{{job="{FAILOVER_AGENT}"}} == 1 and on () {started}')
+
+
+def kill_failover_agent(context: Context, figures: dict[str, Any]) -> list[str]:
+    """Kill the failover agent; on-call is notified of what begins while it is away, once, and as fast as ever."""
+    record = NotificationRecord.of_environment()
+    notifies, epoch = says(context, "failover_agent_notifies"), says(context, "failover_agent_lease_epoch")
+    if notifies != 1 or epoch is None:
+        return [f"before the drill {FAILOVER_AGENT} says that it notifies: {notifies}, its epoch of the lease: {epoch}"]
+    start, victim = record.newest(), context.kube.ready_pod(FAILOVER_AGENT)
+    with Injector(context) as injector:
+        returning, killed = Returning(context.kube, victim, durations.READY), time.time()
+        figures["how"] = kill(context.kube, victim)
+        raised = injector.raise_one(CRITICAL)
+        latency = raised.latency(collected(record, start, [raised], ARRIVES_S))
+        figures["told after s"] = None if latency is None else round(latency, 1)
+        figures["back after s"] = returning.after()
+        wait_until(
+            lambda: (
+                says(context, "failover_agent_notifies", killed) == 1
+                and says(context, "failover_agent_lease_epoch", killed) is not None
+            ),
+            ARRIVES_S,
+            f"the new {FAILOVER_AGENT} to follow the lease",
+            _PAUSE_S,
+        )
+        twice = duplicates(raised.notifications(record.since(start)))
+        figures["notices twice"] = twice
+    changed = says(context, "failover_agent_lease_epoch", killed) != epoch
+    figures["lease changed hands"] = changed
+    return unmet(
+        (
+            latency is not None and round(latency, 1) <= CRITICAL.limit_s,
+            f"a Critical was notified after {figures['told after s']} s, must be within {CRITICAL.limit_s:g} s",
+        ),
+        (twice == 0, f"{twice} notifications came twice"),
+        (not changed, "the lease changed hands"),
+    )
+
+
+def stop_alertmanagers(context: Context, figures: dict[str, Any]) -> list[str]:
+    """Stop every Alertmanager: the dead man's switch outside tells, and tells again when heartbeats come."""
+    record = NotificationRecord.of_environment()
+    wait_until(record.switch_armed, _ARMED_S, "a first heartbeat")
+    start, gone = record.newest(), time.time()
+    with scaled(context.kube, ALERTMANAGER, 0, ALERTMANAGERS):
+        received = record.wait_for(start, DEAD_MANS_SWITCH, _SWITCHED_S)
+        figures["told after s"] = round(received[0].received_at - gone, 1)
+        figures["said"] = received[0].title
+    context.kube.wait_ready(ALERTMANAGER, ALERTMANAGERS, durations.READY)
+    record.wait_for(start, DEAD_MANS_SWITCH, _OVER_S, count=2)
+    return unmet(
+        (len(received) == 1, f"the switch told {len(received)} times that the platform is silent"),
+        (
+            figures["told after s"] < SWITCH_TELLS_S,
+            f"the switch told after {figures['told after s']} s, must be within {SWITCH_TELLS_S:g} s",
+        ),
+    )

@@ -1,0 +1,131 @@
+"""A zone is gone: one of everything that runs twice or thrice, at once and without warning (K1, D3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any, Final
+
+from ops.core.alertmanager import FiringAlert
+from ops.core.context import Context
+from ops.core.kube import Pod, wait_until
+from ops.drills.procedure import is_settled
+from ops.drills.tools import durations
+from ops.drills.tools.accounts import unmet
+from ops.drills.tools.conditions import CRITICAL, Injector, collected
+from ops.drills.tools.faults import kill
+from ops.drills.tools.freezer import frozen, groups
+from ops.drills.tools.load import TOPIC, OtlpLoad
+from ops.drills.tools.markers import Ticker
+from ops.drills.tools.notifications import NotificationRecord, duplicates
+
+NOTICED_S: Final = 40.0
+"""Until then callers run into what is gone; readiness probes and sessions end it."""
+_BACK_S, _TOLD_S, _LOOK_S, _ANSWERS_S = 600.0, 120.0, 2.0, 60.0
+
+
+def take_zone_away(context: Context, figures: dict[str, Any]) -> list[str]:
+    """Freeze the members of a zone at once under load, and kill them in the end."""
+    record = NotificationRecord.of_environment()
+    start, newest = context.kafka.end_offsets(TOPIC), record.newest()
+    began = time.time()
+    with Injector(context) as injector, Ticker(context, f"{int(began)}", context.thanos) as ticker:
+        with OtlpLoad(context, give_up_after=240) as load:
+            load.run_for(durations.WARM_UP)
+            wait_until(lambda: ticker.queries > 3, 60, "the marker at Thanos Query")
+            zone = members(context)
+            figures["taken away"] = sorted(pod.name for pod in zone)
+            with away(context, zone) as how:
+                gone = time.time()
+                figures["how"] = how
+                at_once = injector.raise_one(CRITICAL)
+                load.run_for(NOTICED_S)
+                later = injector.raise_one(CRITICAL)
+                load.run_for(max(0.0, durations.ZONE_GONE - (time.time() - gone)))
+                figures["alerts"] = sorted(began_to_fire(context, gone) - {CRITICAL.alert})
+                figures["away s"] = round(time.time() - gone, 1)
+            back = time.time()
+            figures["longest pause of clients s"] = round(load.ledger.longest_gap(gone, back), 1)
+            load.run_for(durations.AFTER_FAULT)
+            wait_until(lambda: is_settled(context), _BACK_S, "all pods ready and all replicas in sync", _LOOK_S)
+            figures["whole again after s"] = round(time.time() - back, 1)
+        told = collected(record, newest, injector.raised, _TOLD_S)
+    for what, raised in (("at once", at_once), ("once noticed", later)):
+        latency = raised.latency(told)
+        figures[f"Critical {what} told after s"] = None if latency is None else round(latency, 1)
+    figures["notices twice"] = duplicates(
+        [notification for raised in injector.raised for notification in raised.notifications(told)]
+    )
+    figures["queries"], figures["failed queries"] = ticker.queries, len(ticker.failed)
+    missing = load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))
+    figures["acknowledged"], figures["missing"] = len(load.ledger.acknowledged), len(missing)
+    figures["retries"], figures["given up"] = load.ledger.retries, len(load.ledger.given_up)
+    for replica in context.platform.prometheus_replicas:
+        window = int(time.time() - began + 60)
+        arrived = load.in_prometheus(context.prometheus(replica), window, durations.ARRIVAL)
+        figures[f"missing in prometheus-{replica}"] = len(load.ledger.missing(arrived))
+    return problems(figures, context.platform.prometheus_replicas)
+
+
+def problems(figures: dict[str, Any], replicas: Sequence[str]) -> list[str]:
+    """What did not hold, from the figures of a run."""
+    at_once, later = (figures[f"Critical {what} told after s"] for what in ("at once", "once noticed"))
+    acknowledged, pause = figures["acknowledged"], figures["longest pause of clients s"]
+    lost = {f"prometheus-{replica}": figures[f"missing in prometheus-{replica}"] for replica in replicas}
+    return unmet(
+        (figures["missing"] == 0, f"{figures['missing']} of {acknowledged} acknowledged points are missing in Kafka"),
+        (figures["given up"] == 0, f"{figures['given up']} points were never acknowledged"),
+        *(
+            (missing == 0, f"{missing} of {acknowledged} acknowledged points are missing in {replica}")
+            for replica, missing in lost.items()
+        ),
+        (bool(figures["alerts"]), "nothing fired although a zone was gone"),
+        (pause <= NOTICED_S, f"clients paused for {pause} s, must be at most {NOTICED_S:g} s"),
+        (at_once is not None, "a Critical that began with the fault was never notified"),
+        (
+            later is not None and later <= CRITICAL.limit_s,
+            f"a Critical that began later was notified after {later} s, must be within {CRITICAL.limit_s:g} s",
+        ),
+    )
+
+
+def began_to_fire(context: Context, since: float) -> set[str]:
+    """Names of alerts that began after a moment. A connection from before may lead to a member that is gone."""
+    alerts: list[FiringAlert] = []
+
+    def answered() -> bool:
+        alerts[:] = context.alertmanager().alerts()
+        return True
+
+    wait_until(answered, _ANSWERS_S, "an answer of Alertmanager")
+    return {alert.name for alert in alerts if alert.starts.timestamp() >= since}
+
+
+def members(context: Context) -> list[Pod]:
+    """The last pod of each workload that has several, and the primary Prometheus with its consumer.
+
+    What runs once stands in another zone: nothing can be said about it by taking it away.
+    """
+    pods = sorted((pod for pod in context.kube.pods() if pod.workload), key=lambda pod: (pod.workload, pod.name))
+    by_workload = {workload: list(group) for workload, group in groupby(pods, lambda pod: pod.workload)}
+    primary = context.platform.prometheus_replicas[0]
+    alone = [*by_workload[f"prometheus-{primary}"], *by_workload[f"metrics-consumer-{primary}"]]
+    return [*(pods[-1] for pods in by_workload.values() if len(pods) > 1), *alone]
+
+
+@contextmanager
+def away(context: Context, pods: Sequence[Pod]) -> Iterator[str]:
+    """Pods whose processes stand still inside the block, all at once, and are killed at its end.
+
+    As with a machine that lost its power, nobody closes a connection or says good-bye, and what comes back starts
+    anew. Frozen processes cannot be killed, so nobody starts them earlier either.
+    """
+    chosen = groups(pods)
+    try:
+        with frozen(chosen):
+            yield f"{len(chosen)} pods frozen at once, killed at the end"
+    finally:
+        for pod in pods:
+            kill(context.kube, pod)
