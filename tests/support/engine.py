@@ -97,8 +97,8 @@ class Recording(mocks.Mocks):
     @property
     def passwords(self) -> dict[str, str]:
         """Name -> every password that the program made or was given."""
-        made = {password.name: password_of(password.name) for password in self.of(PASSWORD)}
-        return made | _given_passwords() | self.channel_passwords
+        generated = {password.name: password_of(password.name) for password in self.of(PASSWORD)}
+        return generated | _given_passwords() | self.channel_passwords
 
     def manifests(self) -> list[dict[str, Any]]:
         """Kubernetes objects as the API server would get them."""
