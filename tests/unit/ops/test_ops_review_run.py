@@ -50,19 +50,25 @@ k8s.core.v1.Secret.get("read", "demo/read")
 k8s.core.v1.Namespace("demo", metadata={"name": "demo"}, opts=pulumi.ResourceOptions(protect=True))
 """
 
+SMALL_PROGRAM = """
+import pulumi
+from kept import settings
 
-_PEOPLE = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+data = {"length": str(settings.LENGTH)}
+pulumi.CustomResource("kubernetes:core/v1:ConfigMap", "files", {"metadata": {"name": "files"}, "data": data})
+"""
+"""Imports no SDK of a provider, which takes longer than all else of an evaluation."""
 
 
 class Checkout:
     """A small project in a git repository."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, program: str) -> None:
         self.root = root
         self.git("init", "-q", "-b", "main")
         self.write("Pulumi.yaml", "name: demo\nruntime: python\n")
         self.write("Pulumi.test.yaml", "config:\n  demo:text: 'a: 1'\n  demo:token: {secure: v1:abc}\n")
-        self.write("__main__.py", PROGRAM)
+        self.write("__main__.py", program)
         self.write("kept/__init__.py", "")
         self.write("kept/settings.py", "LENGTH = 32\n")
         self.write("CODEOWNERS", "* @demo/all\n")
@@ -92,7 +98,13 @@ class Checkout:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     """A project of one commit."""
-    return Checkout(tmp_path)
+    return Checkout(tmp_path, PROGRAM)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Checkout:
+    """A project of one commit, for what does not depend on its program."""
+    return Checkout(tmp_path, SMALL_PROGRAM)
 
 
 def _of(plan: StackPlan, kind: str, name: str) -> Planned:
@@ -141,66 +153,66 @@ def test_a_change_is_reviewed_against_its_base_with_the_code_of_each(checkout: C
     assert review.head.endswith("with 3 uncommitted files")
 
 
-def test_nothing_is_left_of_the_worktree(checkout: Checkout) -> None:
-    checkout.review()
-    assert checkout.git("worktree", "list").count("\n") == 0
-    assert checkout.git("status", "--porcelain") == ""
+def test_nothing_is_left_of_the_worktree(small: Checkout) -> None:
+    small.review()
+    assert small.git("worktree", "list").count("\n") == 0
+    assert small.git("status", "--porcelain") == ""
 
 
-def test_only_what_happened_since_the_branch_began_counts(checkout: Checkout) -> None:
-    checkout.git("switch", "-q", "-c", "feature")
-    checkout.write("feature.md", "")
-    checkout.commit("on the branch")
-    checkout.git("switch", "-q", "main")
-    checkout.write("main.md", "")
-    checkout.commit("on main meanwhile")
-    checkout.git("switch", "-q", "feature")
-    assert checkout.review("main").files == ["feature.md"]
+def test_only_what_happened_since_the_branch_began_counts(small: Checkout) -> None:
+    small.git("switch", "-q", "-c", "feature")
+    small.write("feature.md", "")
+    small.commit("on the branch")
+    small.git("switch", "-q", "main")
+    small.write("main.md", "")
+    small.commit("on main meanwhile")
+    small.git("switch", "-q", "feature")
+    assert small.review("main").files == ["feature.md"]
 
 
-def test_owners_are_those_before_the_change(checkout: Checkout) -> None:
-    checkout.write("CODEOWNERS", "* @demo/only-me\n")
-    assert checkout.review().owners == {("@demo/all",): ["CODEOWNERS"]}
+def test_owners_are_those_before_the_change(small: Checkout) -> None:
+    small.write("CODEOWNERS", "* @demo/only-me\n")
+    assert small.review().owners == {("@demo/all",): ["CODEOWNERS"]}
 
 
-def test_a_new_stack_is_all_added_and_a_removed_one_all_removed(checkout: Checkout) -> None:
-    (checkout.root / "Pulumi.test.yaml").rename(checkout.root / "Pulumi.more.yaml")
-    review = checkout.review()
+def test_a_new_stack_is_all_added_and_a_removed_one_all_removed(small: Checkout) -> None:
+    (small.root / "Pulumi.test.yaml").rename(small.root / "Pulumi.more.yaml")
+    review = small.review()
     assert [(stack.name, {str(change.kind) for change in stack.changes}) for stack in review.stacks] == [
         ("more", {"added"}),
         ("test", {"removed"}),
     ]
 
 
-def test_a_revision_older_than_this_command_is_evaluated_by_this_command(checkout: Checkout) -> None:
-    assert not (checkout.root / "ops").exists()
-    assert review_module.plan(checkout.root, "test", "here").resources
+def test_a_revision_older_than_this_command_is_evaluated_by_this_command(small: Checkout) -> None:
+    assert not (small.root / "ops").exists()
+    assert review_module.plan(small.root, "test", "here").resources
 
 
 @pytest.mark.parametrize("base", ["nowhere", "--help", ""])
-def test_an_unknown_base_is_one_line(checkout: Checkout, base: str) -> None:
+def test_an_unknown_base_is_one_line(small: Checkout, base: str) -> None:
     with pytest.raises(OpsError, match=f"^BASE is '{base}': git knows no such revision; name a commit, branch or tag"):
-        checkout.review(base)
+        small.review(base)
 
 
-def test_a_base_without_a_common_commit_is_one_line(checkout: Checkout) -> None:
-    checkout.git("switch", "-q", "--orphan", "elsewhere")
-    checkout.write("a.md", "")
-    checkout.commit("a beginning of its own")
+def test_a_base_without_a_common_commit_is_one_line(small: Checkout) -> None:
+    small.git("switch", "-q", "--orphan", "elsewhere")
+    small.write("a.md", "")
+    small.commit("a beginning of its own")
     with pytest.raises(OpsError, match=r"^BASE is 'main': it has no commit in common with HEAD"):
-        checkout.review("main")
+        small.review("main")
 
 
-def test_an_unfinished_merge_is_one_line(checkout: Checkout) -> None:
-    checkout.git("switch", "-q", "-c", "other")
-    checkout.write("kept/settings.py", "LENGTH = 20\n")
-    checkout.commit("theirs")
-    checkout.git("switch", "-q", "main")
-    checkout.write("kept/settings.py", "LENGTH = 10\n")
-    checkout.commit("ours")
-    checkout.git("merge", "-q", "other")
+def test_an_unfinished_merge_is_one_line(small: Checkout) -> None:
+    small.git("switch", "-q", "-c", "other")
+    small.write("kept/settings.py", "LENGTH = 20\n")
+    small.commit("theirs")
+    small.git("switch", "-q", "main")
+    small.write("kept/settings.py", "LENGTH = 10\n")
+    small.commit("ours")
+    small.git("merge", "-q", "other")
     with pytest.raises(OpsError, match=r"^a merge is not finished: conflicts in kept/settings.py; resolve them"):
-        checkout.review()
+        small.review()
 
 
 def test_a_folder_that_is_no_checkout_is_one_line(tmp_path: Path) -> None:
@@ -208,40 +220,40 @@ def test_a_folder_that_is_no_checkout_is_one_line(tmp_path: Path) -> None:
         Repository(tmp_path).base("main")
 
 
-def test_a_program_that_is_broken_at_the_base_is_one_line(checkout: Checkout) -> None:
-    checkout.write("kept/settings.py", "LENGTH = 1 / 0\n")
-    checkout.commit("broken")
-    checkout.write("kept/settings.py", "LENGTH = 32\n")
+def test_a_program_that_is_broken_at_the_base_is_one_line(small: Checkout) -> None:
+    small.write("kept/settings.py", "LENGTH = 1 / 0\n")
+    small.commit("broken")
+    small.write("kept/settings.py", "LENGTH = 32\n")
     with pytest.raises(OpsError) as refusal:
-        checkout.review("HEAD")
+        small.review("HEAD")
     text = str(refusal.value)
     assert text.startswith("the program of BASE HEAD (")
     assert text.endswith("fails for stack test: ZeroDivisionError: division by zero (settings.py:1)")
     assert "\n" not in text
 
 
-def test_a_program_that_is_broken_now_is_one_line(checkout: Checkout) -> None:
-    checkout.write("kept/settings.py", "import pulumi\nraise pulumi.RunError('settings.a is 1: allowed is 2')\n")
+def test_a_program_that_is_broken_now_is_one_line(small: Checkout) -> None:
+    small.write("kept/settings.py", "import pulumi\nraise pulumi.RunError('settings.a is 1: allowed is 2')\n")
     with pytest.raises(OpsError) as refusal:
-        checkout.review()
+        small.review()
     assert str(refusal.value) == "the program of the working tree fails for stack test: settings.a is 1: allowed is 2"
 
 
-def test_a_policy_that_fails_is_one_line(checkout: Checkout) -> None:
+def test_a_policy_that_fails_is_one_line(small: Checkout) -> None:
     def broken(resources: list[Resource], config: Mapping[str, Any]) -> list[Verdict]:
         raise KeyError("x")
 
     with pytest.raises(OpsError, match=r"^a policy cannot judge stack test: KeyError: 'x' \(test_ops_review_run.py:"):
-        run(checkout.root, "HEAD", checker=broken)
+        run(small.root, "HEAD", checker=broken)
 
 
 def test_the_command_prints_the_comment_and_tells_by_its_exit_code(
-    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small: Checkout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def open_to_all(resources: list[Resource], config: Mapping[str, Any]) -> list[Verdict]:
         return [Verdict(rule=RULE, resource=None, finding=None, level=Level.MANDATORY, message="stack: open")]
 
-    monkeypatch.setattr(command, "PROJECT", checkout.root)
+    monkeypatch.setattr(command, "PROJECT", small.root)
     monkeypatch.setattr(run, "__kwdefaults__", {**run.__kwdefaults__, "checker": open_to_all})
     shown = CliRunner().invoke(cli.app, ["review", "HEAD"])
     assert shown.exit_code == 1
@@ -261,11 +273,11 @@ def test_mistakes_of_the_command_are_one_line_and_exit_code_2() -> None:
     assert done.stderr.strip().splitlines()[-1].startswith("error: BASE is 'no-such-revision': git knows no such")
 
 
-def test_an_output_that_cannot_be_written_is_one_line(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "PROJECT", checkout.root)
+def test_an_output_that_cannot_be_written_is_one_line(small: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "PROJECT", small.root)
     monkeypatch.setattr(run, "__kwdefaults__", {**run.__kwdefaults__, "checker": lambda resources, config: []})
     with pytest.raises(OpsError, match=r"^--output is .*: it cannot be written"):
-        command.review("HEAD", output=checkout.root / "no" / "folder.md", config=None)
+        command.review("HEAD", output=small.root / "no" / "folder.md", config=None)
 
 
 @pytest.mark.parametrize("stack", ["local", "prod", "dr"])
