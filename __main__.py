@@ -15,12 +15,14 @@ def main() -> None:
     """
     try:
         from stacks import settings
+        from stacks.cluster import identified
         from stacks.outputs import outputs
         from stacks.platform import Platform
     except CatalogueError as error:
         raise pulumi.RunError(str(error)) from None
     chosen, role = settings.load(), settings.role()
-    for name, value in outputs(Platform(chosen.platform, chosen, role)).items():
+    cluster = identified(chosen.cluster, f"Pulumi.{pulumi.get_stack()}.yaml")
+    for name, value in {**outputs(Platform(chosen.platform, chosen, role)), "cluster": cluster}.items():
         pulumi.export(name, value)
 
 

@@ -403,7 +403,7 @@ def compare(
     started = datetime.now(UTC)
     platform = platform_module.load()
     with ExitStack() as stack:
-        context = stack.enter_context(Context(platform, Kube.connect(platform.namespace)))
+        context = stack.enter_context(Context(platform, Kube.of(platform)))
         stack.enter_context(topic(context))
         folder = Path(tempfile.mkdtemp(prefix="obs-peer-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

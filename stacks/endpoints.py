@@ -41,10 +41,11 @@ from components.prometheus.credentials import prometheus_endpoint
 from components.prometheus.query import query_endpoint
 from components.telemetry.layers import LAYERS
 from stacks import rules
+from stacks.cluster import check_apart
 from stacks.kafka_users import own_users
 from stacks.scrapes import scrape_targets
 from stacks.secrets import alerting_secrets
-from stacks.settings import Role, Settings, SettingsError
+from stacks.settings import Cluster, Role, Settings, SettingsError
 from stacks.sizing import Sizing
 
 _UNKNOWN = "unknownbeforetheotherregionisthere"
@@ -80,6 +81,17 @@ class OtherRegion:
         """
         theirs = self._reference(stack).get_output("fingerprints")
         pulumi.Output.all(theirs).apply(lambda all_: check_agreed(fingerprints, all_[0], stack))
+
+    def apart(self, stack: str, cluster: Cluster, namespace: str) -> None:
+        """Fail, already in a preview, where the other region is in this one's place.
+
+        Args:
+            stack: The other region's stack.
+            cluster: This region's cluster.
+            namespace: This region's namespace.
+        """
+        outputs = [self._reference(stack).get_output(name) for name in ("cluster", "namespace")]
+        pulumi.Output.all(*outputs).apply(lambda place: check_apart(cluster, namespace, place[0], place[1], stack))
 
     def _reference(self, stack: str) -> pulumi.StackReference:
         if stack not in self._known:
@@ -232,6 +244,7 @@ class Endpoints(pulumi.ComponentResource):
         if settings.regions.peer and self.mirror_source:
             # Only a region that stands by: one that had to take over is not to wait for one that is gone.
             other.agree(settings.regions.peer.stack, self.fingerprints)
+            other.apart(settings.regions.peer.stack, settings.cluster, settings.namespace)
         self.register_outputs({})
 
 

@@ -87,6 +87,13 @@ Host = Annotated[
 Registry = Annotated[
     str, _pattern(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*", "a registry host, if need be with port and path")
 ]
+Uid = Annotated[
+    str,
+    _pattern(
+        r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "the UID of the namespace kube-system, as `kubectl get namespace kube-system -o jsonpath={.metadata.uid}` says",
+    ),
+]
 Digest = Annotated[str, _pattern(r"sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits")]
 Size = Annotated[str, _pattern(r"[1-9][0-9]*(Mi|Gi|Ti)", "a size such as 500Mi, 20Gi or 2Ti")]
 ByteSize = Annotated[str, _pattern(r"[1-9][0-9]*(MB|GB|TB)", "a size such as 500MB, 15GB or 2TB")]

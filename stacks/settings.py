@@ -44,10 +44,12 @@ class Cluster(SettingsModel):
 
     Attributes:
         context: Context of the kubeconfig, or null for the current one.
+        uid: UID of its namespace kube-system: another cluster is refused; null: any cluster will do.
         domain: DNS domain of Services.
     """
 
-    context: str | None
+    context: field_types.Word | None
+    uid: field_types.Uid | None
     domain: field_types.Host
 
 
@@ -252,6 +254,15 @@ class Settings(SettingsModel):
                     "take partitions away"
                 )
         return topics
+
+    @model_validator(mode="after")
+    def _names_its_cluster(self) -> Self:
+        if self.profile == "production" and None in (self.cluster.context, self.cluster.uid):
+            raise field_types.not_allowed(
+                "both a cluster.context and a cluster.uid (`kubectl --context CONTEXT get namespace kube-system -o "
+                "jsonpath={.metadata.uid}`) with profile production: the wrong cluster could be changed otherwise"
+            )
+        return self
 
     @model_validator(mode="after")
     def _volumes_hold_the_load(self) -> Self:

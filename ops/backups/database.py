@@ -16,7 +16,7 @@ from pathlib import Path
 
 from components.postgres.config import MAINTENANCE, SUPERUSER, WORKLOAD
 from ops.core.errors import OpsError, one_line
-from ops.core.kube import Kube
+from ops.core.kube import Kube, kubectl_target
 from services.backup.database import DUMP
 from services.backup.restore import Outcome
 
@@ -48,7 +48,7 @@ def run(
     program = shutil.which("kubectl")
     if program is None:
         raise OpsError("`kubectl` is not on PATH: it reaches into the pods")
-    line = [program, "-n", kube.namespace, "exec", "-i", pod, "-c", container, "--", *command]
+    line = [program, *kubectl_target(kube.namespace, kube.context), "exec", "-i", pod, "-c", container, "--", *command]
     what = f"{command[0]} in {pod}"
     try:
         if isinstance(given, Path):

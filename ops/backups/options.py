@@ -190,7 +190,7 @@ def connected() -> Iterator[tuple[Context, BackupAccess]]:
     """The running platform, and how its backups are reached."""
     platform = platform_module.load()
     access = backup_access(platform)
-    with Context(platform, Kube.connect(platform.namespace)) as context:
+    with Context(platform, Kube.of(platform)) as context:
         yield context, access
 
 

@@ -45,7 +45,7 @@ def verify(
 
     ids = runner.choose(rows or ())
     platform = platform_module.load()
-    with Context(platform, Kube.connect(platform.namespace)) as context:
+    with Context(platform, Kube.of(platform)) as context:
         drills = Drills.of(context.kube)
         steps = _Steps(sum(identifier in CHECKS for identifier in ids))
         checked: dict[str, Row] = {}

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from ops.core.alertmanager import Alertmanager, client_of
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import KafkaAdmin
-from ops.core.kube import Kube
+from ops.core.kube import Kube, kubectl_target
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
 from ops.core.web import Query, Web
@@ -33,13 +33,20 @@ _PORT = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+) ->")
 class Tunnel:
     """One forwarded port; the process ends with ``close``."""
 
-    def __init__(self, namespace: str, pod: str, port: int) -> None:
+    def __init__(self, namespace: str, pod: str, port: int, context: str | None = None) -> None:
         program = shutil.which("kubectl")
         if program is None:
             raise OpsError("`kubectl` is not on PATH: it carries the connections to pods")
         self.what = f"{pod}:{port}"
         self._process = subprocess.Popen(
-            [program, "-n", namespace, "port-forward", "--address=127.0.0.1", f"pod/{pod}", f":{port}"],
+            [
+                program,
+                *kubectl_target(namespace, context),
+                "port-forward",
+                "--address=127.0.0.1",
+                f"pod/{pod}",
+                f":{port}",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -98,8 +105,8 @@ class Tunnel:
 class Tunnels:
     """Tunnels by pod and port, opened when first asked for and again after they broke."""
 
-    def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
+    def __init__(self, namespace: str, context: str | None = None) -> None:
+        self._namespace, self._context = namespace, context
         self._open: dict[tuple[str, int], Tunnel] = {}
         self._lock = threading.Lock()
 
@@ -110,7 +117,7 @@ class Tunnels:
             if tunnel is None or not tunnel.alive:
                 if tunnel is not None:
                     tunnel.close()
-                tunnel = self._open[pod, port] = Tunnel(self._namespace, pod, port)
+                tunnel = self._open[pod, port] = Tunnel(self._namespace, pod, port, self._context)
         return f"https://localhost:{tunnel.port}"
 
     def what(self, port: int) -> str:
@@ -144,7 +151,7 @@ class Context:
     def __init__(self, platform: Platform, kube: Kube) -> None:
         self.platform = platform
         self.kube = kube
-        self.tunnels = Tunnels(platform.namespace)
+        self.tunnels = Tunnels(platform.namespace, kube.context)
         self._folder = tempfile.TemporaryDirectory(prefix="obs-ops-")
         path = Path(self._folder.name) / "ca.pem"
         path.write_text(platform.ca_certificate)

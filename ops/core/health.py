@@ -82,7 +82,7 @@ def _queries(context: Context) -> Line:
 def health(as_json: Annotated[bool, typer.Option("--json", help="Print lines for machines.")] = False) -> None:
     """Show every workload's pods and whether Kafka and Thanos Query answer."""
     platform = platform_module.load()
-    with Context(platform, Kube.connect(platform.namespace)) as context:
+    with Context(platform, Kube.of(platform)) as context:
         lines = check(context)
     if as_json:
         rows = [{"name": line.name, "healthy": line.healthy, "detail": line.detail} for line in lines]

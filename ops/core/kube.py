@@ -16,6 +16,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from ops.core.errors import OpsError, one_line
+from ops.core.platform import ClusterIdentity, Platform
 from ops.core.steps import say
 
 _TIMEOUT_SECONDS = 15
@@ -76,16 +77,44 @@ def pod_of(item: Any) -> Pod:
 class Kube:
     """Calls on one namespace; every call has a time limit, and errors are one line."""
 
-    def __init__(self, api: Any, namespace: str) -> None:
+    def __init__(self, api: Any, namespace: str, context: str | None = None) -> None:
         self.namespace = namespace
+        self.context = context
         self.core: Any = client.CoreV1Api(api)
         self.apps: Any = client.AppsV1Api(api)
         self.batch: Any = client.BatchV1Api(api)
         self._api = api
 
     @classmethod
-    def connect(cls, namespace: str, config_file: Path | None = None) -> Kube:
-        """Connect with ``config_file`` or ``KUBECONFIG`` and ask for the server's version.
+    def of(cls, platform: Platform) -> Kube:
+        """Connect with the cluster that a stack names in its outputs, by its context, and with no other.
+
+        Raises:
+            OpsError: No configuration, the cluster does not answer, or it is another one.
+        """
+        expected = platform.cluster
+        if expected is None:
+            raise OpsError("the stack's outputs name no cluster: run `pulumi up` with this version of the program")
+        kube = cls.connect(platform.namespace, context=expected.context)
+        try:
+            kube._check(expected, platform.platform)
+        except OpsError:
+            kube.close()
+            raise
+        return kube
+
+    def _check(self, expected: ClusterIdentity, name: str) -> None:
+        uid = self.cluster_id()
+        if uid != expected.uid:
+            where = f"the context {expected.context}" if expected.context else "the current context"
+            raise OpsError(
+                f"{where} leads to the cluster {uid}, but the platform {name} is in {expected.uid}: nothing was done; "
+                "select the other stack, or set KUBECONFIG"
+            )
+
+    @classmethod
+    def connect(cls, namespace: str, config_file: Path | None = None, context: str | None = None) -> Kube:
+        """Connect with ``config_file`` or ``KUBECONFIG``, in a context of it, and ask for the server's version.
 
         Raises:
             OpsError: No configuration, or the cluster does not answer.
@@ -93,11 +122,11 @@ class Kube:
         settings = client.Configuration()
         try:
             file = None if config_file is None else str(config_file)
-            config.load_kube_config(file, client_configuration=settings)  # type: ignore[no-untyped-call]
+            config.load_kube_config(file, context=context, client_configuration=settings)  # type: ignore[no-untyped-call]
         except (ConfigException, OSError) as error:
             raise OpsError(f"no cluster: {one_line(error)}: set KUBECONFIG") from None
         settings.retries = False
-        kube = cls(client.ApiClient(settings), namespace)
+        kube = cls(client.ApiClient(settings), namespace, context)
         with call_errors("the cluster does not answer"):
             client.VersionApi(kube._api).get_code(_request_timeout=_TIMEOUT_SECONDS)
         return kube
@@ -254,6 +283,11 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: 
             say(f"waiting for {what}, {seconds:.0f} s at most")
         time.sleep(pause)
     raise OpsError(f"waited {seconds:.0f} s in vain for {what}{problem}")
+
+
+def kubectl_target(namespace: str, context: str | None) -> list[str]:
+    """Arguments of ``kubectl`` for a namespace and, where one is named, a context."""
+    return [*([f"--context={context}"] if context else []), "-n", namespace]
 
 
 @contextmanager

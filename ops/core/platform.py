@@ -43,6 +43,20 @@ class Login(BaseModel):
         return self.username, self.password.get_secret_value()
 
 
+class ClusterIdentity(BaseModel):
+    """The cluster that the stack was brought up in.
+
+    Attributes:
+        context: Context of the kubeconfig; None: the current one.
+        uid: UID of its namespace kube-system.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    context: str | None
+    uid: str
+
+
 class TraceLogin(BaseModel):
     """How a tool signs in to read traces: a client of the OpenID Connect provider.
 
@@ -117,6 +131,7 @@ class Platform(BaseModel):
     reports: ReportAccess | None = None
     backups: BackupAccess | None = None
     regions: RegionsAccess | None = None
+    cluster: ClusterIdentity | None = None
 
     def kafka_login(self, user: str) -> Login:
         """Login of one of the platform's Kafka users."""

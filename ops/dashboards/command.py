@@ -109,7 +109,7 @@ def _choices(chosen: Dashboard, given: Sequence[str]) -> dict[str, str]:
 def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[QueryClient | GrafanaQueryClient, str]]:
     """Somebody to ask, and the platform's name."""
     platform = platform_module.load()
-    with Context(platform, Kube.connect(platform.namespace)) as context:
+    with Context(platform, Kube.of(platform)) as context:
         if direct:
             yield query_client(context, region), platform.platform
             return

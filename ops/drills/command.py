@@ -100,7 +100,7 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
         _agreed(drill, f"{platform.platform} ({platform.region})")
     with (
         alone(drill.name),
-        Context(platform, Kube.connect(platform.namespace)) as context,
+        Context(platform, Kube.of(platform)) as context,
         DrillProgress(drill) as progress,
     ):
         progress.say("is the platform steady?")

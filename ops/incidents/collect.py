@@ -74,17 +74,17 @@ class Clients:
 
     Args:
         load: Reads what the platform tells about itself; by default from the selected stack.
-        connect: Connects with the Kubernetes of a namespace; by default with ``KUBECONFIG``.
+        connect: Connects with the Kubernetes of a platform; by default with the cluster that it names.
     """
 
     def __init__(
-        self, load: Callable[[], Platform] | None = None, connect: Callable[[str], Kube] | None = None
+        self, load: Callable[[], Platform] | None = None, connect: Callable[[Platform], Kube] | None = None
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="obs-incident-")
         self._platform = Lazy(load or platform_module.load)
         self._web = Lazy(self._make_web)
-        self._kube = Lazy(lambda: (connect or Kube.connect)(self.platform.namespace))
-        self._tunnels = Lazy(lambda: Tunnels(self.platform.namespace))
+        self._kube = Lazy(lambda: (connect or Kube.of)(self.platform))
+        self._tunnels = Lazy(lambda: Tunnels(self.platform.namespace, self.kube.context))
         self._token = Lazy(lambda: fetch_token(self.web, self.platform))
 
     @property

@@ -399,7 +399,7 @@ def bench(
     started = datetime.now(UTC)
     platform = platform_module.load()
     figures: dict[str, Any] = {}
-    with Context(platform, Kube.connect(platform.namespace)) as context:
+    with Context(platform, Kube.of(platform)) as context:
         for size in sizes:
             say(f"{signal}: requests of {size:,} items, {clients} clients")
             measured = Bench(context, replace(settings, size=size), say).measure()

@@ -48,7 +48,7 @@ def loadtest(
     accounts = None if direct or credentials is None else read_credentials(credentials)
     platform, started = platform_module.load(), datetime.now(UTC)
     screen = Console(stderr=True)
-    with Context(platform, Kube.connect(platform.namespace)) as context, screen.status("virtual users start") as status:
+    with Context(platform, Kube.of(platform)) as context, screen.status("virtual users start") as status:
         factories = through_grafana(context, accounts.inside, count) if accounts else directly(context, count)
         outcome = run_virtual_users(
             factories, query_client(context), seconds=seconds, think_s=think, progress=status.update

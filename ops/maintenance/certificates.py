@@ -114,7 +114,7 @@ def certificates(
     """Show who still has a certificate that was renewed since (exit code 1), of those that read it at the start."""
     platform = platform_module.load()
     console = Console(stderr=True)
-    kube = Kube.connect(platform.namespace)
+    kube = Kube.of(platform)
     try:
         rolled = roll(kube, lambda line: console.print(line, highlight=False)) if roll_late else []
         pod_readers = readers(kube)

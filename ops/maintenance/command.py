@@ -92,7 +92,7 @@ def _maintain(
 ) -> None:
     wanted, age = chosen(checks(period), only), duration(silences, "--silences", _LONGEST_SILENCE)
     platform = platform_module.load()
-    with Context(platform, Kube.connect(platform.namespace)) as context, _progress() as progress:
+    with Context(platform, Kube.of(platform)) as context, _progress() as progress:
         task = progress.add_task(str(period), total=len(wanted))
 
         def looked(identifier: str) -> None:

@@ -94,7 +94,7 @@ def _scan(first: datetime | None, last: datetime | None, identity: Path | None) 
 def _run(action: str, subject: str, scan: stores.Scan | None, reference: str, *, remove: bool) -> PrivacyRecord:
     plain = subject_id(subject)
     platform = platform_module.load()
-    with Context(platform, Kube.connect(platform.namespace)) as context:
+    with Context(platform, Kube.of(platform)) as context:
         pseudonym = pseudonym_of(plain, masking_key(context.kube))
         holdings = stores.holdings(
             context, pseudonym, erase=remove, scan=scan, told=lambda text: typer.echo(f"{action}: {text}", err=True)

@@ -251,7 +251,7 @@ def _write(file: Path, content: bytes, option: str) -> None:
 def _connected() -> Iterator[tuple[Context, ReportAccess]]:
     platform = platform_module.load()
     access = report_access(platform)
-    with Context(platform, Kube.connect(platform.namespace)) as context:
+    with Context(platform, Kube.of(platform)) as context:
         yield context, access
 
 

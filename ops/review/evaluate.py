@@ -120,6 +120,8 @@ def evaluate(stack: str, root: Path) -> dict[str, Any]:
     Raises:
         Exception: Whatever the program raises.
     """
+    # No cluster is asked who it is.
+    os.environ["KUBECONFIG"] = os.devnull
     project = yaml.safe_load((root / "Pulumi.yaml").read_text())
     settings, secrets = _settings(yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text()) or {})
     config.set_all_config(settings, secrets)

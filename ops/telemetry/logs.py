@@ -169,7 +169,7 @@ def logs(
     login = platform.log_reader
     if login is None:
         raise OpsError("the stack has no reader of logs: bring up a version of the platform that has the log indexer")
-    with Context(platform, Kube.connect(platform.namespace)) as context:
+    with Context(platform, Kube.of(platform)) as context:
         url = context.tunnels.url(context.kube.ready_pod(SEARCH).name, SEARCH_PORT)
         rows = LogReader(context.web, url, login.pair).rows(wanted, limit)
     if as_json:

@@ -81,7 +81,7 @@ def platform() -> Platform:
 @pytest.fixture(scope="session")
 def context(platform: Platform) -> Iterator[Context]:
     """All clients."""
-    with Context(platform, Kube.connect(platform.namespace)) as clients:
+    with Context(platform, Kube.of(platform)) as clients:
         yield clients
 
 

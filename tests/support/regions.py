@@ -76,7 +76,7 @@ def sides(*stacks: str) -> Iterator[tuple[Side, ...]]:
         for stack in stacks:
             platform = platform_module.load(stack=stack)
             assert platform.regions is not None, f"stack {stack} has no output `regions`"
-            context = closing.enter_context(Context(platform, Kube.connect(platform.namespace)))
+            context = closing.enter_context(Context(platform, Kube.of(platform)))
             side_list.append(Side(stack=stack, context=context, access=platform.regions))
         yield tuple(side_list)
 

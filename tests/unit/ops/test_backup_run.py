@@ -75,7 +75,7 @@ def test_what_goes_on_all_the_time_has_no_runs(kind: str) -> None:
     assert f"{kind} goes on all the time" in str(result.exception)
 
 
-KUBE: Any = SimpleNamespace(namespace="obs-local")
+KUBE: Any = SimpleNamespace(namespace="obs-local", context="lab")
 
 
 def fake_kubectl(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -92,7 +92,7 @@ def test_a_program_in_a_pod_gets_its_input_and_tells_its_output(
 ) -> None:
     fake_kubectl(tmp_path, monkeypatch, 'printf "%s\\n" "$*"; cat')
     said = database.run(KUBE, "postgres-0", "postgres", ["psql", "-d", "x"], given="SELECT 1;")
-    assert said == "-n obs-local exec -i postgres-0 -c postgres -- psql -d x\nSELECT 1;"
+    assert said == "--context=lab -n obs-local exec -i postgres-0 -c postgres -- psql -d x\nSELECT 1;"
     file = tmp_path / "dump"
     file.write_bytes(b"PGDMP\x00")
     assert database.run(KUBE, "postgres-0", "postgres", ["pg_restore"], given=file).endswith("PGDMP\x00")

@@ -29,8 +29,8 @@ WINDOW = TimeWindow(start=samples.after(-30), end=samples.after(80))
 Collector = Callable[[Clients, Case], Answer]
 
 
-def no_cluster(namespace: str) -> Kube:
-    raise OpsError(f"the cluster of {namespace} does not answer")
+def no_cluster(platform: Platform) -> Kube:
+    raise OpsError(f"the cluster of {platform.namespace} does not answer")
 
 
 @pytest.fixture

@@ -319,7 +319,7 @@ def run(monkeypatch: pytest.MonkeyPatch, context: Context, *words: str) -> tuple
     app = typer.Typer()
     app.command()(loadtest.loadtest)
     monkeypatch.setattr("ops.core.platform.load", lambda: SimpleNamespace(namespace="x"))
-    monkeypatch.setattr("ops.loadtest.command.Kube.connect", lambda _: context.kube)
+    monkeypatch.setattr("ops.loadtest.command.Kube.of", lambda _: context.kube)
     monkeypatch.setattr(loadtest, "Context", lambda *_: _Entered(context))
     monkeypatch.setattr(loadtest, "query_client", lambda _: filled())
     monkeypatch.setattr(evidence, "write", lambda name, **what: written.update(name=name, **what))

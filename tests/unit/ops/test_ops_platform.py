@@ -11,7 +11,8 @@ import pytest
 from ops import cli
 from ops.core import platform
 from ops.core.errors import OpsError, one_line
-from ops.core.kube import Kube
+from ops.core.kube import Kube, kubectl_target
+from tests.support.clusters import kubeconfig
 
 
 def test_complete_outputs_are_read_and_unknown_ones_ignored(outputs: dict[str, Any]) -> None:
@@ -88,7 +89,7 @@ def test_what_is_no_json_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_without_a_kubeconfig_there_is_one_line_and_exit_code_two(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], outputs: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(platform, "load", lambda: platform.parse(outputs))
+    monkeypatch.setattr(platform, "load", lambda: in_cluster(outputs, None, "uid-of-a"))
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     monkeypatch.setattr("sys.argv", ["ops", "health"])
     with pytest.raises(SystemExit) as caught:
@@ -117,3 +118,81 @@ def test_a_long_error_becomes_one_short_line() -> None:
     assert one_line("a\n b\t c") == "a b c"
     assert len(one_line("x" * 1000)) == 240
     assert one_line(ValueError()) == "ValueError"
+
+
+UIDS = {"region-a": "uid-of-a", "region-b": "uid-of-b"}
+
+
+def in_cluster(outputs: dict[str, Any], context: str | None, uid: str) -> platform.Platform:
+    return platform.parse({**outputs, "cluster": {"context": context, "uid": uid}})
+
+
+@pytest.mark.parametrize("context", UIDS)
+def test_a_command_uses_the_context_of_the_stack_and_not_the_current_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outputs: dict[str, Any], context: str
+) -> None:
+    with kubeconfig(tmp_path / "kubeconfig", UIDS) as file:
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+        kube = Kube.of(in_cluster(outputs, context, UIDS[context]))
+        assert (kube.cluster_id(), kube.context, kube.namespace) == (UIDS[context], context, "obs-local")
+        kube.close()
+
+
+@pytest.mark.parametrize(
+    ("context", "uid", "message"),
+    [
+        (
+            "region-a",
+            "uid-of-b",
+            "the context region-a leads to the cluster uid-of-a, but the platform obs is in uid-of-b",
+        ),
+        (
+            "region-b",
+            "uid-of-a",
+            "the context region-b leads to the cluster uid-of-b, but the platform obs is in uid-of-a",
+        ),
+        (None, "uid-of-b", "the current context leads to the cluster uid-of-a, but the platform obs is in uid-of-b"),
+    ],
+)
+def test_a_command_refuses_another_cluster_than_the_stack_s(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    outputs: dict[str, Any],
+    context: str | None,
+    uid: str,
+    message: str,
+) -> None:
+    with kubeconfig(tmp_path / "kubeconfig", UIDS) as file:
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+        with pytest.raises(OpsError) as caught:
+            Kube.of(in_cluster(outputs, context, uid))
+    assert str(caught.value) == f"{message}: nothing was done; select the other stack, or set KUBECONFIG"
+
+
+def test_a_context_that_there_is_not_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outputs: dict[str, Any]
+) -> None:
+    with kubeconfig(tmp_path / "kubeconfig", UIDS) as file:
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+        with pytest.raises(OpsError, match=r"^no cluster: .*region-c.*: set KUBECONFIG$"):
+            Kube.of(in_cluster(outputs, "region-c", "uid-of-a"))
+
+
+def test_outputs_that_name_no_cluster_are_refused(outputs: dict[str, Any]) -> None:
+    with pytest.raises(OpsError, match="outputs name no cluster: run `pulumi up` with this version"):
+        Kube.of(platform.parse(outputs))
+
+
+def test_kubectl_is_given_the_context() -> None:
+    assert kubectl_target("obs", "region-a") == ["--context=region-a", "-n", "obs"]
+    assert kubectl_target("obs", None) == ["-n", "obs"]
+
+
+def test_every_command_connects_with_the_stack_s_cluster() -> None:
+    package = Path(platform.__file__).parents[1]
+    elsewhere = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if path.name != "kube.py" and ("Kube.connect" in path.read_text() or "load_kube_config" in path.read_text())
+    ]
+    assert elsewhere == []

@@ -80,7 +80,18 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     ),
     "a key that is misspelt": (
         _set("cluster", "contxt", to="kind"),
-        "settings.cluster.contxt is not a known key: did you mean context? Known here: context, domain",
+        "settings.cluster.contxt is not a known key: did you mean context? Known here: context, domain, uid",
+    ),
+    "an identity that is none": (
+        _set("cluster", "uid", to="kube-system"),
+        "settings.cluster.uid is 'kube-system': allowed is the UID of the namespace kube-system, as `kubectl get "
+        "namespace kube-system -o jsonpath={.metadata.uid}` says; correct it",
+    ),
+    "production without an identity": (
+        _set("profile", to="production"),
+        "settings: allowed is both a cluster.context and a cluster.uid (`kubectl --context CONTEXT get namespace "
+        "kube-system -o jsonpath={.metadata.uid}`) with profile production: the wrong cluster could be changed "
+        "otherwise; correct it",
     ),
     "a key that is unknown": (
         _set("topics", "telemetry-metrics", to={"partitions": 12, "retention_days": 30, "colour": "red"}),

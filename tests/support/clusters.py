@@ -1,0 +1,64 @@
+"""API servers that say which cluster they are and nothing else, and a kubeconfig with one context for each."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+NAMESPACE_PATH = "/api/v1/namespaces/kube-system"
+
+
+@contextmanager
+def api_server(uid: str) -> Iterator[str]:
+    """A server whose namespace kube-system has this UID; its URL."""
+    answers = {
+        NAMESPACE_PATH: {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": uid}},
+        "/version/": {"major": "1", "minor": "34"} | dict.fromkeys(_VERSION, "-"),
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = answers.get(self.path.partition("?")[0])
+            body = json.dumps(answer or {"kind": "Status", "message": f"no {self.path}"}).encode()
+            self.send_response(200 if answer else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(30)
+
+
+_VERSION = ("gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform")
+
+
+@contextmanager
+def kubeconfig(file: Path, uids: Mapping[str, str]) -> Iterator[Path]:
+    """Context -> UID of the cluster that it leads to; the first context is the current one."""
+    with ExitStack() as servers:
+        urls = {context: servers.enter_context(api_server(uid)) for context, uid in uids.items()}
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": next(iter(uids)),
+            "users": [],
+            "clusters": [{"name": name, "cluster": {"server": url}} for name, url in urls.items()],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": ""}} for name in urls],
+        }
+        file.write_text(json.dumps(content))
+        yield file
