@@ -37,7 +37,7 @@ WAITING = ("tests/config",)
 WAITING_PER_CORE = 3
 """Workers that wait for servers, so that these tests end before those that compute, which then have all cores."""
 MOST_WAITING = 8
-"""Of them: the servers of each take about a gigabyte of memory."""
+"""Of them, for the memory of their servers."""
 NICE = 5
 TEST_LIMIT_S = 2400.0
 """Ends what hangs; a run takes less than 600 s on two quiet cores."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -224,12 +225,15 @@ def test_a_service_that_is_told_to_stop_answers_what_it_took(kafka: Brokers, fol
     assert stopping.log.read_text().splitlines()[-1] == "alert-events: stopped"
 
 
+def enough(sender: Numbered) -> bool:
+    return len(sender.taken) > 5
+
+
 def test_a_killed_service_loses_nothing_that_it_acknowledged(kafka: Brokers, folder: Path) -> None:
     for turn in range(2):
         with ExitStack() as stack, events_process(folder, kafka, f"killed-{turn}", kill=True) as killed:
             [sender] = stack.enter_context(sending(killed, f"Killed/turn={turn}", pause_s=0.0))
-            time.sleep(1.5)
-        assert len(sender.taken) > 5
+            eventually(partial(enough, sender), 60, "posts are taken")
         sender.assert_kept(numbers(kafka)[sender.key])
 
 
