@@ -116,8 +116,11 @@ func BenchmarkSpans(b *testing.B) {
 
 func BenchmarkLogs(b *testing.B) {
 	for name, format := range map[string]string{
-		"ascii":    "segment %d of recording was not stored after 3 attempts: no answer from the object storage, next try in 30 s",
-		"japanese": "録画セグメント %d を保存できませんでした。3 回試行しましたが、オブジェクトストレージから応答がありません",
+		"json":          `{"event":"recording.failed","segment":%d,"error":{"type":"timeout","after":"30s"},"message":"no answer from the object storage","stage":"store"}`,
+		"json-japanese": `{"event":"録画失敗","segment":%d,"error":{"種類":"timeout","after":"30s"},"message":"オブジェクトストレージから応答がありません","stage":"保存"}`,
+		"json-prefix":   `INFO recorder {"event":"recording.failed","segment":%d,"error":{"type":"timeout","after":"30s"},"stage":"store"}`,
+		"ascii":         "segment %d of recording was not stored after 3 attempts: no answer from the object storage, next try in 30 s",
+		"japanese":      "録画セグメント %d を保存できませんでした。3 回試行しましたが、オブジェクトストレージから応答がありません",
 	} {
 		b.Run(name, func(b *testing.B) {
 			g := newGate(b, logsSignal)

@@ -258,17 +258,19 @@ func (w *walk) value(value pcommon.Value, depth int, use masking.KeyUse, class m
 	case pcommon.ValueTypeStr:
 		w.text(value, use, class)
 	case pcommon.ValueTypeInt:
-		if use == masking.Remove {
+		if number := value.Int(); use == masking.Remove {
 			w.mark(value, class)
-		} else if number := value.Int(); number >= 1e11 {
+		} else if use == masking.Precise && masking.PreciseNumber(float64(number)) {
+			w.mark(value, masking.Position)
+		} else if number >= 1e11 {
 			if found := masking.Number(value.AsString()); found != 0 {
 				w.mark(value, found)
 			}
 		}
 	case pcommon.ValueTypeDouble:
-		if use == masking.Remove {
+		if number := value.Double(); use == masking.Remove {
 			w.mark(value, class)
-		} else if number := value.Double(); use == masking.Precise && masking.PreciseNumber(number) {
+		} else if use == masking.Precise && masking.PreciseNumber(number) {
 			w.mark(value, masking.Position)
 		} else if number >= 1e11 && number < 1e16 && number == math.Trunc(number) {
 			if found := masking.Number(value.AsString()); found != 0 {
@@ -369,6 +371,7 @@ func (w *walk) bytes(value pcommon.Value, use masking.KeyUse, class masking.Clas
 
 func (w *walk) nested(values pcommon.Map, depth int, use masking.KeyUse, class masking.Class) {
 	count := 0
+	pair := w.pair(values)
 	values.RemoveIf(func(key string, value pcommon.Value) bool {
 		if count++; count > w.catalogue.limits.Attributes {
 			w.tally.drop(w.slot, attributeCount)
@@ -376,7 +379,9 @@ func (w *walk) nested(values pcommon.Map, depth int, use masking.KeyUse, class m
 		}
 		inner, announced := use, class
 		if use != masking.Remove {
-			inner, announced = w.core.texts.key(key)
+			if inner, announced = w.core.texts.key(key); inner == masking.Plain && use == masking.Precise && masking.PartOfPosition(key) {
+				inner, announced = use, class
+			}
 		}
 		switch {
 		case inner == masking.Unwanted || len(key) > longestKey || !utf8.ValidString(key):
@@ -388,9 +393,33 @@ func (w *walk) nested(values pcommon.Map, depth int, use masking.KeyUse, class m
 			return false
 		case inner == masking.Plain && key == "name":
 			announced = masking.Name
+		case inner == masking.Plain && class == masking.Name && masking.PartOfName(key):
+			inner, announced = masking.Remove, masking.Name
+		case inner == masking.Plain && masking.IsPairValue(key):
+			if inner, announced = pair.Value(); inner == masking.Hash {
+				w.identify(value)
+				return false
+			}
 		}
 		return !w.value(value, depth, inner, announced)
 	})
+}
+
+// pair is what a map that holds a key and its value as two entries says of the value.
+func (w *walk) pair(values pcommon.Map) (pair masking.Pair) {
+	if values.Len() < 2 {
+		return pair
+	}
+	count := 0
+	for key, value := range values.All() {
+		if count++; count > w.catalogue.limits.Attributes {
+			break
+		}
+		if value.Type() == pcommon.ValueTypeStr && masking.IsPairKey(key) && pair.Named(value.Str()) {
+			break
+		}
+	}
+	return pair
 }
 
 func (w *walk) list(values pcommon.Slice, depth int, use masking.KeyUse, class masking.Class) {

@@ -65,6 +65,29 @@ func FuzzSurroundings(f *testing.F) {
 	})
 }
 
+// FuzzMembers: what a key of a JSON object announces is masked in whatever the object stands.
+func FuzzMembers(f *testing.F) {
+	f.Add("INFO request ", " done")
+	f.Add(`{"a":[`, `,{"b":"cut o`)
+	f.Add(`{"id":"`, `"}`)
+	f.Add(`"password":"`, "<!--")
+	f.Add(`{"value":[{`, `],"key":"lat"}`)
+	f.Fuzz(func(t *testing.T, before, after string) {
+		if len(before)+len(after) > 1000 || !utf8.ValidString(before+after) {
+			return
+		}
+		for secret, member := range map[string]string{
+			"hunter22zq": `"password":"hunter22zq"`, "九十九里": `"氏名" : "九十九里"`, "8675309": `"phone":8675309`, "q8Zr2LmN4x": `"name":"token","value":"q8Zr2LmN4x"`,
+		} {
+			text := before + " {" + member + "} " + after
+			masked, _ := Text(text)
+			if strings.Contains(masked, secret) && !strings.Contains(before+after, secret) {
+				t.Fatalf("%q is readable in %q", secret, masked)
+			}
+		}
+	})
+}
+
 // FuzzKey: a key is decided about, and alike each time.
 func FuzzKey(f *testing.F) {
 	for _, r := range dirtyRecords(f) {

@@ -11,7 +11,8 @@ const (
 	mostJSON = 4096 // parts of one text
 )
 
-// jsonText masks a text that is JSON from its first to its last sign; not ok where it is none, or nothing is found.
+// jsonText masks a text that is JSON from its first to its last sign, and returns s itself where nothing is found. It
+// is not ok where the text is no JSON, or is nested too deeply or has too many parts: members looks at those.
 func jsonText(s string) (string, Class, bool) {
 	decoder := json.NewDecoder(strings.NewReader(s))
 	decoder.UseNumber()
@@ -24,7 +25,7 @@ func jsonText(s string) (string, Class, bool) {
 		return "", 0, false
 	}
 	if walk.classes == 0 {
-		return "", 0, false
+		return s, 0, true
 	}
 	return out.String(), walk.classes, true
 }
@@ -82,6 +83,8 @@ func (j *jsonWalk) list(decoder *json.Decoder, out *bytes.Buffer, depth int, use
 
 func (j *jsonWalk) object(decoder *json.Decoder, out *bytes.Buffer, depth int, use KeyUse, class Class) bool {
 	out.WriteByte('{')
+	var pair Pair
+	from, to := 0, 0 // where the value of a pair has been written
 	for index := 0; decoder.More(); index++ {
 		token, err := decoder.Token()
 		key, ok := token.(string)
@@ -92,24 +95,57 @@ func (j *jsonWalk) object(decoder *json.Decoder, out *bytes.Buffer, depth int, u
 			out.WriteByte(',')
 		}
 		inner, announced := Key(key)
-		if inner == Plain && (use == Remove || use == Hash) {
+		if inner == Plain && (use == Remove || use == Hash || use == Precise && PartOfPosition(key)) {
 			inner, announced = use, class
 		}
-		if inner == Unwanted {
+		switch {
+		case inner == Unwanted:
 			j.classes |= announced
 			key, inner = Marker(lowest(announced)), Remove
-		} else if inner == Plain && key == "name" {
-			inner, announced = Plain, Name
+		case inner == Plain && key == "name":
+			announced = Name
+		case inner == Plain && class == Name && PartOfName(key):
+			inner, announced = Remove, Name
+		case inner == Plain && IsPairValue(key):
+			inner, announced = pair.use, pair.class
 		}
 		writeJSON(out, key)
 		out.WriteByte(':')
+		begin := out.Len()
 		if !j.value(decoder, out, depth+1, inner, announced) {
 			return false
+		}
+		if IsPairValue(key) && inner == Plain {
+			from, to = begin, out.Len()
+		} else if IsPairKey(key) && inner == Plain && pair.Named(jsonString(out.Bytes()[begin:])) && from < to {
+			j.replace(out, from, to, pair)
+			from, to = 0, 0
 		}
 	}
 	out.WriteByte('}')
 	_, err := decoder.Token()
 	return err == nil
+}
+
+// replace masks what has been written of a pair whose value stands in front of its key.
+func (j *jsonWalk) replace(out *bytes.Buffer, from, to int, pair Pair) {
+	written := string(out.Bytes()[from:to])
+	if pair.use == Precise && (written[0] == '{' || written[0] == '[' || !preciseText(strings.Trim(written, `"`))) {
+		return
+	}
+	j.classes |= pair.class
+	rest := string(out.Bytes()[to:])
+	out.Truncate(from)
+	writeJSON(out, Marker(lowest(pair.class)))
+	out.WriteString(rest)
+}
+
+// jsonString is the string that a JSON text is; empty where it is anything else.
+func jsonString(text []byte) (plain string) {
+	if len(text) < 3 || len(text) > longestMemberKey || text[0] != '"' || json.Unmarshal(text, &plain) != nil {
+		return ""
+	}
+	return plain
 }
 
 func (j *jsonWalk) text(text string, use KeyUse, class Class) string {
@@ -174,11 +210,15 @@ func Number(text string) Class {
 // Place tells whether two numbers beside each other in a list are a precise position.
 func Place(first, second float64) bool { return coordinates(first, second) }
 
-// preciseText tells whether a number in a text has more than two places behind its point.
+// preciseText tells whether a number in a text has more than two places behind its point, or is one that was scaled up.
 func preciseText(text string) bool {
 	point := strings.IndexByte(text, '.')
 	if point < 0 {
-		return len(text) > 5 && !onlyDigits(strings.TrimLeft(text, "-+"))
+		digits := 0
+		for index := range len(text) {
+			digits += int(byteFeatures[text[index]]&hasDigit) / int(hasDigit)
+		}
+		return digits > 5
 	}
 	end := point + 1
 	for end < len(text) && isDigit(text[end]) {

@@ -23,10 +23,11 @@ var (
 			credentials userpassword dbpassword clientsecret passwords`,
 		Token: `token accesstoken refreshtoken idtoken authtoken bearer jwt authorization authorisation apikey accesskey privatekey
 			secretkey sessionkey signingkey encryptionkey apitoken`,
-		Cookie:    "cookie cookies jsessionid phpsessid sessid",
-		Name:      `username surname nickname fullname firstname lastname displayname realname user loginname familyname givenname maidenname ownername`,
-		Mail:      "mail email emailaddress mailaddress emails",
-		Phone:     "phone phonenumber telephone tel mobile mobilephone cellphone fax msisdn mobilenumber phoneno",
+		Cookie: "cookie cookies jsessionid phpsessid sessid",
+		Name:   `username surname nickname fullname firstname lastname displayname realname user loginname familyname givenname maidenname ownername usernames fullnames surnames`,
+		Mail:   "mail email emailaddress mailaddress emails",
+		Phone: `phone phonenumber telephone tel mobile mobilephone cellphone fax msisdn mobilenumber phoneno phones phonenumbers telephones
+			mobiles`,
 		Address:   "street streetaddress postalcode zipcode postcode zip homeaddress postaladdress birthplace residence",
 		BirthDate: "birthday birthdate dob dateofbirth",
 		MyNumber:  "mynumber kojinbango individualnumber ssn",
@@ -56,11 +57,12 @@ var (
 		Speech:    "speech.transcript speech.text recognized.text spoken.text",
 	})
 	positionLast = wordSet("lat latitude lon lng long longitude alt altitude coordinates coordinate latlng latlon latitudes longitudes")
+	scaleLast    = wordSet("e deg degree degrees micro raw") // latE7, longitude_deg
 	personWords  = wordSet(`worker user enduser employee operator staff driver member customer person wearer patient account login subject
 		device session face badge rfid nfc finger fingerprint biometric contact owner visitor guest people client iris voice voiceprint palm`)
 	idWords    = wordSet("id ids uid uuid guid no code number hash template")
 	joinedIDs  = wordSet("workerid userid enduserid employeeid operatorid staffid driverid memberid customerid personid wearerid patientid accountid loginid deviceid sessionid uuiduser faceid badgeid")
-	removedJa  = []string{"パスワード", "暗証番号", "合言葉", "トークン", "秘密鍵", "氏名", "名前", "フリガナ", "ふりがな", "作業者名", "作業者", "担当者名", "担当者", "社員名", "従業員名", "利用者名", "ユーザー名", "ユーザ名", "患者名", "顧客名", "姓", "メールアドレス", "メール", "電話番号", "電話", "携帯番号", "携帯電話", "携帯", "住所", "郵便番号", "現住所", "生年月日", "マイナンバー", "個人番号", "カード番号", "免許証番号", "口座番号"}
+	removedJa  = []string{"パスワード", "暗証番号", "合言葉", "トークン", "秘密鍵", "氏名", "名前", "フリガナ", "ふりがな", "作業者名", "作業者", "担当者名", "担当者", "社員名", "従業員名", "利用者名", "ユーザー名", "ユーザ名", "患者名", "顧客名", "姓", "苗字", "名字", "メールアドレス", "メール", "電話番号", "電話", "携帯番号", "携帯電話", "携帯", "住所", "郵便番号", "現住所", "生年月日", "マイナンバー", "個人番号", "カード番号", "免許証番号", "口座番号"}
 	hashedJa   = []string{"作業者ID", "社員番号", "従業員番号", "利用者ID", "ユーザーID", "作業員番号", "顧客番号"}
 	positionJa = []string{"緯度", "経度"}
 )
@@ -176,7 +178,7 @@ func (w *work) latinKey() (KeyUse, Class) {
 	if strings.HasSuffix(last, "password") || strings.HasSuffix(last, "passwd") || strings.HasSuffix(last, "secret") || strings.HasSuffix(last, "apikey") {
 		return Remove, Password
 	}
-	if positionLast[last] {
+	if positionLast[last] || count > 1 && scaleLast[last] && positionLast[parts[1]] {
 		return Precise, Position
 	}
 	return Plain, 0

@@ -51,6 +51,8 @@ func TestTheTimeOfAnyTextGrowsWithItsLength(t *testing.T) {
 		"?a=", "password=", "password is ", "authorization:", "eyJaaaa-", "sk-", "sk-1", "東京都港区", "港区あい", "〇ー", "1 ", "1.1.", "1-", "a@", "a.b@c.d ",
 		"<a", "<!--", "&#", "%25", "\\u00", "{\"a\":", "[", "'", "SELECT '", "ab ", "Mr. A", "氏名:", "様", "山田太郎様", "12.3456,", "::1", "a:a:", "John ", "user=", "N1 ",
 		"5 Baker St ", "a at b dot ", "口座番号", "品川 ", "AKIA", "\\\\\"", "カ・", "と申します", "worker W-1", "cookie=a=", "Basic ", "name: A ",
+		`"a":`, `"":`, `':`, `"password":"`, `"password":[`, `{"password":`, `"value":[`, `"value":"`, `"value":"x","key":"password",`, `"key":"a "b `, `"lat":[1,`,
+		`"name":{`, `"name":"password",`, `{"value":"x","name":"password"},`, `\"a\":\"`,
 	} {
 		short := fastest(t, strings.Repeat(piece, Longest/part/len(piece)), tries, 0)
 		limit := short*part*slack + time.Millisecond

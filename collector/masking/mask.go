@@ -29,6 +29,7 @@ type work struct {
 	depth             int
 	left              int // bytes that scans may still read
 	untagged          bool
+	walked            bool // as JSON: what its keys announce is masked
 }
 
 var works = sync.Pool{New: func() any { return new(work) }}
@@ -48,8 +49,14 @@ func Text(s string) (string, Class) {
 }
 
 func (w *work) mask(s string) (string, Class) {
-	if s[0] == '{' || s[0] == '[' || s[0] == '"' {
+	w.walked = false
+	begin := 0
+	for begin < len(s) && isSpace(s[begin]) {
+		begin++
+	}
+	if begin < len(s) && (s[begin] == '{' || s[begin] == '[' || s[begin] == '"') {
 		if masked, classes, ok := jsonText(s); ok {
+			w.walked = true
 			again, more := w.plain(masked) // what only neighbours tell
 			return again, classes | more
 		}
@@ -98,6 +105,9 @@ func (w *work) detect(digits int) {
 	w.spelledMail()
 	if w.found&hasSign != 0 {
 		w.urls()
+		if w.found&hasQuote != 0 && !w.walked {
+			w.members()
+		}
 	}
 	if w.found&hasHigh != 0 {
 		w.japanese()

@@ -1,6 +1,7 @@
 package masking
 
 import (
+	"math"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,6 +23,7 @@ const (
 	hasControl
 	hasDecimal
 	hasQuery
+	hasQuote
 )
 
 var byteFeatures = func() (table [256]features) {
@@ -36,6 +38,7 @@ var byteFeatures = func() (table [256]features) {
 	table['%'], table['&'], table['\\'] = hasEncoded, hasEncoded|hasQuery, hasEncoded
 	table['?'] = hasQuery
 	table['<'] = hasTag
+	table['"'], table['\''] = hasQuote, hasQuote
 	for c := 0x80; c < 0x100; c++ {
 		table[c] = hasHigh
 	}
@@ -404,5 +407,6 @@ func Fold(text string) string {
 	return strings.Clone(w.normalise(text, found, false))
 }
 
-// PreciseNumber tells whether a number under the key of a position has more than two places behind the point.
-func PreciseNumber(value float64) bool { return finer(value, 100) }
+// PreciseNumber tells whether a number under the key of a position has more than two places behind the point, or is one
+// that was scaled up: no place on earth has so many degrees, or metres.
+func PreciseNumber(value float64) bool { return finer(value, 100) || math.Abs(value) >= 1e5 }
