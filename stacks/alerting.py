@@ -15,7 +15,7 @@ from components.alertmanager.process import CLOSER
 from components.alertmanager.receivers import Channels, Contact
 from components.contracts import KafkaEndpoint
 from stacks import rules
-from stacks.endpoints import PlatformInputs
+from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.stage_settings import Alerting as AlertSettings
 
 TOKEN = "obs:platform:Alerting"  # noqa: S105  (a type token)
@@ -70,6 +70,7 @@ def _alertmanager(inputs: PlatformInputs) -> AlertmanagerArgs:
         ports=alerting.ports,
         address=external_endpoint.address,
         client_cidrs=external_endpoint.client_cidrs,
+        load_balancer=load_balancer_options(settings, external_endpoint),
         hosts=[external_endpoint.host],
     )
 

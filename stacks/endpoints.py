@@ -33,7 +33,7 @@ from components.dashboards.registry import DASHBOARDS
 from components.gateway.logins import IDS, GatewayLogins, gateway_logins
 from components.jaeger.collector import traces_endpoint
 from components.jaeger.reader import trace_reader_endpoint
-from components.k8s import DeploymentContext
+from components.k8s import DeploymentContext, LoadBalancerOptions
 from components.kafka.access import acl_rules
 from components.mirror.component import MirrorSource
 from components.mirror.config import SOURCE_USER
@@ -42,6 +42,7 @@ from components.prometheus.query import query_endpoint
 from components.telemetry.layers import LAYERS
 from stacks import rules
 from stacks.cluster import check_apart
+from stacks.field_types import ExternalHost
 from stacks.kafka_users import own_users
 from stacks.scrapes import scrape_targets
 from stacks.secrets import alerting_secrets
@@ -160,6 +161,15 @@ def parity_fingerprints(settings: Settings) -> dict[str, str]:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def load_balancer_options(settings: Settings, endpoint: ExternalHost) -> LoadBalancerOptions:
+    """What the load balancer of an external endpoint is told: what all are, and its own."""
+    common = settings.load_balancers
+    return LoadBalancerOptions(
+        annotations={**common.annotations, **endpoint.annotations},
+        load_balancer_class=endpoint.load_balancer_class or common.load_balancer_class,
+    )
 
 
 TOKEN = "obs:platform:Endpoints"  # noqa: S105  (a type token)

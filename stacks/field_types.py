@@ -124,17 +124,52 @@ Stack = Annotated[
 Cron = Annotated[str, AfterValidator(_cron)]
 
 
+_QUALIFIED_NAME = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+QualifiedName = Annotated[str, _pattern(_QUALIFIED_NAME, "a name of Kubernetes such as example.com/name")]
+
+
+def _named(values: dict[str, str]) -> dict[str, str]:
+    for name in values:
+        if not re.fullmatch(_QUALIFIED_NAME, name):
+            raise not_allowed(f"names such as example.com/name; correct or remove {name!r}")
+    return values
+
+
+Annotations = Annotated[dict[str, str], AfterValidator(_named)]
+
+
 class SettingsModel(BaseModel):
     """A group of keys: read once, closed to unknown keys, no silent conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class LoadBalancer(SettingsModel):
+    """What the cloud's load balancers are told.
+
+    Attributes:
+        annotations: Annotations of the Services.
+        load_balancer_class: Which controller makes the load balancers; null: the cluster's own.
+    """
+
+    annotations: Annotations
+    load_balancer_class: QualifiedName | None
+
+
 class ExternalHost(SettingsModel):
-    """One address outside the cluster: what clients are told, and what the load balancer is asked for."""
+    """One address outside the cluster: what clients are told, and what the load balancer is asked for.
+
+    Attributes:
+        host: Name or address that clients use.
+        address: Address that the load balancer is asked for, or null.
+        annotations: Annotations of its Service besides those of ``load_balancers``, which they override.
+        load_balancer_class: In place of that of ``load_balancers``.
+    """
 
     host: Host
     address: Address | None
+    annotations: Annotations = {}
+    load_balancer_class: QualifiedName | None = None
 
 
 class ExternalEndpoint(ExternalHost):

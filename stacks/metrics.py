@@ -47,7 +47,7 @@ from components.reports.component import WORKLOAD as REPORT_SERVER
 from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
 from stacks import rules
-from stacks.endpoints import PlatformInputs
+from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.scrapes import without_sidecars
 from stacks.secrets import object_storage
 from stacks.settings import Settings
@@ -183,6 +183,7 @@ def _query(inputs: PlatformInputs, store: StoreEndpoint) -> ThanosQueryArgs:
         resources=sizing.query,
         address=settings.address,
         client_cidrs=settings.client_cidrs,
+        load_balancer=load_balancer_options(inputs.settings, settings),
         hosts=[settings.host],
     )
 

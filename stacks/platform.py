@@ -29,7 +29,7 @@ from components.versions import ImageCatalogue
 from stacks import kafka_users
 from stacks.alerting import Alerting, AlertingArgs
 from stacks.backups import backups_args
-from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs
+from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_balancer_options
 from stacks.metrics import Metrics, MetricsArgs
 from stacks.regions import Regions, RegionsArgs
 from stacks.settings import Role, Settings
@@ -166,10 +166,16 @@ def _kafka(inputs: PlatformInputs) -> KafkaArgs:
     return KafkaArgs(
         context=inputs.context,
         scrapes={workload: inputs.endpoints.scrapes[workload] for workload in nodes},
-        brokers=[ExternalAddress(host=broker.host, address=broker.address) for broker in settings.kafka.brokers],
+        brokers=[
+            ExternalAddress(
+                host=broker.host,
+                address=broker.address,
+                load_balancer=load_balancer_options(settings, broker),
+            )
+            for broker in settings.kafka.brokers
+        ],
         controllers=sizing.controllers,
         client_cidrs=settings.kafka.client_cidrs,
-        load_balancer_annotations=settings.kafka.load_balancer_annotations,
         broker_size=_node_size(sizing.broker, settings.storage.kafka),
         controller_size=_node_size(sizing.controller, settings.storage.kafka_controller),
         replication_factor=sizing.replication_factor,
@@ -226,6 +232,7 @@ def _gateway(inputs: PlatformInputs, kafka: Kafka) -> GatewayArgs:
         fsync=sizing.gateway_fsync,
         address=external_endpoint.address,
         client_cidrs=external_endpoint.client_cidrs,
+        load_balancer=load_balancer_options(settings, external_endpoint),
         hosts=[external_endpoint.host, *(dns.names.values() if dns else ())],
         open_layers=external_endpoint.open_layers,
         autoscale=sizing.gateway_autoscale,

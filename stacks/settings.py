@@ -116,7 +116,6 @@ class Kafka(SettingsModel):
 
     brokers: tuple[ExternalHost, ...]
     client_cidrs: tuple[field_types.Cidr, ...] = Field(min_length=1)
-    load_balancer_annotations: dict[str, str]
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -183,6 +182,7 @@ class Settings(SettingsModel):
         protect: Refuse to delete the namespace.
         runbook_base: Where the runbooks are read.
         cluster, images, certificates, load, storage, kafka, prometheus: See there.
+        load_balancers: What the load balancers of all external endpoints are told; each endpoint may differ.
         topics: Topics; what is left out is as ``components/telemetry/topics.py`` says.
         gateway: Where the layers send their telemetry, and what may pass besides the catalogue.
         query: Where metrics are read.
@@ -205,6 +205,7 @@ class Settings(SettingsModel):
     certificates: Certificates
     load: Load
     storage: Storage
+    load_balancers: field_types.LoadBalancer
     kafka: Kafka
     topics: dict[str, Topic]
     gateway: Gateway

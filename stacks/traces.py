@@ -36,7 +36,7 @@ from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
 from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
 from components.telemetry.classification import CLASSES
 from stacks.backups import EXPORTED
-from stacks.endpoints import PlatformInputs
+from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.secrets import IdentitySecrets, identity_secrets
 from stacks.settings import Settings
 
@@ -212,6 +212,7 @@ def _query(inputs: PlatformInputs, search: SearchEndpoint, secrets: IdentitySecr
         proxy_resources=sizing.proxy,
         address=external_endpoint.address,
         client_cidrs=external_endpoint.client_cidrs,
+        load_balancer=load_balancer_options(inputs.settings, external_endpoint),
         hosts=[external_endpoint.host],
         autoscale=sizing.query_autoscale,
     )

@@ -25,7 +25,7 @@ from components.reports.component import WORKLOAD as REPORT_SERVER
 from components.reports.component import Reports, ReportsArgs
 from components.reports.config import Kind, Mail
 from components.search.indices import LOGS
-from stacks.endpoints import PlatformInputs
+from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.secrets import database_password, directory_secrets, grafana_oidc_secret, object_storage
 from stacks.settings import Role, Settings
 
@@ -125,6 +125,7 @@ def _grafana(args: VisualizationArgs, database: DatabaseEndpoint) -> GrafanaArgs
         resources=sizing.grafana,
         address=external_endpoint.address,
         client_cidrs=external_endpoint.client_cidrs,
+        load_balancer=load_balancer_options(inputs.settings, external_endpoint),
         hosts=[external_endpoint.host],
         database=database,
         connections=sizing.grafana_connections,

@@ -45,6 +45,7 @@ from components.contracts import AlertEventsEndpoint, AlertmanagerEndpoint, Aler
 from components.k8s import (
     Allow,
     DeploymentContext,
+    LoadBalancerOptions,
     Resources,
     StorageClaim,
     Volume,
@@ -137,6 +138,7 @@ class AlertmanagerArgs:
         ports: Their ports.
         address: Load balancer address to ask for, or None.
         client_cidrs: Networks of people and tools.
+        load_balancer: What the cloud's load balancer is told.
         hosts: Host names of the load balancer, for the certificate.
         timings: Timing of the notifications of each priority.
     """
@@ -158,6 +160,7 @@ class AlertmanagerArgs:
     ports: Sequence[int]
     address: str | None
     client_cidrs: Sequence[str]
+    load_balancer: LoadBalancerOptions
     hosts: Sequence[str] = ()
     timings: Mapping[Severity, Timing] = field(default_factory=lambda: TIMINGS)
 
@@ -280,6 +283,7 @@ class Alertmanager(pulumi.ComponentResource):
             ports={"https": WEB_PORT},
             address=args.address,
             source_ranges=args.client_cidrs,
+            options=args.load_balancer,
         )
         self.register_outputs({"pods": pods.id, "service": service.id, "url": self.endpoint.url})
 

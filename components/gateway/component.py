@@ -26,6 +26,7 @@ from components.k8s import (
     Allow,
     Autoscale,
     DeploymentContext,
+    LoadBalancerOptions,
     Mount,
     Resources,
     StorageClaim,
@@ -68,6 +69,7 @@ class GatewayArgs:
         fsync: Whether what goes to the queue on disk is forced there before it is acknowledged.
         address: Load balancer address to ask for, or None.
         client_cidrs: Networks that may send.
+        load_balancer: What the cloud's load balancer is told.
         hosts: Host names of the load balancer, for the certificate.
         open_layers: Layers of which also names pass that the catalogue does not have, as free text.
         autoscale: Bounds of the autoscaler, or None.
@@ -85,6 +87,7 @@ class GatewayArgs:
     fsync: bool
     address: str | None
     client_cidrs: Sequence[str]
+    load_balancer: LoadBalancerOptions
     hosts: Sequence[str] = ()
     open_layers: Sequence[str] = ()
     autoscale: Autoscale | None = None
@@ -124,6 +127,7 @@ class Gateway(pulumi.ComponentResource):
             ports=_PORTS,
             address=args.address,
             source_ranges=args.client_cidrs,
+            options=args.load_balancer,
         )
         host = args.hosts[0] if args.hosts else args.address or context.host(WORKLOAD)
         self.endpoint = OtlpEndpoint(

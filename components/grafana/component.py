@@ -55,6 +55,7 @@ from components.k8s import (
     Allow,
     Autoscale,
     DeploymentContext,
+    LoadBalancerOptions,
     Resources,
     Volume,
     Workload,
@@ -142,6 +143,7 @@ class GrafanaArgs:
         resources: Of each pod.
         address: Load balancer address to ask for, or None.
         client_cidrs: Networks of people and tools.
+        load_balancer: What the cloud's load balancer is told.
         hosts: Host names of the load balancer, for the certificate; browsers are sent to the first.
         database: Where content and sessions are.
         connections: Connections of one replica to the database, at most.
@@ -166,6 +168,7 @@ class GrafanaArgs:
     resources: Resources
     address: str | None
     client_cidrs: Sequence[str]
+    load_balancer: LoadBalancerOptions
     database: DatabaseEndpoint
     directory: Directory
     directory_secrets: pulumi.Input[Mapping[str, Any]]
@@ -284,6 +287,7 @@ class Grafana(pulumi.ComponentResource):
             ports={"https": PORT},
             address=args.address,
             source_ranges=args.client_cidrs,
+            options=args.load_balancer,
         )
         self.endpoint = GrafanaEndpoint(
             url=args.url,

@@ -31,6 +31,7 @@ from components.k8s import (
     Autoscale,
     Container,
     DeploymentContext,
+    LoadBalancerOptions,
     Mount,
     Probe,
     Resources,
@@ -70,6 +71,7 @@ class JaegerQueryArgs:
         proxy_resources: Of each oauth2-proxy.
         address: Load balancer address to ask for, or None.
         client_cidrs: Networks that may ask.
+        load_balancer: What the cloud's load balancer is told.
         hosts: Host names of the load balancer, for the certificate.
         autoscale: Bounds of the autoscaler, or None.
     """
@@ -85,6 +87,7 @@ class JaegerQueryArgs:
     proxy_resources: Resources
     address: str | None
     client_cidrs: Sequence[str]
+    load_balancer: LoadBalancerOptions
     hosts: Sequence[str] = ()
     autoscale: Autoscale | None = None
 
@@ -182,6 +185,7 @@ class JaegerQuery(pulumi.ComponentResource):
             ports=_PORTS,
             address=args.address,
             source_ranges=args.client_cidrs,
+            options=args.load_balancer,
         )
         self.register_outputs({"pods": pods.id, "service": service.id, "url": url})
 

@@ -4,6 +4,7 @@ from components.k8s.credentials import SecretKey, certificate, credential, scrap
 from components.k8s.deployment_context import CertificatePolicy, DeploymentContext
 from components.k8s.network import (
     Allow,
+    LoadBalancerOptions,
     cluster_service,
     default_deny,
     headless_service,
@@ -53,6 +54,7 @@ __all__ = [
     "Container",
     "DeploymentContext",
     "FileSet",
+    "LoadBalancerOptions",
     "Mount",
     "Probe",
     "Resources",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -12,6 +12,19 @@ from components import naming
 from components.contracts import ObjectStorage
 from components.k8s.deployment_context import DeploymentContext
 from components.k8s.pods import metadata
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadBalancerOptions:
+    """What the cloud's load balancer of a Service is told.
+
+    Attributes:
+        annotations: Annotations of the Service, for example that the load balancer is an internal one.
+        load_balancer_class: Which controller makes it; None: the cluster's own.
+    """
+
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    load_balancer_class: str | None = None
 
 
 def cluster_service(
@@ -46,8 +59,8 @@ def load_balancer(
     ports: Mapping[str, int],
     address: str | None,
     source_ranges: Sequence[str],
+    options: LoadBalancerOptions,
     extra_selector: Mapping[str, str] | None = None,
-    annotations: Mapping[str, str] | None = None,
     publish_not_ready: bool = False,
 ) -> k8s.core.v1.Service:
     """A LoadBalancer Service that keeps the clients' addresses, so that NetworkPolicies see them.
@@ -60,19 +73,20 @@ def load_balancer(
         ports: Port name -> number (the same outside and in the pod).
         address: Address to ask the load balancer for, or None to take any.
         source_ranges: Networks that may connect.
+        options: For the cloud's load balancer.
         extra_selector: Narrows the pods, for example to one broker.
-        annotations: For the cloud's load balancer.
         publish_not_ready: Also route to pods that are not ready (brokers, which clients find one by one).
     """
     spec: dict[str, object] = {
         "type": "LoadBalancer",
         "load_balancer_ip": address,
+        "load_balancer_class": options.load_balancer_class,
         "load_balancer_source_ranges": list(source_ranges),
         "external_traffic_policy": "Local",
         "publish_not_ready_addresses": publish_not_ready or None,
     }
     return _service(
-        parent, context, workload, name, ports, spec, extra_selector=extra_selector, annotations=annotations
+        parent, context, workload, name, ports, spec, extra_selector=extra_selector, annotations=options.annotations
     )
 
 
@@ -106,7 +120,12 @@ def _service(
             name=name, namespace=context.namespace_ref, labels=naming.labels(workload), annotations=notes
         ),
         spec=typed,
-        opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m")),
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m"),
+            # Kubernetes refuses another class for a Service that there is.
+            replace_on_changes=["spec.loadBalancerClass"],
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from components.contracts import Credential, KafkaEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
     DeploymentContext,
+    LoadBalancerOptions,
     Resources,
     cluster_service,
     credential,
@@ -118,10 +119,12 @@ class ExternalAddress:
     Attributes:
         host: Host name or address that clients are told.
         address: Address to ask the load balancer for, or None to take any.
+        load_balancer: What the cloud's load balancer is told.
     """
 
     host: str
     address: str | None
+    load_balancer: LoadBalancerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +137,6 @@ class KafkaArgs:
         brokers: One external address per broker; their number is the number of brokers.
         controllers: Dedicated controllers; 0 makes the brokers vote.
         client_cidrs: Networks that may use the external listeners.
-        load_balancer_annotations: For the cloud's load balancer.
         broker_size: Size of a broker.
         controller_size: Size of a dedicated controller.
         replication_factor: Copies of every record.
@@ -152,7 +154,6 @@ class KafkaArgs:
     brokers: Sequence[ExternalAddress]
     controllers: int
     client_cidrs: Sequence[str]
-    load_balancer_annotations: dict[str, str]
     broker_size: NodeSize
     controller_size: NodeSize
     replication_factor: int
@@ -242,7 +243,7 @@ class Kafka(pulumi.ComponentResource):
                 address=broker.address,
                 source_ranges=args.client_cidrs,
                 extra_selector={"apps.kubernetes.io/pod-index": str(index)},
-                annotations=args.load_balancer_annotations,
+                options=broker.load_balancer,
                 publish_not_ready=True,
             )
             for index, broker in enumerate(args.brokers)

@@ -13,6 +13,7 @@ from components.k8s import (
     Allow,
     Container,
     DeploymentContext,
+    LoadBalancerOptions,
     Mount,
     Probe,
     Resources,
@@ -53,6 +54,7 @@ class ThanosQueryArgs:
         resources: Of each pod.
         address: Load balancer address to ask for, or None.
         client_cidrs: Networks that may ask.
+        load_balancer: What the cloud's load balancer is told.
         hosts: Host names of the load balancer, for the certificate.
     """
 
@@ -64,6 +66,7 @@ class ThanosQueryArgs:
     resources: Resources
     address: str | None
     client_cidrs: Sequence[str]
+    load_balancer: LoadBalancerOptions
     hosts: Sequence[str] = ()
     gateways: Sequence[StoreEndpoint] = ()
 
@@ -160,6 +163,7 @@ class ThanosQuery(pulumi.ComponentResource):
             ports={"https": QUERY_PORT},
             address=args.address,
             source_ranges=args.client_cidrs,
+            options=args.load_balancer,
         )
         self.register_outputs({"pods": pods.id, "service": service.id, "url": self.endpoint.url})
 

@@ -18,7 +18,7 @@ from components.alertmanager.component import (
 from components.alertmanager.process import CLOSER, CLOSER_PORT, CLOSER_PORT_NAME, WEB_PORT
 from components.alertmanager.receivers import FIRST, Channels, Contact
 from components.contracts import AlertEventsEndpoint, Credential
-from components.k8s import Resources
+from components.k8s import LoadBalancerOptions, Resources
 from components.rules import Inhibition, Severity
 from tests.support import engine
 from tests.support.deployment_context import deployment_context, metrics
@@ -103,6 +103,7 @@ def arguments(members: int = 2, **changes: Any) -> AlertmanagerArgs:
             "networks": ["203.0.113.0/24", "198.51.100.7/32"],
             "ports": [443, 587],
             "client_cidrs": ["198.18.0.0/24"],
+            "load_balancer": LoadBalancerOptions(),
             **outside,
             **changes,
         }

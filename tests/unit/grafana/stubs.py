@@ -23,7 +23,7 @@ from components.grafana.content import FOLDERS, HOME, GrafanaContent, GrafanaCon
 from components.grafana.login import Directory, Groups, OidcLogin
 from components.grafana.process import PORT
 from components.grafana.sources import LogsPlugin
-from components.k8s import Resources
+from components.k8s import LoadBalancerOptions, Resources
 from policy.model import Resource
 from policy.rules import RULES, concern
 from policy.runner import Runner
@@ -147,6 +147,7 @@ def arguments(**changes: Any) -> GrafanaArgs:
             "resources": Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
             "address": "198.18.0.27",
             "client_cidrs": ["198.18.0.0/24"],
+            "load_balancer": LoadBalancerOptions(),
             "hosts": ["grafana.example.org"],
             "database": database(),
             "directory": DIRECTORY,

@@ -12,7 +12,7 @@ from components.contracts import OidcEndpoint, SearchEndpoint
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs, traces_endpoint
 from components.jaeger.config import Strategies
 from components.jaeger.query import JaegerQuery, JaegerQueryArgs, query_workload
-from components.k8s import Autoscale, Resources, credential
+from components.k8s import Autoscale, LoadBalancerOptions, Resources, credential
 from components.telemetry.classification import CLASSES
 from components.telemetry.layers import LAYERS
 from tests.support import engine
@@ -90,6 +90,7 @@ def default_build() -> Made:
                     proxy_resources=SIZE,
                     address=ADDRESSES[name],
                     client_cidrs=CLIENTS,
+                    load_balancer=LoadBalancerOptions(),
                 ),
             )
             for name in CLASSES

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from components.contracts import ObjectStorage
-from components.k8s import DeploymentContext, Resources, default_deny
+from components.k8s import DeploymentContext, LoadBalancerOptions, Resources, default_deny
 from components.prometheus.component import SIDECAR_PORT_NAME, Prometheus, PrometheusArgs
 from components.prometheus.config import WEB_PORT, prometheus_command
 from components.prometheus.credentials import prometheus_endpoint
@@ -136,6 +136,7 @@ def build(where: DeploymentContext, objects: ObjectStorage | None) -> None:
             resources=SIZE,
             address=None,
             client_cidrs=["203.0.113.0/24"],
+            load_balancer=LoadBalancerOptions(),
             hosts=["metrics.example.com"],
         ),
     )

@@ -28,7 +28,7 @@ def _keys(value: Any, path: str = "") -> set[str]:
 
 
 def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
-    free = (".kafka.load_balancer_annotations", ".gateway.open_layers[", ".topics.")
+    free = (".load_balancers.annotations.", ".gateway.open_layers[", ".topics.")
     expected = _keys(engine.stack_settings("prod"))
     for stack in (*engine.STACKS, "local-dr"):
         settings = engine.stack_settings(stack)
@@ -92,6 +92,20 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings: allowed is both a cluster.context and a cluster.uid (`kubectl --context CONTEXT get namespace "
         "kube-system -o jsonpath={.metadata.uid}`) with profile production: the wrong cluster could be changed "
         "otherwise; correct it",
+    ),
+    "an annotation that Kubernetes refuses": (
+        _set("load_balancers", "annotations", to={"internal load balancer": "true"}),
+        "settings.load_balancers.annotations: allowed is names such as example.com/name; correct or remove 'internal "
+        "load balancer'; correct it",
+    ),
+    "an annotation that is no text": (
+        _set("query", "annotations", to={"example.com/internal": True}),
+        "settings.query.annotations.example.com/internal is true: allowed is a text; correct it",
+    ),
+    "a class of load balancers that Kubernetes refuses": (
+        _set("grafana", "external_endpoint", "load_balancer_class", to="the cloud's"),
+        'settings.grafana.external_endpoint.load_balancer_class is "the cloud\'s": allowed is a name of Kubernetes '
+        "such as example.com/name; correct it",
     ),
     "a key that is unknown": (
         _set("topics", "telemetry-metrics", to={"partitions": 12, "retention_days": 30, "colour": "red"}),
