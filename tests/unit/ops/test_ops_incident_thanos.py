@@ -11,9 +11,10 @@ import bcrypt
 import pytest
 import yaml
 
-from components.prometheus.config import rendered, web_config
+from components.prometheus.config import rendered
 from components.prometheus.thanos import endpoints_config, query_command, sidecar_command
 from components.rules import alert_id, id_template
+from components.web_access import web_config
 from ops.core.metrics import Metrics
 from ops.core.web import Web
 from ops.incidents.record import Incident

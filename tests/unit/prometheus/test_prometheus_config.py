@@ -11,15 +11,14 @@ from components.prometheus.config import (
     ProbeScrape,
     PrometheusConfig,
     ScrapeJob,
-    client_config,
     job_names,
     password_file_of,
     prometheus_command,
     prometheus_config,
-    web_config,
 )
 from components.prometheus.rules import prometheus_rules
 from components.prometheus.thanos import endpoints_config, query_command, sidecar_command
+from components.web_access import web_config
 
 JOB = ScrapeJob(
     job="kafka", srv="_metrics._tcp.kafka-headless", server_name="kafka.svc", username="scrape-kafka", path="/metrics"
@@ -86,13 +85,6 @@ def test_the_web_api_has_tls_and_hashed_passwords() -> None:
     config = web_config({"reader": "$2b$10$hash"})
     assert config["tls_server_config"]["cert_file"] == "/etc/tls/tls.crt"
     assert config["basic_auth_users"] == {"reader": "$2b$10$hash"}
-
-
-def test_helpers_in_the_pod_read_their_password_from_a_file() -> None:
-    assert client_config(username="sidecar")["basic_auth"] == {
-        "username": "sidecar",
-        "password_file": "/etc/prometheus-web/client-password",
-    }
 
 
 @pytest.mark.parametrize("command", [sidecar_command(), query_command()])
