@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -89,7 +91,9 @@ def carry_out(drill: Drill, context: Context, folder: Path = evidence.FOLDER) ->
         return list(written.problems)
 
     try:
-        problems = procedure(context, figures)
+        with _threads() as ended:
+            problems = procedure(context, figures)
+        problems = [*problems, *ended]
     except (KeyboardInterrupt, CannotRunError):
         raise
     except OpsError as error:
@@ -98,3 +102,21 @@ def carry_out(drill: Drill, context: Context, folder: Path = evidence.FOLDER) ->
         write([one_line(f"{type(error).__name__}: {error}", LONGEST)])
         raise
     return write(problems)
+
+
+@contextmanager
+def _threads() -> Iterator[list[str]]:
+    """Threads that end by an error inside the block: a load or a watch of which nothing more would be heard."""
+    ended: list[str] = []
+    before = threading.excepthook
+
+    def note(error: threading.ExceptHookArgs) -> None:
+        name = error.thread.name if error.thread else "a thread"
+        ended.append(one_line(f"{name} ended: {error.exc_type.__name__}: {error.exc_value}", LONGEST))
+        before(error)
+
+    threading.excepthook = note
+    try:
+        yield ended
+    finally:
+        threading.excepthook = before

@@ -24,7 +24,7 @@ from ops.drills.procedure import CannotRunError, carry_out, is_settled, load
 from ops.drills.run import Outcome, command_of, find, run
 from ops.evidence import files as evidence
 
-LIMIT_S = 60.0
+LIMIT_S = 300.0
 NAME = "two-brokers-killed"
 GOOD = "figures |= {'gateway missing': 0, 'producer missing': 0}"
 CHILD = f"""
@@ -122,6 +122,13 @@ def test_a_fault_of_the_drill_itself_is_in_the_log(tmp_path: Path) -> None:
     assert recorded.problems == outcome.reasons
 
 
+def test_a_thread_that_ends_by_an_error_fails_the_drill(tmp_path: Path) -> None:
+    start = "thread = threading.Thread(target=lambda: [][0], name='load-3')"
+    outcome = carried_out(tmp_path, "import threading", GOOD, start, "thread.start()", "thread.join()", "return ['a']")
+    assert outcome.reasons == ("a", "load-3 ended: IndexError: list index out of range")
+    assert "Traceback" in outcome.log.read_text()
+
+
 def test_what_cannot_run_here_is_no_result(tmp_path: Path) -> None:
     with pytest.raises(
         OpsError, match=r"the drill was not run \(exit code 2\): ERROR: nobody is notified; all of it: "
@@ -142,7 +149,7 @@ PUTS_BACK = """
     taken = Path(__file__).with_name("taken")
     taken.touch()
     try:
-        time.sleep(60)
+        time.sleep(600)
     finally:
         time.sleep(0.5)
         taken.unlink()
@@ -157,13 +164,16 @@ def test_one_that_takes_too_long_is_ended_and_puts_back_what_it_took(tmp_path: P
         if (tmp_path / "taken").exists():
             began.append(1.0)
 
-    outcome = carried_out(tmp_path, PUTS_BACK, limit_s=15.0, beat=beat)
+    # Most of the time goes into starting the process, and a busy machine takes longer for it.
+    limit_s = round(10 + 4 * carried_out(tmp_path, GOOD, "return []").seconds)
+    outcome = carried_out(tmp_path, PUTS_BACK, limit_s=limit_s, beat=beat)
     assert began, "it took nothing within its time"
     assert not outcome.passed
-    assert outcome.reasons == ("ended after 15 s",)
+    assert outcome.reasons == (f"ended after {limit_s} s",)
     assert not (tmp_path / "taken").exists()
     assert "interrupted: what was taken away was put back" in outcome.log.read_text()
-    assert left(tmp_path) is None
+    (only,) = evidence.read(NAME, tmp_path / "runs").runs
+    assert only.passed, "the run that was ended left evidence"
 
 
 def test_an_interruption_ends_it_and_it_puts_back_what_it_took(tmp_path: Path) -> None:
