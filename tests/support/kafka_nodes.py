@@ -30,8 +30,8 @@ from tests.support import java_classes, kafka_broker
 KEYSTORE_PASSWORD = "keystorepassword1"
 ADMIN_PASSWORD = "adminpassword1"
 SCRAPE_PASSWORD = "scrapepassword1"
-START_S = 60.0
-PROGRAM_S = 40.0
+START_S = 180.0
+PROGRAM_S = 120.0
 
 
 def jvm_flags() -> tuple[str, ...]:
