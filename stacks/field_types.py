@@ -136,6 +136,18 @@ def _named(values: dict[str, str]) -> dict[str, str]:
 
 
 Annotations = Annotated[dict[str, str], AfterValidator(_named)]
+LabelValue = Annotated[
+    str, _pattern(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", "the value of a label: up to 63 characters")
+]
+
+
+def _labelled(values: dict[str, str]) -> dict[str, str]:
+    if not values:
+        raise not_allowed("at least one label")
+    return _named(values)
+
+
+Labels = Annotated[dict[str, LabelValue], AfterValidator(_labelled)]
 
 
 class SettingsModel(BaseModel):

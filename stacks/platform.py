@@ -16,7 +16,7 @@ from components.backups.component import Backups
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
-from components.k8s import CertificatePolicy, DeploymentContext, default_deny
+from components.k8s import CertificatePolicy, DeploymentContext, DnsPods, DnsServers, default_deny
 from components.kafka.access import Topic
 from components.kafka.component import WORKLOAD as KAFKA_LAG
 from components.kafka.component import ExternalAddress, Kafka, KafkaArgs, KafkaLag, KafkaLagArgs
@@ -84,6 +84,10 @@ def deployment_context(parent: pulumi.Resource, settings: Settings) -> Deploymen
             renew_before=settings.certificates.workloads.renew_before,
         ),
         storage_class=settings.storage.storage_class,
+        dns=DnsServers(
+            networks=settings.cluster.dns.networks,
+            pods=[DnsPods(**servers.model_dump()) for servers in settings.cluster.dns.pods],
+        ),
     )
     default_deny(parent, context)
     return context

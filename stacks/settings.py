@@ -39,6 +39,25 @@ class SettingsError(pulumi.RunError):
     """The stack file cannot be used; the message has one line per mistake, and no traceback follows it."""
 
 
+class DnsPods(SettingsModel):
+    """Pods that answer DNS questions: all of these labels, in the namespace of this name."""
+
+    namespace: field_types.Name
+    labels: field_types.Labels
+
+
+class ClusterDns(SettingsModel):
+    """Where pods may send DNS questions besides the pods of ``kube-system`` that are labelled ``k8s-app: kube-dns``.
+
+    Attributes:
+        networks: Networks, such as 169.254.20.10/32 where NodeLocal DNSCache answers on each node.
+        pods: Pods with other labels.
+    """
+
+    networks: tuple[field_types.Cidr, ...]
+    pods: tuple[DnsPods, ...]
+
+
 class Cluster(SettingsModel):
     """The Kubernetes cluster.
 
@@ -46,11 +65,13 @@ class Cluster(SettingsModel):
         context: Context of the kubeconfig, or null for the current one.
         uid: UID of its namespace kube-system: another cluster is refused; null: any cluster will do.
         domain: DNS domain of Services.
+        dns: Who answers DNS questions.
     """
 
     context: field_types.Word | None
     uid: field_types.Uid | None
     domain: field_types.Host
+    dns: ClusterDns
 
 
 class Images(SettingsModel):

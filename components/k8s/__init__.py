@@ -1,7 +1,7 @@
 """Hardened Kubernetes building blocks without business meaning."""
 
 from components.k8s.credentials import SecretKey, certificate, credential, scrape_target
-from components.k8s.deployment_context import CertificatePolicy, DeploymentContext
+from components.k8s.deployment_context import CertificatePolicy, DeploymentContext, DnsPods, DnsServers
 from components.k8s.network import (
     Allow,
     LoadBalancerOptions,
@@ -53,6 +53,8 @@ __all__ = [
     "CertificatePolicy",
     "Container",
     "DeploymentContext",
+    "DnsPods",
+    "DnsServers",
     "FileSet",
     "LoadBalancerOptions",
     "Mount",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 
@@ -19,6 +20,27 @@ class CertificatePolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DnsPods:
+    """Pods that answer DNS questions: all labels, in the namespace of that name."""
+
+    namespace: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DnsServers:
+    """Where DNS questions may go besides the pods of ``kube-dns``.
+
+    Attributes:
+        networks: Networks, for example the address of a cache on each node.
+        pods: Pods with other labels.
+    """
+
+    networks: Sequence[str] = ()
+    pods: Sequence[DnsPods] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeploymentContext:
     """Names, issuer and images of one platform.
 
@@ -32,6 +54,7 @@ class DeploymentContext:
         images: Where images come from.
         certificates: Life of certificates.
         storage_class: StorageClass of every claim.
+        dns: Where DNS questions may go besides the pods of ``kube-dns``.
     """
 
     platform: str
@@ -43,6 +66,7 @@ class DeploymentContext:
     images: ImageCatalogue
     certificates: CertificatePolicy
     storage_class: str
+    dns: DnsServers = field(default_factory=DnsServers)
 
     def image(self, name: str) -> str:
         """Full image reference of a short name of ``components.versions``."""

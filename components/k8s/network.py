@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 
 from components import naming
 from components.contracts import ObjectStorage
-from components.k8s.deployment_context import DeploymentContext
+from components.k8s.deployment_context import DeploymentContext, DnsPods
 from components.k8s.pods import metadata
 
 
@@ -190,7 +190,7 @@ def network_policy(
         k8s.networking.v1.NetworkPolicyEgressRuleArgs(to=list(rule.peers), ports=_tcp(rule.ports)) for rule in egress
     ]
     if dns:
-        out.append(_dns())
+        out.append(_dns(context))
     return k8s.networking.v1.NetworkPolicy(
         workload,
         metadata=metadata(context, workload, workload),
@@ -224,16 +224,21 @@ def _tcp(ports: Sequence[int]) -> list[k8s.networking.v1.NetworkPolicyPortArgs]:
     return [k8s.networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in ports]
 
 
-def _dns() -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
-    """Questions to the cluster's DNS."""
+def _dns(context: DeploymentContext) -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
+    """Questions to the cluster's DNS, and to the further servers that the platform is told of."""
+    pods = [DnsPods(namespace="kube-system", labels={"k8s-app": "kube-dns"}), *context.dns.pods]
     return k8s.networking.v1.NetworkPolicyEgressRuleArgs(
         to=[
-            PolicyPeer(
-                namespace_selector=k8s.meta.v1.LabelSelectorArgs(
-                    match_labels={"kubernetes.io/metadata.name": "kube-system"}
-                ),
-                pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels={"k8s-app": "kube-dns"}),
-            )
+            *(
+                PolicyPeer(
+                    namespace_selector=k8s.meta.v1.LabelSelectorArgs(
+                        match_labels={"kubernetes.io/metadata.name": servers.namespace}
+                    ),
+                    pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=servers.labels),
+                )
+                for servers in pods
+            ),
+            *(network(cidr) for cidr in context.dns.networks),
         ],
         ports=[
             k8s.networking.v1.NetworkPolicyPortArgs(port=_DNS_PORT, protocol=protocol) for protocol in ("UDP", "TCP")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pulumi
 import pytest
 
 from components import naming
 from components.contracts import ScrapeTarget
-from components.k8s import Container, DeploymentContext, Probe, Resources
+from components.k8s import Container, DeploymentContext, DnsPods, DnsServers, Probe, Resources, network_policy
 from components.k8s.credentials import dns_names
 from components.k8s.deployment_context import CertificatePolicy
 from components.k8s.pods import pod_spec
@@ -109,3 +111,32 @@ def test_dns_is_allowed_at_its_port_only() -> None:
     rule = engine.recorded("local").one("NetworkPolicy", "gateway")["spec"]["egress"][-1]
     assert {port["port"] for port in rule["ports"]} == {53}
     assert {port["protocol"] for port in rule["ports"]} == {"UDP", "TCP"}
+
+
+def test_dns_questions_may_go_to_further_servers() -> None:
+    node_local = DnsPods(namespace="dns", labels={"k8s-app": "node-local-dns"})
+    told = replace(CONTEXT, dns=DnsServers(networks=["169.254.20.10/32"], pods=[node_local]))
+    recording = engine.Recording()
+
+    def program() -> None:
+        parent = pulumi.ComponentResource("obs:test:Parent", "parent")
+        network_policy(parent, told, workload="w")
+        network_policy(parent, CONTEXT, workload="plain")
+        network_policy(parent, told, workload="deaf", dns=False)
+
+    engine.run(recording, "local", program)
+    cluster_dns = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    }
+    further = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "dns"}},
+        "podSelector": {"matchLabels": {"k8s-app": "node-local-dns"}},
+    }
+    ports = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    egress = {name: recording.one("NetworkPolicy", name)["spec"]["egress"] for name in ("w", "plain", "deaf")}
+    assert egress == {
+        "w": [{"to": [cluster_dns, further, {"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": ports}],
+        "plain": [{"to": [cluster_dns], "ports": ports}],
+        "deaf": [],
+    }

@@ -64,7 +64,7 @@ def test_the_context_and_the_identity_of_the_right_cluster_are_outputs(
         previewing(monkeypatch, False)
         for stack, context in REGIONS.items():
             assert identified(cluster_of(stack), FILE) == {"context": context, "uid": uids[context]}
-        nobodys = Cluster(context=None, uid=None, domain="cluster.local")
+        nobodys = cluster_of("local")
         assert identified(nobodys, FILE) == {"context": None, "uid": uids["obs-region-a"]}
 
 

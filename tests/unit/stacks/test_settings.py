@@ -80,7 +80,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     ),
     "a key that is misspelt": (
         _set("cluster", "contxt", to="kind"),
-        "settings.cluster.contxt is not a known key: did you mean context? Known here: context, domain, uid",
+        "settings.cluster.contxt is not a known key: did you mean context? Known here: context, dns, domain, uid",
     ),
     "an identity that is none": (
         _set("cluster", "uid", to="kube-system"),
@@ -106,6 +106,15 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         _set("grafana", "external_endpoint", "load_balancer_class", to="the cloud's"),
         'settings.grafana.external_endpoint.load_balancer_class is "the cloud\'s": allowed is a name of Kubernetes '
         "such as example.com/name; correct it",
+    ),
+    "a DNS server with a port": (
+        _set("cluster", "dns", "networks", to=["169.254.20.10:53"]),
+        "settings.cluster.dns.networks[0] is '169.254.20.10:53': allowed is a network such as 10.0.0.0/8, without host "
+        "bits; correct it",
+    ),
+    "DNS pods without a label": (
+        _set("cluster", "dns", "pods", to=[{"namespace": "kube-system", "labels": {}}]),
+        "settings.cluster.dns.pods[0].labels: allowed is at least one label; correct it",
     ),
     "a key that is unknown": (
         _set("topics", "telemetry-metrics", to={"partitions": 12, "retention_days": 30, "colour": "red"}),
