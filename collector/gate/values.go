@@ -227,13 +227,14 @@ func isRoute(text string) bool {
 	return true
 }
 
-// isCode allows opaque names of things: letters, digits and a few signs.
+// isCode allows opaque names of things: letters, digits and a few signs. A star may begin it: Go's SDKs send the type of
+// an error, *net.OpError.
 func isCode(text string) bool {
 	if text == "" || len(text) > longestCode {
 		return false
 	}
 	for index := range len(text) {
-		if c := text[index]; !letter(c) && !digit(c) && strings.IndexByte("._:/-+#", c) < 0 {
+		if c := text[index]; !letter(c) && !digit(c) && strings.IndexByte("._:/-+#", c) < 0 && (c != '*' || index > 0) {
 			return false
 		}
 	}
