@@ -33,7 +33,7 @@ def attempt(drill: Drill) -> list[str]:
     """
     try:
         platform = platform_module.load()
-        kube = Kube.connect(platform.namespace)
+        kube = Kube.of(platform)
     except OpsError as error:
         raise CannotRunError(str(error)) from error
     with Context(platform, kube) as context:

@@ -357,9 +357,9 @@ def of_nodes(context: Context) -> NodeUsage:
 def bytes_in_kafka(context: Context, signal: Signal) -> float:
     """Bytes that a signal's topic takes in one copy now, by the brokers' next scrape."""
     topic = TOPIC_OF_SIGNAL[signal]
-    sizes, asked = f'kafka_log_size_bytes{{topic="{topic}"}}', time.time()
+    sizes, since = f'kafka_log_size_bytes{{topic="{topic}"}}', time.time()
     wait_until(
-        lambda: (context.thanos.number(f"min(timestamp({sizes}))") or 0.0) > asked,
+        lambda: (context.thanos.number(f"min(timestamp({sizes}))") or 0.0) > since,
         _SETTLE_SECONDS,
         f"the size of {topic} by a new scrape",
     )

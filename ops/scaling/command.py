@@ -41,20 +41,20 @@ def plan_(
     """Print brokers, partitions, pods, nodes and volumes for a load."""
     load = Load(points=points, spans=spans, log_records=log_records)
     measured = costs({signal: evidence.newest(name) for signal, (name, _) in BENCHES.items()})
-    made = plan(load, days_of(retention), measured)
+    sizes = plan(load, days_of(retention), measured)
     if as_json:
-        typer.echo(json.dumps(made.as_json(), indent=2))
+        typer.echo(json.dumps(sizes.as_json(), indent=2))
         return
     console = Console()
     console = console if console.is_terminal else Console(width=_FILE_WIDTH)
     columns = Table(
         "workload", Column("cores", justify="right"), Column("pods", justify="right"), "volume each", "limit"
     )
-    for row in table(made):
+    for row in table(sizes):
         columns.add_row(*row)
     console.print(columns)
-    console.print(f"{made.cores:,.1f} cores at {BUSY:.0%} use, {made.nodes:,} nodes of 16 cores")
-    console.print("partitions: " + ", ".join(f"{name} {count}" for name, count in made.partitions.items()))
+    console.print(f"{sizes.cores:,.1f} cores at {BUSY:.0%} use, {sizes.nodes:,} nodes of 16 cores")
+    console.print("partitions: " + ", ".join(f"{name} {count}" for name, count in sizes.partitions.items()))
     for signal, (workload, rate) in breaks_first(measured).items():
         console.print(f"first to be full with more {BENCHES[signal][1]}: {workload}, at {rate:,.0f} a second")
     for run in measured.runs.values():

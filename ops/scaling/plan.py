@@ -172,7 +172,7 @@ def _partitions(signal: Signal, rate: float, rows: Sequence[Row]) -> int:
     return max(topic(name).partitions, by_bytes, *pods)
 
 
-def table(made: Plan) -> list[tuple[str, str, str, str, str]]:
+def table(sizes: Plan) -> list[tuple[str, str, str, str, str]]:
     """Workload, cores, pods, volume of each, limit: a row each, as texts."""
     return [
         (
@@ -182,7 +182,7 @@ def table(made: Plan) -> list[tuple[str, str, str, str, str]]:
             size_text(row.volume) if row.volume else "",
             row.limit,
         )
-        for row in made.rows
+        for row in sizes.rows
     ]
 
 
@@ -201,18 +201,18 @@ def comparison(measured: Costs) -> str:
     days = {signal: _days(signal) for signal in Signal}
     for times in COMPARED:
         load = Load(**{name: rate * times for name, rate in vars(PROMISED).items()})
-        made = plan(load, days, measured)
-        rows = {row.workload: row for row in made.rows}
+        sizes = plan(load, days, measured)
+        rows = {row.workload: row for row in sizes.rows}
         shards = max(
             math.ceil(row.cores / SERVER_CORES) for name, row in rows.items() if name.startswith("prometheus-")
         )
         cells = (
             ", ".join(f"{rate:,.0f}" for rate in vars(load).values()),
-            f"{made.cores:,.0f}",
-            f"{made.nodes:,}",
+            f"{sizes.cores:,.0f}",
+            f"{sizes.nodes:,}",
             f"{rows['kafka'].pods:,}",
             size_text(rows["kafka"].volume),
-            f"{made.partitions[TOPIC_OF_SIGNAL[Signal.METRICS]]:,}",
+            f"{sizes.partitions[TOPIC_OF_SIGNAL[Signal.METRICS]]:,}",
             f"{shards:,}",
             size_text(samples_size(load, days[Signal.METRICS])),
         )

@@ -147,7 +147,7 @@ def maintain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., R
         monkeypatch.setattr(command, "checks", lambda _: (check("only", look),))
         monkeypatch.setattr(command, "Context", context)
         monkeypatch.setattr(command.platform_module, "load", lambda: PLATFORM)
-        monkeypatch.setattr(command.Kube, "connect", lambda _: None)
+        monkeypatch.setattr(command.Kube, "of", lambda _: None)
         return CliRunner().invoke(app, ["maintain", *words, "--folder", str(tmp_path / "records")])
 
     return call

@@ -229,7 +229,7 @@ def drilled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drilled:
         monkeypatch.setattr(command, "Context", context)
         monkeypatch.setattr(command, "alone", nobody_else)
         monkeypatch.setattr(command.platform_module, "load", lambda: PLATFORM)
-        monkeypatch.setattr(command.Kube, "connect", lambda _: None)
+        monkeypatch.setattr(command.Kube, "of", lambda _: None)
         monkeypatch.setattr(command, "BEFORE_S", 0.0)
         monkeypatch.setattr(command, "steady_problems", lambda _: wrong or [])
         ended = outcome(tmp_path, *([] if passed else ["AssertionError: lost"]))

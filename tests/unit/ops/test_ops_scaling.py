@@ -38,15 +38,15 @@ def measured() -> Costs:
 
 
 def test_cores_are_the_costs_of_all_signals_at_the_planned_use(measured: Costs) -> None:
-    made = plan(Load(points=1e6, spans=1e5, log_records=1e5), DAYS, measured)
-    cores = {row.workload: round(row.cores, 3) for row in made.rows}
+    sizes = plan(Load(points=1e6, spans=1e5, log_records=1e5), DAYS, measured)
+    cores = {row.workload: round(row.cores, 3) for row in sizes.rows}
     assert cores["kafka"] == pytest.approx((12.0 + 2.4 + 0.6) / 0.6)
     assert cores["gateway"] == pytest.approx((3.0 + 3.0) / 0.6)
     assert cores["other workloads"] == 0.0, "a negative cost is an error of measurement"
     assert "all" not in cores
     assert "load generator" not in cores
-    assert made.cores == pytest.approx(sum(cores.values()))
-    assert [row.cores for row in made.rows] == sorted(cores.values(), reverse=True)
+    assert sizes.cores == pytest.approx(sum(cores.values()))
+    assert [row.cores for row in sizes.rows] == sorted(cores.values(), reverse=True)
 
 
 def test_there_are_as_many_brokers_as_cores_or_volumes_need(measured: Costs) -> None:

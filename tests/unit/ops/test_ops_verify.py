@@ -384,7 +384,7 @@ def verify(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
 
     monkeypatch.setattr(command, "Context", context)
     monkeypatch.setattr(command.platform_module, "load", lambda: SimpleNamespace(namespace="obs"))
-    monkeypatch.setattr(command.Kube, "connect", lambda _: None)
+    monkeypatch.setattr(command.Kube, "of", lambda _: None)
     drills = Drills(lambda: HERE, project / "evidence", project)
     monkeypatch.setattr(command.Drills, "of", lambda _: drills)
 

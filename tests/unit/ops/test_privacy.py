@@ -255,7 +255,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
 
     platform = SimpleNamespace(platform="obs", region="here", namespace="obs")
     monkeypatch.setattr(command.platform_module, "load", lambda: platform)
-    monkeypatch.setattr(command.Kube, "connect", lambda _: kube_with("gateway-auth", {"hash-key": KEY}))
+    monkeypatch.setattr(command.Kube, "of", lambda _: kube_with("gateway-auth", {"hash-key": KEY}))
     monkeypatch.setattr(command, "Context", lambda platform, kube: nullcontext(SimpleNamespace(kube=kube)))
     monkeypatch.setattr(command.stores, "holdings", holdings)
     return asked_for

@@ -135,7 +135,7 @@ def test_the_stack_files_of_a_pair_agree(pair: tuple[str, str]) -> None:
 
 
 CHANGES: dict[str, tuple[tuple[str, ...], object]] = {
-    "topics": (("topics", "telemetry-logs", "partitions"), 7),
+    "topics": (("topics", "telemetry-logs"), {"partitions": 7}),
     "rules": (("alerting", "escalation", "critical"), "6m"),
     "notifications": (("alerting", "contacts", "operators", "mail"), "others@example.com"),
     "permissions": (("prometheus", "replicas"), ["primary", "secondary", "third"]),
