@@ -62,7 +62,8 @@ def written(folder: Path, *body: str) -> list[str]:
 def carried_out(
     folder: Path, *body: str, limit_s: float = LIMIT_S, beat: Callable[[float], None] = lambda _: None
 ) -> Outcome:
-    variables = {"PYTHONPATH": os.pathsep.join([str(PROJECT), str(folder)])}
+    # Bytecode of one body would be taken for that of the next, where both are as long and written within a second.
+    variables = {"PYTHONPATH": os.pathsep.join([str(PROJECT), str(folder)]), "PYTHONDONTWRITEBYTECODE": "1"}
     command = written(folder, *body)
     return run(command, limit_s, folder / "log", beat, put_back_s=30.0, variables=variables)
 
