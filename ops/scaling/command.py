@@ -11,10 +11,9 @@ from rich.table import Column, Table
 
 from components.telemetry.capacity import Load
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from components.telemetry.topics import topic
 from ops.core.errors import OpsError
 from ops.evidence import files as evidence
-from ops.scaling.plan import BENCHES, BUSY, breaks_first, costs, plan, table
+from ops.scaling.plan import BENCHES, BUSY, breaks_first, catalogue_days, costs, plan, table
 
 scale_app = typer.Typer(help="What a load needs, from what benches measured.", no_args_is_help=True)
 
@@ -69,7 +68,7 @@ def days_of(retention: str) -> dict[Signal, float]:
         OpsError: The text is no number of days.
     """
     if not retention:
-        return {signal: float(topic(name).retention_days) for signal, name in TOPIC_OF_SIGNAL.items()}
+        return catalogue_days()
     number = retention.removesuffix("d")
     if not number.isdecimal() or not int(number) or number == retention:
         raise OpsError(f"--retention is {retention!r}: allowed is a number of days such as 30d")

@@ -193,12 +193,12 @@ PROMISED: Final = Load(points=100_000, spans=10_000, log_records=20_000)
 
 def comparison(measured: Costs) -> str:
     """A Markdown table: the promised load and multiples of it, each topic keeping its own days."""
+    days = catalogue_days()
     lines = [
         "| points, spans, log records a second | cores | nodes of 16 cores | brokers | volume of each | partitions of "
-        f"metrics | shards of Prometheus | samples of each pair for {_days(Signal.METRICS):g} days |",
+        f"metrics | shards of Prometheus | samples of each pair for {days[Signal.METRICS]:g} days |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    days = {signal: _days(signal) for signal in Signal}
     for times in COMPARED:
         load = Load(**{name: rate * times for name, rate in vars(PROMISED).items()})
         sizes = plan(load, days, measured)
@@ -224,5 +224,6 @@ def comparison(measured: Costs) -> str:
     return "\n".join([*lines, "", f"First to be full as it is built, with more {full}."])
 
 
-def _days(signal: Signal) -> float:
-    return float(topic(TOPIC_OF_SIGNAL[signal]).retention_days)
+def catalogue_days() -> dict[Signal, float]:
+    """Signal -> days that its topic keeps, as the catalogue says."""
+    return {signal: float(topic(name).retention_days) for signal, name in TOPIC_OF_SIGNAL.items()}

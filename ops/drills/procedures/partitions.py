@@ -13,6 +13,7 @@ from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.steps import say
 from ops.drills.tools import durations
+from ops.drills.tools.accounts import unmet
 from ops.drills.tools.load import OtlpLoad, numbers_of
 
 TOPICS: Final = (METRICS_TOPIC.name, TRACES_TOPIC.name)
@@ -32,7 +33,7 @@ def add_partitions(context: Context, figures: dict[str, Any]) -> list[str]:
     Partitions cannot be taken away again: the platform keeps them.
     """
     metrics = METRICS_TOPIC.name
-    before = {name: state.partitions for name, state in context.kafka.topics().items() if name in TOPICS}
+    before = _counts(context)
     after = {name: int(count * GROWTH) for name, count in before.items()}
     readers = _readers(context)
     start = context.kafka.end_offsets(metrics)
@@ -45,10 +46,10 @@ def add_partitions(context: Context, figures: dict[str, Any]) -> list[str]:
         changed = time.time()
         pulumi.up()
         figures["pulumi up s"] = round(time.time() - changed, 1)
-        grown = {name: state.partitions for name, state in context.kafka.topics().items() if name in TOPICS}
+        grown = _counts(context)
         figures["partitions"] = {name: f"{before[name]} to {grown[name]}" for name in TOPICS}
         taken = wait_until(
-            lambda: _written(context, before) and not _unread(context, readers, before),
+            lambda: _taken(context, readers, before),
             TAKEN_S,
             "every group to have read from every new partition with records",
         )
@@ -70,16 +71,21 @@ def add_partitions(context: Context, figures: dict[str, Any]) -> list[str]:
     figures["keys"] = len(places)
     figures["keys that moved"] = sum(len({partition for partition, _ in place}) > 1 for place in places.values())
     figures["points out of order within a partition"] = out_of_order(places)
-    return [
-        *(f"{name} has {grown[name]} partitions, not {after[name]}" for name in TOPICS if grown[name] != after[name]),
-        *([] if load.ledger.acknowledged else ["no point was acknowledged"]),
-        *(f"{len(numbers)} acknowledged points are not in {place}" for place, numbers in missing.items() if numbers),
+    late = figures["points out of order within a partition"]
+    return unmet(
+        *((grown[name] == after[name], f"{name} has {grown[name]} partitions, not {after[name]}") for name in TOPICS),
+        (bool(load.ledger.acknowledged), "no point was acknowledged"),
         *(
-            [f"{count} points of a key are out of order within a partition"]
-            if (count := figures["points out of order within a partition"])
-            else []
+            (not numbers, f"{len(numbers)} acknowledged points are not in {place}")
+            for place, numbers in missing.items()
         ),
-    ]
+        (not late, f"{late} points of a key are out of order within a partition"),
+    )
+
+
+def _counts(context: Context) -> dict[str, int]:
+    """Topic -> its partitions."""
+    return {name: state.partitions for name, state in context.kafka.topics().items() if name in TOPICS}
 
 
 def _readers(context: Context) -> dict[str, tuple[str, ...]]:
@@ -96,24 +102,16 @@ def _new(context: Context, before: Mapping[str, int]) -> dict[str, list[int]]:
     }
 
 
-def _written(context: Context, before: Mapping[str, int]) -> bool:
-    """Whether a new partition of each topic has records."""
-    return all(_new(context, before).values())
-
-
-def _unread(
-    context: Context, readers: Mapping[str, Iterable[str]], before: Mapping[str, int]
-) -> list[tuple[str, str, int]]:
-    """Group, topic and partition of each new partition with records from which a group has committed nothing."""
+def _taken(context: Context, readers: Mapping[str, Iterable[str]], before: Mapping[str, int]) -> bool:
+    """Whether each topic has records in a new partition, and each of its groups has read from all such partitions."""
     new = _new(context, before)
     committed = {group: context.kafka.committed(group) for groups in readers.values() for group in groups}
-    return [
-        (group, name, partition)
+    return all(new.values()) and all(
+        committed[group].get((name, partition), 0) > 0
         for name, groups in readers.items()
         for group in groups
         for partition in new[name]
-        if committed[group].get((name, partition), 0) < 1
-    ]
+    )
 
 
 def places_of(records: Iterable[Any], run_id: str) -> Places:

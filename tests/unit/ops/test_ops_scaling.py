@@ -13,9 +13,9 @@ from components.telemetry.topics import topic
 from ops.core.errors import OpsError
 from ops.evidence import files as evidence
 from ops.scaling import command
-from ops.scaling.plan import BENCHES, BROKER_VOLUME, Costs, breaks_first, comparison, costs, plan
+from ops.scaling.plan import BENCHES, BROKER_VOLUME, Costs, breaks_first, catalogue_days, comparison, costs, plan
 
-DAYS = {signal: float(topic(name).retention_days) for signal, name in TOPIC_OF_SIGNAL.items()}
+DAYS = catalogue_days()
 COSTS: dict[Signal, dict[str, float]] = {
     Signal.METRICS: {"gateway": 3.0, "kafka": 12.0, "prometheus-primary": 6.0, "prometheus-secondary": 9.0},
     Signal.TRACES: {"gateway": 30.0, "kafka": 24.0, "sampler": 60.0},
