@@ -136,6 +136,7 @@ def _prometheus(inputs: PlatformInputs, probes: Probes, objects: ObjectStorage) 
         retention_size=settings.prometheus.retention_size,
         out_of_order_window=sizing.out_of_order_window,
         scrape_interval=sizing.scrape_interval,
+        gogc=sizing.prometheus_gogc,
         block_duration=settings.backups.metrics_block,
         objects=objects,
         encryption=ENCRYPTION,

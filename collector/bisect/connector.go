@@ -1,5 +1,6 @@
-// Package bisect is a connector that keeps one bad item from taking a whole record with it. What the next consumer refuses
-// for ever is halved until the culprit is alone; the culprit is counted and named, and everything else arrives.
+// Package bisect is a connector between a queue of records and a server that answers for each request as a whole. Records
+// that wait are sent together, and one bad item does not take the others with it: what the next consumer refuses for ever
+// is halved until the culprit is alone; the culprit is counted and named, and everything else arrives.
 package bisect
 
 import (
@@ -25,6 +26,12 @@ import (
 type Config struct {
 	// MaxRequests bounds what one refused record may cost; what is still together then is given up together.
 	MaxRequests int `mapstructure:"max_requests"`
+	// JoinedItems is how many items of waiting records are sent together; 0: each record is a request.
+	JoinedItems int `mapstructure:"joined_items"`
+	// InFlight is how many requests of joined records are under way at the same time.
+	InFlight int `mapstructure:"in_flight"`
+	// Linger is how long a request of joined records waits for others to come.
+	Linger time.Duration `mapstructure:"linger"`
 }
 
 // Validate names the mistake.
@@ -32,13 +39,22 @@ func (c *Config) Validate() error {
 	if c.MaxRequests < 2 {
 		return fmt.Errorf("max_requests is %d, must be at least 2", c.MaxRequests)
 	}
+	if c.JoinedItems < 0 {
+		return fmt.Errorf("joined_items is %d, must be 0 or more", c.JoinedItems)
+	}
+	if c.JoinedItems > 0 && c.InFlight < 1 {
+		return fmt.Errorf("in_flight is %d, must be at least 1", c.InFlight)
+	}
+	if c.Linger < 0 || c.Linger > time.Second {
+		return fmt.Errorf("linger is %s, must be from 0s to 1s", c.Linger)
+	}
 	return nil
 }
 
 // NewFactory makes the factory that the collector is built with.
 func NewFactory() connector.Factory {
 	return connector.NewFactory(component.MustNewType("bisect"),
-		func() component.Config { return &Config{MaxRequests: 500} },
+		func() component.Config { return &Config{MaxRequests: 500, InFlight: 1} },
 		connector.WithMetricsToMetrics(newMetrics, component.StabilityLevelStable),
 		connector.WithTracesToTraces(newTraces, component.StabilityLevelStable),
 		connector.WithLogsToLogs(newLogs, component.StabilityLevelStable))
@@ -48,15 +64,16 @@ func NewFactory() connector.Factory {
 type operations[T any] struct {
 	signal string
 	count  func(T) int
+	join   func(into, from T)
 	part   func(data T, from, to int) T
 	name   func(T) []zap.Field
 }
 
 type bisector[T any] struct {
 	component.StartFunc
-	component.ShutdownFunc
 	operations[T]
 	config *Config
+	joiner *joiner[T] // nil: each record is a request
 	logger *zap.Logger
 	next   func(context.Context, T) error
 	lost   metric.Int64Counter
@@ -82,22 +99,44 @@ func newBisector[T any](set connector.Settings, config component.Config, with op
 	limited := set.Logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, time.Minute, 10, 0) // ten lines a minute
 	}))
-	return &bisector[T]{
+	b := &bisector[T]{
 		operations: with, config: config.(*Config), logger: limited, next: next, lost: lost, splits: splits,
 		labels: metric.WithAttributes(attribute.String("signal", with.signal)),
-	}, nil
+	}
+	if b.config.JoinedItems > 0 {
+		b.joiner = newJoiner(with, b.config, b.send)
+	}
+	return b, nil
 }
 
-func (*bisector[T]) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+func (b *bisector[T]) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: b.joiner != nil}
+}
+
+// Shutdown ends the requests that are under way; their callers hear of it.
+func (b *bisector[T]) Shutdown(context.Context) error {
+	if b.joiner != nil {
+		b.joiner.close()
+	}
+	return nil
+}
 
 // consume sends data on. Only an error that may pass is returned; what was sent by then is sent again with the rest.
 func (b *bisector[T]) consume(ctx context.Context, data T) error {
+	if b.joiner != nil {
+		return b.joiner.consume(ctx, data)
+	}
+	return b.send(ctx, data, 1)
+}
+
+// send sends the data of so many records as one request, and in parts what was refused for ever.
+func (b *bisector[T]) send(ctx context.Context, data T, records int) error {
 	err := b.next(ctx, data)
 	if err == nil || !consumererror.IsPermanent(err) {
 		return err
 	}
 	b.splits.Add(ctx, 1, b.labels)
-	left := b.config.MaxRequests - 1
+	left := records*b.config.MaxRequests - 1
 	return b.halve(ctx, data, b.count(data), err, &left)
 }
 

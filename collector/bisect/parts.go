@@ -19,6 +19,7 @@ func (w *window) outside() bool {
 var metricsOperations = operations[pmetric.Metrics]{
 	signal: "metrics",
 	count:  pmetric.Metrics.DataPointCount,
+	join:   func(into, from pmetric.Metrics) { from.ResourceMetrics().MoveAndAppendTo(into.ResourceMetrics()) },
 	part: func(data pmetric.Metrics, from, to int) pmetric.Metrics {
 		part := pmetric.NewMetrics()
 		data.CopyTo(part)
@@ -73,6 +74,7 @@ func (w *window) points(m pmetric.Metric) int {
 var tracesOperations = operations[ptrace.Traces]{
 	signal: "traces",
 	count:  ptrace.Traces.SpanCount,
+	join:   func(into, from ptrace.Traces) { from.ResourceSpans().MoveAndAppendTo(into.ResourceSpans()) },
 	part: func(data ptrace.Traces, from, to int) ptrace.Traces {
 		part := ptrace.NewTraces()
 		data.CopyTo(part)
@@ -101,6 +103,7 @@ var tracesOperations = operations[ptrace.Traces]{
 var logsOperations = operations[plog.Logs]{
 	signal: "logs",
 	count:  plog.Logs.LogRecordCount,
+	join:   func(into, from plog.Logs) { from.ResourceLogs().MoveAndAppendTo(into.ResourceLogs()) },
 	part: func(data plog.Logs, from, to int) plog.Logs {
 		part := plog.NewLogs()
 		data.CopyTo(part)

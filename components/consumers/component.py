@@ -3,9 +3,9 @@
 Two members in one group would not make one Prometheus faster, and a single member's restart is covered by Kafka.
 
 A record's offset is marked only after Prometheus has answered. Nothing in between acknowledges earlier: no batch
-processor and no sending queue. What Prometheus refuses for good (HTTP 400, e.g. a sample too old) is halved by
-``bisect`` until the culprit is alone: it is passed over and counted, and the rest of its record arrives. All other
-errors are tried again without end.
+processor and no sending queue; ``bisect`` joins records that wait, and answers each with what became of its request.
+What Prometheus refuses for good (HTTP 400, e.g. a sample too old) is halved by ``bisect`` until the culprit is alone:
+it is passed over and counted, and the rest of its record arrives. All other errors are tried again without end.
 
 **Why the session is so long.** The receiver pauses a partition whose processing a lost session cut short, and never
 resumes it (seen: Prometheus away, and Kafka silent for longer than the session; the consumer then read nothing more).
@@ -58,6 +58,8 @@ EXPORTER = "otlphttp/prometheus"
 BISECT = "bisect"
 REQUESTS = 500
 """Most requests that one refused record may cost; what is still together then is given up together."""
+JOINED_POINTS = 10_000
+"""Points of one request: records of all partitions that wait while others are under way are sent together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ def metrics_consumer_config(settings: MetricsConsumerConfig) -> Data:
             },
             "receivers": {"kafka": _receiver(settings)},
             "processors": {"memory_limiter": memory_limiter()},
-            "connectors": {BISECT: {"max_requests": REQUESTS}},
+            "connectors": {BISECT: {"max_requests": REQUESTS, "joined_items": JOINED_POINTS, "linger": "10ms"}},
             "exporters": {EXPORTER: _exporter(settings)},
             "service": {
                 "extensions": [WRITER_AUTH],

@@ -28,7 +28,7 @@ from components.collector.config import (
     own_metrics,
     server_tls,
 )
-from components.collector.pods import size_bytes
+from components.collector.pods import memory_settings
 from components.k8s import Container, Mount, Probe, Resources
 from components.telemetry.classification import ATTRIBUTE, CLASSES, DEFAULT
 
@@ -132,7 +132,7 @@ def jaeger_container(
         command=["/cmd/jaeger/jaeger-linux", f"--config={CONFIG_DIRECTORY}/config.yaml"],
         resources=resources,
         ports={**ports, naming.METRICS_PORT: METRICS_PORT, "health": HEALTH_PORT},
-        env={"GOMEMLIMIT": f"{size_bytes(resources.memory_limit) * 8 // 10 // 2**20}MiB"},
+        env=memory_settings(resources),
         mounts=[
             Mount(volume="config", path=CONFIG_DIRECTORY),
             Mount(volume="auth", path=AUTH_DIRECTORY),

@@ -148,6 +148,7 @@ class PrometheusArgs:
         retention_size: Size of blocks at which the oldest go; leave a quarter of the volume free.
         out_of_order_window: Longest outage of a replica after which Kafka still fills the gap.
         scrape_interval: How often targets are scraped and rules evaluated.
+        gogc: Growth of the heap, in percent, after which it is collected.
         block_duration: Time that a block covers; samples are shipped at most one and a half of it after they came.
         objects: Where the sidecars ship blocks to, or None.
         encryption: How the object storage is asked to encrypt them; None: as the bucket says.
@@ -167,6 +168,7 @@ class PrometheusArgs:
     retention_size: str
     out_of_order_window: str
     scrape_interval: str
+    gogc: int = 75
     block_duration: str = BLOCK_DURATION
     objects: ObjectStorage | None = None
     encryption: Encryption | None = None
@@ -322,6 +324,7 @@ def _public_files(args: PrometheusArgs, replica: str) -> dict[str, str]:
             alerts=alert_targets(args.alert_receivers),
             probes=probe_scrapes(args.probes),
             scrape_interval=args.scrape_interval,
+            gogc=args.gogc,
             out_of_order_window=args.out_of_order_window,
         )
     )

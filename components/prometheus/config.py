@@ -165,6 +165,7 @@ class PrometheusConfig:
         alerts: Where alerts go.
         probes: What a prober is asked for.
         scrape_interval: How often, and how often rules are evaluated.
+        gogc: Growth of the heap, in percent, after which it is collected.
         out_of_order_window: How old a sample may be.
         tls_directory: Folder with ``ca.crt``.
         scrape_directory: Folder with one password file per job.
@@ -178,6 +179,7 @@ class PrometheusConfig:
     alerts: Sequence[AlertTarget]
     probes: Sequence[ProbeScrape] = ()
     scrape_interval: str
+    gogc: int = 75
     out_of_order_window: str
     tls_directory: str = TLS_MOUNT
     scrape_directory: str = SCRAPE_DIRECTORY
@@ -197,6 +199,7 @@ def prometheus_config(settings: PrometheusConfig) -> Data:
                 REPLICA_LABEL: settings.replica,
             },
         },
+        "runtime": {"gogc": settings.gogc},
         "otlp": {
             "translation_strategy": "UnderscoreEscapingWithSuffixes",
             "promote_resource_attributes": list(PROMOTED_ATTRIBUTES),

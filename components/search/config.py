@@ -46,6 +46,7 @@ class SearchCluster:
         allow_mmap: Map index files into memory; needs ``vm.max_map_count`` of at least 262144 on the machine.
         disk_watermarks: Used share of a disk at which a node gets no further shards, hands shards over, and stops
             writes, for example ``("85%", "90%", "95%")``.
+        ciphers: Cipher suites of TLS; empty: the engine's own.
         repository_paths: Folders that snapshots may be written to.
         bind_host: Address that a node listens on.
         http_port: Port of the API.
@@ -62,6 +63,7 @@ class SearchCluster:
     publish_host: str
     allow_mmap: bool
     disk_watermarks: tuple[str, str, str]
+    ciphers: tuple[str, ...] = ()
     repository_paths: tuple[str, ...] = ()
     bind_host: str = "0.0.0.0"  # noqa: S104  (a pod; its NetworkPolicy says who connects)
     http_port: int = HTTP_PORT
@@ -131,6 +133,8 @@ def _opensearch(cluster: SearchCluster) -> dict[str, Any]:
             f"{security}.ssl.{layer}.pemkey_filepath": cluster.tls("tls.key"),
             f"{security}.ssl.{layer}.pemtrustedcas_filepath": cluster.tls("ca.crt"),
         }
+        if cluster.ciphers:
+            settings[f"{security}.ssl.{layer}.enabled_ciphers"] = list(cluster.ciphers)
     # The plugin takes a list of protocols for the API only; between nodes it uses 1.2 and 1.3 by itself.
     settings[f"{security}.ssl.http.enabled_protocols"] = _TLS_PROTOCOLS
     return settings
@@ -176,6 +180,8 @@ def _elasticsearch(cluster: SearchCluster) -> dict[str, Any]:
             f"{security}.{layer}.ssl.certificate_authorities": [cluster.tls("ca.crt")],
             f"{security}.{layer}.ssl.supported_protocols": _TLS_PROTOCOLS,
         }
+        if cluster.ciphers:
+            settings[f"{security}.{layer}.ssl.cipher_suites"] = list(cluster.ciphers)
     return settings
 
 

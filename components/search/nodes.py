@@ -199,6 +199,7 @@ class NodeSize:
         grace_s: Seconds that a node may take to close its files.
         allow_mmap: Map index files into memory; needs ``vm.max_map_count`` of at least 262144 on the machine.
         disk_watermarks: Used share of the disk at which a node gets no further shards, hands shards over, stops writes.
+        ciphers: Cipher suites of TLS; empty: the engine's own.
     """
 
     resources: Resources
@@ -208,6 +209,7 @@ class NodeSize:
     grace_s: int
     allow_mmap: bool
     disk_watermarks: tuple[str, str, str] = ("85%", "90%", "95%")
+    ciphers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +248,7 @@ def search_cluster(args: NodeSet) -> SearchCluster:
         publish_host=f"{config.NODE_NAME}.{args.context.host(naming.headless(WORKLOAD))}",
         allow_mmap=args.size.allow_mmap,
         disk_watermarks=args.size.disk_watermarks,
+        ciphers=args.size.ciphers,
         repository_paths=args.repository_paths,
         config_directory=config.CONFIG_DIRECTORIES[args.engine],
     )

@@ -28,6 +28,7 @@ from components.search.access import SearchUser
 from components.search.config import Engine, SearchCluster
 from lab.toolchain import tools
 from lab.toolchain.layers import open_files_library
+from stacks.sizing import SMALL
 from tests.config.servers import eventually, free_port
 from tests.support import java_classes
 from tests.support.kafka_nodes import Authority
@@ -201,7 +202,8 @@ def write_files(cluster: SearchProcesses, repository: Path | None = None) -> Non
                 seeds=seeds,
                 publish_host="localhost",
                 allow_mmap=False,
-                disk_watermarks=("97%", "98%", "99%"),
+                disk_watermarks=SMALL.traces.search.disk_watermarks,
+                ciphers=SMALL.traces.search.ciphers,
                 repository_paths=(str(repository),) if repository else (),
                 bind_host="127.0.0.1",
                 http_port=node.http_port,
