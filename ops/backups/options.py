@@ -15,15 +15,15 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ops.backups import runs
+from ops.core import json_file
 from ops.core import platform as platform_module
 from ops.core.access import BackupAccess, backup_access, read_access
 from ops.core.context import Context
-from ops.core.errors import OpsError, one_line
+from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.platform import Login
 from services.backup import BackupError
@@ -117,15 +117,7 @@ def read_login(file: Path) -> Login:
     Raises:
         OpsError: The file cannot be read, or is none of this kind; the message shows nothing of it.
     """
-    try:
-        return Login.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise OpsError(f"--login {file}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise OpsError(
-            f'--login {file}: {one_line(first["msg"])}: must be {{"username": "...", "password": "..."}}'
-        ) from None
+    return json_file.read(Login, file, named="--login", form='must be {"username": "...", "password": "..."}')
 
 
 def read_dsn(file: Path) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from components.backups.schedule import most_age_s
-from ops.core.errors import OpsError, one_line
+from ops.core import json_file
+from ops.core.errors import OpsError
 
 
 class BackupAccess(BaseModel):
@@ -84,17 +85,8 @@ def read_access(file: Path) -> BackupAccess:
     Raises:
         OpsError: The file cannot be read, or is none of this kind.
     """
-    try:
-        return BackupAccess.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise OpsError(f"--access {file}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "its content"
-        raise OpsError(
-            f"--access {file}: {where}: {one_line(first['msg'])}: must be JSON as "
-            "`pulumi stack output backups --json --show-secrets` prints it"
-        ) from None
+    form = "must be JSON as `pulumi stack output backups --json --show-secrets` prints it"
+    return json_file.read(BackupAccess, file, named="--access", form=form)
 
 
 _CONFIG = ConfigDict(frozen=True, hide_input_in_errors=True)

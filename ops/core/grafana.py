@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any
 
 import requests
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from ops.core import json_file
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Login, Platform
 from ops.core.web import Web
@@ -58,16 +59,7 @@ def read_credentials(path: Path) -> Credentials:
     Raises:
         OpsError: The file cannot be read or is none of this kind.
     """
-    try:
-        return Credentials.model_validate(json.loads(path.read_text()))
-    except OSError as error:
-        raise OpsError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise OpsError(f"{path}: {where}: {one_line(first['msg'])}: {CREDENTIALS_FORM}") from None
-    except ValueError:
-        raise OpsError(f"{path}: is no JSON: {CREDENTIALS_FORM}") from None
+    return json_file.read(Credentials, path, form=CREDENTIALS_FORM)
 
 
 def known_credentials(environment: Mapping[str, str] | None = None) -> Credentials | None:

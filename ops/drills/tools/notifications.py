@@ -16,9 +16,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from ops.core.errors import OpsError, one_line
+from ops.core import json_file
+from ops.core.errors import OpsError
 from ops.core.platform import Login
 from ops.core.web import Web
 from ops.drills.procedure import CannotRunError
@@ -118,15 +119,9 @@ class NotificationRecord:
                 "notifications (in the lab: python -m lab exec --)"
             )
         try:
-            return cls(Address.model_validate(json.loads(Path(named).read_text())))
-        except OSError as error:
-            raise CannotRunError(f"{VARIABLE} {named}: cannot be read: {error.strerror}") from None
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "it"
-            raise CannotRunError(f"{VARIABLE} {named}: {where}: {one_line(first['msg'])}") from None
-        except ValueError:
-            raise CannotRunError(f"{VARIABLE} {named}: is no JSON") from None
+            return cls(json_file.read(Address, Path(named), named=VARIABLE))
+        except OpsError as error:
+            raise CannotRunError(str(error)) from None
 
     def since(self, start: int = 0) -> list[Received]:
         """Notifications after a number, in the order of arrival.

@@ -89,7 +89,7 @@ def test_without_a_record_there_is_no_drill(monkeypatch: pytest.MonkeyPatch, tmp
         NotificationRecord.of_environment()
     for content, message in (
         (None, "cannot be read: No such file"),
-        ("{", "is no JSON"),
+        ("{", "Invalid JSON: "),
         ("{}", "url: Field required"),
         ('{"url": "https://x", "login": {"username": "a", "password": "b"}, "ca_file": "x", "more": 1}', "more: Extra"),
     ):

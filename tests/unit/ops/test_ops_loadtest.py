@@ -291,7 +291,7 @@ def test_a_stack_without_grafana_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("nonsense", "is no JSON"),
+        ("nonsense", "Invalid JSON: .*: must be {"),
         ("{}", "viewer: Field required"),
         (json.dumps({**accounts(), "somebody": {}}), "somebody: Extra inputs"),
     ],
