@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,8 +74,10 @@ _SECOND_NEXT = (
     "`python -m lab partition obs-local`, `python -m lab reconnect obs-local`, `make destroy-dr`"
 )
 _Chosen = Annotated[str, typer.Option(help="local, or local-dr: the second region")]
+_KEEP_EVERY_S = 10.0
 _COPIED_LIMIT_S = 300.0
 """The second region's telemetry comes through the mirror, which starts after its Kafka."""
+storage_app = typer.Typer(no_args_is_help=True, help="Stop and start the object storage outside the platform.")
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _PATHS = LabPaths.of_checkout()
 
@@ -315,6 +317,40 @@ def reconnect(namespace: str) -> None:
     """End a partition; without one it changes nothing."""
     _enter()
     print(f"{namespace} is {'reconnected' if disruptions.reconnect(_PATHS, namespace) else 'not partitioned'}")
+
+
+@app.command()
+def keep_scaled_down() -> None:
+    """Until its standard input ends, scale down what either region is given of `scale-down`'s parts meanwhile.
+
+    A role that changes brings nothing back that two regions at once are too much for here.
+    """
+    _enter()
+    with ExitStack() as regions:
+        for stack in environment.STACKS:
+            follow = scaling.scale_down_on_creation(_PATHS, _namespace(stack), every_s=_KEEP_EVERY_S)
+            regions.enter_context(follow)
+        sys.stdin.read()
+
+
+@storage_app.command("stop")
+def stop_storage() -> None:
+    """Stop it; what is stored stays."""
+    _need_cluster()
+    storage.daemon(_PATHS).stop()
+    print("the object storage is stopped: `python -m lab storage start` starts it")
+
+
+@storage_app.command("start")
+def start_storage() -> None:
+    """Start it unless it runs, and wait until it answers."""
+    _enter()
+    storage.daemon(_PATHS).start()
+    storage.wait_ready(_PATHS)
+    print("the object storage runs")
+
+
+app.add_typer(storage_app, name="storage")
 
 
 @app.command()

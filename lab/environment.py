@@ -86,6 +86,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "OBS_PULUMI_UP": shlex.join(["pulumi", "--non-interactive", "--color=never", *update(view)]),
         **receivers.dns_variables(paths),
         **notification_record(paths),
+        **drill_commands(paths),
     }
 
 
@@ -105,6 +106,24 @@ def notification_record(paths: LabPaths) -> dict[str, str]:
     }
     write_private(place / "reader.json", json.dumps(address, indent=1).encode() + b"\n")
     return {"OBS_NOTIFICATION_RECORD": str(place / "reader.json")}
+
+
+def drill_commands(paths: LabPaths) -> dict[str, str]:
+    """Environment in which drills stop the object storage and cut a region off."""
+    commands = {
+        "storage": {"stop": ["storage", "stop"], "start": ["storage", "start"]},
+        "region": {
+            "cut": ["partition", "{namespace}", "--freeze"],
+            "thaw": ["partition", "{namespace}"],
+            "reconnect": ["reconnect", "{namespace}"],
+            "beside": ["keep-scaled-down"],
+        },
+    }
+    lab = [sys.executable, "-m", "lab"]
+    whole = {part: {name: [*lab, *words] for name, words in named.items()} for part, named in commands.items()}
+    file = paths.state / "drill-commands.json"
+    _write(file, json.dumps(whole, indent=1) + "\n")
+    return {"OBS_DRILL_COMMANDS": str(file)}
 
 
 def update(view: Path) -> list[str]:

@@ -18,38 +18,24 @@ import pytest
 
 from components.backups.schedule import Kind
 from ops.backups import database, destinations, pulumi_state, runs
-from ops.backups.options import identities, opened
+from ops.backups.options import opened
 from ops.core.access import backup_access
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT
 from ops.drills.tools import durations
+from ops.drills.tools.archive import live, without_offsets
 from ops.drills.tools.grafana import as_administrator, scratch_folder
-from ops.drills.tools.load import TOPIC, OtlpLoad
 from ops.evidence import files as evidence
 from services.backup.restore_metrics import QueryApi, compare
 from tests.config.blocks_process import prepare, prometheus
 from tests.config.prometheus_process import USERS
-from tests.support.backups import (
-    archived,
-    archived_up_to,
-    identity_file,
-    live,
-    new_topic,
-    ops,
-    ops_json,
-    storage_away,
-    without_offsets,
-)
+from tests.support.backups import new_topic, ops, ops_json
+from tests.support.drills import limit, problems
 from tests.support.results import recorded
 
 RESTORED_TOPIC = "alerts-raw"
-OUTAGE_S = durations.seconds("STORAGE_OUTAGE", 30)
-STORED_S = 240.0
-"""Until what was read during an outage is stored: the age at which a segment is closed, and a few tries."""
-BLOCKS_S = durations.seconds("FIRST_BLOCKS", 1500)
-"""Until the first block of metrics is shipped after `make up`: one and a half blocks; usually they are there."""
 SAMPLED = 200
 _TAG = f"e2e-{secrets.token_hex(3)}"
 
@@ -158,7 +144,9 @@ def restored_metrics(context: Context, folder: Path) -> Figures:
         with opened(access, access.metrics_prefix) as store:
             return [replica for replica in runs.shipped(store) if replica.name == "primary"]
 
-    wait_until(lambda: bool(shipped()), BLOCKS_S, "the first block of metrics in the object storage", 10.0)
+    wait_until(
+        lambda: bool(shipped()), durations.FIRST_BLOCKS, "the first block of metrics in the object storage", 10.0
+    )
     prepare(folder / "prometheus")
     report = ops_json("backup", "restore", "metrics", "--to", str(folder / "prometheus/data"))
     end = round(datetime.fromisoformat(report["end"]).timestamp() * 1000) - 1
@@ -210,7 +198,7 @@ def test_the_database_is_backed_up_and_restored_into_an_empty_one(settled: Conte
 def test_every_kind_is_made_restored_and_compared(settled: Context, tmp_path: Path) -> None:
     with recorded("backups-restored", settled.kube) as figures:
         new_topic(settled, _TAG)
-        problems: list[str] = []
+        failures: list[str] = []
         try:
             make_all(figures)
             for kind, restore in RESTORES.items():
@@ -221,48 +209,19 @@ def test_every_kind_is_made_restored_and_compared(settled: Context, tmp_path: Pa
                     figures[kind]["seconds"] = round(time.monotonic() - began, 1)
                 except Exception as error:  # the other kinds are tried all the same
                     figures[kind] = {"problem": str(error)[:400]}
-                    problems.append(f"{kind}: {error}")
+                    failures.append(f"{kind}: {error}")
             proofs = ops_json("backup", "verify", good=(0, 1))["proofs"]
             figures["verified"] = {proof["kind"]: proof["good"] for proof in proofs}
         finally:
             with suppress(OpsError):
                 destinations.remove_topic(settled, _TAG)
-        assert problems == []
+        assert failures == []
         assert all(figures["verified"].values()), proofs
 
 
-@pytest.mark.timeout(900)
+@limit("object-storage")
 def test_an_outage_of_the_object_storage_loses_nothing_of_the_archive(settled: Context) -> None:
-    keys = identities(identity_file())
-    with recorded("archive-storage-outage", settled.kube) as figures:
-        start = settled.kafka.end_offsets(TOPIC)
-        with OtlpLoad(settled) as load:
-            load.run_for(durations.WARM_UP)
-            with storage_away(OUTAGE_S) as away:
-                load.run_for(OUTAGE_S)
-            figures.update(away)
-            load.run_for(durations.WARM_UP)
-        ends = settled.kafka.end_offsets(TOPIC)
-
-        def stored() -> bool:
-            reached = archived_up_to(settled, TOPIC)
-            return all(reached.get(partition, 0) >= end for partition, end in ends.items())
-
-        figures["stored again after s"] = round(wait_until(stored, STORED_S, "everything is archived", 2.0), 1)
-        running = live(settled, TOPIC, start)
-        with opened(backup_access(settled.platform)) as store:
-            held, stats = archived(store, keys, TOPIC, start)
-        figures["records"] = sum(end - start.get(partition, 0) for partition, end in ends.items())
-        figures["doubled"] = stats.doubled
-        missing = different = 0
-        for partition, end in ends.items():
-            there = {record.offset: record for record in held.get(partition, [])}
-            wanted = [record for record in running.get(partition, []) if record.offset < end]
-            missing += sum(record.offset not in there for record in wanted)
-            different += sum(record.offset in there and there[record.offset] != record for record in wanted)
-        figures.update(missing=missing, different=different, acknowledged=len(load.ledger.acknowledged))
-        assert load.ledger.acknowledged
-        assert (missing, different, stats.holes) == (0, 0, [])
+    assert problems("object-storage", settled) == []
 
 
 @pytest.mark.timeout(600)

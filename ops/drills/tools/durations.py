@@ -18,6 +18,11 @@ PRIMARY_DOWN = seconds("PRIMARY_DOWN", 60)
 KAFKA_OUTAGE = seconds("KAFKA_OUTAGE", 60)
 """The requirement is 600; a full run sets ``OBS_E2E_KAFKA_OUTAGE=600``."""
 
+STORAGE_OUTAGE = seconds("STORAGE_OUTAGE", 30)
+REGION_STEADY = seconds("REGION_STEADY", 30)
+FIRST_BLOCKS = seconds("FIRST_BLOCKS", 1500)
+"""Until the first block of metrics is shipped after `make up`: one and a half blocks; usually they are there."""
+
 NOTIFICATION = 12.0
 """A dead broker is noticed after 9 s; what a survivor acknowledges before that is still replicated."""
 

@@ -1,0 +1,91 @@
+"""The object storage away under load: nothing is missing in the archive afterwards (D1)."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from ops.backups.options import IDENTITY, identities, opened
+from ops.core.access import backup_access
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import wait_until
+from ops.drills.procedure import CannotRunError
+from ops.drills.tools import durations
+from ops.drills.tools.accounts import unmet
+from ops.drills.tools.archive import archived, archived_up_to, differing, live
+from ops.drills.tools.load import TOPIC, OtlpLoad
+from ops.drills.tools.outside import storage_commands, taken_away, try_first
+from services.backup.encryption import Identity
+
+WHAT: Final = "the object storage"
+STORED_S: Final = 240.0
+"""Until what was read during an outage is stored: the age at which a segment is closed, and a few tries."""
+
+
+def stop_object_storage(context: Context, figures: dict[str, Any]) -> list[str]:
+    """Stop the object storage under load, start it again, and compare the archive with Kafka record by record."""
+    commands, keys = storage_commands(), operator_identities()
+    try_first(WHAT, commands.start)
+    if not answers(context):
+        return [f"{WHAT} does not answer before the drill"]
+    start = context.kafka.end_offsets(TOPIC)
+    with OtlpLoad(context) as load:
+        load.run_for(durations.WARM_UP)
+        stopped = time.monotonic()
+        with taken_away(WHAT, commands.stop, commands.start):
+            answered = answers(context)
+            load.run_for(max(0.0, durations.STORAGE_OUTAGE - (time.monotonic() - stopped)))
+        figures["storage away s"] = round(time.monotonic() - stopped, 1)
+        load.run_for(durations.WARM_UP)
+    ends = context.kafka.end_offsets(TOPIC)
+
+    def stored() -> bool:
+        reached = archived_up_to(context, TOPIC)
+        return all(reached.get(partition, 0) >= end for partition, end in ends.items())
+
+    figures["stored again after s"] = round(wait_until(stored, STORED_S, "everything is archived", 2.0), 1)
+    running = live(context, TOPIC, start)
+    with opened(backup_access(context.platform)) as store:
+        held, stats = archived(store, keys, TOPIC, start)
+    compared, missing, different = differing(running, held, ends)
+    records = sum(end - start.get(partition, 0) for partition, end in ends.items())
+    figures["records"] = records
+    figures["doubled"] = stats.doubled
+    figures.update(missing=missing, different=different, acknowledged=len(load.ledger.acknowledged))
+    return unmet(
+        (not answered, f"{WHAT} still answered after `{commands.stop[0]}` had stopped it"),
+        (bool(load.ledger.acknowledged), "nothing was acknowledged"),
+        (compared == records, f"only {compared} of {records} records were read from Kafka, to compare them"),
+        (stats.holes == [], f"the archive lacks offsets between others: {stats.holes[:3]}"),
+    )
+
+
+def operator_identities() -> list[Identity]:
+    """What opens backups, from the file that the environment names.
+
+    Raises:
+        CannotRunError: It names none, or the file holds none.
+    """
+    named = os.environ.get(IDENTITY)
+    if not named:
+        raise CannotRunError(
+            f"nothing opens the backups: {IDENTITY} must name the file with your age identity "
+            "(in the lab: python -m lab exec --)"
+        )
+    try:
+        return identities(Path(named))
+    except OpsError as error:
+        raise CannotRunError(f"{IDENTITY}: {error}") from None
+
+
+def answers(context: Context) -> bool:
+    """Whether the object storage lists the backups."""
+    try:
+        with opened(backup_access(context.platform)) as store:
+            store.folders()
+    except OpsError:
+        return False
+    return True
