@@ -63,6 +63,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
         tools.path("pulumi").parent,
         tools.path("kubectl").parent,
         tools.place(LOAD_GENERATOR).parent,
+        tools.place("prometheus").parent,
         Path(sys.executable).parent,
     ]
     return {

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 
 from components.prometheus.thanos import Encryption, compact_command
 from lab.toolchain import tools
+from ops.drills.tools.prometheus import DATA, opened_blocks
 from services.backup import BackupError
 from services.backup.restore_metrics import Block, QueryApi, blocks, compare, restore
 from tests.config import blocks_process as servers
@@ -234,6 +235,19 @@ def test_merged_blocks_restore_to_the_same_samples(harness: Harness, tmp_path: P
     with servers.prometheus(restored(harness, "merged")) as new:
         comparison = compare(api(harness.original), api(new), ALL, harness.start_ms, harness.end_ms)
         assert comparison.same, comparison
+
+
+def test_the_prometheus_of_a_drill_opens_restored_blocks(harness: Harness, tmp_path: Path) -> None:
+    with harness.storage.store(PREFIX) as store:
+        done = restore(store, LABELS, tmp_path / DATA)
+    with opened_blocks(str(tools.path("prometheus")), tmp_path) as new:
+        comparison = compare(api(harness.original), new, ALL, harness.start_ms, harness.end_ms)
+        stranger = replace(new, password="wrong")
+        with pytest.raises(BackupError, match="refuses the user drill"):
+            compare(stranger, stranger, ALL, harness.start_ms, harness.end_ms)
+    assert comparison.same, comparison
+    assert len(local_blocks(tmp_path / DATA)) == done.blocks
+    assert (tmp_path / "tls.key").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("encryption", [None, "SSE-S3"])

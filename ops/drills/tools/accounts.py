@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.core.errors import OpsError
 from ops.drills.tools.load import OtlpLoad, ProducerLoad
 
 
@@ -22,3 +23,13 @@ def account(figures: dict[str, Any], label: str, load: OtlpLoad | ProducerLoad, 
 def unmet(*conditions: tuple[bool, str]) -> list[str]:
     """Sentences of the conditions that do not hold, of pairs of a condition and what to say where it does not."""
     return [sentence for holds, sentence in conditions if not holds]
+
+
+def must(holds: bool, otherwise: str) -> None:
+    """End with a sentence where a condition does not hold.
+
+    Raises:
+        OpsError: It does not.
+    """
+    if not holds:
+        raise OpsError(otherwise)

@@ -1,0 +1,242 @@
+"""Every kind of backup made and compared, four of seven restored into something empty (D1, M2)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import stat
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from components.backups.schedule import Kind
+from ops.backups import database, destinations, pulumi_state, runs
+from ops.backups.options import opened
+from ops.core.access import backup_access
+from ops.core.context import Context
+from ops.core.errors import OpsError, one_line
+from ops.core.kafka import ADMIN, TIMEOUT_SECONDS
+from ops.core.kube import wait_until
+from ops.core.platform import PROJECT, run_pulumi
+from ops.core.steps import say
+from ops.drills.procedure import LONGEST
+from ops.drills.procedures.object_storage import operator_identities
+from ops.drills.tools import durations
+from ops.drills.tools.accounts import must, unmet
+from ops.drills.tools.archive import live, without_offsets
+from ops.drills.tools.operator import ops, ops_json
+from ops.drills.tools.prometheus import DATA, opened_blocks, program
+from services.backup.restore_metrics import QueryApi, compare
+
+RESTORED_TOPIC: Final = "alerts-raw"
+REPLICA: Final = "primary"
+SAMPLED: Final = 200
+PARTITIONS: Final = 3
+COMPARED_MS: Final = 600_000
+"""The last ten minutes of the restored blocks are compared."""
+_TOPIC_S, _EXPORT_S, _LOOK_S = 30.0, 120.0, 10.0
+_AT_ONCE = 3
+
+Figures = dict[str, Any]
+
+
+def restore_everything(context: Context, figures: Figures) -> list[str]:
+    """Make every kind of backup, restore it into something empty or compare it, and have `ops` verify all."""
+    operator_identities()
+    program()
+    tag, failed = f"e2e-{secrets.token_hex(3)}", list[str]()
+    with TemporaryDirectory(prefix="obs-drill-restore-") as place:
+        make_topic(context, tag)
+        try:
+            make_all(figures)
+            for kind, restore in RESTORES.items():
+                say(f"restoring {kind}")
+                began, folder = time.monotonic(), Path(place) / kind
+                folder.mkdir(mode=0o700)
+                try:
+                    figures[kind] = restore(context, folder, tag)
+                    figures[kind]["seconds"] = round(time.monotonic() - began, 1)
+                except Exception as error:  # the other kinds are tried all the same
+                    problem = one_line(error if isinstance(error, OpsError) else f"{type(error).__name__}: {error}")
+                    figures[kind] = {"problem": problem}
+                    failed.append(one_line(f"{kind}: {problem}", LONGEST))
+            say("verifying every backup")
+            proofs = ops_json("backup", "verify", good=(0, 1))["proofs"]
+            figures["verified"] = {proof["kind"]: proof["good"] for proof in proofs}
+        finally:
+            with suppress(OpsError):
+                destinations.remove_topic(context, tag)
+    verified = figures["verified"].items()
+    return [*failed, *unmet(*((good, f"`ops backup verify`: {kind} is not good") for kind, good in verified))]
+
+
+def make_topic(context: Context, name: str) -> None:
+    """A topic with settings of its own, of which the backup of Kafka's metadata has to know."""
+    config = {"min.insync.replicas": "2", "retention.ms": "3600000"}
+    topic = ADMIN.NewTopic(name, num_partitions=PARTITIONS, replication_factor=3, config=config)
+    context.kafka.client.create_topics([topic])[name].result(timeout=TIMEOUT_SECONDS)
+    wait_until(lambda: name in context.kafka.topics(), _TOPIC_S, f"topic {name}")
+
+
+def make_all(figures: Figures) -> None:
+    """Run every kind now, some at the same time."""
+
+    def make(kind: str) -> float:
+        began = time.monotonic()
+        ops("backup", "run", kind)
+        return round(time.monotonic() - began, 1)
+
+    kinds = [*map(str, Kind), runs.PULUMI_STATE]
+    say(f"making backups of {', '.join(kinds)}")
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        figures["run s"] = dict(zip(kinds, pool.map(make, kinds), strict=True))
+
+
+def same_counts(report: Mapping[str, Any]) -> Figures:
+    """Some figures of a restore's report.
+
+    Raises:
+        OpsError: It has differences.
+    """
+    must(report["differences"] == [], f"the restored counts differ: {report['differences']}")
+    counts = report["counts"]
+    return {"run": report["run"], "counts": len(counts), "counted": sum(counts.values())}
+
+
+def restored_database(context: Context, folder: Path, tag: str) -> Figures:
+    """Into a new database of the running PostgreSQL; the running one is not touched."""
+    name = tag.replace("-", "_")
+    try:
+        return same_counts(ops_json("backup", "restore", "database", "--fresh", name))
+    finally:
+        database.drop(context.kube, name)
+
+
+def compared_grafana(context: Context, folder: Path, tag: str) -> Figures:
+    """Nothing is restored: the definitions of the backup are those of the running Grafana."""
+    differences = ops_json("backup", "restore", "grafana", "--compare", good=(0, 1))["differences"]
+    must(differences == [], f"Grafana is not as in its backup: {differences}")
+    with opened(backup_access(context.platform)) as store:
+        manifest = runs.newest(store, "grafana")
+    if manifest is None or manifest.counts["dashboards"] == 0:
+        raise OpsError("the backup of Grafana has no dashboard")
+    return dict(manifest.counts)
+
+
+def restored_metadata(context: Context, folder: Path, tag: str) -> Figures:
+    """The brokers lack nothing; a topic that is taken away is made again as it was."""
+    lacking = ops_json("backup", "restore", "kafka-metadata", good=(0, 1))["differences"]
+    must(lacking == [], f"the brokers lack what the backup has: {lacking}")
+    before = shape(context, tag)
+    destinations.remove_topic(context, tag)
+    wait_until(lambda: tag not in context.kafka.topics(), _TOPIC_S, f"{tag} is gone")
+    missing = ops_json("backup", "restore", "kafka-metadata", good=(1,))["differences"]
+    must(missing == [f"make topic {tag} with {PARTITIONS} partitions"], f"without one topic the brokers lack {missing}")
+    figures = same_counts(ops_json("backup", "restore", "kafka-metadata", "--apply"))
+    wait_until(lambda: tag in context.kafka.topics(), _TOPIC_S, f"{tag} is there again")
+    after = shape(context, tag)
+    must(after == before, f"the topic was made as {after}, must be {before}")
+    return figures
+
+
+def shape(context: Context, topic: str) -> tuple[int, tuple[int, ...], dict[str, str]]:
+    """Partitions, replicas of each, and settings of a topic."""
+    state = context.kafka.topics()[topic]
+    return state.partitions, state.replicas, dict(context.kafka.topic_settings([topic])[topic])
+
+
+def restored_search(context: Context, folder: Path, tag: str) -> Figures:
+    """Under new names; documents are those of the running indices."""
+    compared = 0
+    with destinations.search_administrator(context) as cluster, cluster.web() as web:
+        try:
+            figures = same_counts(ops_json("backup", "restore", "search", "--prefix", f"{tag}-"))
+            names = sorted(web.ask("GET", f"/{tag}-*"))
+            for name in names:
+                hits = web.ask("POST", f"/{name}/_search", body={"size": SAMPLED})["hits"]["hits"]
+                if hits:
+                    wanted = {"ids": [hit["_id"] for hit in hits]}
+                    there = web.ask("POST", f"/{name.removeprefix(f'{tag}-')}/_mget", body=wanted)["docs"]
+                    same = [hit["_source"] for hit in hits] == [hit.get("_source") for hit in there]
+                    must(same, f"documents of {name} differ from those of the running index")
+                    compared += len(hits)
+            must(compared > 0, "no document was restored")
+            return {**figures, "indices": len(names), "documents compared": compared}
+        finally:
+            destinations.remove_indices(cluster, sorted(web.ask("GET", f"/{tag}-*") or {}))
+
+
+def restored_state(context: Context, folder: Path, tag: str) -> Figures:
+    """Only a file is written: it is the state that Pulumi has now, with its secrets encrypted."""
+    file = folder / "state.json"
+    ops("backup", "restore", "pulumi-state", "--to", str(file))
+    mode = stat.S_IMODE(file.stat().st_mode)
+    must(mode == 0o600, f"the file of the state has the mode {mode:o}, must be 600")
+    state = pulumi_state.parsed(file.read_bytes())
+    now = run_pulumi(PROJECT, "stack", "export", limit_s=_EXPORT_S)
+    must(now.returncode == 0, f"`pulumi stack export` failed: {one_line(now.stderr.decode(errors='replace'))}")
+    must(state == json.loads(now.stdout), "the restored state is not the one that Pulumi has")
+    known = context.platform.grafana_admin
+    if known is None:
+        raise OpsError("the stack has no administrator of Grafana, whose password would be looked for in the state")
+    must(known.pair[1].encode() not in file.read_bytes(), "the restored state shows a password in the clear")
+    return pulumi_state.counted(state)
+
+
+def restored_topic(context: Context, folder: Path, tag: str) -> Figures:
+    """Into a new topic; record by record what the running one has, up to what is archived."""
+    into = f"{tag}-records"
+    words = ("backup", "restore", "topic", RESTORED_TOPIC, "--to", into, "--make", "--compare")
+    try:
+        report = ops_json(*words, good=(0, 1))
+        there = live(context, into, {})
+        running = live(context, RESTORED_TOPIC, {})
+    finally:
+        with suppress(OpsError):
+            destinations.remove_topic(context, into)
+    must(report["missing"] == [], f"the archive lacks {report['missing']}")
+    must(report["records"] > 0, "no record was restored")
+    for partition, records in there.items():
+        same = without_offsets(records) == without_offsets(running.get(partition, [])[: len(records)])
+        must(same, f"partition {partition} of {into} differs from that of {RESTORED_TOPIC}")
+    read = sum(map(len, there.values()))
+    must(read == report["records"], f"{read} records were read, {report['records']} restored")
+    return {key: report[key] for key in ("records", "segments", "doubled", "compared_equal")}
+
+
+def restored_metrics(context: Context, folder: Path, tag: str) -> Figures:
+    """Blocks open in another Prometheus, sample for sample what the running one has."""
+    access = backup_access(context.platform)
+
+    def shipped() -> bool:
+        with opened(access, access.metrics_prefix) as store:
+            return any(replica.name == REPLICA for replica in runs.shipped(store))
+
+    wait_until(shipped, durations.FIRST_BLOCKS, "the first block of metrics in the object storage", _LOOK_S)
+    report = ops_json("backup", "restore", "metrics", "--to", str(folder / DATA), "--replica", REPLICA)
+    end = round(datetime.fromisoformat(report["end"]).timestamp() * 1000) - 1
+    start = max(round(datetime.fromisoformat(report["start"]).timestamp() * 1000), end - COMPARED_MS)
+    user, password = context.platform.prometheus_credentials[REPLICA].pair
+    url = context.prometheus_url(REPLICA)
+    running = QueryApi(url=url, user=user, password=password, ca_file=Path(context.ca_file))
+    with opened_blocks(program(), folder) as restored:
+        # What Prometheus fetches itself: it is in order, so no later block holds more of the same time.
+        comparison = compare(running, restored, ['job="kafka"'], start, end)
+    must(comparison.same, f"the restored metrics are not those of {REPLICA}: {comparison}")
+    return {"blocks": report["blocks"], "samples": report["samples"], "samples compared": comparison.equal}
+
+
+RESTORES: Mapping[str, Callable[[Context, Path, str], Figures]] = {
+    "database": restored_database,
+    "grafana": compared_grafana,
+    "kafka-metadata": restored_metadata,
+    "search": restored_search,
+    "pulumi-state": restored_state,
+    "archive": restored_topic,
+    "metrics": restored_metrics,
+}
