@@ -41,7 +41,7 @@ def requests() -> Iterator[tuple[str, str, str, Message]]:
     yield "a failed span", "traces", TRACES_LAYER, otlp.span(verified, "ops-verify-failed", failed=True)
     yield "a trace of all classes", "traces", TRACES_LAYER, verify_traces.probe(b"t" * 16, ["public", "internal"])
     yield "examples of masking", "logs", LOGS_LAYER, verify_masking.request(list(verify_masking.examples()))
-    yield "numbered points", "metrics", "device", sequence_request("run-1", 1, [(1, number) for number in range(9)])
+    yield "numbered points", "metrics", "device", sequence_request("run-1", [(1, number) for number in range(9)])
     for kind in (CRITICAL, HIGH):
         yield f"condition of {kind.alert}", "metrics", kind.layer, condition(kind, "drill-abcdefx", kind.bad)
 

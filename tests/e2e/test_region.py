@@ -221,9 +221,8 @@ def traffic(harness: Harness) -> Iterator[Traffic]:
     """Everything but the questions runs inside the block."""
     a, b, web = harness.a.context, harness.b.context, Web(harness.authorities)
     gateway = Gateway(harness.name, a.platform, web)
-    trusting: Any = SimpleNamespace(ca_file=harness.authorities)
     sending: Any = SimpleNamespace(otlp=gateway)
-    logs = LogLoad(trusting, gateway.logs(LAYER), workers=1, batch=10, pause=0.3)
+    logs = LogLoad(harness.authorities, gateway.logs(LAYER), workers=1, batch=10, pause=0.3)
     panel_client = query_client(b)
     running_traffic = Traffic(
         load=MovingLoad(

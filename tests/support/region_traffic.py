@@ -52,7 +52,7 @@ class MovingLoad(OtlpLoad):
             while not self._stopping.is_set():
                 numbers = [(worker, next_number + offset) for offset in range(self._batch)]
                 next_number += self._batch
-                self._deliver(gateway, sequence_request(self.run_id, worker, numbers), numbers)
+                self._deliver(gateway, sequence_request(self.run_id, numbers), numbers)
                 self._stopping.wait(self._pause)
         finally:
             web.close()

@@ -21,7 +21,7 @@ _SURVIVED_S = 5.0
 
 def kill_indexer(context: Context, figures: dict[str, Any]) -> list[str]:
     """Kill a log indexer under load."""
-    with LogLoad(context, gateway(context), workers=4, pause=0.1) as load:
+    with LogLoad(context.ca_file, gateway(context), workers=4, pause=0.1) as load:
         load.run_for(durations.WARM_UP)
         victim = context.kube.ready_pod(INDEXER)
         returning = Returning(context.kube, victim, durations.READY)
@@ -36,7 +36,7 @@ def kill_indexer(context: Context, figures: dict[str, Any]) -> list[str]:
 
 def kill_agent(context: Context, figures: dict[str, Any]) -> list[str]:
     """Kill the agent of a node, to which records are sent."""
-    with LogLoad(context, agent(context)) as load:
+    with LogLoad(context.ca_file, agent(context)) as load:
         load.run_for(durations.WARM_UP)
         victim = context.kube.ready_pod(AGENT)
         returning = Returning(context.kube, victim, durations.READY)

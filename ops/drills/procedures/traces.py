@@ -45,7 +45,7 @@ def kill_search_node(context: Context, figures: dict[str, Any]) -> list[str]:
             raise OpsError("no trace found")
 
     with QueryRunner(traces) as jaeger, QueryRunner(lambda: logs.ask({"match_all": {}})) as direct:
-        with failing(context) as load, LogLoad(context, gateway(context)) as numbered:
+        with failing(context) as load, LogLoad(context.ca_file, gateway(context)) as numbered:
             load.run_for(durations.WARM_UP)
             victim = context.kube.ready_pod(SEARCH)
             returning = Returning(context.kube, victim, durations.READY)

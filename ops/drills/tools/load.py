@@ -7,7 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -27,14 +27,26 @@ METRIC = "obs_e2e_sequence"
 TOPIC = "telemetry-metrics"
 LAYER = "device"
 _ENDS_S = 180.0
+Send = Callable[[], tuple[int, int]]
+"""Sends something once: status code of the answer, and how much of it was rejected. No answer is an `OpsError`."""
 
 
 class Load(ABC):
-    """Threads that run until the load is stopped."""
+    """Threads that run until the load is stopped.
 
-    def __init__(self, workers: int) -> None:
+    Args:
+        workers: How many.
+        give_up_after: Seconds for which something that is not taken is sent again.
+        longest_wait: Longest pause between two attempts, in seconds.
+    """
+
+    given_up_at_stop = False
+    """Whether what is under way when the load is stopped is given up, and not sent again for the rest of its time."""
+
+    def __init__(self, workers: int, *, give_up_after: float = 90.0, longest_wait: float = 2.0) -> None:
         self.run_id = secrets.token_hex(4)
         self.ledger = Ledger()
+        self._give_up_after, self._longest_wait = give_up_after, longest_wait
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(worker,), name=f"load-{worker}") for worker in range(workers)
@@ -79,25 +91,56 @@ class Load(ABC):
                 raise OpsError("every worker of the load has ended")
             time.sleep(0.2)
 
+    def _taken(self, send: Send, numbers: Iterable[Number] = ()) -> bool:
+        """Send something again, unchanged, until it is taken; whether it was within its time.
 
-class OtlpLoad(Load):
-    """Gauges whose values are sequence numbers; a batch that fails is sent again, unchanged, up to a limit."""
+        Args:
+            send: Sends it once; status code of the answer, and how much of it was rejected.
+            numbers: What is in it.
+        """
+        deadline, wait = time.monotonic() + self._give_up_after, 0.2
+        while time.monotonic() < deadline:
+            try:
+                status, rejected = send()
+            except OpsError:
+                self.ledger.retry("no answer", numbers)
+            else:
+                if status == 200 and not rejected:
+                    return True
+                self.ledger.retry(f"HTTP {status}", numbers)
+            if self.given_up_at_stop and self._stopping.is_set():
+                return False
+            time.sleep(wait)
+            wait = min(wait * 2, self._longest_wait)
+        return False
 
-    def __init__(
-        self, context: Context, *, workers: int = 4, batch: int = 25, pause: float = 0.25, give_up_after: float = 90.0
-    ) -> None:
-        super().__init__(workers)
-        self._context, self._batch, self._pause, self._give_up_after = context, batch, pause, give_up_after
+
+class NumberedLoad(Load):
+    """Sequence numbers in batches; a batch that fails is sent again, unchanged, up to a limit.
+
+    Args:
+        ca_file: Authority of who is sent to.
+        workers: How many send side by side.
+        batch: Numbers in a batch.
+        pause: Seconds between two batches of a worker.
+        options: See `Load`.
+    """
+
+    def __init__(self, ca_file: str, *, workers: int, batch: int, pause: float, **options: float) -> None:
+        super().__init__(workers, **options)
+        self._ca_file, self._batch, self._pause = ca_file, batch, pause
+
+    @abstractmethod
+    def _sending(self, web: Web, numbers: Sequence[Number]) -> Send:
+        """What sends one batch of one worker once."""
 
     def _work(self, worker: int) -> None:
-        web = Web(self._context.ca_file)
-        next_number = 0
+        web, next_number = Web(self._ca_file), 0
         try:
             while not self._stopping.is_set():
                 numbers = [(worker, next_number + offset) for offset in range(self._batch)]
                 next_number += self._batch
-                request = sequence_request(self.run_id, worker, numbers)
-                if self._send(OtlpClient(self._context.platform, web), request):
+                if self._taken(self._sending(web, numbers), numbers):
                     self.ledger.acknowledge(numbers, time.time())
                 else:
                     self.ledger.give_up(numbers)
@@ -105,20 +148,20 @@ class OtlpLoad(Load):
         finally:
             web.close()
 
-    def _send(self, client: OtlpClient, request: ExportMetricsServiceRequest) -> bool:
-        deadline, wait = time.monotonic() + self._give_up_after, 0.2
-        while time.monotonic() < deadline:
-            try:
-                status, rejected = client.metrics(request, LAYER)
-            except OpsError:
-                self.ledger.retry("no answer")
-            else:
-                if status == 200 and not rejected:
-                    return True
-                self.ledger.retry(f"HTTP {status}")
-            time.sleep(wait)
-            wait = min(wait * 2, 2.0)
-        return False
+
+class OtlpLoad(NumberedLoad):
+    """Gauges whose values are sequence numbers, through the gateway."""
+
+    def __init__(
+        self, context: Context, *, workers: int = 4, batch: int = 25, pause: float = 0.25, give_up_after: float = 90.0
+    ) -> None:
+        super().__init__(context.ca_file, workers=workers, batch=batch, pause=pause, give_up_after=give_up_after)
+        self._context = context
+
+    def _sending(self, web: Web, numbers: Sequence[Number]) -> Send:
+        client = OtlpClient(self._context.platform, web)
+        request = sequence_request(self.run_id, numbers)
+        return lambda: client.metrics(request, LAYER)
 
     def in_kafka(self, start: dict[int, int], seconds: float) -> set[Number]:
         """Numbers found in the topic since ``start``; reads on until none is missing or the time is up."""
@@ -150,8 +193,9 @@ class OtlpLoad(Load):
             time.sleep(2.0)
 
 
-def sequence_request(run_id: str, worker: int, numbers: list[Number]) -> ExportMetricsServiceRequest:
-    """One batch: a point per number, one millisecond apart so that Prometheus keeps each as its own sample."""
+def sequence_request(run_id: str, numbers: Sequence[Number]) -> ExportMetricsServiceRequest:
+    """One batch of one worker: a point per number, one millisecond apart so that Prometheus keeps each as a sample."""
+    worker = numbers[0][0]
     device = f"e2e-{worker:02d}"
     labels = {"run": run_id, "worker": str(worker)}
     newest = time.time_ns()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -16,7 +16,7 @@ from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.web import Web
-from ops.drills.tools.load import Load
+from ops.drills.tools.load import NumberedLoad, Send
 from ops.drills.tools.search_client import SearchClient
 from ops.drills.tools.sequences import Number
 
@@ -49,47 +49,17 @@ def agent(context: Context) -> Door:
     return send
 
 
-class LogLoad(Load):
-    """Numbered log records; a request that fails is sent again, unchanged, up to a limit."""
+class LogLoad(NumberedLoad):
+    """Numbered log records; what was sent more than once may have arrived each time."""
 
-    def __init__(self, context: Context, door: Door, *, workers: int = 2, batch: int = 25, pause: float = 0.25) -> None:
-        super().__init__(workers)
+    def __init__(self, ca_file: str, door: Door, *, workers: int = 2, batch: int = 25, pause: float = 0.25) -> None:
+        super().__init__(ca_file, workers=workers, batch=batch, pause=pause, give_up_after=GIVE_UP_S)
         self.service = f"e2e-{self.run_id}"
-        self.again: set[Number] = set()
-        """Numbers that were sent more than once: each attempt may have arrived."""
-        self._context, self._door, self._batch, self._pause = context, door, batch, pause
+        self._door = door
 
-    def _work(self, worker: int) -> None:
-        web = Web(self._context.ca_file)
-        next_number = 0
-        try:
-            while not self._stopping.is_set():
-                numbers = [(worker, next_number + offset) for offset in range(self._batch)]
-                next_number += self._batch
-                if self._send(web, numbers):
-                    self.ledger.acknowledge(numbers, time.time())
-                else:
-                    self.ledger.give_up(numbers)
-                self._stopping.wait(self._pause)
-        finally:
-            web.close()
-
-    def _send(self, web: Web, numbers: list[Number]) -> bool:
+    def _sending(self, web: Web, numbers: Sequence[Number]) -> Send:
         body = log_request(self.service, numbers).SerializeToString()
-        deadline, wait = time.monotonic() + GIVE_UP_S, 0.2
-        while time.monotonic() < deadline:
-            try:
-                status = self._door(web, body)
-            except OpsError:
-                self.ledger.retry("no answer")
-            else:
-                if status == 200:
-                    return True
-                self.ledger.retry(f"HTTP {status}")
-            self.again |= set(numbers)
-            time.sleep(wait)
-            wait = min(wait * 2, 2.0)
-        return False
+        return lambda: (self._door(web, body), 0)
 
     def stored(self, search: SearchClient, seconds: float) -> Counter[Number]:
         """Number -> documents; asks again until none is missing or the time is up."""
@@ -104,10 +74,10 @@ class LogLoad(Load):
 
     def doubled(self, counts: Counter[Number]) -> int:
         """Documents too many of records that were sent once."""
-        return sum(count - 1 for number, count in counts.items() if number not in self.again)
+        return sum(count - 1 for number, count in counts.items() if number not in self.ledger.repeated)
 
 
-def log_request(service: str, numbers: list[Number]) -> ExportLogsServiceRequest:
+def log_request(service: str, numbers: Sequence[Number]) -> ExportLogsServiceRequest:
     """One request with a record for each number."""
     request = ExportLogsServiceRequest()
     group = request.resource_logs.add()

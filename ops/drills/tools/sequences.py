@@ -13,10 +13,11 @@ Number = tuple[int, int]
 
 @dataclass
 class Ledger:
-    """Acknowledged and given-up numbers of a load; workers write to it side by side."""
+    """Acknowledged, given-up and repeated numbers of a load; workers write to it side by side."""
 
     acknowledged: dict[Number, float] = field(default_factory=dict)
     given_up: set[Number] = field(default_factory=set)
+    repeated: set[Number] = field(default_factory=set)
     retries: int = 0
     problems: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -31,10 +32,11 @@ class Ledger:
         with self._lock:
             self.given_up.update(numbers)
 
-    def retry(self, problem: str) -> None:
-        """One refused or failed attempt."""
+    def retry(self, problem: str, numbers: Iterable[Number] = ()) -> None:
+        """One refused or failed attempt, and what may have arrived by it nevertheless."""
         with self._lock:
             self.retries += 1
+            self.repeated.update(numbers)
             self.problems[problem] = self.problems.get(problem, 0) + 1
 
     def missing(self, numbers: Iterable[Number]) -> set[Number]:

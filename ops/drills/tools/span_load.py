@@ -16,7 +16,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.web import Web
-from ops.drills.tools.load import Load
+from ops.drills.tools.load import Load, Send
 from ops.drills.tools.search_client import SearchClient
 from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Sent, Sort, Trace, Traffic
 
@@ -62,7 +62,7 @@ class SpanLoad(Load):
     """Sends batches at a rate; a request that fails is sent again, unchanged, up to a limit."""
 
     def __init__(self, context: Context, source: Iterator[Batch], *, per_second: float, workers: int = 4) -> None:
-        super().__init__(workers)
+        super().__init__(workers, give_up_after=GIVE_UP_S)
         self.sent = Sent()
         self.begun = time.time()
         self._context, self._source, self._per_second = context, source, per_second
@@ -108,7 +108,7 @@ class SpanLoad(Load):
                 if batch is None:
                     return
                 self._stopping.wait(max(due - time.monotonic(), 0.0))
-                taken = [self._send(client, layer, body) for layer, body in batch.bodies.items()]
+                taken = [self._taken(_sending(client, layer, body)) for layer, body in batch.bodies.items()]
                 with self._lock:
                     if all(taken):
                         self.sent.sorts.update(batch.sorts)
@@ -119,20 +119,9 @@ class SpanLoad(Load):
         finally:
             web.close()
 
-    def _send(self, client: OtlpClient, layer: str, body: bytes) -> bool:
-        deadline, wait = time.monotonic() + GIVE_UP_S, 0.2
-        while time.monotonic() < deadline:
-            try:
-                status, _ = client.post("traces", body, client.login(layer))
-            except OpsError:
-                self.ledger.retry("no answer")
-            else:
-                if status == 200:
-                    return True
-                self.ledger.retry(f"HTTP {status}")
-            time.sleep(wait)
-            wait = min(wait * 2, 2.0)
-        return False
+
+def _sending(client: OtlpClient, layer: str, body: bytes) -> Send:
+    return lambda: (client.post("traces", body, client.login(layer))[0], 0)
 
 
 @dataclass

@@ -61,12 +61,12 @@ def query(prometheus: PrometheusProcess) -> Iterator[Query]:
 
 
 def test_the_gateway_takes_metrics_and_traces_of_the_client(client: otlp.OtlpClient) -> None:
-    assert client.metrics(sequence_request("ab12", 0, [(0, 1)]), "device") == (200, 0)
+    assert client.metrics(sequence_request("ab12", [(0, 1)]), "device") == (200, 0)
     assert client.traces(otlp.span(otlp.resource_of("business", "work-api", "i"), "x"), "business") == (200, 0)
 
 
 def test_the_status_of_grpc_is_named(client: otlp.OtlpClient) -> None:
-    request = sequence_request("ab12", 0, [(0, 1)])
+    request = sequence_request("ab12", [(0, 1)])
     assert (
         client.grpc_code(request, Login.model_validate({"username": "device", "password": "device-password"})) == "OK"
     )
@@ -102,7 +102,7 @@ def test_a_refused_login_is_a_status_and_no_error(client: otlp.OtlpClient) -> No
 
 def test_every_sequence_number_of_a_batch_is_a_sample_of_its_own(prometheus: PrometheusProcess, query: Query) -> None:
     web = Web(str(prometheus.folder / "ca.crt"))
-    request = sequence_request("cd34", 5, [(5, number) for number in range(40)])
+    request = sequence_request("cd34", [(5, number) for number in range(40)])
     with web.call(
         "POST",
         f"{prometheus.url}/api/v1/otlp/v1/metrics",

@@ -23,7 +23,7 @@ class Record:
 
 
 def record(partition: int, worker: int, *numbers: int, run: str = "ab12") -> Record:
-    request = sequence_request(run, worker, [(worker, number) for number in numbers])
+    request = sequence_request(run, [(worker, number) for number in numbers])
     return Record(partition, request.SerializeToString())
 
 

@@ -42,14 +42,14 @@ def test_gaps_are_neighbours_too_far_apart() -> None:
 
 
 def test_a_batch_has_each_number_at_a_millisecond_of_its_own() -> None:
-    request = sequence_request("ab12", 3, [(3, number) for number in range(100, 125)])
+    request = sequence_request("ab12", [(3, number) for number in range(100, 125)])
     points = request.resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points
     assert len({point.time_unix_nano // 1_000_000 for point in points}) == 25
     assert [point.as_double for point in points] == list(range(100, 125))
 
 
 def test_numbers_are_found_in_a_record_of_their_own_run_only() -> None:
-    record = sequence_request("ab12", 3, [(3, 7), (3, 8)]).SerializeToString()
+    record = sequence_request("ab12", [(3, 7), (3, 8)]).SerializeToString()
     assert numbers_of(record, "ab12") == {(3, 7), (3, 8)}
     assert numbers_of(record, "ffff") == set()
     assert numbers_of(b"\x00", "ab12") == set()
