@@ -38,7 +38,6 @@ from ops.drills.run import (
     alone,
     command_of,
     find,
-    ready,
     run,
     steady_problems,
     wait_until_steady,
@@ -94,7 +93,6 @@ for _name, _shows in SHOWN.items():
 
 
 def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
-    ready(drill)
     platform = platform_module.load()
     if not yes:
         _agreed(drill, f"{platform.platform} ({platform.region})")
@@ -199,7 +197,7 @@ def _data(drill: Drill) -> dict[str, object]:
         "name": drill.name,
         "shows": drill.shows,
         "requirements": list(drill.requirements),
-        "carried_out_by": drill.carried_out_by,
+        "carried_out_by": drill.procedure,
         "evidence": drill.evidence,
         "seconds": drill.seconds,
         "limit_s": drill.limit_s,

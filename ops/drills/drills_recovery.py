@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ops.drills.model import Aspect, Drill
 
-_TESTS = "tests/e2e"
 _PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"
 
@@ -101,7 +100,7 @@ RECOVERY: tuple[Drill, ...] = (
         name="region",
         shows="a region gone without warning: the other one takes over, is active, and hands back",
         requirements=("D2", "D3"),
-        test=f"{_TESTS}/test_region.py::test_a_region_is_lost_and_comes_back",
+        procedure=f"{_PROCEDURES}.region:lose_region",
         evidence="region-drill",
         seconds=3600,
         limit_s=6300,

@@ -29,6 +29,7 @@ class Drill:
         name: As the command is called.
         shows: What holds when it passes, in one line.
         requirements: Ids of the requirements that it shows.
+        procedure: What carries it out, as ``module:function``: see `ops.drills.procedure`.
         evidence: Name of the evidence that it writes.
         seconds: How long it takes, about.
         limit_s: Seconds after which it is ended.
@@ -38,13 +39,12 @@ class Drill:
         watched: Whether pods, partitions and panels are looked at from outside meanwhile.
         looked_at: Whether it starts only on a platform that is steady as a whole. A drill of two regions looks at both
             itself, and parts of them may be scaled down.
-        procedure: What carries it out, as ``module:function``: see `ops.drills.procedure`.
-        test: Node id of the end-to-end test that carries it out, of a drill that has no procedure yet.
     """
 
     name: str
     shows: str
     requirements: tuple[str, ...]
+    procedure: str
     evidence: str
     seconds: int
     limit_s: int
@@ -53,10 +53,3 @@ class Drill:
     figures: Mapping[Aspect, tuple[str, ...]] = field(default_factory=dict)
     watched: bool = True
     looked_at: bool = True
-    procedure: str = ""
-    test: str = ""
-
-    @property
-    def carried_out_by(self) -> str:
-        """The procedure, or the test."""
-        return self.procedure or self.test

@@ -78,7 +78,7 @@ class Report:
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": self.seconds,
             "requirements": list(self.drill.requirements),
-            "carried_out_by": self.drill.carried_out_by,
+            "carried_out_by": self.drill.procedure,
             "problems": list(self.problems),
             "notes": list(self.notes),
             "aspects": {str(aspect): lines for aspect, lines in self.aspects().items()},
@@ -146,7 +146,7 @@ def markdown(report: Report) -> str:
     length = max([report.seconds, *(event.end or event.start for event in report.events)])
     title = f"{drill.name}, seconds since the drill began"
     lines += ["## Timeline", "", "```mermaid", mermaid(title, report.events, length), "```", ""]
-    lines += [*rows(report.events), "", f"Evidence: `evidence/{drill.evidence}/`, by `{drill.carried_out_by}`."]
+    lines += [*rows(report.events), "", f"Evidence: `evidence/{drill.evidence}/`, by `{drill.procedure}`."]
     return "\n".join(lines) + "\n"
 
 

@@ -5,7 +5,6 @@ says what it does while it runs.
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import signal
 import subprocess
@@ -164,8 +163,6 @@ class DrillProgress:
 PUT_BACK_S = 180.0
 """What a drill that is ended has, to put back what it took away."""
 _LOOK_S = 0.5
-_ASSERTED = "E  "
-"""Begins a line of pytest that says what failed."""
 _MOST_REASONS = 3
 
 
@@ -188,25 +185,7 @@ class Outcome:
 
 def command_of(drill: Drill) -> list[str]:
     """Command line of the process that carries it out."""
-    if drill.procedure:
-        return [sys.executable, "-m", work.__name__, drill.name]
-    options = ("-p", "no:cacheprovider", "-q", "-s", "--color=no", "--tb=short", "-rA")
-    return [sys.executable, "-m", "pytest", *options, drill.test]
-
-
-def ready(drill: Drill, project: Path = PROJECT) -> None:
-    """Check that a drill that is a test can be run.
-
-    Raises:
-        OpsError: The test's file or pytest is not there.
-    """
-    if drill.procedure:
-        return
-    file = project / drill.test.partition("::")[0]
-    if not file.is_file():
-        raise OpsError(f"drill {drill.name} has no test here: {file} is not there; run it from a whole checkout")
-    if importlib.util.find_spec("pytest") is None:
-        raise OpsError(f"drill {drill.name} is a test, and pytest is not there: pip install '.[dev]'")
+    return [sys.executable, "-m", work.__name__, drill.name]
 
 
 def run(
@@ -261,12 +240,7 @@ def run(
 
 def reasons(said: Sequence[str]) -> list[str]:
     """What failed, from what the drill said."""
-    messages = [
-        line.removeprefix(start).strip()
-        for line in said
-        for start in (work.PROBLEM, _ASSERTED)
-        if line.startswith(start)
-    ]
+    messages = [line.removeprefix(work.PROBLEM).strip() for line in said if line.startswith(work.PROBLEM)]
     return [one_line(message) for message in dict.fromkeys(messages) if message][:_MOST_REASONS]
 
 

@@ -85,7 +85,7 @@ def test_a_second_critical_alert_rings_while_the_first_one_is_acknowledged(
 ) -> None:
     calls = Calls(receivers)
     with recorded("alert-incidents", settled.kube) as figures:
-        with Injector(settled) as injector:
+        with Injector(settled.otlp) as injector:
             first = injector.raise_one(CRITICAL)
             figures["first rings after s"] = calls.rung_after_s(first)
             receivers.acknowledge(*calls.of(first))

@@ -62,7 +62,7 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(context: Context, receivers: Receivers) -> Iterator[Pair]:
     """Begun with the first test of this file that asks for it, so that the others run while five minutes pass."""
-    with Injector(context) as injector:
+    with Injector(context.otlp) as injector:
         start = receivers.newest()
         begun = Pair(injector, start, injector.raise_one(CRITICAL), injector.raise_one(CRITICAL))
         notifications = collected(receivers, start, [begun.alone, begun.taken], _LATE_S)

@@ -61,7 +61,7 @@ def kill_alert_events(context: Context, figures: dict[str, Any]) -> list[str]:
     Conditions begin before the kill, while the service is away, and all end after it: both topics have all.
     """
     events = Events(context)
-    with Injector(context) as injector:
+    with Injector(context.otlp) as injector:
         names = {injector.raise_one(CRITICAL).name for _ in range(AT_EACH_MOMENT)}
         events.await_all(names, Stage.RAW, "firing")
         victim = context.kube.ready_pod(EVENTS)
@@ -121,7 +121,7 @@ def kill_failover_agent(context: Context, figures: dict[str, Any]) -> list[str]:
     if notifies != 1 or epoch is None:
         return [f"before the drill {FAILOVER_AGENT} says that it notifies: {notifies}, its epoch of the lease: {epoch}"]
     start, victim = record.newest(), context.kube.ready_pod(FAILOVER_AGENT)
-    with Injector(context) as injector:
+    with Injector(context.otlp) as injector:
         returning, killed = Returning(context.kube, victim, durations.READY), time.time()
         figures["how"] = kill(context.kube, victim)
         raised = injector.raise_one(CRITICAL)

@@ -83,7 +83,7 @@ def measure(context: Context, record: NotificationRecord, runs: int, figures: di
         What did not hold.
     """
     start, chance = record.newest(), random.Random(runs)
-    with Injector(context) as injector:
+    with Injector(context.otlp) as injector:
         for _ in range(runs):
             injector.raise_one(CRITICAL)
             injector.raise_one(HIGH)

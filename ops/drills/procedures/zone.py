@@ -31,7 +31,7 @@ def take_zone_away(context: Context, figures: dict[str, Any]) -> list[str]:
     record = NotificationRecord.of_environment()
     start, newest = context.kafka.end_offsets(TOPIC), record.newest()
     began = time.time()
-    with Injector(context) as injector, Ticker(context, f"{int(began)}", context.thanos) as ticker:
+    with Injector(context.otlp) as injector, Ticker(context, f"{int(began)}", context.thanos) as ticker:
         with OtlpLoad(context, give_up_after=240) as load:
             load.run_for(durations.WARM_UP)
             wait_until(lambda: ticker.queries > 3, 60, "the marker at Thanos Query")

@@ -9,13 +9,12 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from components.telemetry.catalogue import metric
 from ops.core import otlp
-from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.drills.tools.notifications import FIRING, Notification, Record, status
 
@@ -89,11 +88,19 @@ class Raised:
         return min(firing) - self.at if firing else None
 
 
+class Sender(Protocol):
+    """Sends metrics as a layer; `ops.core.otlp.OtlpClient` does."""
+
+    def metrics(self, request: ExportMetricsServiceRequest, layer: str) -> tuple[int, int]:
+        """Status code of the answer, and how many points were rejected."""
+        ...
+
+
 class Injector:
     """Keeps sending values until the conditions are ended, and then once the good one."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
         self._threads: list[threading.Thread] = []
         self.raised: list[Raised] = []
 
@@ -135,7 +142,7 @@ class Injector:
 
     def _send(self, raised: Raised, value: float) -> None:
         with suppress(OpsError):
-            self._context.otlp.metrics(condition(raised.kind, raised.name, value), raised.kind.layer)
+            self._sender.metrics(condition(raised.kind, raised.name, value), raised.kind.layer)
 
 
 def condition(kind: Kind, name: str, value: float) -> ExportMetricsServiceRequest:

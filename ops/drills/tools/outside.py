@@ -119,7 +119,7 @@ def _missing(what: str, form: str) -> str:
 
 
 def run(command: Sequence[str], limit_s: float) -> str:
-    """Run a command; the last line that it said.
+    """Run a command; what it said, in one line.
 
     It has a session of its own, so that Ctrl-C ends the drill, and not what puts things back.
 
@@ -143,10 +143,10 @@ def run(command: Sequence[str], limit_s: float) -> str:
             raise OpsError(f"`{shlex.join(command)}` cannot be started: {error.strerror}") from None
         output.seek(0)
         said = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
-    last = one_line(said[-1], _MOST_SHOWN) if said else ""
     if done.returncode:
-        raise OpsError(f"`{shlex.join(command)}` failed: {last or f'exit code {done.returncode}'}")
-    return last
+        reason = one_line(said[-1], _MOST_SHOWN) if said else f"exit code {done.returncode}"
+        raise OpsError(f"`{shlex.join(command)}` failed: {reason}")
+    return one_line("; ".join(said), _MOST_SHOWN) if said else ""
 
 
 def try_first(what: str, back: Sequence[str]) -> None:

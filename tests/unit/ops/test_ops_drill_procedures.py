@@ -245,6 +245,7 @@ def context() -> Context:
             prometheus=lambda _: query,
             thanos=query,
             web=None,
+            otlp=None,
             ca_file="",
             alertmanager=lambda *_: SimpleNamespace(alerts=lambda: [firing]),
         ),

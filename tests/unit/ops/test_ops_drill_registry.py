@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -39,23 +37,6 @@ SETTLING_S = 60
 by_name = pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
 
 
-WITH_PROCEDURE = [drill for drill in DRILLS if drill.procedure]
-WITH_TEST = [drill for drill in DRILLS if drill.test]
-
-
-def function_of(drill: Drill) -> tuple[Callable[..., Any], str]:
-    if drill.procedure:
-        return load(drill.procedure), ""
-    file, _, rest = drill.test.partition("::")
-    name, _, case = rest.partition("[")
-    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
-    return getattr(module, name), case.removesuffix("]")
-
-
-def marks(function: Any) -> dict[str, Any]:
-    return {mark.name: mark for mark in getattr(function, "pytestmark", [])}
-
-
 def drills_of(file: Path) -> Iterator[str]:
     """Drills that a file of tests carries out."""
     for node in ast.walk(ast.parse(file.read_text())):
@@ -70,12 +51,11 @@ def test_everything_that_was_asked_for_has_a_name_and_no_name_stands_twice() -> 
 
 
 @by_name
-def test_a_drill_says_how_it_is_carried_out_and_has_time_for_it(drill: Drill) -> None:
-    assert bool(drill.procedure) is not bool(drill.test)
+def test_a_drill_has_time(drill: Drill) -> None:
     assert drill.seconds + SETTLING_S < drill.limit_s
 
 
-@pytest.mark.parametrize("drill", WITH_PROCEDURE, ids=lambda drill: drill.name)
+@by_name
 def test_a_procedure_is_a_function_of_the_product_that_takes_the_platform_and_figures(drill: Drill) -> None:
     assert drill.procedure.startswith("ops.drills.")
     needed = [
@@ -88,26 +68,7 @@ def test_a_procedure_is_a_function_of_the_product_that_takes_the_platform_and_fi
 
 def test_every_procedure_has_an_end_to_end_test_and_only_one() -> None:
     called = Counter(name for file in (PROJECT / "tests/e2e").glob("test_*.py") for name in drills_of(file))
-    assert called == Counter(drill.name for drill in WITH_PROCEDURE)
-
-
-@pytest.mark.parametrize("drill", WITH_TEST, ids=lambda drill: drill.name)
-def test_a_drill_names_a_test_that_exists_and_leaves_it_its_time(drill: Drill) -> None:
-    assert (PROJECT / drill.test.partition("::")[0]).is_file()
-    function, case = function_of(drill)
-    marker = marks(function)
-    assert drill.limit_s >= marker["timeout"].args[0] + SETTLING_S
-    if case:
-        _, cases = marker["parametrize"].args
-        assert case in [case if isinstance(case, str) else case.values[0] for case in cases]
-
-
-@pytest.mark.parametrize("drill", WITH_TEST, ids=lambda drill: drill.name)
-def test_a_drill_names_the_evidence_that_its_test_writes(drill: Drill) -> None:
-    function, case = function_of(drill)
-    written = inspect.getsource(function)
-    name = f"{drill.evidence.removesuffix(case)}{{case}}" if case else drill.evidence
-    assert f'recorded({"f" if case else ""}"{name}"' in written
+    assert called == Counter(drill.name for drill in DRILLS)
 
 
 @by_name
@@ -126,7 +87,7 @@ def test_a_drill_reads_figures_that_its_evidence_has(drill: Drill) -> None:
         return
     missing = [name for text in texts for name in named(text) if evidence.figure(written.figures, name) is None]
     # What the drill writes since that run is in its source.
-    source = inspect.getsource(sys.modules[function_of(drill)[0].__module__])
+    source = inspect.getsource(sys.modules[load(drill.procedure).__module__])
     assert [name for name in missing if f'"{name}"' not in source] == []
 
 

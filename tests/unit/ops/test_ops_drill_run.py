@@ -19,29 +19,15 @@ from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
 from ops.core.steps import clock
 from ops.drills import run as module_shown
-from ops.drills import run as runner
-from ops.drills.run import DrillProgress, Outcome, alone, command_of, find, ready, reasons, run
+from ops.drills.run import DrillProgress, Outcome, alone, find, reasons, run
 
 LIMIT_S = 60.0
-CONFTEST = """
-    import signal
-    import pytest
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
-    @pytest.fixture(scope="session", autouse=True)
-    def tidy():
-        signal.signal(signal.SIGTERM, interrupt)
-        yield
-    """
 
 
 def written(folder: Path, body: str) -> list[str]:
-    """Command line of a test that is really run."""
-    (folder / "conftest.py").write_text(textwrap.dedent(CONFTEST))
-    (folder / "test_made_up.py").write_text(textwrap.dedent(body))
-    return command_of(replace(find("broker"), procedure="", test=f"{folder}/test_made_up.py::test_it"))
+    """Command line of a process that is really run."""
+    (folder / "made_up.py").write_text(textwrap.dedent(body))
+    return [sys.executable, str(folder / "made_up.py")]
 
 
 def carried_out(folder: Path, body: str, limit_s: float = LIMIT_S, put_back_s: float = 30.0) -> Outcome:
@@ -49,9 +35,9 @@ def carried_out(folder: Path, body: str, limit_s: float = LIMIT_S, put_back_s: f
     return run(command, limit_s, folder / "log", cwd=folder, put_back_s=put_back_s)
 
 
-def test_a_test_that_passes(tmp_path: Path) -> None:
+def test_a_process_that_passes(tmp_path: Path) -> None:
     beats: list[float] = []
-    command = written(tmp_path, "import time\ndef test_it():\n    time.sleep(1.2)\n    print('said so')\n")
+    command = written(tmp_path, "import time\ntime.sleep(1.2)\nprint('said so')\nprint('PASSED it')\n")
     outcome = run(command, LIMIT_S, tmp_path / "log", beats.append, cwd=tmp_path)
     assert outcome.passed
     assert outcome.reasons == ()
@@ -61,55 +47,15 @@ def test_a_test_that_passes(tmp_path: Path) -> None:
     assert "said so" in (tmp_path / "log").read_text()
 
 
-def test_a_test_that_fails_says_why(tmp_path: Path) -> None:
-    outcome = carried_out(tmp_path, "def test_it():\n    missing = {7}\n    assert missing == set(), 'numbers lost'\n")
+def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
+    outcome = carried_out(tmp_path, "import sys\nprint('PROBLEM 3 missing')\nsys.exit(1)\n")
     assert not outcome.passed
-    assert "numbers lost" in outcome.reasons[0]
+    assert outcome.reasons == ("3 missing",)
 
 
-def test_no_test_is_no_result(tmp_path: Path) -> None:
-    with pytest.raises(OpsError, match=r"the drill was not run \(exit code 4\): .*not found.*; all of it: .*log"):
-        carried_out(tmp_path, "def test_another():\n    pass\n")
-
-
-def test_a_test_that_is_skipped_is_no_success(tmp_path: Path) -> None:
-    outcome = carried_out(tmp_path, "import pytest\ndef test_it():\n    pytest.skip('not here')\n")
-    assert not outcome.passed
-    assert outcome.reasons == ("it ended without a result",)
-
-
-PUTS_BACK = """
-    import pathlib
-    import time
-
-    def test_it():
-        here = pathlib.Path(__file__).parent
-        (here / "taken").touch()
-        try:
-            time.sleep(60)
-        finally:
-            (here / "taken").unlink()
-    """
-
-
-def test_one_that_takes_too_long_is_ended_and_puts_back_what_it_took(tmp_path: Path) -> None:
-    outcome = carried_out(tmp_path, PUTS_BACK, limit_s=3.0)
-    assert not outcome.passed
-    assert outcome.reasons == ("ended after 3 s",)
-    assert outcome.seconds < 30
-    assert not (tmp_path / "taken").exists()
-
-
-def test_an_interruption_ends_the_test_and_it_puts_back_what_it_took(tmp_path: Path) -> None:
-    command = written(tmp_path, PUTS_BACK)
-
-    def interrupt(_: float) -> None:
-        if (tmp_path / "taken").exists():
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(command, LIMIT_S, tmp_path / "log", interrupt, cwd=tmp_path)
-    assert not (tmp_path / "taken").exists()
+def test_a_process_that_does_not_get_as_far_as_the_drill_is_no_result(tmp_path: Path) -> None:
+    with pytest.raises(OpsError, match=r"the drill was not run \(exit code 2\): ERROR: no stack; all of it: .*log"):
+        carried_out(tmp_path, "import sys\nprint('ERROR: no stack')\nprint('later')\nsys.exit(2)\n")
 
 
 def test_one_that_does_not_end_is_killed(tmp_path: Path) -> None:
@@ -133,48 +79,30 @@ def test_one_drill_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_a_checkout_without_tests_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(OpsError, match=r"drill region has no test here: .*test_region.py is not there"):
-        ready(find("region"), tmp_path)
-    ready(find("region"), PROJECT)
-
-
-def test_pytest_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(OpsError, match=r"drill region is a test, and pytest is not there: pip install '\.\[dev\]'"):
-        ready(find("region"))
-
-
-def test_a_drill_that_is_no_test_needs_neither(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(runner.importlib.util, "find_spec", lambda _: None)
-    ready(find("erasure"), tmp_path)
-
-
 def test_reasons_are_the_first_of_what_failed_each_once() -> None:
-    said = ["E       AssertionError: a", "x", "E       AssertionError: a", "E   b", "E", "Error", "E   c", "E   d"]
-    assert reasons(said) == ["AssertionError: a", "b", "c"]
     assert reasons(["PROBLEM 3 missing", "no PROBLEM", "PROBLEM 3 missing", "PROBLEM "]) == ["3 missing"]
+    assert reasons([f"PROBLEM  {text}" for text in "abcd"]) == ["a", "b", "c"]
 
 
 def test_threads_of_a_scheduler_may_run_it(tmp_path: Path) -> None:
     """Signals can be set in the main thread only; elsewhere a drill runs without."""
     outcomes: list[Outcome] = []
-    thread = threading.Thread(target=lambda: outcomes.append(carried_out(tmp_path, "def test_it():\n    pass\n")))
+    thread = threading.Thread(target=lambda: outcomes.append(carried_out(tmp_path, "print('PASSED it')\n")))
     thread.start()
     thread.join(60)
     assert outcomes
     assert outcomes[0].passed
 
 
-def test_steps_of_the_test_are_told_while_it_runs(tmp_path: Path) -> None:
+def test_steps_of_the_drill_are_told_while_it_runs(tmp_path: Path) -> None:
     body = """
         import time
         from ops.core.steps import say
 
-        def test_it():
-            say("killing a  broker")
-            time.sleep(1.5)
-            say("waiting for it")
+        say("killing a  broker")
+        time.sleep(1.5)
+        say("waiting for it")
+        print("PASSED it")
         """
     out = io.StringIO()
     drill = replace(find("broker"), seconds=60)

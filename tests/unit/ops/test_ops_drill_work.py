@@ -35,7 +35,7 @@ CHILD = f"""
     from ops.drills import procedure, work
     from ops.drills.run import find
 
-    drill = replace(find("two-brokers"), procedure="made_up:drill", evidence={NAME!r}, test="")
+    drill = replace(find("two-brokers"), procedure="made_up:drill", evidence={NAME!r})
     here = SimpleNamespace(kube=None)
     sys.exit(work.main(drill, lambda drill: procedure.carry_out(drill, here, Path(__file__).parent / "runs")))
     """

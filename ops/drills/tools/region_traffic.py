@@ -4,76 +4,71 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, TopicPartition
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kafka import client_settings
 from ops.core.platform import Platform
 from ops.core.web import Web
-from ops.drills.tools.load import LAYER, METRIC, OtlpLoad, numbers_of, sequence_request
+from ops.drills.tools.load import LAYER, METRIC, NumberedLoad, Send, numbers_of, sequence_request
 from ops.drills.tools.log_load import SENDER, SEQUENCE
+from ops.drills.tools.regions import Gateway, Name
 from ops.drills.tools.sequences import Number
-from tests.support.regions import Gateway, Name
 
 LOGS_TOPIC = "telemetry-logs"
 NumbersOf = Callable[[bytes], set[Number]]
 _IDLE_S = 10.0
+_AGAIN_S = 0.5
+"""The name may lead elsewhere at any moment, and how fast that is noticed is measured."""
+_ASSIGNED_S, _ENDS_S = 60.0, 90.0
 
 
-class MovingLoad(OtlpLoad):
+class MovingLoad(NumberedLoad):
     """Numbered points to where the name leads; who acknowledged each is noted."""
 
-    def __init__(self, name: Name, platform: Platform, ca_file: str, **sizes: Any) -> None:
-        trusting: Any = SimpleNamespace(platform=platform, ca_file=ca_file)
-        super().__init__(trusting, **sizes)
-        self._name, self._platform, self._ca_file = name, platform, ca_file
-        self._taken: dict[Number, str] = {}
+    given_up_at_stop = True
+
+    def __init__(
+        self,
+        name: Name,
+        platform: Platform,
+        ca_file: str,
+        *,
+        workers: int,
+        batch: int,
+        pause: float,
+        give_up_after: float,
+    ) -> None:
+        super().__init__(
+            ca_file, workers=workers, batch=batch, pause=pause, give_up_after=give_up_after, longest_wait=_AGAIN_S
+        )
+        self._name, self._platform = name, platform
+        self._takers: dict[Number, str] = {}
 
     def by(self, host: str) -> dict[Number, float]:
         """Number -> when it was acknowledged, of those that this host acknowledged."""
-        known = dict(self._taken)
+        known = dict(self._takers)
         return {number: at for number, at in dict(self.ledger.acknowledged).items() if known.get(number) == host}
 
     def first(self, host: str, since: float) -> float | None:
         """When a host acknowledged the first number since a moment."""
         return min((at for at in self.by(host).values() if at >= since), default=None)
 
-    def _work(self, worker: int) -> None:
-        web = Web(self._ca_file)
-        gateway, next_number = Gateway(self._name, self._platform, web), 0
-        try:
-            while not self._stopping.is_set():
-                numbers = [(worker, next_number + offset) for offset in range(self._batch)]
-                next_number += self._batch
-                self._deliver(gateway, sequence_request(self.run_id, numbers), numbers)
-                self._stopping.wait(self._pause)
-        finally:
-            web.close()
+    def _sending(self, web: Web, numbers: Sequence[Number]) -> Send:
+        gateway, request = Gateway(self._name, self._platform, web), sequence_request(self.run_id, numbers)
 
-    def _deliver(self, gateway: Gateway, request: ExportMetricsServiceRequest, numbers: list[Number]) -> None:
-        deadline = time.monotonic() + self._give_up_after
-        while time.monotonic() < deadline:
+        def send() -> tuple[int, int]:
             host = self._name.host()
-            try:
-                status_code, rejected = gateway.at(host).metrics(request, LAYER)
-            except OpsError:
-                self.ledger.retry("no answer")
-            else:
-                if status_code == 200 and not rejected:
-                    self._taken.update(dict.fromkeys(numbers, host))
-                    self.ledger.acknowledge(numbers, time.time())
-                    return
-                self.ledger.retry(f"HTTP {status_code}")
-            if self._stopping.wait(0.5):
-                break
-        self.ledger.give_up(numbers)
+            answer = gateway.at(host).metrics(request, LAYER)
+            # Noted before anybody is told that the numbers are acknowledged.
+            self._takers.update(dict.fromkeys(numbers, host))
+            return answer
+
+        return send
 
 
 def numbers_in(context: Context, topic: str, start: Mapping[int, int], of: NumbersOf) -> set[Number]:
@@ -165,7 +160,8 @@ class Group:
 
     def __enter__(self) -> Group:
         self._thread.start()
-        assert self._assigned.wait(60), f"the group got no partitions of {self._topic} within 60 s"
+        if not self._assigned.wait(_ASSIGNED_S):
+            raise OpsError(f"the group got no partitions of {self._topic} within {_ASSIGNED_S:.0f} s")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -178,7 +174,7 @@ class Group:
     def stop(self) -> None:
         """Read nothing more, and wait for its client's end."""
         self.halt()
-        self._thread.join(90)
+        self._thread.join(_ENDS_S)
 
     def wait_for(self, wanted: set[Number], quiet_s: float, limit_s: float) -> None:
         """Until it has had all of these, and no number came for a while."""

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.fakes.receivers.client import Receivers
 from ops.core.steps import say
 from ops.drills.tools import durations
+from ops.drills.tools.accounts import must
 from ops.drills.tools.conditions import Raised
 from ops.drills.tools.load import TOPIC
 from ops.drills.tools.log_load import LogLoad
-from ops.drills.tools.sequences import Number
-from services.regions.witness import Heartbeat, RegionError, Witness
-from tests.support.region_traffic import (
+from ops.drills.tools.notifications import NotificationRecord
+from ops.drills.tools.region_traffic import (
     LOGS_TOPIC,
     Group,
     MovingLoad,
@@ -26,7 +25,9 @@ from tests.support.region_traffic import (
     numbers_in,
     points_of,
 )
-from tests.support.regions import Command, Name, Side, mentions
+from ops.drills.tools.regions import Command, Name, Side, mentions
+from ops.drills.tools.sequences import Number
+from services.regions.witness import Heartbeat, RegionError, Witness
 
 GROUP = "failover-drill"
 """Named in `regions.groups` of both stack files, so that the mirror translates its offsets."""
@@ -47,13 +48,13 @@ class Clock:
 
 
 @dataclass
-class Harness:
+class Pair:
     """Both regions, and who looks at them."""
 
     a: Side
     b: Side
     name: Name
-    receivers: Receivers
+    record: NotificationRecord
     witness: Witness
     authorities: str
     folder: Path
@@ -94,14 +95,14 @@ class Conditions:
     reconnected: float
 
 
-def lost_points(load: MovingLoad, harness: Harness, start: Mapping[int, int]) -> dict[str, Any]:
+def lost_points(load: MovingLoad, pair: Pair, start: Mapping[int, int]) -> dict[str, Any]:
     """What the first region acknowledged and the second one does not have, and how far back that reaches."""
-    of_a = load.by(harness.a.gateway)
-    copied = numbers_in(harness.b.context, TOPIC, start, points_of(load.run_id))
+    of_a = load.by(pair.a.gateway)
+    copied = numbers_in(pair.b.context, TOPIC, start, points_of(load.run_id))
     missing = set(of_a) - copied
     last = max(of_a.values())
     have = [at for number, at in of_a.items() if number in copied]
-    assert have, "nothing that the first region acknowledged is in the second one"
+    must(bool(have), "nothing that the first region acknowledged is in the second one")
     return {
         "acknowledged in A": len(of_a),
         "missing in B": len(missing),
@@ -110,12 +111,12 @@ def lost_points(load: MovingLoad, harness: Harness, start: Mapping[int, int]) ->
     }
 
 
-def group_goes_on(harness: Harness, had: set[Number], logs: LogLoad, start: Mapping[int, int]) -> dict[str, Any]:
+def group_goes_on(pair: Pair, had: set[Number], logs: LogLoad, start: Mapping[int, int]) -> dict[str, Any]:
     """The group's consumer begins in the second region: what it reads again, and what nobody has read."""
     of = logs_of(logs.service)
-    there = numbers_in(harness.b.context, LOGS_TOPIC, start, of)
-    offsets = committed(harness.b.context, GROUP, LOGS_TOPIC)
-    with Group(harness.b.context.platform, GROUP, LOGS_TOPIC, of, "earliest") as group:
+    there = numbers_in(pair.b.context, LOGS_TOPIC, start, of)
+    offsets = committed(pair.b.context, GROUP, LOGS_TOPIC)
+    with Group(pair.b.context.platform, GROUP, LOGS_TOPIC, of, "earliest") as group:
         group.wait_for(there - had, 12, 120)
     return {
         "group had read in A": len(had),
@@ -126,21 +127,17 @@ def group_goes_on(harness: Harness, had: set[Number], logs: LogLoad, start: Mapp
     }
 
 
-def nobody_twice(harness: Harness, start: int, conditions: Conditions) -> dict[str, Any]:
+def nobody_twice(pair: Pair, start: int, conditions: Conditions) -> dict[str, Any]:
     """First notifications about the drill's conditions since the cut, those that came late after it included."""
     before, gap = conditions.before, conditions.gap
     notifications = [
-        notification
-        for notification in harness.receivers.since(start)
-        if notification.received_at >= conditions.cut_off
+        notification for notification in pair.record.since(start) if notification.received_at >= conditions.cut_off
     ]
-    told = [
-        notification for notification in harness.receivers.since(start) if notification.received_at < conditions.cut_off
-    ]
-    again = len(mentions(notifications, before, harness.receivers.contacts))
-    counts = [len(mentions(notifications, raised, harness.receivers.contacts)) for raised in gap]
+    told = [notification for notification in pair.record.since(start) if notification.received_at < conditions.cut_off]
+    again = len(mentions(notifications, before))
+    counts = [len(mentions(notifications, raised)) for raised in gap]
     return {
-        "told by A before the cut": len(mentions(told, before, harness.receivers.contacts)),
+        "told by A before the cut": len(mentions(told, before)),
         "told again by B": again,
         "fired in the gap": len(gap),
         "told by B of the gap": sum(counts),
@@ -151,16 +148,16 @@ def nobody_twice(harness: Harness, start: int, conditions: Conditions) -> dict[s
 
 
 def in_the_end(
-    harness: Harness, load: MovingLoad, starts: Mapping[str, Mapping[int, int]], conditions: Conditions
+    pair: Pair, load: MovingLoad, starts: Mapping[str, Mapping[int, int]], conditions: Conditions
 ) -> dict[str, Any]:
     """After the load has ended: the first region has everything that anybody acknowledged, but for what it kept."""
     reconnected = conditions.reconnected
-    of_a, of_b = load.by(harness.a.gateway), load.by(harness.b.gateway)
+    of_a, of_b = load.by(pair.a.gateway), load.by(pair.b.gateway)
     everything = set(of_a) | set(of_b)
     of = points_of(load.run_id)
-    there = arrived(harness.a.context, TOPIC, starts[harness.a.name], of, lambda: everything, durations.ARRIVAL)
+    there = arrived(pair.a.context, TOPIC, starts[pair.a.name], of, lambda: everything, durations.ARRIVAL)
     since_then = {number for number, at in of_a.items() if at >= reconnected}
-    other = arrived(harness.b.context, TOPIC, starts[harness.b.name], of, lambda: since_then, durations.ARRIVAL)
+    other = arrived(pair.b.context, TOPIC, starts[pair.b.name], of, lambda: since_then, durations.ARRIVAL)
     kept = {number for number, at in of_a.items() if at < reconnected}
     return {
         "acknowledged in B": len(of_b),

@@ -1,4 +1,4 @@
-"""For the region drill: load that follows a DNS name, a consumer group that moves, commands, notifications."""
+"""Two regions as a drill sees them: the name that leads to one of them, commands under way, first notifications."""
 
 from __future__ import annotations
 
@@ -9,48 +9,50 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from lab.cluster import disruptions
-from lab.cluster.controllers import Cluster
-from lab.fakes.receivers.record import FIRING, Notification, status
-from lab.paths import LabPaths
+from components.alerting.escalation import LEVELS
+from components.rules import Severity
 from ops.core import platform as platform_module
 from ops.core.access import Dns, RegionsAccess
 from ops.core.context import Context
-from ops.core.errors import OpsError
+from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.otlp import OtlpClient
 from ops.core.platform import PROJECT, Platform
 from ops.core.web import Web
+from ops.drills.procedure import CannotRunError
 from ops.drills.tools.conditions import Raised
+from ops.drills.tools.notifications import FIRING, Notification, status
 from ops.regions import dns
 
-ESCALATED = "senior-manager"
+ESCALATED = LEVELS[Severity.CRITICAL]
 """Who is notified of what nobody has taken for five minutes: that is another notification than the first one."""
-CUT_S, COMMAND_S = 120, 4200
+COMMAND_S = 4200.0
 """A failback has three `pulumi up`, of up to 15 minutes and more each where two regions share two cores."""
+
+_N = TypeVar("_N", bound=Notification)
 
 
 @dataclass
 class Side:
-    """One region of the lab.
+    """One region.
 
     Attributes:
-        stack: Its stack.
         context: Its clients.
         access: Its output `regions`.
+        stack: Full name of its stack; empty for the selected one.
     """
 
-    stack: str
     context: Context
     access: RegionsAccess
+    stack: str = ""
 
     @property
     def name(self) -> str:
@@ -69,16 +71,25 @@ class Side:
 
 
 @contextmanager
-def sides(*stacks: str) -> Iterator[tuple[Side, ...]]:
-    """Regions by their stacks; both must be up."""
-    with ExitStack() as closing:
-        side_list = []
-        for stack in stacks:
-            platform = platform_module.load(stack=stack)
-            assert platform.regions is not None, f"stack {stack} has no output `regions`"
-            context = closing.enter_context(Context(platform, Kube.of(platform)))
-            side_list.append(Side(stack=stack, context=context, access=platform.regions))
-        yield tuple(side_list)
+def both(context: Context) -> Iterator[tuple[Side, Side]]:
+    """The region of the selected stack, and the other one; both must be up.
+
+    Raises:
+        CannotRunError: The platform has no other region, or that one does not answer.
+    """
+    access = context.platform.regions
+    if access is None or access.peer is None:
+        raise CannotRunError("the stack has no other region: name it in the stack file, regions.peer")
+    stack = access.peer.stack
+    try:
+        platform = platform_module.load(stack=stack)
+        kube = Kube.of(platform)
+    except OpsError as error:
+        raise CannotRunError(f"the other region, {access.peer.region}, cannot be reached: {error}") from error
+    with Context(platform, kube) as other:
+        if platform.regions is None:
+            raise CannotRunError(f"stack {stack} has no output `regions`: run `pulumi up` with this version there")
+        yield Side(context, access), Side(other, platform.regions, stack)
 
 
 class Name:
@@ -97,7 +108,11 @@ class Name:
         self._answer, self._until = "", 0.0
 
     def host(self) -> str:
-        """Where it leads; the last answer while nobody answers."""
+        """Where it leads; the last answer while nobody answers.
+
+        Raises:
+            OpsError: Nobody has ever said where.
+        """
         with self._lock:
             if time.monotonic() >= self._until:
                 try:
@@ -107,7 +122,8 @@ class Name:
                 if answer is not None:
                     self._answer = answer.values[0].rstrip(".")
                 self._until = time.monotonic() + self._ttl_s
-            assert self._answer, f"{self._name} leads nowhere"
+            if not self._answer:
+                raise OpsError(f"{self._name} leads nowhere")
             return self._answer
 
     def close(self) -> None:
@@ -157,35 +173,12 @@ def both_authorities(folder: Path, *sides: Side) -> str:
     return str(file)
 
 
-def lab(*words: str) -> str:
-    """Give a command of the lab; what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lab", *words], cwd=PROJECT, capture_output=True, text=True, timeout=CUT_S, check=False
-    )
-    assert done.returncode == 0, f"lab {' '.join(words)}: {(done.stdout + done.stderr)[-1500:]}"
-    return done.stdout.strip()
-
-
-@contextmanager
-def partition(namespace: str) -> Iterator[str]:
-    """A region gone without warning inside the block, however the block ends; how it was done.
-
-    Done here and not by a command, which takes its time to start on a busy machine: nothing may be told meanwhile.
-    """
-    paths = LabPaths.of_checkout()
-    try:
-        parts = disruptions.partition(paths, Cluster(paths.state / "pki"), namespace, freeze=True)
-        yield f"{namespace} partitioned: {len(parts.pods)} pods, {len(parts.service_addresses)} Service IPs"
-    finally:
-        lab("reconnect", namespace)
-
-
 @dataclass
 class Command:
     """A command of `ops` under way in another process, as an operator gives it in a region's stack.
 
     Attributes:
-        stack: The selected stack.
+        stack: Full name of the stack.
         words: The command.
         began: When, seconds since 1970.
         ended: When it ended.
@@ -219,19 +212,31 @@ class Command:
         """Whether it has not ended."""
         return self.ended is None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended, and not well."""
+        return not self.running and self._process is not None and self._process.returncode != 0
+
     def result(self, seconds: float = COMMAND_S) -> dict[str, Any]:
-        """What it printed as JSON, once it has ended well."""
-        assert self._thread is not None
-        assert self._process is not None
+        """What it printed as JSON, once it has ended well.
+
+        Raises:
+            OpsError: It was never started, failed, did not end in time, or printed no JSON.
+        """
+        shown = f"`ops {' '.join(self.words)}`"
+        if self._thread is None or self._process is None:
+            raise OpsError(f"{shown} was not started")
         self._thread.join(seconds)
         if self.running:
             self.stop()
-            raise AssertionError(
-                f"ops {' '.join(self.words)} did not end within {seconds:.0f} s: {self._said[1][-1500:]}"
-            )
+            raise OpsError(f"{shown} did not end within {seconds:.0f} s: {_last(self._said[1])}")
         out, said = self._said
-        assert self._process.returncode == 0, f"ops {' '.join(self.words)}: {self._process.returncode}: {said[-2500:]}"
-        document: dict[str, Any] = json.loads(out)
+        if self._process.returncode != 0:
+            raise OpsError(f"{shown} failed ({self._process.returncode}): {_last(said)}")
+        try:
+            document: dict[str, Any] = json.loads(out)
+        except ValueError:
+            raise OpsError(f"{shown} printed no JSON: {_last(out)}") from None
         return document
 
     def stop(self) -> None:
@@ -247,17 +252,20 @@ class Command:
         return round((self.ended or time.time()) - self.began, 1)
 
     def _wait(self) -> None:
-        assert self._process is not None
-        self._said = self._process.communicate()
-        self.ended = time.time()
+        if self._process is not None:
+            self._said = self._process.communicate()
+            self.ended = time.time()
 
 
-def mentions(
-    notifications: Sequence[Notification], raised: Raised, people: Callable[[Notification], frozenset[str]]
-) -> list[Notification]:
+def _last(said: str) -> str:
+    lines = [line for line in said.splitlines() if line.strip()]
+    return one_line(lines[-1]) if lines else "it said nothing"
+
+
+def mentions(notifications: Iterable[_N], raised: Raised) -> list[_N]:
     """First notifications that a condition is true, by its channel; what was escalated is another notification."""
     return [
         notification
         for notification in raised.notifications(notifications)
-        if status(notification) == FIRING and ESCALATED not in people(notification)
+        if status(notification) == FIRING and notification.audience != ESCALATED
     ]

@@ -1,0 +1,434 @@
+"""The drill of a region: what it needs, what it takes away and puts back, and what it says of its figures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.drills.procedure import CannotRunError
+from ops.drills.procedures import region
+from ops.drills.procedures.region import DETECTED_BY, opened, problems
+from ops.drills.run import find
+from ops.drills.tools import region_count, regions
+from ops.drills.tools.notifications import SLACK, NotificationRecord, Received
+from ops.drills.tools.outside import VARIABLE
+from ops.drills.tools.region_count import GROUP, Pair
+from ops.drills.tools.regions import Side
+from ops.drills.tools.sequences import Ledger, Number
+from ops.evidence import files as evidence
+from ops.evidence.figures import named
+
+A, B = "198.18.0.20", "198.18.0.50"
+
+
+class Record:
+    """Notifications: whoever raises a condition is told of it at once, but for what happens in the gap."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+
+    def add(self, channel: str, name: str) -> None:
+        body = {"event_action": "trigger", "text": name}
+        number = len(self.received) + 1
+        self.received.append(
+            Received(
+                number=number,
+                channel=channel,
+                audience="on-call",
+                title="[X] Y",
+                body=body,
+                received_at=time.time(),
+            )
+        )
+
+    def since(self, start: int) -> list[Received]:
+        return self.received[start:]
+
+    def newest(self) -> int:
+        return len(self.received)
+
+
+class World:
+    """Two regions that do as they should: who is cut off tells nobody, and the other one takes over when told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.cut = folder, folder / "cut"
+        self.record = Record()
+        self.leads, self.waiting = A, list[tuple[str, str]]()
+        self.given: list[tuple[str, ...]] = []
+        self.fails = ""
+        self.notifies = True
+
+    @property
+    def is_cut(self) -> bool:
+        return self.cut.exists()
+
+    def raised(self, kind: Any, name: str) -> None:
+        if self.is_cut or kind.channel == SLACK:
+            self.waiting.append((kind.channel, name))
+        else:
+            self.record.add(kind.channel, name)
+
+    def give(self, words: tuple[str, ...]) -> dict[str, Any]:
+        self.given.append(words)
+        if words[0] == "regions":
+            states = [{"region": "region-a", "notifies": self.notifies}, {"region": "region-b", "notifies": False}]
+            return {"mirror_latency_s": 0.4, "regions": states, "problems": [], "differences": []}
+        if words[0] == self.fails:
+            raise OpsError(f"`ops {words[0]}` failed (1): no lease")
+        if words[0] == "failover":
+            self.leads = B
+            for channel, name in self.waiting:
+                self.record.add(channel, name)
+        else:
+            self.leads = A
+        return {"steps": {"check": {"seconds": 1.5}}, "problems": [], "figures": {"rto_s": 9.0}}
+
+
+class Command:
+    def __init__(self, world: World, words: tuple[str, ...]) -> None:
+        self.began = self.ended = time.time()
+        self.problem: OpsError | None = None
+        try:
+            self._report = world.give(words)
+        except OpsError as error:
+            self.problem = error
+        self.running = False
+
+    @property
+    def failed(self) -> bool:
+        return self.problem is not None
+
+    def result(self, seconds: float = 0.0) -> dict[str, Any]:
+        if self.problem is not None:
+            raise self.problem
+        return self._report
+
+    def seconds(self) -> float:
+        return 1.5
+
+    def stop(self) -> None:
+        pass
+
+
+class Load:
+    """Numbers that the region which the name leads to takes, at each look."""
+
+    run_id, service = "run", "e2e-run"
+
+    def __init__(self, world: World) -> None:
+        self._world, self.ledger = world, Ledger()
+        self.takers: dict[Number, str] = {}
+
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        pass
+
+    def run_for(self, seconds: float) -> None:
+        self._take()
+
+    def _take(self) -> None:
+        if self._world.leads == A and self._world.is_cut:
+            return
+        number = (0, len(self.takers))
+        self.takers[number] = self._world.leads
+        self.ledger.acknowledge([number], time.time())
+
+    def by(self, host: str) -> dict[Number, float]:
+        return {number: at for number, at in self.ledger.acknowledged.items() if self.takers[number] == host}
+
+    def first(self, host: str, since: float) -> float | None:
+        self._take()
+        return min((at for at in self.by(host).values() if at >= since), default=None)
+
+
+class Group:
+    """A consumer that reads two numbers in each region, one of them again."""
+
+    def __init__(self, platform: Any, *_: object) -> None:
+        self.had = {(0, 0), (0, 1), (0, 2)} if platform == "a" else {(0, 2), (0, 3)}
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def halt(self) -> None:
+        pass
+
+    def wait_for(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World(tmp_path)
+    load = Load(world)
+    alert = SimpleNamespace(name=DETECTED_BY)
+    silence = SimpleNamespace(author=region.FAILOVER_AGENT, state="active")
+    member = SimpleNamespace(alerts=lambda: [alert] if world.is_cut else [], silences=lambda: [silence])
+
+    def context(name: str, host: str) -> Context:
+        return cast(
+            Context,
+            SimpleNamespace(
+                platform=name if name == "a" else "b",
+                kube=SimpleNamespace(pods=lambda _: [SimpleNamespace(name="alertmanager-0")]),
+                kafka=SimpleNamespace(end_offsets=lambda _: {0: 0}),
+                alertmanager=lambda *_: member,
+            ),
+        )
+
+    class Region(Side):
+        @property
+        def namespace(self) -> str:
+            return "obs-local"
+
+    def side(name: str, host: str) -> Side:
+        access = SimpleNamespace(
+            region=f"region-{name}",
+            targets={"otlp": host},
+            dns=SimpleNamespace(),
+            mirror=SimpleNamespace(groups=(GROUP,)) if name == "b" else None,
+        )
+        return Region(context(name, host), cast(Any, access), "" if name == "a" else "organization/p/b")
+
+    heart = SimpleNamespace(
+        heartbeat=lambda _: SimpleNamespace(
+            at=datetime.now(UTC) + (timedelta(seconds=-90) if world.is_cut else timedelta(seconds=1)), notifies=False
+        )
+    )
+
+    class TestPair(Pair):
+        def give(self, *words: str) -> Any:
+            return Command(world, words)
+
+    @contextmanager
+    def pair(context: Context, folder: Path) -> Iterator[Pair]:
+        name = cast(Any, SimpleNamespace(host=lambda: world.leads))
+        record = cast(NotificationRecord, world.record)
+        yield TestPair(side("a", A), side("b", B), name, record, cast(Any, heart), "", folder)
+
+    class Injector:
+        def __init__(self, _: object) -> None:
+            self.raised: list[Any] = []
+
+        def __enter__(self) -> Injector:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def raise_one(self, kind: Any) -> Any:
+            self.raised.append(region.Raised(kind, f"drill-{len(self.raised)}x", time.time()))
+            world.raised(kind, self.raised[-1].name)
+            return self.raised[-1]
+
+        def end(self) -> None:
+            pass
+
+    def looked(condition: Any, seconds: float, what: str, *_: object) -> float:
+        for _ in range(3):
+            if condition():
+                return 0.1
+        raise OpsError(f"waited {seconds:.0f} s in vain for {what}")
+
+    questions = type("Q", (nullcontext,), {"requested": 12, "unanswered": 0})
+    for module, stubs in {
+        region: {
+            "opened": pair,
+            "is_settled": lambda _: True,
+            "wait_until": looked,
+            "MovingLoad": lambda *_, **__: load,
+            "LogLoad": lambda *_, **__: load,
+            "Gateway": lambda *_: SimpleNamespace(logs=lambda _: None),
+            "Group": Group,
+            "Injector": Injector,
+            "Questions": lambda *_: questions(),
+            "Web": lambda _: SimpleNamespace(close=lambda: None),
+            "query_client": lambda _: None,
+            "answered_before": lambda *_: None,
+            "readable": lambda *_: True,
+            "time": SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=lambda _: None),
+        },
+        region_count: {
+            "Group": Group,
+            "numbers_in": lambda context, topic, *_: set(load.takers) | {(0, 3)},
+            "arrived": lambda *_: set(load.takers),
+            "committed": lambda *_: {0: 5, 1: 6},
+        },
+    }.items():
+        for name, stub in stubs.items():
+            monkeypatch.setattr(module, name, stub)
+    commands = {
+        "cut": ["sh", "-c", f"echo {{namespace}} cut off; touch {world.cut}"],
+        "thaw": ["sh", "-c", f"touch {tmp_path}/thawed-{{namespace}}"],
+        "reconnect": ["rm", "-f", str(world.cut)],
+        "beside": ["sh", "-c", f"touch {tmp_path}/beside; cat; rm {tmp_path}/beside"],
+    }
+    (tmp_path / "commands").write_text(json.dumps({"region": commands}))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "commands"))
+    return world
+
+
+def carried_out() -> tuple[list[str], dict[str, Any]]:
+    figures: dict[str, Any] = {}
+    return region.lose_region(cast(Context, None), figures), figures
+
+
+def test_a_region_is_cut_off_taken_over_and_handed_back(world: World, tmp_path: Path) -> None:
+    said, figures = carried_out()
+    assert said == []
+    assert not world.is_cut
+    assert (tmp_path / "thawed-obs-local").exists()
+    assert not (tmp_path / "beside").exists()
+    assert [words[:3] for words in world.given] == [
+        ("regions", "--json"),
+        ("failover", "--to", "region-b"),
+        ("failback", "--to", "region-a"),
+    ]
+    assert figures["how"] == "obs-local cut off"
+    drill, entry = find("region"), evidence.catalog().entry("region-drill")
+    texts = [*(text for texts in drill.figures.values() for text in texts), entry.text]
+    wanted = {figure for text in texts for figure in named(text)} | {target.figure for target in entry.targets}
+    assert [figure for figure in sorted(wanted) if evidence.figure(figures, figure) is None] == []
+    assert [problem for target in entry.targets if (problem := target.problem(figures))] == []
+    lanes = {lane for lane, *_ in figures["timeline"]}
+    assert lanes == {"notices", "drill", "alerts"}
+
+
+def test_a_failover_that_fails_ends_the_drill_at_once_and_the_region_is_reconnected(world: World) -> None:
+    world.fails = "failover"
+    figures: dict[str, Any] = {}
+    with pytest.raises(OpsError, match=r"`ops failover` failed \(1\): no lease"):
+        region.lose_region(cast(Context, None), figures)
+    assert not world.is_cut
+    assert figures["steady"] == {"copy behind s": 0.4, "differences": 0}
+    assert figures["timeline"]
+
+
+def test_what_on_call_hears_before_the_cut_makes_no_gap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "raised", lambda kind, name: world.record.add(kind.channel, name))
+    with pytest.raises(OpsError, match="notified before the cut of what the gap should have"):
+        carried_out()
+    assert not world.is_cut
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "error", "message"),
+    [
+        ("leads", B, CannotRunError, f"the name leads to {B}, and region-a is at {A}: fail back first"),
+        ("notifies", False, OpsError, "before the drill region-a does not notify"),
+    ],
+)
+def test_regions_that_are_not_as_they_must_be_are_left_alone(
+    attribute: str, value: Any, error: type[OpsError], message: str, world: World
+) -> None:
+    setattr(world, attribute, value)
+    with pytest.raises(error, match=message):
+        carried_out()
+    assert not world.is_cut
+    assert not any(words[0] == "failover" for words in world.given)
+
+
+def test_a_region_that_could_not_be_reconnected_is_never_cut_off(world: World, tmp_path: Path) -> None:
+    content = json.loads((tmp_path / "commands").read_text())
+    content["region"]["reconnect"] = ["false"]
+    (tmp_path / "commands").write_text(json.dumps(content))
+    with pytest.raises(CannotRunError, match="region-a could not be put back: `false` failed"):
+        carried_out()
+    assert world.given == []
+    assert not world.is_cut
+
+
+GOOD = {
+    "points given up": 0,
+    "told by B of the gap": 2,
+    "fired in the gap": 2,
+    "group read in B": 680,
+    "group read again": 40,
+    "group had read in A": 2130,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, []),
+        ({"points given up": 3}, ["3 points were never acknowledged"]),
+        ({"told by B of the gap": 1}, ["1 notifications were about 2 alerts of the gap"]),
+        ({"group read in B": 0}, ["the group read nothing in the second region"]),
+        ({"group read again": 2130}, ["the group read 2130 of 2130 records again"]),
+    ],
+)
+def test_each_promise_of_a_region_is_looked_at(change: dict[str, Any], told: list[str]) -> None:
+    assert problems({**GOOD, **change}) == told
+
+
+def access(**changes: Any) -> Any:
+    peer = SimpleNamespace(stack="organization/p/b", region="region-b")
+    return SimpleNamespace(**{"peer": peer, "region": "region-a", "dns": None, "mirror": None, **changes})
+
+
+def context_of(regions_output: Any) -> Context:
+    return cast(Context, SimpleNamespace(platform=SimpleNamespace(regions=regions_output)))
+
+
+@pytest.mark.parametrize("output", [None, access(peer=None)])
+def test_a_platform_of_one_region_is_told_what_is_missing(output: Any) -> None:
+    with (
+        pytest.raises(CannotRunError, match="no other region: name it in the stack file"),
+        regions.both(context_of(output)),
+    ):
+        pass
+
+
+def test_another_region_that_is_not_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks: list[str] = []
+
+    def load(stack: str) -> Any:
+        stacks.append(stack)
+        raise OpsError("the stack has no outputs: run `pulumi up` first")
+
+    monkeypatch.setattr(regions.platform_module, "load", load)
+    with (
+        pytest.raises(CannotRunError, match="the other region, region-b, cannot be reached: the stack has no outputs"),
+        regions.both(context_of(access())),
+    ):
+        pass
+    assert stacks == ["organization/p/b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "no name moves between the regions: name them in the stack file of region-b"),
+        ({"dns": SimpleNamespace()}, f"does not translate the offsets of the group {GROUP}"),
+        ({"dns": SimpleNamespace(), "mirror": SimpleNamespace(groups=("other",))}, f"offsets of the group {GROUP}"),
+    ],
+)
+def test_what_a_pair_lacks_is_told(
+    changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    a, b = Side(context_of(None), access()), Side(context_of(None), access(region="region-b", **changes))
+    monkeypatch.setattr(region, "both", lambda _: nullcontext((a, b)))
+    monkeypatch.setattr(region, "witness_of", lambda _: nullcontext())
+    monkeypatch.setattr(NotificationRecord, "of_environment", classmethod(lambda _: Record()))
+    with pytest.raises(CannotRunError, match=message), opened(context_of(None), tmp_path):
+        pass
