@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.core.errors import OpsError
+from ops.core.report_files import write_report
 from ops.drills.model import Aspect, Drill
 from ops.drills.run import DRILLS
 from ops.drills.watch import Event, Watched, cell, mermaid, parsed, rows
@@ -161,16 +162,7 @@ def write(report: Report, folder: Path = FOLDER) -> tuple[Path, Path]:
     Raises:
         OpsError: The folder cannot be made, or a file cannot be written.
     """
-    contents = {".md": markdown(report), ".json": json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in contents.items():
-            draft = folder / f".{report.drill.name}{suffix}.new"
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(folder / f"{report.drill.name}{suffix}")
-    except OSError as error:
-        raise OpsError(f"--folder {folder}: {error.strerror or error}") from None
-    return folder / f"{report.drill.name}.md", folder / f"{report.drill.name}.json"
+    return write_report(folder, report.drill.name, markdown(report), report.as_json())
 
 
 def watched_of(drill: Drill, run_evidence: Evidence, folder: Path = FOLDER) -> Watched | None:

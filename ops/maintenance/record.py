@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ops.core.errors import OpsError
+from ops.core.report_files import write_report
 from ops.maintenance.model import Maintenance, Result
 
 
@@ -72,16 +70,4 @@ def write(done: Maintenance, folder: Path) -> tuple[Path, Path]:
     Raises:
         OpsError: The folder cannot be made, or a file cannot be written.
     """
-    contents: Mapping[str, str] = {
-        ".md": markdown(done),
-        ".json": json.dumps(as_json(done), indent=2, ensure_ascii=False) + "\n",
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in contents.items():
-            draft = folder / f".{done.name}{suffix}.new"
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(folder / f"{done.name}{suffix}")
-    except OSError as error:
-        raise OpsError(f"--folder {folder}: {error.strerror or error}") from None
-    return folder / f"{done.name}.md", folder / f"{done.name}.json"
+    return write_report(folder, done.name, markdown(done), as_json(done))

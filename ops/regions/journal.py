@@ -4,7 +4,6 @@ step works with, and the report from it.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from ops.core.errors import OpsError, one_line
+from ops.core.report_files import write_report
 from ops.regions.region import Region, witness_errors
 from services.regions.witness import OPERATIONS, Witness
 
@@ -329,16 +329,7 @@ def write(operation: Operation, folder: Path) -> tuple[Path, Path]:
     Raises:
         OpsError: The folder cannot be made, or a file cannot be written.
     """
-    content = json.dumps(as_json(operation), indent=2, ensure_ascii=False) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in ((".md", markdown(operation)), (".json", content)):
-            draft = folder / f".{operation.id}{suffix}.new"
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(folder / f"{operation.id}{suffix}")
-    except OSError as error:
-        raise OpsError(f"--folder {folder}: {error.strerror or error}") from None
-    return folder / f"{operation.id}.md", folder / f"{operation.id}.json"
+    return write_report(folder, operation.id, markdown(operation), as_json(operation))
 
 
 def _end(operation: Operation, step: str) -> datetime | None:
