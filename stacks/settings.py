@@ -14,6 +14,7 @@ import pulumi
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.telemetry import capacity
+from components.telemetry.fields import not_allowed
 from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from components.versions import IMAGES
@@ -84,7 +85,7 @@ class Images(SettingsModel):
     def _known(self) -> Self:
         unknown = sorted(set(self.digests) - set(IMAGES))
         if unknown:
-            raise field_types.not_allowed(f"only the images {', '.join(sorted(IMAGES))}; remove {', '.join(unknown)}")
+            raise not_allowed(f"only the images {', '.join(sorted(IMAGES))}; remove {', '.join(unknown)}")
         return self
 
 
@@ -97,7 +98,7 @@ class Life(SettingsModel):
     @model_validator(mode="after")
     def _renewed_in_time(self) -> Self:
         if int(self.renew_before[:-1]) * 2 > int(self.duration[:-1]):
-            raise field_types.not_allowed("a renew_before of at most half of duration")
+            raise not_allowed("a renew_before of at most half of duration")
         return self
 
 
@@ -141,12 +142,10 @@ class Kafka(SettingsModel):
     @model_validator(mode="after")
     def _enough(self) -> Self:
         if len(self.brokers) < MIN_BROKERS:
-            raise field_types.not_allowed(
-                f"at least {MIN_BROKERS} brokers, since every record has {MIN_BROKERS} copies"
-            )
+            raise not_allowed(f"at least {MIN_BROKERS} brokers, since every record has {MIN_BROKERS} copies")
         hosts = [broker.host for broker in self.brokers]
         if len(set(hosts)) != len(hosts):
-            raise field_types.not_allowed("a host of its own for every broker")
+            raise not_allowed("a host of its own for every broker")
         return self
 
 
@@ -159,7 +158,7 @@ class Gateway(ExternalEndpoint):
     def _layers(self) -> Self:
         unknown = sorted(set(self.open_layers) - set(LAYER_NAMES))
         if unknown:
-            raise field_types.not_allowed(f"only the layers {', '.join(LAYER_NAMES)}; remove {', '.join(unknown)}")
+            raise not_allowed(f"only the layers {', '.join(LAYER_NAMES)}; remove {', '.join(unknown)}")
         return self
 
 
@@ -180,7 +179,7 @@ class Prometheus(SettingsModel):
     @model_validator(mode="after")
     def _different(self) -> Self:
         if len(set(self.replicas)) != len(self.replicas):
-            raise field_types.not_allowed("replica names that differ")
+            raise not_allowed("replica names that differ")
         return self
 
 
@@ -265,13 +264,13 @@ class Settings(SettingsModel):
     def _topics_that_there_are(cls, topics: dict[str, Topic]) -> dict[str, Topic]:
         unknown = sorted(set(topics) - set(TOPIC_NAMES))
         if unknown:
-            raise field_types.not_allowed(
+            raise not_allowed(
                 f"only the topics {', '.join(TOPIC_NAMES)}; remove {', '.join(unknown)}, or add it to "
                 "components/telemetry/topics.py"
             )
         for topic in TOPICS:
             if (partitions := topics[topic.name].partitions) < topic.partitions:
-                raise field_types.not_allowed(
+                raise not_allowed(
                     f"at least {topic.partitions} for {topic.name}.partitions, which is {partitions}: Kafka cannot "
                     "take partitions away"
                 )
@@ -280,7 +279,7 @@ class Settings(SettingsModel):
     @model_validator(mode="after")
     def _names_its_cluster(self) -> Self:
         if self.profile == "production" and None in (self.cluster.context, self.cluster.uid):
-            raise field_types.not_allowed(
+            raise not_allowed(
                 "both a cluster.context and a cluster.uid (`kubectl --context CONTEXT get namespace kube-system -o "
                 "jsonpath={.metadata.uid}`) with profile production: the wrong cluster could be changed otherwise"
             )
@@ -292,19 +291,19 @@ class Settings(SettingsModel):
         days = {signal: self.topics[topic].retention_days for signal, topic in TOPIC_OF_SIGNAL.items()}
         broker = capacity.broker_volume(load, days, brokers=len(self.kafka.brokers), copies=MIN_BROKERS)
         if broker > capacity.size_of(self.storage.kafka):
-            raise field_types.not_allowed(
+            raise not_allowed(
                 f"a storage.kafka of at least {capacity.size_text(broker)} (it is {self.storage.kafka}) for the load "
                 "and the topics' retention_days, or less of these"
             )
         prometheus, kept = self.prometheus, int(self.prometheus.retention_time[:-1])
         samples = capacity.samples_size(load, kept)
         if samples > capacity.size_of(prometheus.retention_size):
-            raise field_types.not_allowed(
+            raise not_allowed(
                 f"a prometheus.retention_size of at least {-(-samples // 2**20):.0f}MB (it is "
                 f"{prometheus.retention_size}) for load.points and {prometheus.retention_time}, or less of these"
             )
         if capacity.size_of(prometheus.retention_size) > capacity.USABLE * capacity.size_of(self.storage.prometheus):
-            raise field_types.not_allowed(
+            raise not_allowed(
                 f"a storage.prometheus of which prometheus.retention_size ({prometheus.retention_size}) takes at most "
                 f"{capacity.USABLE:.0%}"
             )
@@ -314,9 +313,9 @@ class Settings(SettingsModel):
     def _two_regions(self) -> Self:
         peer, witness = self.regions.peer, self.regions.witness
         if peer and peer.region == self.region:
-            raise field_types.not_allowed(f"another regions.peer.region than this one's own ({self.region})")
+            raise not_allowed(f"another regions.peer.region than this one's own ({self.region})")
         if witness.bucket == self.object_storage.bucket:
-            raise field_types.not_allowed(
+            raise not_allowed(
                 f"a regions.witness.bucket of its own ({witness.bucket} is this region's object_storage.bucket): "
                 "it has to be there when this region is not"
             )

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from components.alerting.timings import milliseconds
 from components.grafana.login import same_site
 from components.telemetry.classification import CLASSES
+from components.telemetry.fields import not_allowed
 from stacks import field_types
 from stacks.field_types import ExternalEndpoint, SettingsModel
 
@@ -44,7 +45,7 @@ class Identity(SettingsModel):
         except ValueError:
             allowed = False
         if not allowed:
-            raise field_types.not_allowed("an issuer whose port is 1 to 65535")
+            raise not_allowed("an issuer whose port is 1 to 65535")
         return self
 
 
@@ -65,9 +66,9 @@ class Traces(SettingsModel):
     def _all_classes(self) -> Self:
         for name, given in (("groups", self.groups), ("queries", self.queries)):
             if set(given) != set(CLASSES):
-                raise field_types.not_allowed(f"exactly the classes {', '.join(CLASSES)} under {name}")
+                raise not_allowed(f"exactly the classes {', '.join(CLASSES)} under {name}")
         if not all(self.groups.values()):
-            raise field_types.not_allowed("at least one group for every class")
+            raise not_allowed("at least one group for every class")
         return self
 
 
@@ -86,7 +87,7 @@ class Contact(SettingsModel):
     @model_validator(mode="after")
     def _reachable(self) -> Self:
         if not (self.mail or self.phone or self.sms_topic or self.slack):
-            raise field_types.not_allowed("at least one of mail, phone, sms_topic and slack")
+            raise not_allowed("at least one of mail, phone, sms_topic and slack")
         return self
 
 
@@ -134,9 +135,7 @@ class Escalation(SettingsModel):
     def _long_enough(self) -> Self:
         for name, shortest in SHORTEST.items():
             if milliseconds(getattr(self, name)) < milliseconds(shortest):
-                raise field_types.not_allowed(
-                    f"{shortest} or more for {name}: a notification takes some of it on its way"
-                )
+                raise not_allowed(f"{shortest} or more for {name}: a notification takes some of it on its way")
         return self
 
 
@@ -162,10 +161,10 @@ class Alerting(SettingsModel):
     @model_validator(mode="after")
     def _all_contacts(self) -> Self:
         if set(self.contacts) != set(CONTACTS):
-            raise field_types.not_allowed(f"exactly the contacts {', '.join(CONTACTS)} under contacts")
+            raise not_allowed(f"exactly the contacts {', '.join(CONTACTS)} under contacts")
         first = self.contacts[CONTACTS[0]]
         if not (first.phone and first.mail and first.slack and first.sms_topic):
-            raise field_types.not_allowed(f"mail, phone, sms_topic and slack for {CONTACTS[0]}")
+            raise not_allowed(f"mail, phone, sms_topic and slack for {CONTACTS[0]}")
         return self
 
 
@@ -208,9 +207,9 @@ class Database(SettingsModel):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.embedded is None) == (self.external is None):
-            raise field_types.not_allowed("exactly one of embedded and external, and null for the other")
+            raise not_allowed("exactly one of embedded and external, and null for the other")
         if self.embedded and self.embedded.primary > self.embedded.standbys:
-            raise field_types.not_allowed(f"for primary the number of a pod, 0 to {self.embedded.standbys}")
+            raise not_allowed(f"for primary the number of a pod, 0 to {self.embedded.standbys}")
         return self
 
 
@@ -246,7 +245,7 @@ class OidcGroups(SettingsModel):
     @model_validator(mode="after")
     def _different(self) -> Self:
         if len({self.viewer, self.editor, self.admin}) < len(OidcGroups.model_fields):
-            raise field_types.not_allowed("a group of its own for each role")
+            raise not_allowed("a group of its own for each role")
         return self
 
 
@@ -278,9 +277,7 @@ class Oidc(SettingsModel):
     def _one_port(self) -> Self:
         ports = [_port(url) for url in (self.token_url, self.userinfo_url)]
         if None in ports or len(set(ports)) > 1:
-            raise field_types.not_allowed(
-                "one port, 1 to 65535, in both token_url and userinfo_url (443 where none is named)"
-            )
+            raise not_allowed("one port, 1 to 65535, in both token_url and userinfo_url (443 where none is named)")
         return self
 
     @property
@@ -310,7 +307,7 @@ class Grafana(SettingsModel):
     @model_validator(mode="after")
     def _one_site(self) -> Self:
         if self.oidc and not same_site(f"https://{self.external_endpoint.host}", self.oidc.authorize_url):
-            raise field_types.not_allowed(
+            raise not_allowed(
                 f"an oidc.authorize_url under one domain with external_endpoint.host "
                 f"({self.external_endpoint.host}): browsers do not "
                 "send the login's cookie (SameSite=Strict) when they come back from another site"
@@ -320,7 +317,7 @@ class Grafana(SettingsModel):
     @model_validator(mode="after")
     def _known_class(self) -> Self:
         if self.trace_clearance not in (None, *CLASSES):
-            raise field_types.not_allowed(f"one of {', '.join(CLASSES)}, or null, for trace_clearance")
+            raise not_allowed(f"one of {', '.join(CLASSES)}, or null, for trace_clearance")
         return self
 
 
@@ -427,7 +424,7 @@ class Dns(SettingsModel):
     @model_validator(mode="after")
     def _all_names(self) -> Self:
         if set(self.names) != set(DNS_NAMES):
-            raise field_types.not_allowed(f"exactly {', '.join(DNS_NAMES)} under names")
+            raise not_allowed(f"exactly {', '.join(DNS_NAMES)} under names")
         return self
 
 
