@@ -24,12 +24,13 @@ from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
 from services.reports.model import ReportError, Section, Table, Text, duration, moment, one_line, text_of
 from services.reports.settings import KafkaAccess
-from services.runtime.kafka import librdkafka
+from services.runtime.kafka import group_consumer
 
 _REQUEST_S = 20.0
 _READ_LIMIT_S = 300.0
 _BATCH = 500
 _MOST_LISTED = 40
+_QUIET = {"log_level": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,8 @@ class KafkaAlertLog:
         """As `AlertLog` says."""
         client = None
         try:
-            client = self._connect(self._settings())
+            # Nothing joins the group that the client asks for, and nothing is committed.
+            client = self._connect(group_consumer(self._access) | _QUIET)
             return self._read(client, start)
         except KafkaException as error:
             raise ReportError(f"topic {self._access.topic} cannot be read: {one_line(_text(error))}") from None
@@ -76,24 +78,6 @@ class KafkaAlertLog:
         finally:
             if client is not None:
                 client.close()
-
-    def _settings(self) -> dict[str, Any]:
-        access = self._access
-        return {
-            **librdkafka(
-                bootstrap=access.bootstrap,
-                ca=access.ca_file,
-                username=access.user,
-                password=access.password_file.read_text().strip(),
-                client_id=access.user,
-            ),
-            # Asked for by the client; nothing joins it, and nothing is committed.
-            "group.id": access.user,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "earliest",
-            "log_level": 2,
-        }
 
     def _read(self, client: Any, start: float) -> Log:
         left = self._ends(client, start)

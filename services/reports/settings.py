@@ -92,6 +92,11 @@ class KafkaAccess(SettingsModel):
     user: Text
     password_file: File
 
+    @property
+    def username(self) -> str:
+        """As `services.runtime.kafka.GroupAccess` names it."""
+        return self.user
+
 
 class Recipients(SettingsModel):
     """Who gets each report."""
