@@ -19,6 +19,7 @@ from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from components.versions import IMAGES
 from stacks import field_types, stage_settings
 from stacks.field_types import ExternalEndpoint, ExternalHost, SettingsModel, validation_errors
+from stacks.scheduling import Scheduling
 from stacks.stage_settings import Alerting, Traces
 
 CONFIG_NAMESPACE = "observability"
@@ -75,9 +76,16 @@ class Cluster(SettingsModel):
 
 
 class Images(SettingsModel):
-    """Where images come from; a digest pins an image beyond its tag."""
+    """Where images come from; a digest pins an image beyond its tag.
+
+    Attributes:
+        registry: Where all of them are.
+        pull_secrets: Secrets in the namespace that the registry takes; none: the nodes may read it as they are.
+        digests: Image -> digest.
+    """
 
     registry: field_types.Registry
+    pull_secrets: tuple[field_types.ObjectName, ...]
     digests: dict[str, field_types.Digest]
 
     @model_validator(mode="after")
@@ -203,6 +211,7 @@ class Settings(SettingsModel):
         protect: Refuse to delete the namespace.
         runbook_base: Where the runbooks are read.
         cluster, images, certificates, load, storage, kafka, prometheus: See there.
+        scheduling: Where pods run and who they are.
         load_balancers: What the load balancers of all external endpoints are told; each endpoint may differ.
         topics: Topics; what is left out is as ``components/telemetry/topics.py`` says.
         gateway: Where the layers send their telemetry, and what may pass besides the catalogue.
@@ -223,6 +232,7 @@ class Settings(SettingsModel):
     runbook_base: field_types.Url
     cluster: Cluster
     images: Images
+    scheduling: Scheduling
     certificates: Certificates
     load: Load
     storage: Storage
