@@ -29,6 +29,7 @@ STORAGE_KEY, STORAGE_NAMES = "objectStorageSecrets", ("access_key_id", "secret_a
 IDENTITY_KEY, IDENTITY_NAMES = "identitySecrets", ("client_secret", "tool_secret", "authority")
 WITNESS_KEY = "witnessSecrets"
 RECIPIENTS_KEY, RECIPIENTS_NAMES = "backupRecipients", ("recipients",)
+_SMS_NAMES = ("sms_access_key_id", "sms_secret_access_key")
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _PREVIEWED_RECIPIENT = "age1" + 58 * "q"
 _MAY_BE_EMPTY = ("phone_keys", "slack_urls", "authority", "tool_secret")
@@ -124,9 +125,9 @@ def alerting_secrets(settings: Alerting) -> pulumi.Output[dict[str, Any]]:
                 "so give every contact its own"
             )
 
-    return _object(
-        SECRETS_KEY, SECRET_NAMES, {key: dict.fromkeys(names, _UNKNOWN) for key, names in needed.items()}, check
-    )
+    texts = any(contact.sms_topic for contact in settings.contacts.values())
+    names = [name for name in SECRET_NAMES if texts or name not in _SMS_NAMES]
+    return _object(SECRETS_KEY, names, {key: dict.fromkeys(names, _UNKNOWN) for key, names in needed.items()}, check)
 
 
 def directory_secrets() -> pulumi.Output[dict[str, Any]]:
