@@ -66,7 +66,9 @@ def _alertmanager(inputs: PlatformInputs) -> AlertmanagerArgs:
         events=endpoints.alert_events,
         escalation=LEVELS,
         inhibitions=rules.inhibit_rules(
-            rules.groups([ALERTMANAGER], settings, sizing, mirrored=paired), mirrored=paired
+            rules.groups([ALERTMANAGER], settings, sizing, mirrored=paired),
+            mirrored=paired,
+            database=settings.database.embedded is not None,
         ),
         networks=alerting.networks,
         ports=alerting.ports,

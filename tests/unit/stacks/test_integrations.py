@@ -70,3 +70,16 @@ def test_the_policies_ask_for_an_agreement_on_fewer_channels_and_for_nothing_els
 ) -> None:
     assert set(_findings(quiet[0], {})) == {"alertmanager-critical-ways"}
     assert _findings(quiet[0], {"alertmanager-critical-ways": {"least": 1}}) == []
+
+
+def test_a_database_elsewhere_is_rendered_without_rules_about_one_of_ours() -> None:
+    settings = engine.stack_settings("local")
+    external = {"host": "db.example.com", "port": 5432, "name": "grafana", "user": "grafana"}
+    settings["database"] = {"embedded": None, "external": {**external, "networks": ["203.0.113.0/24"]}}
+    pulumi.runtime.set_config("observability:databasePassword", "x" * 20)
+    recording = engine.record("local", settings)
+    assert not [pods for pods in recording.kinds("StatefulSet") if pods["metadata"]["name"] == "postgres"]
+    for name, file in (("alertmanager", "alertmanager.yml"),):
+        text = recording.one("ConfigMap", name)["data"][file]
+        assert "PostgresDown" not in text
+        assert "PrometheusDown" in text
