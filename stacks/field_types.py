@@ -8,11 +8,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
 from components.backups.schedule import longest_gap_s
 from services.runtime.settings import causes, instead, shown, value_at
@@ -26,7 +28,19 @@ def not_allowed(allowed: str) -> PydanticCustomError:
     return PydanticCustomError(NOT_ALLOWED, "{allowed}", {"allowed": allowed})
 
 
-def _pattern(pattern: str, allowed: str) -> AfterValidator:
+@dataclass(frozen=True)
+class _Pattern(AfterValidator):
+    """A check against a regular expression, which the JSON schema has too."""
+
+    pattern: str
+    allowed: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema for editors."""
+        return {**handler(core), "pattern": f"^(?:{self.pattern})$", "description": f"Allowed is {self.allowed}."}
+
+
+def _pattern(pattern: str, allowed: str) -> _Pattern:
     """A check against a regular expression."""
     compiled = re.compile(pattern)
 
@@ -35,7 +49,7 @@ def _pattern(pattern: str, allowed: str) -> AfterValidator:
             raise not_allowed(allowed)
         return value
 
-    return AfterValidator(check)
+    return _Pattern(check, pattern, allowed)
 
 
 def _zone(value: str) -> str:

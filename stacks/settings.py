@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Literal, Self
 
 import pulumi
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components.telemetry import capacity
 from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL
@@ -173,6 +173,9 @@ class Gateway(ExternalEndpoint):
 
 class Topic(SettingsModel):
     """Partitions (they may only grow) and retention of a topic, where they differ from the catalogue's."""
+
+    # What a stack file leaves out is filled in before this model sees it.
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(required=[]))
 
     partitions: field_types.Count
     retention_days: field_types.Count
