@@ -19,6 +19,8 @@ from ops.core.errors import OpsError, one_line
 COMMANDS = {
     "verify": "ops.checks.command:verify",
     "health": "ops.core.health:health",
+    "config": "ops.config.command:config_app",
+    "preflight": "ops.preflight.command:preflight",
     "review": "ops.review.command:review",
     "trace": "ops.telemetry.traces:trace",
     "logs": "ops.telemetry.logs:logs",

@@ -12,7 +12,7 @@ from components.alerting.escalation import LEVELS
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.component import Alertmanager, AlertmanagerArgs
 from components.alertmanager.process import CLOSER
-from components.alertmanager.receivers import Channels, Contact
+from components.alertmanager.receivers import Channels, Contact, not_promised
 from components.contracts import KafkaEndpoint
 from stacks import rules
 from stacks.endpoints import PlatformInputs, load_balancer_options
@@ -40,6 +40,8 @@ class Alerting(pulumi.ComponentResource):
     def __init__(self, name: str, args: AlertingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         parent = pulumi.ResourceOptions(parent=self)
+        for line in not_promised(args.inputs.settings.alerting.first_channels):
+            pulumi.log.warn(f"settings.alerting.contacts: {line}")
         Alertmanager(ALERTMANAGER, _alertmanager(args.inputs), parent)
         AlertEvents(ALERT_EVENTS, _events(args.inputs, args.kafka), parent)
         self.register_outputs({})
@@ -64,7 +66,9 @@ def _alertmanager(inputs: PlatformInputs) -> AlertmanagerArgs:
         events=endpoints.alert_events,
         escalation=LEVELS,
         inhibitions=rules.inhibit_rules(
-            rules.groups([ALERTMANAGER], settings, sizing, mirrored=paired), mirrored=paired
+            rules.groups([ALERTMANAGER], settings, sizing, mirrored=paired),
+            mirrored=paired,
+            database=settings.database.embedded is not None,
         ),
         networks=alerting.networks,
         ports=alerting.ports,
@@ -88,11 +92,12 @@ def _events(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AlertEventsArgs:
 
 
 def _channels(alerting: AlertSettings) -> Channels:
+    sms = alerting.channels.sms
     return Channels(
         contacts={name: Contact(**contact.model_dump()) for name, contact in alerting.contacts.items()},
         phone_url=alerting.channels.phone.url,
-        sms_region=alerting.channels.sms.region,
-        sms_url=alerting.channels.sms.url,
+        sms_region=sms.region if sms else None,
+        sms_url=sms.url if sms else None,
         mail_server=alerting.channels.mail.server,
         mail_sender=alerting.channels.mail.sender,
         mail_user=alerting.channels.mail.user,

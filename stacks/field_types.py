@@ -58,12 +58,11 @@ Name = Annotated[
     ),
 ]
 """A DNS label that leaves room for suffixes."""
-Host = Annotated[
+_SUBDOMAIN = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+Host = Annotated[str, pattern(_SUBDOMAIN, "a host name or an IP address, without port")]
+ObjectName = Annotated[
     str,
-    pattern(
-        r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*",
-        "a host name or an IP address, without port",
-    ),
+    pattern(_SUBDOMAIN, "the name of an object in Kubernetes: lower-case letters, digits, dashes and dots"),
 ]
 Registry = Annotated[
     str, pattern(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*", "a registry host, if need be with port and path")
@@ -127,6 +126,7 @@ def _labelled(values: dict[str, str]) -> dict[str, str]:
 
 
 Labels = Annotated[dict[str, LabelValue], AfterValidator(_labelled)]
+NodeLabels = Annotated[dict[str, LabelValue], AfterValidator(_named)]
 
 
 class SettingsModel(BaseModel):

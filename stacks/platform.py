@@ -88,6 +88,8 @@ def deployment_context(parent: pulumi.Resource, settings: Settings) -> Deploymen
             networks=settings.cluster.dns.networks,
             pods=[DnsPods(**servers.model_dump()) for servers in settings.cluster.dns.pods],
         ),
+        pull_secrets=settings.images.pull_secrets,
+        placements=settings.scheduling.placements(),
     )
     default_deny(parent, context)
     return context

@@ -119,6 +119,15 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
     return escalated((*FIXED, *sized, *region_rules(mirrored=mirrored)), delays(settings.alerting.escalation))
 
 
-def inhibit_rules(all_groups: Sequence[RuleGroup], *, mirrored: bool = False) -> tuple[Inhibition, ...]:
-    """Inhibitions among the alerts of these groups."""
-    return inhibitions.collected(all_groups, (*_INHIBITIONS, *(MIRROR_INHIBITIONS if mirrored else ())))
+def inhibit_rules(
+    all_groups: Sequence[RuleGroup], *, mirrored: bool = False, database: bool = True
+) -> tuple[Inhibition, ...]:
+    """Inhibitions among the alerts of these groups.
+
+    Args:
+        all_groups: All rules.
+        mirrored: Whether the other region is copied into this one.
+        database: Whether the database is the platform's own.
+    """
+    fixed = [inhibition for inhibition in _INHIBITIONS if database or inhibition not in POSTGRES_INHIBITIONS]
+    return inhibitions.collected(all_groups, (*fixed, *(MIRROR_INHIBITIONS if mirrored else ())))

@@ -28,7 +28,9 @@ DIRECTORY_KEY, DIRECTORY_NAMES = "directorySecrets", ("bind_password", "authorit
 STORAGE_KEY, STORAGE_NAMES = "objectStorageSecrets", ("access_key_id", "secret_access_key", "authority")
 IDENTITY_KEY, IDENTITY_NAMES = "identitySecrets", ("client_secret", "tool_secret", "authority")
 WITNESS_KEY = "witnessSecrets"
+DATABASE_KEY, OIDC_KEY = "databasePassword", "grafanaOidcSecret"
 RECIPIENTS_KEY, RECIPIENTS_NAMES = "backupRecipients", ("recipients",)
+_SMS_NAMES = ("sms_access_key_id", "sms_secret_access_key")
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _PREVIEWED_RECIPIENT = "age1" + 58 * "q"
 _MAY_BE_EMPTY = ("phone_keys", "slack_urls", "authority", "tool_secret")
@@ -74,13 +76,36 @@ def identity_secrets(*, tool: bool) -> IdentitySecrets:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Needed:
+    """A secret that a platform needs: its key, and what reads and checks it."""
+
+    key: str
+    read: Callable[[], object]
+
+
+def needed(settings: Settings) -> tuple[Needed, ...]:
+    """Every secret that the platform of some settings reads, once."""
+    identity = settings.traces.identity
+    return (
+        Needed(key=SECRETS_KEY, read=lambda: alerting_secrets(settings.alerting)),
+        Needed(key=DIRECTORY_KEY, read=directory_secrets),
+        Needed(key=IDENTITY_KEY, read=lambda: identity_secrets(tool=identity.tool_client_id is not None)),
+        Needed(key=STORAGE_KEY, read=storage_secrets),
+        Needed(key=WITNESS_KEY, read=witness_secrets),
+        Needed(key=RECIPIENTS_KEY, read=backup_recipients),
+        *((Needed(key=DATABASE_KEY, read=database_password),) if settings.database.external else ()),
+        *((Needed(key=OIDC_KEY, read=grafana_oidc_secret),) if settings.grafana.oidc else ()),
+    )
+
+
 def grafana_oidc_secret() -> pulumi.Output[str]:
     """Password of Grafana's client at its identity provider; a preview may do without.
 
     Raises:
         SettingsError: It is missing in an update.
     """
-    return _text("grafanaOidcSecret", "the password of grafana.oidc.client_id")
+    return _text(OIDC_KEY, "the password of grafana.oidc.client_id")
 
 
 def database_password() -> pulumi.Output[str]:
@@ -89,7 +114,7 @@ def database_password() -> pulumi.Output[str]:
     Raises:
         SettingsError: It is missing in an update.
     """
-    return _text("databasePassword", "the password of database.external.user")
+    return _text(DATABASE_KEY, "the password of database.external.user")
 
 
 def alerting_secrets(settings: Alerting) -> pulumi.Output[dict[str, Any]]:
@@ -124,9 +149,9 @@ def alerting_secrets(settings: Alerting) -> pulumi.Output[dict[str, Any]]:
                 "so give every contact its own"
             )
 
-    return _object(
-        SECRETS_KEY, SECRET_NAMES, {key: dict.fromkeys(names, _UNKNOWN) for key, names in needed.items()}, check
-    )
+    texts = any(contact.sms_topic for contact in settings.contacts.values())
+    names = [name for name in SECRET_NAMES if texts or name not in _SMS_NAMES]
+    return _object(SECRETS_KEY, names, {key: dict.fromkeys(names, _UNKNOWN) for key, names in needed.items()}, check)
 
 
 def directory_secrets() -> pulumi.Output[dict[str, Any]]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Literal, Self
 
 import pulumi
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components.telemetry import capacity
 from components.telemetry.fields import not_allowed
@@ -20,6 +20,7 @@ from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from components.versions import IMAGES
 from stacks import field_types, stage_settings
 from stacks.field_types import ExternalEndpoint, ExternalHost, SettingsModel, validation_errors
+from stacks.scheduling import Scheduling
 from stacks.stage_settings import Alerting, Traces
 
 CONFIG_NAMESPACE = "observability"
@@ -76,9 +77,16 @@ class Cluster(SettingsModel):
 
 
 class Images(SettingsModel):
-    """Where images come from; a digest pins an image beyond its tag."""
+    """Where images come from; a digest pins an image beyond its tag.
+
+    Attributes:
+        registry: Where all of them are.
+        pull_secrets: Secrets in the namespace that the registry takes; none: the nodes may read it as they are.
+        digests: Image -> digest.
+    """
 
     registry: field_types.Registry
+    pull_secrets: tuple[field_types.ObjectName, ...]
     digests: dict[str, field_types.Digest]
 
     @model_validator(mode="after")
@@ -165,6 +173,9 @@ class Gateway(ExternalEndpoint):
 class Topic(SettingsModel):
     """Partitions (they may only grow) and retention of a topic, where they differ from the catalogue's."""
 
+    # What a stack file leaves out is filled in before this model sees it.
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(required=[]))
+
     partitions: field_types.Count
     retention_days: field_types.Count
 
@@ -202,6 +213,7 @@ class Settings(SettingsModel):
         protect: Refuse to delete the namespace.
         runbook_base: Where the runbooks are read.
         cluster, images, certificates, load, storage, kafka, prometheus: See there.
+        scheduling: Where pods run and who they are.
         load_balancers: What the load balancers of all external endpoints are told; each endpoint may differ.
         topics: Topics; what is left out is as ``components/telemetry/topics.py`` says.
         gateway: Where the layers send their telemetry, and what may pass besides the catalogue.
@@ -222,6 +234,7 @@ class Settings(SettingsModel):
     runbook_base: field_types.Url
     cluster: Cluster
     images: Images
+    scheduling: Scheduling
     certificates: Certificates
     load: Load
     storage: Storage

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from components.alerting.timings import milliseconds
+from components.alertmanager.receivers import FIRST, FIRST_NOTIFICATION, Channel
+from components.alertmanager.receivers import Contact as AlertContact
 from components.grafana.login import same_site
 from components.telemetry.classification import CLASSES
 from components.telemetry.fields import not_allowed
@@ -72,7 +74,8 @@ class Traces(SettingsModel):
         return self
 
 
-CONTACTS = ("operators", "senior-manager", "on-call-engineer", "team-leader")
+_KEYS = {Channel.PHONE: "phone", Channel.SMS: "sms_topic", Channel.SLACK: "slack", Channel.MAIL: "mail"}
+CONTACTS = (FIRST, "senior-manager", "on-call-engineer", "team-leader")
 """Who can be notified: first, and after 5 minutes, 30 minutes and 4 hours (requirement 6.2)."""
 
 
@@ -113,10 +116,16 @@ class Mail(SettingsModel):
 
 
 class Channels(SettingsModel):
-    """Where notifications are handed over. The addresses that are secrets themselves are in ``alertingSecrets``."""
+    """Where notifications are handed over. The addresses that are secrets themselves are in ``alertingSecrets``.
+
+    Attributes:
+        phone: The paging service.
+        sms: Text messages, or null: then no contact has an ``sms_topic``.
+        mail: The mail server, of the reports too.
+    """
 
     phone: Phone
-    sms: Sms
+    sms: Sms | None
     mail: Mail
 
 
@@ -162,10 +171,19 @@ class Alerting(SettingsModel):
     def _all_contacts(self) -> Self:
         if set(self.contacts) != set(CONTACTS):
             raise not_allowed(f"exactly the contacts {', '.join(CONTACTS)} under contacts")
-        first = self.contacts[CONTACTS[0]]
-        if not (first.phone and first.mail and first.slack and first.sms_topic):
-            raise not_allowed(f"mail, phone, sms_topic and slack for {CONTACTS[0]}")
+        texted = [name for name, contact in self.contacts.items() if contact.sms_topic]
+        if texted and self.channels.sms is None:
+            raise not_allowed(f"null for the sms_topic of {', '.join(texted)} where channels.sms is null")
+        for severity, wanted in FIRST_NOTIFICATION.items():
+            if not set(wanted) & set(self.first_channels):
+                keys = ", ".join(_KEYS[channel] for channel in wanted)
+                raise not_allowed(f"for {FIRST} at least one of {keys}: {severity} alerts would reach nobody otherwise")
         return self
+
+    @property
+    def first_channels(self) -> tuple[Channel, ...]:
+        """Channels of the contact that is told first."""
+        return AlertContact(**self.contacts[FIRST].model_dump()).channels
 
 
 Mails = Annotated[tuple[field_types.Mail, ...], Field(min_length=1)]

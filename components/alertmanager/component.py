@@ -88,7 +88,7 @@ def receiver_files(channels: Channels, secrets: pulumi.Input[Mapping[str, Any]])
         **{phone_file(contact): key_of(contact) for contact in channels.phones},
         **{slack_file(contact): webhook_of(contact) for contact in channels.slacks},
         MAIL_PASSWORD_FILE: of(lambda values: values["mail_password"]),
-        AWS_FILE: of(aws_file),
+        **({AWS_FILE: of(aws_file)} if channels.texts else {}),
         HEARTBEAT_FILE: of(lambda values: values["heartbeat_url"]),
         AUTHORITY_FILE: of(lambda values: values["authority"]),
     }
@@ -129,8 +129,8 @@ class AlertmanagerArgs:
         storage: Size of each member's volume (silences, log of notifications).
         channels: Who can be notified, and where notifications are handed over.
         secrets: ``phone_keys`` (contact -> routing key), ``slack_urls`` (contact -> webhook), ``mail_password``,
-            ``sms_access_key_id``, ``sms_secret_access_key``, ``heartbeat_url``, and ``authority``: PEM of the authority
-            that signs the receivers' certificates, empty for public ones.
+            ``sms_access_key_id`` and ``sms_secret_access_key`` where somebody is told by SMS, ``heartbeat_url``, and
+            ``authority``: PEM of the authority that signs the receivers' certificates, empty for public ones.
         events: Where every notification is told, too (requirement A3).
         escalation: Priority -> contact that is told of alerts that nobody acknowledged.
         inhibitions: Which alerts keep which other ones quiet.

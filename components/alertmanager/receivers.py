@@ -9,7 +9,7 @@ configured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -53,6 +53,14 @@ FIRST_NOTIFICATION: Mapping[Severity, tuple[Channel, ...]] = {
 """Channels of the first notification (requirement 6.2). Low alerts are in the daily report only."""
 
 
+def not_promised(channels: Collection[Channel]) -> Iterator[str]:
+    """What the first notification is not, one line a channel, where the first contact has only these channels."""
+    for channel in Channel:
+        severities = [severity for severity, wanted in FIRST_NOTIFICATION.items() if channel in wanted]
+        if severities and channel not in channels:
+            yield f"{' and '.join(severities)} alerts are not sent to {FIRST} by {channel} (requirement 6.2)"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Contact:
     """One audience and how it is reached; what is None or False is not used.
@@ -89,7 +97,7 @@ class Channels:
     Attributes:
         contacts: Name -> contact; `FIRST` is one of them.
         phone_url: Address of the paging service (PagerDuty's events, version 2).
-        sms_region: AWS region of the SNS topics.
+        sms_region: AWS region of the SNS topics; None: nobody is told by SMS.
         sms_url: Address of SNS, or None for AWS' own.
         mail_server: ``host:port`` of the mail server; TLS is demanded, by STARTTLS or at once on port 465.
         mail_sender: Address that mails come from.
@@ -98,7 +106,7 @@ class Channels:
 
     contacts: Mapping[str, Contact]
     phone_url: str
-    sms_region: str
+    sms_region: str | None
     sms_url: str | None
     mail_server: str
     mail_sender: str
@@ -113,6 +121,8 @@ class Channels:
                     f"alerting.contacts.{name} has no channel, so nobody would be notified: "
                     "set at least one of mail, phone, sms_topic and slack"
                 )
+            if contact.sms_topic and self.sms_region is None:
+                raise ValueError(f"alerting.contacts.{name} has an sms_topic, but there is no region of SNS: set it")
         for severity, wanted in FIRST_NOTIFICATION.items():
             if not self.first_channels(severity):
                 raise ValueError(
@@ -134,6 +144,11 @@ class Channels:
     def slacks(self) -> tuple[str, ...]:
         """Contacts that Slack tells, each by a webhook of its own."""
         return tuple(name for name, contact in self.contacts.items() if contact.slack)
+
+    @property
+    def texts(self) -> bool:
+        """Whether anybody is told by SMS."""
+        return any(contact.sms_topic for contact in self.contacts.values())
 
 
 Data = dict[str, Any]

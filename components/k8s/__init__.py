@@ -1,7 +1,14 @@
 """Hardened Kubernetes building blocks without business meaning."""
 
 from components.k8s.credentials import SecretKey, certificate, credential, scrape_target
-from components.k8s.deployment_context import CertificatePolicy, DeploymentContext, DnsPods, DnsServers
+from components.k8s.deployment_context import (
+    CertificatePolicy,
+    DeploymentContext,
+    DnsPods,
+    DnsServers,
+    Placement,
+    Toleration,
+)
 from components.k8s.network import (
     Allow,
     LoadBalancerOptions,
@@ -58,11 +65,13 @@ __all__ = [
     "FileSet",
     "LoadBalancerOptions",
     "Mount",
+    "Placement",
     "Probe",
     "Resources",
     "Schedule",
     "SecretKey",
     "StorageClaim",
+    "Toleration",
     "Volume",
     "Workload",
     "certificate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pulumi
 
@@ -41,6 +42,42 @@ class DnsServers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Toleration:
+    """A taint of nodes that pods stand, as Kubernetes reads it; what is None is left out.
+
+    Attributes:
+        key: Of the taint; None: any.
+        operator: Whether its value has to be equal.
+        value: Its value.
+        effect: What it does to pods that do not stand it; None: any.
+        seconds: How long a pod stays once the taint is there; None: for ever.
+    """
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """On which nodes the pods of a stage run, how urgent they are, and who they are to a cloud.
+
+    Attributes:
+        node_selector: Labels of the nodes.
+        tolerations: Taints that the pods stand.
+        priority_class: Name of a PriorityClass, or None.
+        service_account_annotations: For example the role in a cloud.
+    """
+
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Toleration] = ()
+    priority_class: str | None = None
+    service_account_annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeploymentContext:
     """Names, issuer and images of one platform.
 
@@ -55,6 +92,8 @@ class DeploymentContext:
         certificates: Life of certificates.
         storage_class: StorageClass of every claim.
         dns: Where DNS questions may go besides the pods of ``kube-dns``.
+        pull_secrets: Names of Secrets in the namespace that images are pulled with.
+        placements: Stage -> where its pods run; nothing is said of a stage that is not in it.
     """
 
     platform: str
@@ -67,6 +106,13 @@ class DeploymentContext:
     certificates: CertificatePolicy
     storage_class: str
     dns: DnsServers = field(default_factory=DnsServers)
+    pull_secrets: Sequence[str] = ()
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+
+    def placement(self, owner: pulumi.Resource) -> Placement:
+        """Where the pods of a component run: its stage is the middle of its type, ``obs:<stage>:<class>``."""
+        _, _, rest = owner.pulumi_resource_type.partition(":")
+        return self.placements.get(rest.partition(":")[0], Placement())
 
     def image(self, name: str) -> str:
         """Full image reference of a short name of ``components.versions``."""

@@ -16,7 +16,7 @@ import pulumi_kubernetes as k8s
 
 from components import naming
 from components.contracts import TlsIdentity
-from components.k8s.deployment_context import DeploymentContext
+from components.k8s.deployment_context import DeploymentContext, Placement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +198,10 @@ def pod_spec(
     tls: TlsIdentity | None,
     grace_s: int,
     host_aliases: Mapping[str, str],
+    placement: Placement,
+    pull_secrets: Sequence[str],
 ) -> k8s.core.v1.PodSpecArgs:
-    """The pod: Pod Security "restricted", no API token, spread over hosts and zones.
+    """The pod: Pod Security "restricted", no API token, spread over hosts and zones of the nodes that it may run on.
 
     Raises:
         ValueError: A container lacks its liveness or readiness probe.
@@ -221,6 +223,20 @@ def pod_spec(
     return k8s.core.v1.PodSpecArgs(
         service_account_name=workload,
         automount_service_account_token=False,
+        image_pull_secrets=[k8s.core.v1.LocalObjectReferenceArgs(name=name) for name in pull_secrets] or None,
+        node_selector=placement.node_selector or None,
+        tolerations=[
+            k8s.core.v1.TolerationArgs(
+                key=toleration.key,
+                operator=toleration.operator,
+                value=toleration.value,
+                effect=toleration.effect,
+                toleration_seconds=toleration.seconds,
+            )
+            for toleration in placement.tolerations
+        ]
+        or None,
+        priority_class_name=placement.priority_class,
         enable_service_links=False,
         termination_grace_period_seconds=grace_s,
         security_context=k8s.core.v1.PodSecurityContextArgs(

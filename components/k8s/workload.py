@@ -109,7 +109,7 @@ def stateful_set(
             persistent_volume_claim_retention_policy=k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
                 when_deleted="Retain", when_scaled="Retain"
             ),
-            template=_template(context, workload),
+            template=_template(parent, context, workload),
             volume_claim_templates=[_claim(context, workload.name, claim) for claim in claims],
         ),
         opts=_options(parent, workload, after, timeout),
@@ -149,7 +149,7 @@ def deployment(
             strategy=k8s.apps.v1.DeploymentStrategyArgs(type="Recreate")
             if recreate
             else k8s.apps.v1.DeploymentStrategyArgs(type="RollingUpdate", rolling_update=rolling),
-            template=_template(context, workload),
+            template=_template(parent, context, workload),
         ),
         opts=_options(parent, workload, after, timeout),
     )
@@ -169,7 +169,9 @@ def _options(
     )
 
 
-def _template(context: DeploymentContext, workload: Workload) -> k8s.core.v1.PodTemplateSpecArgs:
+def _template(
+    parent: pulumi.Resource, context: DeploymentContext, workload: Workload
+) -> k8s.core.v1.PodTemplateSpecArgs:
     """The pod template: labels, checksum of all mounted files, hardened spec."""
     sums = [
         volume.files.checksum
@@ -193,6 +195,8 @@ def _template(context: DeploymentContext, workload: Workload) -> k8s.core.v1.Pod
             tls=workload.tls,
             grace_s=workload.grace_s,
             host_aliases=workload.host_aliases,
+            placement=context.placement(parent),
+            pull_secrets=context.pull_secrets,
         ),
     )
 
@@ -212,10 +216,12 @@ def _claim(context: DeploymentContext, workload: str, claim: StorageClaim) -> k8
 
 
 def _service_account(parent: pulumi.Resource, context: DeploymentContext, name: str) -> None:
-    """An own ServiceAccount without a token."""
+    """An own ServiceAccount without a token of the cluster's."""
+    owned = metadata(context, name, name)
+    owned.annotations = context.placement(parent).service_account_annotations or None
     k8s.core.v1.ServiceAccount(
         name,
-        metadata=metadata(context, name, name),
+        metadata=owned,
         automount_service_account_token=False,
         opts=pulumi.ResourceOptions(parent=parent),
     )
@@ -298,7 +304,7 @@ def daemon_set(
                 # The new pod first: a node is never without one.
                 rolling_update=k8s.apps.v1.RollingUpdateDaemonSetArgs(max_surge=1, max_unavailable=0),
             ),
-            template=_template(context, workload),
+            template=_template(parent, context, workload),
         ),
         opts=pulumi.ResourceOptions(
             parent=parent,
@@ -390,12 +396,7 @@ def cron_job(
     """
     if container.ports or container.startup or container.liveness or container.readiness:
         raise ValueError(f"{workload}/{container.name}: a pod that runs to its end has no ports and no probes")
-    k8s.core.v1.ServiceAccount(
-        workload,
-        metadata=metadata(context, workload, workload),
-        automount_service_account_token=False,
-        opts=pulumi.ResourceOptions(parent=parent),
-    )
+    _service_account(parent, context, workload)
     return k8s.batch.v1.CronJob(
         workload,
         metadata=metadata(context, workload, workload),
@@ -409,7 +410,7 @@ def cron_job(
             failed_jobs_history_limit=_FAILED_KEPT,
             job_template=k8s.batch.v1.JobTemplateSpecArgs(
                 metadata=k8s.meta.v1.ObjectMetaArgs(labels=naming.labels(workload)),
-                spec=_job(context, workload, schedule, container, volumes, access, trust),
+                spec=_job(parent, context, workload, schedule, container, volumes, access, trust),
             ),
         ),
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after)),
@@ -417,6 +418,7 @@ def cron_job(
 
 
 def _job(
+    parent: pulumi.Resource,
     context: DeploymentContext,
     workload: str,
     schedule: Schedule,
@@ -441,13 +443,18 @@ def _job(
         ),
         template=k8s.core.v1.PodTemplateSpecArgs(
             metadata=k8s.meta.v1.ObjectMetaArgs(labels={**naming.labels(workload), **dict.fromkeys(access, "true")}),
-            spec=_pod(context, workload, container, volumes, trust),
+            spec=_pod(parent, context, workload, container, volumes, trust),
         ),
     )
 
 
 def _pod(
-    context: DeploymentContext, workload: str, container: Container, volumes: Sequence[Volume], trust: TlsIdentity
+    parent: pulumi.Resource,
+    context: DeploymentContext,
+    workload: str,
+    container: Container,
+    volumes: Sequence[Volume],
+    trust: TlsIdentity,
 ) -> k8s.core.v1.PodSpecArgs:
     """The hardened pod; what runs to its end is to Kubernetes the same as a container that only starts a pod up."""
     mounts = [*container.mounts, Mount(volume=_TRUST_VOLUME, path=TRUST_MOUNT)]
@@ -460,6 +467,8 @@ def _pod(
         tls=None,
         grace_s=_GRACE_S,
         host_aliases={},
+        placement=context.placement(parent),
+        pull_secrets=context.pull_secrets,
     )
     held = k8s.core.v1.VolumeArgs(
         name=_TRUST_VOLUME,

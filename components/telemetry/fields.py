@@ -8,10 +8,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
 NOT_ALLOWED = "not_allowed"
 """Error type whose message is what is allowed."""
@@ -28,7 +30,19 @@ def not_allowed(allowed: str) -> PydanticCustomError:
     return PydanticCustomError(NOT_ALLOWED, "{allowed}", {"allowed": allowed})
 
 
-def pattern(expression: str, allowed: str) -> AfterValidator:
+@dataclass(frozen=True)
+class Pattern(AfterValidator):
+    """A check against a regular expression, which the JSON schema has too."""
+
+    expression: str
+    allowed: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema for editors."""
+        return {**handler(core), "pattern": f"^(?:{self.expression})$", "description": f"Allowed is {self.allowed}."}
+
+
+def pattern(expression: str, allowed: str) -> Pattern:
     """A text that matches an expression as a whole; ``allowed`` completes 'allowed is ...'."""
     compiled = re.compile(expression)
 
@@ -37,7 +51,7 @@ def pattern(expression: str, allowed: str) -> AfterValidator:
             raise not_allowed(allowed)
         return value
 
-    return AfterValidator(check)
+    return Pattern(check, expression, allowed)
 
 
 def _one_line(value: str) -> str:

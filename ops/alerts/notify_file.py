@@ -221,10 +221,10 @@ def _header(platform: Platform) -> str:
 def _content(source: NotifyChannels) -> dict[str, Any]:
     given = source.channels
     private = {"ca_file": _AUTHORITY} if _text(source.secrets.authority) else {}
-    phone, sms, mail = given["phone"], given["sms"], given["mail"]
+    phone, sms, mail = given["phone"] or {}, given["sms"], given["mail"] or {}
     channels = {
         "phone": {"url": phone["url"], **private},
-        "sms": {"region": sms["region"], "url": sms.get("url"), "credentials_file": _AWS, **private},
+        "sms": sms and {"region": sms["region"], "url": sms.get("url"), "credentials_file": _AWS, **private},
         "slack": private,
         "mail": {
             "server": mail["server"],
@@ -256,6 +256,8 @@ def _secrets(source: NotifyChannels) -> dict[str, str]:
         "[default]\n"
         f"aws_access_key_id = {_text(secrets.sms_access_key_id)}\n"
         f"aws_secret_access_key = {_text(secrets.sms_secret_access_key)}\n"
+        if secrets.sms_access_key_id
+        else ""
     )
     files = {_phone_file(name): _text(key) for name, key in secrets.phone_keys.items()}
     files |= {_slack_file(name): _text(url) for name, url in secrets.slack_urls.items()}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from components.alertmanager.receivers import FIRST, Channel, not_promised
 from components.telemetry.rules import RULES
 from components.telemetry.thresholds import THRESHOLDS
 from ops.alerts import events as alert_events
@@ -13,6 +14,7 @@ from ops.alerts.silences import WATCHDOG
 from ops.checks.grace_period import grace_period_end
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.platform import Platform
 from ops.core.rows import Check, Finding, listed
 
 WORKLOAD = "alertmanager"
@@ -91,8 +93,22 @@ def a2(context: Context) -> Finding:
     finding.expect(not failing, f"incident closers fail at {listed(failing)}")
     finding.figures.append(f"{sent:.0f} notifications, {failed:.0f} attempts failed in 10m")
     finding.seen.append(f"{len(firing)} alerts fire now, {len(closers)} incident closers work")
+    for line in channels_not_set_up(context.platform):
+        finding.set_up(line, "pulumi up --policy-pack policy")
     finding.drill("alert-escalation", "alert-thresholds", "alert-incidents")
     return finding
+
+
+def channels_not_set_up(platform: Platform) -> list[str]:
+    """What the first notification is not, since a channel of the stack file is not set up."""
+    if platform.notify_channels is None:
+        return []
+    contact = platform.notify_channels.contacts[FIRST]
+    has = {Channel.PHONE: "phone", Channel.SMS: "sms_topic", Channel.SLACK: "slack", Channel.MAIL: "mail"}
+    return [
+        f"{line}: set it under alerting.contacts.{FIRST} of the stack file"
+        for line in not_promised([channel for channel, key in has.items() if contact.get(key)])
+    ]
 
 
 def a3(context: Context) -> Finding:

@@ -75,15 +75,20 @@ class TraceLogin(BaseModel):
 
 
 class ChannelSecrets(BaseModel):
-    """Secrets of the channels, as in ``alertingSecrets``; no ``authority``: that of the receivers is a public one."""
+    """Secrets of the channels, as in ``alertingSecrets``.
+
+    Attributes:
+        sms_access_key_id, sms_secret_access_key: None where nobody is told by SMS.
+        authority: None: that of the receivers is a public one.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     phone_keys: Mapping[str, SecretStr]
     slack_urls: Mapping[str, SecretStr]
     mail_password: SecretStr
-    sms_access_key_id: SecretStr
-    sms_secret_access_key: SecretStr
+    sms_access_key_id: SecretStr | None = None
+    sms_secret_access_key: SecretStr | None = None
     authority: SecretStr | None = None
 
 
@@ -92,7 +97,7 @@ class NotifyChannels(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    channels: Mapping[str, Mapping[str, str | None]]
+    channels: Mapping[str, Mapping[str, str | None] | None]
     contacts: Mapping[str, Mapping[str, str | bool | None]]
     secrets: ChannelSecrets
 

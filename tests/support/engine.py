@@ -137,13 +137,18 @@ def alerting_secrets(contacts: Mapping[str, Mapping[str, Any]] | None = None) ->
     """Secrets of channels, each recognisable, for the contacts of a stack file (default: the local one)."""
     contacts = contacts or stack_settings("local")["alerting"]["contacts"]
     slack = channel_passwords("slack", contacts)
+    sms, texts = ("sms_access_key_id", "sms_secret_access_key"), any(map(_texted, contacts.values()))
     return {
         "phone_keys": channel_passwords("phone", contacts),
         "slack_urls": {name: f"https://slack.example.com/services/{token}" for name, token in slack.items()},
         "heartbeat_url": f"https://switch.example.com/{password_of('heartbeat')}",
-        **{name: password_of(name) for name in ("mail_password", "sms_access_key_id", "sms_secret_access_key")},
+        **{name: password_of(name) for name in ("mail_password", *(sms if texts else ()))},
         "authority": AUTHORITY,
     }
+
+
+def _texted(contact: Mapping[str, Any]) -> bool:
+    return bool(contact["sms_topic"])
 
 
 def _given_passwords() -> dict[str, str]:

@@ -52,6 +52,11 @@ def of_ops(folder: str) -> tuple[str, ...]:
     return ALLOWED["ops"] if within(folder, "ops") else ()
 
 
+def of_package(file: Path) -> tuple[str, ...]:
+    """What the row of a file's own package allows, where a row about all packages is looked at."""
+    return ALLOWED.get("/".join(file.parts[-3:-1]), ())
+
+
 def of_settings(module: str) -> bool:
     """Whether a module has settings models, which the Pulumi program may import."""
     return re.match(r"services/\w+/settings(/|$)", module) is not None
@@ -61,7 +66,9 @@ def refused(folder: str, file: Path) -> list[str]:
     return [
         module
         for module in imports(file)
-        if not any(within(module, allowed) for allowed in (folder, *ALLOWED[folder], *of_ops(folder)))
+        if not any(
+            within(module, allowed) for allowed in (folder, *ALLOWED[folder], *of_ops(folder), *of_package(file))
+        )
         and not (within(folder, "components") and directly_in_components(module))
         and not (folder.partition("/")[0] in ("components", "stacks") and of_settings(module))
     ]

@@ -10,7 +10,16 @@ import pytest
 
 from components import naming
 from components.contracts import ScrapeTarget
-from components.k8s import Container, DeploymentContext, DnsPods, DnsServers, Probe, Resources, network_policy
+from components.k8s import (
+    Container,
+    DeploymentContext,
+    DnsPods,
+    DnsServers,
+    Placement,
+    Probe,
+    Resources,
+    network_policy,
+)
 from components.k8s.credentials import dns_names
 from components.k8s.deployment_context import CertificatePolicy
 from components.k8s.pods import pod_spec
@@ -43,6 +52,8 @@ def _pod(**changes: Any) -> Any:
         tls=None,
         grace_s=30,
         host_aliases={},
+        placement=Placement(),
+        pull_secrets=(),
     )
 
 

@@ -65,6 +65,18 @@ def test_a_private_authority_is_written_and_used_by_every_channel(outputs: dict[
     assert (tmp_path / "authority.pem").read_text() == pem
 
 
+def test_a_stack_without_sms_writes_no_credentials_for_it(outputs: dict[str, Any], tmp_path: Path) -> None:
+    secrets = {name: value for name, value in SOURCE["secrets"].items() if not name.startswith("sms_")}
+    contacts = {name: {**contact, "sms_topic": None} for name, contact in SOURCE["contacts"].items()}
+    source = {"channels": {**SOURCE["channels"], "sms": None}, "contacts": contacts, "secrets": secrets}
+    written = write(parse({**outputs, "notify_channels": source}), tmp_path)
+    assert "aws-credentials" not in {path.name for path in written}
+    directory = load(tmp_path / "channels.yaml")
+    assert directory.channels.sms is None
+    channels = {channel.channel for channel in notify_module.check_channels(directory, tmp_path)}
+    assert channels == {"phone", "slack", "mail"}
+
+
 def test_a_second_time_replaces_the_files(outputs: dict[str, Any], tmp_path: Path) -> None:
     write(parse({**outputs, "notify_channels": SOURCE}), tmp_path)
     write(parse({**outputs, "notify_channels": changed(phone_keys={"operators": "n" * 32})}), tmp_path)

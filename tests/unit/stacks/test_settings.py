@@ -230,6 +230,26 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.alerting.contacts.team-leader: allowed is at least one of mail, phone, sms_topic and slack; "
         "correct it",
     ),
+    "a text message without SNS": (
+        _set("alerting", "channels", "sms", to=None),
+        "settings.alerting: allowed is null for the sms_topic of operators, senior-manager where channels.sms is null; "
+        "correct it",
+    ),
+    "a priority that reaches nobody": (
+        _set("alerting", "contacts", "operators", "mail", to=None),
+        "settings.alerting: allowed is for operators at least one of mail: medium alerts would reach nobody otherwise; "
+        "correct it",
+    ),
+    "a page that reaches nobody": (
+        _set(
+            "alerting",
+            "contacts",
+            "operators",
+            to={"mail": "operators@example.com", "phone": False, "sms_topic": None, "slack": False},
+        ),
+        "settings.alerting: allowed is for operators at least one of phone, sms_topic, slack: critical alerts would "
+        "reach nobody otherwise; correct it",
+    ),
     "a topic that there is not": (
         _set("topics", "alerts-row", to={"partitions": 4, "retention_days": 30}),
         f"settings.topics: allowed is only the topics {', '.join(TOPIC_NAMES)}; remove alerts-row, or add it to "

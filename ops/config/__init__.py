@@ -1,0 +1,1 @@
+"""``obs config``: a stack's configuration, before anything is changed."""

@@ -1,0 +1,64 @@
+"""``obs config check``: what is missing or wrong before an update; ``obs config schema``: the stack file's schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.config import source
+from ops.config.source import Configuration
+from ops.core.errors import OpsError
+
+config_app = typer.Typer(help="A stack's configuration, before anything is changed.", no_args_is_help=True)
+
+
+@config_app.command("check")
+def check(
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Stack file; its encrypted values only have to be there.")
+    ] = None,
+    stack: Annotated[str, typer.Option("--stack", help="Stack; default: the selected one.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
+) -> None:
+    """Name everything that is missing or wrong in settings and secrets. Exit code 1 when there is something."""
+    configuration = chosen(file, stack)
+    lines = problems(configuration)
+    if as_json:
+        typer.echo(json.dumps({"stack": configuration.stack, "problems": lines}, indent=2, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(lines) or f"Pulumi.{configuration.stack}.yaml: nothing is missing")
+    raise typer.Exit(1 if lines else 0)
+
+
+@config_app.command("schema")
+def schema() -> None:
+    """Print the JSON schema of a stack file, for editors."""
+    # Here, since the Pulumi SDK is slow to load.
+    from stacks.schema import text
+
+    typer.echo(text(), nl=False)
+
+
+def chosen(file: Path | None, stack: str) -> Configuration:
+    """The configuration of a file or of a stack.
+
+    Raises:
+        OpsError: Both are named, or it cannot be read.
+    """
+    if file and stack:
+        raise OpsError("--file and --stack name two configurations: give one of them")
+    return source.of_file(file) if file else source.of_stack(stack)
+
+
+def problems(configuration: Configuration) -> list[str]:
+    """What an update would stop at, one line each."""
+    from components.telemetry.file import CatalogueError
+
+    try:
+        from stacks.check import problems as of_the_program
+    except CatalogueError as error:
+        return str(error).splitlines()
+    return of_the_program(configuration.stack, configuration.values, configuration.encrypted)

@@ -1,0 +1,1 @@
+"""``obs preflight``: whether a cluster has what the platform needs, before anything is changed."""

@@ -1,0 +1,334 @@
+"""The checks: one line each, with what to do where something is wrong."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from ops.core.errors import OpsError, one_line
+from ops.preflight.cluster import Cluster, Node
+from ops.preflight.demand import Balancer, Demand, Need
+from stacks.settings import Settings
+
+MINIMUM: Final = (1, 34)
+"""The oldest version of Kubernetes that the platform was run on."""
+_CERT_MANAGER: Final = ("cert-manager.io/v1", ("Certificate", "Issuer"))
+_METRICS: Final = "metrics.k8s.io/v1beta1"
+_VERBS: Final = ("get", "create", "patch", "delete")
+_SHOWN: Final = 6
+
+
+class State(StrEnum):
+    """What a check says; only ``fail`` makes the exit code 1. ``warn``: look at it, it may be right as it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What a check found, and what to do about it."""
+
+    check: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """The line for machines."""
+        return {name: str(value) for name, value in asdict(self).items()}
+
+
+def _ok(check: str, detail: str) -> Line:
+    return Line(check=check, state=State.OK, detail=detail)
+
+
+def _fail(check: str, detail: str, remedy: str) -> Line:
+    return Line(check=check, state=State.FAIL, detail=detail, remedy=remedy)
+
+
+def _warn(check: str, detail: str, remedy: str) -> Line:
+    return Line(check=check, state=State.WARN, detail=detail, remedy=remedy)
+
+
+def identity(cluster: Cluster, settings: Settings) -> Line:
+    """The cluster is the one that the stack file names."""
+    context, uid = settings.cluster.context or "the current context", cluster.uid()
+    if settings.cluster.uid not in (None, uid):
+        return _fail(
+            "cluster",
+            f"{context} leads to {uid}, the stack file names {settings.cluster.uid}",
+            "select the other stack or kubeconfig, or set settings.cluster.uid",
+        )
+    if settings.cluster.uid is None:
+        return _warn(
+            "cluster",
+            f"{context} leads to {uid}, and the stack file takes any cluster",
+            f"set settings.cluster.uid to {uid}",
+        )
+    return _ok("cluster", f"{context} leads to {uid}")
+
+
+def version(cluster: Cluster) -> Line:
+    """Kubernetes is as new as what the platform was run on."""
+    major, minor = cluster.version()
+    if (major, minor) < MINIMUM:
+        remedy = f"the platform was run on {MINIMUM[0]}.{MINIMUM[1]} and never on an older one: upgrade"
+        return _warn("version", f"Kubernetes {major}.{minor}", remedy)
+    return _ok("version", f"Kubernetes {major}.{minor}")
+
+
+def cert_manager(cluster: Cluster) -> Line:
+    """Its kinds are served."""
+    api_version, kinds = _CERT_MANAGER
+    missing = sorted(set(kinds) - set(cluster.served(api_version)))
+    if missing:
+        return _fail(
+            "cert-manager",
+            f"{', '.join(missing)} of {api_version} not served",
+            "install cert-manager with its custom resource definitions",
+        )
+    return _ok("cert-manager", f"{', '.join(kinds)} of {api_version} served")
+
+
+def metrics_api(cluster: Cluster, demand: Demand) -> Line:
+    """Autoscalers can read the use of pods."""
+    if not demand.autoscaled:
+        return _ok("metrics API", "not needed: nothing is scaled by use")
+    if not cluster.served(_METRICS):
+        return _fail("metrics API", f"{_METRICS} not served, autoscalers need it", "install metrics-server")
+    return _ok("metrics API", f"{_METRICS} served")
+
+
+def storage(cluster: Cluster, demand: Demand) -> Line:
+    """StorageClasses are there."""
+    there = cluster.names("/apis/storage.k8s.io/v1/storageclasses")
+    if missing := sorted(demand.storage_classes - set(there)):
+        remedy = f"set settings.storage.storage_class to one of {', '.join(there)}" if there else "make one"
+        return _fail("storage class", f"there is no {', '.join(missing)}", remedy)
+    return _ok("storage class", f"{', '.join(sorted(demand.storage_classes)) or 'none'} is there")
+
+
+def priorities(cluster: Cluster, demand: Demand) -> Line:
+    """PriorityClasses are there."""
+    if not demand.priority_classes:
+        return _ok("priority classes", "none is asked for")
+    there = set(cluster.names("/apis/scheduling.k8s.io/v1/priorityclasses"))
+    if missing := sorted(demand.priority_classes - there):
+        return _fail(
+            "priority classes",
+            f"there is no {', '.join(missing)}",
+            "make them, or take them out of settings.scheduling",
+        )
+    return _ok("priority classes", f"{', '.join(sorted(demand.priority_classes))} there")
+
+
+def pull_secrets(cluster: Cluster, demand: Demand) -> Line:
+    """Secrets that images are pulled with are there, or have to be made once the namespace is."""
+    names, namespace = sorted(demand.pull_secrets), demand.namespace
+    if not names:
+        return _ok("pull secrets", "none is asked for: nodes read the registry as they are")
+    if not cluster.exists(f"/api/v1/namespaces/{namespace}"):
+        return _warn(
+            "pull secrets",
+            f"the namespace {namespace} is not there yet",
+            f"make {', '.join(names)} in it as soon as the update has made it",
+        )
+    missing = [name for name in names if not cluster.exists(f"/api/v1/namespaces/{namespace}/secrets/{name}")]
+    if missing:
+        remedy = f"kubectl -n {namespace} create secret docker-registry {missing[0]} ..."
+        return _fail("pull secrets", f"there is no {', '.join(missing)} in {namespace}", remedy)
+    return _ok("pull secrets", f"{', '.join(names)} there")
+
+
+def nodes(cluster: Cluster, demand: Demand) -> Iterator[Line]:
+    """Nodes take every pod, and all of them together."""
+    ready, seen = cluster.nodes()
+    homeless = [pods.name for pods in demand.pods if not any(_room(node, pods.spec, pods.need) for node in ready)]
+    if homeless:
+        yield _fail(
+            "largest pods",
+            f"no node takes {_some(homeless)}",
+            "add nodes, or change node_selector and tolerations in settings.scheduling",
+        )
+    else:
+        yield _ok("largest pods", f"each of {len(demand.pods)} kinds of pods fits on one of {len(ready)} nodes")
+    wanted = sum((pods.need * _count(pods.count, pods.spec, ready) for pods in demand.pods), Need())
+    usable = [node for node in ready if any(node.takes(pods.spec) for pods in demand.pods if pods.count is not None)]
+    free = sum((node.free for node in usable), Need())
+    told = f"{wanted} asked for, {free} free on {len(usable)} nodes"
+    if not seen:
+        told += " (what runs there already could not be seen)"
+    if wanted.fits(free):
+        yield _ok("room", told)
+    elif cluster.exists(f"/api/v1/namespaces/{demand.namespace}"):
+        yield _warn("room", told, "what is asked for may run there already: look at `kubectl -n NAMESPACE get pods`")
+    else:
+        yield _fail("room", told, "add nodes, or choose a smaller settings.profile")
+
+
+def _room(node: Node, spec: Mapping[str, Any], need: Need) -> bool:
+    return node.takes(spec) and need.fits(node.capacity)
+
+
+def _count(count: int | None, spec: Mapping[str, Any], ready: Sequence[Node]) -> int:
+    return sum(node.takes(spec) for node in ready) if count is None else count
+
+
+def rights(cluster: Cluster, demand: Demand) -> Line:
+    """The user may make, read, change and delete every kind that is rendered."""
+    served: dict[str, dict[str, Any]] = {}
+    wanted = [("get", "", "namespaces", "", "kube-system")]
+    unknown = []
+    for api_version, kind in sorted(demand.kinds):
+        if api_version not in served:
+            served[api_version] = dict(cluster.served(api_version))
+        entry = served[api_version].get(kind)
+        if entry is None:
+            unknown.append(f"{kind} of {api_version}")
+            continue
+        namespace = demand.namespace if entry.namespaced else ""
+        wanted += [(verb, entry.group, entry.resource, namespace, "") for verb in _VERBS]
+    refused: dict[str, list[str]] = {}
+    for verb, group, resource, namespace, name in wanted:
+        if not cluster.may(verb, group, resource, namespace, name):
+            called = f"{resource}.{group}" if group else resource
+            refused.setdefault(f"{called}{f' {name}' if name else ''}", []).append(verb)
+    if refused:
+        told = [f"{'/'.join(verbs)} {called}" for called, verbs in refused.items()]
+        return _fail("rights", f"may not {_some(told)}", "use a kubeconfig of an administrator of the namespace")
+    if unknown:
+        return _warn("rights", f"{_some(unknown)} not served, so not asked about", "install what serves them")
+    return _ok("rights", f"{', '.join(_VERBS)} for {len(demand.kinds)} kinds")
+
+
+_CLOUDS: Final[Mapping[str, tuple[str, str]]] = {
+    "aws": (
+        "aws-load-balancer",
+        "service.beta.kubernetes.io/aws-load-balancer-*, or load_balancer_class: service.k8s.aws/nlb",
+    ),
+    "gce": ("networking.gke.io/load-balancer-type", 'networking.gke.io/load-balancer-type: "Internal"'),
+    "azure": ("azure-load-balancer", 'service.beta.kubernetes.io/azure-load-balancer-internal: "true"'),
+}
+
+
+def load_balancers(cluster: Cluster, demand: Demand) -> Line:
+    """What is told to the controller of load balancers fits the cloud that the nodes are in."""
+    ready, _ = cluster.nodes()
+    clouds = sorted({node.provider for node in ready if node.provider})
+    told = f"{len(demand.balancers)} load balancers"
+    if "kind" in clouds:
+        return _warn("load balancers", f"{told} on kind, which has no controller of its own", "install one that fits")
+    for cloud in clouds:
+        if hint := _CLOUDS.get(cloud):
+            public = [balancer.name for balancer in demand.balancers if not _meant(balancer, hint[0])]
+            if public:
+                return _warn(
+                    "load balancers",
+                    f"{_some(public)} would be public ones on {cloud}",
+                    f"set in settings.load_balancers {hint[1]}",
+                )
+    if not clouds:
+        return _warn("load balancers", f"{told}, and no node says its cloud", "make sure that a controller makes them")
+    return _ok("load balancers", f"{told}, told what {', '.join(clouds)} needs")
+
+
+def _meant(balancer: Balancer, annotation: str) -> bool:
+    return balancer.load_balancer_class is not None or any(annotation in name for name in balancer.annotations)
+
+
+Resolve = Callable[[str], bool]
+
+
+def resolves(host: str) -> bool:
+    """Whether a name has an address, asked from here."""
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except (OSError, UnicodeError):
+        return False
+
+
+def names(settings: Settings, resolve: Resolve = resolves) -> Iterator[Line]:
+    """Names of services outside have addresses; names of our own may be made after the first update."""
+    outside = [host for host in _outside(settings) if not _is_address(host) and not resolve(host)]
+    if outside:
+        yield _fail("names outside", f"no address from here: {_some(outside)}", "correct them, or make the DNS records")
+    else:
+        yield _ok("names outside", "each has an address")
+    own = [host for host in _own(settings) if not _is_address(host) and not resolve(host)]
+    if own:
+        remedy = "make the DNS records once the load balancers have addresses: topics and Grafana go through them"
+        yield _warn("own names", f"no address from here: {_some(own)}", remedy)
+    else:
+        yield _ok("own names", "each has an address")
+
+
+def _outside(settings: Settings) -> list[str]:
+    channels, grafana = settings.alerting.channels, settings.grafana
+    urls = [settings.traces.identity.issuer, channels.phone.url, settings.object_storage.endpoint]
+    urls += [settings.regions.witness.endpoint, channels.sms.url if channels.sms else None]
+    urls += [grafana.oidc.token_url, grafana.oidc.userinfo_url] if grafana.oidc else []
+    hosts = [urlsplit(url).hostname or "" for url in urls if url]
+    hosts += [channels.mail.server.rpartition(":")[0], grafana.ldap.host]
+    hosts += [settings.database.external.host] if settings.database.external else []
+    hosts += (
+        [address.rpartition(":")[0] for address in settings.regions.peer.bootstrap] if settings.regions.peer else []
+    )
+    return list(dict.fromkeys(hosts))
+
+
+def _own(settings: Settings) -> list[str]:
+    endpoints = [settings.gateway, settings.query, *settings.traces.queries.values()]
+    endpoints += [settings.alerting.external_endpoint, settings.grafana.external_endpoint]
+    return list(dict.fromkeys([*(broker.host for broker in settings.kafka.brokers), *(end.host for end in endpoints)]))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _some(values: Sequence[str]) -> str:
+    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    return f"{', '.join(values[:_SHOWN])}{more}"
+
+
+def of_cluster(cluster: Cluster, settings: Settings, demand: Demand) -> list[Line]:
+    """Every check that asks the cluster; one that is refused is a line, not an end. Another cluster ends it."""
+    first = _guarded("cluster", lambda: [identity(cluster, settings)])
+    if first[0].state is State.FAIL:
+        return first
+    return [
+        *first,
+        *_guarded("version", lambda: [version(cluster)]),
+        *_guarded("cert-manager", lambda: [cert_manager(cluster)]),
+        *_guarded("metrics API", lambda: [metrics_api(cluster, demand)]),
+        *_guarded("storage class", lambda: [storage(cluster, demand)]),
+        *_guarded("priority classes", lambda: [priorities(cluster, demand)]),
+        *_guarded("pull secrets", lambda: [pull_secrets(cluster, demand)]),
+        *_guarded("nodes", lambda: list(nodes(cluster, demand))),
+        *_guarded("rights", lambda: [rights(cluster, demand)]),
+        *_guarded("load balancers", lambda: [load_balancers(cluster, demand)]),
+    ]
+
+
+def _guarded(check: str, ask: Callable[[], list[Line]]) -> list[Line]:
+    try:
+        return ask()
+    except ApiException as error:
+        remedy = "use a kubeconfig whose user may read it"
+        return [_fail(check, f"the API server answers {error.status}: {one_line(error.reason)}", remedy)]
+    except (OpsError, urllib3.exceptions.HTTPError, OSError) as error:
+        return [_fail(check, one_line(error), "look at the kubeconfig and the network")]

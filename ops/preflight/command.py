@@ -1,0 +1,114 @@
+"""``obs preflight``: one line a check, with what to do. Nothing is changed. Exit code 1 when a check fails."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+import yaml
+from rich.console import Console
+from rich.text import Text
+
+from ops.config import command as config
+from ops.config.source import Configuration
+from ops.core.errors import OpsError, one_line
+from ops.core.kube import Kube
+from ops.core.platform import PROJECT
+from ops.preflight.checks import Line, State, names, of_cluster
+from ops.preflight.cluster import Cluster
+from ops.preflight.demand import Demand, demand
+
+_STYLES: Final = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
+_PROGRAM: Final = ("__main__.py", "Pulumi.yaml", "components", "stacks", "services", "policy")
+_PLAIN: Final = ("settings", "role")
+"""Keys of the configuration that decide what is rendered; without the others a preview goes on."""
+
+
+def preflight(
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Stack file; its encrypted values only have to be there.")
+    ] = None,
+    stack: Annotated[str, typer.Option("--stack", help="Stack; default: the selected one.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
+) -> None:
+    """Check that the stack's cluster has what the platform needs, before anything is changed. Exit code 1: it lacks."""
+    configuration = config.chosen(file, stack)
+    lines = check(configuration)
+    if as_json:
+        shown = {"stack": configuration.stack, "checks": [line.as_json() for line in lines]}
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for line in lines:
+            remedy = f": {line.remedy}" if line.remedy else ""
+            text = Text(f"{line.state:<5} {line.check:<17} {line.detail}{remedy}")
+            text.stylize(_STYLES[line.state], 0, 5)
+            console.print(text)
+    raise typer.Exit(exit_code(lines))
+
+
+def exit_code(lines: Sequence[Line]) -> int:
+    """0 when no check fails, else 1."""
+    return int(any(line.state is State.FAIL for line in lines))
+
+
+def check(configuration: Configuration, kubeconfig: Path | None = None) -> list[Line]:
+    """Every line, in the order in which they are worth reading.
+
+    Args:
+        configuration: Of the stack.
+        kubeconfig: In place of ``KUBECONFIG``.
+    """
+    from stacks.check import read
+
+    problems = config.problems(configuration)
+    lines = [_configuration(configuration, problems)]
+    settings, _ = read(configuration.stack, configuration.values)
+    if settings is None:
+        return lines
+    lines += names(settings)
+    try:
+        kube = Kube.connect(settings.namespace, kubeconfig, settings.cluster.context)
+    except OpsError as error:
+        remedy = "look at settings.cluster.context, too"
+        return [*lines, Line(check="cluster", state=State.FAIL, detail=one_line(error), remedy=remedy)]
+    try:
+        return [*lines, *of_cluster(Cluster(kube), settings, render(configuration, settings.namespace))]
+    finally:
+        kube.close()
+
+
+def _configuration(configuration: Configuration, problems: Sequence[str]) -> Line:
+    if not problems:
+        return Line(check="configuration", state=State.OK, detail="complete")
+    more = f" (+{len(problems) - 1})" if len(problems) > 1 else ""
+    return Line(
+        check="configuration",
+        state=State.FAIL,
+        detail=f"{one_line(problems[0], 160)}{more}",
+        remedy="`python -m ops config check` names everything",
+    )
+
+
+def render(configuration: Configuration, namespace: str) -> Demand:
+    """What the program of this checkout asks of a cluster for a stack, without any cluster and without secrets.
+
+    Raises:
+        OpsError: The program is not there, or fails.
+    """
+    # Here, since the policies, whose model of resources it shares, are slow to load.
+    from ops.review.review import plan
+
+    if not (PROJECT / _PROGRAM[0]).exists():
+        raise OpsError(f"there is no program at {PROJECT}: run from a whole checkout of this repository")
+    with tempfile.TemporaryDirectory(prefix="obs-preflight-") as folder:
+        root = Path(folder)
+        for name in _PROGRAM:
+            (root / name).symlink_to(PROJECT / name)
+        values = {key: value for key, value in configuration.values.items() if key.rpartition(":")[2] in _PLAIN}
+        (root / f"Pulumi.{configuration.stack}.yaml").write_text(yaml.safe_dump({"config": values}))
+        return demand(namespace, plan(root, configuration.stack, "this checkout").resources)

@@ -1,0 +1,110 @@
+"""Where the pods of each stage run, how urgent they are, and who they are to a cloud: data of the stack file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from components.k8s import Placement
+from components.k8s import Toleration as PodToleration
+from components.telemetry.fields import not_allowed
+from stacks import field_types
+from stacks.field_types import SettingsModel
+
+STAGES: Final = (
+    "agent",
+    "alertevents",
+    "alertmanager",
+    "backups",
+    "consumers",
+    "gateway",
+    "grafana",
+    "jaeger",
+    "kafka",
+    "logs",
+    "mirror",
+    "postgres",
+    "probes",
+    "prometheus",
+    "regions",
+    "reports",
+    "sampler",
+    "search",
+    "servicegraph",
+)
+"""The packages of ``components`` that have pods."""
+_EVERY_NODE: Final = ("agent",)
+"""Stages that are on every node: a node selector that is everybody's would take them away from the others."""
+
+
+class Toleration(SettingsModel):
+    """A taint that pods stand, as in a pod's specification; ``seconds`` is ``tolerationSeconds`` there."""
+
+    key: field_types.QualifiedName | None = None
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: field_types.LabelValue | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    seconds: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _as_kubernetes_takes_it(self) -> Self:
+        if self.operator == "Exists" and self.value:
+            raise not_allowed("no value with operator Exists")
+        if self.operator == "Equal" and self.key is None:
+            raise not_allowed("a key with operator Equal, or operator Exists for every taint")
+        if self.seconds is not None and self.effect != "NoExecute":
+            raise not_allowed("seconds only with effect NoExecute")
+        return self
+
+
+class Pods(SettingsModel):
+    """Where pods run and who they are.
+
+    Attributes:
+        node_selector: Labels of the nodes.
+        tolerations: Taints that the pods stand.
+        priority_class: Name of a PriorityClass of the cluster, or null.
+        service_account_annotations: Annotations of their ServiceAccounts, for example the role that they have in a
+            cloud.
+    """
+
+    node_selector: field_types.NodeLabels = {}
+    tolerations: tuple[Toleration, ...] = ()
+    priority_class: field_types.ObjectName | None = None
+    service_account_annotations: field_types.Annotations = {}
+
+
+class Scheduling(SettingsModel):
+    """Where pods run and who they are.
+
+    Attributes:
+        default: Of every stage; the agents, which are on every node, take no ``node_selector`` from it.
+        stages: Stage -> what differs there: a key that it has replaces that of ``default``.
+    """
+
+    default: Pods
+    stages: dict[str, Pods]
+
+    @field_validator("stages")
+    @classmethod
+    def _stages_that_there_are(cls, stages: dict[str, Pods]) -> dict[str, Pods]:
+        unknown = sorted(set(stages) - set(STAGES))
+        if unknown:
+            raise not_allowed(f"only the stages {', '.join(STAGES)}; remove {', '.join(unknown)}")
+        return stages
+
+    def placements(self) -> dict[str, Placement]:
+        """Stage -> where its pods run."""
+        return {stage: self._placement(stage) for stage in STAGES}
+
+    def _placement(self, stage: str) -> Placement:
+        own = self.stages.get(stage, Pods())
+        pods = self.default.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+        everywhere = stage in _EVERY_NODE and "node_selector" not in own.model_fields_set
+        return Placement(
+            node_selector={} if everywhere else pods.node_selector,
+            tolerations=[PodToleration(**toleration.model_dump()) for toleration in pods.tolerations],
+            priority_class=pods.priority_class,
+            service_account_annotations=pods.service_account_annotations,
+        )
