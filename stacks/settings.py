@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from components.telemetry import capacity
 from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
-from components.versions import IMAGES
+from components.versions import GROUPS, IMAGES
 from stacks import field_types, stage_settings
 from stacks.field_types import ExternalEndpoint, ExternalHost, SettingsModel, validation_errors
 from stacks.stage_settings import Alerting, Traces
@@ -75,13 +75,22 @@ class Cluster(SettingsModel):
 
 
 class Images(SettingsModel):
-    """Where images come from; a digest pins an image beyond its tag."""
+    """Where images come from; a digest pins an image beyond its tag.
+
+    Attributes:
+        registry: Registry of all images.
+        registries: Another registry for a group of images: ``obs`` (built from this repository) or ``upstream``.
+        digests: Short name of an image -> digest.
+    """
 
     registry: field_types.Registry
+    registries: dict[str, field_types.Registry] = {}
     digests: dict[str, field_types.Digest]
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        if others := sorted(set(self.registries) - set(GROUPS)):
+            raise field_types.not_allowed(f"only the groups {', '.join(GROUPS)}; remove {', '.join(others)}")
         unknown = sorted(set(self.digests) - set(IMAGES))
         if unknown:
             raise field_types.not_allowed(f"only the images {', '.join(sorted(IMAGES))}; remove {', '.join(unknown)}")
