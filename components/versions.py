@@ -33,6 +33,22 @@ IMAGES: Mapping[str, str] = MappingProxyType(
 """Short name -> ``repository:tag``."""
 
 
+OURS = "obs"
+"""Group of the images that are built from this repository, and the first part of their repositories."""
+UPSTREAM = "upstream"
+"""Group of the images that run as their makers publish them (images/upstream.yaml)."""
+GROUPS = (OURS, UPSTREAM)
+
+
+def group(image: str) -> str:
+    """The group of an image.
+
+    Raises:
+        KeyError: The image is not in `IMAGES`.
+    """
+    return OURS if IMAGES[image].startswith(f"{OURS}/") else UPSTREAM
+
+
 def release(image: str) -> str:
     """The release that an image holds, for example ``0.31.1``.
 
@@ -48,10 +64,12 @@ class ImageCatalogue:
 
     Attributes:
         registry: Host (and path) that serves the images.
+        registries: Group -> registry that serves its images instead.
         digests: Short name -> ``sha256:...``; an image without an entry is pinned by its tag only.
     """
 
     registry: str
+    registries: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
 
     def full_name(self, image: str) -> str:
@@ -60,5 +78,5 @@ class ImageCatalogue:
         Raises:
             KeyError: The image is not in ``IMAGES``.
         """
-        digest = self.digests.get(image)
-        return f"{self.registry}/{IMAGES[image]}" + (f"@{digest}" if digest else "")
+        registry, digest = self.registries.get(group(image), self.registry), self.digests.get(image)
+        return f"{registry}/{IMAGES[image]}" + (f"@{digest}" if digest else "")

@@ -42,6 +42,7 @@ COMMANDS = {
     "failover": "ops.regions.command:failover",
     "failback": "ops.regions.command:failback",
     "drill": "ops.drills.command:drill_app",
+    "images": "ops.images.command:images_app",
     "privacy": "ops.privacy.command:privacy_app",
     "docs": "ops.pages:docs",
 }

@@ -22,6 +22,7 @@ from policy.model import Level, Rule
 from policy.resource_view import ResourceView
 from policy.rules import RULES
 from policy.runner import EXCEPTIONS, Runner, Verdict
+from policy.stack_config import stack_options
 
 NAME = "observability"
 _LISTED = 4
@@ -89,7 +90,7 @@ def _resource_check(runner: Runner, rule: Rule, seen: ResourceView, notes: _Note
     def check(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if rule.kinds and args.resource_type.rsplit(":", 1)[-1] not in rule.kinds:
             return
-        _tell(runner.at_resource(rule, seen.resource(args), _options(rule, args.get_config())), report, notes)
+        _tell(runner.at_resource(rule, seen.resource(args), _options(rule, args.get_config(), args.urn)), report, notes)
 
     return check
 
@@ -109,8 +110,11 @@ def _tell(verdicts: Any, report: ReportViolation, notes: _Notes) -> None:
             report(verdict.message, verdict.resource.urn if verdict.resource else None)
 
 
-def _options(rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {**rule.defaults(), **{key: value for key, value in given.items() if key in rule.options}}
+def _options(rule: Rule, given: Mapping[str, Any], urn: str = "") -> dict[str, Any]:
+    """Options of a rule. The engine hands defaults over as if somebody had configured them: the stack goes before."""
+    defaults = rule.defaults()
+    chosen = {key: value for key, value in given.items() if key in rule.options and value != defaults[key]}
+    return {**defaults, **stack_options(rule.id, urn), **chosen}
 
 
 def _schema(rule: Rule) -> PolicyConfigSchema | None:

@@ -17,7 +17,7 @@ from components.telemetry import capacity
 from components.telemetry.fields import not_allowed
 from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
-from components.versions import IMAGES
+from components.versions import GROUPS, IMAGES
 from stacks import field_types, stage_settings
 from stacks.field_types import ExternalEndpoint, ExternalHost, SettingsModel, validation_errors
 from stacks.scheduling import Scheduling
@@ -80,17 +80,21 @@ class Images(SettingsModel):
     """Where images come from; a digest pins an image beyond its tag.
 
     Attributes:
-        registry: Where all of them are.
-        pull_secrets: Secrets in the namespace that the registry takes; none: the nodes may read it as they are.
-        digests: Image -> digest.
+        registry: Registry of all images.
+        registries: Another registry for a group of images: ``obs`` (built from this repository) or ``upstream``.
+        pull_secrets: Secrets in the namespace that the registries take; none: the nodes may read them as they are.
+        digests: Short name of an image -> digest.
     """
 
     registry: field_types.Registry
+    registries: dict[str, field_types.Registry] = {}
     pull_secrets: tuple[field_types.ObjectName, ...]
     digests: dict[str, field_types.Digest]
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        if others := sorted(set(self.registries) - set(GROUPS)):
+            raise not_allowed(f"only the groups {', '.join(GROUPS)}; remove {', '.join(others)}")
         unknown = sorted(set(self.digests) - set(IMAGES))
         if unknown:
             raise not_allowed(f"only the images {', '.join(sorted(IMAGES))}; remove {', '.join(unknown)}")

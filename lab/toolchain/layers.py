@@ -10,16 +10,15 @@ import re
 import shutil
 import sys
 import tarfile
-import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from lab.paths import CHECKOUT, cache_root
 from lab.toolchain import tools
 from lab.toolchain.recipes import RECIPES
 from lab.toolchain.tools import SOURCES, atomically, fingerprint, locked, run_logged
+from ops.images.pins import names, pinned
 
 _OPEN_FILES = SOURCES / "open-files" / "open-files.c"
 OPEN_FILES_PLACE = "/opt/lab/open-files.so"
@@ -27,32 +26,9 @@ OPEN_FILES_PLACE = "/opt/lab/open-files.so"
 PYTHON_PATH = ("/opt/app", "/opt/app/site")
 WEB_EXTRAS_PATH = (*PYTHON_PATH, "/opt/app/web_extras")
 """Where the images with `web_extras` look for modules."""
-REQUIREMENTS = (
-    "confluent-kafka",
-    "prometheus-client",
-    "PyYAML",
-    "bcrypt",
-    "cheroot",
-    "joserfc",
-    "kafka-python",
-    "opentelemetry-sdk",
-    "opentelemetry-exporter-otlp-proto-http",
-    "opentelemetry-exporter-otlp-proto-grpc",
-    "orjson",
-    "pydantic",
-    "urllib3",
-)
-WEB_EXTRAS_REQUIREMENTS = (
-    "boto3",
-    "fastavro",
-    "Jinja2",
-    "ldap3",
-    "matplotlib",
-    "psycopg",
-    "pyrage",
-    "requests",
-    "weasyprint",
-)
+_IMAGES = CHECKOUT / "images"
+REQUIREMENTS = names(_IMAGES / "packages.txt")
+WEB_EXTRAS_REQUIREMENTS = names(_IMAGES / "web_extras.txt")
 """Names in the project's requirements: of `packages`, and of `web_extras`."""
 _SOURCES = (
     "services",
@@ -177,7 +153,7 @@ def search() -> Layer:
 
 def packages() -> Layer:
     """What every program of ours needs."""
-    pins = pinned(REQUIREMENTS)
+    pins = pinned(REQUIREMENTS, CHECKOUT)
     return Layer(f"python-{short_digest(pins)}", lambda root: _install(pins, root / "opt" / "app" / "site"))
 
 
@@ -186,7 +162,7 @@ def web_extras() -> Layer:
 
     What is in `packages` too has the same version here.
     """
-    pins, common = pinned(WEB_EXTRAS_REQUIREMENTS), packages()
+    pins, common = pinned(WEB_EXTRAS_REQUIREMENTS, CHECKOUT), packages()
 
     def fill(root: Path) -> None:
         constraints = root.parent / "constraints.txt"
@@ -230,14 +206,6 @@ def grafana_program() -> Layer:
 def _install(pins: list[str], target: Path, *options: str) -> None:
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(target), *options, *pins]
     run_logged(command, cwd=CHECKOUT, log=cache_root() / "logs" / "services-packages.log")
-
-
-def pinned(names: Iterable[str]) -> list[str]:
-    """Requirements as the project pins them, in requirements.txt and in the extras of pyproject.toml."""
-    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    lines = [*(CHECKOUT / "requirements.txt").read_text().splitlines(), *chain(*extras.values())]
-    pins = {re.split(r"\[|==", line)[0].lower(): line for line in lines if "==" in line}
-    return [pins[name.lower()] for name in names]
 
 
 def _installed(layer: Layer) -> list[str]:

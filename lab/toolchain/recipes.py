@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from components.versions import release
+from lab.toolchain import manifests
+from ops.images.search_home import SearchServer
 
 KUBERNETES = "1.34.4"
 COREDNS = "1.14.7"
@@ -16,10 +18,8 @@ PULUMI = "3.259.0"
 PULUMI_KUBERNETES = "4.25.0"
 LOAD_GENERATOR = "obs-loadgen"
 
-_KAFKA, _OPENSEARCH = release("kafka"), release("opensearch")
+_KAFKA = release("kafka")
 _PULUMI_KUBERNETES_MODULE = "v4.0.0-20260115033456-f47bc2d6f199"
-_CONTRIB = "github.com/open-telemetry/opentelemetry-collector-contrib"
-_OTEL = "go.opentelemetry.io/collector"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,42 +75,6 @@ class MavenLibraries:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchModule:
-    """A module of the search server that its small distribution lacks; its jars come from Maven.
-
-    Attributes:
-        artifact: ``group:artifact``, of the distribution's version.
-        name: Folder under ``modules``.
-        main_class: Class that the server loads.
-        extends: Modules whose classes it needs.
-        policy: Java permissions that it is granted.
-    """
-
-    artifact: str
-    name: str
-    main_class: str
-    extends: tuple[str, ...] = ()
-    policy: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchServer:
-    """A search server: a small distribution, the modules that it lacks, and plugins; all of it from Maven.
-
-    Attributes:
-        distribution: ``group:artifact:version`` of a zip.
-        modules: Modules to add.
-        plugins: ``group:artifact:version`` of plugin zips.
-    """
-
-    name: str
-    version: str
-    distribution: str
-    modules: tuple[SearchModule, ...]
-    plugins: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class OwnProgram:
     """A Go module of this checkout. What it is built from is part of its key, so no version tells it.
 
@@ -146,14 +110,6 @@ def _kubernetes() -> GoTool:
         programs={name: f"k8s.io/kubernetes/cmd/{name}" for name in names},
         ldflags="-s -w " + " ".join(f"-X {stamp}.{key}={value}" for key, value in flags.items()),
     )
-
-
-def _contrib(*parts: str) -> tuple[str, ...]:
-    return tuple(f"{_CONTRIB}/{part}" for part in parts)
-
-
-def _core(*parts: str) -> tuple[str, ...]:
-    return tuple(f"{_OTEL}/{part}" for part in parts)
 
 
 def _prometheus_module() -> str:
@@ -198,56 +154,9 @@ RECIPES: tuple[Recipe, ...] = (
     MavenLibraries(
         name="kafka",
         version=_KAFKA,
-        artifacts=(
-            f"org.apache.kafka:kafka_2.13:{_KAFKA}",
-            f"org.apache.kafka:kafka-tools:{_KAFKA}",
-            f"org.apache.kafka:kafka-shell:{_KAFKA}",
-            f"org.apache.kafka:connect-runtime:{_KAFKA}",
-            f"org.apache.kafka:connect-mirror:{_KAFKA}",
-            "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
-            "org.apache.logging.log4j:log4j-1.2-api:2.25.4",
-            "org.xerial.snappy:snappy-java:1.1.10.7",
-            "io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1",
-        ),
+        artifacts=manifests.kafka_artifacts(),
     ),
-    SearchServer(
-        name="opensearch",
-        version=_OPENSEARCH,
-        distribution=f"org.opensearch.distribution.integ-test-zip:opensearch:{_OPENSEARCH}",
-        modules=(
-            SearchModule(
-                artifact="org.opensearch.plugin:lang-painless",
-                name="lang-painless",
-                main_class="org.opensearch.painless.PainlessPlugin",
-                policy=(
-                    'java.lang.RuntimePermission "createClassLoader"',
-                    'java.lang.RuntimePermission "getClassLoader"',
-                ),
-            ),
-            SearchModule(
-                artifact="org.opensearch.plugin:analysis-common",
-                name="analysis-common",
-                main_class="org.opensearch.analysis.common.CommonAnalysisPlugin",
-                extends=("lang-painless",),
-            ),
-            SearchModule(
-                artifact="org.opensearch.plugin:reindex-client",
-                name="reindex",
-                main_class="org.opensearch.index.reindex.ReindexPlugin",
-                policy=(
-                    'java.net.SocketPermission "*", "connect"',
-                    'java.net.NetPermission "getProxySelector"',
-                ),
-            ),
-            SearchModule(
-                artifact="org.opensearch.plugin:lang-mustache-client",
-                name="lang-mustache",
-                main_class="org.opensearch.script.mustache.MustachePlugin",
-                policy=('java.lang.RuntimePermission "accessDeclaredMembers"',),
-            ),
-        ),
-        plugins=(f"org.opensearch.plugin:opensearch-security:{_OPENSEARCH}.0",),
-    ),
+    manifests.search_server(),
     _kubernetes(),
     GoTool(
         name="pulumi",
@@ -294,33 +203,9 @@ RECIPES: tuple[Recipe, ...] = (
     Collector(
         name="otelcol",
         version=release("otelcol"),
-        components={
-            "receivers": _core("receiver/otlpreceiver")
-            + _contrib("receiver/kafkareceiver", "receiver/hostmetricsreceiver"),
-            "processors": _core("processor/memorylimiterprocessor", "processor/batchprocessor")
-            + _contrib(
-                "processor/attributesprocessor",
-                "processor/filterprocessor",
-                "processor/groupbyattrsprocessor",
-                "processor/resourceprocessor",
-                "processor/tailsamplingprocessor",
-            ),
-            "exporters": _core(
-                "exporter/otlphttpexporter", "exporter/otlpexporter", "exporter/debugexporter", "exporter/nopexporter"
-            )
-            + _contrib("exporter/kafkaexporter", "exporter/prometheusexporter"),
-            "connectors": _core("connector/forwardconnector") + _contrib("connector/spanmetricsconnector"),
-            "extensions": _contrib(
-                "extension/basicauthextension", "extension/healthcheckextension", "extension/storage/filestorage"
-            ),
-        },
+        components=manifests.collector_modules(),
         folder="collector",
-        own={
-            "processors": ("attribution", "gate"),
-            "exporters": ("kafkabuckets",),
-            "connectors": ("bisect",),
-            "extensions": ("login",),
-        },
+        own=manifests.collector_packages(),
     ),
     _server(
         "prometheus",

@@ -17,11 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from lab import LabError
 from lab.paths import CHECKOUT, cache_root
@@ -32,22 +30,11 @@ from lab.toolchain.recipes import (
     MavenLibraries,
     OwnProgram,
     Recipe,
-    SearchModule,
-    SearchServer,
 )
+from ops.images import maven
+from ops.images.search_home import HOME, SearchServer, assemble
 
 BUILD_LIMIT_S = 40 * 60
-_MAVEN = ("mvn", "-B", "-ntp", "-q")
-_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
-HOME = "home"
-"""Folder of the assembled server inside the recipe's folder."""
-_JAR = re.compile(r"(.+?)-\d[^/]*\.jar")
-_SAMPLES = (
-    "config/opensearch-security",
-    "plugins/opensearch-security/tools",
-    "plugins/opensearch-security/securityconfig",
-)
-"""Demonstration users with known passwords, and tools that would install them: never in an image."""
 SOURCES = Path(__file__).parent / "src"
 _BUILT_FROM = (".go", ".mod", ".sum", ".txt")
 """Endings of what Go compiles, resolves and embeds."""
@@ -80,99 +67,16 @@ def run_logged(command: list[str], *, cwd: Path, log: Path, env: dict[str, str] 
 
 def maven_libraries(artifacts: Iterable[str], target: Path, log: Path) -> None:
     """Put the artifacts (``group:name:version``) and their runtime dependencies into ``target``."""
-    rows = []
-    for artifact in artifacts:
-        group, name, version = (escape(part) for part in artifact.split(":"))
-        rows.append(
-            f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
-        )
-    with tempfile.TemporaryDirectory() as project:
-        (Path(project) / "pom.xml").write_text(
-            '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
-            "<groupId>lab</groupId><artifactId>libraries</artifactId><version>1</version><packaging>pom</packaging>"
-            f"<dependencies>{''.join(rows)}</dependencies></project>"
-        )
-        goal = f"{_DEPENDENCY_PLUGIN}:copy-dependencies"
-        command = [*_MAVEN, goal, f"-DoutputDirectory={target}", "-DincludeScope=runtime"]
-        run_logged(command, cwd=Path(project), log=log)
+    maven.maven_libraries(artifacts, target, _logged(log))
 
 
 def maven_file(artifact: str, target: Path, log: Path) -> None:
     """Put one file (``group:name:version:type``) into the folder ``target``."""
-    options = [f"-Dartifact={artifact}", f"-DoutputDirectory={target}"]
-    with tempfile.TemporaryDirectory() as empty:
-        run_logged([*_MAVEN, f"{_DEPENDENCY_PLUGIN}:copy", *options], cwd=Path(empty), log=log)
+    maven.maven_file(artifact, target, _logged(log))
 
 
-def assemble(recipe: SearchServer, work: Path, log: Path) -> None:
-    """Fill ``work`` with the server's home folder."""
-    home = work / HOME
-    downloads = work / "downloads"
-    _unpack(recipe.distribution, downloads, log, work / "unpacked")
-    inner = [path for path in (work / "unpacked").iterdir() if path.is_dir()]
-    if len(inner) != 1:
-        raise LabError(f"{recipe.distribution} holds {len(inner)} folders at its top; one was expected")
-    inner[0].rename(home)
-    for module in recipe.modules:
-        _module(recipe, module, home, downloads / module.name, log)
-    for path in (home / "bin").iterdir():
-        path.chmod(0o755)
-    for plugin in recipe.plugins:
-        _plugin(plugin, home, downloads, log)
-    for sample in _SAMPLES:
-        shutil.rmtree(home / sample, ignore_errors=True)
-    for waste in (*(home / "bin").glob("*.bat"), *(home / "bin").glob("*.exe")):
-        waste.unlink()
-    shutil.rmtree(downloads)
-    shutil.rmtree(work / "unpacked")
-
-
-def _unpack(artifact: str, downloads: Path, log: Path, target: Path) -> None:
-    with zipfile.ZipFile(_download(artifact, downloads, log)) as archive:
-        archive.extractall(target)
-
-
-def _download(artifact: str, downloads: Path, log: Path) -> Path:
-    maven_file(f"{artifact}:zip", downloads, log)
-    _, name, version = artifact.split(":")
-    return downloads / f"{name}-{version}.zip"
-
-
-def _module(recipe: SearchServer, module: SearchModule, home: Path, libraries: Path, log: Path) -> None:
-    """Lay a module from its jars; what the server has in ``lib`` already must not be loaded twice."""
-    maven_libraries([f"{module.artifact}:{recipe.version}"], libraries, log)
-    target = home / "modules" / module.name
-    target.mkdir(parents=True)
-    present = {match[1] for path in (home / "lib").glob("*.jar") if (match := _JAR.fullmatch(path.name))}
-    for jar in sorted(libraries.glob("*.jar")):
-        match = _JAR.fullmatch(jar.name)
-        if match is None or match[1] not in present:
-            shutil.copy(jar, target)
-    descriptor = {
-        "description": module.name,
-        "version": recipe.version,
-        "name": module.name,
-        "classname": module.main_class,
-        "java.version": "11",
-        "opensearch.version": recipe.version,
-        "custom.foldername": "",
-        "extended.plugins": ",".join(module.extends),
-        "has.native.controller": "false",
-    }
-    (target / "plugin-descriptor.properties").write_text(
-        "".join(f"{key}={value}\n" for key, value in descriptor.items())
-    )
-    if module.policy:
-        grants = " ".join(f"permission {permission};" for permission in module.policy)
-        (target / "plugin-security.policy").write_text(f"grant {{ {grants} }};\n")
-
-
-def _plugin(artifact: str, home: Path, downloads: Path, log: Path) -> None:
-    """Install a plugin with the server's own installer, which checks its version."""
-    archive = _download(artifact, downloads, log)
-    command = [str(home / "bin" / "opensearch-plugin"), "install", "-b", archive.as_uri()]
-    java = Path(shutil.which("java") or "/").resolve().parents[1]
-    run_logged(command, cwd=home, log=log, env={"JAVA_HOME": os.environ.get("JAVA_HOME", str(java))})
+def _logged(log: Path) -> maven.Run:
+    return lambda command, cwd, env: run_logged(command, cwd=cwd, log=log, env=dict(env))
 
 
 def fingerprint(recipe: Recipe) -> str:
@@ -248,7 +152,7 @@ def ensure(recipe: Recipe) -> tuple[Path, float]:
             case MavenLibraries():
                 atomically(target, lambda work: maven_libraries(recipe.artifacts, work / "libs", log))
             case SearchServer():
-                atomically(target, lambda work: assemble(recipe, work, log))
+                atomically(target, lambda work: assemble(recipe, work, _logged(log)))
             case OwnProgram():
                 atomically(target, lambda work: _own(recipe, work, log))
         return target, time.monotonic() - started

@@ -182,7 +182,7 @@ def test_no_password_is_in_the_log_a_command_line_or_the_environment(alone: Post
                 except (FileNotFoundError, ProcessLookupError):
                     continue
     assert "config_file=/etc/postgres/postgresql.conf" in seen
-    assert "PGDATA=/var/lib/postgresql/data" in seen
+    assert "PGDATA=/var/lib/postgresql/data/data" in seen
     for user in ("replication", "metrics", "grafana", "somebody"):
         assert password_of(user) not in seen
     assert "secretly0typed" not in seen

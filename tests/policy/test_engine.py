@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from policy.rules import RULES
 from tests.policy.bad_changes import BAD_CHANGES
@@ -83,3 +84,21 @@ def test_rules_can_be_made_advisory_by_configuration(
     assert done.returncode == 0, done.stdout[-3000:]
     assert rule in advisory(done.stdout)
     assert named in done.stdout.partition("Policies:")[2]
+
+
+@pytest.mark.timeout(240)
+def test_images_come_from_the_registry_that_the_stack_names(tmp_path: Path) -> None:
+    engine = Engine.at(tmp_path, "prod")
+    file = engine.folder / "project" / "Pulumi.prod.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("registry: registry.example.com/observability", "registry: team.example.net:5000/obs"))
+    assert file.read_text() != text
+    # As in the repository, the program is in the folder of the stack files.
+    project = file.with_name("Pulumi.yaml")
+    description = yaml.safe_load(project.read_text())
+    main = description.pop("main")
+    project.write_text(yaml.safe_dump(description))
+    file.with_name("__main__.py").write_text(f"import runpy\nrunpy.run_path({main!r}, run_name='__main__')\n")
+    done = engine.preview(["gossip_without_tls"], alone=True)
+    assert "image-registry" in mandatory(done.stdout), done.stdout[-3000:]
+    assert "take it from team.example.net:5000/obs" in done.stdout

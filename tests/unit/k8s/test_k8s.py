@@ -23,7 +23,7 @@ from components.k8s import (
 from components.k8s.credentials import dns_names
 from components.k8s.deployment_context import CertificatePolicy
 from components.k8s.pods import pod_spec
-from components.versions import IMAGES, ImageCatalogue
+from components.versions import IMAGES, OURS, UPSTREAM, ImageCatalogue
 from tests.support import engine
 from tests.support.deployment_context import metrics
 
@@ -76,6 +76,14 @@ def test_an_http_probe_without_a_port_is_refused() -> None:
 def test_an_image_is_pinned_by_version_and_by_digest_when_there_is_one() -> None:
     assert CONTEXT.image("kafka") == f"registry.example/{IMAGES['kafka']}@sha256:{'a' * 64}"
     assert CONTEXT.image("thanos") == f"registry.example/{IMAGES['thanos']}"
+
+
+def test_a_group_of_images_may_have_a_registry_of_its_own() -> None:
+    catalogue = ImageCatalogue(registry="registry.example", registries={OURS: "team.example:5000/obs"})
+    assert catalogue.full_name("kafka") == f"team.example:5000/obs/{IMAGES['kafka']}"
+    assert catalogue.full_name("thanos") == f"registry.example/{IMAGES['thanos']}"
+    both = ImageCatalogue(registry="registry.example", registries={OURS: "a.example", UPSTREAM: "b.example"})
+    assert {both.full_name(name).partition("/")[0] for name in IMAGES} == {"a.example", "b.example"}
 
 
 def test_certificates_name_the_service_and_every_pod() -> None:

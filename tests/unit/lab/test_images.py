@@ -19,6 +19,7 @@ from lab.toolchain import layers
 from lab.toolchain.debian import lay
 from lab.toolchain.images import Image, images
 from lab.toolchain.recipes import COREDNS
+from ops.images.pins import pinned
 
 NOT_RUN_HERE = {IMAGES["elasticsearch"]}
 WITH_WEB_EXTRAS = {
@@ -111,9 +112,9 @@ def imported(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("program", sorted(path.parent.name for path in CHECKOUT.glob("services/*/__init__.py")))
 def test_what_a_program_imports_is_in_its_image(program: str) -> None:
-    pins = layers.pinned(layers.REQUIREMENTS)
+    pins = pinned(layers.REQUIREMENTS, CHECKOUT)
     if program in WITH_WEB_EXTRAS:
-        pins += layers.pinned(layers.WEB_EXTRAS_REQUIREMENTS)
+        pins += pinned(layers.WEB_EXTRAS_REQUIREMENTS, CHECKOUT)
     present, by_module = with_dependencies(pins), metadata.packages_distributions()
     missing = {
         module

@@ -208,6 +208,10 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "thanos; "
         "remove nginx; correct it",
     ),
+    "a registry for a group of images that does not exist": (
+        _set("images", "registries", to={"obs": "registry.example.com/obs", "docker.io": "registry.example.com/hub"}),
+        "settings.images: allowed is only the groups obs, upstream; remove docker.io; correct it",
+    ),
     "a schedule without a day of the week": (
         _set("backups", "schedules", "database", to="5 * * *"),
         "settings.backups.schedules.database is '5 * * *': allowed is five fields of cron: minute, hour, day of the "

@@ -1,0 +1,175 @@
+"""What a registry has: digests and manifests, over its HTTP API (OCI distribution specification)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from ops.core.errors import OpsError, one_line
+from ops.images.logins import login
+
+_LIMIT_S = 30
+_INDICES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+_MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+_PLATFORM = ("linux", "amd64")
+_SERVERS = {"docker.io": "registry-1.docker.io"}
+_CERTIFICATES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+_LARGEST = 4 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """An image as a registry has it.
+
+    Attributes:
+        digest: Digest of the manifest, or of the index of several platforms.
+        config: Digest of the configuration of linux/amd64; empty where there is no such platform. Copies of an image
+            have the same one, whatever became of their layers' compression.
+    """
+
+    digest: str
+    config: str
+
+
+def authority(host: str, folder: Path | None = None) -> str | bool:
+    """File with the authority of a registry's certificate; True: one of those that the machine trusts.
+
+    Args:
+        host: Registry with its port.
+        folder: Folder with ``ca.crt``; None: where the tools look.
+
+    Raises:
+        OpsError: The folder that was named has no such file.
+    """
+    if folder is not None and not (folder / "ca.crt").is_file():
+        raise OpsError(f"{folder / 'ca.crt'} is not there: --cert-dir is a folder with the authority in ca.crt")
+    candidates = [folder] if folder else [certificates / host for certificates in _CERTIFICATES]
+    return next((str(path / "ca.crt") for path in candidates if (path / "ca.crt").is_file()), True)
+
+
+class Registry:
+    """A registry, with a path below which its repositories are.
+
+    Args:
+        name: Host, if need be with port and path.
+        cert_dir: Folder with ``ca.crt``; None: where the tools look.
+        find_login: Gives user and password of a host.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        cert_dir: Path | None = None,
+        find_login: Callable[[str], tuple[str, str] | None] = login,
+    ) -> None:
+        self.name = name.rstrip("/")
+        self._host, _, path = self.name.partition("/")
+        self._path = f"{path}/" if path else ""
+        self._verify = authority(self._host, cert_dir)
+        self._login = find_login(self._host)
+        self._session = requests.Session()
+
+    def manifest(self, repository: str, reference: str) -> Manifest | None:
+        """The image of a tag or digest, or None where there is none.
+
+        Raises:
+            OpsError: The registry does not answer, refuses the login, or answers what is no manifest.
+        """
+        body = self._get(f"{self._path}{repository}", reference)
+        if body is None:
+            return None
+        digest = f"sha256:{hashlib.sha256(body.content).hexdigest()}"
+        return Manifest(digest=digest, config=self._config(repository, _parsed(body, self.name)))
+
+    def _config(self, repository: str, manifest: Any) -> str:
+        """Digest of the configuration of our platform."""
+        if "manifests" in manifest:
+            for child in manifest["manifests"]:
+                platform = child.get("platform", {})
+                if (platform.get("os"), platform.get("architecture")) == _PLATFORM:
+                    body = self._get(f"{self._path}{repository}", child["digest"])
+                    return self._config(repository, _parsed(body, self.name)) if body is not None else ""
+            return ""
+        return str(manifest.get("config", {}).get("digest", ""))
+
+    def _get(self, repository: str, reference: str) -> requests.Response | None:
+        url = f"https://{_SERVERS.get(self._host, self._host)}/v2/{repository}/manifests/{reference}"
+        headers = {"Accept": ", ".join((*_INDICES, *_MANIFESTS))}
+        answer = self._call(url, headers)
+        if answer.status_code == requests.codes.unauthorized:
+            answer = self._call(url, headers | {"Authorization": self._authorization(answer, repository)})
+        if answer.status_code == requests.codes.not_found:
+            return None
+        if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
+            raise OpsError(f"registry {self._host} refuses the login to {repository}: run `TOOL login {self._host}`")
+        if not answer.ok:
+            raise OpsError(f"registry {self._host} answered {answer.status_code} for {repository}:{reference}")
+        return answer
+
+    def _authorization(self, challenge: requests.Response, repository: str) -> str:
+        """What a registry asks for: the login itself, or a token that its login server gives for it."""
+        header = challenge.headers.get("WWW-Authenticate", "")
+        if not header.lower().startswith("bearer "):
+            if self._login is None:
+                raise OpsError(f"registry {self._host} wants a login: run `TOOL login {self._host}`")
+            return _basic(*self._login)
+        fields = dict(re.findall(r'(\w+)="([^"]*)"', header))
+        if "realm" not in fields or not fields["realm"].startswith("https://"):
+            raise OpsError(f"registry {self._host} names no login server over TLS: {one_line(header, 120)}")
+        answer = self._call(
+            fields["realm"],
+            {"Authorization": _basic(*self._login)} if self._login else {},
+            {"service": fields.get("service", self._host), "scope": f"repository:{repository}:pull"},
+        )
+        if not answer.ok:
+            raise OpsError(f"registry {self._host} refuses the login to {repository}: run `TOOL login {self._host}`")
+        tokens = _parsed(answer, self.name)
+        return f"Bearer {tokens.get('token') or tokens.get('access_token', '')}"
+
+    def _call(self, url: str, headers: dict[str, str], query: dict[str, str] | None = None) -> requests.Response:
+        try:
+            return self._session.get(
+                url,
+                headers=headers,
+                params=query,
+                timeout=_LIMIT_S,
+                verify=self._verify,
+                # A login in ~/.netrc is none of ours.
+                auth=_keep_headers,
+            )
+        except requests.exceptions.SSLError as error:
+            raise OpsError(
+                f"the certificate of registry {self._host} is not trusted: name its authority with --cert-dir "
+                f"({one_line(error, 120)})"
+            ) from None
+        except requests.RequestException as error:
+            raise OpsError(f"registry {self._host} does not answer: {one_line(error, 160)}") from None
+
+
+def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _parsed(answer: requests.Response, name: str) -> Any:
+    try:
+        content = answer.json() if len(answer.content) <= _LARGEST else None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise OpsError(f"registry {name} answered no manifest: is it a registry of images?")
+    return content

@@ -1,0 +1,54 @@
+"""What the pack takes from the file of the stack that it looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.paths import CHECKOUT
+from policy.pack import _options
+from policy.rules import RULES
+from policy.stack_config import IMAGE_REGISTRY, stack_options
+
+RULE = next(rule for rule in RULES if rule.id == IMAGE_REGISTRY)
+
+
+def urn(stack: str) -> str:
+    return f"urn:pulumi:{stack}::observability::kubernetes:apps/v1:StatefulSet::kafka"
+
+
+def stack_file(folder: Path, text: str) -> None:
+    (folder / "Pulumi.mine.yaml").write_text(text)
+
+
+def test_registries_are_those_of_the_stack(tmp_path: Path) -> None:
+    images = {"registry": "a.example/obs", "registries": {"obs": "b.example", "upstream": "a.example/obs"}}
+    stack_file(tmp_path, yaml.safe_dump({"config": {"observability:settings": {"images": images}}}))
+    assert stack_options(IMAGE_REGISTRY, urn("mine"), tmp_path) == {"registries": ["a.example/obs", "b.example"]}
+    assert stack_options("image-digest", urn("mine"), tmp_path) == {}
+
+
+@pytest.mark.parametrize("stack", ["local", "prod", "dr", "local-dr"])
+def test_each_stack_of_ours_names_its_own(stack: str) -> None:
+    content = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]["observability:settings"]
+    assert stack_options(IMAGE_REGISTRY, urn(stack), CHECKOUT) == {"registries": [content["images"]["registry"]]}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "config: 5", "config: {observability:settings: {images: null}}", ": :"])
+def test_without_a_readable_file_the_defaults_stay(tmp_path: Path, text: str) -> None:
+    stack_file(tmp_path, text)
+    assert stack_options(IMAGE_REGISTRY, urn("mine"), tmp_path) == {}
+    assert stack_options(IMAGE_REGISTRY, urn("none"), tmp_path) == {}
+    assert stack_options(IMAGE_REGISTRY, "", tmp_path) == {}
+
+
+def test_the_configuration_of_the_pack_goes_before_the_stack_and_the_stack_before_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stack_file(tmp_path, "config: {observability:settings: {images: {registry: a.example}}}")
+    assert _options(RULE, {"registries": ["only.example"]}, urn("mine")) == {"registries": ["only.example"]}
+    assert _options(RULE, RULE.defaults(), urn("mine")) == {"registries": ["a.example"]}
+    assert _options(RULE, {}, urn("other")) == RULE.defaults()

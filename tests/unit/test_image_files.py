@@ -1,0 +1,137 @@
+"""Dockerfiles of our images: fixed bases, no root, the releases and paths that the components expect."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.java import AGENT, LIBRARIES
+from components.k8s import UID
+from components.versions import IMAGES, OURS, group, release
+from lab.paths import CHECKOUT
+from lab.toolchain import layers, manifests
+from ops.images.catalogue import chosen
+from ops.images.pins import pinned
+from tests.unit.test_upstream_images import containers, programs
+
+NAMES = tuple(image.name for image in chosen([], only=OURS))
+GIVEN = {
+    "java": "openjdk-17-jre-headless",
+    "python3": "python3-minimal",
+    "/usr/bin/python3": "python3-minimal",
+    "bash": "",
+    "/otelcol": "",
+}
+"""Program that pods run -> Debian package that an image of ours must install for it; empty: in the base, or built."""
+_FOLLOWED = re.compile(r"\\\n\s*")
+
+
+def instructions(name: str) -> list[tuple[str, str]]:
+    """Instructions of a Dockerfile with their arguments, without comments."""
+    text = (CHECKOUT / "images" / name / "Dockerfile").read_text()
+    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    return [
+        (word, rest.strip())
+        for word, _, rest in (line.partition(" ") for line in _FOLLOWED.sub(" ", lines).splitlines())
+        if word
+    ]
+
+
+def last_stage(name: str) -> list[tuple[str, str]]:
+    """Instructions of what becomes the image."""
+    steps = instructions(name)
+    return steps[max(index for index, (word, _) in enumerate(steps) if word == "FROM") :]
+
+
+def test_each_image_of_ours_has_a_dockerfile_and_there_are_no_others() -> None:
+    assert {file.parent.name for file in CHECKOUT.glob("images/*/Dockerfile")} == set(NAMES)
+    assert set(NAMES) == {name for name in IMAGES if group(name) == OURS}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_has_no_root_no_volume_and_a_program(name: str) -> None:
+    stage = last_stage(name)
+    words = [word for word, _ in stage]
+    assert [rest for word, rest in stage if word == "USER"] == [f"{UID}:{UID}"]
+    assert words.count("ENTRYPOINT") == 1
+    assert "VOLUME" not in words
+    assert "ADD" not in words
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_an_image_is_built_from_names_a_registry_and_a_release(name: str) -> None:
+    arguments = dict(rest.partition("=")[::2] for word, rest in instructions(name) if word == "ARG")
+    parents = [rest.split()[0] for word, rest in instructions(name) if word == "FROM"]
+    assert parents
+    for parent in parents:
+        reference = arguments[parent[2:-1]] if parent.startswith("${") else parent
+        assert reference == "scratch" or re.fullmatch(r"[a-z0-9.-]+\.[a-z]+/\S+:[a-z]*-?[\d.]+[\w.-]*", reference), (
+            reference
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_dockerfile_copies_is_there_and_not_ignored(name: str) -> None:
+    ignored = (CHECKOUT / ".dockerignore").read_text().splitlines()
+    admitted = [line[1:] for line in ignored if line.startswith("!")]
+    sources = [
+        source
+        for word, rest in instructions(name)
+        if word == "COPY" and "--from=" not in rest
+        for source in shlex.split(rest)[:-1]
+    ]
+    assert sources
+    for source in sources:
+        assert (CHECKOUT / source).exists(), source
+        assert any(Path(source).is_relative_to(path) for path in admitted), source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_has_the_programs_that_its_pods_run(name: str) -> None:
+    used = {
+        program
+        for stack in ("local", "prod")
+        for image, container in containers(stack)
+        if image == name
+        for program in programs(container)
+    }
+    assert used
+    installed = " ".join(rest for word, rest in last_stage(name) if word == "RUN").split()
+    assert [program for program in used if GIVEN[program] and GIVEN[program] not in installed] == []
+
+
+def test_programs_of_ours_find_their_modules_where_the_lab_has_them() -> None:
+    for name in ("services", "backup", "reports"):
+        variables = dict(
+            pair.partition("=")[::2] for word, rest in last_stage(name) if word == "ENV" for pair in shlex.split(rest)
+        )
+        assert tuple(variables["PYTHONPATH"].split(":")) == layers.PYTHON_PATH
+
+
+def test_releases_are_those_of_the_list() -> None:
+    assert {
+        artifact.rpartition(":")[2]
+        for artifact in manifests.kafka_artifacts()
+        if artifact.startswith("org.apache.kafka")
+    } == {release("kafka")}
+    assert manifests.search_server().version == release("opensearch")
+    agents = [artifact.split(":")[1:] for artifact in manifests.kafka_artifacts() if "javaagent" in artifact]
+    assert [f"{LIBRARIES}/{name}-{version}.jar" for name, version in agents] == [AGENT]
+    builder = yaml.safe_load((CHECKOUT / "collector" / "builder.yaml").read_text())
+    modules = [
+        part["gomod"] for kind in manifests.collector_modules() for part in builder[kind] if "import" not in part
+    ]
+    assert {module.split()[1] for module in modules} == {f"v{release('otelcol')}"}
+    runs = " ".join(rest for word, rest in instructions("otelcol") if word == "RUN")
+    assert f"cmd/builder@v{release('otelcol')} " in runs
+    assert builder["dist"]["version"] == release("otelcol")
+
+
+def test_a_package_that_nobody_pins_is_not_left_out() -> None:
+    assert pinned(["PyYAML", "psycopg"], CHECKOUT)[1].startswith("psycopg[binary,pool]==")
+    with pytest.raises(KeyError, match="nonesuch"):
+        pinned(["PyYAML", "nonesuch"], CHECKOUT)
