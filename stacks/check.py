@@ -56,8 +56,10 @@ def _refused(reader: Callable[[], object]) -> list[str]:
             return str(error).splitlines()
         return []
 
-    # Outputs, which secrets become, belong to a loop that runs.
+    # Outputs, which secrets become, belong to a loop that runs; `asyncio.run` would leave the thread without one.
+    loop = asyncio.new_event_loop()
     try:
-        return asyncio.run(run())
+        return loop.run_until_complete(run())
     finally:
+        loop.close()
         pulumi.runtime.settings.SETTINGS.outputs.clear()

@@ -78,7 +78,7 @@ def deployment_context(parent: pulumi.Resource, settings: Settings) -> Deploymen
         namespace_ref=namespace.id.apply(lambda _: settings.namespace),
         cluster_domain=settings.cluster.domain,
         issuer=_ISSUER,
-        images=ImageCatalogue(**settings.images.model_dump()),
+        images=ImageCatalogue(**settings.images.model_dump(exclude={"pull_secrets"})),
         certificates=CertificatePolicy(
             duration=settings.certificates.workloads.duration,
             renew_before=settings.certificates.workloads.renew_before,

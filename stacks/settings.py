@@ -88,7 +88,7 @@ class Images(SettingsModel):
 
     registry: field_types.Registry
     registries: dict[str, field_types.Registry] = {}
-    pull_secrets: tuple[field_types.ObjectName, ...]
+    pull_secrets: tuple[field_types.ObjectName, ...] = ()
     digests: dict[str, field_types.Digest]
 
     @model_validator(mode="after")

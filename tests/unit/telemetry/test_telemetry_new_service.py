@@ -19,7 +19,7 @@ from components.telemetry.schema import Example, Inhibitor, Service, ServiceMetr
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "operations" / "thresholds.md"
-COPIED = ("components", "lab", "tests/rules", "tests/__init__.py", "pyproject.toml")
+COPIED = ("collector", "components", "images", "lab", "ops", "tests/rules", "tests/__init__.py", "pyproject.toml")
 TOLD = """
 import json
 from components.rules import rule_file
