@@ -141,7 +141,9 @@ def test_a_target_that_fails_and_a_job_without_targets_are_named(tmp_path: Path)
     with prometheus_process(tmp_path) as process, connected((tmp_path / "ca.crt").read_text()) as web:
         query = Query(web, lambda: process.url, ("reader", USERS["reader"]), "prometheus")
         eventually(
-            lambda: [line for line in query.unreached() if "refused" in line], 15, "the first scrape of kafka has failed"
+            lambda: [line for line in query.unreached() if "refused" in line],
+            15,
+            "the first scrape of kafka has failed",
         )
         failed, empty = query.unreached()
     assert failed.startswith("kafka ")
