@@ -234,6 +234,7 @@ def _gateway(inputs: PlatformInputs, kafka: Kafka) -> GatewayArgs:
         resources=sizing.gateway,
         storage=settings.storage.gateway,
         max_message_bytes=sizing.max_message_bytes,
+        peak=settings.gateway.peak.by_signal,
         partitions={signal: settings.topics[topic].partitions for signal, topic in TOPIC_OF_SIGNAL.items()},
         fsync=sizing.gateway_fsync,
         address=external_endpoint.address,
@@ -257,5 +258,6 @@ def _agent(inputs: PlatformInputs, gateway: Gateway) -> AgentArgs:
         layers=logins.layers,
         request_limit=gateway.request_limit,
         queue_bytes=2 * gateway.request_limit,
+        peak=inputs.settings.gateway.peak.by_signal,
         resources=inputs.sizing.traces.agent,
     )

@@ -113,6 +113,7 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
         *prometheus_rules(
             jobs,
             volume_bytes=size_bytes(settings.storage.prometheus),
+            memory_bytes=size_bytes(sizing.prometheus.memory_limit),
             block_duration_s=milliseconds(settings.backups.metrics_block) // 1000,
         ),
     )

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from components.telemetry import capacity
 from components.telemetry.fields import not_allowed
-from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL
+from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from components.versions import GROUPS, IMAGES
 from stacks import field_types, stage_settings
@@ -132,6 +132,19 @@ class Load(SettingsModel):
     log_records: field_types.Count
 
 
+class Peak(SettingsModel):
+    """Points, spans and log records a second that the gateways take in for a while, of all layers together."""
+
+    points: field_types.Count
+    spans: field_types.Count
+    log_records: field_types.Count
+
+    @property
+    def by_signal(self) -> dict[Signal, float]:
+        """Items a second of each signal."""
+        return {Signal.METRICS: self.points, Signal.TRACES: self.spans, Signal.LOGS: self.log_records}
+
+
 class Storage(SettingsModel):
     """StorageClass, and the size of each pod's volume."""
 
@@ -162,8 +175,15 @@ class Kafka(SettingsModel):
 
 
 class Gateway(ExternalEndpoint):
-    """Where telemetry comes in, and the layers of which also names pass that the catalogue does not have."""
+    """Where telemetry comes in.
 
+    Attributes:
+        peak: Items a second of all layers together that come in for a while. Each layer has its share of them
+            (``components/telemetry/registry/layers.yaml``), and is told to come again with more.
+        open_layers: Layers of which also names pass that the catalogue does not have.
+    """
+
+    peak: Peak
     open_layers: tuple[str, ...]
 
     @model_validator(mode="after")
@@ -324,6 +344,15 @@ class Settings(SettingsModel):
                 f"a storage.prometheus of which prometheus.retention_size ({prometheus.retention_size}) takes at most "
                 f"{capacity.USABLE:.0%}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _the_peak_is_above_the_load(self) -> Self:
+        for name, average in self.load.model_dump().items():
+            if getattr(self.gateway.peak, name) < average:
+                raise not_allowed(
+                    f"a gateway.peak.{name} of at least load.{name} ({average}): gateways refuse what is above it"
+                )
         return self
 
     @model_validator(mode="after")

@@ -27,6 +27,7 @@ func (l *login) GetGRPCServerOptions(ctx context.Context) ([]grpc.ServerOption, 
 		grpc.InTapHandle(l.tap),
 		grpc.StatsHandler(counting{l}),
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto"), l}),
+		grpc.ChainUnaryInterceptor(l.charge),
 		grpc.ConnectionTimeout(handshakeLimit),
 	}
 	if l.config.TLS == nil {
@@ -45,8 +46,15 @@ func (l *login) tap(ctx context.Context, info *tap.Info) (context.Context, error
 	if values := info.Header.Get("authorization"); len(values) > 0 {
 		header = values[0]
 	}
-	if _, err := l.check(ctx, header); err != nil {
+	user, err := l.check(ctx, header)
+	if err != nil {
 		return nil, err
+	}
+	if share := l.shares.find(user, methods[info.FullMethodName]); share != nil {
+		if refused := share.begins(l.now(), true); refused != nil {
+			return nil, throttled(l.shares.refuse(ctx, share, refused))
+		}
+		ctx = context.WithValue(ctx, shareKey{}, share)
 	}
 	if l.inFlight.Load() >= l.config.MaxInFlight || l.decoded.Load() >= l.config.MaxInFlightBytes {
 		return nil, l.refuse(ctx, "flooded", errFlooded)
@@ -54,26 +62,73 @@ func (l *login) tap(ctx context.Context, info *tap.Info) (context.Context, error
 	return ctx, nil
 }
 
+// charge takes a call's size from its user's share before anything is done with it.
+func (l *login) charge(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	call, ok := ctx.Value(callKey{}).(*call)
+	if !ok || call.share == nil {
+		return handle(ctx, request)
+	}
+	taken := call.size()
+	if refused := call.share.enter(l.now(), taken); refused != nil {
+		return nil, throttled(l.shares.refuse(ctx, call.share, refused))
+	}
+	defer call.share.leave(taken)
+	l.shares.count(ctx, call.share, taken)
+	return handle(ctx, request)
+}
+
+// methods of gRPC that carry telemetry.
+var methods = map[string]wire.Signal{
+	"/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": wire.Metrics,
+	"/opentelemetry.proto.collector.trace.v1.TraceService/Export":     wire.Traces,
+	"/opentelemetry.proto.collector.logs.v1.LogsService/Export":       wire.Logs,
+}
+
 // counting counts the calls in flight and what they hold.
 type counting struct{ *login }
 
-type weightKey struct{}
+type (
+	shareKey struct{} // -> *share, from the call's headers on
+	callKey  struct{} // -> *call, from its beginning on
+)
+
+// call is one call of gRPC.
+type call struct {
+	share                *share
+	weight, bytes, items atomic.Int64
+}
+
+func (c *call) add(of size) {
+	c.weight.Add(of.weight)
+	c.bytes.Add(of.bytes)
+	c.items.Add(of.items)
+}
+
+func (c *call) size() size { return size{c.weight.Load(), c.bytes.Load(), c.items.Load()} }
 
 func (counting) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
-	return context.WithValue(ctx, weightKey{}, new(atomic.Int64))
+	share, _ := ctx.Value(shareKey{}).(*share)
+	return context.WithValue(ctx, callKey{}, &call{share: share})
 }
 
 func (c counting) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	call := ctx.Value(callKey{}).(*call)
 	switch event := event.(type) {
 	case *stats.Begin:
 		c.inFlight.Add(1)
+		if call.share != nil {
+			call.share.calls.force(1)
+		}
 	case *stats.InPayload:
-		weight := c.takeWeight(event)
-		c.decoded.Add(weight)
-		ctx.Value(weightKey{}).(*atomic.Int64).Add(weight)
+		taken := c.takeWeight(event)
+		c.decoded.Add(taken.weight)
+		call.add(taken)
 	case *stats.End:
 		c.inFlight.Add(-1)
-		c.decoded.Add(-ctx.Value(weightKey{}).(*atomic.Int64).Load())
+		c.decoded.Add(-call.weight.Load())
+		if call.share != nil {
+			call.share.calls.give(1)
+		}
 	}
 }
 
@@ -94,11 +149,11 @@ func (c codec) Unmarshal(data mem.BufferSlice, into any) error {
 	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer buffer.Free()
 	message := buffer
-	messages, deep, err := wire.Scan(of, buffer.ReadOnlyData(), false)
+	counts, deep, err := wire.Scan(of, buffer.ReadOnlyData(), false)
 	if deep { // rare: what is received may be shared, so a copy is changed
 		raw := bytes.Clone(buffer.ReadOnlyData())
 		message = mem.SliceBuffer(raw)
-		messages, _, err = wire.Scan(of, raw, true)
+		counts, _, err = wire.Scan(of, raw, true)
 	}
 	if err != nil {
 		c.login.refusedMessage(context.Background(), err)
@@ -107,16 +162,16 @@ func (c codec) Unmarshal(data mem.BufferSlice, into any) error {
 	if err := c.CodecV2.Unmarshal(mem.BufferSlice{message}, into); err != nil {
 		return err
 	}
-	c.login.weights.Store(into, int64(buffer.Len()+messages*messageBytes))
+	c.login.weights.Store(into, sizeOf(buffer.Len(), counts))
 	return nil
 }
 
 // takeWeight is what a message takes that was just decoded.
-func (l *login) takeWeight(event *stats.InPayload) int64 {
-	if weight, ok := l.weights.LoadAndDelete(event.Payload); ok {
-		return weight.(int64)
+func (l *login) takeWeight(event *stats.InPayload) size {
+	if taken, ok := l.weights.LoadAndDelete(event.Payload); ok {
+		return taken.(size)
 	}
-	return int64(event.Length)
+	return size{weight: int64(event.Length), bytes: int64(event.Length)}
 }
 
 // signalOf tells by the name of its type what a message carries.

@@ -54,6 +54,12 @@ type Config struct {
 	MaxConnections int `mapstructure:"max_connections"`
 	// MaxConnectionsPerAddress is the share that one address may have of them.
 	MaxConnectionsPerAddress int `mapstructure:"max_connections_per_address"`
+	// Clients are the users' shares: every user of the file has one, or none has.
+	Clients map[string]Client `mapstructure:"clients"`
+	// Burst is how many seconds of a client's rates may come at once.
+	Burst time.Duration `mapstructure:"burst"`
+	// Queues are the bytes of each signal that may wait for their answer.
+	Queues map[string]int64 `mapstructure:"queues"`
 	// TLS is the gRPC server's, whose handshake is made here so that it can be refused; nil where it has none.
 	TLS *configtls.ServerConfig `mapstructure:"tls"`
 }
@@ -70,7 +76,7 @@ func (c *Config) Validate() error {
 	case c.MaxConnectionsPerAddress < 1 || c.MaxConnections < c.MaxConnectionsPerAddress:
 		return errors.New("max_connections_per_address must be at least 1 and at most max_connections")
 	}
-	return nil
+	return c.validateShares()
 }
 
 // NewFactory makes the factory that the collector is built with.
@@ -79,7 +85,7 @@ func NewFactory() extension.Factory {
 		func() component.Config {
 			return &Config{
 				Remember: 10 * time.Minute, Checks: 1, Waiting: 32, MaxInFlight: 64, MaxInFlightBytes: 128 << 20,
-				MaxConnections: 1024, MaxConnectionsPerAddress: 512,
+				MaxConnections: 1024, MaxConnectionsPerAddress: 512, Burst: 10 * time.Second,
 			}
 		},
 		func(_ context.Context, set extension.Settings, config component.Config) (extension.Extension, error) {
@@ -122,8 +128,9 @@ type login struct {
 	inFlight atomic.Int64
 	bytes    atomic.Int64 // of requests of HTTP in flight
 	decoded  atomic.Int64 // bytes of calls of gRPC in flight
-	weights  sync.Map     // decoded message -> its bytes, from the codec to the call's statistics
+	weights  sync.Map     // decoded message -> its size, from the codec to the call's statistics
 	open     *connections
+	shares   *shares
 	refused  metric.Int64Counter
 	now      func() time.Time
 }
@@ -139,13 +146,18 @@ func newLogin(set extension.Settings, config *Config) (*login, error) {
 	if err := observeConnections(meter, open); err != nil {
 		return nil, err
 	}
+	divided, err := newShares(config, meter)
+	if err != nil {
+		return nil, err
+	}
 	secret := make([]byte, sha256.Size)
 	if _, err := rand.Read(secret); err != nil {
 		return nil, err
 	}
 	return &login{
-		config: config, secret: secret, verdicts: map[digest]remembered{}, checks: make(chan struct{}, config.Checks), open: open, refused: refused,
-		now: time.Now,
+		config: config, secret: secret, verdicts: map[digest]remembered{}, checks: make(chan struct{}, config.Checks), open: open, shares: divided,
+		refused: refused,
+		now:     time.Now,
 	}, nil
 }
 
@@ -165,6 +177,9 @@ func (l *login) Start(context.Context, component.Host) error {
 		user, hash, ok := strings.Cut(line, ":")
 		if _, err := bcrypt.Cost([]byte(hash)); !ok || user == "" || err != nil {
 			return fmt.Errorf("login: %s, line %d: allowed is user:hash with a hash of bcrypt", l.config.Htpasswd, number)
+		}
+		if _, known := l.config.Clients[user]; !known && len(l.config.Clients) > 0 {
+			return fmt.Errorf("login: %s, line %d: user %s has no share: add it to clients", l.config.Htpasswd, number, user)
 		}
 		l.hashes[user] = []byte(hash)
 	}
@@ -278,6 +293,12 @@ func (l *login) remember(key digest, right bool) {
 		}
 	}
 	l.verdicts[key] = remembered{right, now.Add(l.config.Remember)}
+}
+
+// user is who signed in, or "".
+func user(ctx context.Context) string {
+	name, _ := client.FromContext(ctx).Auth.(identity)
+	return string(name)
 }
 
 // identity is who signed in, as processors read it.

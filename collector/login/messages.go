@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -31,6 +33,13 @@ func (l *login) GetHTTPHandler(context.Context) (extensionmiddleware.WrapHTTPHan
 				base.ServeHTTP(w, r)
 				return
 			}
+			share := l.shares.find(user(r.Context()), of)
+			if share != nil {
+				if refused := share.begins(l.now(), false); refused != nil {
+					l.comeAgain(w, r, share, refused)
+					return
+				}
+			}
 			buffer := buffers.Get().(*bytes.Buffer)
 			buffer.Reset()
 			defer func() {
@@ -43,13 +52,14 @@ func (l *login) GetHTTPHandler(context.Context) (extensionmiddleware.WrapHTTPHan
 				base.ServeHTTP(w, r)
 				return
 			}
-			messages, err := scan(of, r.Header.Get("Content-Type"), buffer.Bytes())
+			counts, err := scan(of, r.Header.Get("Content-Type"), buffer.Bytes())
 			if err != nil {
 				l.refusedMessage(r.Context(), err)
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
-			weight := int64(buffer.Len() + messages*messageBytes)
+			taken := sizeOf(buffer.Len(), counts)
+			weight := taken.weight
 			defer l.bytes.Add(-weight)
 			if l.bytes.Add(weight) > l.config.MaxInFlightBytes {
 				_ = l.refuse(r.Context(), "flooded", errFlooded)
@@ -57,18 +67,39 @@ func (l *login) GetHTTPHandler(context.Context) (extensionmiddleware.WrapHTTPHan
 				http.Error(w, "too many requests at once: try again", http.StatusServiceUnavailable)
 				return
 			}
+			if share != nil {
+				if refused := share.enter(l.now(), taken); refused != nil {
+					l.comeAgain(w, r, share, refused)
+					return
+				}
+				defer share.leave(taken)
+				l.shares.count(r.Context(), share, taken)
+			}
 			r.Body = io.NopCloser(bytes.NewReader(buffer.Bytes()))
 			base.ServeHTTP(w, r)
 		}), nil
 	}, nil
 }
 
-func scan(of wire.Signal, content string, body []byte) (messages int, err error) {
+// comeAgain answers a request that is beyond its user's share.
+func (l *login) comeAgain(w http.ResponseWriter, r *http.Request, share *share, refused *refusal) {
+	line, wait := l.shares.refuse(r.Context(), share, refused)
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	http.Error(w, line, http.StatusTooManyRequests)
+}
+
+func scan(of wire.Signal, content string, body []byte) (counts wire.Counts, err error) {
 	if strings.HasPrefix(content, "application/json") {
-		return wire.ScanJSON(body)
+		messages, err := wire.ScanJSON(body)
+		return wire.Counts{Messages: messages, Items: (len(body) + jsonItemBytes - 1) / jsonItemBytes}, err
 	}
-	messages, _, err = wire.Scan(of, body, true)
-	return messages, err
+	counts, _, err = wire.Scan(of, body, true)
+	return counts, err
+}
+
+// sizeOf is what a message takes that was looked through.
+func sizeOf(length int, counts wire.Counts) size {
+	return size{weight: int64(length + counts.Messages*messageBytes), bytes: int64(length), items: int64(counts.Items)}
 }
 
 // refusedMessage counts by the first word of what is wrong.

@@ -119,6 +119,14 @@ const (
 // each level of a value is at most three messages: the value, the map, the pair.
 const mostOpen = 3*MostDepth + 16
 
+// Counts are what a message consists of.
+type Counts struct {
+	// Messages are its parts in all, attributes and their values among them.
+	Messages int
+	// Items are its data points, spans and log records.
+	Items int
+}
+
 type open struct {
 	end        int
 	kind       kind
@@ -129,17 +137,17 @@ type open struct {
 // Scan looks through a message. A value that is nested deeper than MostDepth is deep: with defuse, it becomes a value of
 // bytes in place, by a bit of its tag, so that decoding it costs nothing and the gate still sees that it is too deep.
 // A message that is cut off or misspelled is for the decoder to refuse: it stops where this does.
-func Scan(of Signal, message []byte, defuse bool) (messages int, deep bool, err error) {
+func Scan(of Signal, message []byte, defuse bool) (counts Counts, deep bool, err error) {
 	var stack [mostOpen]open
 	if of == Unknown || int(of) >= len(roots) {
-		return 0, false, nil
+		return Counts{}, false, nil
 	}
 	stack[0] = open{end: len(message), kind: roots[of]}
 	top, at := 0, 0
 	for {
 		for at >= stack[top].end {
 			if top == 0 {
-				return messages, deep, nil
+				return counts, deep, nil
 			}
 			top--
 		}
@@ -147,14 +155,14 @@ func Scan(of Signal, message []byte, defuse bool) (messages int, deep bool, err 
 		start := at
 		tag, next := read(message, at, within.end)
 		if next < 0 {
-			return messages, deep, nil
+			return counts, deep, nil
 		}
 		at = next
 		field := int32(tag >> 3)
 		switch tag & 7 {
 		case varint:
 			if _, at = read(message, at, within.end); at < 0 {
-				return messages, deep, nil
+				return counts, deep, nil
 			}
 		case fixed64:
 			at += 8
@@ -163,7 +171,7 @@ func Scan(of Signal, message []byte, defuse bool) (messages int, deep bool, err 
 		case length:
 			size, next := read(message, at, within.end)
 			if next < 0 || size > uint64(within.end-next) {
-				return messages, deep, nil
+				return counts, deep, nil
 			}
 			at = next + int(size)
 			if field <= 0 || field >= fields {
@@ -173,20 +181,22 @@ func Scan(of Signal, message []byte, defuse bool) (messages int, deep bool, err 
 			if child == scalar {
 				continue
 			}
-			if messages++; messages > MostMessages {
-				return messages, deep, ErrMessages
+			if counts.Messages++; counts.Messages > MostMessages {
+				return counts, deep, ErrMessages
 			}
 			depth := within.depth
 			switch child {
+			case number, histogramPoint, exponentialPoint, summaryPoint, span, record:
+				counts.Items++
 			case attribute:
 				if within.attributes++; within.attributes > MostAttributes {
-					return messages, deep, ErrAttributes
+					return counts, deep, ErrAttributes
 				}
 			case array, pairs:
 				if depth++; depth > MostDepth {
 					deep = true
 					if !defuse {
-						return messages, true, nil
+						return counts, true, nil
 					}
 					message[start] = message[start]&0x80 | bytesField
 					continue
@@ -198,9 +208,9 @@ func Scan(of Signal, message []byte, defuse bool) (messages int, deep bool, err 
 			stack[top] = open{end: at, kind: child, depth: depth}
 			at = next
 		case startGroup, endGroup:
-			return messages, deep, ErrGroups
+			return counts, deep, ErrGroups
 		default:
-			return messages, deep, nil
+			return counts, deep, nil
 		}
 	}
 }

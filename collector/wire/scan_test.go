@@ -153,8 +153,8 @@ func TestEmptyMessagesWithoutEndAreRefused(t *testing.T) {
 		"items":     enclosed(bytes.Repeat([]byte{0x12, 0}, MostMessages+1), 0x12, 0x0a),
 	} {
 		for _, signal := range []Signal{Metrics, Traces, Logs} {
-			if messages, _, err := Scan(signal, raw, false); !errors.Is(err, ErrMessages) {
-				t.Errorf("%s: %d messages, %v", name, messages, err)
+			if counts, _, err := Scan(signal, raw, false); !errors.Is(err, ErrMessages) {
+				t.Errorf("%s: %d messages, %v", name, counts.Messages, err)
 			}
 		}
 	}
@@ -210,10 +210,30 @@ func real() map[Signal][]byte {
 func TestWhatLibrariesSendPassesAsItIs(t *testing.T) {
 	for signal, raw := range real() {
 		before := bytes.Clone(raw)
-		messages, deep, err := Scan(signal, raw, true)
-		if err != nil || deep || messages == 0 || !bytes.Equal(before, raw) {
-			t.Errorf("%d: %d messages, deep %v, %v", signal, messages, deep, err)
+		counts, deep, err := Scan(signal, raw, true)
+		if err != nil || deep || counts.Messages == 0 || !bytes.Equal(before, raw) {
+			t.Errorf("%d: %d messages, deep %v, %v", signal, counts.Messages, deep, err)
 		}
+		if want := map[Signal]int{Metrics: 1000, Traces: 1, Logs: 1}[signal]; counts.Items != want {
+			t.Errorf("%d: %d items, want %d", signal, counts.Items, want)
+		}
+	}
+}
+
+func TestPointsOfEveryKindOfMetricAreItems(t *testing.T) {
+	points := pmetric.NewMetrics()
+	metrics := points.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics()
+	metrics.AppendEmpty().SetEmptyGauge().DataPoints().AppendEmpty()
+	metrics.AppendEmpty().SetEmptySum().DataPoints().AppendEmpty()
+	metrics.AppendEmpty().SetEmptyHistogram().DataPoints().AppendEmpty().Exemplars().AppendEmpty()
+	metrics.AppendEmpty().SetEmptyExponentialHistogram().DataPoints().AppendEmpty()
+	metrics.AppendEmpty().SetEmptySummary().DataPoints().AppendEmpty().QuantileValues().AppendEmpty()
+	raw, err := pmetricotlp.NewExportRequestFromMetrics(points).MarshalProto()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if counts, _, err := Scan(Metrics, raw, false); err != nil || counts.Items != 5 {
+		t.Errorf("%d items, %v", counts.Items, err)
 	}
 }
 

@@ -11,6 +11,9 @@ for any layer.
 Nothing is acknowledged before the gateway has acknowledged it: the queue gathers small requests into larger ones
 (``wait_for_result``) and lives in memory, since a crash loses nothing that a client was told is safe. When it is full,
 clients are refused and try again.
+
+A layer's programs on one node have the layer's share of the platform's peak, as at a gateway. What is beyond it is
+told to come again there, where the layer is known: a request of an agent may be of several.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from components.collector.config import (
 )
 from components.collector.passwords import htpasswd
 from components.collector.pods import collector_container
+from components.collector.shares import BURST_S, agent_clients
 from components.contracts import Credential, OtlpEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
@@ -84,6 +88,7 @@ class AgentConfig:
         user: User there.
         queue_bytes: Most that waits for the gateway, of each signal.
         request_limit: Largest request that the gateway takes, in bytes.
+        peak: Items a second of all layers together, for a while, by signal.
         tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
         client_htpasswd: Password file of the layers.
         gateway_password: File with the password for the gateway.
@@ -94,6 +99,7 @@ class AgentConfig:
     user: str
     queue_bytes: int
     request_limit: int
+    peak: Mapping[Signal, float]
     tls_directory: str = TLS_DIRECTORY
     client_htpasswd: str = CLIENT_HTPASSWD
     gateway_password: str = GATEWAY_PASSWORD
@@ -118,6 +124,9 @@ def agent_config(settings: AgentConfig) -> Data:
                     received_bytes=_RECEIVED_BYTES,
                     connections=_CONNECTIONS,
                     tls=server_tls(settings.tls_directory),
+                    clients=agent_clients(settings.peak),
+                    burst_s=BURST_S,
+                    queues=dict.fromkeys((signal.value for signal in Signal), settings.queue_bytes),
                 ),
                 GATEWAY_AUTH: {"client_auth": {"username": settings.user, "password_file": settings.gateway_password}},
             },
@@ -199,6 +208,7 @@ class AgentArgs:
         layers: Layer -> credential: the same as at the gateway.
         request_limit: Largest request that the gateway takes, in bytes.
         queue_bytes: Most that waits for the gateway in an agent, of each signal.
+        peak: Items a second of all layers together, for a while, by signal.
         resources: Of each agent.
     """
 
@@ -210,6 +220,7 @@ class AgentArgs:
     layers: Mapping[str, Credential]
     request_limit: int
     queue_bytes: int
+    peak: Mapping[Signal, float]
     resources: Resources
 
 
@@ -267,6 +278,7 @@ class Agent(pulumi.ComponentResource):
                 user=args.login.username,
                 queue_bytes=args.queue_bytes,
                 request_limit=args.request_limit,
+                peak=args.peak,
             )
         )
         public = config_files(

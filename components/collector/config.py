@@ -127,7 +127,17 @@ def kafka_producer(client: KafkaClient) -> Data:
     }
 
 
-def client_login(htpasswd: str, *, calls: int, received_bytes: int, connections: int, tls: Data) -> Data:
+def client_login(
+    htpasswd: str,
+    *,
+    calls: int,
+    received_bytes: int,
+    connections: int,
+    tls: Data,
+    clients: Mapping[str, Any],
+    burst_s: int,
+    queues: Mapping[str, int],
+) -> Data:
     """The extension that knows who sends, and looks through what is sent before it is decoded.
 
     Args:
@@ -137,6 +147,9 @@ def client_login(htpasswd: str, *, calls: int, received_bytes: int, connections:
             told to try again.
         connections: Connections of gRPC at once, one address half of them; more are closed before their handshake.
         tls: What the gRPC port has as ``tls``: to refuse a handshake, the extension makes it.
+        clients: User -> its share, from `components.collector.shares`.
+        burst_s: Seconds of a client's rates that may come at once.
+        queues: Signal -> bytes that may wait for their answer.
     """
     return {
         "htpasswd": htpasswd,
@@ -148,6 +161,9 @@ def client_login(htpasswd: str, *, calls: int, received_bytes: int, connections:
         "max_connections": connections,
         "max_connections_per_address": connections // 2,
         "tls": tls,
+        "clients": dict(clients),
+        "burst": f"{burst_s}s",
+        "queues": dict(queues),
     }
 
 

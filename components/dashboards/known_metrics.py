@@ -157,6 +157,7 @@ BY_PART: Final[Mapping[str, tuple[str, ...]]] = {
         "otelcol_kafkabuckets_write_latency_seconds_bucket",
         "otelcol_login_connections",
         "otelcol_login_refused_requests_total",
+        "otelcol_login_throttled_requests_total",
     ),
     "node agent": ("otelcol_attribution_refused_items_total",),
     "gateway, sampler, Jaeger's collectors": (

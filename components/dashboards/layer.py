@@ -317,6 +317,29 @@ def _path(layer: Layer) -> Row:
                 width=12,
             ),
             series(
+                "Use of its share",
+                "Points, spans and log records of this layer, as a part of what gateways and agents take of it; the "
+                "door that is used most.",
+                "1",
+                Query(
+                    expr=f'max by (signal) (obs:layer_share:ratio{{layer="{layer.name}"}})',
+                    legend="{{signal}}",
+                ),
+                width=12,
+            ),
+            series(
+                "Told to come again",
+                "Requests of this layer per second that were beyond its share.",
+                "{request}/s",
+                Query(
+                    expr="sum by (signal, reason) (rate(otelcol_login_throttled_requests_total{"
+                    f'job=~"gateway|otel-agent",layer="{layer.name}"}}[{RATE}])) or on (signal) 0 * sum by (signal) '
+                    f'(rate(otelcol_gate_accepted_items_total{{job="gateway",layer="{layer.name}"}}[{RATE}]))',
+                    legend="{{signal}}: {{reason}}",
+                ),
+                width=12,
+            ),
+            series(
                 "Alerts that fire",
                 "How many alerts of this layer fire, by priority. Escalations are not counted twice.",
                 "{alert}",

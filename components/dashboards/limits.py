@@ -26,6 +26,7 @@ PLATFORM: Final[dict[str, float]] = {
     "KafkaDiskFilling": 0.75,
     "KafkaDiskFull": 0.9,
     "PrometheusDiskFilling": 0.85,
+    "PrometheusHeadFilling": 0.8,
     "SearchDiskFull": 0.85,
     "SearchHeapHigh": 0.85,
     "GatewayQueueFilling": 0.5,

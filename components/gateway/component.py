@@ -65,6 +65,7 @@ class GatewayArgs:
         resources: Of each pod.
         storage: Size of each pod's queue volume, e.g. ``4Gi``; `queue_bytes` says how much of it the queues take.
         max_message_bytes: Largest record that the topics take.
+        peak: Items a second of all layers together, for a while, by signal.
         partitions: Signal -> partitions of its topic.
         fsync: Whether what goes to the queue on disk is forced there before it is acknowledged.
         address: Load balancer address to ask for, or None.
@@ -83,6 +84,7 @@ class GatewayArgs:
     resources: Resources
     storage: str
     max_message_bytes: int
+    peak: Mapping[Signal, float]
     partitions: Mapping[Signal, int]
     fsync: bool
     address: str | None
@@ -158,6 +160,8 @@ class Gateway(pulumi.ComponentResource):
             volume_bytes=size_bytes(args.storage),
             memory_bytes=size_bytes(args.resources.memory_limit),
             max_message_bytes=args.max_message_bytes,
+            peak=args.peak,
+            gateways=args.autoscale.minimum if args.autoscale else args.replicas,
             partitions=args.partitions,
             fsync=args.fsync,
         )

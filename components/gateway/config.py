@@ -3,7 +3,9 @@
 A request passes these, and only then is its client told that it is safe:
 
 1. ``login``: closes connections of gRPC that are too many before their handshake; who sends it, over gRPC before the
-   message is read. It looks through a message before it is decoded, and refuses what would become large
+   message is read. What is beyond its layer's share is told to come again, before it is read where that is known by
+   then (``otelcol_login_throttled_requests_total``). It looks through a message before it is decoded, and refuses what
+   would become large
    (``otelcol_login_refused_requests_total``).
 2. ``memory_limiter``: refuses with a code that says "try again" when memory is short.
 3. ``gate``: layer, names and types of the catalogue, budgets, masking. Where nothing of a request passes, the client is
@@ -35,6 +37,7 @@ from components.collector.config import (
     own_metrics,
     server_tls,
 )
+from components.collector.shares import BURST_S, gateway_clients
 from components.telemetry.attributes import KEY_ATTRIBUTES
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import topic
@@ -75,6 +78,8 @@ class GatewayConfig:
         volume_bytes: Size of the volume that holds the queues.
         memory_bytes: Memory limit of the container.
         max_message_bytes: Largest record that the topics take.
+        peak: Items a second of all layers together, for a while, by signal.
+        gateways: How many gateways there are at least.
         partitions: Signal -> partitions of its topic.
         fsync: Whether what goes to the queue on disk is forced there before the client hears of it.
         tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
@@ -92,6 +97,8 @@ class GatewayConfig:
     volume_bytes: int
     memory_bytes: int
     max_message_bytes: int
+    peak: Mapping[Signal, float]
+    gateways: int
     partitions: Mapping[Signal, int] = field(
         default_factory=lambda: {signal: topic(TOPIC_OF_SIGNAL[signal]).partitions for signal in Signal}
     )
@@ -170,6 +177,9 @@ def gateway_config(settings: GatewayConfig) -> Data:
                     received_bytes=settings.received_bytes,
                     connections=settings.connections,
                     tls=server_tls(settings.tls_directory),
+                    clients=gateway_clients(settings.peak, gateways=settings.gateways, agents=AGENT),
+                    burst_s=BURST_S,
+                    queues={signal.value: size for signal, size in waiting_bytes(settings.memory_bytes).items()},
                 ),
                 QUEUE_STORAGE: _queue_storage(settings),
             },

@@ -17,6 +17,10 @@ _SPILLED = 'otelcol_kafkabuckets_spilled_items_total{job="gateway"}'
 _LOST = 'otelcol_kafkabuckets_lost_items_total{job="gateway"}'
 _LOGINS = 'otelcol_login_refused_requests_total{job="gateway"'
 
+_DOORS = 'job=~"gateway|otel-agent"'
+_THROTTLED = f"otelcol_login_throttled_requests_total{{{_DOORS}}}"
+_SHARE = f'otelcol_login_share{{{_DOORS},kind="items"}}'
+
 BUDGET_RATIO = 0.8
 """Share of a layer's budget of series above which somebody is told."""
 
@@ -63,6 +67,12 @@ RULES: tuple[RuleGroup, ...] = (
                 record="obs:gateway_budget:ratio",
                 expr=f"max by (layer, signal) ({_SERIES.format('used')} / ignoring (kind) "
                 f"({_SERIES.format('budget')} > 0))",
+            ),
+            # Of the door that has the most: an agent of one node may be used up while others have room.
+            Recording(
+                record="obs:layer_share:ratio",
+                expr=f"max by (layer, signal) (rate(otelcol_login_taken_items_total{{{_DOORS}}}[1m]) "
+                f"/ ignoring (kind) {_SHARE})",
             ),
             Recording(
                 record="obs:gateway_queue:ratio",
@@ -168,6 +178,21 @@ RULES: tuple[RuleGroup, ...] = (
                     "summary_ja": "レイヤー {{ $labels.layer }} の {{ $labels.signal }} の予算がほぼ使い切られています",
                     "description_ja": "時系列 (またはスパン名) が計画より多くなっています。"
                     "予算を超えると新しいものは拒否されます。",
+                },
+            ),
+            Alert(
+                name="LayerThrottled",
+                expr=f"sum by (job, layer, signal, reason) (rate({_THROTTLED}[5m])) > 0",
+                for_="5m",
+                severity=Severity.HIGH,
+                summary="Layer {{ $labels.layer }} sends more {{ $labels.signal }} than its share: "
+                "{{ $labels.reason }}",
+                description="Its clients are told to come again, and keep what they have for as long as they can. "
+                "Other layers do not feel it: that is what shares are for.",
+                annotations={
+                    "summary_ja": "レイヤー {{ $labels.layer }} の {{ $labels.signal }} が割り当てを超えています "
+                    "({{ $labels.reason }})",
+                    "description_ja": "送信側は再送を求められ、できる限り保持します。他のレイヤーには影響しません。",
                 },
             ),
             Alert(

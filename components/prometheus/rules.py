@@ -181,6 +181,12 @@ _CHUNKS = "head_chunks_storage_size_bytes"
 _BLOCK_S = 7200
 DISK_HIGH = 0.85
 """Used share of a replica's volume above which somebody is told."""
+SERIES_BYTES = 4096
+"""Memory that a series in the head takes, with its chunks and its part of the index."""
+_HEAD_SHARE = 0.7
+"""Part of a replica's memory that the head may take: queries, compactions and what comes in take the rest."""
+HEAD_HIGH = 0.8
+"""Used share of what a replica's memory holds of series above which somebody is told."""
 
 INHIBITIONS: tuple[Inhibition, ...] = (
     Inhibition(
@@ -216,18 +222,19 @@ INHIBITIONS: tuple[Inhibition, ...] = (
 
 
 def prometheus_rules(
-    jobs: Sequence[str], *, volume_bytes: int, block_duration_s: int = _BLOCK_S
+    jobs: Sequence[str], *, volume_bytes: int, memory_bytes: int, block_duration_s: int = _BLOCK_S
 ) -> tuple[RuleGroup, ...]:
     """Rules for Prometheus replicas that scrape ``jobs``.
 
     Args:
         jobs: Names of all scrape jobs; the alert about a missing job cannot be written without knowing them.
         volume_bytes: Size of each replica's volume.
+        memory_bytes: Memory limit of each replica.
         block_duration_s: Time that a block covers, in seconds. Rules about shipped blocks are silent where none are.
     """
     return (
         targets(jobs),
-        _store(volume_bytes),
+        _store(volume_bytes, memory_bytes),
         _rules(),
         *PAIR,
         QUERY,
@@ -237,7 +244,12 @@ def prometheus_rules(
     )
 
 
-def _store(volume_bytes: int) -> RuleGroup:
+def head_capacity(memory_bytes: int) -> int:
+    """Series that a replica with so much memory holds."""
+    return int(memory_bytes * _HEAD_SHARE) // SERIES_BYTES
+
+
+def _store(volume_bytes: int, memory_bytes: int) -> RuleGroup:
     stored = " + ".join(f"prometheus_tsdb_{size}{{{_SELF}}}" for size in _STORED)
     return RuleGroup(
         name="prometheus",
@@ -285,6 +297,26 @@ def _store(volume_bytes: int) -> RuleGroup:
                     "ルが占めています",
                     "description_ja": "満杯になると何も保存できません。保持サイズが大きすぎるか、"
                     "書き込みログが縮みません。",
+                },
+            ),
+            Recording(
+                record="obs:prometheus_head_used:ratio",
+                expr=f"prometheus_tsdb_head_series{{{_SELF}}} / {head_capacity(memory_bytes)}",
+            ),
+            Alert(
+                name="PrometheusHeadFilling",
+                expr=f"obs:prometheus_head_used:ratio > {HEAD_HIGH:g}",
+                for_="5m",
+                severity=Severity.HIGH,
+                summary="{{ $labels.instance }} has {{ $value | humanizePercentage }} of the series that its memory "
+                "holds",
+                description="When it has them all, it is ended for want of memory, and so is the other replica, which "
+                "holds the same. Series budgets bound what layers create; the platform's own parts have none.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} の時系列がメモリー上限の {{ $value | humanizePercentage }} に"
+                    "達しています",
+                    "description_ja": "上限に達するとメモリー不足で停止します。もう一方も同じ内容です。"
+                    "レイヤーの時系列は予算で制限されますが、基盤自身にはありません。",
                 },
             ),
             Alert(

@@ -41,12 +41,13 @@ def _telemetry() -> Iterator[str]:
     yield (
         "A signal that is not listed for its layer is refused at the gateway, and counted. "
         "The layer's name is also its user at the gateway. Budgets count what is new within half an hour: time series "
-        "of the layer and of one resource (a device, a process), different names of spans. How to send: "
-        "[ingest.md](ingest.md)."
+        "of the layer and of one resource (a device, a process), different names of spans. Shares are parts "
+        "of the platform's peak (`gateway.peak` of a stack): a client that sends more is told to come again. How to "
+        "send: [ingest.md](ingest.md)."
     )
     yield ""
     yield from table(
-        ("source", "`layer`", "what", "signals", "topics", "series", "of one resource", "span names"),
+        ("source", "`layer`", "what", "signals", "topics", "series", "of one resource", "span names", "shares"),
         (
             (
                 layer.source,
@@ -57,6 +58,7 @@ def _telemetry() -> Iterator[str]:
                 f"{layer.budget.series:,}",
                 f"{layer.budget.client_series:,}",
                 f"{layer.budget.span_names:,}" if layer.budget.span_names else "",
+                ", ".join(f"{signal} {share:.0%}" for signal, share in layer.shares.items()),
             )
             for layer in LAYERS
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,6 +46,7 @@ class Layer:
         description: What runs in the layer.
         signals: Signals the layer may send; any other is refused at the gateway and counted.
         budget: Series and names of spans that it may create.
+        shares: Signal -> its part of the platform's peak (``gateway.peak`` of a stack).
     """
 
     name: str
@@ -52,6 +54,7 @@ class Layer:
     description: str
     signals: frozenset[Signal]
     budget: Budget
+    shares: Mapping[Signal, float]
 
     @property
     def user(self) -> str:
@@ -76,6 +79,7 @@ with explaining():
             description=row["description"],
             signals=frozenset(map(Signal, row["signals"])),
             budget=Budget(**row["budget"]),
+            shares={Signal(signal): share for signal, share in row["shares"].items()},
         )
         for row in registry_content("layers")["layers"]
     )

@@ -151,6 +151,13 @@ class LayerRow(Row):
     description: Line
     signals: tuple[SignalName, ...] = Field(min_length=1)
     budget: Budget
+    shares: dict[SignalName, Annotated[float, Field(gt=0, le=1)]]
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if set(self.shares) != set(self.signals):
+            raise not_allowed("a share of every signal that is sent, and of no other")
+        return self
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -206,6 +213,14 @@ class LayersFile(Row):
     """``layers.yaml``."""
 
     layers: tuple[LayerRow, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        for signal in sorted({signal for layer in self.layers for signal in layer.shares}):
+            sum_of_shares = sum(layer.shares.get(signal, 0.0) for layer in self.layers)
+            if sum_of_shares > 1 + 1e-9:
+                raise not_allowed(f"shares of {signal} that are at most 1 together; they are {sum_of_shares:g}")
+        return self
 
 
 class AttributesFile(Row):

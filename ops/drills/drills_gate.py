@@ -28,6 +28,28 @@ GATE: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="fairness",
+        shows="one layer sends ten times its share: it is told to come again, another layer is refused nothing",
+        requirements=("O1", "O2", "S2"),
+        procedure="ops.drills.fairness:fairness_on_platform",
+        evidence="fairness",
+        seconds=240,
+        limit_s=1200,
+        load="a client of the layer device, 10 requests a second",
+        fault="the layer analytics sends ten times its share of points, whatever it is answered",
+        figures={
+            Aspect.FAULT: (
+                "{sent points/s} points/s sent, {sent, in shares} times the share of {share points/s}; "
+                "{acknowledged points/s} acknowledged",
+            ),
+            Aspect.RTO: (
+                "{other layer refusals} of {other layer requests} requests of the other layer refused",
+                "P95 {other layer P95 s} s, before {other layer P95 s before} s",
+            ),
+            Aspect.RPO: ("{acknowledged and lost} points acknowledged and lost",),
+        },
+    ),
+    Drill(
         name="gate-forgery",
         shows="every reserved name sent as every layer in every signal: none arrives under its reserved meaning",
         requirements=("O2", "O3"),

@@ -42,6 +42,8 @@ BUDGET_TIMES: Final = 10
 MIB: Final = 1024 * 1024
 FITS: Final = MIB * 3 // 2
 """Bytes of a request that is below the limit, so that it is decoded."""
+SHARE_USED: Final = "429"
+"""The layer has as much in flight, or sends as much, as it may."""
 OPEN, REFUSED = "still open", "not accepted"
 
 
@@ -81,20 +83,25 @@ def posts(
 
 
 def deep(target: Target, until: float) -> Counter[str]:
-    """Lists in lists and maps in maps, as body and as attribute, below the limit of a request, eight at once."""
+    """Lists in lists and maps in maps, as body and as attribute, below the limit of a request, eight at once.
+
+    What is more than the layer's share is sent again at once, whatever the answer says, until it is looked at.
+    """
     variants = [
         bodies.deep_log(attacker_resource(), FITS, maps=maps, attribute=attribute)
         for maps in (False, True)
         for attribute in (False, True)
     ]
 
-    def send(number: int) -> str:
-        if time.monotonic() > until:
-            return ""
-        return post(target, "/v1/logs", variants[number % len(variants)], authorization=_own(target))[0]
+    def send(number: int) -> Counter[str]:
+        answers: Counter[str] = Counter()
+        while time.monotonic() <= until and answers.total() == answers[SHARE_USED]:
+            body = variants[number % len(variants)]
+            answers[post(target, "/v1/logs", body, authorization=_own(target))[0]] += 1
+        return answers
 
     with ThreadPoolExecutor(8) as threads:
-        return Counter(answer for answer in threads.map(send, range(40)) if answer)
+        return sum(threads.map(send, range(40)), Counter())
 
 
 def deep_grpc(target: Target, until: float) -> Counter[str]:

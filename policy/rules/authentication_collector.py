@@ -12,6 +12,9 @@ from policy.rules._values import finding, loopback, number, shown
 _FILES = frozenset({"ConfigMap", "Secret"})
 MOST_CONNECTIONS = 65_536
 """Above it, their buffers alone take 8 GiB."""
+MOST_A_SECOND = {"items": 10_000_000, "bytes": 100_000_000_000}
+"""No gateway works on more; a rate above it bounds nothing."""
+_SIGNALS = ("metrics", "traces", "logs")
 
 
 def _server_authentication(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -66,6 +69,45 @@ def _bounds(collector: Collector, server: Serving, login: Component) -> Iterator
         if most is None or not 1 <= most <= MOST_CONNECTIONS:
             problem = f"the connections of {server.what} are not bounded: {key} {shown(login.node[key])}"
             yield finding(collector.resource, login.node[key], problem, f"set {key} to 1 to {MOST_CONNECTIONS}")
+
+
+def _shares(resource: Resource, options: Options) -> Iterator[Finding]:
+    for collector in collectors(resource):
+        names = {server.node.at("auth.authenticator").text() for server in collector.receiving() if not server.loopback}
+        for name in sorted(names):
+            login = collector.component("extensions", name)
+            if login.type == LOGIN and login.node.exists:
+                yield from _divided(collector, login)
+
+
+def _divided(collector: Collector, login: Component) -> Iterator[Finding]:
+    resource, clients = collector.resource, login.node["clients"]
+    if not list(clients.items()):
+        problem = f"one sender can take all that {login} lets in: clients {shown(clients)}"
+        yield finding(resource, clients, problem, "give every user a share, and rates of each signal")
+        return
+    for user, client in clients.items():
+        share = number(client["share"])
+        if share is None or not 0 < share <= 1:
+            problem = f"what {user} has for itself is not bounded: share {shown(client['share'])}"
+            yield finding(resource, client["share"], problem, "set share above 0, all together at most 1")
+        for signal in _SIGNALS:
+            for what, most in MOST_A_SECOND.items():
+                rate = client.at(f"rates.{signal}.{what}")
+                if not 0 < (number(rate) or 0) <= most:
+                    problem = f"{user} may send any number of {what} of {signal}: {what} {shown(rate)}"
+                    yield finding(resource, rate, problem, f"set {what} to what the layer may send in a second")
+    together = sum(number(client["share"]) or 0 for _, client in clients.items())
+    if together > 1:
+        problem = f"shares of {login} are {together:g} together, so that they are promised twice"
+        yield finding(resource, clients, problem, "set shares that are at most 1 together")
+    for exporter in collector.components("exporters", BUCKETS):
+        for signal in collector.signals(exporter.name):
+            waiting, size = login.node["queues"][signal], exporter.node.at("sending_queue.queue_size")
+            if size.exists and (number(waiting) or 0) > (number(size) or 0):
+                problem = f"senders may have more {signal} waiting than {exporter} holds: queues.{signal} "
+                problem += shown(waiting)
+                yield finding(resource, waiting, problem, "set it to queue_size of the exporter's sending_queue")
 
 
 def _users(extension: Component) -> bool:
@@ -180,6 +222,14 @@ RULES: tuple[Rule, ...] = (
         sources=("O1",),
         kinds=_FILES,
         resource=_connections,
+    ),
+    Rule(
+        id="collector-senders-share",
+        promise="Whoever logs in to a collector has a rate and a share of what is in flight, and none has it all.",
+        why="One layer that sends without end would have every other one refused.",
+        sources=("O1",),
+        kinds=_FILES,
+        resource=_shares,
     ),
     Rule(
         id="collector-exporter-login",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ MIB = 2**20
 NOWHERE = "127.0.0.1:1"
 PASSWORDS = {name: f"{name}-password" for name in LAYER_NAMES}
 SCRAPE = ("scrape-gateway", "scrape-password")
+PEAK: Mapping[Signal, float] = {Signal.METRICS: 120_000, Signal.TRACES: 60_000, Signal.LOGS: 40_000}
 HASH_KEY = "a key for tests, of at least thirty-two bytes"
 
 
@@ -55,6 +56,7 @@ def gateway_data(
     volume: int = 512 * MIB,
     memory: int = 512 * MIB,
     open_layers: Collection[str] = LAYER_NAMES,
+    peak: Mapping[Signal, float] = PEAK,
 ) -> dict[str, Any]:
     """Files and configuration of a gateway whose folders are all below ``folder``.
 
@@ -64,6 +66,7 @@ def gateway_data(
         volume: Size of the volume that the queues are said to be on.
         memory: Memory limit that its container is said to have.
         open_layers: Layers of which names pass that the catalogue does not have.
+        peak: Items a second of all layers together.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "tls.crt").exists():
@@ -78,6 +81,8 @@ def gateway_data(
             volume_bytes=volume,
             memory_bytes=memory,
             max_message_bytes=4 * MIB,
+            peak=peak,
+            gateways=2,
             tls_directory=str(folder),
             client_htpasswd=str(folder / "clients"),
             scrape_htpasswd=str(folder / "scrape"),
@@ -115,7 +120,9 @@ class GatewayProcess:
     metrics_port: int
     pid: int
 
-    def post(self, signal: str, body: bytes, user: str | None, password: str = "") -> requests.Response:
+    def post(
+        self, signal: str, body: bytes, user: str | None, password: str = "", *, timeout: float = 10
+    ) -> requests.Response:
         """Send OTLP over HTTP."""
         return requests.post(
             f"https://localhost:{self.http_port}/v1/{signal}",
@@ -123,7 +130,7 @@ class GatewayProcess:
             auth=(user, password) if user else None,
             headers={"content-type": "application/x-protobuf"},
             verify=str(self.folder / "ca.crt"),
-            timeout=10,
+            timeout=timeout,
         )
 
     def accept(self, signal: str, body: bytes, layer: str) -> None:

@@ -19,6 +19,7 @@ from lab.toolchain import tools
 from tests.config.gateway_process import (
     MIB,
     PASSWORDS,
+    PEAK,
     SCRAPE,
     GatewayProcess,
     gateway_data,
@@ -48,6 +49,7 @@ def agent_data(
             user="agent",
             queue_bytes=queue,
             request_limit=REQUEST_LIMIT,
+            peak=PEAK,
             tls_directory=str(folder),
             client_htpasswd=str(folder / "agent-clients"),
             gateway_password=str(folder / "gateway-password"),

@@ -30,7 +30,7 @@ GROUPS = escalated(
     (
         *alertmanager_rules(),
         *kafka_rules(min_insync_replicas=2, volume_bytes=1000),
-        *prometheus_rules(["kafka"], volume_bytes=1000),
+        *prometheus_rules(["kafka"], volume_bytes=1000, memory_bytes=2**30),
         *LAYER_RULES,
     )
 )

@@ -14,6 +14,7 @@ from components.collector.config import rendered
 from components.gateway.logins import speakers
 from components.telemetry.catalogue import METRICS
 from components.telemetry.gate_catalogue import gate_catalogue
+from components.telemetry.layers import Signal
 from components.telemetry.naming import Kind
 from lab.toolchain import tools
 from ops.drills.gate_bodies import deep_log
@@ -271,7 +272,7 @@ def test_what_was_acknowledged_while_kafka_is_away_survives_a_killed_gateway(tmp
 
 
 def test_a_full_queue_refuses_with_a_code_that_says_try_again(tmp_path: Path) -> None:
-    config = gateway_data(tmp_path, volume=80 * MIB)
+    config = gateway_data(tmp_path, volume=80 * MIB, peak=dict.fromkeys(Signal, 100_000_000.0))
     body = metrics_request("device", points=45_000)
     with gateway_process(tmp_path, config) as gateway:
         codes = [

@@ -11,6 +11,11 @@ def test_attacks_are_refused_and_another_layer_does_not_feel_them(settled: Conte
     assert problems("gate-attacks", settled) == []
 
 
+@limit("fairness")
+def test_a_layer_beyond_its_share_costs_another_no_refusal(settled: Context) -> None:
+    assert problems("fairness", settled) == []
+
+
 @limit("gate-forgery")
 def test_no_reserved_name_can_be_forged(settled: Context) -> None:
     assert problems("gate-forgery", settled) == []

@@ -166,7 +166,11 @@ DOOR: Data = {
             "buckets": 12,
             "max_message_bytes": 4194304,
             "timeout": "5s",
-            "sending_queue": {"wait_for_result": True, "batch": {"sizer": "bytes", "max_size": 2097152}},
+            "sending_queue": {
+                "wait_for_result": True,
+                "queue_size": 8388608,
+                "batch": {"sizer": "bytes", "max_size": 2097152},
+            },
             "spill": {"sending_queue": {"storage": "file_storage/queue"}, "timeout": "15s"},
         }
     },
@@ -176,6 +180,17 @@ DOOR: Data = {
             "max_connections": 512,
             "max_connections_per_address": 256,
             "tls": TLS,
+            "clients": {
+                "numbers": {
+                    "share": 0.8,
+                    "rates": {
+                        "metrics": {"items": 1000, "bytes": 100000},
+                        "traces": {"items": 1000, "bytes": 100000},
+                        "logs": {"items": 1000, "bytes": 100000},
+                    },
+                }
+            },
+            "queues": {"metrics": 8388608, "traces": 8388608, "logs": 8388608},
         },
         "file_storage/queue": {"directory": "/queue/records", "fsync": True},
     },

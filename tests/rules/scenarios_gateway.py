@@ -18,6 +18,8 @@ _GATE = f'otelcol_gate_refused_items_total{{{GATEWAY},layer="device",signal="met
 _SERIES = f'otelcol_gate_series{{{GATEWAY},layer="device",signal="metrics",kind="%s"}}'
 _RELOAD = f'otelcol_gate_catalogue_reloads_total{{{GATEWAY},signal="logs",result="%s"}}'
 _LOGIN = f'otelcol_login_refused_requests_total{{{GATEWAY},reason="%s"}}'
+_THROTTLED = f'otelcol_login_throttled_requests_total{{{GATEWAY},layer="data",signal="logs",reason="items"}}'
+_TAKEN = f'otelcol_login_taken_items_total{{{GATEWAY},layer="data",signal="logs"}}'
 _RECEIVED = f'otelcol_receiver_refused_metric_points_total{{{GATEWAY},receiver="otlp",transport="grpc"}}'
 _LOSS = {"job": "gateway", "instance": "gateway-0", "topic": "telemetry-metrics"}
 _ON_DISK = {"instance": "gateway-0", "exporter": "kafkabuckets/metrics-disk"}
@@ -130,6 +132,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="9m30s",
         firing_at="11m",
         labels={"layer": "device", "signal": "metrics"},
+    ),
+    Scenario(
+        alert="LayerThrottled",
+        bad={_THROTTLED: "0x9 0+5x60"},
+        # A burst that is over, and a layer within its share.
+        good={_THROTTLED: "0x9 5x60", _TAKEN: "0+500x70"},
+        silent_at="9m30s",
+        firing_at="11m",
+        labels={"job": "gateway", "layer": "data", "signal": "logs", "reason": "items"},
     ),
     Scenario(
         alert="GateCatalogueRefused",

@@ -7,6 +7,8 @@ from tests.rules.scenario import Scenario
 
 JOBS = ("gateway", "kafka")
 VOLUME_BYTES = 1000
+MEMORY_BYTES = 600 * 2**10
+"""Holds 105 series."""
 
 _STORE = 'job="prometheus-primary",instance="prometheus-primary-0"'
 _OTHER = _STORE.replace("primary", "secondary")
@@ -99,6 +101,14 @@ STORE: tuple[Scenario, ...] = (
         good={f"prometheus_ready{{{_STORE}}}": "1x9 0x25 1x60"},
         silent_at="19m45s",
         firing_at="20m15s",
+        labels=_LABELS,
+    ),
+    Scenario(
+        alert="PrometheusHeadFilling",
+        bad={f"prometheus_tsdb_head_series{{{_STORE}}}": "84x9 86x60"},
+        good={f"prometheus_tsdb_head_series{{{_OTHER}}}": "83x70"},
+        silent_at="9m30s",
+        firing_at="11m",
         labels=_LABELS,
     ),
     Scenario(

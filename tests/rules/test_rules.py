@@ -29,7 +29,11 @@ MADE: dict[str, tuple[RuleGroup, ...]] = {
         min_insync_replicas=scenarios_kafka.MIN_INSYNC_REPLICAS, volume_bytes=scenarios_kafka.VOLUME_BYTES
     ),
     "probes": probe_rules(scenarios_probes.RENEW_BEFORE),
-    "prometheus": prometheus_rules(scenarios_prometheus.JOBS, volume_bytes=scenarios_prometheus.VOLUME_BYTES),
+    "prometheus": prometheus_rules(
+        scenarios_prometheus.JOBS,
+        volume_bytes=scenarios_prometheus.VOLUME_BYTES,
+        memory_bytes=scenarios_prometheus.MEMORY_BYTES,
+    ),
 }
 """Rules that are made for a platform; every other ``components/<part>/rules.py`` has them as ``RULES``."""
 MODULES = {

@@ -9,10 +9,11 @@ import yaml
 
 from components.agent.component import AgentConfig, agent_config
 from components.k8s import Autoscale, Container, Probe, Workload, daemon_set
-from components.telemetry.layers import LAYER_NAMES
+from components.telemetry.layers import LAYER_NAMES, Signal
 from tests.unit.jaeger.stubs import CONTEXT, SIZE, default_build
 
 MIB = 2**20
+PEAK = dict.fromkeys(Signal, 1000.0)
 
 
 def daemon() -> dict[str, Any]:
@@ -71,7 +72,7 @@ def test_nothing_is_acknowledged_before_the_gateway_has_it() -> None:
 
 def test_a_queue_that_holds_less_than_two_requests_is_refused() -> None:
     with pytest.raises(ValueError, match="must hold two requests"):
-        AgentConfig(gateway="g:1", user="agent", queue_bytes=3 * MIB, request_limit=2 * MIB)
+        AgentConfig(gateway="g:1", user="agent", queue_bytes=3 * MIB, request_limit=2 * MIB, peak=PEAK)
 
 
 def test_a_call_is_looked_at_before_its_message_is_read() -> None:
@@ -82,7 +83,9 @@ def test_a_call_is_looked_at_before_its_message_is_read() -> None:
 
 
 def test_every_signal_is_attributed_to_who_signed_in_before_anything_else_sees_it() -> None:
-    rendered_config = agent_config(AgentConfig(gateway="g:1", user="agent", queue_bytes=8 * MIB, request_limit=2 * MIB))
+    rendered_config = agent_config(
+        AgentConfig(gateway="g:1", user="agent", queue_bytes=8 * MIB, request_limit=2 * MIB, peak=PEAK)
+    )
     assert rendered_config["processors"]["attribution"] == {}
     for signal in ("metrics", "traces", "logs"):
         assert rendered_config["service"]["pipelines"][signal]["processors"] == ["memory_limiter", "attribution"]

@@ -41,7 +41,7 @@ ALL_RULES = (
     *MIRROR_RULES,
     *kafka_rules(min_insync_replicas=2, volume_bytes=1),
     *alertmanager_rules(2),
-    *prometheus_rules(["gateway"], volume_bytes=1),
+    *prometheus_rules(["gateway"], volume_bytes=1, memory_bytes=2**30),
 )
 RECORDED = {rule.record for group in ALL_RULES for rule in group.rules if isinstance(rule, Recording)}
 WITH_TWO_REGIONS = OF_THE_OTHER | OF_THE_COPY

@@ -9,11 +9,20 @@ import pytest
 
 from components.collector.config import KafkaClient
 from components.gateway.config import GatewayConfig, gateway_config, queue_bytes, waiting_bytes
+from components.gateway.logins import speakers
 from components.telemetry.layers import Signal
 
 MIB = 2**20
 KAFKA = KafkaClient(brokers=("kafka:9092",), user="gateway")
-SETTINGS = GatewayConfig(kafka=KAFKA, volume_bytes=4 * 2**30, memory_bytes=4 * 2**30, max_message_bytes=8 * MIB)
+PEAK = {Signal.METRICS: 200_000.0, Signal.TRACES: 20_000.0, Signal.LOGS: 40_000.0}
+SETTINGS = GatewayConfig(
+    kafka=KAFKA,
+    volume_bytes=4 * 2**30,
+    memory_bytes=4 * 2**30,
+    max_message_bytes=8 * MIB,
+    peak=PEAK,
+    gateways=2,
+)
 CONFIG: dict[str, Any] = gateway_config(SETTINGS)
 PIPELINES: dict[str, Any] = CONFIG["service"]["pipelines"]
 GRPC: dict[str, Any] = CONFIG["receivers"]["otlp"]["protocols"]["grpc"]
@@ -31,6 +40,15 @@ def test_a_call_is_looked_at_before_its_message_is_read() -> None:
     assert GRPC["middlewares"] == [{"id": "login"}]
     assert GRPC["max_concurrent_streams"] == 16
     assert CONFIG["extensions"]["login"]["max_in_flight"] * SETTINGS.request_limit <= SETTINGS.memory_bytes / 4
+
+
+def test_every_client_has_its_share_of_what_the_gateway_takes() -> None:
+    login: dict[str, Any] = CONFIG["extensions"]["login"]
+    assert set(login["clients"]) == set(speakers())
+    for signal in Signal:
+        queue = CONFIG["exporters"][f"kafkabuckets/{signal.value}"]["sending_queue"]["queue_size"]
+        assert login["queues"][signal.value] == queue, "what may wait is what the queue holds"
+    assert login["burst"] == "10s"
 
 
 @pytest.mark.parametrize("memory", [512 * MIB, 4096 * MIB])

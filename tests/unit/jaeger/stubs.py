@@ -14,7 +14,7 @@ from components.jaeger.config import Strategies
 from components.jaeger.query import JaegerQuery, JaegerQueryArgs, query_workload
 from components.k8s import Autoscale, LoadBalancerOptions, Resources, credential
 from components.telemetry.classification import CLASSES
-from components.telemetry.layers import LAYERS
+from components.telemetry.layers import LAYERS, Signal
 from tests.support import engine
 from tests.support.deployment_context import deployment_context, metrics
 
@@ -106,6 +106,7 @@ def default_build() -> Made:
                 layers={layer.name: credential(stack, name=layer.name, username=layer.user) for layer in LAYERS},
                 request_limit=2 * 2**20,
                 queue_bytes=16 * 2**20,
+                peak=dict.fromkeys(Signal, 1000.0),
                 resources=SIZE,
             ),
         )

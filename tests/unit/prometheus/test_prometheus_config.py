@@ -108,7 +108,7 @@ def test_a_job_that_occurs_twice_is_an_error() -> None:
 
 
 def test_every_scraped_job_is_missed_when_it_is_gone() -> None:
-    targets, *_ = prometheus_rules(["gateway", "kafka"], volume_bytes=1)
+    targets, *_ = prometheus_rules(["gateway", "kafka"], volume_bytes=1, memory_bytes=2**30)
     [missing] = [alert for alert in targets.alerts if alert.name == "TargetMissing"]
     assert missing.expr == 'absent(up{job="gateway"}) or absent(up{job="kafka"})'
 

@@ -149,6 +149,11 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings: allowed is a prometheus.retention_size of at least 18MB (it is 10MB) for load.points and 7d, or "
         "less of these; correct it",
     ),
+    "gateways that refuse what is promised": (
+        _set("gateway", "peak", to={"points": 14, "spans": 60000, "log_records": 40000}),
+        "settings: allowed is a gateway.peak.points of at least load.points (15): gateways refuse what is above it; "
+        "correct it",
+    ),
     "blocks that fill a volume": (
         _set("storage", "prometheus", to="1Gi"),
         "settings: allowed is a storage.prometheus of which prometheus.retention_size (1GB) takes at most 80%; "

@@ -123,6 +123,16 @@ def sender(content: Any, name: str) -> Any:
         ),
         (
             "layers",
+            lambda content: content["layers"][0]["shares"].update(traces=0.1),
+            "layers.yaml: layers[device]: allowed is a share of every signal that is sent, and of no other; correct it",
+        ),
+        (
+            "layers",
+            lambda content: content["layers"][0]["shares"].update(metrics=0.6),
+            "layers.yaml: the file: allowed is shares of metrics that are at most 1 together; they are 1.1; correct it",
+        ),
+        (
+            "layers",
             lambda content: content["layers"][0].update(signals=["profiles"]),
             "layers.yaml: layers[device].signals[0] is 'profiles': allowed is one of 'metrics', 'traces' or "
             "'logs'; correct it",
