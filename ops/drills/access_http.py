@@ -49,11 +49,11 @@ def logins(servers: Sequence[HttpServer], passwords: Passwords) -> tuple[list[Lo
                 unknown.append(f"{user.name} of {server.label}")
             else:
                 places.setdefault((user.name, password), set()).add(server.label)
-    found = [
+    unique = [
         Login(user=user, password=password, servers=frozenset(labels))
         for (user, password), labels in sorted(places.items())
     ]
-    return found, unknown
+    return unique, unknown
 
 
 def tries(server: HttpServer, url: str, ca_file: str, known: Sequence[Login], control: bool = True) -> Iterator[Try]:

@@ -67,7 +67,7 @@ def deployed(state: Any, others: Iterable[str] = ()) -> Deployed:
         raise OpsError(str(error)) from None
     hashes: dict[str, str] = {}
     for entry in state["deployment"]["resources"]:
-        made: Mapping[str, Any] = opened(entry.get("outputs") or {}) if entry.get("type") == PASSWORD else {}
-        if isinstance(made.get("bcryptHash"), str) and isinstance(made.get("result"), str):
-            hashes[made["bcryptHash"]] = made["result"]
+        outputs: Mapping[str, Any] = opened(entry.get("outputs") or {}) if entry.get("type") == PASSWORD else {}
+        if isinstance(outputs.get("bcryptHash"), str) and isinstance(outputs.get("result"), str):
+            hashes[outputs["bcryptHash"]] = outputs["result"]
     return Deployed(resources=stack_resources, passwords=Passwords(hashes, others))

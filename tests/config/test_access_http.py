@@ -95,7 +95,7 @@ def roles(servers: Postgres) -> dict[str, DatabaseRole]:
         access_data(DATABASES, {user: password_of(user) for user in users}, MAX_CONNECTIONS)
     )
     metadata = {"name": "postgres", "namespace": "obs"}
-    found = database_roles(
+    known_roles = database_roles(
         [
             Resource(
                 "kubernetes:core/v1:ConfigMap",
@@ -110,13 +110,13 @@ def roles(servers: Postgres) -> dict[str, DatabaseRole]:
             ),
         ]
     )
-    return {role.name: role for role in found}
+    return {role.name: role for role in known_roles}
 
 
-def matrix(found: dict[str, DatabaseRole]) -> Matrix:
+def matrix(known_roles: dict[str, DatabaseRole]) -> Matrix:
     names = ("kafka", "kafka_users", "kafka_super_users", "accounts", "search", "http", "edges", "outgoing", "storage")
     nothing: dict[str, Any] = dict.fromkeys((*names, "gateway"), ())
-    return Matrix(database=tuple(found.values()), **nothing)
+    return Matrix(database=tuple(known_roles.values()), **nothing)
 
 
 def connect_to(servers: Postgres) -> access_stores.Connect:
@@ -142,11 +142,13 @@ def connect_to(servers: Postgres) -> access_stores.Connect:
 
 @pytest.mark.parametrize("name", ["grafana", "somebody", "metrics", "replication"])
 def test_a_role_is_refused_at_every_database_and_statement_that_is_not_its_own(database: Postgres, name: str) -> None:
-    found = roles(database)
-    assert Passwords({}, [password_of(user) for user in found]).of(name, found[name].verifier) == password_of(name)
-    bases = access_stores.databases(matrix(found))
+    known_roles = roles(database)
+    assert Passwords({}, [password_of(user) for user in known_roles]).of(
+        name, known_roles[name].verifier
+    ) == password_of(name)
+    bases = access_stores.databases(matrix(known_roles))
     assert bases == ["grafana", "other", "postgres", "template1"]
-    tries = list(access_stores.database_tries(connect_to(database), found[name], password_of(name), bases))
+    tries = list(access_stores.database_tries(connect_to(database), known_roles[name], password_of(name), bases))
     assert wrong(tries) == []
     assert any(attempt.allowed for attempt in tries)
     assert len(tries) == len(bases) + 6, "one database to connect to, and six statements in it"

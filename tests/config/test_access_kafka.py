@@ -145,8 +145,8 @@ def test_the_tries_of_who_may_do_everything_change_nothing(broker: Broker, tries
     finally:
         reader.close()
     resource = ADMIN.ConfigResource(ADMIN.ConfigResource.Type.TOPIC, TOPICS[0])
-    (found,) = admin.describe_configs([resource]).values()
-    assert found.result(timeout=LIMIT_S)["retention.ms"].value == "604800000"
+    (described,) = admin.describe_configs([resource]).values()
+    assert described.result(timeout=LIMIT_S)["retention.ms"].value == "604800000"
 
 
 def test_a_wrong_password_is_no_refusal(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,10 +141,10 @@ def _kubernetes(context: Context, allowed: Matrix, passwords: Passwords, problem
         return context.kube.account_may(name, verb, group, resource, namespaced=namespaced)
 
     def job(name: str) -> Job:
-        (found,) = (account for account in allowed.accounts if account.name == name)
-        return lambda: list(access_kubernetes.tries(found, review))
+        (holder,) = (account for account in allowed.accounts if account.name == name)
+        return lambda: list(access_kubernetes.tries(holder, review))
 
-    return {f"ServiceAccount {found.name}": job(found.name) for found in allowed.accounts}, {}
+    return {f"ServiceAccount {holder.name}": job(holder.name) for holder in allowed.accounts}, {}
 
 
 def _search(context: Context, allowed: Matrix, passwords: Passwords, problems: list[str]) -> Begun:
@@ -154,11 +154,11 @@ def _search(context: Context, allowed: Matrix, passwords: Passwords, problems: l
     _unknown(problems, access_stores.SEARCH, [name for name, secret in secrets.items() if secret is None])
 
     def job(name: str, secret: str) -> Job:
-        (found,) = (user for user in allowed.search if user.name == name)
+        (holder,) = (user for user in allowed.search if user.name == name)
 
         def attempt() -> list[Try]:
             url = context.tunnels.url(context.kube.ready_pod(_SEARCH).name, _SEARCH_PORT)
-            return list(access_stores.search_tries(url, context.ca_file, found, secret, names))
+            return list(access_stores.search_tries(url, context.ca_file, holder, secret, names))
 
         return attempt
 

@@ -27,7 +27,7 @@ def users() -> dict[str, SearchUser]:
     return {user.name: user for user in search_users([secret])}
 
 
-def matrix(found: dict[str, SearchUser]) -> Matrix:
+def matrix(known_users: dict[str, SearchUser]) -> Matrix:
     names = (
         "kafka",
         "kafka_users",
@@ -40,7 +40,7 @@ def matrix(found: dict[str, SearchUser]) -> Matrix:
         "storage",
     )
     nothing: dict[str, Any] = dict.fromkeys((*names, "gateway"), ())
-    return Matrix(search=tuple(found.values()), **nothing)
+    return Matrix(search=tuple(known_users.values()), **nothing)
 
 
 def tries(cluster: SearchProcesses, user: SearchUser, names: list[str]) -> list[Try]:
@@ -48,19 +48,19 @@ def tries(cluster: SearchProcesses, user: SearchUser, names: list[str]) -> list[
 
 
 def test_every_user_is_refused_what_its_role_does_not_give(spans: SearchProcesses) -> None:
-    found = users()
-    names = access_stores.families(matrix(found))
+    known_users = users()
+    names = access_stores.families(matrix(known_users))
     assert names == sorted(family.name for family in FAMILIES)
     before = readable_documents(spans, "jaeger-query-confidential", "confidential-jaeger-span-read", {"match_all": {}})
-    attempts = [attempt for user in found.values() for attempt in tries(spans, user, names)]
+    attempts = [attempt for user in known_users.values() for attempt in tries(spans, user, names)]
     wrong = [
         str(attempt)
         for attempt in attempts
         if attempt.answer is not (Answer.LET_IN if attempt.allowed else Answer.REFUSED)
     ]
     assert wrong == []
-    assert len(attempts) == len(found) * (4 * len(names) + 4)
-    assert {attempt.login for attempt in attempts if attempt.allowed} == set(found)
+    assert len(attempts) == len(known_users) * (4 * len(names) + 4)
+    assert {attempt.login for attempt in attempts if attempt.allowed} == set(known_users)
     after = readable_documents(spans, "jaeger-query-confidential", "confidential-jaeger-span-read", {"match_all": {}})
     assert len(before) == len(after) > 0
     assert {source["traceID"] for source in after} == {TRACE}

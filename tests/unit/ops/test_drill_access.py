@@ -98,14 +98,14 @@ def test_a_user_of_two_servers_with_two_passwords_is_two_logins() -> None:
 def test_every_service_account_is_asked_for_what_could_do_harm_and_for_its_own_rights() -> None:
     rule = KubernetesRule(verbs=("watch", "get"), resources=("pods",), namespace="obs")
     named = KubernetesRule(verbs=("get",), resources=("secrets",), names=("one",), namespace="obs")
-    found = ServiceAccount(name="agent", rules=(rule, named))
+    subject = ServiceAccount(name="agent", rules=(rule, named))
     questions: list[tuple[str, str, str, str]] = []
 
     def review(*question: str) -> bool:
         questions.append((question[0], question[1], question[2], question[3]))
         return question[1:] in {("get", "", "pods"), ("watch", "", "pods")}
 
-    tries = list(access_kubernetes.tries(found, review))
+    tries = list(access_kubernetes.tries(subject, review))
     assert len(tries) == len(access_kubernetes.RESOURCES) * len(access_kubernetes.VERBS) + 1
     assert [one.what for one in tries if one.allowed] == ["get pods", "watch pods"]
     assert [one.what for one in tries if one.allowed is not (one.answer is Answer.LET_IN)] == []
@@ -137,7 +137,7 @@ def test_both_engines_forms_of_a_role_allow_the_same(form: str) -> None:
 
 
 def test_every_family_and_database_of_the_platform_is_tried() -> None:
-    found = matrix_of("prod")
+    subject = matrix_of("prod")
     kinds = [f"{name}-jaeger-{kind}" for name in ("public", "internal", "confidential") for kind in ("span", "service")]
-    assert {"logs", *kinds} <= set(access_stores.families(found))
-    assert access_stores.databases(found) == ["grafana", "postgres", "template1"]
+    assert {"logs", *kinds} <= set(access_stores.families(subject))
+    assert access_stores.databases(subject) == ["grafana", "postgres", "template1"]

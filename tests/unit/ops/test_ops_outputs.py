@@ -51,7 +51,7 @@ def parsed(file: Path) -> tuple[frozenset[Path], frozenset[str]]:
             used |= {USES[node.attr]} if node.attr in USES and node.attr in {*SECRETS, "kafka_login"} else set()
         elif isinstance(node, ast.Name):
             used |= {USES[node.id]} if node.id in {"backup_access", "report_access"} else set()
-        imported |= {found for name in names if name.split(".")[0] == "ops" and (found := module_file(name))}
+        imported |= {loaded for name in names if name.split(".")[0] == "ops" and (loaded := module_file(name))}
     passed_on = str(file.relative_to(PROJECT)) in PASSED_ON
     return frozenset(imported), frozenset() if passed_on else frozenset(used)
 
@@ -109,23 +109,23 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outputs: dict[str, An
     return tmp_path / "calls"
 
 
-def asked(calls: Path) -> list[str]:
+def requested(calls: Path) -> list[str]:
     return sorted(line.split("--")[0].split()[-1] for line in calls.read_text().splitlines())
 
 
 def test_only_what_is_named_is_read(calls: Path, tmp_path: Path) -> None:
     with outputs_module.limited({"query_reader", "grafana_admin"}):
-        found = platform.load(tmp_path)
-    assert found.query_reader.pair == ("someone", "a-long-password")
-    assert found.grafana_admin is not None
-    assert found.grafana_admin.pair == ("a", "of grafana")
+        loaded = platform.load(tmp_path)
+    assert loaded.query_reader.pair == ("someone", "a-long-password")
+    assert loaded.grafana_admin is not None
+    assert loaded.grafana_admin.pair == ("a", "of grafana")
     # The certificate is no secret, but comes from a Secret.
-    assert found.ca_certificate == "-----BEGIN CERTIFICATE-----"
-    assert asked(calls) == ["ca_certificate", "grafana_admin", "output", "query_reader"]
-    assert "the key of hashed ids" not in repr(vars(found))
+    assert loaded.ca_certificate == "-----BEGIN CERTIFICATE-----"
+    assert requested(calls) == ["ca_certificate", "grafana_admin", "output", "query_reader"]
+    assert "the key of hashed ids" not in repr(vars(loaded))
     with pytest.raises(OpsError, match="this command does not read the output `kafka_admin`: READS in ops/core"):
-        print(found.kafka_admin)
-    assert "kafka_admin" not in repr(found)
+        print(loaded.kafka_admin)
+    assert "kafka_admin" not in repr(loaded)
 
 
 def test_a_name_that_is_no_output_is_still_an_error_of_the_program(outputs: dict[str, Any]) -> None:
@@ -152,7 +152,7 @@ def test_the_command_line_limits_a_command_to_its_own_outputs(
     finally:
         cli.loaded.cache_clear()
     assert done.exit_code == 0, done.output
-    assert set(asked(calls)) == {"output", "ca_certificate", *(READS["health"] & outputs.keys())}
+    assert set(requested(calls)) == {"output", "ca_certificate", *(READS["health"] & outputs.keys())}
     assert set(vars(read[0])) & SECRETS == READS["health"]
     assert outputs_module.withheld() == frozenset(), "the limit ends with the command"
 

@@ -25,16 +25,16 @@ ELSEWHERE = re.compile(r"^(kafka-admin|kafka-user-.+|grafana-administrator)$")
 
 
 def passwords(recording: Recording) -> Passwords:
-    made = [password_of(password.name) for password in recording.of(PASSWORD)]
-    return Passwords({bcrypt_of(password): password for password in made}, recording.passwords.values())
+    generated = [password_of(password.name) for password in recording.of(PASSWORD)]
+    return Passwords({bcrypt_of(password): password for password in generated}, recording.passwords.values())
 
 
-def logins(found: Matrix) -> list[tuple[str, str, str]]:
+def logins(access: Matrix) -> list[tuple[str, str, str]]:
     """Server, user, what the server keeps in place of the password."""
     return [
-        *((server.label, user.name, user.verifier) for server in found.http for user in server.users),
-        *(("postgres", role.name, role.verifier) for role in found.database),
-        *(("search", user.name, user.verifier) for user in found.search),
+        *((server.label, user.name, user.verifier) for server in access.http for user in server.users),
+        *(("postgres", role.name, role.verifier) for role in access.database),
+        *(("search", user.name, user.verifier) for user in access.search),
     ]
 
 
@@ -67,8 +67,8 @@ def test_every_login_of_the_matrix_has_a_password(stack: str) -> None:
 
 
 def test_a_password_of_another_region_is_found_among_those_that_are_told() -> None:
-    found, known = matrix_of("dr"), passwords(recorded("dr"))
-    (gateway,) = (server for server in found.http if server.label == "gateway:4318/")
+    access, known = matrix_of("dr"), passwords(recorded("dr"))
+    (gateway,) = (server for server in access.http if server.label == "gateway:4318/")
     (device,) = (user for user in gateway.users if user.name == "device")
     assert known.of(device.name, device.verifier) is None
     theirs = password_of("other device")
@@ -77,23 +77,23 @@ def test_a_password_of_another_region_is_found_among_those_that_are_told() -> No
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_user_of_kafka_has_rights_and_none_of_them_all(stack: str) -> None:
-    found = matrix_of(stack)
-    assert {grant.user for grant in found.kafka} == set(found.kafka_users)
-    assert {grant.operation for grant in found.kafka} <= {"Read", "Write", "Describe", "DescribeConfigs", "Create"}
-    assert set(found.kafka_super_users) >= {"admin", "kafka"}
+    access = matrix_of(stack)
+    assert {grant.user for grant in access.kafka} == set(access.kafka_users)
+    assert {grant.operation for grant in access.kafka} <= {"Read", "Write", "Describe", "DescribeConfigs", "Create"}
+    assert set(access.kafka_super_users) >= {"admin", "kafka"}
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_port_of_a_workload_that_is_let_in_belongs_to_a_workload(stack: str) -> None:
-    found = matrix_of(stack)
+    access = matrix_of(stack)
     workloads = {
         resource.object_name
         for resource in rendered(stack)
         if resource.kind in ("Deployment", "StatefulSet", "DaemonSet", "CronJob")
     }
-    assert {edge.to for edge in found.edges} <= workloads
-    assert {server.workload for server in found.http} <= workloads
-    assert not [edge for edge in found.edges if edge.source == EVERYBODY or edge.port == 0]
+    assert {edge.to for edge in access.edges} <= workloads
+    assert {server.workload for server in access.http} <= workloads
+    assert not [edge for edge in access.edges if edge.source == EVERYBODY or edge.port == 0]
 
 
 def test_what_is_given_to_one_user_shows_in_the_page() -> None:
@@ -234,14 +234,14 @@ def test_an_exported_state_gives_resources_and_passwords() -> None:
             "aclResourceName": "logs",
         },
     }
-    found = deployed(state(password, acl), ["told elsewhere"])
-    assert found.passwords.of("reader", "$2b$10$hash") == "open sesame"
-    assert found.passwords.of("reader", "$2a$10$hash") == "open sesame"
-    assert found.passwords.of("reader", "$2b$10$other") is None
-    assert list(kafka_grants(found.resources)) == [
+    access = deployed(state(password, acl), ["told elsewhere"])
+    assert access.passwords.of("reader", "$2b$10$hash") == "open sesame"
+    assert access.passwords.of("reader", "$2a$10$hash") == "open sesame"
+    assert access.passwords.of("reader", "$2b$10$other") is None
+    assert list(kafka_grants(access.resources)) == [
         KafkaGrant(user="one", operation="Read", kind="Topic", resource="logs")
     ]
-    assert repr(found) == "Deployed(2 resources, 2 passwords)"
+    assert repr(access) == "Deployed(2 resources, 2 passwords)"
 
 
 def test_something_else_than_a_state_is_one_line() -> None:
