@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from ops.core.errors import OpsError, one_line
+from ops.core.outputs import READS, limited
 
 COMMANDS = {
     "verify": "ops.checks.command:verify",
@@ -81,8 +82,10 @@ app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pre
 
 
 @app.callback()
-def day_2() -> None:
+def day_2(context: typer.Context) -> None:
     """Day-2 commands of the monitoring platform."""
+    if (name := context.invoked_subcommand) is not None and name in READS:
+        context.with_resource(limited(READS[name]))
 
 
 def main() -> None:

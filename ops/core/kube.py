@@ -173,6 +173,37 @@ class Kube:
             config_map = self.core.read_namespaced_config_map(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
         return dict(config_map.data or {})
 
+    def account_may(self, account: str, verb: str, group: str, resource: str, *, namespaced: bool = True) -> bool:
+        """Whether the API server would let a ServiceAccount of the namespace do something (SubjectAccessReview).
+
+        Args:
+            account: Its name.
+            verb: For example ``get``.
+            group: API group; empty for the core.
+            resource: Plural name, with ``/`` and a subresource where it is about one.
+            namespaced: Whether it is about objects of the namespace, not of the cluster.
+        """
+        name, _, subresource = resource.partition("/")
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{self.namespace}", "system:authenticated"]
+        review = client.V1SubjectAccessReview(
+            spec=client.V1SubjectAccessReviewSpec(
+                user=f"system:serviceaccount:{self.namespace}:{account}",
+                groups=groups,
+                resource_attributes=client.V1ResourceAttributes(
+                    namespace=self.namespace if namespaced else "",
+                    verb=verb,
+                    group=group,
+                    resource=name,
+                    subresource=subresource,
+                ),
+            )
+        )
+        with call_errors(f"cannot ask what {account} may do"):
+            answer: Any = client.AuthorizationV1Api(self._api).create_subject_access_review(
+                review, _request_timeout=_TIMEOUT_SECONDS
+            )
+        return bool(answer.status.allowed)
+
     def cron_jobs(self) -> list[CronJob]:
         """Every CronJob."""
         with call_errors(f"cannot list the CronJobs of {self.namespace}"):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ops.core.access import BackupAccess, RegionsAccess, ReportAccess
 from ops.core.errors import OpsError, one_line
+from ops.core.outputs import withheld
 
 
 def project_folder(package: Path, cwd: Path) -> Path:
@@ -27,6 +29,8 @@ PROJECT = project_folder(Path(__file__).resolve().parent, Path.cwd())
 """Folder of ``Pulumi.yaml``."""
 
 _TIMEOUT_SECONDS = 60
+_SECRET: Final = "[secret]"  # noqa: S105  (what Pulumi prints in place of a secret)
+_AT_ONCE: Final = 4
 
 
 class Login(BaseModel):
@@ -138,36 +142,76 @@ class Platform(BaseModel):
     regions: RegionsAccess | None = None
     cluster: ClusterIdentity | None = None
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """An output that was withheld.
+
+            Raises:
+                OpsError: It is one.
+            """
+            if name in Platform.model_fields:
+                raise OpsError(f"this command does not read the output `{name}`: READS in ops/core/outputs.py says so")
+            return super().__getattr__(name)
+
     def kafka_login(self, user: str) -> Login:
         """Login of one of the platform's Kafka users."""
         return Login(username=user, password=self.kafka_users[user])
 
 
-def parse(outputs: Mapping[str, Any]) -> Platform:
+_NOBODY: Final = {"username": "", "password": ""}
+_STAND_INS: Final[Mapping[str, Any]] = {
+    "kafka_admin": _NOBODY,
+    "query_reader": _NOBODY,
+    **{name: {} for name in ("kafka_users", "otlp_credentials", "prometheus_credentials", "scrape_credentials")},
+}
+"""What the model is checked with in place of a withheld output; none of it stays."""
+
+
+def parse(outputs: Mapping[str, Any], without: Set[str] = frozenset()) -> Platform:
     """Check the outputs of a stack.
+
+    Args:
+        outputs: Name -> value.
+        without: Outputs that are withheld: they are not looked at, and using one is an error.
 
     Raises:
         OpsError: An output is missing or has another shape; the message names it.
     """
     if not outputs:
         raise OpsError("the stack has no outputs: run `pulumi up` first")
+    given = {name: value for name, value in outputs.items() if name not in without}
+    stand_ins = {name: value for name, value in _STAND_INS.items() if name in without}
     try:
-        return Platform.model_validate(dict(outputs))
+        platform = Platform.model_validate({**given, **stand_ins})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise OpsError(
             f"stack output `{where}`: {one_line(first['msg'])}: run `pulumi up` with this version of the program"
         ) from None
+    for name in without:
+        vars(platform).pop(name)
+    return platform
 
 
 def load(cwd: Path = PROJECT, stack: str = "") -> Platform:
     """Read the outputs of a stack, of the selected one if none is named, with the ``pulumi`` command.
 
+    Inside of `ops.core.outputs.limited` the secrets that are not named there are not read at all.
+
     Raises:
         OpsError: No ``pulumi``, no stack, no answer in time, or an output is missing.
     """
-    return parse(_read(cwd, stack))
+    without = withheld()
+    if not without:
+        return parse(_read(cwd, stack, "--show-secrets"))
+    outputs = dict(_read(cwd, stack))
+    needed = [name for name in Platform.model_fields if name not in without and outputs.get(name) == _SECRET]
+    with ThreadPoolExecutor(_AT_ONCE, "outputs") as pool:
+        values = pool.map(lambda name: _output(cwd, stack, name, "--show-secrets"), needed)
+        outputs |= dict(zip(needed, values, strict=True))
+    return parse(outputs, without)
 
 
 def run_pulumi(cwd: Path, *arguments: str, limit_s: float) -> subprocess.CompletedProcess[bytes]:
@@ -187,20 +231,25 @@ def run_pulumi(cwd: Path, *arguments: str, limit_s: float) -> subprocess.Complet
         raise OpsError(f"`pulumi {' '.join(arguments[:2])}` gave no answer in {limit_s} s") from None
 
 
-def _read(cwd: Path, stack: str) -> Mapping[str, Any]:
-    arguments = ["stack", "output", "--json", "--show-secrets", "--non-interactive"]
+def _read(cwd: Path, stack: str, *options: str) -> Mapping[str, Any]:
+    outputs = _output(cwd, stack, "", *options)
+    if not isinstance(outputs, dict):
+        raise OpsError("`pulumi stack output --json` did not print an object")
+    return outputs
+
+
+def _output(cwd: Path, stack: str, name: str, *options: str) -> Any:
+    """One output, or all where none is named."""
+    arguments = ["stack", "output", *([name] if name else []), "--json", *options, "--non-interactive"]
     arguments += ["--stack", stack] if stack else []
     done = run_pulumi(cwd, *arguments, limit_s=_TIMEOUT_SECONDS)
     if done.returncode != 0:
         reason = _reason(done.stderr.decode(errors="replace"))
         raise OpsError(f"cannot read the stack's outputs: {reason}: select a stack, run `pulumi up`")
     try:
-        outputs = json.loads(done.stdout)
+        return json.loads(done.stdout)
     except ValueError:
         raise OpsError("`pulumi stack output --json` did not print JSON") from None
-    if not isinstance(outputs, dict):
-        raise OpsError("`pulumi stack output --json` did not print an object")
-    return outputs
 
 
 def _reason(stderr: str) -> str:

@@ -1,4 +1,4 @@
-"""Drills of the gate: what an attacker sends, what somebody passes for, and how a person is erased."""
+"""Drills of who may do what: attacks on the gate, forgery, logins where they do not belong, erasure of a person."""
 
 from __future__ import annotations
 
@@ -66,6 +66,23 @@ GATE: tuple[Drill, ...] = (
                 "{in Prometheus under a reserved meaning} in Prometheus, "
                 "{in traces under a reserved meaning} in traces, {in logs under a reserved meaning} in logs",
             ),
+        },
+        watched=False,
+    ),
+    Drill(
+        name="access",
+        shows="what is outside of the access matrix is tried with every login of the platform: nothing is let through",
+        requirements=("K5", "M1"),
+        procedure="ops.drills.procedures.access:try_everything",
+        evidence="access-tried",
+        seconds=200,
+        limit_s=900,
+        load="none",
+        fault="every login at every server that it is not for, and at what it may not do; no try changes anything",
+        figures={
+            Aspect.FAULT: ("{tries outside} tries with {logins} logins: {tries outside by part}",),
+            Aspect.RPO: ("{let through} let through, {inside refused} of {tries inside} allowed ones refused",),
+            Aspect.RTO: ("all within {seconds} s",),
         },
         watched=False,
     ),

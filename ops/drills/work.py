@@ -17,6 +17,7 @@ from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
+from ops.core.outputs import READS, limited
 from ops.drills.model import Drill
 from ops.drills.procedure import LONGEST, CannotRunError, carry_out, settle
 
@@ -32,7 +33,8 @@ def attempt(drill: Drill) -> list[str]:
         CannotRunError: The platform does not answer, is not settled, or lacks something that the drill needs.
     """
     try:
-        platform = platform_module.load()
+        with limited(READS["drill"]):
+            platform = platform_module.load()
         kube = Kube.of(platform)
     except OpsError as error:
         raise CannotRunError(str(error)) from error

@@ -1,4 +1,4 @@
-"""The gate of the live platform: attacks, forgeries, and the erasure of a person whose ids it hashed."""
+"""The live platform against attacks, forgeries and foreign logins, and the erasure of a person whose ids it hashed."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def test_no_reserved_name_can_be_forged(settled: Context) -> None:
 @limit("erasure")
 def test_a_person_is_erased_and_another_one_is_not(settled: Context) -> None:
     assert problems("erasure", settled) == []
+
+
+@limit("access")
+def test_no_login_is_let_in_where_it_does_not_belong(settled: Context) -> None:
+    assert problems("access", settled) == []

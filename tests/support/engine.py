@@ -83,7 +83,7 @@ class Recording(mocks.Mocks):
         state = dict(args.inputs)
         if args.typ == PASSWORD:
             password = password_of(args.name)
-            state |= {"result": password, "bcryptHash": _bcrypt(password)}
+            state |= {"result": password, "bcryptHash": bcrypt_of(password)}
         if args.typ == REFERENCE:
             state |= {"outputs": other_outputs()}
         if read and args.typ == "kubernetes:core/v1:Secret":
@@ -307,7 +307,7 @@ def _clean(value: Any) -> Any:
 
 
 @functools.cache
-def _bcrypt(password: str) -> str:
+def bcrypt_of(password: str) -> str:
     """The same in every process, so that recordings can be compared."""
     salt = f"$2b$04${hashlib.sha256(password.encode()).hexdigest()[:21]}."
     return bcrypt.hashpw(password.encode(), salt.encode()).decode()

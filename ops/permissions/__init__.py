@@ -1,0 +1,1 @@
+"""Who may do what on the platform, from what it is deployed with."""
