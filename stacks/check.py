@@ -61,5 +61,10 @@ def _refused(reader: Callable[[], object]) -> list[str]:
     try:
         return loop.run_until_complete(run())
     finally:
+        waiting = asyncio.all_tasks(loop)
+        for task in waiting:
+            task.cancel()
+        if waiting:
+            loop.run_until_complete(asyncio.wait(waiting))
         loop.close()
         pulumi.runtime.settings.SETTINGS.outputs.clear()

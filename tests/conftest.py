@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from tests import flaky, seconds
-from tests.support import garbage, once, pending, shared
+from tests.support import garbage, loops, once, pending, shared
 
 _TESTS = Path(__file__).parent
 _SERVERS = "tests/config/"
@@ -45,6 +45,7 @@ _UNKNOWN_S = 20.0
 once.apply()
 pending.apply()
 garbage.collect_seldom()
+_loops = loops.apply()
 
 
 _run = ExitStack()
@@ -56,8 +57,9 @@ def pytest_configure() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Remove it."""
+    """Remove it, and close what Pulumi left open."""
     _run.close()
+    _loops.close()
 
 
 def pytest_collection_finish() -> None:

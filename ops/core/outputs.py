@@ -45,7 +45,7 @@ _ALERTS: Final = frozenset({"alertmanager_operator"})
 _BOTH_REGIONS: Final = _CONTEXT - {"prometheus_credentials"} | {"regions"}
 
 READS: Final[Mapping[str, frozenset[str]]] = {
-    "verify": SECRETS - {"notify_channels", "regions"},
+    "verify": SECRETS - {"regions"},
     "health": _CONTEXT,
     "review": frozenset(),
     "trace": frozenset({"trace_login"}),
@@ -67,9 +67,12 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "regions": _BOTH_REGIONS,
     "failover": _BOTH_REGIONS,
     "failback": _BOTH_REGIONS,
-    "drill": _CONTEXT | {"backups", "grafana_admin", "kafka_users", "log_reader"},
+    "drill": _CONTEXT | {"backups", "grafana_admin", "kafka_users", "log_reader", "regions"},
     "privacy": _CONTEXT | {"backups", "log_reader"},
     "docs": _CONTEXT | {"grafana_admin"},
+    "config": frozenset(),
+    "preflight": frozenset(),
+    "images": frozenset(),
 }
 """Command -> secret outputs that the code behind it uses; a test compares both."""
 

@@ -24,6 +24,7 @@ from pulumi.runtime.stack import run_pulumi_func
 
 from components.telemetry.layers import LAYERS
 from tests.support import shared
+from tests.support.loops import Loops
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STACKS = ("local", "prod", "dr")
@@ -224,22 +225,9 @@ class _Hooks:
         """Take one."""
 
 
-class _Loops(asyncio.DefaultEventLoopPolicy):
-    """Remembers event loops: Pulumi makes one per worker thread and closes none."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.created_loops: list[asyncio.AbstractEventLoop] = []
-
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        loop = super().new_event_loop()
-        self.created_loops.append(loop)
-        return loop
-
-
 def run(recording: Recording, stack: str, program: Callable[[], None]) -> None:
     """Run any program on the recording engine, to its end."""
-    before, loops = asyncio.get_event_loop_policy(), _Loops()
+    before, loops = asyncio.get_event_loop_policy(), Loops()
     asyncio.set_event_loop_policy(loops)
     try:
         loop = asyncio.new_event_loop()
@@ -255,8 +243,7 @@ def run(recording: Recording, stack: str, program: Callable[[], None]) -> None:
         loop.run_until_complete(run_pulumi_func(body))
     finally:
         asyncio.set_event_loop(None)
-        for event_loop in loops.created_loops:
-            event_loop.close()
+        loops.close()
         asyncio.set_event_loop_policy(before)
 
 

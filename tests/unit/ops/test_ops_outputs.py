@@ -47,7 +47,7 @@ def parsed(file: Path) -> tuple[frozenset[Path], frozenset[str]]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Attribute):
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) != "settings":  # those of a stack file
             used |= {USES[node.attr]} if node.attr in USES and node.attr in {*SECRETS, "kafka_login"} else set()
         elif isinstance(node, ast.Name):
             used |= {USES[node.id]} if node.id in {"backup_access", "report_access"} else set()

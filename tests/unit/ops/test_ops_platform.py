@@ -195,4 +195,5 @@ def test_every_command_connects_with_the_stack_s_cluster() -> None:
         for path in package.rglob("*.py")
         if path.name != "kube.py" and ("Kube.connect" in path.read_text() or "load_kube_config" in path.read_text())
     ]
-    assert elsewhere == []
+    # Before a platform is there, its stack file names the cluster.
+    assert elsewhere == ["preflight/command.py"]

@@ -1,0 +1,31 @@
+"""Event loops that Pulumi makes, one a thread, and never closes: kept, so that none is garbage in another test."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Loops(asyncio.DefaultEventLoopPolicy):
+    """Remembers the loops that it makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.created_loops: list[asyncio.AbstractEventLoop] = []
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        loop = super().new_event_loop()
+        self.created_loops.append(loop)
+        return loop
+
+    def close(self) -> None:
+        """Close all that nobody runs."""
+        for loop in self.created_loops:
+            if not loop.is_running():
+                loop.close()
+
+
+def apply() -> Loops:
+    """Remember every loop of this process from now on."""
+    loops = Loops()
+    asyncio.set_event_loop_policy(loops)
+    return loops
