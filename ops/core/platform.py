@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping, Set
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ops.core.access import BackupAccess, RegionsAccess, ReportAccess
 from ops.core.errors import OpsError, one_line
-from ops.core.outputs import withheld
+from ops.core.outputs import SECRETS, withheld
 
 
 def project_folder(package: Path, cwd: Path) -> Path:
@@ -29,8 +28,6 @@ PROJECT = project_folder(Path(__file__).resolve().parent, Path.cwd())
 """Folder of ``Pulumi.yaml``."""
 
 _TIMEOUT_SECONDS = 60
-_SECRET: Final = "[secret]"  # noqa: S105  (what Pulumi prints in place of a secret)
-_AT_ONCE: Final = 4
 
 
 class Login(BaseModel):
@@ -198,19 +195,18 @@ def parse(outputs: Mapping[str, Any], without: Set[str] = frozenset()) -> Platfo
 def load(cwd: Path = PROJECT, stack: str = "") -> Platform:
     """Read the outputs of a stack, of the selected one if none is named, with the ``pulumi`` command.
 
-    Inside of `ops.core.outputs.limited` the secrets that are not named there are not read at all.
+    Inside of `ops.core.outputs.limited` the secrets that are not named there are dropped unread, and where none is
+    named Pulumi is not asked to open any.
 
     Raises:
         OpsError: No ``pulumi``, no stack, no answer in time, or an output is missing.
     """
     without = withheld()
-    if not without:
-        return parse(_read(cwd, stack, "--show-secrets"))
+    if SECRETS - without:
+        return parse(_read(cwd, stack, "--show-secrets"), without)
     outputs = dict(_read(cwd, stack))
-    needed = [name for name in Platform.model_fields if name not in without and outputs.get(name) == _SECRET]
-    with ThreadPoolExecutor(_AT_ONCE, "outputs") as pool:
-        values = pool.map(lambda name: _output(cwd, stack, name, "--show-secrets"), needed)
-        outputs |= dict(zip(needed, values, strict=True))
+    if "ca_certificate" in outputs:  # no secret, but it comes from one
+        outputs["ca_certificate"] = _output(cwd, stack, "ca_certificate", "--show-secrets")
     return parse(outputs, without)
 
 

@@ -158,7 +158,7 @@ def _secrets(value: object) -> set[str]:
         text = value.get_secret_value()
         return {text} if len(text) >= _SHORTEST_SECRET else set()
     if isinstance(value, BaseModel):
-        return _secrets([getattr(value, name) for name in type(value).model_fields])
+        return _secrets(list(vars(value).values()))  # without what this command does not read
     if isinstance(value, Mapping):
         return _secrets(list(value.values()))
     if isinstance(value, list | tuple):
