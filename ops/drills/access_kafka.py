@@ -237,6 +237,8 @@ def _read(reader: Consumer, topic: str) -> KafkaError | None:
             if message is None:
                 continue
             error = message.error()
+            if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                continue  # about the group that the client is made with, not about the topic
             return None if error is None or error.code() == KafkaError._PARTITION_EOF else error
         raise TimeoutError
     finally:

@@ -111,26 +111,35 @@ def _http(context: Context, allowed: Matrix, passwords: Passwords, problems: lis
     known, unknown = access_http.logins(servers, passwords)
     _unknown(problems, access_http.PART, unknown)
 
-    def job(server: HttpServer) -> Job:
+    def job(places: Sequence[HttpServer]) -> Job:
         def attempt() -> list[Try]:
-            pod = context.kube.ready_pod(server.workload).name
-            url = context.tunnels.url(pod, server.port)
-            if server.workload == _SEARCH:
-                return list(access_http.tries(server, url, context.ca_file, known, control=False))
+            workload, port = places[0].workload, places[0].port
+            pod = context.kube.ready_pod(workload).name
+            url = context.tunnels.url(pod, port)
             try:
-                return list(access_http.tries(server, url, context.ca_file, known))
+                return [
+                    attempted
+                    for server in places
+                    for attempted in access_http.tries(server, url, context.ca_file, known, control=workload != _SEARCH)
+                ]
             finally:
-                # Each tunnel is a process.
-                context.tunnels.drop(pod, server.port)
+                if workload != _SEARCH:
+                    # Each tunnel is a process; that of the search cluster is used by a part of its own.
+                    context.tunnels.drop(pod, port)
 
         return attempt
 
+    # What has the same port shares a tunnel, and so a job.
+    ports: dict[tuple[str, int], list[HttpServer]] = {}
+    for server in servers:
+        ports.setdefault((server.workload, server.port), []).append(server)
     controlled = [
         login.name
         for login in known
         if any(server.label in login.servers for server in servers if server.workload != _SEARCH)
     ]
-    return {f"HTTP {server.label}": job(server) for server in servers}, {access_http.PART: controlled}
+    jobs = {f"HTTP {places[0].label}": job(places) for places in ports.values()}
+    return jobs, {access_http.PART: controlled}
 
 
 def _kubernetes(context: Context, allowed: Matrix, passwords: Passwords, problems: list[str]) -> Begun:
@@ -177,18 +186,22 @@ def _database(context: Context, allowed: Matrix, passwords: Passwords, problems:
     known = {name: secret for name, secret in secrets.items() if secret is not None}
     bases = access_stores.databases(allowed)
 
-    def connect_to(pod: str) -> Callable[[str, str, str], psycopg.Connection[Any]]:
-        port = int(context.tunnels.url(pod, _POSTGRES_PORT).rpartition(":")[2])
-        return lambda base, user, password: psycopg.connect(
-            host="localhost",
-            port=port,
-            dbname=base,
-            user=user,
-            password=password,
-            sslmode="verify-full",
-            sslrootcert=context.ca_file,
-            connect_timeout=10,
-        )
+    def connect_to(pod: str) -> access_stores.Connect:
+        def connect(base: str, user: str, password: str) -> psycopg.Connection[Any]:
+            # A tunnel ends with the first connection that the server closes by itself.
+            context.tunnels.drop(pod, _POSTGRES_PORT)
+            return psycopg.connect(
+                host="localhost",
+                port=int(context.tunnels.url(pod, _POSTGRES_PORT).rpartition(":")[2]),
+                dbname=base,
+                user=user,
+                password=password,
+                sslmode="verify-full",
+                sslrootcert=context.ca_file,
+                connect_timeout=10,
+            )
+
+        return connect
 
     def attempt() -> list[Try]:
         pods = [pod.name for pod in context.kube.pods(_POSTGRES) if pod.ready]
