@@ -12,6 +12,7 @@ import yaml
 
 from components.versions import IMAGES, OURS, UPSTREAM
 from ops.core.errors import OpsError
+from ops.core.kube import wait_until
 from ops.images import tools
 from ops.images.catalogue import chosen, upstream
 from ops.images.logins import login
@@ -103,10 +104,18 @@ def test_a_tool_that_does_not_answer_is_passed_over(tmp_path: Path, monkeypatch:
 
 def test_a_command_that_takes_too_long_ends_with_what_it_started(tmp_path: Path) -> None:
     child = tmp_path / "child"
-    with pytest.raises(OpsError, match=r"^sh -c took over 2 s and was ended$"):
-        tools.run(["sh", "-c", f"sleep 600 & echo $! > {child}; wait"], limit_s=2)
+    with pytest.raises(OpsError, match=r"^sh -c took over 5 s and was ended$"):
+        tools.run(["sh", "-c", f"sleep 600 & echo $! > {child}; wait"], limit_s=5)
     state = Path("/proc") / child.read_text().strip() / "stat"
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+    def ended() -> bool:
+        try:
+            return state.read_text().split()[2] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    # What is killed still needs a moment of a busy processor to end.
+    wait_until(ended, 30, "the child has ended", 0.05)
 
 
 def test_what_fails_says_its_last_words_and_a_refused_login_what_to_do(tmp_path: Path) -> None:
