@@ -80,6 +80,6 @@ def _wait(process: subprocess.Popen[bytes], url: str, authority: Path, log: Path
         try:
             if requests.get(url, verify=str(authority), timeout=5).status_code == requests.codes.unauthorized:
                 return
-        except requests.ConnectionError:
+        except requests.RequestException:
             time.sleep(0.1)
     raise AssertionError(f"the registry does not answer:\n{log.read_text()[-2000:]}")

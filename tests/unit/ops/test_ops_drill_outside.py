@@ -146,7 +146,7 @@ def test_what_runs_beside_a_drill_ends_with_it(tmp_path: Path) -> None:
 def test_what_ends_before_the_drill_is_told_and_hides_no_other_error(tmp_path: Path) -> None:
     done = tmp_path / "done"
     with pytest.raises(OpsError, match=r"`sh -c .*` ended before the drill, with exit code 4"), beside(shell("exit 4")):
-        time.sleep(2)
+        time.sleep(5)
     with pytest.raises(KeyError), beside(shell(f"touch {done}; exit 4")):
         raise KeyError(eventually(done.exists))
     with pytest.raises(OpsError, match="`/nowhere` cannot be started"), beside(["/nowhere"]):
