@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from ops.core.web import Web
 from ops.drills.tools.load import NumberedLoad, Send
 from ops.drills.tools.log_load import LogLoad, log_request
 from ops.drills.tools.sequences import Number
+from tests.config.servers import eventually
 
 WAIT_S = 60.0
 Answer = tuple[int, int] | None
@@ -53,17 +54,10 @@ def web(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.drills.tools.load.Web", lambda _: type("W", (), {"close": lambda _: None})())
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {WAIT_S:.0f} s"
-        time.sleep(0.02)
-
-
 def test_what_is_refused_is_sent_again_unchanged_until_it_is_taken() -> None:
     gateway = Gateway((503, 0), None, (200, 1), (200, 0))
     with Load(gateway, longest_wait=0.2) as load:
-        eventually(lambda: len(load.ledger.acknowledged) >= 6)
+        eventually(lambda: len(load.ledger.acknowledged) >= 6, WAIT_S, "six numbers are taken")
     assert gateway.bodies[:5] == [((0, 0), (0, 1))] * 4 + [((0, 2), (0, 3))]
     assert load.ledger.repeated == {(0, 0), (0, 1)}
     assert load.ledger.given_up == set()
@@ -74,7 +68,7 @@ def test_what_is_refused_is_sent_again_unchanged_until_it_is_taken() -> None:
 def test_what_nobody_takes_in_its_time_is_given_up() -> None:
     gateway = Gateway((500, 0))
     with Load(gateway, give_up_after=0.5, longest_wait=0.2) as load:
-        eventually(lambda: len(load.ledger.given_up) >= 4)
+        eventually(lambda: len(load.ledger.given_up) >= 4, WAIT_S, "four numbers are given up")
     assert load.ledger.acknowledged == {}
     assert load.ledger.given_up <= load.ledger.repeated
 
@@ -82,11 +76,11 @@ def test_what_nobody_takes_in_its_time_is_given_up() -> None:
 def test_a_load_that_is_stopped_still_sends_what_is_under_way_or_gives_it_up_at_once() -> None:
     patient = Load(Gateway(None, None, (200, 0)), longest_wait=0.2)
     with patient:
-        eventually(lambda: patient.ledger.retries > 0)
+        eventually(lambda: patient.ledger.retries > 0, WAIT_S, "it sends again")
     assert patient.ledger.given_up == set()
     hasty, began = Hasty(Gateway(None), give_up_after=900.0), time.monotonic()
     with hasty:
-        eventually(lambda: hasty.ledger.retries > 0)
+        eventually(lambda: hasty.ledger.retries > 0, WAIT_S, "it sends again")
     assert hasty.ledger.given_up == {(0, 0), (0, 1)}
     assert time.monotonic() - began < WAIT_S
 
@@ -94,7 +88,7 @@ def test_a_load_that_is_stopped_still_sends_what_is_under_way_or_gives_it_up_at_
 def test_log_records_that_were_sent_twice_may_be_stored_twice() -> None:
     gateway = Gateway((503, 0), (200, 0))
     with LogLoad("", lambda _, body: gateway.take(body)[0], workers=1, batch=2, pause=0.01) as load:
-        eventually(lambda: len(load.ledger.acknowledged) >= 4)
+        eventually(lambda: len(load.ledger.acknowledged) >= 4, WAIT_S, "four numbers are taken")
     assert gateway.bodies[0] == gateway.bodies[1]
     assert gateway.bodies[0] != gateway.bodies[2]
     (first,) = log_request(load.service, [(0, 0), (0, 1)]).resource_logs

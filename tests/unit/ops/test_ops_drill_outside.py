@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +31,13 @@ from ops.drills.tools.outside import (
     taken_away,
     try_first,
 )
+from tests.config.servers import eventually
 
 WAIT_S = 60.0
 
 
 def shell(script: str) -> list[str]:
     return ["sh", "-c", script]
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {WAIT_S:.0f} s"
-        time.sleep(0.05)
 
 
 def test_what_was_taken_away_is_put_back_however_the_block_ends(tmp_path: Path) -> None:
@@ -128,7 +121,7 @@ def test_an_interrupted_terminal_does_not_end_what_puts_things_back(tmp_path: Pa
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as drill:
-        eventually(file.exists)
+        eventually(file.exists, WAIT_S, "the command has begun")
         drill.send_signal(signal.SIGINT)
         assert drill.wait(WAIT_S) != 0
     assert not file.exists()
@@ -137,7 +130,7 @@ def test_an_interrupted_terminal_does_not_end_what_puts_things_back(tmp_path: Pa
 def test_what_runs_beside_a_drill_ends_with_it(tmp_path: Path) -> None:
     file = tmp_path / "running"
     with beside(shell(f"touch {file}; cat; rm {file}")):
-        eventually(file.exists)
+        eventually(file.exists, WAIT_S, "the command has begun")
     assert not file.exists()
     with beside(None):
         pass
@@ -148,7 +141,7 @@ def test_what_ends_before_the_drill_is_told_and_hides_no_other_error(tmp_path: P
     with pytest.raises(OpsError, match=r"`sh -c .*` ended before the drill, with exit code 4"), beside(shell("exit 4")):
         time.sleep(5)
     with pytest.raises(KeyError), beside(shell(f"touch {done}; exit 4")):
-        raise KeyError(eventually(done.exists))
+        raise KeyError(eventually(done.exists, WAIT_S, "the command has begun"))
     with pytest.raises(OpsError, match="`/nowhere` cannot be started"), beside(["/nowhere"]):
         pass
 
