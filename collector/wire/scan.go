@@ -260,3 +260,20 @@ func ScanJSON(message []byte) (messages int, err error) {
 	}
 	return messages, nil
 }
+
+// Repeats says whether a message is the field of this number, so and so many times, and nothing else: what is put behind
+// it then is more of the same, as the two would be after decoding.
+func Repeats(message []byte, field int32) bool {
+	for at := 0; at < len(message); {
+		tag, next := read(message, at, len(message))
+		if next < 0 || tag != uint64(field)<<3|length {
+			return false
+		}
+		size, next := read(message, next, len(message))
+		if next < 0 || size > uint64(len(message)-next) {
+			return false
+		}
+		at = next + int(size)
+	}
+	return true
+}

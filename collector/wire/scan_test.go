@@ -294,3 +294,20 @@ func BenchmarkScan(b *testing.B) {
 		}
 	}
 }
+
+func TestRepeatsSaysWhatMayStandBeforeAnother(t *testing.T) {
+	for message, want := range map[string]bool{
+		"":                         true,
+		"\x0a\x00":                 true,
+		"\x0a\x02ab\x0a\x01c":      true,
+		"\x0a\x02ab\x0a":           false, // cut off in a tag
+		"\x0a\x02ab\x0a\x05c":      false, // cut off in a value
+		"\x12\x02ab":               false, // another field
+		"\x08\x01":                 false, // another kind of value
+		"\x0a\xff\xff\xff\xff\xff": false, // a size without end
+	} {
+		if Repeats([]byte(message), 1) != want {
+			t.Errorf("%q: want %t", message, want)
+		}
+	}
+}

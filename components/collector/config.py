@@ -77,7 +77,14 @@ def kafka_client(client: KafkaClient) -> Data:
 
 
 def kafka_consumer(
-    client: KafkaClient, *, member: str, topic: str, signal: str, max_message_bytes: int, retries: tuple[str, str]
+    client: KafkaClient,
+    *,
+    member: str,
+    topic: str,
+    signal: str,
+    max_message_bytes: int,
+    retries: tuple[str, str],
+    encoding: str = "otlp_proto",
 ) -> Data:
     """The receiver ``kafka`` of a consumer whose position moves only past what its destination has taken.
 
@@ -88,6 +95,7 @@ def kafka_consumer(
         signal: Of which kind its records are.
         max_message_bytes: Largest record that the topic takes.
         retries: First and longest wait before a record is tried again, which never ends.
+        encoding: How records are decoded; ``raw``: not at all.
     """
     first, longest = retries
     return {
@@ -98,7 +106,7 @@ def kafka_consumer(
         "session_timeout": SESSION,
         "heartbeat_interval": "3s",
         "initial_offset": "earliest",
-        signal: {"topics": [topic], "encoding": "otlp_proto"},
+        signal: {"topics": [topic], "encoding": encoding},
         # A broker works as hard for a request as for a thousand points: it answers when there is enough, or in time.
         "min_fetch_size": 256 * 1024,
         "max_fetch_wait": "500ms",

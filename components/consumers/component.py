@@ -3,9 +3,10 @@
 Two members in one group would not make one Prometheus faster, and a single member's restart is covered by Kafka.
 
 A record's offset is marked only after Prometheus has answered. Nothing in between acknowledges earlier: no batch
-processor and no sending queue; ``bisect`` joins records that wait, and answers each with what became of its request.
-What Prometheus refuses for good (HTTP 400, e.g. a sample too old) is halved by ``bisect`` until the culprit is alone:
-it is passed over and counted, and the rest of its record arrives. All other errors are tried again without end.
+processor and no sending queue. The receiver hands records over undecoded, as log records; ``otlprecords`` sends their
+bytes, those of waiting records together, and answers each with what became of its request. What Prometheus refuses for
+good (HTTP 400, e.g. a sample too old) it halves until the culprit is alone: that is passed over and counted, and the
+rest of its record arrives. After any other answer the receiver tries the record again, without end.
 
 **Why the session is so long.** The receiver pauses a partition whose processing a lost session cut short, and never
 resumes it (seen: Prometheus away, and Kafka silent for longer than the session; the consumer then read nothing more).
@@ -54,12 +55,11 @@ from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 
 WRITER_PASSWORD = "/etc/otelcol-auth/writer-password"  # noqa: S105  (a path)
 WRITER_AUTH = "basicauth/writer"
-EXPORTER = "otlphttp/prometheus"
-BISECT = "bisect"
+EXPORTER = "otlprecords/prometheus"
 REQUESTS = 500
 """Most requests that one refused record may cost; what is still together then is given up together."""
-JOINED_POINTS = 10_000
-"""Points of one request: records of all partitions that wait while others are under way are sent together."""
+JOINED_BYTES = 2 * 2**20
+"""Bytes of one request: records of all partitions that wait while others are under way are sent together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,17 +95,15 @@ def metrics_consumer_config(settings: MetricsConsumerConfig) -> Data:
             },
             "receivers": {"kafka": _receiver(settings)},
             "processors": {"memory_limiter": memory_limiter()},
-            "connectors": {BISECT: {"max_requests": REQUESTS, "joined_items": JOINED_POINTS, "linger": "10ms"}},
             "exporters": {EXPORTER: _exporter(settings)},
             "service": {
                 "extensions": [WRITER_AUTH],
                 "pipelines": {
-                    "metrics/kafka": {
+                    "logs/records": {
                         "receivers": ["kafka"],
                         "processors": ["memory_limiter"],
-                        "exporters": [BISECT],
+                        "exporters": [EXPORTER],
                     },
-                    "metrics/prometheus": {"receivers": [BISECT], "exporters": [EXPORTER]},
                 },
             },
         },
@@ -117,7 +115,8 @@ def _receiver(settings: MetricsConsumerConfig) -> Data:
         settings.kafka,
         member=settings.kafka.user,
         topic=TOPIC_OF_SIGNAL[Signal.METRICS],
-        signal=Signal.METRICS.value,
+        signal=Signal.LOGS.value,
+        encoding="raw",
         max_message_bytes=settings.max_message_bytes,
         retries=("500ms", "10s"),
     )
@@ -125,18 +124,15 @@ def _receiver(settings: MetricsConsumerConfig) -> Data:
 
 def _exporter(settings: MetricsConsumerConfig) -> Data:
     return {
-        "metrics_endpoint": f"{settings.prometheus_url}/api/v1/otlp/v1/metrics",
-        "compression": "none",
+        "endpoint": f"{settings.prometheus_url}/api/v1/otlp/v1/metrics",
+        "max_requests": REQUESTS,
+        "joined_bytes": JOINED_BYTES,
+        "linger": "10ms",
         "tls": {"ca_file": f"{settings.tls_directory}/ca.crt", "min_version": "1.2", "reload_interval": "5m"},
         "auth": {"authenticator": WRITER_AUTH},
         "timeout": "30s",
-        "sending_queue": {"enabled": False},
-        "retry_on_failure": {
-            "enabled": True,
-            "initial_interval": "500ms",
-            "max_interval": "10s",
-            "max_elapsed_time": 0,
-        },
+        # One connection with large requests: there is nothing for HTTP/2 to interleave.
+        "force_attempt_http2": False,
     }
 
 

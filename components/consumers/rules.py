@@ -5,9 +5,8 @@ from __future__ import annotations
 from components.rules import Alert, RuleGroup, Severity, grew
 
 _JOB = 'job=~"metrics-consumer-.+"'
-_WRITES = f'{_JOB},exporter="otlphttp/prometheus"'
-_REFUSED = f"otelcol_bisect_lost_items_total{{{_JOB}}}"
-_WRITTEN = f"otelcol_exporter_sent_metric_points_total{{{_WRITES}}}"
+_REFUSED = f"otelcol_otlprecords_lost_items_total{{{_JOB}}}"
+_WRITTEN = f"otelcol_otlprecords_sent_items_total{{{_JOB}}}"
 _INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-metrics"}'
 
 ENOUGH = 0.8

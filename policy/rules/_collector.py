@@ -12,6 +12,8 @@ from policy.rules._values import loopback
 
 BUCKETS = "kafkabuckets"
 """Our exporter to Kafka: all copies in sync, Snappy, SCRAM-SHA-512 and no new topics, which cannot be set otherwise."""
+RECORDS = "otlprecords"
+"""Our exporter of Kafka records: it has no queue and no retries, and answers with what became of a record's request."""
 WRITERS = ("kafka", BUCKETS)
 """Exporters that write records."""
 LOGIN = "login"
@@ -19,7 +21,7 @@ LOGIN = "login"
 KAFKA = frozenset({*WRITERS, "kafkametrics", "kafka_topics_observer"})
 WITHOUT_NETWORK = frozenset({"debug", "nop", "file", "jaeger_storage_exporter"})
 """Exporters that send nothing over the network themselves, or whose network is described elsewhere."""
-_PASSING = frozenset({"routing", "forward", "failover", "roundrobin", "bisect"})
+_PASSING = frozenset({"routing", "forward", "failover", "roundrobin"})
 """Connectors that answer only after the pipelines behind them have."""
 _SAMPLING = frozenset({"tail_sampling", "groupbytrace"})
 URLS = ("endpoint", "metrics_endpoint", "traces_endpoint", "logs_endpoint", "profiles_endpoint")

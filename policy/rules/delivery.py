@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import BUCKETS, Collector, Component, Pipeline, collectors
+from policy.rules._collector import BUCKETS, RECORDS, Collector, Component, Pipeline, collectors
 from policy.rules._values import Unknowns, finding, flag, number, seconds, shown, stated
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -146,6 +146,8 @@ def _session(resource: Resource, receiver: Component, least: str) -> Iterator[Fi
 def _retries(resource: Resource, options: Options) -> Iterator[Finding]:
     for collector in collectors(resource):
         for exporter in collector.delivering:
+            if exporter.type == RECORDS:
+                continue
             retry = exporter.node["retry_on_failure"]
             if retry["enabled"].exists and flag(retry["enabled"]) is not True:
                 problem = f"{exporter} does not try again: retry_on_failure.enabled {shown(retry['enabled'])}"
@@ -183,7 +185,7 @@ def _batching(resource: Resource, pipeline: Pipeline) -> Iterator[Finding]:
 
 def _queue(collector: Collector, exporter: Component) -> Iterator[Finding]:
     queue, resource = exporter.node["sending_queue"], collector.resource
-    if flag(queue["enabled"]) is False or flag(queue["wait_for_result"]) is True:
+    if exporter.type == RECORDS or flag(queue["enabled"]) is False or flag(queue["wait_for_result"]) is True:
         return
     storage = queue["storage"]
     if not storage.text():

@@ -21,7 +21,7 @@ OWN = (
     ("processors", "attribution"),
     ("processors", "gate"),
     ("exporters", "kafkabuckets"),
-    ("connectors", "bisect"),
+    ("exporters", "otlprecords"),
 )
 
 
@@ -44,8 +44,8 @@ def example(tmp_path: Path) -> dict[str, Any]:
     config["service"] = {
         "extensions": ["login", "file_storage/queue"],
         "pipelines": {
-            "metrics": {"receivers": ["otlp"], "processors": ["gate"], "exporters": ["kafkabuckets/metrics", "bisect"]},
-            "metrics/halves": {"receivers": ["bisect"], "exporters": ["nop"]},
+            "metrics": {"receivers": ["otlp"], "processors": ["gate"], "exporters": ["kafkabuckets/metrics"]},
+            "logs/records": {"receivers": ["otlp"], "exporters": ["otlprecords/prometheus"]},
         },
     }
     return config

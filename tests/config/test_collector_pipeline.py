@@ -266,8 +266,8 @@ def test_one_sample_that_prometheus_refuses_takes_no_other_with_it(path: Front, 
     path.gateway.accept("metrics", request.SerializeToString(), "business")
     with prometheus_process(tmp_path) as prometheus, consumer(path, prometheus) as metrics:
         eventually(lambda: len(prometheus.series("mixed")) == 39, 60, "all others are there")
-        eventually(lambda: metrics.value("otelcol_bisect_lost_items_total", signal="metrics") == 1, 30, "it is counted")
-        assert metrics.value("otelcol_bisect_splits_total", signal="metrics") == 1
+        eventually(lambda: metrics.value("otelcol_otlprecords_lost_items_total") == 1, 30, "it is counted")
+        assert metrics.value("otelcol_otlprecords_splits_total") == 1
 
 
 def test_what_was_accepted_reaches_prometheus_with_all_its_labels(path: Front, tmp_path: Path) -> None:

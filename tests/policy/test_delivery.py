@@ -123,15 +123,16 @@ def test_our_exporter_writes_what_topics_take() -> None:
     ]
 
 
-def test_what_is_behind_a_bisection_carries_the_telemetry_of_its_record() -> None:
-    split = {
-        "metrics/kafka": {"receivers": ["kafka"], "processors": ["memory_limiter"], "exporters": ["bisect"]},
-        "metrics/store": {"receivers": ["bisect"], "exporters": ["otlphttp/store"]},
-    }
-    consumer = broken(CONSUMER, ("service", "pipelines"), split)
-    assert said("collector-no-early-answer", config_map({"config.yaml": consumer})) == []
-    early = broken(consumer, ("exporters", "otlphttp/store", "sending_queue"), {"enabled": True})
+def test_an_exporter_that_answers_for_each_record_needs_no_queue_and_no_retries() -> None:
+    records = broken(CONSUMER, ("exporters",), {"otlprecords/store": {"endpoint": "https://store:9090/v1/metrics"}})
+    path = {"receivers": ["kafka"], "processors": ["memory_limiter"], "exporters": ["otlprecords/store"]}
+    consumer = broken(records, ("service", "pipelines"), {"logs/kafka": path})
+    for rule in ("collector-no-early-answer", "collector-endless-retries", "collector-marks-after-delivery"):
+        assert said(rule, config_map({"config.yaml": consumer})) == []
+    early = broken(consumer, ("service", "pipelines", "logs/kafka", "processors"), [*path["processors"], "batch"])
     assert len(said("collector-no-early-answer", config_map({"config.yaml": early}))) == 1
+    final = broken(consumer, ("receivers", "kafka", "error_backoff", "max_elapsed_time"), "5m")
+    assert len(said("collector-marks-after-delivery", config_map({"config.yaml": final}))) == 1
 
 
 def test_a_sampler_of_traces_may_hold_them_back() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from tests.rules.scenario import Scenario
 
 CONSUMER = 'job="metrics-consumer-primary",instance="10-88-0-7"'
-_REFUSED = f'otelcol_bisect_lost_items_total{{{CONSUMER},signal="metrics"}}'
-_FAILED = f'otelcol_exporter_send_failed_metric_points_total{{{CONSUMER},exporter="otlphttp/prometheus"}}'
+_REFUSED = f"otelcol_otlprecords_lost_items_total{{{CONSUMER}}}"
+_FAILED = f'otelcol_otlprecords_requests_total{{{CONSUMER},outcome="failed"}}'
 _OWN = f'otelcol_exporter_send_failed_metric_points_total{{{CONSUMER},exporter="prometheus/self"}}'
-_WRITTEN = f'otelcol_exporter_sent_metric_points_total{{{CONSUMER},exporter="otlphttp/prometheus"}}'
+_WRITTEN = f"otelcol_otlprecords_sent_items_total{{{CONSUMER}}}"
 _OWN_WRITTEN = f'otelcol_exporter_sent_metric_points_total{{{CONSUMER},exporter="prometheus/self"}}'
 _PRODUCED = 'otelcol_kafkabuckets_items_total{job="gateway",instance="gateway-0",topic="telemetry-metrics"}'
 _UP = f"up{{{CONSUMER}}}"

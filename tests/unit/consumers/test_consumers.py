@@ -24,29 +24,24 @@ def test_a_record_is_marked_only_after_prometheus_has_answered() -> None:
     receiver = CONFIG["receivers"]["kafka"]
     assert receiver["message_marking"] == {"after": True, "on_error": False, "on_permanent_error": True}
     assert receiver["initial_offset"] == "earliest"
-    assert CONFIG["exporters"]["otlphttp/prometheus"]["sending_queue"] == {"enabled": False}
     assert not [name for name in CONFIG["processors"] if name.startswith("batch")]
 
 
-def test_what_prometheus_refuses_for_good_is_halved_until_the_culprit_is_alone() -> None:
-    pipelines = CONFIG["service"]["pipelines"]
-    assert CONFIG["connectors"]["bisect"]["max_requests"] >= 2
-    assert pipelines["metrics/kafka"] == {
+def test_records_are_handed_over_undecoded() -> None:
+    receiver = CONFIG["receivers"]["kafka"]
+    assert receiver["logs"] == {"topics": ["telemetry-metrics"], "encoding": "raw"}
+    assert CONFIG["service"]["pipelines"]["logs/records"] == {
         "receivers": ["kafka"],
         "processors": ["memory_limiter"],
-        "exporters": ["bisect"],
+        "exporters": ["otlprecords/prometheus"],
     }
-    # Nothing between the two: what is sent again in parts has to be what was refused.
-    assert pipelines["metrics/prometheus"] == {"receivers": ["bisect"], "exporters": ["otlphttp/prometheus"]}
+    assert CONFIG["exporters"]["otlprecords/prometheus"]["max_requests"] >= 2
 
 
 def test_errors_that_may_pass_are_tried_again_for_ever() -> None:
-    for section in (
-        CONFIG["receivers"]["kafka"]["error_backoff"],
-        CONFIG["exporters"]["otlphttp/prometheus"]["retry_on_failure"],
-    ):
-        assert section["enabled"] is True
-        assert section["max_elapsed_time"] == 0
+    backoff = CONFIG["receivers"]["kafka"]["error_backoff"]
+    assert backoff["enabled"] is True
+    assert backoff["max_elapsed_time"] == 0
 
 
 def test_the_session_outlives_a_long_outage_of_kafka_and_a_restart_does_not_wait_for_it() -> None:
@@ -56,9 +51,8 @@ def test_the_session_outlives_a_long_outage_of_kafka_and_a_restart_does_not_wait
 
 
 def test_prometheus_is_asked_over_tls_with_the_writers_password() -> None:
-    exporter = CONFIG["exporters"]["otlphttp/prometheus"]
-    assert exporter["metrics_endpoint"] == "https://prometheus-primary:9090/api/v1/otlp/v1/metrics"
-    assert exporter["compression"] in ("none", "gzip")
+    exporter = CONFIG["exporters"]["otlprecords/prometheus"]
+    assert exporter["endpoint"] == "https://prometheus-primary:9090/api/v1/otlp/v1/metrics"
     assert exporter["auth"] == {"authenticator": "basicauth/writer"}
 
 
@@ -71,7 +65,7 @@ def test_each_prometheus_has_one_consumer_with_a_group_of_its_own(replica: str) 
     assert deployment["strategy"]["type"] == "Recreate"
     config = yaml.safe_load(recording.one("ConfigMap", name)["data"]["config.yaml"])
     assert config["receivers"]["kafka"]["group_id"] == name
-    assert f"prometheus-{replica}." in config["exporters"]["otlphttp/prometheus"]["metrics_endpoint"]
+    assert f"prometheus-{replica}." in config["exporters"]["otlprecords/prometheus"]["endpoint"]
 
 
 @pytest.mark.parametrize("replica", REPLICAS)
