@@ -81,7 +81,7 @@ func TestOnlyAFaultOfTheRequestIsARefusal(t *testing.T) {
 		http.StatusForbidden:             false,
 		http.StatusNotFound:              false,
 		http.StatusTooManyRequests:       false,
-		http.StatusInternalServerError:   false, // a full disk: Prometheus takes the same request later
+		http.StatusInternalServerError:   false, // a full disk, for all that is known
 		http.StatusServiceUnavailable:    false,
 	} {
 		server := &prometheus{away: status}
@@ -92,6 +92,30 @@ func TestOnlyAFaultOfTheRequestIsARefusal(t *testing.T) {
 		if want := map[bool]int64{true: 1, false: 0}[refused]; r.sum("lost_items") != want {
 			t.Errorf("status %d: %d counted as lost", status, r.sum("lost_items"))
 		}
+	}
+}
+
+func TestWhatTheServerCannotTranslateIsGivenUpWhereItTakesTheRest(t *testing.T) {
+	for _, bad := range []map[int64]bool{{25: true}, {0: true, 39: true}, {3: true, 13: true, 23: true, 33: true}} {
+		server := &prometheus{bad: bad, blame: http.StatusInternalServerError, gate: make(chan struct{})}
+		r, answers := together(t, Config{MaxRequests: 500, JoinedBytes: plenty}, server,
+			numbered(100, 1), numbered(0, 10), numbered(10, 10), numbered(20, 10), numbered(30, 10))
+		close(server.gate)
+		each(t, answers)
+		if arrived := len(server.arrived()); arrived != 41-len(bad) || r.sum("lost_items") != int64(len(bad)) {
+			t.Errorf("%d points arrived, %d counted as lost, of %d bad ones", arrived, r.sum("lost_items"), len(bad))
+		}
+	}
+}
+
+func TestAServerThatTakesNothingIsNotAskedWithoutEnd(t *testing.T) {
+	server := &prometheus{away: http.StatusInternalServerError}
+	r := started(t, Config{MaxRequests: 500}, server)
+	if err := r.consume(devices(40, 20)); err == nil {
+		t.Error("a record that did not arrive was acknowledged")
+	}
+	if requests := len(server.requests()); requests > mostFaults+3 || r.sum("lost_items") != 0 {
+		t.Errorf("%d requests, %d counted as lost", requests, r.sum("lost_items"))
 	}
 }
 

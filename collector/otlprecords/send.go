@@ -16,19 +16,51 @@ import (
 const (
 	mostAnswerBytes = 64 << 10
 	mostReasonBytes = 512
+	// mostFaults is how many parts may fail, and none be taken, until the server is at fault: enough to get from many
+	// points down to one.
+	mostFaults = 40
 )
 
-// refusal is an answer that will be the same for ever: the request itself is at fault.
+// refusal is an answer that may be the same for ever.
 type refusal struct {
 	status int
 	reason string
 }
 
-func (r *refusal) Error() string {
-	return fmt.Sprintf("refused with status %d: %s", r.status, r.reason)
+func (r *refusal) Error() string { return fmt.Sprintf("status %d: %s", r.status, r.reason) }
+
+// fault says that the answer blames the server. Prometheus gives it to what it cannot translate, and also when its disk
+// is full: only what it takes meanwhile tells which.
+func (r *refusal) fault() bool { return r.status == http.StatusInternalServerError }
+
+// division is the search for what is at fault in one request.
+type division struct {
+	left   int // requests
+	taken  bool
+	faults int
+	blamed []blame
 }
 
-// send sends records as one request, and in parts what was refused for ever.
+type blame struct {
+	pieces
+	why *refusal
+}
+
+func (d *division) add(lost pieces, why *refusal) { d.blamed = append(d.blamed, blame{lost, why}) }
+
+// unproved says that the server may be at fault and not the request.
+func (d *division) unproved() *refusal {
+	if !d.taken {
+		for _, one := range d.blamed {
+			if one.why.fault() {
+				return one.why
+			}
+		}
+	}
+	return nil
+}
+
+// send sends records as one request, and in parts what was refused.
 func (e *recordExporter) send(ctx context.Context, all records) error {
 	err := e.post(ctx, all)
 	var refused *refusal
@@ -36,48 +68,60 @@ func (e *recordExporter) send(ctx context.Context, all records) error {
 		return err
 	}
 	e.telemetry.splits.Add(ctx, 1)
-	left := len(all)*e.config.MaxRequests - 1
-	return e.halve(ctx, all, refused, &left)
+	d := &division{left: len(all)*e.config.MaxRequests - 1}
+	if err := e.divide(ctx, d, all, refused); err != nil {
+		return err
+	}
+	if why := d.unproved(); why != nil {
+		return why
+	}
+	for _, lost := range d.blamed {
+		e.telemetry.lost.Add(ctx, int64(lost.items()))
+		e.telemetry.logger.Error("refused for ever and given up", append(lost.name(), zap.Int("items", lost.items()), zap.Error(lost.why))...)
+	}
+	return nil
 }
 
-// halve sends the two halves of what was refused.
-func (e *recordExporter) halve(ctx context.Context, refused pieces, why *refusal, left *int) error {
+// divide sends the two halves of what was refused, and divides further what is refused of them.
+func (e *recordExporter) divide(ctx context.Context, d *division, refused pieces, why *refusal) error {
 	count := refused.count()
 	if count == 1 {
 		if within := refused.within(); within != nil {
-			return e.halve(ctx, within, why, left)
+			return e.divide(ctx, d, within, why)
 		}
 	}
-	if count <= 1 || *left < 2 {
-		e.giveUp(ctx, refused, why)
+	if count <= 1 || d.left < 2 {
+		d.add(refused, why)
 		return nil
 	}
 	half := count / 2
+	var further []blame
 	for _, part := range []pieces{refused.part(0, half), refused.part(half, count)} {
-		if *left <= 0 {
-			e.giveUp(ctx, part, why)
-			continue
-		}
-		*left--
+		d.left--
 		err := e.post(ctx, part)
 		var again *refusal
-		if errors.As(err, &again) {
-			err = e.halve(ctx, part, again, left)
+		switch {
+		case err == nil:
+			d.taken = true
+		case !errors.As(err, &again):
+			return err
+		default:
+			if d.faults++; again.fault() && d.faults > mostFaults && !d.taken {
+				return err
+			}
+			further = append(further, blame{part, again})
 		}
-		if err != nil {
+	}
+	for _, part := range further {
+		if err := e.divide(ctx, d, part.pieces, part.why); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *recordExporter) giveUp(ctx context.Context, lost pieces, why *refusal) {
-	e.telemetry.lost.Add(ctx, int64(lost.items()))
-	e.telemetry.logger.Error("refused for ever and given up", append(lost.name(), zap.Int("items", lost.items()), zap.Error(why))...)
-}
-
-// post sends one request. Only what says that the request itself is at fault is a refusal: a server that is full, that
-// knows no such user or no such path is mended, and takes the same request then.
+// post sends one request. What says neither that it was taken nor that it is to blame is mended at the server, which takes
+// the same request then: it knows no such user, no such path, or is not there.
 func (e *recordExporter) post(ctx context.Context, all pieces) error {
 	body, err := all.body()
 	if err != nil {
@@ -95,6 +139,7 @@ func (e *recordExporter) post(ctx context.Context, all pieces) error {
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, _ := io.ReadAll(io.LimitReader(response.Body, mostAnswerBytes)) // what is missing of it is missing in a line only
+	refused := &refusal{status: response.StatusCode, reason: reason(answer)}
 	switch status := response.StatusCode; {
 	case status >= 200 && status <= 299:
 		e.telemetry.request(ctx, "taken")
@@ -102,12 +147,13 @@ func (e *recordExporter) post(ctx context.Context, all pieces) error {
 		return nil
 	case status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge || status == http.StatusUnprocessableEntity:
 		e.telemetry.request(ctx, "refused")
-		return &refusal{status: status, reason: reason(answer)}
+		return refused
+	case refused.fault():
+		e.telemetry.request(ctx, "failed")
+		return refused
 	default:
 		e.telemetry.request(ctx, "failed")
-		err := fmt.Errorf("status %d: %s", status, reason(answer))
-		e.telemetry.logger.Warn("the server did not take a request, which is sent again", zap.Error(err))
-		return err
+		return errors.New(refused.Error())
 	}
 }
 

@@ -6,7 +6,8 @@ A record's offset is marked only after Prometheus has answered. Nothing in betwe
 processor and no sending queue. The receiver hands records over undecoded, as log records; ``otlprecords`` sends their
 bytes, those of waiting records together, and answers each with what became of its request. What Prometheus refuses for
 good (HTTP 400, e.g. a sample too old) it halves until the culprit is alone: that is passed over and counted, and the
-rest of its record arrives. After any other answer the receiver tries the record again, without end.
+rest of its record arrives; a 500 counts as such only where Prometheus takes other points meanwhile. After any other
+answer the receiver tries the record again, without end.
 
 **Why the session is so long.** The receiver pauses a partition whose processing a lost session cut short, and never
 resumes it (seen: Prometheus away, and Kafka silent for longer than the session; the consumer then read nothing more).
