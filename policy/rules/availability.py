@@ -34,7 +34,7 @@ SINGLETONS = (
     {
         "image": "obs/otelcol",
         "receiver": "kafka",
-        "exporter": "otlphttp",
+        "exporter": "otlprecords",
         "together": 1,
         "reason": "one consumer per store keeps the order of a partition; its records wait in Kafka while it restarts",
     },
