@@ -69,7 +69,7 @@ class BenchSettings:
 
     signal: Signal
     size: int = 1000
-    clients: int = 8
+    clients: int = 32
     in_flight: int = 1
     rate: float = 0.0
     steps: int = 8
@@ -371,7 +371,7 @@ _SIZES = (1, 20_000)
 def bench(
     signal: Annotated[Signal, typer.Option(help="Whose path is measured.")] = Signal.METRICS,
     items: Annotated[str, typer.Option(help="Items of one request; several with commas.")] = "1000",
-    clients: Annotated[int, typer.Option(min=1, max=64, help="Connections.")] = 8,
+    clients: Annotated[int, typer.Option(min=1, max=64, help="Connections.")] = 32,
     in_flight: Annotated[int, typer.Option(min=1, max=16, help="Requests of one client at the same time.")] = 1,
     rate: Annotated[float, typer.Option(min=0, help="Items/s of the first step; 0: a low one.")] = 0,
     steps: Annotated[int, typer.Option(min=0, max=20, help="Most steps; 0: only the window, at --rate.")] = 8,
