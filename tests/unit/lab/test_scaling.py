@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from lab import LabError
 from lab.cluster import scaling
 from lab.paths import LabPaths
+from tests.config.servers import eventually
 from tests.support.engine import recorded
 
 NAMESPACE = "obs-local"
@@ -151,9 +151,9 @@ def test_parts_are_scaled_down_on_creation_and_what_is_to_be_filled_stays(paths:
     with scaling.scale_down_on_creation(paths, NAMESPACE, seen, every_s=0.01):
         seen.replicas["statefulset/grafana"] = 2
         seen.replicas["statefulset/search"] = 3
-        eventually(lambda: seen.replicas["statefulset/search"] == 0)
+        eventually(lambda: seen.replicas["statefulset/search"] == 0, 5, "search is scaled down")
         seen.replicas["deployment/log-indexer"] = 2
-        eventually(lambda: seen.replicas["deployment/log-indexer"] == 0)
+        eventually(lambda: seen.replicas["deployment/log-indexer"] == 0, 5, "the log indexer is scaled down")
     assert seen.replicas["statefulset/kafka"] == 3
     assert seen.replicas["statefulset/grafana"] == 2
     counts = scaling.scale_down(paths, NAMESPACE, seen)
@@ -167,7 +167,7 @@ def test_an_api_server_that_refuses_meanwhile_is_asked_again(paths: LabPaths) ->
         time.sleep(0.05)
         assert seen.replicas["statefulset/search"] == 3
         seen.refused = ""
-        eventually(lambda: seen.replicas["statefulset/search"] == 0)
+        eventually(lambda: seen.replicas["statefulset/search"] == 0, 5, "search is scaled down")
 
 
 def test_after_the_block_nothing_is_scaled_down_any_more(paths: LabPaths) -> None:
@@ -177,10 +177,3 @@ def test_after_the_block_nothing_is_scaled_down_any_more(paths: LabPaths) -> Non
     seen.replicas["statefulset/search"] = 3
     time.sleep(0.05)
     assert seen.replicas["statefulset/search"] == 3
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -14,6 +14,7 @@ from ops.drills.tools.log_load import log_request
 from ops.drills.tools.notifications import Received
 from ops.drills.tools.region_traffic import MovingLoad, logs_of, points_of
 from ops.drills.tools.regions import Command, Gateway, Name, mentions
+from tests.config.servers import eventually
 
 
 class Places:
@@ -49,24 +50,17 @@ def places(monkeypatch: pytest.MonkeyPatch) -> Places:
     return fake_places
 
 
-def eventually(condition: Any) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "not within 10 s"
-        time.sleep(0.02)
-
-
 def test_numbers_are_counted_for_the_region_that_took_them(places: Places) -> None:
     name: Any = places
     platform: Any = None
     with MovingLoad(name, platform, "", workers=1, batch=2, pause=0.01, give_up_after=30) as moving:
-        eventually(lambda: len(moving.by("a")) >= 6)
+        eventually(lambda: len(moving.by("a")) >= 6, 10, "the first region takes points")
         places.there["a"] = None
         cut = time.time()
-        eventually(lambda: moving.ledger.retries > 0)
+        eventually(lambda: moving.ledger.retries > 0, 10, "a request is repeated")
         taken = set(moving.by("a"))
         places.leads = "b"
-        eventually(lambda: len(moving.by("b")) >= 4)
+        eventually(lambda: len(moving.by("b")) >= 4, 10, "the second region takes points")
         first = moving.first("b", cut)
     assert first is not None
     assert first >= cut
@@ -81,7 +75,7 @@ def test_what_nobody_takes_until_the_end_is_given_up(places: Places) -> None:
     platform: Any = None
     places.there["a"] = 503
     with MovingLoad(name, platform, "", workers=1, batch=3, pause=0.01, give_up_after=30) as moving:
-        eventually(lambda: moving.ledger.retries > 0)
+        eventually(lambda: moving.ledger.retries > 0, 10, "a request is repeated")
     assert moving.ledger.acknowledged == {}
     assert moving.ledger.given_up == {(0, 0), (0, 1), (0, 2)}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ from ops.core.kube import Pod
 from ops.drills import run, watch
 from ops.drills.watch import Event, Pods, Watched, Watcher, notifications, parsed, raised
 from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
+from tests.config.servers import eventually
 from tests.unit.ops.dashboard_fakes import query_client
 
 BEGAN = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
@@ -87,20 +87,13 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
     return Harness(monkeypatch)
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "not seen within 10 s"
-        time.sleep(0.02)
-
-
 def whats(seen: Watched) -> set[str]:
     return {event.what for event in seen.events}
 
 
 def test_what_is_taken_away_is_seen_and_that_it_is_back(harness: Harness) -> None:
     with Watcher(harness.context) as watcher:
-        eventually(lambda: watcher.seen().questions > 3)
+        eventually(lambda: watcher.seen().questions > 3, 10, "questions are asked")
         assert watcher.seen().events == ()
         harness.pods = [KAFKA[0], KAFKA[1], replace(KAFKA[2], ready=False, restarts=1), pod("job-x", "job")]
         harness.topics = topic(2, 3)
@@ -111,13 +104,13 @@ def test_what_is_taken_away_is_seen_and_that_it_is_back(harness: Harness) -> Non
             "1 partitions without all copies",
             watch.UNANSWERED,
         }
-        eventually(lambda: whats(watcher.seen()) == expected)
+        eventually(lambda: whats(watcher.seen()) == expected, 10, "all that is missing is seen")
         assert watcher.seen().whole_again is None
         harness.pods = [*KAFKA[:2], replace(KAFKA[2], restarts=1), pod("job-x", "job")]
         harness.topics = topic(3, 3)
         harness.address.answers = {"": [({}, 1.0)]}
-        eventually(lambda: watcher.seen().whole_again is not None)
-        eventually(lambda: all(event.end is not None for event in watcher.seen().events))
+        eventually(lambda: watcher.seen().whole_again is not None, 10, "all is whole again")
+        eventually(lambda: all(event.end is not None for event in watcher.seen().events), 10, "every event has ended")
     seen = watcher.seen()
     assert seen.first_sign is not None
     assert seen.whole_again is not None
@@ -129,13 +122,14 @@ def test_what_is_taken_away_is_seen_and_that_it_is_back(harness: Harness) -> Non
 def test_who_does_not_answer_is_seen_and_stops_nobody(harness: Harness) -> None:
     with Watcher(harness.context) as watcher:
         harness.pods, harness.topics = None, None
-        eventually(lambda: whats(watcher.seen()) == {"Kubernetes gives no answer", "Kafka gives no answer"})
+        silent = {"Kubernetes gives no answer", "Kafka gives no answer"}
+        eventually(lambda: whats(watcher.seen()) == silent, 10, "both are seen to be silent")
 
 
 def test_a_job_that_has_ended_is_no_loss(harness: Harness) -> None:
     with Watcher(harness.context) as watcher:
         harness.pods = [*KAFKA]
-        eventually(lambda: watcher.seen().questions > 5)
+        eventually(lambda: watcher.seen().questions > 5, 10, "questions are asked")
         time.sleep(0.1)
         assert watcher.seen().events == ()
 
