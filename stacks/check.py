@@ -56,15 +56,8 @@ def _refused(reader: Callable[[], object]) -> list[str]:
             return str(error).splitlines()
         return []
 
-    # Outputs, which secrets become, belong to a loop that runs; `asyncio.run` would leave the thread without one.
-    loop = asyncio.new_event_loop()
     try:
-        return loop.run_until_complete(run())
+        # Outputs, which secrets become, belong to a loop that runs.
+        return asyncio.run(run())
     finally:
-        waiting = asyncio.all_tasks(loop)
-        for task in waiting:
-            task.cancel()
-        if waiting:
-            loop.run_until_complete(asyncio.wait(waiting))
-        loop.close()
         pulumi.runtime.settings.SETTINGS.outputs.clear()

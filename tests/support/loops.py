@@ -17,6 +17,14 @@ class Loops(asyncio.DefaultEventLoopPolicy):
         self.created_loops.append(loop)
         return loop
 
+    def get_event_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of this thread; a new one where `asyncio.run` has left none."""
+        try:
+            return super().get_event_loop()
+        except RuntimeError:
+            self.set_event_loop(self.new_event_loop())
+            return super().get_event_loop()
+
     def close(self) -> None:
         """Close all that nobody runs."""
         for loop in self.created_loops:
