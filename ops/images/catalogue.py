@@ -16,6 +16,8 @@ from ops.core.errors import OpsError, one_line
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UPSTREAM_FILE = CHECKOUT / "images" / "upstream.yaml"
+_SHARED = {"backup": "services", "reports": "services"}
+"""Image -> the one whose Dockerfile has it as a further target."""
 
 
 class Upstream(BaseModel):
@@ -70,8 +72,8 @@ class Image:
 
     @property
     def dockerfile(self) -> Path:
-        """Where its Dockerfile is, if it is ours."""
-        return CHECKOUT / "images" / self.name / "Dockerfile"
+        """The Dockerfile with a target of its name, if it is ours."""
+        return CHECKOUT / "images" / _SHARED.get(self.name, self.name) / "Dockerfile"
 
 
 @functools.cache

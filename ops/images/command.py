@@ -40,7 +40,7 @@ def build(
         typer.Option(help="NAME=value for the Dockerfiles, such as BASE=registry.example.com/debian:12; repeatable."),
     ] = None,
 ) -> None:
-    """Build our images from images/NAME/Dockerfile; what the tool still has of an earlier build is used again."""
+    """Build our images from their Dockerfiles in images/; what the tool still has of an earlier build is used again."""
     arguments = build_arg or []
     for argument in arguments:
         if not re.fullmatch(r"[A-Za-z_]\w*=.*", argument):
@@ -49,7 +49,7 @@ def build(
     builder = tools.find(tool)
     for image, step in _steps(selected, f"building with {builder.name}"):
         reference = _reference(target, image)
-        builder.build(reference, image.dockerfile, arguments)
+        builder.build(reference, image.dockerfile, image.name, arguments)
         step(builder.image_id(reference))
 
 

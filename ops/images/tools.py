@@ -41,12 +41,13 @@ class Tool:
     name: str
     cert_dir: Path | None = None
 
-    def build(self, reference: str, dockerfile: Path, build_args: Sequence[str]) -> None:
+    def build(self, reference: str, dockerfile: Path, target: str, build_args: Sequence[str]) -> None:
         """Build an image from the checkout.
 
         Args:
             reference: What it will be called.
             dockerfile: Its Dockerfile.
+            target: Its stage there.
             build_args: ``NAME=value`` each.
 
         Raises:
@@ -54,7 +55,18 @@ class Tool:
         """
         verb = ("bud", "--layers") if self.name == "buildah" else ("build",)
         arguments = [part for pair in build_args for part in ("--build-arg", pair)]
-        command = [self.name, *verb, "-f", str(dockerfile), "-t", reference, *arguments, str(CHECKOUT)]
+        command = [
+            self.name,
+            *verb,
+            "-f",
+            str(dockerfile),
+            "--target",
+            target,
+            "-t",
+            reference,
+            *arguments,
+            str(CHECKOUT),
+        ]
         run(command, limit_s=BUILD_LIMIT_S)
 
     def image_id(self, reference: str) -> str:

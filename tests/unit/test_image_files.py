@@ -18,7 +18,8 @@ from ops.images.catalogue import chosen
 from ops.images.pins import pinned
 from tests.unit.test_upstream_images import containers, programs
 
-NAMES = tuple(image.name for image in chosen([], only=OURS))
+DOCKERFILES = {image.name: image.dockerfile for image in chosen([], only=OURS)}
+NAMES = tuple(DOCKERFILES)
 GIVEN = {
     "java": "openjdk-17-jre-headless",
     "python3": "python3-minimal",
@@ -31,8 +32,8 @@ _FOLLOWED = re.compile(r"\\\n\s*")
 
 
 def instructions(name: str) -> list[tuple[str, str]]:
-    """Instructions of a Dockerfile with their arguments, without comments."""
-    text = (CHECKOUT / "images" / name / "Dockerfile").read_text()
+    """Instructions of an image's Dockerfile with their arguments, without comments."""
+    text = DOCKERFILES[name].read_text()
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     return [
         (word, rest.strip())
@@ -41,23 +42,42 @@ def instructions(name: str) -> list[tuple[str, str]]:
     ]
 
 
-def last_stage(name: str) -> list[tuple[str, str]]:
-    """Instructions of what becomes the image."""
-    steps = instructions(name)
-    return steps[max(index for index, (word, _) in enumerate(steps) if word == "FROM") :]
+def stages(name: str) -> dict[str, tuple[str, list[tuple[str, str]]]]:
+    """Stage of an image's Dockerfile -> what it is built from, and its instructions."""
+    known: dict[str, tuple[str, list[tuple[str, str]]]] = {}
+    steps: list[tuple[str, str]] = []
+    for word, rest in instructions(name):
+        if word == "FROM":
+            parent, _, stage = rest.partition(" AS ")
+            known[stage] = parent, (steps := [])
+        else:
+            steps.append((word, rest))
+    return known
+
+
+def target(name: str) -> list[tuple[str, str]]:
+    """Instructions of what becomes the image, those of the stages that its stage begins with first."""
+    steps: list[tuple[str, str]] = []
+    stage = name
+    while stage in stages(name):
+        stage, own = stages(name)[stage]
+        steps = own + steps
+    return steps
 
 
 def test_each_image_of_ours_has_a_dockerfile_and_there_are_no_others() -> None:
-    assert {file.parent.name for file in CHECKOUT.glob("images/*/Dockerfile")} == set(NAMES)
+    assert set(CHECKOUT.glob("images/*/Dockerfile")) == set(DOCKERFILES.values())
+    assert [name for name in NAMES if name not in stages(name)] == []
     assert set(NAMES) == {name for name in IMAGES if group(name) == OURS}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_image_has_no_root_no_volume_and_a_program(name: str) -> None:
-    stage = last_stage(name)
+    stage = target(name)
     words = [word for word, _ in stage]
     assert [rest for word, rest in stage if word == "USER"] == [f"{UID}:{UID}"]
     assert words.count("ENTRYPOINT") == 1
+    assert words[-1] in {"USER", "ENTRYPOINT", "CMD"}
     assert "VOLUME" not in words
     assert "ADD" not in words
 
@@ -65,7 +85,7 @@ def test_an_image_has_no_root_no_volume_and_a_program(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_an_image_is_built_from_names_a_registry_and_a_release(name: str) -> None:
     arguments = dict(rest.partition("=")[::2] for word, rest in instructions(name) if word == "ARG")
-    parents = [rest.split()[0] for word, rest in instructions(name) if word == "FROM"]
+    parents = {parent for parent, _ in stages(name).values()} - set(stages(name))
     assert parents
     for parent in parents:
         reference = arguments[parent[2:-1]] if parent.startswith("${") else parent
@@ -100,14 +120,14 @@ def test_an_image_has_the_programs_that_its_pods_run(name: str) -> None:
         for program in programs(container)
     }
     assert used
-    installed = " ".join(rest for word, rest in last_stage(name) if word == "RUN").split()
+    installed = " ".join(rest for word, rest in target(name) if word == "RUN").split()
     assert [program for program in used if GIVEN[program] and GIVEN[program] not in installed] == []
 
 
 def test_programs_of_ours_find_their_modules_where_the_lab_has_them() -> None:
     for name in ("services", "backup", "reports"):
         variables = dict(
-            pair.partition("=")[::2] for word, rest in last_stage(name) if word == "ENV" for pair in shlex.split(rest)
+            pair.partition("=")[::2] for word, rest in target(name) if word == "ENV" for pair in shlex.split(rest)
         )
         assert tuple(variables["PYTHONPATH"].split(":")) == layers.PYTHON_PATH
 
