@@ -152,7 +152,6 @@ _MARKS: tuple[tuple[Format, frozenset[str]], ...] = (
     (Format.GOSSIP, frozenset({"tls_server_config", "tls_client_config"})),
     (Format.WEB, frozenset({"tls_server_config"})),
     (Format.WEB, frozenset({"basic_auth_users"})),
-    (Format.RULES, frozenset({"groups"})),
     (Format.DATASOURCES, frozenset({"datasources"})),
     (Format.SEARCH, frozenset({"cluster.name"})),
     (Format.OBJECT_STORE, frozenset({"type", "config"})),
@@ -170,11 +169,18 @@ def _format(content: Any) -> Format:
     for kind, marks in _MARKS:
         if marks <= keys and (kind is not Format.JAEGER or "jaeger_storage" in (content.get("extensions") or {})):
             return kind
+    if _alerting(content.get("groups")):
+        return Format.RULES
     if _probing(content.get("modules")):
         return Format.PROBER
     if "endpoints" in keys:
         return Format.THANOS_CLIENT
     return Format.OTHER
+
+
+def _alerting(groups: Any) -> bool:
+    """Whether these are groups of rules; names of consumer groups are not."""
+    return isinstance(groups, list) and all(isinstance(group, Mapping) for group in groups)
 
 
 def _probing(modules: Any) -> bool:

@@ -160,10 +160,8 @@ def clients(resource: Resource) -> Iterator[Client]:
 
 def services(resource: Resource) -> Iterator[Service]:
     """Every service (not Java, no collector) whose settings file names brokers."""
-    for document in documents(resource, Format.OTHER, Format.RULES, Format.THANOS_CLIENT):
+    for document in documents(resource, Format.OTHER, Format.THANOS_CLIENT):
         if not document.name.endswith((".yml", ".yaml", ".json")):
-            continue
-        if document.format is Format.RULES and isinstance(document.node["groups"][0].value, Mapping):
             continue
         for path in _with_bootstrap(_Content(document.node.value)):
             node = document.node

@@ -106,7 +106,7 @@ def _jmx_login(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _service_metrics(resource: Resource, options: Options) -> Iterator[Finding]:
-    for document in documents(resource, Format.OTHER, Format.RULES):
+    for document in documents(resource, Format.OTHER):
         listen = document.node["listen"]
         if ":" not in listen.text() or loopback(listen.text()):
             continue

@@ -165,6 +165,8 @@ def test_nodes_know_their_path_and_survive_missing_keys() -> None:
         ("d.yaml", "datasources: []", Format.DATASOURCES),
         ("o.yml", "cluster.name: x", Format.SEARCH),
         ("r.yml", "groups: [{name: a, rules: []}]", Format.RULES),
+        ("config.yaml", "bootstrap: kafka:9092\ngroups: [metrics-consumer-primary]", Format.OTHER),
+        ("config.yaml", "bootstrap: kafka:9092\ngroups: metrics-.*", Format.OTHER),
         ("e.yml", "endpoints: []", Format.THANOS_CLIENT),
         ("broken.yml", "a: [", Format.OTHER),
         ("notes.txt", "a", Format.OTHER),
