@@ -208,7 +208,6 @@ class TracesEndpoint:
         workload: Workload that serves it (the peer of egress NetworkPolicies).
         access_label: Label that a client pod needs.
         sampling_url: Jaeger's remote sampling over HTTPS; add ``/sampling?service=NAME``.
-        sampling_grpc: The same over gRPC, ``host:port``.
         sampling_user: May ask for strategies.
     """
 
@@ -218,7 +217,6 @@ class TracesEndpoint:
     workload: str
     access_label: str
     sampling_url: str
-    sampling_grpc: str
     sampling_user: Credential
 
 

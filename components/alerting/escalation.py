@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Final
 
-from components.alerting.timings import Way, divided, duration, milliseconds, split
+from components.alerting.timings import Way, duration, milliseconds, split
 from components.rules import Alert, RuleGroup, Severity
 
 ESCALATION_LABEL = "escalation"
@@ -68,10 +68,6 @@ class EscalationDelays:
         """The delay of a priority; none for one that does not escalate."""
         delay: str | None = getattr(self, severity.value) if severity in LEVELS else None
         return delay
-
-    def divided_by(self, divisor: int) -> EscalationDelays:
-        """The same delays in a world that runs ``divisor`` times as fast."""
-        return EscalationDelays(**{field.name: divided(getattr(self, field.name), divisor) for field in fields(self)})
 
 
 def escalated(

@@ -93,7 +93,6 @@ def traces_endpoint(parent: pulumi.Resource, context: DeploymentContext) -> Trac
         workload=WORKLOAD,
         access_label=ACCESS,
         sampling_url=f"https://{context.host(SAMPLING_SERVICE)}:{SAMPLING_PORT}",
-        sampling_grpc=f"{context.host(SAMPLING_SERVICE)}:{SAMPLING_GRPC_PORT}",
         sampling_user=credential(parent, name=SAMPLING_SERVICE, username="sampling"),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ from lab.toolchain.tools import locked
 _AUTHORITIES = Path("/etc/ssl/certs")
 _BUNDLE = _AUTHORITIES / "ca-certificates.crt"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_GO_HOME = "/usr/local/go"
 _LIMIT_S = 600
 
 
@@ -50,19 +48,6 @@ def base_image() -> str:
     layer = debian.base()
     name = f"localhost/obs-base:{layer.key}-{file_digest(_BUNDLE)[:10]}"
     return _made(name, "scratch", [(layer.ensure(), "/"), (_AUTHORITIES, str(_AUTHORITIES))], f"PATH={_PATH}")
-
-
-def go_image() -> str:
-    """The base with this machine's Go, for ``GO``.
-
-    Raises:
-        LabError: It cannot be made.
-    """
-    program = Path(shutil.which("go") or f"{_GO_HOME}/bin/go").resolve()
-    home = program.parents[1]
-    version = (home / "VERSION").read_text().split()[0]
-    base = base_image()
-    return _made(f"localhost/obs-go:{version}", base, [(home, _GO_HOME)], f"PATH={_GO_HOME}/bin:{_PATH}")
 
 
 def _made(name: str, parent: str, contents: Sequence[tuple[Path, str]], variable: str) -> str:

@@ -23,7 +23,6 @@ _DROPPED = (
     "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total",
     "otelcol_processor_tail_sampling_traces_dropped_too_large_total",
 )
-TOLERANCE = 0.01
 _COUNTED_S, _PAUSE_S = 60.0, 2.0
 """From a decision until its count is at the read address, at most; between two questions for it."""
 

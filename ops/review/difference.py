@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from ops.review.model import ABSENT, Path, Planned, StackPlan
 from policy import documents
@@ -69,12 +69,6 @@ class Change:
     def touches(self, *path: str) -> bool:
         """Whether a value at or below a property differs."""
         return any(entry.path[: len(path)] == path for entry in self.entries)
-
-
-class _Difference(NamedTuple):
-    path: Path
-    before: Any
-    after: Any
 
 
 def compare(before: StackPlan, after: StackPlan) -> list[Change]:

@@ -58,14 +58,12 @@ class Uptime:
         share: Share of the observed time; None where nothing was observed.
         down_s: Seconds that it was not.
         longest_s: Longest time on end with something down in each step.
-        observed_s: Seconds of which anything is known.
         known: Share of the asked time of which anything is known.
     """
 
     share: float | None
     down_s: float
     longest_s: float
-    observed_s: float
     known: float
 
 
@@ -90,7 +88,6 @@ def uptime(points: Sequence[tuple[float, float]], step: float, asked_s: float) -
         share=1 - lost / observed if observed else None,
         down_s=lost,
         longest_s=longest,
-        observed_s=observed,
         known=min(observed / asked_s, 1.0) if asked_s > 0 else 0.0,
     )
 

@@ -203,9 +203,6 @@ File = Annotated[
 Address = Annotated[str, checked(_is_address, '"address:port", for example "0.0.0.0:8080"')]
 
 
-_STRIPPED = BeforeValidator(lambda value: str(value).rstrip("/"))
-
-
 Url = Annotated[
     str,
     checked(is_url, "https://host:port, without a user or a path"),

@@ -156,7 +156,3 @@ def test_a_wrong_delay_is_one_clear_line(changes: dict[str, str], message: str) 
     with pytest.raises(ValueError) as caught:
         EscalationDelays(**changes)
     assert str(caught.value) == message
-
-
-def test_delays_run_faster_when_divided() -> None:
-    assert EscalationDelays().divided_by(60) == EscalationDelays(critical="5s", high="30s", medium="4m")

@@ -44,7 +44,6 @@ def traces() -> TracesEndpoint:
         workload="jaeger-collector",
         access_label="obs.access/traces",
         sampling_url="https://jaeger-collector.obs.svc.cluster.local:5778",
-        sampling_grpc="jaeger-collector.obs.svc.cluster.local:5779",
         sampling_user=user("sampling"),
     )
 
