@@ -29,14 +29,14 @@ GATE: tuple[Drill, ...] = (
     ),
     Drill(
         name="fairness",
-        shows="one layer sends ten times its share: it is told to come again, another layer is refused nothing",
+        shows="one layer sends far beyond its share: it is told to come again, another layer is refused nothing",
         requirements=("O1", "O2", "S2"),
         procedure="ops.drills.fairness:fairness_on_platform",
         evidence="fairness",
         seconds=240,
         limit_s=1200,
         load="a client of the layer device, 10 requests a second",
-        fault="the layer analytics sends ten times its share of points, whatever it is answered",
+        fault="the layer analytics sends as much as it can of ten times its share of points, whatever it is answered",
         figures={
             Aspect.FAULT: (
                 "{sent points/s} points/s sent, {sent, in shares} times the share of {share points/s}; "

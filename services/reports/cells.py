@@ -30,7 +30,7 @@ def table(
     note: Text | None = None,
     most: int = MOST_ROWS,
 ) -> Table:
-    """A table whose title and headings are words (keys of `translate`); rows beyond ``most`` are counted in the note."""
+    """A table whose title and headings are keys of `translate`; rows beyond ``most`` are counted in the note."""
     more = len(rows) - most
     notes = [note] if note else []
     if more > 0:

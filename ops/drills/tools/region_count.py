@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,21 @@ def lost_points(load: MovingLoad, pair: Pair, start: Mapping[int, int]) -> dict[
     return {
         "acknowledged in A": len(of_a),
         "missing in B": len(missing),
-        "RPO s": round(last - min(of_a[number] for number in missing), 1) if missing else 0.0,
+        "RPO s": round(uncopied_s(of_a, missing), 1),
         "newest copied point older than the last one s": round(last - max(have), 1),
     }
+
+
+def uncopied_s(acknowledged: Mapping[Number, float], missing: Set[Number]) -> float:
+    """Seconds before the last acknowledgement from which on something is missing; 0.0 where nothing is.
+
+    They begin where all was still copied: with the acknowledgement before the first one that is missing.
+    """
+    if not missing:
+        return 0.0
+    first_missing = min(acknowledged[number] for number in missing)
+    earlier = [at for at in acknowledged.values() if at < first_missing]
+    return max(acknowledged.values()) - max(earlier, default=first_missing)
 
 
 def group_goes_on(pair: Pair, had: set[Number], logs: LogLoad, start: Mapping[int, int]) -> dict[str, Any]:

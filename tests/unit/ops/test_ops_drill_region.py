@@ -58,7 +58,7 @@ class Record:
         return len(self.received)
 
 
-class World:
+class Harness:
     """Two regions that do as they should: who is cut off tells nobody, and the other one takes over when told to."""
 
     def __init__(self, folder: Path) -> None:
@@ -96,11 +96,11 @@ class World:
 
 
 class Command:
-    def __init__(self, world: World, words: tuple[str, ...]) -> None:
+    def __init__(self, harness: Harness, words: tuple[str, ...]) -> None:
         self.began = self.ended = time.time()
         self.problem: OpsError | None = None
         try:
-            self._report = world.give(words)
+            self._report = harness.give(words)
         except OpsError as error:
             self.problem = error
         self.running = False
@@ -126,8 +126,8 @@ class Load:
 
     run_id, service = "run", "e2e-run"
 
-    def __init__(self, world: World) -> None:
-        self._world, self.ledger = world, Ledger()
+    def __init__(self, harness: Harness) -> None:
+        self._harness, self.ledger = harness, Ledger()
         self.takers: dict[Number, str] = {}
 
     def __enter__(self) -> Load:
@@ -143,10 +143,10 @@ class Load:
         self._take()
 
     def _take(self) -> None:
-        if self._world.leads == A and self._world.is_cut:
+        if self._harness.leads == A and self._harness.is_cut:
             return
         number = (0, len(self.takers))
-        self.takers[number] = self._world.leads
+        self.takers[number] = self._harness.leads
         self.ledger.acknowledge([number], time.time())
 
     def by(self, host: str) -> dict[Number, float]:
@@ -177,12 +177,12 @@ class Group:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World(tmp_path)
-    load = Load(world)
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
+    harness = Harness(tmp_path)
+    load = Load(harness)
     alert = SimpleNamespace(name=DETECTED_BY)
     silence = SimpleNamespace(author=region.FAILOVER_AGENT, state="active")
-    member = SimpleNamespace(alerts=lambda: [alert] if world.is_cut else [], silences=lambda: [silence])
+    member = SimpleNamespace(alerts=lambda: [alert] if harness.is_cut else [], silences=lambda: [silence])
 
     def context(name: str, host: str) -> Context:
         return cast(
@@ -211,18 +211,18 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
     heart = SimpleNamespace(
         heartbeat=lambda _: SimpleNamespace(
-            at=datetime.now(UTC) + (timedelta(seconds=-90) if world.is_cut else timedelta(seconds=1)), notifies=False
+            at=datetime.now(UTC) + (timedelta(seconds=-90) if harness.is_cut else timedelta(seconds=1)), notifies=False
         )
     )
 
     class TestPair(Pair):
         def give(self, *words: str) -> Any:
-            return Command(world, words)
+            return Command(harness, words)
 
     @contextmanager
     def pair(context: Context, folder: Path) -> Iterator[Pair]:
-        name = cast(Any, SimpleNamespace(host=lambda: world.leads))
-        record = cast(NotificationRecord, world.record)
+        name = cast(Any, SimpleNamespace(host=lambda: harness.leads))
+        record = cast(NotificationRecord, harness.record)
         yield TestPair(side("a", A), side("b", B), name, record, cast(Any, heart), "", folder)
 
     class Injector:
@@ -237,7 +237,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
         def raise_one(self, kind: Any) -> Any:
             self.raised.append(region.Raised(kind, f"drill-{len(self.raised)}x", time.time()))
-            world.raised(kind, self.raised[-1].name)
+            harness.raised(kind, self.raised[-1].name)
             return self.raised[-1]
 
         def end(self) -> None:
@@ -277,14 +277,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         for name, stub in stubs.items():
             monkeypatch.setattr(module, name, stub)
     commands = {
-        "cut": ["sh", "-c", f"echo {{namespace}} cut off; touch {world.cut}"],
+        "cut": ["sh", "-c", f"echo {{namespace}} cut off; touch {harness.cut}"],
         "thaw": ["sh", "-c", f"touch {tmp_path}/thawed-{{namespace}}"],
-        "reconnect": ["rm", "-f", str(world.cut)],
+        "reconnect": ["rm", "-f", str(harness.cut)],
         "beside": ["sh", "-c", f"touch {tmp_path}/beside; cat; rm {tmp_path}/beside"],
     }
     (tmp_path / "commands").write_text(json.dumps({"region": commands}))
     monkeypatch.setenv(VARIABLE, str(tmp_path / "commands"))
-    return world
+    return harness
 
 
 def carried_out() -> tuple[list[str], dict[str, Any]]:
@@ -292,13 +292,13 @@ def carried_out() -> tuple[list[str], dict[str, Any]]:
     return region.lose_region(cast(Context, None), figures), figures
 
 
-def test_a_region_is_cut_off_taken_over_and_handed_back(world: World, tmp_path: Path) -> None:
+def test_a_region_is_cut_off_taken_over_and_handed_back(harness: Harness, tmp_path: Path) -> None:
     said, figures = carried_out()
     assert said == []
-    assert not world.is_cut
+    assert not harness.is_cut
     assert (tmp_path / "thawed-obs-local").exists()
     assert not (tmp_path / "beside").exists()
-    assert [words[:3] for words in world.given] == [
+    assert [words[:3] for words in harness.given] == [
         ("regions", "--json"),
         ("failover", "--to", "region-b"),
         ("failback", "--to", "region-a"),
@@ -313,21 +313,21 @@ def test_a_region_is_cut_off_taken_over_and_handed_back(world: World, tmp_path: 
     assert lanes == {"notices", "drill", "alerts"}
 
 
-def test_a_failover_that_fails_ends_the_drill_at_once_and_the_region_is_reconnected(world: World) -> None:
-    world.fails = "failover"
+def test_a_failover_that_fails_ends_the_drill_at_once_and_the_region_is_reconnected(harness: Harness) -> None:
+    harness.fails = "failover"
     figures: dict[str, Any] = {}
     with pytest.raises(OpsError, match=r"`ops failover` failed \(1\): no lease"):
         region.lose_region(cast(Context, None), figures)
-    assert not world.is_cut
+    assert not harness.is_cut
     assert figures["steady"] == {"copy behind s": 0.4, "differences": 0}
     assert figures["timeline"]
 
 
-def test_what_on_call_hears_before_the_cut_makes_no_gap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world, "raised", lambda kind, name: world.record.add(kind.channel, name))
+def test_what_on_call_hears_before_the_cut_makes_no_gap(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "raised", lambda kind, name: harness.record.add(kind.channel, name))
     with pytest.raises(OpsError, match="notified before the cut of what the gap should have"):
         carried_out()
-    assert not world.is_cut
+    assert not harness.is_cut
 
 
 @pytest.mark.parametrize(
@@ -338,23 +338,23 @@ def test_what_on_call_hears_before_the_cut_makes_no_gap(world: World, monkeypatc
     ],
 )
 def test_regions_that_are_not_as_they_must_be_are_left_alone(
-    attribute: str, value: Any, error: type[OpsError], message: str, world: World
+    attribute: str, value: Any, error: type[OpsError], message: str, harness: Harness
 ) -> None:
-    setattr(world, attribute, value)
+    setattr(harness, attribute, value)
     with pytest.raises(error, match=message):
         carried_out()
-    assert not world.is_cut
-    assert not any(words[0] == "failover" for words in world.given)
+    assert not harness.is_cut
+    assert not any(words[0] == "failover" for words in harness.given)
 
 
-def test_a_region_that_could_not_be_reconnected_is_never_cut_off(world: World, tmp_path: Path) -> None:
+def test_a_region_that_could_not_be_reconnected_is_never_cut_off(harness: Harness, tmp_path: Path) -> None:
     content = json.loads((tmp_path / "commands").read_text())
     content["region"]["reconnect"] = ["false"]
     (tmp_path / "commands").write_text(json.dumps(content))
     with pytest.raises(CannotRunError, match="region-a could not be put back: `false` failed"):
         carried_out()
-    assert world.given == []
-    assert not world.is_cut
+    assert harness.given == []
+    assert not harness.is_cut
 
 
 GOOD = {

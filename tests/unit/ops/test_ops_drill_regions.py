@@ -12,8 +12,10 @@ from ops.drills.tools import load, region_traffic
 from ops.drills.tools.conditions import CRITICAL, Raised
 from ops.drills.tools.log_load import log_request
 from ops.drills.tools.notifications import Received
+from ops.drills.tools.region_count import uncopied_s
 from ops.drills.tools.region_traffic import MovingLoad, logs_of, points_of
 from ops.drills.tools.regions import Command, Gateway, Name, mentions
+from ops.drills.tools.sequences import Number
 from tests.config.servers import eventually
 
 
@@ -78,6 +80,20 @@ def test_what_nobody_takes_until_the_end_is_given_up(places: Places) -> None:
         eventually(lambda: moving.ledger.retries > 0, 10, "a request is repeated")
     assert moving.ledger.acknowledged == {}
     assert moving.ledger.given_up == {(0, 0), (0, 1), (0, 2)}
+
+
+@pytest.mark.parametrize(
+    ("missing", "seconds"),
+    [
+        (set(), 0.0),
+        ({(0, 4), (0, 5)}, 1.0),
+        ({(0, 2)}, 2.0),
+        ({(0, 0), (0, 1), (0, 2)}, 2.0),
+    ],
+)
+def test_what_is_not_copied_is_counted_from_the_last_point_that_was(missing: set[Number], seconds: float) -> None:
+    acknowledged = {(0, number): 100.0 + number // 2 for number in range(6)}
+    assert uncopied_s(acknowledged, missing) == seconds
 
 
 def test_only_records_of_the_own_load_are_counted() -> None:

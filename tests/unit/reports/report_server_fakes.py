@@ -97,7 +97,7 @@ def content(folder: Path, endpoint: str | None = "https://localhost:1", **change
 
 
 def write_files(folder: Path) -> None:
-    """Certificates and passwords of storage and shelf."""
+    """Certificates and passwords of storage and report server."""
     write_certificates(folder)
     files = {"key-id": "key", "secret-key": "secret", "reader": READER[1], "scraper": SCRAPER[1]}
     for name, value in files.items():
@@ -146,7 +146,7 @@ def watch(fake_storage: Storage, told: list[str]) -> ReportPoller:
 
 @dataclass
 class ReportServer:
-    """A running shelf."""
+    """A running report server."""
 
     port: int
     ca: str
