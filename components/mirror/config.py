@@ -228,12 +228,21 @@ def _exactly(names: Sequence[str]) -> str:
     return ",".join(name.replace(".", "[.]") for name in names)
 
 
+_PARTITION_BYTES = 2**20
+_POLL_RECORDS = 50
+
+
 def _reading(flow: MirrorFlow) -> Properties:
-    """The way from the other region: from the oldest record on, in large answers, with bounded memory."""
+    """The way from the other region: from the oldest record on, in large answers, with bounded memory.
+
+    Each task holds an answer of every broker, and what it takes of them is unpacked: a record of a busy topic has
+    hundreds of kilobytes then. A batch that is larger than the bounds comes all the same, alone.
+    """
     settings = {
         "auto.offset.reset": "earliest",
-        "max.partition.fetch.bytes": str(flow.max_message_bytes),
-        "fetch.max.bytes": str(2 * flow.max_message_bytes),
+        "max.partition.fetch.bytes": str(_PARTITION_BYTES),
+        "fetch.max.bytes": str(flow.max_message_bytes // 2),
+        "max.poll.records": str(_POLL_RECORDS),
         "receive.buffer.bytes": "1048576",
     }
     return {f"{flow.source}.consumer.{key}": value for key, value in settings.items()}

@@ -85,11 +85,17 @@ def test_what_is_written_has_its_copies_and_no_retry_doubles_or_reorders_it() ->
     assert {value for key, value in properties.items() if key.endswith("replication.factor")} == {"3"}
 
 
-def test_the_largest_record_of_the_topics_fits_on_both_ways() -> None:
+def test_the_largest_record_of_the_topics_can_be_written() -> None:
     properties = mirror_properties(flow(max_message_bytes=1000))
-    assert int(properties["region-a.consumer.max.partition.fetch.bytes"]) >= 1000
-    assert int(properties["region-a.consumer.fetch.max.bytes"]) >= 1000
     assert int(properties["region-b.producer.max.request.size"]) >= 4000
+
+
+def test_what_a_task_holds_of_a_long_backlog_is_bounded() -> None:
+    most = 8 * 2**20
+    properties = mirror_properties(flow(max_message_bytes=most))
+    assert int(properties["region-a.consumer.fetch.max.bytes"]) < most
+    assert int(properties["region-a.consumer.max.partition.fetch.bytes"]) < most
+    assert int(properties["region-a.consumer.max.poll.records"]) <= 50
 
 
 def test_the_user_of_the_source_only_reads() -> None:
