@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -292,9 +293,28 @@ def objects() -> list[Object]:
 
 
 def apply(kubeconfig: Path, prefix: list[str]) -> None:
-    """Apply the add-ons with server-side apply; safe to repeat."""
+    """Apply the add-ons that everything needs; safe to repeat.
+
+    Raises:
+        LabError: The API server refused.
+    """
     crds = module_folder("github.com/cert-manager/cert-manager", "v1.21.2") / "deploy" / "crds"
     names = ("issuers", "clusterissuers", "certificates", "certificaterequests")
+    apply_to(kubeconfig, prefix, [_crd(crds, name) for name in names], objects())
+
+
+def apply_to(kubeconfig: Path, prefix: list[str], files: Sequence[Path], items: Sequence[Object]) -> None:
+    """Apply files, then objects, with server-side apply; safe to repeat.
+
+    Args:
+        kubeconfig: Administrator's.
+        prefix: Enters the network namespace.
+        files: Manifests.
+        items: Objects.
+
+    Raises:
+        LabError: The API server refused.
+    """
     command = [
         *prefix,
         str(tools.path("kubectl")),
@@ -303,8 +323,8 @@ def apply(kubeconfig: Path, prefix: list[str]) -> None:
         "--server-side",
         "--force-conflicts",
     ]
-    files = [argument for name in names for argument in ("-f", str(_crd(crds, name)))]
-    for arguments, stdin in ((files, None), (["-f", "-"], "\n---\n".join(json.dumps(item) for item in objects()))):
+    named = [argument for file in files for argument in ("-f", str(file))]
+    for arguments, stdin in ((named, None), (["-f", "-"], "\n---\n".join(json.dumps(item) for item in items))):
         done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, text=True, timeout=60)
         if done.returncode:
             raise LabError(f"kubectl apply of the cluster's add-ons failed: {done.stderr.strip()[-400:]}")

@@ -14,7 +14,7 @@ from pathlib import Path
 import requests
 
 from lab import LabError, external_services
-from lab.cluster import controllers, disruptions, network, node
+from lab.cluster import controllers, disruptions, metrics_api, network, node
 from lab.cluster.network import API_URL, MAX_PODS, NODE_NAME, Daemon, start_time, wait_until
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
@@ -76,11 +76,15 @@ def up(paths: LabPaths, steps: Steps) -> None:
         _import_images(paths)
     with steps.step("node: add-ons"):
         controllers.apply(paths.kubeconfig, network.enter(paths.netns))
+        metrics_api.apply(paths)
         _wait(kubelet, "the node to be Ready", lambda: _condition(paths, "node", NODE_NAME, "Ready"), 60)
         for name in _AFTER_ADDONS:
             parts[name].start()
         dns = "deployment/coredns"
         _wait(kubelet, "cluster DNS to answer", lambda: _condition(paths, dns, "", "Available", "kube-system"), 90)
+        # While an API is registered and not served, no namespace can be deleted.
+        api = f"apiservice/{metrics_api.API_SERVICE}"
+        _wait(kubelet, "the metrics API to answer", lambda: _condition(paths, api, "", "Available"), 120)
 
 
 def status(paths: LabPaths) -> list[tuple[str, int | None]]:

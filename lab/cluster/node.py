@@ -42,6 +42,11 @@ from lab.toolchain import tools
 _LIFETIME = dt.timedelta(days=365)
 
 
+FRONT_PROXY = "front-proxy-client"
+"""Who the API server is to servers of further APIs: the only name whose word about a user they take."""
+METRICS_SERVER = "metrics-server"
+
+
 @dataclass(frozen=True)
 class Identity:
     """A client or server of the control plane: file name, common name, organisation."""
@@ -65,6 +70,8 @@ IDENTITIES = (
     Identity("controller-manager", "system:kube-controller-manager"),
     Identity("scheduler", "system:kube-scheduler"),
     Identity("proxy", "system:kube-proxy"),
+    Identity("front-proxy", FRONT_PROXY),
+    Identity(METRICS_SERVER, METRICS_SERVER, names=(f"{METRICS_SERVER}.kube-system.svc",)),
 )
 
 
@@ -331,6 +338,13 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
             f"--kubelet-client-key={pki}/admin.key",
             f"--kubelet-certificate-authority={pki}/ca.crt",
             "--kubelet-preferred-address-types=InternalIP",
+            f"--requestheader-client-ca-file={pki}/ca.crt",
+            f"--requestheader-allowed-names={FRONT_PROXY}",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={pki}/front-proxy.crt",
+            f"--proxy-client-key-file={pki}/front-proxy.key",
             "--allow-privileged=true",
             "--profiling=false",
         ),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from components.versions import IMAGES
 from lab.toolchain import debian, layers
 from lab.toolchain.layers import Layer, programs
-from lab.toolchain.recipes import COREDNS
+from lab.toolchain.recipes import COREDNS, METRICS_SERVER
 
 REGISTRY = "registry.lab.internal"
 _WEB_EXTRAS = (f"PYTHONPATH={':'.join(layers.WEB_EXTRAS_PATH)}",)
@@ -97,6 +97,11 @@ def images() -> tuple[Image, ...]:
     return (
         Image("lab/pause", "1", (layers.pause(),), entrypoint=("/pause",)),
         Image("coredns/coredns", COREDNS, (programs("coredns", {"coredns": "/coredns"}),)),
+        Image(
+            "metrics-server/metrics-server",
+            METRICS_SERVER,
+            (programs("metrics-server", {"metrics-server": "/metrics-server"}),),
+        ),
         *(_platform_image(name, programs(name, paths)) for name, paths in go_servers.items()),
         _platform_image("kafka", base, layers.kafka()),
         _platform_image("opensearch", base, layers.search(), environment=(f"LD_PRELOAD={layers.OPEN_FILES_PLACE}",)),

@@ -13,6 +13,7 @@ from ops.images.search_home import SearchServer
 
 KUBERNETES = "1.34.4"
 COREDNS = "1.14.7"
+METRICS_SERVER = "0.8.0"
 VERSITYGW = "1.8.0"
 PULUMI = "3.259.0"
 PULUMI_KUBERNETES = "4.25.0"
@@ -199,6 +200,13 @@ RECIPES: tuple[Recipe, ...] = (
         module="github.com/cloudnativelabs/kube-router/v2",
         module_version="v2.1.0",
         programs={"kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"},
+    ),
+    GoTool(
+        name="metrics-server",
+        version=METRICS_SERVER,
+        module="sigs.k8s.io/metrics-server",
+        module_version=f"v{METRICS_SERVER}",
+        programs={"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"},
     ),
     Collector(
         name="otelcol",
