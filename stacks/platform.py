@@ -28,6 +28,7 @@ from components.tls.component import Authority, trust_bundle
 from components.versions import ImageCatalogue
 from stacks import kafka_users
 from stacks.alerting import Alerting, AlertingArgs
+from stacks.autoscaling import scaled
 from stacks.backups import backups_args
 from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_balancer_options
 from stacks.metrics import Metrics, MetricsArgs
@@ -115,7 +116,8 @@ class Platform(pulumi.ComponentResource):
     def __init__(self, name: str, settings: Settings, role: Role) -> None:
         super().__init__(TOKEN, name, None, pulumi.ResourceOptions(providers=providers(settings)))
         parent = pulumi.ResourceOptions(parent=self)
-        sizing, context = PROFILES[settings.profile], deployment_context(self, settings)
+        sizing = scaled(PROFILES[settings.profile], settings.autoscaling)
+        context = deployment_context(self, settings)
 
         endpoints = Endpoints(
             "endpoints", EndpointsArgs(settings=settings, role=role, sizing=sizing, context=context), parent

@@ -22,6 +22,7 @@ from components.gateway.rules import RULES as GATEWAY_RULES
 from components.grafana.rules import INHIBITIONS as GRAFANA_INHIBITIONS
 from components.grafana.rules import grafana_rules
 from components.jaeger.rules import RULES as JAEGER_RULES
+from components.k8s.rules import autoscaler_rules
 from components.kafka.rules import INHIBITIONS as KAFKA_INHIBITIONS
 from components.kafka.rules import kafka_rules
 from components.logs.rules import RULES as LOG_RULES
@@ -43,6 +44,7 @@ from components.search.rules import RULES as SEARCH_RULES
 from components.servicegraph.rules import RULES as GRAPH_RULES
 from components.telemetry.rules import INHIBITIONS as LAYER_INHIBITIONS
 from components.telemetry.rules import RULES as LAYER_RULES
+from stacks.autoscaling import most_pods
 from stacks.settings import Settings
 from stacks.sizing import Sizing
 from stacks.stage_settings import Escalation
@@ -101,7 +103,7 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
     Args:
         jobs: Names of all scrape jobs.
         settings: Volumes, certificates, delays of the escalation.
-        sizing: Numbers of pods.
+        sizing: Numbers of pods, and bounds of autoscalers.
         mirrored: Whether the other region is copied into this one.
     """
     sized = (
@@ -109,6 +111,7 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
         *alertmanager_rules(sizing.alerting.alertmanagers),
         *probe_rules(settings.certificates.workloads.renew_before),
         *grafana_rules(sizing.visualization.grafanas),
+        *autoscaler_rules(most_pods(sizing, jobs)),
         *(POSTGRES_RULES if settings.database.embedded else ()),
         *prometheus_rules(
             jobs,

@@ -13,14 +13,17 @@ from typing import Any, Literal, Self
 import pulumi
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from components.postgres.config import RESERVED_CONNECTIONS
 from components.telemetry import capacity
 from components.telemetry.fields import not_allowed
 from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from components.versions import GROUPS, IMAGES
 from stacks import field_types, stage_settings
+from stacks.autoscaling import Autoscaling, database_connections, scaled
 from stacks.field_types import ExternalEndpoint, ExternalHost, SettingsModel, validation_errors
 from stacks.scheduling import Scheduling
+from stacks.sizing import PROFILES
 from stacks.stage_settings import Alerting, Traces
 
 CONFIG_NAMESPACE = "observability"
@@ -238,6 +241,7 @@ class Settings(SettingsModel):
         runbook_base: Where the runbooks are read.
         cluster, images, certificates, load, storage, kafka, prometheus: See there.
         scheduling: Where pods run and who they are.
+        autoscaling: How many pods there are of what is scaled by its use.
         load_balancers: What the load balancers of all external endpoints are told; each endpoint may differ.
         topics: Topics; what is left out is as ``components/telemetry/topics.py`` says.
         gateway: Where the layers send their telemetry, and what may pass besides the catalogue.
@@ -259,6 +263,7 @@ class Settings(SettingsModel):
     cluster: Cluster
     images: Images
     scheduling: Scheduling
+    autoscaling: Autoscaling
     certificates: Certificates
     load: Load
     storage: Storage
@@ -343,6 +348,18 @@ class Settings(SettingsModel):
             raise not_allowed(
                 f"a storage.prometheus of which prometheus.retention_size ({prometheus.retention_size}) takes at most "
                 f"{capacity.USABLE:.0%}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_database_takes_every_grafana(self) -> Self:
+        sizing = scaled(PROFILES[self.profile], self.autoscaling)
+        room, most = sizing.visualization.connections - RESERVED_CONNECTIONS, database_connections(sizing)
+        if self.database.embedded and most > room:
+            pods = room // sizing.visualization.grafana_connections
+            raise not_allowed(
+                f"an autoscaling.horizontal.grafana.maximum of at most {pods}: its pods have {most} connections to the "
+                f"database, which has {room} for them"
             )
         return self
 

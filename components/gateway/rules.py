@@ -14,6 +14,7 @@ _RETRIED = (
 _GATE_REFUSED = 'otelcol_gate_refused_items_total{job="gateway"}'
 _SERIES = 'otelcol_gate_series{{job="gateway",kind="{}"}}'
 _SPILLED = 'otelcol_kafkabuckets_spilled_items_total{job="gateway"}'
+_ON_DISK = 'otelcol_exporter_queue_size{job="gateway",exporter=~"kafkabuckets/.+-disk"}'
 _LOST = 'otelcol_kafkabuckets_lost_items_total{job="gateway"}'
 _LOGINS = 'otelcol_login_refused_requests_total{job="gateway"'
 
@@ -21,6 +22,8 @@ _DOORS = 'job=~"gateway|otel-agent"'
 _THROTTLED = f"otelcol_login_throttled_requests_total{{{_DOORS}}}"
 _SHARE = f'otelcol_login_share{{{_DOORS},kind="items"}}'
 
+LEFT_BEHIND = "6h"
+"""For so long somebody is told of a queue that went with its pod."""
 BUDGET_RATIO = 0.8
 """Share of a layer's budget of series above which somebody is told."""
 
@@ -134,6 +137,22 @@ RULES: tuple[RuleGroup, ...] = (
                     "ディスクに退避しています",
                     "description_ja": "Kafka が時間内に応答しません。データはディスクのキューにあり、後で送られます。"
                     "満杯になると送信側を拒否します。",
+                },
+            ),
+            # `up` of a pod that is only down is there, as 0.
+            Alert(
+                name="GatewayQueueLeftBehind",
+                expr=f"max by ({_BY}) (last_over_time({_ON_DISK}[{LEFT_BEHIND}]) > 0) "
+                f'unless on ({_BY}) up{{job="gateway"}}',
+                for_="10m",
+                severity=Severity.HIGH,
+                summary="Gateway {{ $labels.instance }} is gone, and its queue on disk was not empty",
+                description="Clients were told that what is in it is safe. It is, on the pod's volume, and follows "
+                "once the pod is back. An autoscaler, or somebody, took the pod away while Kafka did not answer.",
+                annotations={
+                    "summary_ja": "ゲートウェイ {{ $labels.instance }} がなくなり、"
+                    "ディスクのキューにデータが残っています",
+                    "description_ja": "受領済みのデータがポッドのボリュームに残っています。ポッドを戻すと送られます。",
                 },
             ),
             Alert(

@@ -1,5 +1,6 @@
 """Hardened Kubernetes building blocks without business meaning."""
 
+from components.k8s.autoscaler import Autoscale
 from components.k8s.credentials import SecretKey, certificate, credential, scrape_target
 from components.k8s.deployment_context import (
     CertificatePolicy,
@@ -39,7 +40,6 @@ from components.k8s.pods import (
 from components.k8s.workload import (
     MISTAKE,
     TRUST_MOUNT,
-    Autoscale,
     Schedule,
     StorageClaim,
     Workload,

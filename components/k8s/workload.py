@@ -15,6 +15,7 @@ import pulumi_kubernetes as k8s
 
 from components import naming
 from components.contracts import TlsIdentity
+from components.k8s.autoscaler import Autoscale, autoscaler
 from components.k8s.deployment_context import DeploymentContext
 from components.k8s.network import _service
 from components.k8s.pods import Container, FileSet, Mount, Volume, metadata, pod_spec
@@ -31,15 +32,6 @@ class StorageClaim:
 
     name: str
     size: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Autoscale:
-    """Bounds of a HorizontalPodAutoscaler on CPU use."""
-
-    minimum: int
-    maximum: int
-    cpu_percent: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,29 +234,7 @@ def _disruption_budget_and_autoscaler(
     )
     if workload.autoscale is None:
         return
-    k8s.autoscaling.v2.HorizontalPodAutoscaler(
-        workload.name,
-        metadata=metadata(context, workload.name, workload.name),
-        spec=k8s.autoscaling.v2.HorizontalPodAutoscalerSpecArgs(
-            scale_target_ref=k8s.autoscaling.v2.CrossVersionObjectReferenceArgs(
-                api_version="apps/v1", kind=kind, name=workload.name
-            ),
-            min_replicas=workload.autoscale.minimum,
-            max_replicas=workload.autoscale.maximum,
-            metrics=[
-                k8s.autoscaling.v2.MetricSpecArgs(
-                    type="Resource",
-                    resource=k8s.autoscaling.v2.ResourceMetricSourceArgs(
-                        name="cpu",
-                        target=k8s.autoscaling.v2.MetricTargetArgs(
-                            type="Utilization", average_utilization=workload.autoscale.cpu_percent
-                        ),
-                    ),
-                )
-            ],
-        ),
-        opts=pulumi.ResourceOptions(parent=parent),
-    )
+    autoscaler(parent, context, workload.name, kind, workload.autoscale)
 
 
 def daemon_set(

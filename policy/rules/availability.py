@@ -242,6 +242,32 @@ def _autoscaler(resource: Resource, options: Options) -> Iterator[Finding]:
         yield at(resource, node, f"minReplicas {state(node.raw)}", f"set it to at least {options['least']}")
 
 
+def _scale_down(resource: Resource, options: Options) -> Iterator[Finding]:
+    if not resource.kubernetes:
+        return
+    down = resource.node.at("spec.behavior.scaleDown")
+    window = down["stabilizationWindowSeconds"]
+    if (number(window.value) or 0) < options["settled_s"]:
+        yield at(
+            resource,
+            window,
+            f"stabilizationWindowSeconds {state(window.raw)}",
+            f"set it to at least {options['settled_s']}",
+        )
+    limits = list(down["policies"].elements())
+    if down["selectPolicy"].value == "Disabled":
+        return
+    if not limits or any(
+        limit["type"].value != "Pods" or (number(limit["value"].value) or 0) > options["at_once"] for limit in limits
+    ):
+        yield at(
+            resource,
+            down["policies"],
+            f"more than {options['at_once']} of the pods may go at once",
+            f"allow policies of type Pods with a value of at most {options['at_once']}, and no others",
+        )
+
+
 def _least(default: int, meaning: str) -> Option:
     return Option(default=default, schema={"type": "integer"}, meaning=meaning)
 
@@ -296,6 +322,19 @@ RULES = (
         options={"least": _least(2, "least pods that an autoscaler may leave")},
         kinds=frozenset({"HorizontalPodAutoscaler"}),
         resource=_autoscaler,
+    ),
+    Rule(
+        id="autoscaler-scale-down",
+        promise="An autoscaler takes one pod away at a time, and only after five quiet minutes.",
+        why="What a pod works on must reach Kafka before it goes, and its clients must find another one; after a short "
+        "pause of the load the pods are needed again.",
+        sources=("S1", "O1"),
+        options={
+            "settled_s": _least(300, "seconds for which the use must have been low"),
+            "at_once": _least(1, "pods that may go at once"),
+        },
+        kinds=frozenset({"HorizontalPodAutoscaler"}),
+        resource=_scale_down,
     ),
 )
 """Rules of this concern."""

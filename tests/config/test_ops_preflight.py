@@ -78,6 +78,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
         before = _lines(api, settings, demand)
         for kind in ("Certificate", "Issuer"):
             api.create(CRDS, _crd("cert-manager.io", "v1", kind))
+        api.create(CRDS, _crd("metrics.k8s.io", "v1beta1", "PodMetric"))
         api.create(CLASSES, _object("storage.k8s.io/v1", "StorageClass", "lab-local", provisioner="example.com/none"))
         for name, pool in (("a", "brokers"), ("b", "others"), ("c", "others")):
             api.create("/api/v1/nodes", _node(name, pool))
@@ -98,7 +99,8 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
 
 
 def _eventually_served(fixture: Fixture) -> None:
-    eventually(lambda: fixture.lines()["cert-manager"].state is State.OK, 60, "the kinds are served")
+    served = ("cert-manager", "metrics API")
+    eventually(lambda: {fixture.lines()[name].state for name in served} == {State.OK}, 60, "the kinds are served")
 
 
 def _object(api_version: str, kind: str, name: str, **content: Any) -> dict[str, Any]:
@@ -137,7 +139,11 @@ def _node(name: str, pool: str, cpu: str = "4", memory: str = "16Gi") -> dict[st
 def test_an_empty_cluster_lacks_what_the_lines_say(furnished: Fixture) -> None:
     lines = {line.check: line for line in furnished.before}
     failed = {line.check: (line.detail, line.remedy) for line in furnished.before if line.state is State.FAIL}
-    assert set(failed) == {"cert-manager", "storage class", "largest pods", "room"}
+    assert set(failed) == {"cert-manager", "metrics API", "storage class", "largest pods", "room"}
+    assert failed["metrics API"] == (
+        "metrics.k8s.io/v1beta1 not served, autoscalers need it",
+        "install metrics-server",
+    )
     assert failed["cert-manager"] == (
         "Certificate, Issuer of cert-manager.io/v1 not served",
         "install cert-manager with its custom resource definitions",
@@ -211,16 +217,13 @@ def test_room_is_what_running_pods_leave(furnished: Fixture) -> None:
 
 
 def test_names_of_classes_and_secrets_are_looked_up(furnished: Fixture) -> None:
-    demand = replace(
-        furnished.demand, priority_classes=frozenset({"high"}), pull_secrets=frozenset({"registry"}), autoscaled=True
-    )
+    demand = replace(furnished.demand, priority_classes=frozenset({"high"}), pull_secrets=frozenset({"registry"}))
     lines = furnished.lines(demand=demand)
     assert lines["priority classes"].detail == "there is no high"
     assert (lines["pull secrets"].state, lines["pull secrets"].detail) == (
         State.WARN,
         f"the namespace {NAMESPACE} is not there yet",
     )
-    assert lines["metrics API"].detail == "metrics.k8s.io/v1beta1 not served, autoscalers need it"
     high = _object("scheduling.k8s.io/v1", "PriorityClass", "high", value=1)
     furnished.api.create("/apis/scheduling.k8s.io/v1/priorityclasses", high)
     furnished.api.create("/api/v1/namespaces", _object("v1", "Namespace", "images"))

@@ -195,6 +195,37 @@ def test_an_autoscaler_that_leaves_one_pod_is_told(value: Any, state: str) -> No
     ]
 
 
+DOWN = "spec/behavior/scaleDown"
+WINDOW = f"HorizontalPodAutoscaler obs/query, {DOWN.replace('/', '.')}.stabilizationWindowSeconds: "
+AT_ONCE = (
+    f"HorizontalPodAutoscaler obs/query, {DOWN.replace('/', '.')}.policies: more than 1 of the pods may go at once -> "
+    "allow policies of type Pods with a value of at most 1, and no others"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("stabilizationWindowSeconds", 60, [f"{WINDOW}stabilizationWindowSeconds is 60 -> set it to at least 300"]),
+        (
+            "stabilizationWindowSeconds",
+            GONE,
+            [f"{WINDOW}stabilizationWindowSeconds is missing -> set it to at least 300"],
+        ),
+        ("policies", GONE, [AT_ONCE]),
+        ("policies/0/value", 2, [AT_ONCE]),
+        ("policies/0/type", "Percent", [AT_ONCE]),
+        ("selectPolicy", "Disabled", []),
+        ("stabilizationWindowSeconds", 600, []),
+    ],
+)
+def test_an_autoscaler_that_takes_pods_in_a_hurry_is_told(path: str, value: Any, expected: list[str]) -> None:
+    down = {"stabilizationWindowSeconds": 300, "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}
+    scaler = k8s("autoscaling/v2:HorizontalPodAutoscaler", "query", spec={"behavior": {"scaleDown": down}})
+    assert said("autoscaler-scale-down", scaler) == []
+    assert said("autoscaler-scale-down", changed(scaler, f"{DOWN}/{path}", value)) == expected
+
+
 @pytest.mark.parametrize("on", ["whenDeleted", "whenScaled"])
 @pytest.mark.parametrize(("value", "state"), [("Delete", 'is "Delete"'), (GONE, "is missing")])
 def test_volumes_that_go_with_their_workload_are_told(on: str, value: Any, state: str) -> None:

@@ -82,6 +82,29 @@ SCENARIOS: tuple[Scenario, ...] = (
         labels={"job": "gateway", "instance": "gateway-0", "topic": "telemetry-logs"},
     ),
     Scenario(
+        alert="GatewayQueueLeftBehind",
+        bad={
+            _UP % 2: "1x9 stale",
+            'otelcol_exporter_queue_size{job="gateway",instance="gateway-2",exporter="kafkabuckets/logs-disk"}': (
+                "4096x9 stale"
+            ),
+        },
+        # One that restarts still has its queue, one that went had none.
+        good={
+            _UP % 1: "1x9 0x60",
+            'otelcol_exporter_queue_size{job="gateway",instance="gateway-1",exporter="kafkabuckets/logs-disk"}': (
+                "4096x9 stale"
+            ),
+            _UP % 2: "1x9 stale",
+            'otelcol_exporter_queue_size{job="gateway",instance="gateway-2",exporter="kafkabuckets/logs-disk"}': (
+                "4096x8 0 stale"
+            ),
+        },
+        silent_at="14m45s",
+        firing_at="15m15s",
+        labels={"job": "gateway", "instance": "gateway-2"},
+    ),
+    Scenario(
         alert="GatewayLostTelemetry",
         bad={_LOST % "metrics": "0x9 3x40"},
         good={_LOST % "metrics": "3x50", _SPILLED: "0+1x50"},

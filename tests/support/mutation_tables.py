@@ -78,7 +78,13 @@ FIELDS: dict[str, dict[str, Sequence[Any]]] = {
         "spec.duration": ["876000h", GONE],
         "spec.renewBefore": [GONE],
     },
-    "HorizontalPodAutoscaler": {"spec.minReplicas": [1, GONE]},
+    "HorizontalPodAutoscaler": {
+        "spec.minReplicas": [1, GONE],
+        "spec.behavior": [GONE],
+        "spec.behavior.scaleDown.stabilizationWindowSeconds": [0, GONE],
+        "spec.behavior.scaleDown.policies.*.value": [2],
+        "spec.behavior.scaleDown.policies.*.type": ["Percent"],
+    },
     "RandomPassword": {"length": [8]},
     "kubernetes": {"enableConfigMapMutable": [GONE, False], "enableSecretMutable": [GONE, False]},
     "kafka": {

@@ -257,11 +257,9 @@ def test_the_program_says_the_same_twice() -> None:
     assert order(again) == order(engine.recorded("local"))
 
 
-def test_horizontal_autoscalers_own_the_number_of_stateless_pods_in_production_only() -> None:
-    assert not engine.recorded("local").kinds("HorizontalPodAutoscaler")
+def test_autoscalers_own_the_number_of_stateless_pods() -> None:
     for stack in ("prod", "dr"):
-        scalers = engine.recorded(stack).kinds("HorizontalPodAutoscaler")
-        assert {scaler["spec"]["scaleTargetRef"]["name"] for scaler in scalers} == {
+        assert _scaled(stack) == {
             "gateway",
             "jaeger-collector",
             "jaeger-query-public",
@@ -269,6 +267,32 @@ def test_horizontal_autoscalers_own_the_number_of_stateless_pods_in_production_o
             "jaeger-query-confidential",
             "grafana",
         }
+
+
+def test_two_cores_have_no_room_for_more_gateways_and_still_an_autoscaler_that_watches_them() -> None:
+    for stack in ("local", "local-dr"):
+        assert _scaled(stack) == {"gateway"}
+        spec = engine.recorded(stack).one("HorizontalPodAutoscaler", "gateway")["spec"]
+        replicas = engine.recorded(stack).one("StatefulSet", "gateway")["spec"]["replicas"]
+        assert spec["minReplicas"] == spec["maxReplicas"] == replicas
+
+
+def test_a_stack_file_says_where_bounds_differ_from_the_profile() -> None:
+    settings = engine.stack_settings("prod")
+    settings["autoscaling"] = {
+        "horizontal": {"gateway": {"minimum": 3, "maximum": 20, "cpu_percent": 50}, "jaeger-query": None}
+    }
+    recording = engine.record("prod", settings)
+    spec = recording.one("HorizontalPodAutoscaler", "gateway")["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (3, 20)
+    assert spec["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
+    names = {scaler["metadata"]["name"] for scaler in recording.kinds("HorizontalPodAutoscaler")}
+    assert names == {"gateway", "jaeger-collector", "grafana"}
+
+
+def _scaled(stack: str) -> set[str]:
+    scalers = engine.recorded(stack).kinds("HorizontalPodAutoscaler")
+    return {scaler["spec"]["scaleTargetRef"]["name"] for scaler in scalers}
 
 
 def test_the_local_platform_asks_for_little_enough_cpu_for_two_cores() -> None:

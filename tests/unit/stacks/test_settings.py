@@ -28,7 +28,7 @@ def _keys(value: Any, path: str = "") -> set[str]:
 
 
 def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
-    free = (".load_balancers.annotations.", ".gateway.open_layers[", ".topics.")
+    free = (".load_balancers.annotations.", ".gateway.open_layers[", ".topics.", ".autoscaling.horizontal.")
     expected = _keys(engine.stack_settings("prod"))
     for stack in (*engine.STACKS, "local-dr"):
         settings = engine.stack_settings(stack)
@@ -125,6 +125,20 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         _set("gateway", "open_layers", to=["moon", "device"]),
         "settings.gateway: allowed is only the layers device, streaming, business, data, analytics; remove moon; "
         "correct it",
+    ),
+    "a workload whose number of pods is not to follow its use": (
+        _set("autoscaling", "horizontal", to={"kafka": {"minimum": 3, "maximum": 6, "cpu_percent": 60}}),
+        "settings.autoscaling.horizontal: allowed is only the workloads gateway, jaeger-collector, jaeger-query, "
+        "grafana; remove kafka; correct it",
+    ),
+    "fewer pods at most than at least": (
+        _set("autoscaling", "horizontal", to={"gateway": {"minimum": 3, "maximum": 2, "cpu_percent": 60}}),
+        "settings.autoscaling.horizontal.gateway: allowed is a maximum of at least minimum (3); correct it",
+    ),
+    "more Grafanas than the database has connections for": (
+        _set("autoscaling", "horizontal", to={"grafana": {"minimum": 2, "maximum": 4, "cpu_percent": 60}}),
+        "settings: allowed is an autoscaling.horizontal.grafana.maximum of at most 3: its pods have 60 connections to "
+        "the database, which has 50 for them; correct it",
     ),
     "a wrong choice": (
         _set("profile", to="tiny"),
