@@ -13,6 +13,7 @@ from ops.checks import (
     prometheus,
     regions,
     sampling,
+    scaling,
     security,
     traces,
     visualization,
@@ -33,6 +34,7 @@ CHECKS: dict[str, Check] = {
     **backups.CHECKS,
     **regions.CHECKS,
     **visualization.CHECKS,
+    **scaling.CHECKS,
 }
 ALONE = frozenset({"S2"})
 """Rows that measure how long people wait: checked last, while no other check asks the same servers."""

@@ -50,6 +50,27 @@ GATE: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="autoscale",
+        shows="more load on the gateways: one is added, and goes again afterwards; nothing acknowledged is lost",
+        requirements=("S1", "O1"),
+        procedure="ops.drills.procedures.autoscale:scale_gateways",
+        evidence="gateways-autoscaled",
+        seconds=420,
+        limit_s=900,
+        load="numbered metrics through the gateway, 12 clients, 8 more until a gateway is added",
+        fault="more load than the gateways' autoscaler aims at, then less",
+        figures={
+            Aspect.STEADY: ("a gateway uses {cores of a gateway at rest} cores, {target cores} aimed at",),
+            Aspect.FAULT: ("{cores of a gateway under load} cores each under load",),
+            Aspect.RECOVERY: (
+                "a gateway more after {pod added after s} s, gone again {pod taken away after s} s after the load",
+                "it took {items that it took} items, and ended within {it ended within s} of {it may take s} s",
+            ),
+            Aspect.RTO: ("clients repeated {retries} sends",),
+            Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
+        },
+    ),
+    Drill(
         name="gate-forgery",
         shows="every reserved name sent as every layer in every signal: none arrives under its reserved meaning",
         requirements=("O2", "O3"),

@@ -16,6 +16,11 @@ def test_a_layer_beyond_its_share_costs_another_no_refusal(settled: Context) -> 
     assert problems("fairness", settled) == []
 
 
+@limit("autoscale")
+def test_a_gateway_is_added_under_load_and_goes_again_without_loss(settled: Context) -> None:
+    assert problems("autoscale", settled) == []
+
+
 @limit("gate-forgery")
 def test_no_reserved_name_can_be_forged(settled: Context) -> None:
     assert problems("gate-forgery", settled) == []

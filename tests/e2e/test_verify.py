@@ -19,7 +19,7 @@ from ops.core.requirements import REQUIREMENT_IDS
 from ops.evidence import files as evidence
 from ops.incidents.collect import Clients
 
-ABSENT = frozenset(("P4", "M1", "S1"))
+ABSENT = frozenset(("P4", "M1"))
 PASS, STALE, WAITING, NOT_SET_UP = "pass", "stale", "waiting", "not set up"
 EXPECTED: dict[str, frozenset[str]] = {
     # Observed now, all of it.
@@ -28,7 +28,7 @@ EXPECTED: dict[str, frozenset[str]] = {
     **dict.fromkeys(("L1", "L2", "L3", "L4", "L5", "A3", "G2", "G3", "G4"), frozenset((PASS, WAITING))),
     # Observed now, and drills, whose evidence may be older than what it covers.
     **dict.fromkeys(
-        ("K1", "K6", "O1", "O2", "O3", "O5", "P1", "P3", "A1", "G1", "G5", "J1", "J3", "D4", "M2", "M4"),
+        ("K1", "K6", "S1", "O1", "O2", "O3", "O5", "P1", "P3", "A1", "G1", "G5", "J1", "J3", "D4", "M2", "M4"),
         frozenset((PASS, STALE)),
     ),
     **dict.fromkeys(("O4", "A2", "R1", "J2"), frozenset((PASS, STALE, WAITING))),
