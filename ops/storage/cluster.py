@@ -12,7 +12,7 @@ from typing import Any, Final
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from ops.core.errors import OpsError, one_line
+from ops.core.errors import OpsError
 from ops.core.kube import Kube, call_errors, wait_until
 from ops.core.steps import say
 from ops.storage.claims import Claim, Wanted, claim_of
@@ -99,27 +99,29 @@ class Volumes:
         with NamedTemporaryFile("w", prefix=f"obs-{workload}-", suffix=".json", delete=False) as file:
             json.dump(new, file, indent=2)
         say(f"{workload} is made again around its pods; until then it is kept in {file.name}")
+        manager = _manager(old)
         try:
             self._delete(old)
-            self._apply(new, _manager(old))
+            self._apply(new, manager)
         except OpsError as error:
             raise OpsError(
                 f"{workload} was not made again ({error}); if `kubectl get statefulset` lacks it, its pods run on with "
-                f"nobody to replace them: kubectl apply --server-side -f {file.name}"
+                f"nobody to replace them: kubectl apply --server-side --field-manager={manager} -f {file.name}"
             ) from None
         Path(file.name).unlink()
         wait_until(lambda: self._kube.rolled(workload), _ADOPTED_S, f"{workload} to have its pods again")
 
     def _read(self, workload: str) -> dict[str, Any] | None:
         """A StatefulSet as the API server has it, or None."""
-        try:
-            answer = self._kube.apps.read_namespaced_stateful_set(
-                workload, self._kube.namespace, _preload_content=False, _request_timeout=_TIMEOUT_S
-            )
-        except ApiException as error:
-            if error.status == _ABSENT:
-                return None
-            raise OpsError(f"cannot read {workload}: HTTP {error.status} {one_line(error.reason)}") from None
+        with call_errors(f"cannot read {workload}"):
+            try:
+                answer = self._kube.apps.read_namespaced_stateful_set(
+                    workload, self._kube.namespace, _preload_content=False, _request_timeout=_TIMEOUT_S
+                )
+            except ApiException as error:
+                if error.status == _ABSENT:
+                    return None
+                raise
         content: dict[str, Any] = json.loads(answer.data)
         return content
 
@@ -139,21 +141,23 @@ class Volumes:
         )
 
     def _apply(self, new: Mapping[str, Any], manager: str) -> None:
+        name = new["metadata"]["name"]
         for attempt in range(1, _TRIES + 1):
             try:
-                self._kube.apps.patch_namespaced_stateful_set(
-                    new["metadata"]["name"],
-                    self._kube.namespace,
-                    new,
-                    field_manager=manager,
-                    force=True,
-                    _content_type=_APPLY,
-                    _request_timeout=_TIMEOUT_S,
-                )
-            except ApiException as error:
+                with call_errors(f"cannot make {name} again"):
+                    self._kube.apps.patch_namespaced_stateful_set(
+                        name,
+                        self._kube.namespace,
+                        new,
+                        field_manager=manager,
+                        force=True,
+                        _content_type=_APPLY,
+                        _request_timeout=_TIMEOUT_S,
+                    )
+            except OpsError as error:
                 if attempt == _TRIES:
-                    raise OpsError(f"HTTP {error.status} {one_line(error.reason)}") from None
-                say(f"making {new['metadata']['name']} again: HTTP {error.status}, once more")
+                    raise
+                say(f"{error}: once more")
                 time.sleep(_PAUSE_S)
             else:
                 return

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 from typer.testing import CliRunner
 
 from ops.cli import app
@@ -15,6 +18,7 @@ from ops.core.errors import OpsError
 from ops.drills.procedures.storage import larger
 from ops.storage import command
 from ops.storage.claims import Claim, Plan, Step, Wanted, claim_of, of_part, plan, refusals, wanted_of
+from ops.storage.cluster import Volumes
 from ops.storage.grow import _reason
 from tests.unit.ops.review_plans import deployment, stateful_set
 
@@ -134,6 +138,86 @@ def test_a_claim_of_the_api_server_is_read_with_the_conditions_that_hold() -> No
 @pytest.mark.parametrize(("size", "next_size"), [("2Gi", "3Gi"), ("1536Mi", "3Gi"), ("9Ti", "9217Gi")])
 def test_the_drill_takes_a_whole_gib_more(size: str, next_size: str) -> None:
     assert larger(size) == next_size
+
+
+OLD = {
+    "metadata": {
+        "name": "kafka",
+        "namespace": "obs",
+        "uid": "u1",
+        "resourceVersion": "7",
+        "managedFields": [
+            {"manager": "kube-controller-manager", "operation": "Update", "fieldsV1": {"f:status": {}}},
+            {"manager": "pulumi-kubernetes-1", "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {}}}},
+        ],
+    },
+    "spec": {
+        "template": {"spec": {}},
+        "volumeClaimTemplates": [
+            {"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}, "status": {}}
+        ],
+    },
+}
+
+
+class Apps:
+    """An API that deletes the StatefulSet and takes it only after some tries, or never."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals, self.applied, self.gone = refusals, "", False
+
+    def read_namespaced_stateful_set(self, *_: object, **__: object) -> SimpleNamespace:
+        if self.gone:
+            raise ApiException(status=404, reason="Not Found")
+        return SimpleNamespace(data=json.dumps(OLD))
+
+    def delete_namespaced_stateful_set(self, *_: object, body: Any, **__: object) -> None:
+        assert (body.propagation_policy, body.preconditions.uid) == ("Orphan", "u1")
+        self.gone = True
+
+    def patch_namespaced_stateful_set(self, *_: object, field_manager: str, **__: object) -> None:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise ApiException(status=500, reason="not now")
+        self.applied = field_manager
+
+
+def volumes(apps: Apps, *, rolled: bool = True) -> Volumes:
+    kube: Any = SimpleNamespace(apps=apps, namespace="obs", _api=None, rolled=lambda workload: rolled)
+    return Volumes(kube)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where files are kept, and no pauses."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("ops.storage.cluster._PAUSE_S", 0.0)
+    return tmp_path
+
+
+def test_a_stateful_set_is_made_again_in_the_name_of_who_applied_it_also_at_the_third_try(scratch: Path) -> None:
+    apps = Apps(refusals=2)
+    volumes(apps).adopt("kafka", {"data": KAFKA})
+    assert (apps.applied, list(scratch.iterdir())) == ("pulumi-kubernetes-1", [])
+
+
+def test_a_stateful_set_that_cannot_be_made_again_is_in_a_file_with_the_command_that_makes_it(scratch: Path) -> None:
+    with pytest.raises(OpsError, match=r"kafka was not made again .*HTTP 500 not now") as caught:
+        volumes(Apps(refusals=99)).adopt("kafka", {"data": KAFKA})
+    [file] = scratch.iterdir()
+    assert str(caught.value).endswith(f"kubectl apply --server-side --field-manager=pulumi-kubernetes-1 -f {file}")
+    [kept] = json.loads(file.read_text())["spec"]["volumeClaimTemplates"]
+    assert kept == {
+        "metadata": {"name": "data"},
+        "spec": {"resources": {"requests": {"storage": "2Gi"}}, "storageClassName": "fast"},
+    }
+
+
+def test_a_stateful_set_that_is_being_rolled_is_left_alone(scratch: Path) -> None:
+    apps = Apps(refusals=0)
+    with pytest.raises(OpsError, match="kafka is being rolled, or a pod of it is not ready"):
+        volumes(apps, rolled=False).adopt("kafka", {"data": KAFKA})
+    assert not apps.gone
 
 
 @pytest.fixture
