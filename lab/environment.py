@@ -10,9 +10,11 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from components.telemetry.capacity import size_of
 from components.telemetry.topics import topic
 from lab import LabError, directory, storage
 from lab.cluster import network
@@ -46,6 +48,7 @@ SECRETS = (
 ROLE = "observability:role"
 """Configuration key that `ops failover` and `ops failback` change."""
 _ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
+_STORAGE_LINE, _SIZE_LINE = "    storage:", re.compile(r"      (\w+): (\d+[MGT]i)")
 _TOPICS_LINE = re.compile(r"    topics: (\{.*\})(\s+#.*)?")
 
 
@@ -152,7 +155,7 @@ def project(paths: LabPaths) -> Path:
     Pulumi writes each stack's encryption salt into its stack file; the lab's passphrase is this machine's alone, so the
     salt belongs into a copy and not into the committed file. The same is true of the secrets of what is outside the
     platform, which are encrypted with it, of the role that a region of the lab has since a failover, and of partitions
-    that were added, which nobody can take away again.
+    that were added and volumes that have grown, which nobody can take away again.
     """
     view = paths.state / "project"
     view.mkdir(parents=True, exist_ok=True)
@@ -169,7 +172,7 @@ def project(paths: LabPaths) -> Path:
 
 
 def forget_changes(paths: LabPaths, stack: str) -> None:
-    """Give a stack of the lab the role and partitions again of its committed file: what was there before is gone."""
+    """Give a stack of the lab role, partitions and volumes of its committed file again: what was there is gone."""
     file = CHECKOUT / f"Pulumi.{stack}.yaml"
     target = paths.state / "project" / file.name
     if file.exists() and target.exists():
@@ -201,8 +204,8 @@ def _copied(file: Path, target: Path, *, changes: bool = True) -> str:
         kept = dict(_kept(target))
         role = kept.pop(ROLE, None)
         if changes:
-            topics = _topics(target)
-            lines = [_changed(line, role, topics) for line in lines]
+            topics = _settings(target, "topics")
+            lines = [_changed(line, role, topics) for line in _grown(lines, _settings(target, "storage"))]
         lines = _with([line for key, value in kept.items() for line in (f"  {key}:", f"    secure: {value}")], lines)
     return "\n".join([*lines, *salt]) + "\n"
 
@@ -229,13 +232,23 @@ def _kept(file: Path) -> Iterator[tuple[str, str]]:
         yield ROLE, config[ROLE]
 
 
-def _topics(file: Path) -> dict[str, dict[str, int]]:
-    """What a copy of a stack file says of topics."""
+def _settings(file: Path, name: str) -> dict[str, Any]:
+    """A group of the settings in a copy of a stack file."""
     content = yaml.safe_load(file.read_text()) if file.exists() else None
     config = content.get("config") if isinstance(content, dict) else None
     settings = config.get("observability:settings") if isinstance(config, dict) else None
-    topics = settings.get("topics") if isinstance(settings, dict) else None
-    return topics if isinstance(topics, dict) else {}
+    group = settings.get(name) if isinstance(settings, dict) else None
+    return group if isinstance(group, dict) else {}
+
+
+def _grown(lines: list[str], copied: Mapping[str, str]) -> Iterator[str]:
+    """The lines of the committed file, with the copy's sizes of volumes where these are larger."""
+    inside = False
+    for line in lines:
+        inside = line == _STORAGE_LINE or (inside and line.startswith("      "))
+        match = _SIZE_LINE.fullmatch(line) if inside else None
+        size = copied.get(match[1], match[2]) if match else ""
+        yield f"      {match[1]}: {size}" if match and size_of(size) > size_of(match[2]) else line
 
 
 def _changed(line: str, role: str | None, topics: Mapping[str, Mapping[str, int]]) -> str:

@@ -36,6 +36,7 @@ COMMANDS = {
     "loadtest": "ops.loadtest.command:loadtest",
     "bench": "ops.loadtest.bench:bench",
     "scale": "ops.scaling.command:scale_app",
+    "storage": "ops.storage.command:storage_app",
     "report": "ops.reports.command:report_app",
     "backup": "ops.backups.command:backup_app",
     "maintain": "ops.maintenance.command:maintain_app",

@@ -65,6 +65,7 @@ class Pods(SettingsModel):
         node_selector: Labels of the nodes.
         tolerations: Taints that the pods stand.
         priority_class: Name of a PriorityClass of the cluster, or null.
+        storage_class: StorageClass of their volumes, or null for ``storage.storage_class``.
         service_account_annotations: Annotations of their ServiceAccounts, for example the role that they have in a
             cloud.
     """
@@ -72,6 +73,7 @@ class Pods(SettingsModel):
     node_selector: field_types.NodeLabels = {}
     tolerations: tuple[Toleration, ...] = ()
     priority_class: field_types.ObjectName | None = None
+    storage_class: field_types.Host | None = None
     service_account_annotations: field_types.Annotations = {}
 
 
@@ -94,6 +96,13 @@ class Scheduling(SettingsModel):
             raise not_allowed(f"only the stages {', '.join(STAGES)}; remove {', '.join(unknown)}")
         return stages
 
+    @field_validator("default")
+    @classmethod
+    def _one_place_for_the_class_of_all(cls, default: Pods) -> Pods:
+        if default.storage_class is not None:
+            raise not_allowed("a storage_class of single stages only; that of all is storage.storage_class")
+        return default
+
     def placements(self) -> dict[str, Placement]:
         """Stage -> where its pods run."""
         return {stage: self._placement(stage) for stage in STAGES}
@@ -106,5 +115,6 @@ class Scheduling(SettingsModel):
             node_selector={} if everywhere else pods.node_selector,
             tolerations=[PodToleration(**toleration.model_dump()) for toleration in pods.tolerations],
             priority_class=pods.priority_class,
+            storage_class=pods.storage_class,
             service_account_annotations=pods.service_account_annotations,
         )

@@ -62,18 +62,20 @@ class Toleration:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """On which nodes the pods of a stage run, how urgent they are, and who they are to a cloud.
+    """On which nodes the pods of a stage run, how urgent they are, on which volumes, and who they are to a cloud.
 
     Attributes:
         node_selector: Labels of the nodes.
         tolerations: Taints that the pods stand.
         priority_class: Name of a PriorityClass, or None.
+        storage_class: StorageClass of its volumes, or None for the platform's.
         service_account_annotations: For example the role in a cloud.
     """
 
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: Sequence[Toleration] = ()
     priority_class: str | None = None
+    storage_class: str | None = None
     service_account_annotations: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -90,7 +92,7 @@ class DeploymentContext:
         issuer: cert-manager Issuer of workload certificates.
         images: Where images come from.
         certificates: Life of certificates.
-        storage_class: StorageClass of every claim.
+        storage_class: StorageClass of every claim whose stage names none.
         dns: Where DNS questions may go besides the pods of ``kube-dns``.
         pull_secrets: Names of Secrets in the namespace that images are pulled with.
         placements: Stage -> where its pods run; nothing is said of a stage that is not in it.

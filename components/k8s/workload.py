@@ -22,6 +22,10 @@ from components.k8s.pods import Container, FileSet, Mount, Volume, metadata, pod
 
 CHECKSUM = "obs.config/checksum"
 """Pod annotation with the checksum of all mounted files that a process reads only when it starts."""
+CLAIM_SIZES = "spec.volumeClaimTemplates[*].spec.resources.requests.storage"
+CLAIM_CLASSES = "spec.volumeClaimTemplates[*].spec.storageClassName"
+"""Properties of a StatefulSet that Pulumi leaves as they are: a change would end all pods and grow nothing. Volumes
+follow the settings by `ops storage grow`."""
 CERTIFICATE_READ, AT_START = "obs.tls/read", "at-start"
 """Pod annotation, and its value where a process reads its certificate only when it starts: `ops certificates`."""
 
@@ -102,9 +106,9 @@ def stateful_set(
                 when_deleted="Retain", when_scaled="Retain"
             ),
             template=_template(parent, context, workload),
-            volume_claim_templates=[_claim(context, workload.name, claim) for claim in claims],
+            volume_claim_templates=[_claim(parent, context, workload.name, claim) for claim in claims],
         ),
-        opts=_options(parent, workload, after, timeout),
+        opts=_options(parent, workload, after, timeout, [CLAIM_SIZES, CLAIM_CLASSES] if claims else []),
     )
     _disruption_budget_and_autoscaler(parent, context, workload, "StatefulSet")
     return resource
@@ -150,13 +154,17 @@ def deployment(
 
 
 def _options(
-    parent: pulumi.Resource, workload: Workload, after: Sequence[pulumi.Resource], timeout: str
+    parent: pulumi.Resource,
+    workload: Workload,
+    after: Sequence[pulumi.Resource],
+    timeout: str,
+    left: Sequence[str] = (),
 ) -> pulumi.ResourceOptions:
-    """Options of the workload resource; an autoscaler owns the number of replicas."""
+    """Options of the workload resource; an autoscaler owns the number of replicas, and ``left`` stays as it is."""
     return pulumi.ResourceOptions(
         parent=parent,
         depends_on=list(after),
-        ignore_changes=["spec.replicas"] if workload.autoscale else None,
+        ignore_changes=[*(["spec.replicas"] if workload.autoscale else []), *left] or None,
         custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout, delete="5m"),
     )
 
@@ -193,15 +201,17 @@ def _template(
     )
 
 
-def _claim(context: DeploymentContext, workload: str, claim: StorageClaim) -> k8s.core.v1.PersistentVolumeClaimArgs:
-    """A volume claim template of the platform's StorageClass."""
+def _claim(
+    parent: pulumi.Resource, context: DeploymentContext, workload: str, claim: StorageClaim
+) -> k8s.core.v1.PersistentVolumeClaimArgs:
+    """A volume claim template of the stage's StorageClass, or of the platform's."""
     return k8s.core.v1.PersistentVolumeClaimArgs(
         api_version="v1",
         kind="PersistentVolumeClaim",
         metadata=k8s.meta.v1.ObjectMetaArgs(name=claim.name, labels=naming.selector(workload)),
         spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
             access_modes=["ReadWriteOnce"],
-            storage_class_name=context.storage_class,
+            storage_class_name=context.placement(parent).storage_class or context.storage_class,
             resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": claim.size}),
         ),
     )

@@ -36,6 +36,7 @@ from lab.cluster.network import (
 from lab.paths import LabPaths
 from lab.toolchain import tools
 from lab.toolchain.tools import module_folder
+from ops.preflight.demand import quantity
 
 STORAGE_CLASS = "lab-local"
 _PERIOD_S = 0.5
@@ -156,15 +157,25 @@ def provide_addresses(cluster: Cluster) -> None:
 
 
 def provide_volumes(cluster: Cluster, root: Path) -> None:
-    """Make a volume for each pending claim and remove those whose claim is gone."""
-    for claim in cluster.items("/api/v1/persistentvolumeclaims"):
+    """Make a volume for each pending claim, grow those whose claims ask for more, remove those whose claim is gone.
+
+    A volume is a directory on the machine's disk: its size is what Kubernetes says of it, and nothing enforces it. So
+    growing is a number here; the kubelet, which grows file systems, finds nothing to do and writes it into the claim.
+    """
+    claims = cluster.items("/api/v1/persistentvolumeclaims")
+    for claim in claims:
         if claim["status"].get("phase") == "Pending" and claim["spec"].get("storageClassName") == STORAGE_CLASS:
             volume = volume_for(claim, root)
             folder = Path(volume["spec"]["local"]["path"])
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o770)
             cluster.create("/api/v1/persistentvolumes", volume)
+    sizes = {claim["spec"].get("volumeName"): claim["spec"]["resources"]["requests"]["storage"] for claim in claims}
     for volume in cluster.items("/api/v1/persistentvolumes"):
+        name, size = volume["metadata"]["name"], volume["spec"]["capacity"]["storage"]
+        if volume["spec"].get("storageClassName") == STORAGE_CLASS and quantity(sizes.get(name)) > quantity(size):
+            cluster.patch(f"/api/v1/persistentvolumes/{name}", {"spec": {"capacity": {"storage": sizes[name]}}})
+            _log.info("%s has %s instead of %s", name, sizes[name], size)
         if volume["status"].get("phase") == "Released":
             cluster.delete(f"/api/v1/persistentvolumes/{volume['metadata']['name']}")
             shutil.rmtree(volume["spec"]["local"]["path"], ignore_errors=True)
@@ -288,6 +299,7 @@ def objects() -> list[Object]:
         "metadata": {"name": STORAGE_CLASS},
         "provisioner": "kubernetes.io/no-provisioner",
         "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
     }
     return [storage, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "cert-manager"}}, *_dns()]
 

@@ -61,6 +61,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "loadtest": _CONTEXT | {"grafana_admin"},
     "bench": _CONTEXT | {"log_reader"},
     "scale": frozenset(),
+    "storage": frozenset(),
     "report": _CONTEXT | {"kafka_users", "reports"},
     "backup": _CONTEXT | {"backups", "grafana_admin"},
     "maintain": _CONTEXT | {"backups", "grafana_admin", "log_reader"},

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ops.core.errors import OpsError, one_line
@@ -21,7 +22,9 @@ UP_LIMIT_S = 1800.0
 _LIMIT_S = 60.0
 _THROWN = re.compile(r"\w*(Error|Exception): ")
 _VIOLATION = re.compile(r"^(- )?\[mandatory\]")
-_UP = ("pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--suppress-outputs", "--color=never")
+_REFRESH_LIMIT_S = 300.0
+_OPTIONS = ("--yes", "--skip-preview", "--non-interactive", "--suppress-outputs", "--color=never")
+_UP, _REFRESH = ("pulumi", "up", *_OPTIONS), ("pulumi", "refresh", *_OPTIONS)
 
 
 def set_role(role: str, stack: str = "", cwd: Path = PROJECT) -> None:
@@ -40,6 +43,30 @@ def set_partitions(topic: str, partitions: int, stack: str = "", cwd: Path = PRO
         OpsError: Pulumi is not there, refuses, or does not answer.
     """
     _set(["--path", f'{SETTINGS_KEY}.topics["{topic}"].partitions', str(partitions)], stack, cwd)
+
+
+def set_storage(part: str, size: str, stack: str = "", cwd: Path = PROJECT) -> None:
+    """Write the size of a part's volumes into the stack's file; ``stack`` empty is the selected one.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    _set(["--path", f"{SETTINGS_KEY}.storage.{part}", size], stack, cwd)
+
+
+def refresh(targets: Sequence[str], stack: str = "", cwd: Path = PROJECT) -> None:
+    """Let the state follow what is in the cluster, for some resources.
+
+    Args:
+        targets: Their URNs, with ``*`` for a part of a URN and ``**`` for anything.
+        stack: Empty is the selected one.
+        cwd: Folder of the project.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    chosen = [word for target in targets for word in ("--target", target)]
+    _run([*_REFRESH, *chosen, *_stack(stack)], "pulumi refresh", _REFRESH_LIMIT_S, stack, cwd)
 
 
 def up(stack: str = "", cwd: Path = PROJECT) -> None:

@@ -98,6 +98,26 @@ FLOW: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="storage-grow",
+        shows="the brokers' volumes grow by settings under load: no pod restarts, nothing is lost",
+        requirements=("S1",),
+        procedure=f"{_PROCEDURES}.storage:grow_brokers",
+        evidence="storage-grown",
+        seconds=360,
+        limit_s=3600,
+        load=_METRICS,
+        fault="a GiB more for each broker's volume, which the platform keeps, by `ops storage grow` and `pulumi up`",
+        figures={
+            Aspect.FAULT: ("{size}", "`pulumi up` afterwards took {pulumi up s} s"),
+            Aspect.RECOVERY: ("{volumes that have it} of {volumes} volumes have it after {grown after s} s",),
+            Aspect.RTO: (
+                "{pods restarted} of {pods} brokers restarted",
+                "longest pause of a client {longest pause of a client s} s",
+            ),
+            Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
+        },
+    ),
+    Drill(
         name="kafka-roll",
         shows="a rolling restart of Kafka never has fewer than two copies in sync, and loses nothing",
         requirements=("K1", "M4"),

@@ -21,6 +21,7 @@ from ops.core.platform import PROJECT
 from ops.preflight.checks import Line, State, names, of_cluster
 from ops.preflight.cluster import Cluster
 from ops.preflight.demand import Demand, demand
+from policy.model import Resource
 
 _STYLES: Final = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
 _PROGRAM: Final = ("__main__.py", "Pulumi.yaml", "components", "stacks", "services", "policy")
@@ -95,7 +96,16 @@ def _configuration(configuration: Configuration, problems: Sequence[str]) -> Lin
 
 
 def render(configuration: Configuration, namespace: str) -> Demand:
-    """What the program of this checkout asks of a cluster for a stack, without any cluster and without secrets.
+    """What the program of this checkout asks of a cluster for a stack.
+
+    Raises:
+        OpsError: The program is not there, or fails.
+    """
+    return demand(namespace, rendered(configuration))
+
+
+def rendered(configuration: Configuration) -> list[Resource]:
+    """What the program of this checkout makes for a stack, without any cluster and without secrets.
 
     Raises:
         OpsError: The program is not there, or fails.
@@ -111,4 +121,4 @@ def render(configuration: Configuration, namespace: str) -> Demand:
             (root / name).symlink_to(PROJECT / name)
         values = {key: value for key, value in configuration.values.items() if key.rpartition(":")[2] in _PLAIN}
         (root / f"Pulumi.{configuration.stack}.yaml").write_text(yaml.safe_dump({"config": values}))
-        return demand(namespace, plan(root, configuration.stack, "this checkout").resources)
+        return plan(root, configuration.stack, "this checkout").resources

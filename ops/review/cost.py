@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from components.telemetry.capacity import size_of
 from ops.review.difference import Change, Entry, Kind
 from ops.review.explain_access import shorter_retention
 from ops.review.model import WORKLOADS, Planned, StackPlan, at, elements, mounted, replicas, short
 from ops.review.phrasing import duration, listed
-from ops.review.restarts import replaced_by, restarts
+from ops.review.restarts import ignored, replaced_by, restarts
 
 
 class Impact(StrEnum):
@@ -124,6 +125,7 @@ def cost(changes: Sequence[Change], before: StackPlan, after: StackPlan) -> list
         *_removed(changes, after),
         *_replacements(changes, replaced),
         *(Cost(Impact.RESTARTS, text) for text in restarts(changes, after.planned, frozenset(replaced))),
+        *_sizes(changes),
         *_amounts(changes),
         *topic_costs(changes),
         *_unread_files(changes, after),
@@ -201,6 +203,36 @@ def _replacements(changes: Sequence[Change], replaced: Mapping[str, list[str]]) 
         yield Cost(Impact.REPLACED, f"{_passwords(passwords)} made anew: whoever keeps the old one outside is refused")
 
 
+_CLAIMS, _SIZE = ("spec", "volumeClaimTemplates"), ("resources", "requests", "storage")
+
+
+def _sizes(changes: Sequence[Change]) -> Iterator[Cost]:
+    """Sizes and classes of volumes, which Pulumi leaves as they are."""
+    for change in changes:
+        for entry in change.entries if change.after is not None else ():
+            if entry.path[:2] != _CLAIMS or change.after is None or not ignored(change.after, entry):
+                continue
+            resource = change.planned.resource
+            if entry.path[-3:] != _SIZE:
+                yield Cost(
+                    Impact.NOTE,
+                    f"{short(resource)}: volumes that exist keep their storage class; new ones have the new one after "
+                    f"the next `ops storage grow --part {resource.object_name}` that changes their size",
+                )
+            elif size_of(str(entry.after)) < size_of(str(entry.before)):
+                yield Cost(
+                    Impact.REFUSED,
+                    f"{short(resource)}: volumes of {entry.after} instead of {entry.before}: volumes never shrink, and "
+                    f"thresholds would be those of the smaller size; set at least {entry.before}",
+                )
+            else:
+                yield Cost(
+                    Impact.NOTE,
+                    f"{short(resource)}: the update leaves its volumes as they are; `ops storage grow --part "
+                    f"{resource.object_name}` makes them {entry.after} instead of {entry.before}, and restarts nothing",
+                )
+
+
 def _claims(change: Change) -> Iterator[Cost]:
     """What a replaced StatefulSet means for its volumes."""
     assert change.before is not None
@@ -225,7 +257,7 @@ def _claims(change: Change) -> Iterator[Cost]:
             yield Cost(
                 Impact.NOTE,
                 f"{short(resource)}: volumes that exist ({volumes}) keep their size and class; only new ones follow "
-                "the changed claim. Grow them by hand (kubectl patch pvc), where the StorageClass allows it",
+                "the changed claim",
             )
 
 

@@ -65,10 +65,18 @@ def replaced_by(change: Change, planned: Mapping[str, Planned]) -> list[str]:
     option, held = _FILES.get(resource.type, ("", ()))
     if option and (not _allows(planned.get(change.after.provider), option) or resource.props.get("immutable") is True):
         fixed += held
-    properties = [
-        property_path for entry in change.entries for property_path in fixed if _below(entry.path, property_path)
-    ]
+    entries = [entry for entry in change.entries if not ignored(change.after, entry)]
+    properties = [property_path for entry in entries for property_path in fixed if _below(entry.path, property_path)]
     return list(dict.fromkeys(property_path or "any change" for property_path in properties))
+
+
+def ignored(planned: Planned, entry: Entry) -> bool:
+    """Whether Pulumi leaves the property as it is; ``[*]`` in what it ignores stands for any element."""
+    return any(
+        len(parts) <= len(entry.path)
+        and all(part in ("[*]", str(at)) for part, at in zip(parts, entry.path, strict=False))
+        for parts in (ignore.replace("[*]", ".[*]").split(".") for ignore in planned.ignore_changes)
+    )
 
 
 def _below(path: Path, prefix: str) -> bool:

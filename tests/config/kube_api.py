@@ -57,7 +57,7 @@ class KubeApi:
         return self._call("GET", path)
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
-        headers = {"Authorization": f"Bearer {_TOKENS[ADMIN]}"}
+        headers = {"Authorization": f"Bearer {_TOKENS[ADMIN]}", **options.pop("headers", {})}
         return requests.request(
             method, f"{self.url}{path}", headers=headers, verify=str(self.folder / "ca.crt"), timeout=60, **options
         )

@@ -44,6 +44,7 @@ _ORDER = (
     "test_zone",
     "test_region",
     "test_partitions",
+    "test_storage",
 )
 """Cheap ones first; dashboards after what they draw (reports, backups, people); faults, which restart pods, last."""
 

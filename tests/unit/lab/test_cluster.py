@@ -18,7 +18,7 @@ import pytest
 from lab import LabError, environment
 from lab import __main__ as command_line
 from lab.cluster import lifecycle, node
-from lab.cluster.controllers import assign_addresses, volume_for
+from lab.cluster.controllers import STORAGE_CLASS, Object, assign_addresses, provide_volumes, volume_for
 from lab.cluster.network import Daemon, wait_until
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
@@ -66,6 +66,38 @@ def test_a_volume_is_bound_to_its_claim_and_to_the_node() -> None:
     assert volume["spec"]["local"]["path"] == "/state/volumes/pv-u1"
     terms = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
     assert terms[0]["matchExpressions"][0]["values"] == ["lab"]
+
+
+class Api:
+    """The API server, as the loop of volumes sees it."""
+
+    def __init__(self, *volumes: Object, claims: list[Object]) -> None:
+        self._lists = {"persistentvolumes": list(volumes), "persistentvolumeclaims": claims}
+        self.patched: dict[str, Object] = {}
+
+    def items(self, path: str) -> list[Object]:
+        return self._lists[path.rpartition("/")[2]]
+
+    def patch(self, path: str, body: Object) -> None:
+        self.patched[path] = body
+
+
+@pytest.mark.parametrize(("asked", "grown"), [("2Gi", True), ("1024Mi", False), ("512Mi", False)])
+def test_a_volume_grows_when_its_claim_asks_for_more(asked: str, grown: bool, tmp_path: Path) -> None:
+    claim = {
+        "metadata": {"name": "data-0", "namespace": "ns", "uid": "u1"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": STORAGE_CLASS,
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    volume = volume_for(claim, tmp_path) | {"status": {"phase": "Bound"}}
+    spec = {**claim["spec"], "volumeName": "pv-u1", "resources": {"requests": {"storage": asked}}}  # type: ignore[dict-item]
+    api = Api(volume, claims=[{**claim, "spec": spec, "status": {"phase": "Bound"}}])
+    provide_volumes(api, tmp_path)  # type: ignore[arg-type]
+    change = {"/api/v1/persistentvolumes/pv-u1": {"spec": {"capacity": {"storage": asked}}}}
+    assert api.patched == (change if grown else {})
 
 
 def test_a_daemon_is_started_once_and_stopped_by_its_own_id(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from lab import LabError, environment
 from lab.cluster import network
 from lab.paths import CHECKOUT, LabPaths
 from lab.stack import Stack
-from ops.core.pulumi import set_partitions
+from ops.core.pulumi import set_partitions, set_storage
 
 STACKS = ("local", "local-dr")
 SECRET = environment.WITNESS_SECRETS
@@ -111,6 +111,22 @@ def test_partitions_that_were_added_stay_until_the_stack_is_destroyed(
     assert changed_topics(paths, "local-dr") == {}
     environment.forget_changes(paths, "local")
     assert changed_topics(paths, "local") == {}
+
+
+def test_volumes_that_have_grown_stay_until_the_stack_is_destroyed(
+    paths: LabPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.variables(paths).items():
+        monkeypatch.setenv(name, value)
+    committed = content(paths, "local")["config"]["observability:settings"]["storage"]
+    set_storage("kafka", "3Gi")
+    set_storage("search", "1Gi")
+    environment.project(paths)
+    kept = content(paths, "local")["config"]["observability:settings"]["storage"]
+    assert kept == {**committed, "kafka": "3Gi"}, "smaller ones are not kept"
+    environment.forget_changes(paths, "local")
+    environment.project(paths)
+    assert content(paths, "local")["config"]["observability:settings"]["storage"] == committed
 
 
 def test_a_command_inside_the_lab_is_for_the_stack_that_is_chosen(

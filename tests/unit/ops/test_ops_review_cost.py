@@ -142,6 +142,31 @@ def test_a_larger_claim_replaces_the_set_and_leaves_its_volumes_as_they_are() ->
     )
 
 
+SIZES = ("spec.volumeClaimTemplates[*].spec.resources.requests.storage",)
+
+
+def test_a_size_that_pulumi_leaves_alone_replaces_nothing_and_names_what_grows_it() -> None:
+    before, after = (
+        replace(stateful_set(volumeClaimTemplates=_claims(size=size)), ignore_changes=SIZES) for size in ("1Gi", "2Gi")
+    )
+    assert _resource(before, after) == [
+        (
+            Impact.NOTE,
+            "StatefulSet kafka: the update leaves its volumes as they are; `ops storage grow --part kafka` makes them "
+            "2Gi instead of 1Gi, and restarts nothing",
+        )
+    ]
+    [(impact, text)] = _resource(after, before)
+    assert impact is Impact.REFUSED
+    assert text.startswith("StatefulSet kafka: volumes of 1Gi instead of 2Gi: volumes never shrink")
+
+
+def test_another_name_of_a_claim_is_not_ignored_with_its_size() -> None:
+    before = replace(stateful_set(), ignore_changes=SIZES)
+    after = replace(stateful_set(volumeClaimTemplates=_claims(name="disk", size="2Gi")), ignore_changes=SIZES)
+    assert [impact for impact, _ in _resource(before, after)][:2] == [Impact.LOSS, Impact.REPLACED]
+
+
 def test_a_claim_of_another_name_starts_all_replicas_empty() -> None:
     impacts = _resource(stateful_set(), stateful_set(volumeClaimTemplates=_claims(name="disk")))
     assert impacts[0] == (

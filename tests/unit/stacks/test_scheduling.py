@@ -55,7 +55,7 @@ def placed() -> engine.Recording:
         "service_account_annotations": {"iam.gke.io/gcp-service-account": "obs@example.iam.gserviceaccount.com"},
     }
     stages: dict[str, dict[str, Any]] = {stage: {"priority_class": f"obs-{stage}"} for stage in STAGES}
-    stages["kafka"] |= {"node_selector": {"disk": "nvme", "pool": "brokers"}}
+    stages["kafka"] |= {"node_selector": {"disk": "nvme", "pool": "brokers"}, "storage_class": "local-nvme"}
     stages["search"] |= {"tolerations": [{"operator": "Exists"}, {**taint, "effect": "NoExecute", "seconds": 60}]}
     stages["backups"] |= {"service_account_annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/backups"}}
     settings = _settings({"default": default, "stages": stages}, "dr")
@@ -83,6 +83,16 @@ def test_what_a_stage_has_replaces_what_everybody_has(placed: engine.Recording) 
         assert pod["tolerations"] == tolerations, workload
 
 
+def test_a_stage_has_volumes_of_its_own_class_and_the_others_of_the_platforms(placed: engine.Recording) -> None:
+    classes = {
+        manifest["metadata"]["name"]: claim["spec"]["storageClassName"]
+        for manifest in placed.kinds("StatefulSet")
+        for claim in manifest["spec"].get("volumeClaimTemplates") or []
+    }
+    assert {name for name, own in classes.items() if own == "local-nvme"} == {"kafka", "kafka-controller"}
+    assert set(classes.values()) == {"local-nvme", "fast-ssd"}
+
+
 def test_every_pod_pulls_with_the_secrets(placed: engine.Recording) -> None:
     for workload, pod in _pods(placed).items():
         assert pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "registry.second"}], workload
@@ -104,6 +114,11 @@ def test_an_agent_runs_where_its_own_selector_says() -> None:
 
 
 MISTAKES: dict[str, tuple[object, str]] = {
+    "a class of all volumes": (
+        {"default": {"storage_class": "fast"}, "stages": {}},
+        "settings.scheduling.default: allowed is a storage_class of single stages only; that of all is "
+        "storage.storage_class; correct it",
+    ),
     "a stage that there is not": (
         {"default": {}, "stages": {"kafak": {}}},
         f"settings.scheduling.stages: allowed is only the stages {', '.join(STAGES)}; remove kafak; correct it",
@@ -111,7 +126,7 @@ MISTAKES: dict[str, tuple[object, str]] = {
     "a key that there is not": (
         {"default": {"nodeSelector": {}}, "stages": {}},
         "settings.scheduling.default.nodeSelector is not a known key: did you mean node_selector? Known here: "
-        "node_selector, priority_class, service_account_annotations, tolerations",
+        "node_selector, priority_class, service_account_annotations, storage_class, tolerations",
     ),
     "a label's value that Kubernetes refuses": (
         {"default": {"node_selector": {"pool": "for us"}}, "stages": {}},
