@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ops.checks import (
     alerting,
+    audit,
     backups,
     gateway,
     incident,
@@ -33,6 +34,7 @@ CHECKS: dict[str, Check] = {
     **backups.CHECKS,
     **regions.CHECKS,
     **visualization.CHECKS,
+    **audit.CHECKS,
 }
 ALONE = frozenset({"S2"})
 """Rows that measure how long people wait: checked last, while no other check asks the same servers."""

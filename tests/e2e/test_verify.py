@@ -19,7 +19,7 @@ from ops.core.requirements import REQUIREMENT_IDS
 from ops.evidence import files as evidence
 from ops.incidents.collect import Clients
 
-ABSENT = frozenset(("P4", "M1", "S1"))
+ABSENT = frozenset(("P4", "S1"))
 PASS, STALE, WAITING, NOT_SET_UP = "pass", "stale", "waiting", "not set up"
 EXPECTED: dict[str, frozenset[str]] = {
     # Observed now, all of it.

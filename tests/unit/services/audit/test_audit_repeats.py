@@ -1,0 +1,41 @@
+"""Refusals that repeat themselves: the first at once, the others as a number, nothing else held back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from services.audit.records import Access, Entry, Outcome
+from services.audit.repeats import WINDOW_S, Repeats
+from services.audit.settings import Source
+
+AT = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
+
+
+def entry(who: str = "reader", outcome: Outcome = Outcome.REFUSED, position: str = "1") -> Entry:
+    told = Access(time=AT, who=who, origin="10.0.0.1", action="read", target="topic:a", outcome=outcome)
+    return Entry(access=told, source=Source.KAFKA, part="kafka-0", positions={"key": position})
+
+
+def test_equal_refusals_are_told_once_and_then_as_a_number() -> None:
+    repeats = Repeats()
+    first, *others = (entry(position=str(number)) for number in range(5))
+    assert repeats.folded([first, *others], 100.0) == [first]
+    assert repeats.due == 100.0 + WINDOW_S
+    assert repeats.ended(100.0 + WINDOW_S - 1) == []
+    [together] = repeats.ended(100.0 + WINDOW_S)
+    assert together.access.detail == {"repeated": "4"}
+    assert together.positions == {"key": "4"}
+    assert repeats.due is None
+
+
+def test_a_refusal_that_came_once_is_not_told_again() -> None:
+    repeats = Repeats()
+    repeats.folded([entry()], 0.0)
+    assert repeats.ended(WINDOW_S) == []
+    assert repeats.folded([entry()], WINDOW_S + 1) == [entry()]
+
+
+def test_what_differs_or_was_let_in_is_told_each_time() -> None:
+    repeats = Repeats()
+    told = [entry("a"), entry("b"), entry("a", Outcome.ALLOWED), entry("a", Outcome.ALLOWED)]
+    assert repeats.folded(told, 0.0) == told
