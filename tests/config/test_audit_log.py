@@ -18,6 +18,7 @@ from components.kafka.access import User, acl_rules
 from components.kafka.nodes import log_configuration
 from components.telemetry.topics import AUDIT_TOPIC
 from ops.audit import reading
+from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN
 from ops.core.platform import Login, Platform
 from services.audit.__main__ import Service
@@ -31,7 +32,8 @@ from tests.unit.services.audit.api_fake import NAMESPACE, Cluster, api_server, p
 TOPIC = AUDIT_TOPIC.name
 WRITER = User(name="audit", writes=(TOPIC,), reads=(TOPIC,))
 READER = User(name="audit-reader", reads=(TOPIC,))
-LIMIT_S = 60.0
+LIMIT_S = 150.0
+"""Of a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,11 @@ def run_until(lab: Lab, folder: Path, cluster: Cluster, holds: Callable[[list[Au
 
 
 def records(lab: Lab) -> list[AuditRecord]:
-    return reading.read(lab.platform, datetime.now(UTC) - timedelta(hours=1)).accesses
+    """What there is; nothing while the broker is too busy to tell."""
+    try:
+        return reading.read(lab.platform, datetime.now(UTC) - timedelta(hours=1)).accesses
+    except OpsError:
+        return []
 
 
 def command(run: str, state: str = "started") -> dict[str, Any]:
