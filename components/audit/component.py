@@ -123,6 +123,8 @@ class Audit(pulumi.ComponentResource):
                 recreate=True,
                 # What waits is written first.
                 grace_s=30,
+                # Nobody waits for it to be ready.
+                ready_every_s=20,
                 after=[binding],
             ),
         )

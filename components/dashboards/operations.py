@@ -261,7 +261,7 @@ _AUDIT = Row(
     panels=(
         stat(
             "Refused in the last hour",
-            "Accesses that were refused, by the source that told of them; equal ones within a minute count as two.",
+            "Records of refused accesses, by source; one record may stand for many equal ones.",
             "{access}",
             Query(
                 expr='round(sum by (source) (increase(audit_records_total{outcome="refused"}[1h])))',

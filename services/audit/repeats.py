@@ -1,6 +1,7 @@
 """Refusals that repeat themselves, told as one record with their number: a client that is refused tries for ever.
 
-The first is told at once; equal ones within the window are counted, and told together when it ends.
+The first is told at once. Equal ones are counted, and told together when a window ends; while there are some, the next
+window is twice as long. One without any ends it: the next such refusal is told at once again.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from dataclasses import dataclass, replace
 from services.audit.records import REPEATED, Entry, Outcome
 
 WINDOW_S = 60.0
+LONGEST_S = 3600.0
 _Key = tuple[object, ...]
 
 
 @dataclass
 class _Window:
+    """What was counted since the last record of it."""
+
     ends: float
+    length_s: float
     last: Entry
     more: int = 0
 
@@ -24,8 +29,7 @@ class _Window:
 class Repeats:
     """What was refused lately."""
 
-    def __init__(self, window_s: float = WINDOW_S) -> None:
-        self._window_s = window_s
+    def __init__(self) -> None:
         self._windows: dict[_Key, _Window] = {}
 
     @property
@@ -40,22 +44,37 @@ class Repeats:
             if entry.access.outcome is not Outcome.REFUSED:
                 told.append(entry)
                 continue
-            access = entry.access
-            key = (
-                entry.source, access.who, access.origin, access.action, access.target, *sorted(access.detail.items())
-            )  # fmt: skip
+            key = _key(entry)
             window = self._windows.get(key)
             if window is None:
-                self._windows[key] = _Window(ends=now + self._window_s, last=entry)
+                self._windows[key] = _Window(ends=now + WINDOW_S, length_s=WINDOW_S, last=entry)
                 told.append(entry)
             else:
                 window.last, window.more = entry, window.more + 1
         return told
 
     def ended(self, now: float) -> list[Entry]:
-        """What windows counted that have ended by now; one in which nothing was counted is over without a word."""
-        over = [key for key, window in self._windows.items() if window.ends <= now]
-        return [_together(window) for key in over if (window := self._windows.pop(key)).more]
+        """What windows counted that have ended by now."""
+        told = []
+        for key, window in list(self._windows.items()):
+            if window.ends > now:
+                continue
+            if not window.more:
+                del self._windows[key]
+                continue
+            told.append(_together(window))
+            length_s = min(2 * window.length_s, LONGEST_S)
+            self._windows[key] = _Window(ends=now + length_s, length_s=length_s, last=window.last)
+        return told
+
+    def all(self) -> list[Entry]:
+        """What was counted and not told yet: nothing more will come."""
+        return [_together(window) for window in self._windows.values() if window.more]
+
+
+def _key(entry: Entry) -> _Key:
+    access = entry.access
+    return (entry.source, access.who, access.origin, access.action, access.target, *sorted(access.detail.items()))
 
 
 def _together(window: _Window) -> Entry:

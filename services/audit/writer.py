@@ -69,7 +69,7 @@ class Writer:
             positions, taken, over = self._next(max(0.0, wakes - time.monotonic()))
             now = time.monotonic()
             pending = self._repeats.folded(taken, now)
-            pending += self._repeats.ended(float("inf") if over else now)
+            pending += self._repeats.all() if over else self._repeats.ended(now)
             if over or now >= due:
                 due = now + self._checkpoint_s
                 pending.append(_note(CHECKPOINT, positions))

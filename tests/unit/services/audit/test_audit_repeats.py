@@ -25,7 +25,27 @@ def test_equal_refusals_are_told_once_and_then_as_a_number() -> None:
     [together] = repeats.ended(100.0 + WINDOW_S)
     assert together.access.detail == {"repeated": "4"}
     assert together.positions == {"key": "4"}
+    assert repeats.all() == []
+
+
+def test_a_refusal_without_end_is_told_ever_more_rarely_and_in_full() -> None:
+    repeats, told, now = Repeats(), list[Entry](), 0.0
+    for _ in range(24 * 60):
+        now += 60.0
+        told += repeats.ended(now)
+        told += repeats.folded([entry()], now)
+    told += repeats.all()
+    assert len(told) <= 32
+    assert sum(int(record.access.detail.get("repeated", "1")) for record in told) == 24 * 60
+
+
+def test_after_a_window_without_one_the_next_is_told_at_once() -> None:
+    repeats = Repeats()
+    repeats.folded([entry(), entry()], 0.0)
+    assert len(repeats.ended(WINDOW_S)) == 1
+    assert repeats.ended(WINDOW_S + 2 * WINDOW_S) == []
     assert repeats.due is None
+    assert repeats.folded([entry()], 1000.0) == [entry()]
 
 
 def test_a_refusal_that_came_once_is_not_told_again() -> None:
