@@ -146,7 +146,9 @@ def oauth_options(settings: OauthConfig) -> dict[str, str | list[str]]:
         "silence-ping-logging": "true",
         "request-logging-format": "access {{.Client}} {{.RequestID}} {{.RequestMethod}} {{.StatusCode}} "
         "{{.RequestDuration}} " + f"{_NAME} {_TARGET}",
-        "auth-logging-format": "login {{.Client}} {{.RequestID}} " + _NAME + " [{{.Status}}] {{.Message}}",
+        "auth-logging-format": "login {{.Client}} {{.RequestID}} " + _NAME + ' [{{.Status}}] {{printf "%q" .Message}}',
+        # What a client makes the proxy tell of an error is one line, so that it cannot look like an access.
+        "standard-logging-format": '[{{.Timestamp}}] [{{.File}}] {{printf "%q" .Message}}',
         "metrics-address": "",
     }
 

@@ -1,7 +1,7 @@
 """Refusals that repeat themselves, told as one record with their number: a client that is refused tries for ever.
 
-The first is told at once. Equal ones are counted, and told together when a window ends; while there are some, the next
-window is twice as long. One without any ends it: the next such refusal is told at once again.
+The first is told at once. Equal ones are counted, and told together when a window ends; each window is twice as long as
+the one before. After two without any, the next such refusal is told at once again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from services.audit.records import REPEATED, Entry, Outcome
 
 WINDOW_S = 60.0
 LONGEST_S = 3600.0
+_MOST_EMPTY = 2
 _Key = tuple[object, ...]
 
 
@@ -24,6 +25,7 @@ class _Window:
     length_s: float
     last: Entry
     more: int = 0
+    empty: int = 0
 
 
 class Repeats:
@@ -59,12 +61,14 @@ class Repeats:
         for key, window in list(self._windows.items()):
             if window.ends > now:
                 continue
-            if not window.more:
+            empty = 0 if window.more else window.empty + 1
+            if empty == _MOST_EMPTY:
                 del self._windows[key]
                 continue
-            told.append(_together(window))
+            if window.more:
+                told.append(_together(window))
             length_s = min(2 * window.length_s, LONGEST_S)
-            self._windows[key] = _Window(ends=now + length_s, length_s=length_s, last=window.last)
+            self._windows[key] = _Window(ends=now + length_s, length_s=length_s, last=window.last, empty=empty)
         return told
 
     def all(self) -> list[Entry]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from services.audit.records import Access, Entry, Outcome
 from services.audit.repeats import WINDOW_S, Repeats
 from services.audit.settings import Source
@@ -28,22 +30,25 @@ def test_equal_refusals_are_told_once_and_then_as_a_number() -> None:
     assert repeats.all() == []
 
 
-def test_a_refusal_without_end_is_told_ever_more_rarely_and_in_full() -> None:
-    repeats, told, now = Repeats(), list[Entry](), 0.0
-    for _ in range(24 * 60):
-        now += 60.0
+@pytest.mark.parametrize("every_s", [5.0, 60.0, 90.0])
+def test_a_refusal_without_end_is_told_ever_more_rarely_and_in_full(every_s: float) -> None:
+    repeats, told, now, count = Repeats(), list[Entry](), 0.0, int(86_400 / every_s)
+    for _ in range(count):
+        now += every_s
         told += repeats.ended(now)
         told += repeats.folded([entry()], now)
     told += repeats.all()
     assert len(told) <= 32
-    assert sum(int(record.access.detail.get("repeated", "1")) for record in told) == 24 * 60
+    assert sum(int(record.access.detail.get("repeated", "1")) for record in told) == count
 
 
-def test_after_a_window_without_one_the_next_is_told_at_once() -> None:
+def test_after_two_windows_without_one_the_next_is_told_at_once() -> None:
     repeats = Repeats()
     repeats.folded([entry(), entry()], 0.0)
     assert len(repeats.ended(WINDOW_S)) == 1
-    assert repeats.ended(WINDOW_S + 2 * WINDOW_S) == []
+    assert repeats.ended(3 * WINDOW_S) == []
+    assert repeats.folded([], 3 * WINDOW_S) == []
+    assert repeats.ended(7 * WINDOW_S) == []
     assert repeats.due is None
     assert repeats.folded([entry()], 1000.0) == [entry()]
 
@@ -52,7 +57,8 @@ def test_a_refusal_that_came_once_is_not_told_again() -> None:
     repeats = Repeats()
     repeats.folded([entry()], 0.0)
     assert repeats.ended(WINDOW_S) == []
-    assert repeats.folded([entry()], WINDOW_S + 1) == [entry()]
+    assert repeats.ended(3 * WINDOW_S) == []
+    assert repeats.all() == []
 
 
 def test_what_differs_or_was_let_in_is_told_each_time() -> None:
