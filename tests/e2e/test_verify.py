@@ -32,8 +32,8 @@ EXPECTED: dict[str, frozenset[str]] = {
         frozenset((PASS, STALE)),
     ),
     **dict.fromkeys(("O4", "A2", "R1", "J2"), frozenset((PASS, STALE, WAITING))),
-    # Operators save Pulumi's state; a second region is set up by `make up-dr`; `ops drill audit` was run once; two cores
-    # are few for a throughput.
+    # Operators save Pulumi's state; a second region is set up by `make up-dr`; somebody ran `ops drill audit`; two
+    # cores are few for a throughput.
     "D1": frozenset((PASS, STALE, WAITING, NOT_SET_UP)),
     **dict.fromkeys(("D2", "D3", "M1", "S2"), frozenset((PASS, STALE, NOT_SET_UP))),
     **dict.fromkeys(ABSENT, frozenset(("absent",))),
