@@ -1,4 +1,4 @@
-"""Following a log through reconnections, restarts and ends of pods: each line once, and gaps are told."""
+"""A log is followed through reconnections, restarts and ends of pods: each line once, and gaps are told."""
 
 from __future__ import annotations
 
