@@ -47,7 +47,7 @@ def command(
 
 
 def log_configuration(levels: Mapping[str, str]) -> str:
-    """Log4j2 to standard output, one line per event.
+    """Log4j2 to standard output, one line per event, whatever a client makes a server write.
 
     Args:
         levels: Logger -> its level, where that is not ``info``.
@@ -59,7 +59,7 @@ def log_configuration(levels: Mapping[str, str]) -> str:
                 "Console": {
                     "name": "stdout",
                     "target": "SYSTEM_OUT",
-                    "PatternLayout": {"pattern": "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %p %c %m%n"},
+                    "PatternLayout": {"pattern": "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %p %c %enc{%m}{CRLF}%n"},
                 }
             },
             "Loggers": {

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from ops.core import command_record
 from ops.core.errors import OpsError, one_line
 from ops.core.outputs import READS, limited
 
@@ -46,6 +48,7 @@ COMMANDS = {
     "drill": "ops.drills.command:drill_app",
     "images": "ops.images.command:images_app",
     "privacy": "ops.privacy.command:privacy_app",
+    "audit": "ops.audit.command:audit_app",
     "docs": "ops.pages:docs",
 }
 """Command -> module and name of its function, or of the group of its subcommands."""
@@ -91,8 +94,16 @@ def day_2(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
+    command_record.begin(sys.argv[1:])
+    code: object = 1
     try:
         app()
+    except SystemExit as ending:
+        code = ending.code
+        raise
     except OpsError as error:
         typer.echo(f"error: {one_line(error, 400)}", err=True)
+        code = _CANNOT_RUN
         raise SystemExit(_CANNOT_RUN) from None
+    finally:
+        command_record.ended(code if isinstance(code, int) else int(code is not None))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from components.alertevents.component import WORKLOAD as ALERT_EVENTS
+from components.audit.component import READER as AUDIT_READER
+from components.audit.component import WORKLOAD as AUDIT
 from components.backups.config import ARCHIVE_USER
 from components.backups.config import USER as BACKUP_USER
 from components.consumers.component import consumer_name
@@ -16,7 +18,7 @@ from components.reports.config import USER as REPORTS
 from components.sampler.component import WORKLOAD as SAMPLER
 from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC, TOPICS
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC, AUDIT_TOPIC, TOPICS
 from stacks.settings import Settings
 
 TRACE_GROUPS = {SAMPLER: Signal.TRACES, SERVICE_GRAPH: Signal.TRACES, LOG_INDEXER: Signal.LOGS}
@@ -35,6 +37,8 @@ def own_users(settings: Settings) -> tuple[User, ...]:
         ),
         *(User(name=group, reads=(TOPIC_OF_SIGNAL[signal],)) for group, signal in TRACE_GROUPS.items()),
         User(name=ALERT_EVENTS, writes=(ALERTS_RAW_TOPIC.name, ALERTS_PROCESSED_TOPIC.name)),
+        User(name=AUDIT, writes=(AUDIT_TOPIC.name,), reads=(AUDIT_TOPIC.name,)),
+        User(name=AUDIT_READER, reads=(AUDIT_TOPIC.name,)),
         User(name=REPORTS, reads=(ALERTS_PROCESSED_TOPIC.name,)),
         User(name=KAFKA_LAG, describes_all=True),
         # One sees what there is, one reads every topic.

@@ -12,20 +12,26 @@ import pulumi_kubernetes as k8s
 from components import naming
 from components.agent.component import WORKLOAD as AGENT
 from components.agent.component import Agent, AgentArgs
+from components.audit.component import WORKLOAD as AUDIT
+from components.audit.component import ApiServer, Audit, AuditArgs
 from components.backups.component import Backups
+from components.contracts import KafkaEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
+from components.jaeger.query import PROXY, query_workload
 from components.k8s import CertificatePolicy, DeploymentContext, DnsPods, DnsServers, default_deny
 from components.kafka.access import Topic
 from components.kafka.component import WORKLOAD as KAFKA_LAG
 from components.kafka.component import ExternalAddress, Kafka, KafkaArgs, KafkaLag, KafkaLagArgs
 from components.kafka.config import BROKERS, CONTROLLERS
+from components.kafka.nodes import CONTAINER as KAFKA_CONTAINER
 from components.kafka.nodes import NodeSize
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS
 from components.tls.component import Authority, trust_bundle
 from components.versions import ImageCatalogue
+from services.audit.settings import FollowedContainer, Source
 from stacks import kafka_users
 from stacks.alerting import Alerting, AlertingArgs
 from stacks.autoscaling import scaled
@@ -142,6 +148,7 @@ class Platform(pulumi.ComponentResource):
         self.metrics = Metrics("metrics", MetricsArgs(inputs=inputs, kafka=kafka, after=silenced), parent)
         self.traces = Traces("traces", TracesArgs(inputs=inputs, kafka=kafka), parent)
         Alerting("alerting", AlertingArgs(inputs=inputs, kafka=kafka), parent)
+        Audit(AUDIT, _audit(inputs, kafka), parent)
 
         self.visualization = Visualization(
             "visualization",
@@ -220,6 +227,24 @@ def _lag(inputs: PlatformInputs, kafka: Kafka) -> KafkaLagArgs:
         topics=[topic.name for topic in TOPICS],
         interval_s=inputs.sizing.lag_interval_s,
         resources=inputs.sizing.lag,
+    )
+
+
+def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
+    """Who reached for what, from the logs of who lets people and programs in."""
+    settings, api = inputs.settings, inputs.settings.cluster.api
+    proxies = [(Source.TRACES, query_workload(clearance), PROXY) for clearance in settings.traces.queries]
+    return AuditArgs(
+        context=inputs.context,
+        scrape=inputs.endpoints.scrapes[AUDIT],
+        kafka=kafka,
+        region=settings.region,
+        api_server=ApiServer(networks=api.networks, port=api.port),
+        followed=[
+            FollowedContainer(source=source, workload=workload, container=container)
+            for source, workload, container in [*proxies, (Source.KAFKA, BROKERS, KAFKA_CONTAINER)]
+        ],
+        resources=inputs.sizing.audit,
     )
 
 

@@ -13,6 +13,8 @@ from components.alerting.escalation import EscalationDelays, escalated
 from components.alerting.timings import milliseconds
 from components.alertmanager.rules import INHIBITIONS as ALERTMANAGER_INHIBITIONS
 from components.alertmanager.rules import alertmanager_rules
+from components.audit.rules import INHIBITIONS as AUDIT_INHIBITIONS
+from components.audit.rules import RULES as AUDIT_RULES
 from components.backups.rules import INHIBITIONS as BACKUP_INHIBITIONS
 from components.backups.rules import RULES as BACKUP_RULES
 from components.collector.pods import size_bytes
@@ -60,6 +62,7 @@ FIXED: Final = (
     *GRAPH_RULES,
     *LOG_RULES,
     *EVENT_RULES,
+    *AUDIT_RULES,
     *REPORT_RULES,
     *BACKUP_RULES,
 )
@@ -74,6 +77,7 @@ _INHIBITIONS = (
     *PROMETHEUS_INHIBITIONS,
     *ALERTMANAGER_INHIBITIONS,
     *EVENT_INHIBITIONS,
+    *AUDIT_INHIBITIONS,
     *PROBE_INHIBITIONS,
     *POSTGRES_INHIBITIONS,
     *GRAFANA_INHIBITIONS,

@@ -16,6 +16,7 @@ STAGES: Final = (
     "agent",
     "alertevents",
     "alertmanager",
+    "audit",
     "backups",
     "consumers",
     "gateway",

@@ -14,6 +14,8 @@ from components.alertevents.component import WORKLOAD as ALERT_EVENTS
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.process import CLOSER, CLOSER_PORT, CLOSER_PORT_NAME
 from components.alertmanager.process import WEB_PORT as ALERTMANAGER_PORT
+from components.audit.component import PORT as AUDIT_PORT
+from components.audit.component import WORKLOAD as AUDIT
 from components.backups.component import ARCHIVE_PORT, ARCHIVE_WORKLOAD, EXPORTER_PORT, EXPORTER_WORKLOAD
 from components.collector.config import METRICS_PORT as COLLECTOR_PORT
 from components.consumers.component import consumer_name
@@ -109,6 +111,7 @@ def _metrics(settings: Settings, sizing: Sizing, role: Role) -> Iterator[_Metric
     yield from on(ALERTMANAGER_PORT, ALERTMANAGER)
     yield _Metrics(workload=ALERTMANAGER, port=CLOSER_PORT, job=CLOSER, port_name=CLOSER_PORT_NAME)
     yield from on(ALERT_EVENTS_PORT, ALERT_EVENTS)
+    yield from on(AUDIT_PORT, AUDIT)
     yield from on(POSTGRES_PORT, *([POSTGRES] if settings.database.embedded else []))
     yield from on(GRAFANA_PORT, GRAFANA)
     yield from on(REPORT_SERVER_PORT, REPORT_SERVER)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pulumi
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -63,6 +63,18 @@ class ClusterDns(SettingsModel):
     pods: tuple[DnsPods, ...]
 
 
+class ClusterApi(SettingsModel):
+    """Where the audit log reaches the API server: what is behind the Service ``kubernetes`` of namespace ``default``.
+
+    Attributes:
+        networks: Networks of its addresses, such as ``kubectl get endpointslices`` shows them.
+        port: Its port there.
+    """
+
+    networks: Annotated[tuple[field_types.Cidr, ...], Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
 class Cluster(SettingsModel):
     """The Kubernetes cluster.
 
@@ -71,12 +83,14 @@ class Cluster(SettingsModel):
         uid: UID of its namespace kube-system: another cluster is refused; null: any cluster will do.
         domain: DNS domain of Services.
         dns: Who answers DNS questions.
+        api: Where the API server is.
     """
 
     context: field_types.Word | None
     uid: field_types.Uid | None
     domain: field_types.Host
     dns: ClusterDns
+    api: ClusterApi
 
 
 class Images(SettingsModel):

@@ -380,6 +380,7 @@ class Sizing:
         network_threads: Threads per Kafka listener.
         io_threads: Threads that do Kafka's requests.
         lag: The lag exporter.
+        audit: The audit log.
         lag_interval_s: Seconds between its looks.
         gateway: A gateway.
         gateway_replicas: Gateways (at creation, where they are scaled).
@@ -410,6 +411,7 @@ class Sizing:
     network_threads: int
     io_threads: int
     lag: Resources
+    audit: Resources
     lag_interval_s: int
     gateway: Resources
     gateway_replicas: int = 2
@@ -445,6 +447,7 @@ SMALL = Sizing(
     network_threads=2,
     io_threads=4,
     lag=Resources(cpu="20m", memory="64Mi", memory_limit="192Mi"),
+    audit=Resources(cpu="5m", memory="64Mi", memory_limit="192Mi"),
     lag_interval_s=5,
     gateway=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
     gateway_autoscale=None,
@@ -489,6 +492,7 @@ PRODUCTION = Sizing(
     network_threads=6,
     io_threads=12,
     lag=Resources(cpu="50m", memory="128Mi", memory_limit="256Mi"),
+    audit=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
     lag_interval_s=10,
     gateway=Resources(cpu="1", memory="2Gi", memory_limit="4Gi"),
     gateway_autoscale=Autoscale(minimum=2, maximum=12, cpu_percent=65),

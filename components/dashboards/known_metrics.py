@@ -44,6 +44,13 @@ BY_PART: Final[Mapping[str, tuple[str, ...]]] = {
         "alertmanager_silences",
     ),
     "alert events": ("alert_events_written_total",),
+    "audit log": (
+        "audit_expected_streams",
+        "audit_gaps_total",
+        "audit_open_streams",
+        "audit_records_total",
+        "audit_unreadable_total",
+    ),
     "Grafana": (
         "grafana_authn_authn_failed_login_total",
         "grafana_authn_authn_successful_login_total",

@@ -256,12 +256,58 @@ _TARGETS = Row(
     ),
 )
 
+_AUDIT = Row(
+    title="Audit log",
+    panels=(
+        stat(
+            "Refused in the last hour",
+            "Records of refused accesses, by source; one record may stand for many equal ones.",
+            "{access}",
+            Query(
+                expr='round(sum by (source) (increase(audit_records_total{outcome="refused"}[1h])))',
+                legend="{{source}}",
+            ),
+            width=8,
+        ),
+        stat(
+            "Sources that are not read",
+            "Logs that are to be followed and are not, by source.",
+            "{stream}",
+            Query(
+                expr="sum by (source) (audit_expected_streams) - sum by (source) (audit_open_streams)",
+                legend="{{source}}",
+            ),
+            width=8,
+        ),
+        stat(
+            "Gaps in the last day",
+            "Times that a source could not be read without a gap, and lines that could not be understood.",
+            "{gap}",
+            Query(
+                expr="round(sum by (source) (increase(audit_gaps_total[1d]) + increase(audit_unreadable_total[1d])))",
+                legend="{{source}}",
+            ),
+            width=8,
+        ),
+        series(
+            "Accesses told",
+            "Records of the audit log per second, by source and outcome.",
+            "{record}/s",
+            Query(
+                expr=f"sum by (source, outcome) (rate(audit_records_total[{RATE}]))",
+                legend="{{source}}: {{outcome}}",
+            ),
+            width=24,
+        ),
+    ),
+)
+
 DASHBOARD = Dashboard(
     name="operations",
     title="Operations",
     description="What the platform uses (processor, memory, disk, network), what gateways refuse, Kafka's health, how "
-    "fast queries are answered, and how old the backups are.",
+    "fast queries are answered, how old the backups are, and what the audit log tells.",
     tags=("operations",),
-    rows=(_NOW, _RESOURCES, _GATEWAY, _KAFKA, PROMETHEUS, SUMMARY, _TARGETS),
+    rows=(_NOW, _RESOURCES, _GATEWAY, _KAFKA, PROMETHEUS, SUMMARY, _TARGETS, _AUDIT),
 )
 """For those who run the platform."""

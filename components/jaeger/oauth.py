@@ -22,6 +22,36 @@ READY_PATH = "/ready"
 PING_PATH = "/ping"
 SESSION = "1h"
 """How long a login lasts: so long does somebody who lost a group keep what it allowed."""
+_NAME = '{{printf "%q" .Username}}'
+_TRACE_ID = 32
+
+
+def _target() -> str:
+    """What a request is about, for the audit log (`services.audit.sources`): which trace, or that there was a query.
+
+    Queries may name people, devices or places, so nothing else of a path stays in the log. The proxy gives templates
+    the path in quotation marks; templates can cut a text, and cannot search in it.
+    """
+
+    def begins(path: str) -> str:
+        return f'eq (printf "%.{len(path) + 1}s" .RequestURI) "\\"{path}"'
+
+    def trace(path: str) -> str:
+        """The id where it is of full length and the path ends with it."""
+        first = len(path) + 1
+        after = first + _TRACE_ID
+        cut = f'(printf "%.{after + 1}s" .RequestURI)'
+        ends = f'or (eq (len .RequestURI) {after + 1}) (eq (slice {cut} {after}) "?")'
+        return (
+            f"{begins(path)}}}}}trace:{{{{if and (gt (len .RequestURI) {after}) ({ends})}}}}"
+            f"{{{{slice {cut} {first} {after}}}}}{{{{else}}}}other{{{{end}}}}"
+        )
+
+    branches = (trace("/api/traces/"), trace("/api/v3/traces/"), f"{begins('/api/traces')}}}}}search")
+    return "{{if " + "{{else if ".join((*branches, f"{begins('/api/')}}}}}query")) + "{{else}}page{{end}}"
+
+
+_TARGET = _target()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +144,11 @@ def oauth_options(settings: OauthConfig) -> dict[str, str | list[str]]:
         "proxy-websockets": "false",
         "show-debug-on-error": "false",
         "silence-ping-logging": "true",
-        # Queries may name people, devices or places: the path and its parameters stay out of the log.
-        "request-logging-format": "{{.Client}} {{.RequestID}} {{.RequestMethod}} {{.StatusCode}} {{.RequestDuration}}",
-        "auth-logging-format": "{{.Client}} {{.RequestID}} {{.Username}} [{{.Status}}] {{.Message}}",
+        "request-logging-format": "access {{.Client}} {{.RequestID}} {{.RequestMethod}} {{.StatusCode}} "
+        "{{.RequestDuration}} " + f"{_NAME} {_TARGET}",
+        "auth-logging-format": "login {{.Client}} {{.RequestID}} " + _NAME + ' [{{.Status}}] {{printf "%q" .Message}}',
+        # What a client makes the proxy tell of an error is one line, so that it cannot look like an access.
+        "standard-logging-format": '[{{.Timestamp}}] [{{.File}}] {{printf "%q" .Message}}',
         "metrics-address": "",
     }
 

@@ -51,6 +51,8 @@ from components.k8s import (
 from components.telemetry.classification import clearances
 
 TOKEN = "obs:jaeger:JaegerQuery"  # noqa: S105  (a type token)
+PROXY = "oauth2-proxy"
+"""Container of the login, whose log tells who read what."""
 
 _PORTS = {"https": OAUTH_PORT}
 
@@ -228,7 +230,7 @@ class JaegerQuery(pulumi.ComponentResource):
 
 def _proxy(command: Sequence[str], resources: Resources) -> Container:
     return Container(
-        name="oauth2-proxy",
+        name=PROXY,
         image="oauth2-proxy",
         command=command,
         resources=resources,

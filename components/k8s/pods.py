@@ -97,6 +97,8 @@ UID = 65532
 TLS_MOUNT = "/etc/tls"
 _TLS_VOLUME = "tls"
 _TMP_VOLUME = "tmp"
+_TOKEN_S = 3600
+"""Life of a token; the kubelet renews it in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,12 +145,15 @@ class Volume:
         files: The files, or None for scratch space.
         size: Limit of the scratch space.
         reloaded: Whether the program itself looks for changes of the files; else a change rolls the pods.
+        api_token: Whether it holds, instead, ``token`` of the pod's ServiceAccount, which the kubelet renews, and the
+            API server's authority ``ca.crt``.
     """
 
     name: str
     files: FileSet | None = None
     size: str = "64Mi"
     reloaded: bool = False
+    api_token: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -351,8 +356,27 @@ def _probe(probe: Probe | None) -> k8s.core.v1.ProbeArgs | None:
     )
 
 
+def _api_token() -> k8s.core.v1.ProjectedVolumeSourceArgs:
+    authority = k8s.core.v1.ConfigMapProjectionArgs(
+        # Kubernetes puts it into every namespace.
+        name="kube-root-ca.crt",
+        items=[k8s.core.v1.KeyToPathArgs(key="ca.crt", path="ca.crt")],
+        optional=True,
+    )
+    token = k8s.core.v1.ServiceAccountTokenProjectionArgs(path="token", expiration_seconds=_TOKEN_S)
+    return k8s.core.v1.ProjectedVolumeSourceArgs(
+        default_mode=0o440,
+        sources=[
+            k8s.core.v1.VolumeProjectionArgs(service_account_token=token),
+            k8s.core.v1.VolumeProjectionArgs(config_map=authority),
+        ],
+    )
+
+
 def _volume(volume: Volume) -> k8s.core.v1.VolumeArgs:
-    """A volume of files, or scratch space."""
+    """A volume of files, a token, or scratch space."""
+    if volume.api_token:
+        return k8s.core.v1.VolumeArgs(name=volume.name, projected=_api_token())
     if volume.files is None:
         return k8s.core.v1.VolumeArgs(
             name=volume.name, empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=volume.size)

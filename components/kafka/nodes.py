@@ -44,6 +44,8 @@ from components.kafka.config import (
     Node,
 )
 
+CONTAINER = "kafka"
+"""Container of a node's server."""
 FORMAT_DIRECTORY = "/etc/kafka-format"
 METRICS_DIRECTORY = "/etc/kafka-metrics"
 KEYSTORE = f"{TLS_DIRECTORY}/keystore.p12"
@@ -116,9 +118,8 @@ def format_arguments(cluster: KafkaCluster, *, votes: bool, password: str | None
 
 
 def log_configuration() -> str:
-    """Log4j2 to standard output, one line per event."""
-    noisy = {"org.apache.kafka.common.network.Selector": "error", "kafka.authorizer.logger": "info"}
-    return java.log_configuration(noisy)
+    """Log4j2 to standard output, one line per event; what brokers refuse is in it, for the audit log."""
+    return java.log_configuration({"kafka.authorizer.logger": "info"})
 
 
 def jmx_exporter(*, user: str, password: str, keystore_password: str) -> str:
@@ -395,7 +396,7 @@ def _server(args: NodeSet, ports: dict[str, int]) -> Container:
     port = config.CLIENT_PORT if broker else config.CONTROLLER_PORT
     script = f"{config.CONFIG_DIRECTORY}/startup-probe.sh"
     return Container(
-        name="kafka",
+        name=CONTAINER,
         image="kafka",
         command=server_command(_own_file(), args.size.heap, args.size.jvm_flags),
         resources=args.size.resources,

@@ -68,9 +68,23 @@ ALERTS_RAW_TOPIC = TopicSpec(
 ALERTS_PROCESSED_TOPIC = TopicSpec(
     name="alerts-processed", partitions=2, retention_days=30, description="notifications as Alertmanager sent them"
 )
+AUDIT_TOPIC = TopicSpec(
+    name="audit",
+    partitions=1,
+    retention_days=400,
+    description="who reached for what, chained by hashes (docs/audit.md), keyed by source",
+)
+"""One partition: the chain is one order."""
 
-TOPICS: tuple[TopicSpec, ...] = (METRICS_TOPIC, TRACES_TOPIC, LOGS_TOPIC, ALERTS_RAW_TOPIC, ALERTS_PROCESSED_TOPIC)
-"""All topics, in the order of requirement K2."""
+TOPICS: tuple[TopicSpec, ...] = (
+    METRICS_TOPIC,
+    TRACES_TOPIC,
+    LOGS_TOPIC,
+    ALERTS_RAW_TOPIC,
+    ALERTS_PROCESSED_TOPIC,
+    AUDIT_TOPIC,
+)
+"""All topics: those of requirement K2 in its order, then the audit log (M1)."""
 
 TOPIC_NAMES: tuple[str, ...] = tuple(topic.name for topic in TOPICS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ops.checks import (
     alerting,
+    audit,
     backups,
     gateway,
     incident,
@@ -35,6 +36,7 @@ CHECKS: dict[str, Check] = {
     **regions.CHECKS,
     **visualization.CHECKS,
     **scaling.CHECKS,
+    **audit.CHECKS,
 }
 ALONE = frozenset({"S2"})
 """Rows that measure how long people wait: checked last, while no other check asks the same servers."""

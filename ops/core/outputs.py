@@ -70,6 +70,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "failback": _BOTH_REGIONS,
     "drill": _CONTEXT | {"backups", "grafana_admin", "kafka_users", "log_reader", "regions"},
     "privacy": _CONTEXT | {"backups", "log_reader"},
+    "audit": frozenset({"kafka_admin", "kafka_users", "trace_login"}),
     "docs": _CONTEXT | {"grafana_admin"},
     "config": frozenset(),
     "preflight": frozenset(),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from ops.core import command_record
 from ops.core.access import BackupAccess, RegionsAccess, ReportAccess
 from ops.core.errors import OpsError, one_line
 from ops.core.outputs import SECRETS, withheld
@@ -201,6 +202,13 @@ def load(cwd: Path = PROJECT, stack: str = "") -> Platform:
     Raises:
         OpsError: No ``pulumi``, no stack, no answer in time, or an output is missing.
     """
+    platform = _loaded(cwd, stack)
+    if platform.cluster is not None:
+        command_record.opened(platform.namespace, platform.cluster.context)
+    return platform
+
+
+def _loaded(cwd: Path, stack: str) -> Platform:
     without = withheld()
     if SECRETS - without:
         return parse(_read(cwd, stack, "--show-secrets"), without)

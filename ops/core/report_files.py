@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from ops.core.errors import OpsError
+
+
+class Lang(StrEnum):
+    """Languages of reports."""
+
+    EN = "en"
+    JA = "ja"
 
 
 def write_report(folder: Path, name: str, markdown: str, document: Mapping[str, Any]) -> tuple[Path, Path]:

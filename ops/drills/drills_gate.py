@@ -108,6 +108,23 @@ GATE: tuple[Drill, ...] = (
         watched=False,
     ),
     Drill(
+        name="audit",
+        shows="an allowed and a refused access at each source is in the audit log within a minute, its chain whole",
+        requirements=("M1",),
+        procedure="ops.drills.procedures.audit:tell_of_accesses",
+        evidence="audit-told",
+        seconds=60,
+        limit_s=600,
+        load="none",
+        fault="a topic that a login may not see, a trace without and with a login, this command itself",
+        figures={
+            Aspect.FAULT: ("{accesses} accesses: {told after s}",),
+            Aspect.RTO: ("told within {slowest s} s",),
+            Aspect.RPO: ("{not told} not told, {breaks} breaks in the chain",),
+        },
+        watched=False,
+    ),
+    Drill(
         name="erasure",
         shows="one person is erased from traces and logs, another one stays; what is left is named with its end",
         requirements=("O3",),

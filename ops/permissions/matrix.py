@@ -18,7 +18,7 @@ from ops.permissions.model import (
     ServiceAccount,
 )
 from policy.documents import Format, documents
-from policy.model import Resource
+from policy.model import Node, Resource
 from policy.rules._kafka import Server, super_users
 from policy.rules._servers import pod_of
 
@@ -109,13 +109,22 @@ def service_accounts(resources: Sequence[Resource]) -> Iterator[ServiceAccount]:
     mounts: dict[str, set[str]] = {}
     for workload in _of(resources, *_WORKLOADS):
         pod = pod_of(workload)
-        if pod is not None and pod["automountServiceAccountToken"].value is not False:
+        if pod is not None and (pod["automountServiceAccountToken"].value is not False or _has_token(pod)):
             mounts.setdefault(pod["serviceAccountName"].text() or "default", set()).add(workload.object_name)
     names = {resource.object_name for resource in _of(resources, "ServiceAccount")}
     for name in sorted(names | rules.keys() | mounts.keys()):
         yield ServiceAccount(
             name=name, mounted_by=tuple(sorted(mounts.get(name, ()))), rules=tuple(sorted(rules.get(name, ())))
         )
+
+
+def _has_token(pod: Node) -> bool:
+    """Whether a pod mounts a token of its account itself."""
+    return any(
+        source["serviceAccountToken"].exists
+        for volume in pod["volumes"].elements()
+        for source in volume["projected"]["sources"].elements()
+    )
 
 
 def edges(resources: Sequence[Resource]) -> Iterator[Edge]:

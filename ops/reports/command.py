@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -29,6 +28,7 @@ from ops.core.access import ReportAccess, report_access
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
+from ops.core.report_files import Lang
 from ops.reports.client import LATEST, Listing, ReportClient, rows
 from services.reports.alert_log import KafkaAlertLog
 from services.reports.build import report
@@ -117,13 +117,6 @@ report_app = typer.Typer(
     help="Daily, weekly and monthly reports: from live data, the stored ones, and a run of a job now.",
     no_args_is_help=True,
 )
-
-
-class Lang(StrEnum):
-    """Languages of reports."""
-
-    EN = "en"
-    JA = "ja"
 
 
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page that stands alone.")]

@@ -228,16 +228,17 @@ def _data(response: requests.Response, name: str) -> list[dict[str, Any]]:
     return list(content or [])
 
 
-def seconds(text: str) -> int:
+def seconds(text: str, longest_s: int = _LONGEST_S) -> int:
     """Seconds of ``15m``, ``2h`` and the like.
 
     Raises:
-        OpsError: It is no such text, or more than seven days.
+        OpsError: It is no such text, or more than ``longest_s``.
     """
     match = _SPAN.fullmatch(text)
     total = int(match[1]) * _SECONDS[match[2]] if match else 0
-    if not 0 < total <= _LONGEST_S:
-        raise OpsError(f"--since is {text!r}, must be a number with s, m, h or d up to 7d, for example 15m")
+    if not 0 < total <= longest_s:
+        longest = f"{longest_s // _SECONDS['d']}d"
+        raise OpsError(f"--since is {text!r}, must be a number with s, m, h or d up to {longest}, for example 15m")
     return total
 
 

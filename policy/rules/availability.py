@@ -75,6 +75,12 @@ SINGLETONS = (
         "reason": "one producer keeps the order of an alert's events; senders come again while it restarts",
     },
     {
+        "image": "obs/services",
+        "argument": "services.audit",
+        "together": 1,
+        "reason": "one process holds the end of the chain; logs wait at the kubelets while it restarts",
+    },
+    {
         "image": "obs/backup",
         "argument": "services.failover_agent",
         "together": 1,

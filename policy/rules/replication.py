@@ -23,7 +23,14 @@ _COPIES = {
     ),
 }
 _INTERNAL = ("transaction.state.log", "share.coordinator.state.topic")
-_TOPICS = {"telemetry-metrics": 12, "telemetry-traces": 8, "telemetry-logs": 6, "alerts-raw": 4, "alerts-processed": 2}
+_TOPICS = {
+    "telemetry-metrics": 12,
+    "telemetry-traces": 8,
+    "telemetry-logs": 6,
+    "alerts-raw": 4,
+    "alerts-processed": 2,
+    "audit": 1,
+}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,14 @@ from policy.rules._kafka import TOPIC, servers
 from policy.rules._values import DAY_MS, finding, number, seconds, shown, size
 
 _FILES = frozenset({"ConfigMap", "Secret"})
-_DAYS = {"telemetry-metrics": 30, "telemetry-traces": 7, "telemetry-logs": 14, "alerts-raw": 30, "alerts-processed": 30}
+_DAYS = {
+    "telemetry-metrics": 30,
+    "telemetry-traces": 7,
+    "telemetry-logs": 14,
+    "alerts-raw": 30,
+    "alerts-processed": 30,
+    "audit": 400,
+}
 _WEEK_MINUTES = 7 * 24 * 60
 _SHARE = 0.9
 

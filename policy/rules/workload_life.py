@@ -83,6 +83,16 @@ def _identity(resource: Resource, options: Options) -> Iterator[Finding]:
     )
 
 
+def _token(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.object_name in options["workloads"]:
+        return
+    for volume in template(resource)["spec"]["volumes"].elements():
+        for source in volume["projected"]["sources"].elements():
+            token = source["serviceAccountToken"]
+            if token.exists:
+                yield at(resource, token, f"volume {volume['name'].text()} holds a token", "remove the volume's source")
+
+
 def _account(resource: Resource, options: Options) -> Iterator[Finding]:
     if resource.kubernetes:
         want = Want("automountServiceAccountToken", lambda mounts_token: mounts_token is False, "set it to false")
@@ -215,6 +225,21 @@ RULES = (
         sources=("M4",),
         kinds=frozenset(WORKLOADS),
         resource=_identity,
+    ),
+    Rule(
+        id="pod-api-token",
+        promise="No pod mounts a token of the API server but those that read there.",
+        why="A token lets a taken-over process ask the API server for all that the account may read.",
+        sources=("M4", "M1"),
+        options={
+            "workloads": Option(
+                default=["audit"],
+                schema={"type": "array", "items": {"type": "string"}},
+                meaning="workloads that read at the API server",
+            )
+        },
+        kinds=frozenset(WORKLOADS),
+        resource=_token,
     ),
     Rule(
         id="service-account-token",

@@ -7,10 +7,10 @@ import threading
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from services.alert_events.sender import ANSWER_S, BrokersError, Sender
 from services.alert_events.settings import AlertEventsSettings
 from services.alert_events.web import LIMITS, Endpoints
 from services.runtime import serving
+from services.runtime.kafka_sender import ANSWER_S, BrokersError, Sender
 from services.runtime.periodic import operator_log
 from services.runtime.serving import https_server
 

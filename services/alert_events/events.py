@@ -11,23 +11,23 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote_plus, urlsplit
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
-    WithJsonSchema,
 )
 from pydantic_core import from_json
+
+from services.runtime.kafka_sender import MOST_POST_BYTES, Record
+from services.runtime.moments import Moment
 
 VERSION: Literal[1] = 1
 ID_LABEL = "alert_id"
@@ -39,29 +39,7 @@ Status = Literal["firing", "resolved"]
 Texts = dict[str, str]
 MOST_RECORD_BYTES = 900_000
 """Largest record; below the least that producers, brokers and consumers take without being asked to take more."""
-MOST_POST_BYTES = 48 * 1024 * 1024
-"""Largest sum of a post's records: a notification's group is repeated in each of its alerts."""
 _GO_ZERO_YEAR = 1
-
-
-def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("the time is out of range") from None
-
-
-def _written(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-Moment = Annotated[
-    AwareDatetime,
-    AfterValidator(_utc),
-    PlainSerializer(_written, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-24T09:30:00.000Z"]}),
-]
-"""A moment in UTC, written with milliseconds: the same moment is the same text in both topics."""
 
 
 class AlertEvent(BaseModel):
@@ -167,14 +145,6 @@ def write_schemas(folder: Path) -> None:
 
 class ContentError(Exception):
     """What was posted is not what is posted here; in one line, without any of it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """A record to write."""
-
-    key: bytes
-    value: bytes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,3 +46,8 @@ class AlertEventsSettings(ServerSettings):
     topics: Topics
     prometheus: Login
     alertmanager: Login
+
+    @property
+    def topic_names(self) -> tuple[str, ...]:
+        """Both topics."""
+        return self.topics.raw, self.topics.processed

@@ -18,10 +18,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.alert_events import events
 from services.alert_events.events import ContentError, Post
-from services.alert_events.sender import BrokersError, BusyError, Sender
 from services.alert_events.settings import AlertEventsSettings
 from services.runtime import serving
 from services.runtime.https import Limits
+from services.runtime.kafka_sender import BrokersError, BusyError, Sender
 from services.runtime.settings import Login
 
 if TYPE_CHECKING:

@@ -284,25 +284,34 @@ class Section:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """One report.
+class Document:
+    """What a page shows.
 
     Attributes:
-        kind: Which.
-        period: Name of its period, unique within its kind: ``2026-11-25``, ``2026-W48``, ``2026-11``.
         title: For people.
         facts: Lines under the title: what is covered, of which platform, made when.
         sections: What it says.
         problems: What could not be asked, so that nobody takes silence for calm.
+    """
+
+    title: Text
+    facts: tuple[Text, ...]
+    sections: tuple[Section, ...]
+    problems: tuple[Text, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Document):
+    """One of the reports that are made again and again.
+
+    Attributes:
+        kind: Which.
+        period: Name of its period, unique within its kind: ``2026-11-25``, ``2026-W48``, ``2026-11``.
         complete: Whether the period was over when it was made.
     """
 
     kind: Kind
     period: str
-    title: Text
-    facts: tuple[Text, ...]
-    sections: tuple[Section, ...]
-    problems: tuple[Text, ...]
     complete: bool
 
 

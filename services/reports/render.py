@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from services import charts
 from services.reports.i18n import translate
-from services.reports.model import Block, Chart, Figures, Paragraph, Report, Table, Text, amount
+from services.reports.model import Block, Chart, Document, Figures, Paragraph, Table, Text, amount
 from services.reports.settings import Language
 
 _LONG_WORD = 18
@@ -23,7 +23,7 @@ _TEMPLATES = Path(__file__).with_name("templates")
 _NAMES: dict[type[Block], str] = {Paragraph: "paragraph", Figures: "figures", Table: "table", Chart: "chart"}
 
 
-def html(report: Report, language: Language, *, paper: bool = False) -> str:
+def html(report: Document, language: Language, *, paper: bool = False) -> str:
     """The page.
 
     Args:

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from services.alert_events.events import ProcessedEvent, RawEvent
-from services.alert_events.sender import ANSWER_S
+from services.runtime.kafka_sender import ANSWER_S
 from tests.config.alert_events_process import Brokers, EventsProcess, brokers, events_process
 from tests.config.servers import eventually
 from tests.unit.services.alert_events_fakes import PASSWORDS, PROCESSED, RAW, alert, notification

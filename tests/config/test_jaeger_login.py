@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -26,6 +27,8 @@ from ops.core import platform
 from ops.core.errors import OpsError
 from ops.core.web import Web
 from ops.telemetry.traces import TraceReader, fetch_token
+from services.audit.records import Access, Outcome
+from services.audit.sources import Line, traces
 from tests.config.jaeger_process import Sent, files, in_memory, jaeger_process, query_data, trace
 from tests.config.servers import eventually, free_port, running
 
@@ -281,6 +284,41 @@ def test_the_provider_sends_nobody_to_an_address_that_is_not_registered(harness:
     other = harness.get(f"{harness.issuer}/authorize?" + urlencode({**query, "redirect_uri": "https://evil.example/"}))
     assert other.status_code == 400
     assert "Location" not in other.headers
+
+
+def audited(harness: Harness) -> list[Access]:
+    """What the audit log makes of the proxy's log."""
+    told = (
+        traces(Line(time=datetime.now(UTC), workload="jaeger-query-confidential", text=text))
+        for text in (harness.folder / "proxy.log").read_text().splitlines()
+    )
+    return [access for access in told if access is not None]
+
+
+def test_the_audit_log_learns_who_read_which_trace_and_who_was_refused(harness: Harness) -> None:
+    refused = "f" * 32
+    assert harness.get(harness.trace_url, harness.tool_token("ops")).status_code == 200
+    assert harness.get(harness.trace_url.replace(TRACE_ID.hex(), refused)).status_code == 401
+    assert harness.get(f"{harness.proxy}/api/traces?service=x&tags=person", harness.tool_token("ops")).status_code < 500
+    assert harness.get(f"{harness.proxy}/api/traces/12?name=person", harness.tool_token("ops")).status_code < 500
+    browser, answer = harness.sign_in("carol")
+    assert answer.status_code < 400
+    browser.get(harness.trace_url, timeout=10)
+    told = audited(harness)
+
+    def seen(target: str) -> set[tuple[str, Outcome]]:
+        return {(access.who, access.outcome) for access in told if access.target == target}
+
+    read = seen(f"trace:{TRACE_ID.hex()}")
+    assert ("carol@example.org", Outcome.ALLOWED) in read
+    assert {who for who, outcome in read if outcome is Outcome.ALLOWED} >= {"carol@example.org"}
+    assert len({who for who, outcome in read if outcome is Outcome.ALLOWED and who != "-"}) >= 2, read
+    assert seen(f"trace:{refused}") == {("-", Outcome.REFUSED)}
+    assert seen("traces:search")
+    assert seen("trace:other")
+    logins = {(access.who, access.outcome) for access in told if access.action == "log in"}
+    assert ("carol@example.org", Outcome.ALLOWED) in logins
+    assert {access.origin for access in told} == {"127.0.0.1"}
 
 
 def test_nothing_secret_is_in_the_logs(harness: Harness) -> None:

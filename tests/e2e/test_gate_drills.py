@@ -26,6 +26,11 @@ def test_no_reserved_name_can_be_forged(settled: Context) -> None:
     assert problems("gate-forgery", settled) == []
 
 
+@limit("audit")
+def test_accesses_are_in_the_audit_log_within_a_minute(settled: Context) -> None:
+    assert problems("audit", settled) == []
+
+
 @limit("erasure")
 def test_a_person_is_erased_and_another_one_is_not(settled: Context) -> None:
     assert problems("erasure", settled) == []

@@ -61,6 +61,7 @@ def test_the_platform_s_topics_are_agreed_on_by_default() -> None:
         "there is no topic telemetry-logs",
         "there is no topic alerts-raw",
         "there is no topic alerts-processed",
+        "there is no topic audit",
     ]
 
 

@@ -35,7 +35,7 @@ _WHERE = "StatefulSet ns/server, spec.template.spec.containers[0].command"
 
 @pytest.mark.parametrize(
     ("name", "days"),
-    [("telemetry-metrics", 30), ("telemetry-traces", 7), ("telemetry-logs", 14), ("alerts-raw", 30)],
+    [("telemetry-metrics", 30), ("telemetry-traces", 7), ("telemetry-logs", 14), ("alerts-raw", 30), ("audit", 400)],
 )
 def test_each_topic_of_the_platform_is_kept_for_as_long_as_agreed(name: str, days: int) -> None:
     enough = days * 86_400_000

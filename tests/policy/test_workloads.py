@@ -189,6 +189,16 @@ def test_a_broken_setting_of_a_pod_is_told(rule_id: str, path: str, value: Any, 
     assert said(rule_id, broken) == [f"Deployment obs/query, spec.template.spec.{place(path)}: {problem} -> {fix}"]
 
 
+def test_a_token_is_mounted_where_somebody_reads_at_the_api_server_only() -> None:
+    volume = {"name": "api", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+    broken = changed(deployment(), f"{POD}/volumes", [volume])
+    assert said("pod-api-token", broken) == [
+        "Deployment obs/query, spec.template.spec.volumes[0].projected.sources[0].serviceAccountToken: "
+        "volume api holds a token -> remove the volume's source"
+    ]
+    assert said("pod-api-token", changed(broken, "metadata/name", "audit")) == []
+
+
 @pytest.mark.parametrize("rule_id", RESOURCE_RULES)
 def test_a_compliant_pod_passes(rule_id: str) -> None:
     assert said(rule_id, deployment()) == []

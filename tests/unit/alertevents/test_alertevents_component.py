@@ -24,8 +24,8 @@ from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
-from services.alert_events.sender import ANSWER_S
 from services.alert_events.settings import AlertEventsSettings
+from services.runtime.kafka_sender import ANSWER_S
 from tests.support.deployment_context import metrics
 from tests.support.engine import PASSWORD, Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record

@@ -40,6 +40,8 @@ def test_every_client_is_a_scram_user_with_a_password_of_its_own(recording: Reco
         "service-graph",
         "log-indexer",
         "alert-events",
+        "audit",
+        "audit-reader",
         "reports",
         "kafka-lag",
         "backup",
@@ -71,13 +73,24 @@ def test_permissions_are_exactly_what_each_client_needs(recording: Recording) ->
         ("log-indexer", "Read", "Topic", "telemetry-logs"),
         *(
             (consumer, "Read", "Group", consumer)
-            for consumer in (*consumers, "sampler", "service-graph", "log-indexer", "reports", "archive")
+            for consumer in (
+                *consumers,
+                "sampler",
+                "service-graph",
+                "log-indexer",
+                "reports",
+                "archive",
+                "audit",
+                "audit-reader",
+            )
         ),
         *(("archive", "Read", "Topic", topic) for topic in TOPIC_NAMES),
         *(("backup", "Describe", kind, "*") for kind in ("Topic", "Group")),
         ("backup", "DescribeConfigs", "Topic", "*"),
         ("backup", "Describe", "Cluster", "kafka-cluster"),
         ("reports", "Read", "Topic", "alerts-processed"),
+        ("audit", "Write", "Topic", "audit"),
+        *((user, "Read", "Topic", "audit") for user in ("audit", "audit-reader")),
         ("alert-events", "Write", "Topic", "alerts-raw"),
         ("alert-events", "Write", "Topic", "alerts-processed"),
         ("kafka-lag", "Describe", "Topic", "*"),

@@ -14,9 +14,9 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry
 
-from services.alert_events.sender import Sender
 from services.alert_events.settings import AlertEventsSettings
 from services.alert_events.web import Endpoints
+from services.runtime.kafka_sender import Sender
 
 PASSWORDS = {name: f"sesame-for-{name}" for name in ("kafka", "prometheus", "alertmanager", "metrics")}
 RAW, PROCESSED = "/raw/api/v2/alerts", "/processed"

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError
 
-from services.alert_events import sender
-from services.alert_events.events import Record
-from services.alert_events.sender import BrokersError, BusyError, Sender
 from services.alert_events.settings import AlertEventsSettings
+from services.runtime import kafka_sender as sender
+from services.runtime.kafka_sender import BrokersError, BusyError, Record, Sender
 from tests.unit.services.alert_events_fakes import Producer, content, kafka_exception
 
 TOPIC = "alerts-raw"

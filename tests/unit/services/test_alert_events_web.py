@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from services.alert_events import events, web
-from services.alert_events.sender import BusyError
+from services.runtime.kafka_sender import BusyError
 from tests.unit.services.alert_events_fakes import (
     PASSWORDS,
     PROCESSED,

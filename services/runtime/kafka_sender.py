@@ -1,17 +1,20 @@
-"""Records into Kafka, one post after the other, each answered for by all in-sync replicas."""
+"""Records into Kafka, one list after the other, each answered for by all in-sync replicas."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from services.alert_events.events import MOST_POST_BYTES, Record
-from services.alert_events.settings import AlertEventsSettings
 from services.runtime.kafka import librdkafka
+
+MOST_POST_BYTES = 48 * 1024 * 1024
+"""Largest sum of the records of one list: a notification's group is repeated in each of its alerts."""
 
 DELIVERY_S = 5.0
 """How long the brokers may take for a record."""
@@ -25,6 +28,36 @@ _STUCK_S = 60.0
 _ASK_S = 5.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A record to write."""
+
+    key: bytes
+    value: bytes
+
+
+class Login(Protocol):
+    """The brokers, and who the program is there."""
+
+    @property
+    def bootstrap(self) -> str: ...
+    @property
+    def ca_file(self) -> Path: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def password_file(self) -> Path: ...
+
+
+class SenderSettings(Protocol):
+    """Settings of a program that writes."""
+
+    @property
+    def kafka(self) -> Login: ...
+    @property
+    def topic_names(self) -> Sequence[str]: ...
+
+
 class BusyError(Exception):
     """Other posts are still being written; nothing of this one was."""
 
@@ -36,9 +69,7 @@ class BrokersError(Exception):
 class Sender:
     """The one producer. What is written by one call comes before all that later calls write, key by key."""
 
-    def __init__(
-        self, settings: AlertEventsSettings, producer_factory: Callable[[dict[str, Any]], Any] = Producer
-    ) -> None:
+    def __init__(self, settings: SenderSettings, producer_factory: Callable[[dict[str, Any]], Any] = Producer) -> None:
         """Write to the brokers of ``settings``; ``producer_factory`` makes the client from librdkafka settings."""
         self._settings = settings
         self._factory = producer_factory
@@ -65,14 +96,14 @@ class Sender:
             self._turn.release()
 
     def reach(self) -> None:
-        """Ask the brokers for both topics.
+        """Ask the brokers for the topics.
 
         Raises:
             BrokersError: They do not answer, or do not know them, or not for us.
         """
         with self._turn:
             producer = self._current()
-        for topic in (self._settings.topics.raw, self._settings.topics.processed):
+        for topic in self._settings.topic_names:
             try:
                 error = producer.list_topics(topic, timeout=_ASK_S).topics[topic].error
             except KafkaException as failure:

@@ -1,0 +1,44 @@
+"""What a workload may do at the API server; all others may do nothing there, and have no token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.k8s.deployment_context import DeploymentContext
+from components.k8s.pods import metadata
+
+_GROUP = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Verbs on resources of the core group, in the platform's namespace."""
+
+    resources: Sequence[str]
+    verbs: Sequence[str]
+
+
+def namespace_role(
+    parent: pulumi.Resource, context: DeploymentContext, *, workload: str, rules: Sequence[Rule]
+) -> k8s.rbac.v1.RoleBinding:
+    """A Role, and its binding to the ServiceAccount of the workload; both have its name."""
+    role = k8s.rbac.v1.Role(
+        workload,
+        metadata=metadata(context, workload, workload),
+        rules=[
+            k8s.rbac.v1.PolicyRuleArgs(api_groups=[""], resources=list(rule.resources), verbs=list(rule.verbs))
+            for rule in rules
+        ],
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return k8s.rbac.v1.RoleBinding(
+        workload,
+        metadata=metadata(context, workload, workload),
+        role_ref=k8s.rbac.v1.RoleRefArgs(api_group=_GROUP, kind="Role", name=workload),
+        subjects=[k8s.rbac.v1.SubjectArgs(kind="ServiceAccount", name=workload, namespace=context.namespace)],
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[role]),
+    )

@@ -1,0 +1,141 @@
+"""One allowed and one refused access at each source, which the audit log then has to tell of (requirement M1).
+
+Each is recognized by a name that nobody else uses. What brokers allow is not in their log, so nothing is tried there.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from components.audit.component import READER
+from ops.audit.reading import read
+from ops.core import command_record
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kafka import TIMEOUT_SECONDS, client_settings, consumer, errors
+from ops.telemetry.traces import choose, fetch_token
+from services.audit.records import AuditRecord, Outcome
+from services.audit.settings import Source
+
+LIMIT_S: Final = 60.0
+"""From an access to its record."""
+_EVERY_S: Final = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """An access that was carried out.
+
+    Attributes:
+        source: Where.
+        outcome: What must come of it.
+        fits: Whether a record tells of it.
+        at: When, on this machine's clock.
+    """
+
+    source: Source
+    outcome: Outcome
+    fits: Callable[[AuditRecord], bool]
+    at: float
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.source} {self.outcome}"
+
+
+def attempts(context: Context) -> list[Attempt]:
+    """Carry them out.
+
+    Raises:
+        OpsError: One that must be allowed is refused, or the other way round.
+    """
+    return [*_kafka(context), *_traces(context), *_ops()]
+
+
+def _kafka(context: Context) -> list[Attempt]:
+    platform = context.platform
+    topic = f"audit-try-{secrets.token_hex(6)}"
+    at = time.time()
+    with (
+        consumer(client_settings(platform, platform.kafka_login(READER)), READER) as reader,
+        errors("no answer from Kafka"),
+    ):
+        error = reader.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].error
+    if error is None or error.name() != "TOPIC_AUTHORIZATION_FAILED":
+        raise OpsError(f"Kafka let {READER} see the topic {topic}, which it may not")
+    target = f"topic:{topic}"
+    return [
+        Attempt(
+            source=Source.KAFKA,
+            outcome=Outcome.REFUSED,
+            fits=lambda record: record.who == READER and record.target == target,
+            at=at,
+        )
+    ]
+
+
+def _traces(context: Context) -> list[Attempt]:
+    platform = context.platform
+    if platform.trace_login is None:
+        return []
+    _, url = choose(platform, None)
+    tried: list[Attempt] = []
+    for outcome, token in ((Outcome.REFUSED, ""), (Outcome.ALLOWED, fetch_token(context.web, platform))):
+        trace_id, at = secrets.token_hex(16), time.time()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with context.web.call("GET", f"{url}/api/traces/{trace_id}", headers=headers) as response:
+            refused = response.status_code in (401, 403)
+        if refused != (outcome is Outcome.REFUSED):
+            raise OpsError(f"{url} answered {response.status_code} to a read of a trace that must be {outcome}")
+        target = f"trace:{trace_id}"
+        tried.append(Attempt(source=Source.TRACES, outcome=outcome, fits=_about(target), at=at))
+    return tried
+
+
+def _ops() -> list[Attempt]:
+    command = command_record.current()
+    if command is None:
+        return []
+    run = command.run
+    return [
+        Attempt(
+            source=Source.OPS,
+            outcome=Outcome.ALLOWED,
+            fits=lambda record: record.detail.get("run") == run,
+            at=time.time(),
+        )
+    ]
+
+
+def _about(target: str) -> Callable[[AuditRecord], bool]:
+    return lambda record: record.target == target
+
+
+def recorded(context: Context, tried: Sequence[Attempt], limit_s: float = LIMIT_S) -> dict[str, float | None]:
+    """Name of each attempt -> seconds until its record could be read; None: not within the limit.
+
+    Raises:
+        OpsError: The audit log cannot be read.
+    """
+    start = datetime.fromtimestamp(min(attempt.at for attempt in tried), UTC) - timedelta(minutes=30)
+    deadline = max(attempt.at for attempt in tried) + limit_s
+    seconds: dict[str, float | None] = {attempt.name: None for attempt in tried}
+    while any(value is None for value in seconds.values()):
+        accesses = read(context.platform, start).accesses
+        for attempt in tried:
+            if seconds[attempt.name] is None and any(_tells_of(record, attempt) for record in accesses):
+                seconds[attempt.name] = round(time.time() - attempt.at, 1)
+        if time.time() > deadline:
+            break
+        time.sleep(_EVERY_S)
+    return seconds
+
+
+def _tells_of(record: AuditRecord, attempt: Attempt) -> bool:
+    return record.source is attempt.source and record.outcome is attempt.outcome and attempt.fits(record)

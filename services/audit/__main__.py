@@ -1,0 +1,114 @@
+"""The program: read where the chain ends, then follow every source until asked to stop."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from services.audit.follower import Positions
+from services.audit.journal import Journal, JournalError, Past, Tail, past
+from services.audit.kubernetes_api import KubernetesApi
+from services.audit.metrics import Metrics
+from services.audit.settings import AuditSettings, Source
+from services.audit.watch import Commands, Pods
+from services.audit.writer import Writer
+from services.runtime import serving
+from services.runtime.kafka_sender import Sender
+from services.runtime.periodic import operator_log
+from services.runtime.serving import https_server
+
+_PAUSE_S = 5.0
+END_S = 20.0
+"""How long it may take to write what waits."""
+
+
+log = operator_log("audit")
+"""Writes one line for the operator; never a part of an access."""
+
+
+class Service(serving.Service):
+    """Followers, the writer, and the metrics and probes behind one port."""
+
+    def __init__(self, settings: AuditSettings) -> None:
+        """Listen as ``settings`` say.
+
+        Raises:
+            OSError: The address is taken, or the certificate does not fit its key.
+        """
+        super().__init__()
+        self._settings = settings
+        self._writer: Writer | None = None
+        self._watches: list[threading.Thread] = []
+        self._sender = Sender(settings)
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        sources = dict.fromkeys([*(container.source for container in settings.followed), Source.OPS])
+        self._metrics = Metrics(registry, sources)
+        self.server = https_server(settings, registry, self._alive, self._ready, program="audit")
+
+    def _alive(self) -> bool:
+        watching = all(thread.is_alive() for thread in self._watches) or self._stop.is_set()
+        return watching and self._sender.alive() and (self._writer is None or self._writer.alive())
+
+    def _ready(self) -> bool:
+        """Ready once it knows where the chain ends."""
+        return self._writer is not None and not self._stop.is_set()
+
+    def begin(self, stop: threading.Event) -> None:
+        """Start when the brokers have told where the chain ends."""
+        threading.Thread(target=self._start, args=(stop,), daemon=True).start()
+
+    def end(self) -> None:
+        """Write what waits first."""
+        if self._writer is not None and not self._writer.end(END_S):
+            log("stopped before all was written; it is read again after the next start")
+        self._sender.close()
+        self.server.stop()
+
+    def _start(self, stop: threading.Event) -> None:
+        known = self._past(stop)
+        if known is None:
+            return
+        settings, api = self._settings, KubernetesApi(self._settings.kubernetes)
+        positions = Positions(known.positions)
+        writer = Writer(Journal(settings, self._sender, known.newest, self._metrics), positions, log)
+        pods = Pods(api, settings.followed, positions, writer.emit, self._metrics, first=known.newest is None)
+        commands = Commands(api, known.events, writer.emit, self._metrics)
+        writer.start(stop)
+        for name, work in (("pods", pods.run), ("commands", commands.run)):
+            thread = threading.Thread(target=work, args=(stop,), name=name, daemon=True)
+            thread.start()
+            self._watches.append(thread)
+        self._writer = writer
+        newest = known.newest
+        log(f"the chain goes on after {newest.day} number {newest.sequence}" if newest else "a chain begins")
+
+    def _past(self, stop: threading.Event) -> Past | None:
+        told = ""
+        while not stop.is_set():
+            try:
+                return past(Tail(self._settings).read(datetime.now(UTC)))
+            except JournalError as error:
+                if str(error) != told:
+                    told = str(error)
+                    log(f"not ready: {told}")
+                stop.wait(_PAUSE_S)
+        return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
+    return serving.main(
+        arguments,
+        program="audit",
+        description="The audit log.",
+        make=lambda file: Service(AuditSettings.load(file)),
+        log=log,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

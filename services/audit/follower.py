@@ -1,0 +1,241 @@
+"""Follows the log of one container through its restarts, and says so where lines are missing."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from services.audit.kubernetes_api import ANSWER_S, NOT_FOUND, ApiError, KubernetesApi
+from services.audit.metrics import Metrics
+from services.audit.records import GAP, Entry, note
+from services.audit.settings import Source
+from services.audit.sources import PARSERS, Line, UnreadableLineError
+
+_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
+
+
+def stamp(text: str) -> str | None:
+    """A timestamp of a log line in UTC with nine digits, so that later ones are greater as texts; None: it is none."""
+    match = _STAMP.fullmatch(text)
+    if match is None:
+        return None
+    second = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00")).astimezone(UTC)
+    return f"{second:%Y-%m-%dT%H:%M:%S}.{(match[2] or '').ljust(9, '0')}Z"
+
+
+def moment(position: str) -> datetime:
+    """The moment of a `stamp`."""
+    return datetime.fromisoformat(position[:26] + "+00:00")
+
+
+class Positions:
+    """How far each source was read; read and written by several threads."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self._known = dict(known)
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> str:
+        """The position; empty: from the beginning."""
+        with self._lock:
+            return self._known.get(key, "")
+
+    def set(self, key: str, position: str) -> None:
+        """Read up to here."""
+        with self._lock:
+            self._known[key] = position
+
+    def drop(self, key: str) -> None:
+        """There is nothing more to read of it."""
+        with self._lock:
+            self._known.pop(key, None)
+
+    def all(self) -> dict[str, str]:
+        """Those of now."""
+        with self._lock:
+            return dict(self._known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """One life of a container: from a start of it to its end.
+
+    Attributes:
+        source: What its lines tell of.
+        workload: Workload of the pod.
+        pod: Name of the pod.
+        uid: Its UID.
+        container: Name of the container.
+        restarts: How often the container was started again before.
+    """
+
+    source: Source
+    workload: str
+    pod: str
+    uid: str
+    container: str
+    restarts: int
+
+    @property
+    def stream(self) -> str:
+        """The container through all of its lives."""
+        return f"{self.pod}/{self.uid}/{self.container}"
+
+    @property
+    def key(self) -> str:
+        """Key of its position."""
+        return f"{self.stream}/{self.restarts}"
+
+
+def gap(source: Source, part: str, reason: str, now: datetime) -> Entry:
+    """The record that lines of a source are missing."""
+    return Entry(access=note(GAP, f"source:{source}", now, reason=reason), source=Source.AUDIT, part=part)
+
+
+def restarts_of(pod: Mapping[str, Any], container: str) -> int | None:
+    """How often a container was started again; None: it has never run."""
+    for status in pod.get("status", {}).get("containerStatuses", ()):
+        if status["name"] == container:
+            ran = status.get("containerID") or status["restartCount"]
+            return int(status["restartCount"]) if ran else None
+    return None
+
+
+class Follower:
+    """Reads one container until its pod is gone."""
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        life: Life,
+        positions: Positions,
+        emit: Callable[[Entry], None],
+        metrics: Metrics,
+        *,
+        first_pause_s: float = _FIRST_PAUSE_S,
+    ) -> None:
+        self._api, self._life, self._positions, self._emit, self._metrics = api, life, positions, emit, metrics
+        self._first_pause_s = first_pause_s
+        self._resumed = bool(positions.get(life.key))
+
+    def run(self, stop: threading.Event) -> None:
+        """Until ``stop``, or until the pod is gone."""
+        try:
+            self._run(stop)
+        finally:
+            self._opened(False)
+
+    def _run(self, stop: threading.Event) -> None:
+        pause, broken = self._first_pause_s, ""
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                if not self._catch_up(broken):
+                    return
+                self._stream()
+                broken = ""
+            except (ApiError, TimeoutError) as error:
+                broken = str(error)
+                self._opened(False)
+            if time.monotonic() - began > _LONGEST_PAUSE_S:
+                pause = self._first_pause_s
+            stop.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _opened(self, is_open: bool) -> None:
+        self._metrics.opened(self._life.source, self._life.stream, is_open)
+
+    def _catch_up(self, broken: str) -> bool:
+        """Read what earlier lives of the container left; whether the pod is still there.
+
+        Args:
+            broken: Why the last stream did not come to its end.
+
+        Raises:
+            ApiError: The API server does not answer.
+        """
+        life = self._life
+        try:
+            pod = self._api.get(f"pods/{life.pod}")
+        except ApiError as error:
+            if error.status != NOT_FOUND:
+                raise
+            pod = {"metadata": {"uid": ""}}
+        if pod["metadata"]["uid"] != life.uid:
+            if broken:
+                self._missing(f"the pod is gone, and its log broke off before: {broken}")
+            self._positions.drop(life.key)
+            return False
+        now = restarts_of(pod, life.container)
+        if now is None or now <= life.restarts:
+            return True
+        if now > life.restarts + 1:
+            self._missing(f"{now - life.restarts} restarts since it was read last, the log of one is kept")
+            self._become(now - 1)
+        self._read(previous="true")
+        self._become(now)
+        return True
+
+    def _become(self, restarts: int) -> None:
+        self._positions.drop(self._life.key)
+        self._life = replace(self._life, restarts=restarts)
+        self._resumed = False
+
+    def _stream(self) -> None:
+        """Follow this life."""
+        if self._resumed:
+            self._check_rotation()
+        for line in self._lines(follow="true"):
+            self._take(line)
+
+    def _read(self, **query: str) -> None:
+        try:
+            for line in self._lines(**query):
+                self._take(line)
+        except ApiError as error:
+            if error.status == 0:
+                raise
+            self._missing(f"the log of an earlier start cannot be read any more: {error}")
+
+    def _lines(self, **query: str) -> Iterator[bytes]:
+        life = self._life
+        position = self._positions.get(life.key)
+        since = {"sinceTime": position} if position else {}
+        query = {"container": life.container, "timestamps": "true", **since, **query}
+        return self._api.follow(f"pods/{life.pod}/log", lambda: self._opened(True), **query)
+
+    def _check_rotation(self) -> None:
+        """The kubelet keeps the newest file only: does it begin after the last line that was read?"""
+        life = self._life
+        path = f"pods/{life.pod}/log"
+        query = {"container": life.container, "timestamps": "true", "limitBytes": "64"}
+        with self._api.open(path, ANSWER_S, **query) as response:
+            first = stamp(response.readline(64).partition(b" ")[0].decode(errors="replace").strip())
+        if first and first > self._positions.get(life.key):
+            self._missing("the log was rotated while nobody read it")
+        self._resumed = False
+
+    def _take(self, line: bytes) -> None:
+        life = self._life
+        at, _, text = line.decode(errors="replace").rstrip("\n").partition(" ")
+        position = stamp(at)
+        if position is None or position <= self._positions.get(life.key):
+            return
+        try:
+            access = PARSERS[life.source](Line(time=moment(position), workload=life.workload, text=text))
+        except UnreadableLineError:
+            self._metrics.unreadable.labels(life.source).inc()
+            access = None
+        if access is not None:
+            self._emit(Entry(access=access, source=life.source, part=life.pod, positions={life.key: position}))
+        self._positions.set(life.key, position)
+
+    def _missing(self, reason: str) -> None:
+        self._metrics.gaps.labels(self._life.source).inc()
+        self._emit(gap(self._life.source, self._life.pod, reason, datetime.now(UTC)))

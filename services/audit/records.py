@@ -1,0 +1,203 @@
+"""What a record of the audit log is, and the chain of hashes that shows when one is missing or was changed.
+
+A record holds the hash of the one before it in its region; numbers begin anew each day. Whoever has all records of a
+day, and the last one of the day before, can prove that none is missing in between (`broken_links`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from services.audit.settings import Source
+from services.runtime.moments import Moment
+
+VERSION: Literal[1] = 1
+BEGINNING = "0" * 64
+"""Stands for the hash before the first record of a region."""
+UNKNOWN = "-"
+"""Stands where a source does not tell who it was, or from where."""
+CHECKPOINT, GAP, START = "checkpoint", "gap", "start"
+"""Actions of the audit log itself."""
+REPEATED = "repeated"
+"""Detail of a record that stands for several equal ones: how many more there were."""
+
+
+class Outcome(StrEnum):
+    """What came of an access."""
+
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+    FAILED = "failed"
+    NOTED = "noted"
+    """Nothing was asked for: the audit log tells about itself."""
+
+
+class Access(BaseModel):
+    """Who reached for what, from where, and what came of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    time: Moment = Field(description="When, as the source says.")
+    who: str = Field(description="Name at the source; `-` where the source does not tell.")
+    origin: str = Field(description="Address or machine that it came from; `-` where the source does not tell.")
+    action: str = Field(description="What was done or tried, in words of the source.")
+    target: str = Field(description="What it was about, `kind:name`.")
+    outcome: Outcome = Field(description="Whether it was let in.")
+    detail: Mapping[str, str] = Field(default={}, description="What else the source tells.")
+
+
+class AuditRecord(Access):
+    """An access with its place: where it was read, and where it stands in the chain."""
+
+    schema_version: Literal[1] = Field(default=VERSION, description="Version of this schema.")
+    region: str = Field(description="Region whose audit log wrote it.")
+    source: Source = Field(description="Where it was read.")
+    part: str = Field(description="Pod that told of it; `-` for commands of operators.")
+    recorded_at: Moment = Field(description="When it was put into the chain.")
+    positions: Mapping[str, str] = Field(
+        default={}, description="How far a source was read with it; in a checkpoint: all of them."
+    )
+    day: date = Field(description="Day (UTC) whose chain it belongs to.")
+    sequence: int = Field(ge=1, description="Its number in that day.")
+    previous: str = Field(pattern="^[0-9a-f]{64}$", description="Hash of the record before it.")
+    hash: str = Field(default="", description="SHA-256 of all of this without the hash, as JSON with sorted keys.")
+
+
+def note(action: str, target: str, now: datetime, **detail: str) -> Access:
+    """What the audit log tells about itself."""
+    return Access(
+        time=now, who="audit", origin=UNKNOWN, action=action, target=target, outcome=Outcome.NOTED, detail=detail
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """The newest record of a chain."""
+
+    day: date
+    sequence: int
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """An access that is not in the chain yet.
+
+    Attributes:
+        access: The access.
+        source: Where it was read.
+        part: Pod that told of it.
+        positions: How far the source was read with it.
+    """
+
+    access: Access
+    source: Source
+    part: str = UNKNOWN
+    positions: Mapping[str, str] = field(default_factory=dict)
+
+
+def linked(entry: Entry, region: str, newest: Link | None, now: datetime) -> AuditRecord:
+    """The record of an entry, as the next one of its region.
+
+    Args:
+        entry: The access.
+        region: The region.
+        newest: The record before it; None: there is none.
+        now: The time; a clock that was set back does not begin an older day again.
+    """
+    day = max(now.astimezone(UTC).date(), newest.day) if newest else now.astimezone(UTC).date()
+    record = AuditRecord(
+        **entry.access.model_dump(),
+        region=region,
+        source=entry.source,
+        part=entry.part,
+        recorded_at=now,
+        positions=dict(entry.positions),
+        day=day,
+        sequence=newest.sequence + 1 if newest and newest.day == day else 1,
+        previous=newest.hash if newest else BEGINNING,
+    )
+    return record.model_copy(update={"hash": hash_of(record.model_dump(mode="json"))})
+
+
+def link_of(record: AuditRecord) -> Link:
+    """What the next record needs of this one."""
+    return Link(day=record.day, sequence=record.sequence, hash=record.hash)
+
+
+def hash_of(content: Mapping[str, Any]) -> str:
+    """Hash of a record's content; fields that a later version may add are part of it."""
+    body = {name: value for name, value in content.items() if name != "hash"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def value_of(record: AuditRecord) -> bytes:
+    """The record in Kafka: JSON."""
+    return record.model_dump_json().encode()
+
+
+def parsed(value: bytes) -> tuple[AuditRecord, bool] | None:
+    """A record of the topic, and whether its hash is that of its content; None where it is none of this version."""
+    try:
+        content = json.loads(value)
+        known = {name: content[name] for name in AuditRecord.model_fields if name in content}
+        return AuditRecord.model_validate(known), content.get("hash") == hash_of(content)
+    except (ValueError, ValidationError, AttributeError, TypeError):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokenLink:
+    """A place in a chain that does not hold."""
+
+    region: str
+    day: date
+    sequence: int
+    problem: str
+
+
+def broken_links(records: Iterable[tuple[AuditRecord, bool]]) -> Iterator[BrokenLink]:
+    """Places where the chains of records do not hold, the oldest of each region first.
+
+    The first record of a region is taken as it is: what was before it is past retention, or was not asked for. A record
+    that is there twice, which a retry or a mirror may cause, is no problem.
+
+    Args:
+        records: Each with whether its hash is that of its content.
+    """
+    regions: dict[str, dict[tuple[date, int, str], tuple[AuditRecord, bool]]] = {}
+    for record, whole in records:
+        regions.setdefault(record.region, {})[record.day, record.sequence, record.hash] = record, whole
+    for region, chain in sorted(regions.items()):
+        ordered = [chain[place] for place in sorted(chain)]
+        for record, whole in ordered:
+            if not whole:
+                yield _broken(region, record, "its content was changed: the hash is that of another one")
+        for (before, _), (record, _) in pairwise(ordered):
+            if problem := _problem(before, record):
+                yield _broken(region, record, problem)
+
+
+def _problem(before: AuditRecord, record: AuditRecord) -> str:
+    place = (record.day, record.sequence)
+    if place == (before.day, before.sequence):
+        return "two different records have this number"
+    expected = before.sequence + 1 if record.day == before.day else 1
+    if record.sequence != expected:
+        return f"number {expected} is missing"
+    if record.previous != before.hash:
+        return f"the record before it is not the one that it followed ({before.day} number {before.sequence})"
+    return ""
+
+
+def _broken(region: str, record: AuditRecord, problem: str) -> BrokenLink:
+    return BrokenLink(region=region, day=record.day, sequence=record.sequence, problem=problem)

@@ -1,0 +1,79 @@
+"""The settings of the audit log."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from services.runtime.settings import File, ServerSettings, SettingsModel, Text, whole
+
+
+class Source(StrEnum):
+    """Where accesses are read."""
+
+    TRACES = "traces"
+    """The login proxies in front of Jaeger."""
+    KAFKA = "kafka"
+    """Authorizer and logins of the brokers."""
+    OPS = "ops"
+    """Commands of operators."""
+    AUDIT = "audit"
+    """The audit log itself."""
+
+
+class Kafka(SettingsModel):
+    """The brokers, and who this program is there: it reads and writes one topic."""
+
+    bootstrap: Text
+    ca_file: File
+    user: Text
+    password_file: File
+
+
+class Kubernetes(SettingsModel):
+    """The API server.
+
+    Attributes:
+        host: Name in its certificate.
+        port: Port of that name.
+        ca_file: Authority of its certificate.
+        token_file: File with the token of the pod's own ServiceAccount, which the kubelet renews.
+        namespace: Where logs and events are read.
+    """
+
+    host: Text
+    port: Annotated[int, whole(1, 65535)]
+    ca_file: File
+    token_file: File
+    namespace: Text
+
+
+class FollowedContainer(SettingsModel):
+    """Containers whose log is followed: of all pods of a workload."""
+
+    source: Source
+    workload: Text
+    container: Text
+
+
+class AuditSettings(ServerSettings):
+    """What is followed and where accesses are written.
+
+    Attributes:
+        region: Name of the region, in each record: a topic may hold those of two.
+        topic: Where records go.
+        followed: Whose logs are followed; commands of operators always are.
+    """
+
+    region: Text
+    topic: Text
+    kafka: Kafka
+    kubernetes: Kubernetes
+    followed: Annotated[tuple[FollowedContainer, ...], Field(min_length=1)]
+
+    @property
+    def topic_names(self) -> tuple[str, ...]:
+        """What it writes."""
+        return (self.topic,)

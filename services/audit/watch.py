@@ -1,0 +1,211 @@
+"""What is there to be read: pods whose containers are followed, and Events with commands of operators."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from services.audit.follower import Follower, Life, Positions, gap, restarts_of
+from services.audit.kubernetes_api import ApiError, KubernetesApi, watched
+from services.audit.metrics import Metrics
+from services.audit.operators import REASON, access, event_key
+from services.audit.records import Entry
+from services.audit.settings import FollowedContainer, Source
+
+NAME_LABEL: Final = "app.kubernetes.io/name"
+_WATCH_S: Final = 280
+"""Shorter than the time after which a quiet stream counts as broken."""
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
+
+
+class _Watch:
+    """Lists objects, then takes their changes, for ever."""
+
+    def __init__(self, api: KubernetesApi, path: str, query: Mapping[str, str], *, pause_s: float = _PAUSE_S) -> None:
+        self._api, self._path, self._query, self._pause_s = api, path, dict(query), pause_s
+
+    def run(
+        self,
+        stop: threading.Event,
+        listed: Callable[[list[Mapping[str, Any]]], None],
+        changed: Callable[[str, Mapping[str, Any]], None],
+        opened: Callable[[bool], None],
+    ) -> None:
+        """Until ``stop``.
+
+        Args:
+            stop: Ends it.
+            listed: Takes all objects, each time that they were listed.
+            changed: Takes a change: its type and the object.
+            opened: Takes whether changes are being told.
+        """
+        pause, version = self._pause_s, ""
+        while not stop.is_set():
+            try:
+                if not version:
+                    listing = self._api.get(self._path, **self._query)
+                    version = listing["metadata"]["resourceVersion"]
+                    listed(listing["items"])
+                query = {**self._query, "watch": "true", "timeoutSeconds": str(_WATCH_S), "resourceVersion": version}
+                for line in self._api.follow(self._path, lambda: opened(True), **query):
+                    kind, item = watched(line)
+                    version = item["metadata"]["resourceVersion"]
+                    changed(kind, item)
+                pause = self._pause_s
+            except (ApiError, TimeoutError):
+                opened(False)
+                version = ""
+                stop.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+
+class Pods:
+    """Starts a follower for each container that is to be followed."""
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        followed: Iterable[FollowedContainer],
+        positions: Positions,
+        emit: Callable[[Entry], None],
+        metrics: Metrics,
+        *,
+        first: bool,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            api: The API server.
+            followed: What is followed.
+            positions: How far each container was read.
+            emit: Takes accesses.
+            metrics: Counters.
+            first: Whether nobody has ever read anything here: then what containers logged in earlier lives is no gap.
+        """
+        self._api, self._positions, self._emit, self._metrics, self._first = api, positions, emit, metrics, first
+        self._followed = tuple(followed)
+        self._started: set[str] = set()
+        self._present: dict[str, tuple[Source, str]] = {}
+        self._known = frozenset(positions.all())
+
+    def run(self, stop: threading.Event) -> None:
+        """Until ``stop``."""
+        names = ",".join(sorted({container.workload for container in self._followed}))
+        watch = _Watch(self._api, "pods", {"labelSelector": f"{NAME_LABEL} in ({names})"})
+        watch.run(
+            stop,
+            lambda pods: self._listed(pods, stop),
+            lambda kind, pod: self._changed(kind, pod, stop),
+            lambda _: None,
+        )
+
+    def _listed(self, pods: list[Mapping[str, Any]], stop: threading.Event) -> None:
+        self._present = {}
+        for pod in pods:
+            self._take(pod, stop)
+        self._show()
+        for key in self._known:
+            stream, _, _ = key.rpartition("/")
+            if stream not in self._started:
+                self._lost(key)
+        self._known = frozenset()
+        self._first = False
+
+    def _changed(self, kind: str, pod: Mapping[str, Any], stop: threading.Event) -> None:
+        if kind == "DELETED":
+            uid = pod["metadata"]["uid"]
+            self._present = {stream: value for stream, value in self._present.items() if value[1] != uid}
+        else:
+            self._take(pod, stop)
+        self._show()
+
+    def _take(self, pod: Mapping[str, Any], stop: threading.Event) -> None:
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        workload = pod["metadata"]["labels"][NAME_LABEL]
+        for container in self._followed:
+            restarts = restarts_of(pod, container.container)
+            if container.workload != workload or restarts is None:
+                continue
+            life = Life(
+                source=container.source,
+                workload=workload,
+                pod=name,
+                uid=uid,
+                container=container.container,
+                restarts=restarts,
+            )
+            running = pod.get("status", {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
+            if running:
+                self._present[life.stream] = (life.source, uid)
+            else:
+                self._present.pop(life.stream, None)
+            if life.stream not in self._started:
+                self._started.add(life.stream)
+                follower = Follower(self._api, self._begin(life), self._positions, self._emit, self._metrics)
+                threading.Thread(target=follower.run, args=(stop,), name=life.stream, daemon=True).start()
+
+    def _begin(self, life: Life) -> Life:
+        """The life of a container with which reading begins: the last one that was read, else its first."""
+        read = [int(key.rpartition("/")[2]) for key in self._known if key.rpartition("/")[0] == life.stream]
+        begin = max(read) if read else (life.restarts if self._first else 0)
+        for restarts in read:
+            if restarts != begin:
+                self._positions.drop(f"{life.stream}/{restarts}")
+        return Life(**{**vars(life), "restarts": begin})
+
+    def _lost(self, key: str) -> None:
+        """A container that was read by an earlier process and is not there any more."""
+        pod, _, _ = key.partition("/")
+        source = self._source_of(pod)
+        self._positions.drop(key)
+        self._metrics.gaps.labels(source).inc()
+        reason = "the pod went while nobody read it: its last lines may be missing"
+        self._emit(gap(source, pod, reason, datetime.now(UTC)))
+
+    def _source_of(self, pod: str) -> Source:
+        fits = [container for container in self._followed if pod.startswith(f"{container.workload}-")]
+        return max(fits, key=lambda container: len(container.workload)).source if fits else Source.AUDIT
+
+    def _show(self) -> None:
+        for source in {container.source for container in self._followed}:
+            self._metrics.expect(source, [key for key, value in self._present.items() if value[0] is source])
+
+
+class Commands:
+    """Takes commands of operators from Events; each of them once."""
+
+    def __init__(
+        self, api: KubernetesApi, written: Iterable[str], emit: Callable[[Entry], None], metrics: Metrics
+    ) -> None:
+        self._api, self._emit, self._metrics = api, emit, metrics
+        self._written = set(written)
+
+    def run(self, stop: threading.Event) -> None:
+        """Until ``stop``."""
+        self._metrics.expect(Source.OPS, ["events"])
+        watch = _Watch(self._api, "events", {"fieldSelector": f"reason={REASON}"})
+        watch.run(
+            stop,
+            self._listed,
+            lambda kind, item: self._take(item) if kind == "ADDED" else None,
+            lambda is_open: self._metrics.opened(Source.OPS, "events", is_open),
+        )
+
+    def _listed(self, items: list[Mapping[str, Any]]) -> None:
+        names = {item["metadata"]["name"] for item in items}
+        for item in sorted(items, key=lambda item: str(item.get("eventTime"))):
+            self._take(item)
+        self._written &= names
+
+    def _take(self, item: Mapping[str, Any]) -> None:
+        name = item["metadata"]["name"]
+        if name in self._written:
+            return
+        self._written.add(name)
+        told = access(item)
+        if told is None:
+            self._metrics.unreadable.labels(Source.OPS).inc()
+            return
+        self._emit(Entry(access=told, source=Source.OPS, positions={event_key(name): str(item["eventTime"])}))

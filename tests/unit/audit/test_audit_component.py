@@ -1,0 +1,120 @@
+"""The audit log's objects in the cluster, its settings as the program reads them, and every policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pulumi_kubernetes as k8s
+import pytest
+import yaml
+
+from components.audit.component import PORT, ApiServer, Audit, AuditArgs
+from components.k8s import DeploymentContext, Resources, default_deny
+from components.tls.component import Authority
+from components.versions import ImageCatalogue
+from policy.model import Resource
+from policy.rules import RULES
+from policy.runner import Runner
+from services.audit.settings import AuditSettings, FollowedContainer, Source
+from services.audit.sources import PARSERS
+from tests.support import engine
+from tests.support.deployment_context import metrics
+from tests.support.engine import Recording
+from tests.unit.sampler.stubs import deployment_context, kafka, record
+
+FOLLOWED = (FollowedContainer(source=Source.KAFKA, workload="kafka", container="kafka"),)
+
+
+def program(where: DeploymentContext) -> None:
+    Audit(
+        "audit",
+        AuditArgs(
+            context=where,
+            scrape=metrics(where, "audit", PORT),
+            kafka=kafka("audit"),
+            region="one",
+            api_server=ApiServer(networks=["10.0.0.1/32"], port=6443),
+            followed=FOLLOWED,
+            resources=Resources(cpu="5m", memory="64Mi", memory_limit="192Mi"),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return record(lambda: program(deployment_context()))
+
+
+def test_the_program_accepts_its_settings_file(recording: Recording) -> None:
+    settings = AuditSettings.parse(yaml.safe_load(recording.one("ConfigMap", "audit")["data"]["config.yaml"]))
+    assert (settings.topic, settings.region, settings.followed) == ("audit", "one", FOLLOWED)
+    assert settings.kafka.user == "audit"
+    assert settings.kubernetes.namespace == "obs"
+
+
+def test_it_may_read_pods_their_logs_and_events_of_its_namespace_and_nothing_else(recording: Recording) -> None:
+    assert recording.one("Role", "audit")["rules"] == [
+        {"apiGroups": [""], "resources": ["pods", "events"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ]
+    binding = recording.one("RoleBinding", "audit")
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "audit"}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "audit", "namespace": "obs"}]
+
+
+def test_its_token_is_short_lived_and_where_its_settings_say(recording: Recording) -> None:
+    pod = recording.one("Deployment", "audit")["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    [volume] = [volume for volume in pod["volumes"] if "projected" in volume]
+    [token] = [
+        source["serviceAccountToken"]
+        for source in volume["projected"]["sources"]
+        if "serviceAccountToken" in source
+    ]  # fmt: skip
+    assert token["expirationSeconds"] == 3600
+    settings = AuditSettings.parse(yaml.safe_load(recording.one("ConfigMap", "audit")["data"]["config.yaml"]))
+    [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == volume["name"]]
+    assert str(settings.kubernetes.token_file) == f"{mount['mountPath']}/{token['path']}"
+    assert mount.get("readOnly")
+
+
+def test_it_reaches_kafka_and_the_api_server_only_and_only_scrapers_reach_it(recording: Recording) -> None:
+    policy = recording.one("NetworkPolicy", "audit")["spec"]
+    assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 6443, 9092}
+    assert [
+        peer["ipBlock"]["cidr"] for rule in policy["egress"] for peer in rule["to"] if "ipBlock" in peer
+    ] == ["10.0.0.1/32"]  # fmt: skip
+    [ingress] = policy["ingress"]
+    assert [peer["podSelector"]["matchLabels"] for peer in ingress["from"]] == [{"obs.access/metrics": "true"}]
+
+
+def test_there_is_one_and_the_next_starts_when_it_is_gone(recording: Recording) -> None:
+    deployment = recording.one("Deployment", "audit")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]["type"]) == (1, "Recreate")
+
+
+@pytest.mark.parametrize("stack", engine.STACKS)
+def test_each_followed_container_is_one_of_the_stack_and_somebody_reads_its_lines(stack: str) -> None:
+    recorded = engine.recorded(stack)
+    settings = AuditSettings.parse(yaml.safe_load(recorded.one("ConfigMap", "audit")["data"]["config.yaml"]))
+    for followed in settings.followed:
+        kind = "StatefulSet" if followed.source is Source.KAFKA else "Deployment"
+        pod = recorded.one(kind, followed.workload)["spec"]["template"]["spec"]
+        assert followed.container in {container["name"] for container in pod["containers"]}
+        assert followed.source in PARSERS
+    assert {followed.source for followed in settings.followed} == set(PARSERS)
+
+
+def test_in_its_namespace_it_passes_every_policy() -> None:
+    def namespace() -> None:
+        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
+        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+        parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
+        default_deny(parent, lab)
+        Authority("authority", lab, duration="43800h", renew_before="8760h")
+        program(lab)
+
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
+    # Which workloads may be one pod is judged on the whole platform.
+    verdicts = Runner(rules=[rule for rule in RULES if rule.id != "replicas-least"], agreed=[]).all(resources)
+    assert [verdict.message for verdict in verdicts] == []

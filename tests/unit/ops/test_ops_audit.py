@@ -1,0 +1,160 @@
+"""``ops audit``: what the report says of records, what is unusual, and the pages that it writes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from typer.testing import CliRunner
+
+from ops.audit import command as audit_command
+from ops.audit.reading import AuditLog
+from ops.audit.report import Findings, content, document, findings
+from ops.audit.unusual import Reason, network_of, unusual
+from ops.core import platform as platform_module
+from services.audit.records import GAP, Access, AuditRecord, Entry, Outcome, link_of, linked, note
+from services.audit.settings import Source
+from services.reports.render import html
+from services.reports.settings import LANGUAGES
+
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+SINCE = NOW - timedelta(days=30)
+ZONE = ZoneInfo("Asia/Tokyo")
+
+
+def access(
+    who: str = "carol",
+    at: datetime = NOW - timedelta(days=1),
+    *,
+    origin: str = "10.0.0.1",
+    action: str = "read trace",
+    outcome: Outcome = Outcome.ALLOWED,
+    **detail: str,
+) -> Entry:
+    told = Access(time=at, who=who, origin=origin, action=action, target="trace:00ff", outcome=outcome, detail=detail)
+    return Entry(access=told, source=Source.TRACES, part="jaeger-query-confidential-0")
+
+
+def chained(*entries: Entry) -> list[AuditRecord]:
+    records: list[AuditRecord] = []
+    for entry in entries:
+        records.append(linked(entry, "region-a", link_of(records[-1]) if records else None, entry.access.time))
+    return records
+
+
+def log(*entries: Entry, without: int | None = None, complete: bool = True) -> AuditLog:
+    records = [(record, True) for number, record in enumerate(chained(*entries)) if number != without]
+    return AuditLog(records=tuple(records), complete=complete)
+
+
+def seen(*entries: Entry, without: int | None = None, complete: bool = True) -> Findings:
+    return findings(log(*entries, without=without, complete=complete), SINCE, NOW, ZONE)
+
+
+def gap() -> Entry:
+    told = note(GAP, "source:kafka", NOW - timedelta(hours=1), reason="the log was rotated while nobody read it")
+    return Entry(access=told, source=Source.AUDIT, part="kafka-0")
+
+
+def test_refusals_confidential_reads_and_gaps_are_told_apart() -> None:
+    found_in = seen(
+        access(clearance="confidential"),
+        access("dave", clearance="public"),
+        access("mallory", outcome=Outcome.REFUSED, clearance="confidential", repeated="7"),
+        gap(),
+    )
+    assert [record.who for record in found_in.refused] == ["mallory"]
+    assert [record.who for record in found_in.confidential] == ["carol"]
+    assert [record.detail["reason"] for record in found_in.gaps] == ["the log was rotated while nobody read it"]
+    told = content(found_in)
+    assert {(row["who"], row["outcome"]): row["count"] for row in told["who"]} == {
+        ("carol", "allowed"): 1,
+        ("dave", "allowed"): 1,
+        ("mallory", "refused"): 7,
+    }
+    assert told["broken"] == []
+    json.dumps(told)
+
+
+def test_records_before_the_period_are_what_is_known_and_not_told() -> None:
+    before = [access(at=SINCE - timedelta(days=day)) for day in (3, 2, 1)]
+    found_in = seen(*before, access(origin="192.0.2.9"))
+    assert len(found_in.people) == 1
+    assert [strange.reason for strange in found_in.unusual] == [Reason.NETWORK]
+
+
+def test_a_new_network_is_unusual_once_and_a_new_user_is_not() -> None:
+    start = NOW - timedelta(days=2)
+    records = chained(
+        access(at=start),
+        access(at=start + timedelta(minutes=1), origin="10.0.0.200"),
+        access(at=start + timedelta(minutes=2), origin="192.0.2.9"),
+        access(at=start + timedelta(minutes=3), origin="192.0.2.10"),
+        access("dave", at=start + timedelta(minutes=4), origin="198.51.100.1"),
+        access("-", at=start + timedelta(minutes=5), origin="203.0.113.1"),
+    )
+    assert [(strange.record.origin, strange.reason) for strange in unusual(records, SINCE, ZONE)] == [
+        ("192.0.2.9", Reason.NETWORK)
+    ]
+
+
+def test_an_hour_is_unusual_once_enough_is_known() -> None:
+    noon = datetime(2026, 11, 10, 3, 0, tzinfo=UTC)  # 12 in Tokyo
+    usual = [access(at=noon + timedelta(days=day % 5, minutes=day)) for day in range(20)]
+    night = access(at=datetime(2026, 11, 20, 17, 0, tzinfo=UTC))
+    near = access(at=datetime(2026, 11, 21, 2, 0, tzinfo=UTC))
+    ordered = sorted([*usual, night, near], key=lambda entry: entry.access.time)
+    assert [(strange.record.time, strange.reason) for strange in unusual(chained(*ordered), SINCE, ZONE)] == [
+        (night.access.time, Reason.HOUR)
+    ]
+    assert unusual(chained(*usual[:5], night), SINCE, ZONE) == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "network"),
+    [("10.1.2.3", "10.1.2.0/24"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("desk", "desk"), ("-", "-")],
+)
+def test_networks_of_addresses_and_machines(origin: str, network: str) -> None:
+    assert network_of(origin) == network
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_names_who_what_and_a_broken_chain_and_loads_nothing(language: str) -> None:
+    found_in = seen(
+        access("<b>mallory</b>", outcome=Outcome.REFUSED),
+        access(),
+        access(clearance="confidential"),
+        gap(),
+        without=1,
+        complete=False,
+    )
+    [broken] = found_in.broken
+    page = html(document(found_in, "obs (region-a)", ZONE), "ja" if language == "ja" else "en")
+    assert "&lt;b&gt;mallory" in page
+    assert "<b>mallory" not in page
+    assert str(broken.sequence) in page
+    assert ("The chain does not hold" if language == "en" else "ハッシュチェーンの異常") in page
+    assert "://" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_whole_chain_is_said_to_be_whole() -> None:
+    page = html(document(seen(access(), access()), "obs (region-a)", ZONE), "en")
+    assert "every chain holds" in page
+
+
+@pytest.mark.parametrize(("without", "code"), [(None, 0), (1, 1)])
+def test_check_ends_with_1_where_a_record_is_missing(
+    monkeypatch: pytest.MonkeyPatch, without: int | None, code: int
+) -> None:
+    monkeypatch.setattr(platform_module, "load", lambda: None)
+    monkeypatch.setattr(audit_command, "read", lambda _, start: log(access(), access(), access(), without=without))
+    done = CliRunner().invoke(audit_command.audit_app, ["check", "--since", "40d"])
+    assert done.exit_code == code, done.output
+    assert ("is missing" in done.output) == bool(code)
+
+
+def test_a_report_needs_a_place_to_go_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(audit_command.audit_app, ["report"])
+    assert str(done.exception) == "nothing to write: name a file with --html, or print for machines with --json"

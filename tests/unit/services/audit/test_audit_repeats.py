@@ -1,0 +1,67 @@
+"""Refusals that repeat themselves: the first at once, the others as a number, nothing else held back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from services.audit.records import Access, Entry, Outcome
+from services.audit.repeats import WINDOW_S, Repeats
+from services.audit.settings import Source
+
+AT = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
+
+
+def entry(who: str = "reader", outcome: Outcome = Outcome.REFUSED, position: str = "1") -> Entry:
+    told = Access(time=AT, who=who, origin="10.0.0.1", action="read", target="topic:a", outcome=outcome)
+    return Entry(access=told, source=Source.KAFKA, part="kafka-0", positions={"key": position})
+
+
+def test_equal_refusals_are_told_once_and_then_as_a_number() -> None:
+    repeats = Repeats()
+    first, *others = (entry(position=str(number)) for number in range(5))
+    assert repeats.folded([first, *others], 100.0) == [first]
+    assert repeats.due == 100.0 + WINDOW_S
+    assert repeats.ended(100.0 + WINDOW_S - 1) == []
+    [together] = repeats.ended(100.0 + WINDOW_S)
+    assert together.access.detail == {"repeated": "4"}
+    assert together.positions == {"key": "4"}
+    assert repeats.all() == []
+
+
+@pytest.mark.parametrize("every_s", [5.0, 60.0, 90.0])
+def test_a_refusal_without_end_is_told_ever_more_rarely_and_in_full(every_s: float) -> None:
+    repeats, told, now, count = Repeats(), list[Entry](), 0.0, int(86_400 / every_s)
+    for _ in range(count):
+        now += every_s
+        told += repeats.ended(now)
+        told += repeats.folded([entry()], now)
+    told += repeats.all()
+    assert len(told) <= 32
+    assert sum(int(record.access.detail.get("repeated", "1")) for record in told) == count
+
+
+def test_after_two_windows_without_one_the_next_is_told_at_once() -> None:
+    repeats = Repeats()
+    repeats.folded([entry(), entry()], 0.0)
+    assert len(repeats.ended(WINDOW_S)) == 1
+    assert repeats.ended(3 * WINDOW_S) == []
+    assert repeats.folded([], 3 * WINDOW_S) == []
+    assert repeats.ended(7 * WINDOW_S) == []
+    assert repeats.due is None
+    assert repeats.folded([entry()], 1000.0) == [entry()]
+
+
+def test_a_refusal_that_came_once_is_not_told_again() -> None:
+    repeats = Repeats()
+    repeats.folded([entry()], 0.0)
+    assert repeats.ended(WINDOW_S) == []
+    assert repeats.ended(3 * WINDOW_S) == []
+    assert repeats.all() == []
+
+
+def test_what_differs_or_was_let_in_is_told_each_time() -> None:
+    repeats = Repeats()
+    told = [entry("a"), entry("b"), entry("a", Outcome.ALLOWED), entry("a", Outcome.ALLOWED)]
+    assert repeats.folded(told, 0.0) == told

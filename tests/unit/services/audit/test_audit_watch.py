@@ -1,0 +1,143 @@
+"""What is to be read: a follower for each container, gaps for those that went, each Event once."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from services.audit.follower import Positions
+from services.audit.kubernetes_api import KubernetesApi
+from services.audit.metrics import Metrics
+from services.audit.operators import CommandEvent, event
+from services.audit.records import GAP, Entry
+from services.audit.settings import FollowedContainer, Source
+from services.audit.watch import Commands, Pods
+from tests.unit.services.audit.api_fake import NAMESPACE, UID, Cluster, api_server, pod
+from tests.unit.services.audit.test_audit_follower import at, line
+
+FOLLOWED = (FollowedContainer(source=Source.KAFKA, workload="kafka", container="kafka"),)
+
+
+class Told:
+    """What was told, and the gauges."""
+
+    def __init__(self) -> None:
+        self.queue: queue.Queue[Entry] = queue.Queue()
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry, [Source.KAFKA, Source.OPS])
+
+    def next(self) -> str:
+        entry = self.queue.get(timeout=30)
+        return entry.access.detail["reason"] if entry.access.action == GAP else entry.access.target
+
+    def value(self, name: str, source: str = "kafka") -> float | None:
+        return self.registry.get_sample_value(name, {"source": source})
+
+    def until(self, name: str, value: float, source: str = "kafka") -> None:
+        deadline = time.monotonic() + 30
+        while self.value(name, source) != value:
+            assert time.monotonic() < deadline, (name, self.value(name, source))
+            time.sleep(0.02)
+
+
+@contextmanager
+def watching(
+    folder: Path, cluster: Cluster, work: Callable[[KubernetesApi, Told, threading.Event], None]
+) -> Iterator[Told]:
+    told, stop = Told(), threading.Event()
+    with api_server(folder, cluster) as where:
+        thread = threading.Thread(target=work, args=(KubernetesApi(where, quiet_s=30), told, stop), daemon=True)
+        thread.start()
+        try:
+            yield told
+        finally:
+            stop.set()
+            cluster.changes.put(None)
+            for waiting in cluster.live.values():
+                waiting.put(None)
+            thread.join(30)
+
+
+def pods(positions: dict[str, str], *, first: bool = False) -> Callable[[KubernetesApi, Told, threading.Event], None]:
+    def work(api: KubernetesApi, told: Told, stop: threading.Event) -> None:
+        Pods(api, FOLLOWED, Positions(positions), told.queue.put, told.metrics, first=first).run(stop)
+
+    return work
+
+
+def cluster_of(*names: str) -> Cluster:
+    return Cluster(
+        pods={name: pod(name, f"uid-{name}") for name in names},
+        logs={name: [line(1, name)] for name in ("kafka-0", "kafka-1")},
+        live={name: queue.Queue() for name in ("kafka-0", "kafka-1")},
+    )
+
+
+def test_pods_that_are_there_and_pods_that_come_are_followed(tmp_path: Path) -> None:
+    cluster = cluster_of("kafka-0")
+    with watching(tmp_path, cluster, pods({}, first=True)) as told:
+        assert told.next() == "topic:kafka-0"
+        told.until("audit_open_streams", 1)
+        cluster.pods["kafka-1"] = pod("kafka-1", "uid-kafka-1")
+        cluster.changes.put(("pods", "ADDED", cluster.pods["kafka-1"]))
+        assert told.next() == "topic:kafka-1"
+        told.until("audit_open_streams", 2)
+        assert told.value("audit_expected_streams") == 2
+        gone = cluster.pods.pop("kafka-0")
+        cluster.changes.put(("pods", "DELETED", gone))
+        told.until("audit_expected_streams", 1)
+        assert told.value("audit_gaps_total") == 0
+    assert any("labelSelector=app.kubernetes.io%2Fname+in+%28kafka%29" in path for path in cluster.requests)
+
+
+def test_a_pod_that_went_while_nobody_read_is_a_gap(tmp_path: Path) -> None:
+    known = {f"kafka-1/{UID}/kafka/0": at(1), "kafka-0/uid-kafka-0/kafka/0": "2026-11-28T06:00:00.500000000Z"}
+    cluster = cluster_of("kafka-0")
+    cluster.logs["kafka-0"] = [line(0, "old"), line(1, "new")]
+    with watching(tmp_path, cluster, pods(known)) as told:
+        targets = {told.next(), told.next()}
+    assert targets == {"the pod went while nobody read it: its last lines may be missing", "topic:new"}
+    assert told.value("audit_gaps_total") == 1
+
+
+def test_restarts_before_the_first_start_are_no_gap(tmp_path: Path) -> None:
+    cluster = cluster_of("kafka-0")
+    cluster.pods["kafka-0"] = pod("kafka-0", "uid-kafka-0", restarts=5)
+    with watching(tmp_path, cluster, pods({}, first=True)) as told:
+        assert told.next() == "topic:kafka-0"
+        assert told.value("audit_gaps_total") == 0
+
+
+def item(name: str, message: str | None = None) -> dict[str, Any]:
+    command = CommandEvent(run=name, account="alice", user="root", machine="desk", command="ack", state="done", code=0)
+    content = event(command, NAMESPACE, datetime.now(UTC))
+    return {
+        **content,
+        "metadata": {"name": name, "resourceVersion": "2"},
+        "message": content["message"] if message is None else message,
+    }
+
+
+def test_each_event_is_told_once_and_what_is_none_is_counted(tmp_path: Path) -> None:
+    cluster = Cluster(events=[item("known"), item("one")])
+
+    def work(api: KubernetesApi, told: Told, stop: threading.Event) -> None:
+        Commands(api, ["known"], told.queue.put, told.metrics).run(stop)
+
+    with watching(tmp_path, cluster, work) as told:
+        assert told.queue.get(timeout=30).access.detail["run"] == "one"
+        told.until("audit_open_streams", 1, "ops")
+        for kind, name in (("ADDED", "one"), ("MODIFIED", "two"), ("ADDED", "three")):
+            cluster.changes.put(("events", kind, item(name)))
+        assert told.queue.get(timeout=30).access.detail["run"] == "three"
+        cluster.changes.put(("events", "ADDED", item("four", "no JSON")))
+        told.until("audit_unreadable_total", 1, "ops")
+    assert told.queue.empty()
