@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 import pulumi
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from components.cluster import EMBEDDED
 from components.telemetry import capacity
 from components.telemetry.fields import not_allowed
 from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL, Signal
@@ -64,16 +65,26 @@ class Cluster(SettingsModel):
     """The Kubernetes cluster.
 
     Attributes:
-        context: Context of the kubeconfig, or null for the current one.
-        uid: UID of its namespace kube-system: another cluster is refused; null: any cluster will do.
+        context: Context of the kubeconfig.
+        uid: UID of its namespace kube-system: another cluster is refused. Only the embedded cluster has none here.
         domain: DNS domain of Services.
         dns: Who answers DNS questions.
     """
 
-    context: field_types.Word | None
-    uid: field_types.Uid | None
+    context: field_types.Word | None = None
+    uid: field_types.Uid | None = None
     domain: field_types.Host
     dns: ClusterDns
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        missing = [name for name in ("context", "uid") if getattr(self, name) is None]
+        if missing and self.context != EMBEDDED:
+            raise not_allowed(
+                f"a context and a uid (here is no {' and no '.join(missing)}): `python -m ops config set-cluster` "
+                "writes both"
+            )
+        return self
 
 
 class Images(SettingsModel):
@@ -312,15 +323,6 @@ class Settings(SettingsModel):
                     "take partitions away"
                 )
         return topics
-
-    @model_validator(mode="after")
-    def _names_its_cluster(self) -> Self:
-        if self.profile == "production" and None in (self.cluster.context, self.cluster.uid):
-            raise not_allowed(
-                "both a cluster.context and a cluster.uid (`kubectl --context CONTEXT get namespace kube-system -o "
-                "jsonpath={.metadata.uid}`) with profile production: the wrong cluster could be changed otherwise"
-            )
-        return self
 
     @model_validator(mode="after")
     def _volumes_hold_the_load(self) -> Self:

@@ -8,8 +8,11 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+from components.cluster import NEW_ROLE
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
 
@@ -42,8 +45,13 @@ def set_partitions(topic: str, partitions: int, stack: str = "", cwd: Path = PRO
     _set(["--path", f'{SETTINGS_KEY}.topics["{topic}"].partitions', str(partitions)], stack, cwd)
 
 
-def up(stack: str = "", cwd: Path = PROJECT) -> None:
+def up(stack: str = "", cwd: Path = PROJECT, role: str = "") -> None:
     """Bring a stack up; what Pulumi says is kept in a file when it fails.
+
+    Args:
+        stack: Its name; empty: the selected one.
+        cwd: Folder of the project.
+        role: The role that its region gets by this; empty: the one that it has.
 
     Raises:
         OpsError: Pulumi or the policy pack is not there, a policy is violated, the command fails, or it needs longer
@@ -52,7 +60,7 @@ def up(stack: str = "", cwd: Path = PROJECT) -> None:
     given = shlex.split(os.environ.get(COMMAND, ""))
     # Another command line knows the stack from PULUMI_STACK.
     command = _checked(given) if given else [*_UP, *_policies(cwd), *_stack(stack)]
-    _run(command, shlex.join(given) or "pulumi up", UP_LIMIT_S, stack, cwd)
+    _run(command, shlex.join(given) or "pulumi up", UP_LIMIT_S, stack, cwd, {NEW_ROLE: role} if role else {})
 
 
 def _set(words: list[str], stack: str, cwd: Path) -> None:
@@ -82,11 +90,18 @@ def _stack(stack: str) -> list[str]:
     return ["--stack", stack] if stack else []
 
 
-def _run(command: list[str], what: str, limit_s: float, stack: str, cwd: Path) -> None:
+def _run(
+    command: list[str],
+    what: str,
+    limit_s: float,
+    stack: str,
+    cwd: Path,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     program = shutil.which(command[0])
     if program is None:
         raise OpsError(f"`{command[0]}` is not on PATH: install it, or run through `python -m lab exec --`")
-    environment = {**os.environ, **({"PULUMI_STACK": stack} if stack else {})}
+    environment = {**os.environ, **({"PULUMI_STACK": stack} if stack else {}), **variables}
     with tempfile.NamedTemporaryFile("wb", prefix="obs-pulumi-", suffix=".log", delete=False) as log:
         file = Path(log.name)
         try:

@@ -8,15 +8,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 
 NAMESPACE_PATH = "/api/v1/namespaces/kube-system"
 
 
 @contextmanager
-def api_server(uid: str) -> Iterator[str]:
-    """A server whose namespace kube-system has this UID; its URL."""
+def api_server(uid: str, namespaces: Mapping[str, Mapping[str, str]] = MappingProxyType({})) -> Iterator[str]:
+    """A server whose namespace kube-system has this UID; its URL.
+
+    Args:
+        uid: The UID.
+        namespaces: Name -> annotations of the other namespaces that there are.
+    """
     answers = {
-        NAMESPACE_PATH: {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": uid}},
+        NAMESPACE_PATH: _namespace("kube-system", uid=uid),
+        **{
+            f"/api/v1/namespaces/{name}": _namespace(name, annotations=dict(notes))
+            for name, notes in namespaces.items()
+        },
         "/version/": {"major": "1", "minor": "34"} | dict.fromkeys(_VERSION, "-"),
     }
 
@@ -44,14 +54,26 @@ def api_server(uid: str) -> Iterator[str]:
         thread.join(30)
 
 
+def _namespace(name: str, **metadata: object) -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, **metadata}}
+
+
 _VERSION = ("gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform")
 
 
 @contextmanager
-def kubeconfig(file: Path, uids: Mapping[str, str]) -> Iterator[Path]:
-    """Context -> UID of the cluster that it leads to; the first context is the current one."""
+def kubeconfig(
+    file: Path, uids: Mapping[str, str], namespaces: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+) -> Iterator[Path]:
+    """Context -> UID of the cluster that it leads to; the first context is the current one.
+
+    Args:
+        file: Where the kubeconfig is written.
+        uids: Context -> UID.
+        namespaces: As `api_server` takes them, the same in each cluster.
+    """
     with ExitStack() as servers:
-        urls = {context: servers.enter_context(api_server(uid)) for context, uid in uids.items()}
+        urls = {context: servers.enter_context(api_server(uid, namespaces)) for context, uid in uids.items()}
         content = {
             "apiVersion": "v1",
             "kind": "Config",
