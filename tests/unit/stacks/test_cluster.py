@@ -86,7 +86,10 @@ def test_a_checkout_without_the_failover_of_another_one_changes_no_role(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: str, deployed: Role | None
 ) -> None:
     cluster = cluster_of(stack)
-    there = {} if deployed is None else {"obs": {ROLE_ANNOTATION: str(deployed)}}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "obs"}}
+    if deployed is not None:
+        namespace["metadata"]["annotations"] = {ROLE_ANNOTATION: str(deployed)}  # type: ignore[index]
+    there = {"/api/v1/namespaces/obs": namespace}
     with kubeconfig(tmp_path / "kubeconfig", {REGIONS[stack]: str(cluster.uid)}, there) as file:
         use(monkeypatch, file)
         for role in Role:
