@@ -106,9 +106,9 @@ def test_the_region_s_role_is_in_the_cluster_and_not_in_one_checkout(
     ).cluster
     assert namespace(cluster.context, "obs") is None
     check_role(cluster, "obs", Role.PRIMARY, "Pulumi.prod.yaml")
-    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "obs"}}
-    made["metadata"]["annotations"] = {ROLE_ANNOTATION: "standby"}  # type: ignore[index]
-    servers["obs-region-a"].create("/api/v1/namespaces", made)
+    region = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "obs"}}
+    region["metadata"]["annotations"] = {ROLE_ANNOTATION: "standby"}  # type: ignore[index]
+    servers["obs-region-a"].create("/api/v1/namespaces", region)
     check_role(cluster, "obs", Role.STANDBY, "Pulumi.prod.yaml")
     with pytest.raises(SettingsError, match=r"role is primary, but this region was made standby, by a failover"):
         check_role(cluster, "obs", Role.PRIMARY, "Pulumi.prod.yaml")
