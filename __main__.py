@@ -15,13 +15,16 @@ def main() -> None:
     """
     try:
         from stacks import settings
-        from stacks.cluster import identified
+        from stacks.cluster import check_role, identified
         from stacks.outputs import outputs
         from stacks.platform import Platform
     except CatalogueError as error:
         raise pulumi.RunError(str(error)) from None
     chosen, role = settings.load(), settings.role()
-    cluster = identified(chosen.cluster, f"Pulumi.{pulumi.get_stack()}.yaml")
+    file = f"Pulumi.{pulumi.get_stack()}.yaml"
+    cluster = identified(chosen.cluster, file)
+    if cluster["uid"] is not None:
+        check_role(chosen.cluster, chosen.namespace, role, file)
     for name, value in {**outputs(Platform(chosen.platform, chosen, role)), "cluster": cluster}.items():
         pulumi.export(name, value)
 

@@ -69,7 +69,9 @@ _APT_LIMIT_S = 600
 _LIVE_LIMIT_S = 120
 _CALL_LIMIT_S = 10
 _NEXT = (
-    "next: `python -m lab exec -- kubectl get pods -A`, `python -m lab notifications` (what on-call was notified), "
+    "next: `python -m lab exec -- python -m ops open grafana` (or metrics, alerts, traces), "
+    "`python -m lab exec -- python -m ops connect --layer business --write DIR` (what a service needs to send), "
+    "`python -m lab exec -- kubectl get pods -A`, `python -m lab notifications` (what on-call was notified), "
     "`make verify`, `make e2e`, `make up-dr` (a second region), `make down`"
 )
 _SECOND_NEXT = (

@@ -24,6 +24,8 @@ COMMANDS = {
     "health": "ops.core.health:health",
     "config": "ops.config.command:config_app",
     "preflight": "ops.preflight.command:preflight",
+    "open": "ops.connect.open:open_page",
+    "connect": "ops.connect.service:connect",
     "review": "ops.review.command:review",
     "trace": "ops.telemetry.traces:trace",
     "logs": "ops.telemetry.logs:logs",

@@ -1,28 +1,13 @@
-"""The cluster that a stack is for: asked who it is before the program makes anything, in previews too.
-
-The answer is the UID of the namespace ``kube-system``, which a cluster has for its whole life. ``kubectl`` asks, with
-the same kubeconfig, context and credential plugins as the Kubernetes provider.
-"""
+"""The cluster that a stack is for: asked who it is before the program makes anything, in previews too."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from typing import Final
+import os
 
 import pulumi
 
-from stacks.settings import CONFIG_KEY, CONFIG_NAMESPACE, Cluster, SettingsError
-
-_PATH: Final = "/api/v1/namespaces/kube-system"
-_REQUEST_S: Final = 15
-_LIMIT_S: Final = 60.0
-"""A credential plugin may ask its cloud first."""
-
-
-class _UnreachableError(Exception):
-    """The cluster could not be asked."""
+from components.cluster import NEW_ROLE, ROLE_ANNOTATION, UnreachableError, cluster_uid, namespace
+from stacks.settings import CONFIG_NAMESPACE, ROLE_KEY, Cluster, Role, SettingsError
 
 
 def identified(cluster: Cluster, file: str) -> dict[str, str | None]:
@@ -37,10 +22,10 @@ def identified(cluster: Cluster, file: str) -> dict[str, str | None]:
     Raises:
         SettingsError: It is another cluster than the stack file names, or gives no answer to an update.
     """
-    context = f"the context {cluster.context}" if cluster.context else "the current context"
+    context = f"the context {cluster.context}"
     try:
-        uid = _uid(cluster.context)
-    except _UnreachableError as error:
+        uid = cluster_uid(cluster.context)
+    except UnreachableError as error:
         problem = f"{file}: {context} leads to no cluster that could be asked for its identity ({error})"
         if not pulumi.runtime.is_dry_run():
             raise SettingsError(f"{problem}: nothing was changed; set KUBECONFIG or settings.cluster.context") from None
@@ -49,36 +34,36 @@ def identified(cluster: Cluster, file: str) -> dict[str, str | None]:
     if cluster.uid not in (None, uid):
         raise SettingsError(
             f"{file}: settings.cluster.uid is {cluster.uid}, but {context} leads to the cluster {uid}: nothing was "
-            "changed; select the other stack or kubeconfig, or, where this is the right cluster, run `pulumi config "
-            f"set --path {CONFIG_NAMESPACE}:{CONFIG_KEY}.cluster.uid {uid}`"
+            "changed; select the other stack or kubeconfig, or, where this is the right cluster, run `python -m ops "
+            f"config set-cluster --file {file} --context {cluster.context} --replace`"
         )
     return {"context": cluster.context, "uid": uid}
 
 
-def _uid(context: str | None) -> str:
-    """UID of ``kube-system``.
+def check_role(cluster: Cluster, place: str, role: Role, file: str) -> None:
+    """Refuse to change a region's role from a checkout that a failover has passed by.
+
+    Args:
+        cluster: What the stack file says; it was identified before.
+        place: The platform's namespace, which has the role in an annotation.
+        role: What the stack file says.
+        file: Its name, for messages.
 
     Raises:
-        _UnreachableError: There is no answer; the message is one line.
+        SettingsError: The region has the other role, and no failover or failback changes it.
     """
-    program = shutil.which("kubectl")
-    if program is None:
-        raise _UnreachableError("`kubectl` is not on PATH")
-    command = [program, "get", "--raw", _PATH, f"--request-timeout={_REQUEST_S}s"]
-    command += [f"--context={context}"] if context else []
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_LIMIT_S, check=False, stdin=subprocess.DEVNULL
+        there = namespace(cluster.context, place) or {}
+    except UnreachableError as error:
+        raise SettingsError(f"{file}: the namespace {place} could not be read ({error}): nothing was changed") from None
+    deployed = (there.get("metadata", {}).get("annotations") or {}).get(ROLE_ANNOTATION)
+    if deployed not in (None, str(role)) and os.environ.get(NEW_ROLE) != str(role):
+        raise SettingsError(
+            f"{file}: {CONFIG_NAMESPACE}:{ROLE_KEY} is {role}, but this region was made {deployed}, by a failover or "
+            f"failback whose stack file this checkout lacks: nothing was changed; run `pulumi config set "
+            f"{CONFIG_NAMESPACE}:{ROLE_KEY} {deployed}` and commit it; roles are changed by `ops failover` and "
+            f"`ops failback` (by hand: {NEW_ROLE}={role})"
         )
-    except subprocess.TimeoutExpired:
-        raise _UnreachableError(f"no answer in {_LIMIT_S:.0f} s") from None
-    if done.returncode != 0:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise _UnreachableError(" ".join((lines or ["no reason given"])[-1].removeprefix("error: ").split()))
-    try:
-        return str(json.loads(done.stdout)["metadata"]["uid"])
-    except (ValueError, TypeError, KeyError):
-        raise _UnreachableError("the answer is no namespace") from None
 
 
 def check_apart(own: Cluster, namespace: str, other: object, other_namespace: object, stack: str) -> None:

@@ -15,6 +15,7 @@ from components.agent.component import Agent, AgentArgs
 from components.audit.component import WORKLOAD as AUDIT
 from components.audit.component import ApiServer, Audit, AuditArgs
 from components.backups.component import Backups
+from components.cluster import ROLE_ANNOTATION
 from components.contracts import KafkaEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
@@ -48,7 +49,7 @@ _ISSUER = "platform"
 
 
 def providers(settings: Settings) -> list[pulumi.ProviderResource]:
-    """The provider for the context that the stack file names, else for the current one.
+    """The provider for the context that the stack file names.
 
     ConfigMaps and Secrets are changed in place. Pulumi's default replaces them, and with them (their name being fixed)
     the StatefulSets that mount them: one changed file would stop all brokers at once instead of rolling them.
@@ -63,7 +64,7 @@ def providers(settings: Settings) -> list[pulumi.ProviderResource]:
     ]
 
 
-def deployment_context(parent: pulumi.Resource, settings: Settings) -> DeploymentContext:
+def deployment_context(parent: pulumi.Resource, settings: Settings, role: Role) -> DeploymentContext:
     """The namespace (Pod Security "restricted", everything denied) and the context of its components."""
     namespace = k8s.core.v1.Namespace(
         settings.namespace,
@@ -74,6 +75,7 @@ def deployment_context(parent: pulumi.Resource, settings: Settings) -> Deploymen
                 "app.kubernetes.io/managed-by": "pulumi",
                 **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")},
             },
+            annotations={ROLE_ANNOTATION: str(role)},
         ),
         opts=pulumi.ResourceOptions(parent=parent, protect=settings.protect),
     )
@@ -123,7 +125,7 @@ class Platform(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, pulumi.ResourceOptions(providers=providers(settings)))
         parent = pulumi.ResourceOptions(parent=self)
         sizing = scaled(PROFILES[settings.profile], settings.autoscaling)
-        context = deployment_context(self, settings)
+        context = deployment_context(self, settings, role)
 
         endpoints = Endpoints(
             "endpoints", EndpointsArgs(settings=settings, role=role, sizing=sizing, context=context), parent

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import pulumi
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from components.cluster import EMBEDDED
 from components.postgres.config import RESERVED_CONNECTIONS
 from components.telemetry import capacity
 from components.telemetry.fields import not_allowed
@@ -79,18 +80,28 @@ class Cluster(SettingsModel):
     """The Kubernetes cluster.
 
     Attributes:
-        context: Context of the kubeconfig, or null for the current one.
-        uid: UID of its namespace kube-system: another cluster is refused; null: any cluster will do.
+        context: Context of the kubeconfig.
+        uid: UID of its namespace kube-system: another cluster is refused. Only the embedded cluster has none here.
         domain: DNS domain of Services.
         dns: Who answers DNS questions.
         api: Where the API server is.
     """
 
-    context: field_types.Word | None
-    uid: field_types.Uid | None
+    context: field_types.Word | None = None
+    uid: field_types.Uid | None = None
     domain: field_types.Host
     dns: ClusterDns
     api: ClusterApi
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        missing = [name for name in ("context", "uid") if getattr(self, name) is None]
+        if missing and self.context != EMBEDDED:
+            raise not_allowed(
+                f"a context and a uid (here is no {' and no '.join(missing)}): `python -m ops config set-cluster` "
+                "writes both"
+            )
+        return self
 
 
 class Images(SettingsModel):
@@ -331,15 +342,6 @@ class Settings(SettingsModel):
                     "take partitions away"
                 )
         return topics
-
-    @model_validator(mode="after")
-    def _names_its_cluster(self) -> Self:
-        if self.profile == "production" and None in (self.cluster.context, self.cluster.uid):
-            raise not_allowed(
-                "both a cluster.context and a cluster.uid (`kubectl --context CONTEXT get namespace kube-system -o "
-                "jsonpath={.metadata.uid}`) with profile production: the wrong cluster could be changed otherwise"
-            )
-        return self
 
     @model_validator(mode="after")
     def _volumes_hold_the_load(self) -> Self:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from components.cluster import EMBEDDED
 from lab import LabError
 from lab.cluster.network import (
     API_PORT,
@@ -162,11 +163,11 @@ def _kubeconfig(folder: Path, identity: Identity) -> str:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [
-                {"name": "obs-lab", "cluster": {"server": API_URL, "certificate-authority-data": inline("ca.crt")}}
+                {"name": EMBEDDED, "cluster": {"server": API_URL, "certificate-authority-data": inline("ca.crt")}}
             ],
             "users": [{"name": identity.file, "user": user}],
-            "contexts": [{"name": "obs-lab", "context": {"cluster": "obs-lab", "user": identity.file}}],
-            "current-context": "obs-lab",
+            "contexts": [{"name": EMBEDDED, "context": {"cluster": EMBEDDED, "user": identity.file}}],
+            "current-context": EMBEDDED,
         }
     )
 

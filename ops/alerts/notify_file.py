@@ -6,7 +6,6 @@ the stack, for the day on which the stack does not answer.
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import NotifyChannels, Platform
+from ops.core.private_file import write_private
 
 DEFAULT = Path("~/.config/obs-platform/notify/channels.yaml")
 """Where the file is looked for when none is named."""
@@ -204,7 +204,7 @@ def write(platform: Platform, folder: Path) -> list[Path]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        written = [_private(folder / name, content) for name, content in contents.items()]
+        written = [write_private(folder / name, content) for name, content in contents.items()]
     except OSError as error:
         raise OpsError(f"{folder} cannot be written: {error.strerror}") from None
     load(folder / FILE)
@@ -279,12 +279,3 @@ def _slack_file(name: str) -> str:
 
 def _text(secret: SecretStr | None) -> str:
     return secret.get_secret_value() if secret else ""
-
-
-def _private(path: Path, content: str) -> Path:
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(content)
-    draft.replace(path)
-    return path

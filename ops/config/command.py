@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ops.config import source
+from ops.config.cluster import set_cluster
 from ops.config.source import Configuration
 from ops.core.errors import OpsError
 
@@ -40,6 +41,9 @@ def schema() -> None:
     from stacks.schema import text
 
     typer.echo(text(), nl=False)
+
+
+config_app.command("set-cluster")(set_cluster)
 
 
 def chosen(file: Path | None, stack: str) -> Configuration:

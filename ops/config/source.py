@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ops.core.errors import OpsError, one_line
-from ops.core.platform import PROJECT, run_pulumi
+from ops.core.platform import PROJECT, run_pulumi, selected_stack
 
 _LIMIT_S = 60
 _FILE = re.compile(r"Pulumi\.([A-Za-z0-9_.-]+)\.yaml")
@@ -64,7 +64,7 @@ def of_stack(stack: str = "", cwd: Path = PROJECT) -> Configuration:
         OpsError: No ``pulumi``, no stack, or its secrets cannot be decrypted.
     """
     chosen = ["--stack", stack] if stack else []
-    name = stack or _run(cwd, "stack", "--show-name").strip()
+    name = stack or selected_stack(cwd)
     answer = _run(cwd, "config", "--json", "--show-secrets", *chosen)
     try:
         entries = json.loads(answer or "{}")

@@ -47,6 +47,8 @@ _BOTH_REGIONS: Final = _CONTEXT - {"prometheus_credentials"} | {"regions"}
 READS: Final[Mapping[str, frozenset[str]]] = {
     "verify": SECRETS - {"regions"},
     "health": _CONTEXT,
+    "open": frozenset({"alertmanager_operator", "grafana_admin", "query_reader"}),
+    "connect": frozenset({"otlp_credentials"}),
     "review": frozenset(),
     "trace": frozenset({"trace_login"}),
     "logs": _CONTEXT | {"log_reader"},

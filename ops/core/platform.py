@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ops.core import command_record
 from ops.core.access import BackupAccess, RegionsAccess, ReportAccess
+from ops.core.cluster import refuse_another
 from ops.core.errors import OpsError, one_line
 from ops.core.outputs import SECRETS, withheld
 
@@ -197,10 +198,11 @@ def load(cwd: Path = PROJECT, stack: str = "") -> Platform:
     """Read the outputs of a stack, of the selected one if none is named, with the ``pulumi`` command.
 
     Inside of `ops.core.outputs.limited` the secrets that are not named there are dropped unread, and where none is
-    named Pulumi is not asked to open any.
+    named Pulumi is not asked to open any. Another cluster than the stack's is refused before.
 
     Raises:
-        OpsError: No ``pulumi``, no stack, no answer in time, or an output is missing.
+        OpsError: No ``pulumi``, no stack, no answer in time, an output is missing, or the kubeconfig leads to another
+            cluster.
     """
     platform = _loaded(cwd, stack)
     if platform.cluster is not None:
@@ -210,12 +212,25 @@ def load(cwd: Path = PROJECT, stack: str = "") -> Platform:
 
 def _loaded(cwd: Path, stack: str) -> Platform:
     without = withheld()
+    refuse_another(cwd, stack, lambda: selected_stack(cwd))
     if SECRETS - without:
         return parse(_read(cwd, stack, "--show-secrets"), without)
     outputs = dict(_read(cwd, stack))
     if "ca_certificate" in outputs:  # no secret, but it comes from one
         outputs["ca_certificate"] = _output(cwd, stack, "ca_certificate", "--show-secrets")
     return parse(outputs, without)
+
+
+def selected_stack(cwd: Path = PROJECT) -> str:
+    """Name of the selected stack.
+
+    Raises:
+        OpsError: No ``pulumi``, or no stack is selected.
+    """
+    done = run_pulumi(cwd, "stack", "--show-name", "--non-interactive", limit_s=_TIMEOUT_SECONDS)
+    if done.returncode != 0:
+        raise OpsError(f"no stack: {_reason(done.stderr.decode(errors='replace'))}: select one")
+    return done.stdout.decode().strip()
 
 
 def run_pulumi(cwd: Path, *arguments: str, limit_s: float) -> subprocess.CompletedProcess[bytes]:

@@ -8,9 +8,11 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+from components.cluster import NEW_ROLE
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
 
@@ -45,32 +47,13 @@ def set_partitions(topic: str, partitions: int, stack: str = "", cwd: Path = PRO
     _set(["--path", f'{SETTINGS_KEY}.topics["{topic}"].partitions', str(partitions)], stack, cwd)
 
 
-def set_storage(part: str, size: str, stack: str = "", cwd: Path = PROJECT) -> None:
-    """Write the size of a part's volumes into the stack's file; ``stack`` empty is the selected one.
-
-    Raises:
-        OpsError: Pulumi is not there, refuses, or does not answer.
-    """
-    _set(["--path", f"{SETTINGS_KEY}.storage.{part}", size], stack, cwd)
-
-
-def refresh(targets: Sequence[str], stack: str = "", cwd: Path = PROJECT) -> None:
-    """Let the state follow what is in the cluster, for some resources.
+from collections.abc import Mapping, Sequence
+    """Bring a stack up; what Pulumi says is kept in a file when it fails.
 
     Args:
-        targets: Their URNs, with ``*`` for a part of a URN and ``**`` for anything.
-        stack: Empty is the selected one.
+        stack: Its name; empty: the selected one.
         cwd: Folder of the project.
-
-    Raises:
-        OpsError: Pulumi is not there, refuses, or does not answer.
-    """
-    chosen = [word for target in targets for word in ("--target", target)]
-    _run([*_REFRESH, *chosen, *_stack(stack)], "pulumi refresh", _REFRESH_LIMIT_S, stack, cwd)
-
-
-def up(stack: str = "", cwd: Path = PROJECT) -> None:
-    """Bring a stack up; what Pulumi says is kept in a file when it fails.
+        role: The role that its region gets by this; empty: the one that it has.
 
     Raises:
         OpsError: Pulumi or the policy pack is not there, a policy is violated, the command fails, or it needs longer
@@ -79,7 +62,7 @@ def up(stack: str = "", cwd: Path = PROJECT) -> None:
     given = shlex.split(os.environ.get(COMMAND, ""))
     # Another command line knows the stack from PULUMI_STACK.
     command = _checked(given) if given else [*_UP, *_policies(cwd), *_stack(stack)]
-    _run(command, shlex.join(given) or "pulumi up", UP_LIMIT_S, stack, cwd)
+    _run(command, shlex.join(given) or "pulumi up", UP_LIMIT_S, stack, cwd, {NEW_ROLE: role} if role else {})
 
 
 def _set(words: list[str], stack: str, cwd: Path) -> None:
@@ -109,11 +92,18 @@ def _stack(stack: str) -> list[str]:
     return ["--stack", stack] if stack else []
 
 
-def _run(command: list[str], what: str, limit_s: float, stack: str, cwd: Path) -> None:
+def _run(
+    command: list[str],
+    what: str,
+    limit_s: float,
+    stack: str,
+    cwd: Path,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     program = shutil.which(command[0])
     if program is None:
         raise OpsError(f"`{command[0]}` is not on PATH: install it, or run through `python -m lab exec --`")
-    environment = {**os.environ, **({"PULUMI_STACK": stack} if stack else {})}
+    environment = {**os.environ, **({"PULUMI_STACK": stack} if stack else {}), **variables}
     with tempfile.NamedTemporaryFile("wb", prefix="obs-pulumi-", suffix=".log", delete=False) as log:
         file = Path(log.name)
         try:

@@ -62,18 +62,13 @@ def _warn(check: str, detail: str, remedy: str) -> Line:
 
 def identity(cluster: Cluster, settings: Settings) -> Line:
     """The cluster is the one that the stack file names."""
-    context, uid = settings.cluster.context or "the current context", cluster.uid()
+    context, uid = settings.cluster.context, cluster.uid()
     if settings.cluster.uid not in (None, uid):
         return _fail(
             "cluster",
             f"{context} leads to {uid}, the stack file names {settings.cluster.uid}",
-            "select the other stack or kubeconfig, or set settings.cluster.uid",
-        )
-    if settings.cluster.uid is None:
-        return _warn(
-            "cluster",
-            f"{context} leads to {uid}, and the stack file takes any cluster",
-            f"set settings.cluster.uid to {uid}",
+            "select the other stack or kubeconfig, or, where this is the right cluster, `python -m ops config "
+            "set-cluster --replace`",
         )
     return _ok("cluster", f"{context} leads to {uid}")
 

@@ -75,7 +75,7 @@ def check(configuration: Configuration, kubeconfig: Path | None = None) -> list[
     try:
         kube = Kube.connect(settings.namespace, kubeconfig, settings.cluster.context)
     except OpsError as error:
-        remedy = "look at settings.cluster.context, too"
+        remedy = "`python -m ops config set-cluster --context CONTEXT` names the cluster in the stack file"
         return [*lines, Line(check="cluster", state=State.FAIL, detail=one_line(error), remedy=remedy)]
     try:
         return [*lines, *of_cluster(Cluster(kube), settings, render(configuration, settings.namespace))]
@@ -90,7 +90,7 @@ def _configuration(configuration: Configuration, problems: Sequence[str]) -> Lin
     return Line(
         check="configuration",
         state=State.FAIL,
-        detail=f"{one_line(problems[0], 160)}{more}",
+        detail=f"{one_line(problems[0])}{more}",
         remedy="`python -m ops config check` names everything",
     )
 

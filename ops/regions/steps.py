@@ -249,7 +249,7 @@ def promote(context: FailoverContext) -> Figures:
     """The stack of the target becomes a primary one."""
     context.tell(f"`pulumi up` of {context.target.name}, up to {pulumi.UP_LIMIT_S / 60:.0f} min")
     pulumi.set_role("primary", context.target.stack)
-    pulumi.up(context.target.stack)
+    pulumi.up(context.target.stack, role="primary")
     return {"role": "primary"}
 
 
@@ -377,7 +377,7 @@ def _set_offsets(context: FailoverContext, region: Region, source: str, begin: m
 def _standby(context: FailoverContext, region: Region) -> Figures:
     context.tell(f"`pulumi up` of {region.name}, up to {pulumi.UP_LIMIT_S / 60:.0f} min")
     pulumi.set_role("standby", region.stack)
-    pulumi.up(region.stack)
+    pulumi.up(region.stack, role="standby")
     region.refresh()
     return {"role": region.access.role}
 

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from typer.testing import CliRunner
 
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import Signal
 from lab.paths import CHECKOUT
+from ops.cli import app
 from ops.core import otlp
+from ops.core.platform import Login, Platform
 from tests.config.gate_process import PASSWORDS, Gate, running_gate
 
 PAGE = (CHECKOUT / "docs" / "ingest.md").read_text()
@@ -74,6 +77,32 @@ def test_an_sdk_with_the_pages_settings_is_let_in_whole(gate: Gate) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env={**kept, **variables}, capture_output=True, text=True, timeout=60
     )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert gate.arrived.bodies[Signal.METRICS]
+    assert gate.arrived.bodies[Signal.TRACES]
+    assert gate.counted("refused_items_total") == {}
+    assert gate.counted("dropped_attributes_total") == {}
+
+
+def test_an_sdk_with_what_the_command_writes_is_let_in_whole(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = {"username": "business", "password": PASSWORDS["business"]}
+    stack = Platform.model_construct(
+        ca_certificate=gate.ca_file.read_text(),
+        otlp_http=gate.endpoint,
+        otlp_credentials={"business": Login.model_validate(login)},
+    )
+    monkeypatch.setattr("ops.core.platform.load", lambda: stack)
+    folder = tmp_path / "business"
+    result = CliRunner().invoke(app, ["connect", "--layer", "business", "--write", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert PASSWORDS["business"] not in result.output
+    names = {"OTEL_SERVICE_NAME": "work-api", "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=work-api-7f9c"}
+    # A shell evaluates the lines, and the SDK is started by it.
+    shell = ["/bin/sh", "-euc", f'{result.stdout}\nexec "$0" -c "$1"', sys.executable, PROGRAM]
+    kept = {key: value for key, value in os.environ.items() if key not in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")}
+    done = subprocess.run(shell, env={**kept, **names}, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert gate.arrived.bodies[Signal.METRICS]
     assert gate.arrived.bodies[Signal.TRACES]

@@ -160,7 +160,7 @@ def test_a_cluster_that_has_everything_fails_in_nothing(furnished: Fixture) -> N
     lines = furnished.lines()
     assert [line for line in lines.values() if line.state is State.FAIL] == []
     uid = furnished.api.get("/api/v1/namespaces/kube-system").json()["metadata"]["uid"]
-    assert (lines["cluster"].state, lines["cluster"].remedy) == (State.WARN, f"set settings.cluster.uid to {uid}")
+    assert lines["cluster"] == Line(check="cluster", state=State.OK, detail=f"obs-lab leads to {uid}")
     assert lines["version"] == Line(check="version", state=State.OK, detail="Kubernetes 1.34")
     assert lines["rights"].state is State.OK
     assert lines["room"].detail.endswith("12.0 cores and 48.0 GiB free on 3 nodes")
@@ -173,7 +173,10 @@ def test_another_cluster_is_told_and_nothing_more_is_asked(furnished: Fixture) -
     lines = furnished.lines(uid="00000000-0000-0000-0000-000000000000")
     assert set(lines) == {"cluster"}
     assert lines["cluster"].state is State.FAIL
-    assert lines["cluster"].remedy == "select the other stack or kubeconfig, or set settings.cluster.uid"
+    assert lines["cluster"].remedy == (
+        "select the other stack or kubeconfig, or, where this is the right cluster, `python -m ops config set-cluster "
+        "--replace`"
+    )
 
 
 def test_what_the_user_may_not_is_named(furnished: Fixture) -> None:
@@ -241,7 +244,8 @@ def test_the_command_prints_every_line_and_changes_nothing(
     monkeypatch.setattr(KUBECONFIG, str(furnished.api.kubeconfig))
     # Rendered once for all of these tests, by the same function.
     monkeypatch.setattr("ops.preflight.command.render", lambda configuration, namespace: furnished.demand)
-    arguments = ["preflight", "--file", str(_stack_file(tmp_path, context=ADMIN))]
+    uid = furnished.api.get("/api/v1/namespaces/kube-system").json()["metadata"]["uid"]
+    arguments = ["preflight", "--file", str(_stack_file(tmp_path, context=ADMIN, uid=uid))]
     result = CliRunner().invoke(app, [*arguments, "--json"])
     set_all_config({})
     lines = json.loads(result.stdout)["checks"]
@@ -259,7 +263,18 @@ def test_a_cluster_that_does_not_answer_is_a_line(tmp_path: Path, monkeypatch: p
     assert result.exit_code == 1
     last = result.stdout.splitlines()[-1]
     assert last.startswith("fail  cluster           no cluster: ")
-    assert last.endswith(": set KUBECONFIG: look at settings.cluster.context, too")
+    assert last.endswith(
+        ": set KUBECONFIG: `python -m ops config set-cluster --context CONTEXT` names the cluster in the stack file"
+    )
+
+
+def test_a_cluster_that_is_not_named_is_a_line_with_the_command_that_names_it(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["preflight", "--file", str(_stack_file(tmp_path, context="kind-kind"))])
+    set_all_config({})
+    assert result.exit_code == 1
+    [line] = result.stdout.splitlines()
+    assert line.startswith("fail  configuration     Pulumi.mine.yaml: settings.cluster: ")
+    assert "(here is no uid): `python -m ops config set-cluster` writes both" in line
 
 
 def test_a_need_is_shown_in_cores_and_gibibytes() -> None:

@@ -10,9 +10,10 @@ import pulumi
 import pytest
 import yaml
 
+from components.cluster import EMBEDDED, NEW_ROLE, ROLE_ANNOTATION
 from lab.toolchain import tools
-from stacks.cluster import check_apart, identified
-from stacks.settings import Cluster, SettingsError, parse
+from stacks.cluster import check_apart, check_role, identified
+from stacks.settings import Cluster, Role, SettingsError, parse
 from tests.policy.engine import CHECKOUT, Engine
 from tests.support import engine
 from tests.support.clusters import kubeconfig
@@ -64,8 +65,65 @@ def test_the_context_and_the_identity_of_the_right_cluster_are_outputs(
         previewing(monkeypatch, False)
         for stack, context in REGIONS.items():
             assert identified(cluster_of(stack), FILE) == {"context": context, "uid": uids[context]}
-        nobodys = cluster_of("local")
-        assert identified(nobodys, FILE) == {"context": None, "uid": uids["obs-region-a"]}
+
+
+def test_the_embedded_cluster_may_be_any_that_its_context_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    previewing(monkeypatch, False)
+    with kubeconfig(tmp_path / "kubeconfig", {"other": "uid-of-another", EMBEDDED: "uid-of-today"}) as file:
+        use(monkeypatch, file)
+        assert identified(cluster_of("local"), FILE) == {"context": EMBEDDED, "uid": "uid-of-today"}
+    with kubeconfig(tmp_path / "kubeconfig", {"other": "uid-of-another"}) as file:
+        use(monkeypatch, file)
+        with pytest.raises(SettingsError, match=r'the context obs-lab leads to no cluster .*"obs-lab" does not exist'):
+            identified(cluster_of("local"), FILE)
+
+
+@pytest.mark.parametrize("stack", REGIONS)
+@pytest.mark.parametrize("deployed", [None, *Role])
+def test_a_checkout_without_the_failover_of_another_one_changes_no_role(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: str, deployed: Role | None
+) -> None:
+    cluster = cluster_of(stack)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "obs"}}
+    if deployed is not None:
+        namespace["metadata"]["annotations"] = {ROLE_ANNOTATION: str(deployed)}  # type: ignore[index]
+    there = {"/api/v1/namespaces/obs": namespace}
+    with kubeconfig(tmp_path / "kubeconfig", {REGIONS[stack]: str(cluster.uid)}, there) as file:
+        use(monkeypatch, file)
+        for role in Role:
+            monkeypatch.delenv(NEW_ROLE, raising=False)
+            if deployed in (None, role):
+                check_role(cluster, "obs", role, FILE)
+                continue
+            with pytest.raises(SettingsError) as caught:
+                check_role(cluster, "obs", role, FILE)
+            assert str(caught.value) == (
+                f"{FILE}: observability:role is {role}, but this region was made {deployed}, by a failover or failback "
+                "whose stack file this checkout lacks: nothing was changed; run `pulumi config set observability:role "
+                f"{deployed}` and commit it; roles are changed by `ops failover` and `ops failback` (by hand: "
+                f"OBS_NEW_ROLE={role})"
+            )
+            monkeypatch.setenv(NEW_ROLE, str(deployed))
+            with pytest.raises(SettingsError):
+                check_role(cluster, "obs", role, FILE)
+            monkeypatch.setenv(NEW_ROLE, str(role))
+            check_role(cluster, "obs", role, FILE)
+
+
+def test_a_namespace_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, tmp_path / "none")
+    with pytest.raises(
+        SettingsError, match=r"^Pulumi.test.yaml: the namespace obs could not be read \(.*does not exist"
+    ):
+        check_role(cluster_of("prod"), "obs", Role.PRIMARY, FILE)
+
+
+def test_the_namespace_says_which_role_its_region_has() -> None:
+    for role in Role:
+        [namespace] = engine.recorded("prod", str(role)).kinds("Namespace")
+        assert namespace["metadata"]["annotations"] == {ROLE_ANNOTATION: str(role)}
 
 
 @pytest.mark.parametrize("preview", [True, False])
@@ -80,7 +138,7 @@ def test_swapped_contexts_are_refused_in_previews_and_updates(
     assert str(caught.value) == (
         f"{FILE}: settings.cluster.uid is {cluster_of(stack).uid}, but the context {REGIONS[stack]} leads to the "
         f"cluster {other}: nothing was changed; select the other stack or kubeconfig, or, where this is the right "
-        f"cluster, run `pulumi config set --path observability:settings.cluster.uid {other}`"
+        f"cluster, run `python -m ops config set-cluster --file {FILE} --context {REGIONS[stack]} --replace`"
     )
 
 

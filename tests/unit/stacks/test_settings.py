@@ -87,11 +87,15 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.cluster.uid is 'kube-system': allowed is the UID of the namespace kube-system, as `kubectl get "
         "namespace kube-system -o jsonpath={.metadata.uid}` says; correct it",
     ),
-    "production without an identity": (
-        _set("profile", to="production"),
-        "settings: allowed is both a cluster.context and a cluster.uid (`kubectl --context CONTEXT get namespace "
-        "kube-system -o jsonpath={.metadata.uid}`) with profile production: the wrong cluster could be changed "
-        "otherwise; correct it",
+    "a cluster without an identity": (
+        _set("cluster", "context", to="kind-kind"),
+        "settings.cluster: allowed is a context and a uid (here is no uid): `python -m ops config set-cluster` writes "
+        "both; correct it",
+    ),
+    "no cluster": (
+        _set("cluster", "context", to=None),
+        "settings.cluster: allowed is a context and a uid (here is no context and no uid): `python -m ops config "
+        "set-cluster` writes both; correct it",
     ),
     "an annotation that Kubernetes refuses": (
         _set("load_balancers", "annotations", to={"internal load balancer": "true"}),

@@ -1,0 +1,1 @@
+"""``obs open``: a page of the platform in a browser; ``obs connect``: the settings with which a service sends."""
