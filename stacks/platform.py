@@ -26,7 +26,7 @@ from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS
 from components.tls.component import Authority, trust_bundle
 from components.versions import ImageCatalogue
-from stacks import kafka_users
+from stacks import kafka_quotas, kafka_users
 from stacks.alerting import Alerting, AlertingArgs
 from stacks.backups import backups_args
 from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_balancer_options
@@ -198,7 +198,8 @@ def _kafka(inputs: PlatformInputs) -> KafkaArgs:
             )
             for topic in TOPICS
         ],
-        users=[*kafka_users.own_users(settings), *kafka_users.mirror_users(settings)],
+        users=kafka_users.users(settings),
+        quotas=kafka_quotas.quotas(settings),
     )
 
 

@@ -16,6 +16,11 @@ def test_a_layer_beyond_its_share_costs_another_no_refusal(settled: Context) -> 
     assert problems("fairness", settled) == []
 
 
+@limit("quota")
+def test_a_login_of_kafka_beyond_its_quota_delays_no_other(settled: Context) -> None:
+    assert problems("quota", settled) == []
+
+
 @limit("gate-forgery")
 def test_no_reserved_name_can_be_forged(settled: Context) -> None:
     assert problems("gate-forgery", settled) == []
