@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -32,6 +32,8 @@ RATE: Final = 512 * KIB
 """Bytes a second that the greedy login may write and read at each broker."""
 ENOUGH: Final = 4 * 1024 * KIB
 """The same of the other login, far above what it moves."""
+THREADS: Final = 200.0
+"""Percent of one thread, of both."""
 TIMES: Final = 10
 """What the greedy login wants, in quotas."""
 LEAST_TIMES: Final = 5
@@ -53,20 +55,22 @@ class Greed:
     """What a client that wants too much was given.
 
     Attributes:
+        allowed: Bytes a second that it may move at all brokers together.
         wanted: Bytes that it wanted to move; 0 where it wanted as many as it could get.
         moved: Bytes that it moved.
         seconds: How long it went on.
         delays: Seconds of every delay that a broker told it.
     """
 
+    allowed: float
     wanted: int = 0
     moved: int = 0
     seconds: float = 0.0
     delays: list[float] = field(default_factory=list)
 
-    def in_quotas(self, moved: int, brokers: int) -> float:
-        """Bytes as a multiple of the quota at all brokers."""
-        return round(moved / self.seconds / (RATE * brokers), 1)
+    def in_quotas(self, size: int) -> float:
+        """Bytes as a multiple of what it may move in its time."""
+        return round(size / self.seconds / self.allowed, 1)
 
     def told(self, event: Any) -> None:
         """Note a delay of which a broker tells."""
@@ -84,10 +88,10 @@ def login(kafka: KafkaAdmin, platform: Platform, name: str, topic: str, rate: in
     scram = ADMIN.ScramMechanism.SCRAM_SHA_512
     upsert = ADMIN.UserScramCredentialUpsertion(name, ADMIN.ScramCredentialInfo(scram, 4096), made.pair[1].encode())
     rules = [_rule(name, topic, operation) for operation in (ADMIN.AclOperation.WRITE, ADMIN.AclOperation.READ)]
-    keys = ("producer_byte_rate", "consumer_byte_rate")
+    bounds = {"producer_byte_rate": float(rate), "consumer_byte_rate": float(rate), "request_percentage": THREADS}
     with ExitStack() as stack, errors(f"login {name} cannot be made"):
-        stack.callback(_set_quotas, kafka, name, dict.fromkeys(keys))
-        _set_quotas(kafka, name, dict.fromkeys(keys, float(rate)))
+        stack.callback(_set_quotas, kafka, name, dict.fromkeys(bounds))
+        _set_quotas(kafka, name, bounds)
         stack.callback(
             _all, lambda: kafka.client.alter_user_scram_credentials([ADMIN.UserScramCredentialDeletion(name, scram)])
         )
@@ -98,7 +102,7 @@ def login(kafka: KafkaAdmin, platform: Platform, name: str, topic: str, rate: in
         yield made
 
 
-def _set_quotas(kafka: KafkaAdmin, name: str, values: dict[str, float | None]) -> None:
+def _set_quotas(kafka: KafkaAdmin, name: str, values: Mapping[str, float | None]) -> None:
     with kafka.second_client() as client:
         client.set_quotas("user", name, values)
 
@@ -127,9 +131,9 @@ def _sees(platform: Platform, made: Login, topic: str) -> bool:
     return seen.error is None and bool(seen.partitions)
 
 
-def write(platform: Platform, made: Login, topic: str, *, rate: float, seconds: float) -> Greed:
-    """Offer so many bytes a second to a topic, whatever comes of them."""
-    greed = Greed()
+def write(platform: Platform, made: Login, topic: str, *, allowed: float, seconds: float) -> Greed:
+    """Offer a topic many times as many bytes as are allowed, whatever comes of them."""
+    greed = Greed(allowed=allowed)
 
     def acknowledged(error: Any, message: Any) -> None:
         if error is None:
@@ -147,7 +151,7 @@ def write(platform: Platform, made: Login, topic: str, *, rate: float, seconds: 
     )
     block, begin = secrets.token_bytes(_RECORD), time.monotonic()
     while (passed := time.monotonic() - begin) < seconds:
-        while greed.wanted < rate * passed:
+        while greed.wanted < TIMES * allowed * passed:
             greed.wanted += _RECORD
             # What is wanted and not taken is what is measured.
             with suppress(BufferError):
@@ -159,9 +163,9 @@ def write(platform: Platform, made: Login, topic: str, *, rate: float, seconds: 
     return greed
 
 
-def read(platform: Platform, made: Login, topic: str, *, partitions: int, seconds: float) -> Greed:
+def read(platform: Platform, made: Login, topic: str, *, partitions: int, allowed: float, seconds: float) -> Greed:
     """Read a topic from its beginning, and again when its end is reached, as fast as it goes."""
-    greed = Greed()
+    greed = Greed(allowed=allowed)
     settings = {
         **client_settings(platform, made),
         "throttle_cb": greed.told,
@@ -205,8 +209,9 @@ def exceed_quota(context: Context, figures: dict[str, Any]) -> list[str]:
             load.run_for(QUIET_S)
             first = time.time()
             say(f"{GREEDY} writes {TIMES} times its quota for {LOUD_S:.0f} s, then reads as fast as it can")
-            written = write(platform, greedy, theirs, rate=TIMES * RATE * brokers, seconds=LOUD_S)
-            was_read = read(platform, greedy, theirs, partitions=partitions, seconds=LOUD_S)
+            allowed = RATE * brokers
+            written = write(platform, greedy, theirs, allowed=allowed, seconds=LOUD_S)
+            was_read = read(platform, greedy, theirs, partitions=partitions, allowed=allowed, seconds=LOUD_S)
             last = time.time()
             load.run_for(QUIET_S)
         missing = load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))
@@ -214,9 +219,9 @@ def exceed_quota(context: Context, figures: dict[str, Any]) -> list[str]:
     figures |= {
         "quota KiB/s": RATE // KIB,
         "brokers": brokers,
-        "wanted, in quotas": written.in_quotas(written.wanted, brokers),
-        "written, in quotas": written.in_quotas(written.moved, brokers),
-        "read, in quotas": was_read.in_quotas(was_read.moved, brokers),
+        "wanted, in quotas": written.in_quotas(written.wanted),
+        "written, in quotas": written.in_quotas(written.moved),
+        "read, in quotas": was_read.in_quotas(was_read.moved),
         "longest delay s": round(max(written.delays + was_read.delays, default=0.0), 1),
         "other login P95 s before": p95(direct.latencies, 0, first),
         "other login P95 s": p95(direct.latencies, first, last),
@@ -224,16 +229,16 @@ def exceed_quota(context: Context, figures: dict[str, Any]) -> list[str]:
     return [
         *account(figures, "gateway", load, len(missing)),
         *account(figures, "other login", direct, len(lost)),
-        *greeds(written, was_read, brokers),
+        *greeds(written, was_read),
         *unmet((not direct.ledger.given_up, f"the other login gave up {len(direct.ledger.given_up)} records")),
         *_seen(context, figures),
     ]
 
 
-def greeds(written: Greed, was_read: Greed, brokers: int) -> list[str]:
+def greeds(written: Greed, was_read: Greed) -> list[str]:
     """What did not hold of the login that wanted too much."""
-    wanted, moved = (written.in_quotas(size, brokers) for size in (written.wanted, written.moved))
-    given = was_read.in_quotas(was_read.moved, brokers)
+    wanted, moved = (written.in_quotas(size) for size in (written.wanted, written.moved))
+    given = was_read.in_quotas(was_read.moved)
     return unmet(
         (wanted >= LEAST_TIMES, f"only {wanted} times the quota was offered: nothing is shown"),
         (0 < moved <= MOST_TIMES, f"{moved} times the quota was written"),
