@@ -72,7 +72,7 @@ class Greed:
         """Bytes as a multiple of what it may move in its time."""
         return round(size / self.seconds / self.allowed, 1)
 
-    def told(self, event: Any) -> None:
+    def note(self, event: Any) -> None:
         """Note a delay of which a broker tells."""
         self.delays.append(float(event.throttle_time))
 
@@ -84,9 +84,11 @@ def login(kafka: KafkaAdmin, platform: Platform, name: str, topic: str, rate: in
     Raises:
         OpsError: It cannot be made, or Kafka does not know it in time.
     """
-    made = Login.model_validate({"username": name, "password": secrets.token_urlsafe(24)})
+    credentials = Login.model_validate({"username": name, "password": secrets.token_urlsafe(24)})
     scram = ADMIN.ScramMechanism.SCRAM_SHA_512
-    upsert = ADMIN.UserScramCredentialUpsertion(name, ADMIN.ScramCredentialInfo(scram, 4096), made.pair[1].encode())
+    upsert = ADMIN.UserScramCredentialUpsertion(
+        name, ADMIN.ScramCredentialInfo(scram, 4096), credentials.pair[1].encode()
+    )
     rules = [_rule(name, topic, operation) for operation in (ADMIN.AclOperation.WRITE, ADMIN.AclOperation.READ)]
     bounds = {"producer_byte_rate": float(rate), "consumer_byte_rate": float(rate), "request_percentage": THREADS}
     with ExitStack() as stack, errors(f"login {name} cannot be made"):
@@ -98,8 +100,8 @@ def login(kafka: KafkaAdmin, platform: Platform, name: str, topic: str, rate: in
         _all(lambda: kafka.client.alter_user_scram_credentials([upsert]))
         stack.callback(_all, lambda: kafka.client.delete_acls([_filter(rule) for rule in rules]))
         _all(lambda: kafka.client.create_acls(rules))
-        wait_until(lambda: _sees(platform, made, topic), _BEFORE_LOGIN_S, f"login {name}")
-        yield made
+        wait_until(lambda: _sees(platform, credentials, topic), _BEFORE_LOGIN_S, f"login {name}")
+        yield credentials
 
 
 def _set_quotas(kafka: KafkaAdmin, name: str, values: Mapping[str, float | None]) -> None:
@@ -122,16 +124,16 @@ def _all(request: Callable[[], dict[Any, Any]]) -> None:
         answer.result(timeout=TIMEOUT_SECONDS)
 
 
-def _sees(platform: Platform, made: Login, topic: str) -> bool:
+def _sees(platform: Platform, credentials: Login, topic: str) -> bool:
     """Whether the brokers know the login and its permission."""
     try:
-        seen = ADMIN.AdminClient(client_settings(platform, made)).list_topics(topic, timeout=5).topics[topic]
+        seen = ADMIN.AdminClient(client_settings(platform, credentials)).list_topics(topic, timeout=5).topics[topic]
     except KafkaException:
         return False
     return seen.error is None and bool(seen.partitions)
 
 
-def write(platform: Platform, made: Login, topic: str, *, allowed: float, seconds: float) -> Greed:
+def write(platform: Platform, credentials: Login, topic: str, *, allowed: float, seconds: float) -> Greed:
     """Offer a topic many times as many bytes as are allowed, whatever comes of them."""
     greed = Greed(allowed=allowed)
 
@@ -141,12 +143,12 @@ def write(platform: Platform, made: Login, topic: str, *, allowed: float, second
 
     producer = Producer(
         {
-            **client_settings(platform, made),
+            **client_settings(platform, credentials),
             "acks": "all",
             "linger.ms": 20,
             "compression.type": "none",
             "queue.buffering.max.kbytes": _BUFFER_KIB,
-            "throttle_cb": greed.told,
+            "throttle_cb": greed.note,
         }
     )
     block, begin = secrets.token_bytes(_RECORD), time.monotonic()
@@ -163,12 +165,14 @@ def write(platform: Platform, made: Login, topic: str, *, allowed: float, second
     return greed
 
 
-def read(platform: Platform, made: Login, topic: str, *, partitions: int, allowed: float, seconds: float) -> Greed:
+def read(
+    platform: Platform, credentials: Login, topic: str, *, partitions: int, allowed: float, seconds: float
+) -> Greed:
     """Read a topic from its beginning, and again when its end is reached, as fast as it goes."""
     greed = Greed(allowed=allowed)
     settings = {
-        **client_settings(platform, made),
-        "throttle_cb": greed.told,
+        **client_settings(platform, credentials),
+        "throttle_cb": greed.note,
         "fetch.message.max.bytes": 8 * _RECORD,
         "enable.partition.eof": True,
     }

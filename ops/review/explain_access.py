@@ -130,8 +130,8 @@ def _quotas(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[S
     added, gone, changed = came_and_went(old, new)
     for name in added:
         bounds = new[name].get("config") or {}
-        told = [f"{_known(bounds[key])} {unit}" for key, unit in _BOUNDS.items() if key in bounds]
-        yield _about_kafka(f"{name} is delayed beyond {listed(told)}")
+        words = [f"{_known(bounds[key])} {unit}" for key, unit in _BOUNDS.items() if key in bounds]
+        yield _about_kafka(f"{name} is delayed beyond {listed(words)}")
     for name in gone:
         yield _about_kafka(f"{name} has no quota any more and can take all of a broker", weakens=True)
     for name in changed:

@@ -33,7 +33,7 @@ THROTTLED = "kafka_server_quota_throttle_milliseconds"
 
 
 @dataclass(frozen=True)
-class Outside:
+class KafkaOutputs:
     """The outputs that a client of Kafka needs."""
 
     kafka_bootstrap: str
@@ -59,15 +59,15 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
 def platform(node: RealNode) -> Platform:
     admin = Login.model_validate({"username": config.ADMIN, "password": kafka_nodes.ADMIN_PASSWORD})
     bootstrap = f"{node.node.host}:{config.EXTERNAL_PORT}"
-    return cast(Platform, Outside(bootstrap, (node.folder / "tls/ca.crt").read_text(), admin))
+    return cast(Platform, KafkaOutputs(bootstrap, (node.folder / "tls/ca.crt").read_text(), admin))
 
 
 @pytest.fixture(scope="module")
 def kafka(platform: Platform) -> Iterator[KafkaAdmin]:
     kafka = KafkaAdmin(platform)
     topics = [ADMIN.NewTopic(name, PARTITIONS, 1, config={"min.insync.replicas": "1"}) for name in ("theirs", "own")]
-    for made in kafka.client.create_topics(topics).values():
-        made.result(timeout=30)
+    for answer in kafka.client.create_topics(topics).values():
+        answer.result(timeout=30)
     yield kafka
     kafka.close()
 
@@ -149,13 +149,13 @@ def test_a_login_beyond_its_quota_is_delayed_and_another_is_not(
 
 def delays_of(platform: Platform, login: Login, topic: str) -> list[float]:
     """Seconds of each delay that a broker told a login which writes ten records, one after the other."""
-    reasons, told = list[object](), quotas.Greed(allowed=quotas.ENOUGH)
-    producer = Producer({**client_settings(platform, login), "acks": "all", "throttle_cb": told.told})
+    reasons, greed = list[object](), quotas.Greed(allowed=quotas.ENOUGH)
+    producer = Producer({**client_settings(platform, login), "acks": "all", "throttle_cb": greed.note})
     for _ in range(10):
         producer.produce(topic, b"x", on_delivery=lambda error, _: reasons.append(error))
         producer.flush(60)
     assert reasons == [None] * 10
-    return told.delays
+    return greed.delays
 
 
 def test_what_a_login_that_is_bounded_wants_is_told_from_what_it_gets() -> None:

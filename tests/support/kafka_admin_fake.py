@@ -195,7 +195,7 @@ class QuotasFake:
 
     def __init__(self) -> None:
         """Begin with none; ``refuse`` is raised by the next request."""
-        self.kept: dict[tuple[str, str], dict[str, float]] = {}
+        self.values: dict[tuple[str, str], dict[str, float]] = {}
         self.refuse: Exception | None = None
         self.connected = self.closed = 0
 
@@ -212,17 +212,17 @@ class QuotasFake:
     def quotas(self, kind: str) -> dict[str, dict[str, float]]:
         """Quotas by name."""
         self._meet()
-        return {name: dict(values) for (of, name), values in self.kept.items() if of == kind}
+        return {name: dict(values) for (of, name), values in self.values.items() if of == kind}
 
     def set_quotas(self, kind: str, name: str, values: Mapping[str, float | None]) -> None:
         """Change some."""
         self._meet()
-        kept = self.kept.setdefault((kind, name), {})
-        kept.update({key: value for key, value in values.items() if value is not None})
+        stored = self.values.setdefault((kind, name), {})
+        stored.update({key: value for key, value in values.items() if value is not None})
         for key in [key for key, value in values.items() if value is None]:
-            kept.pop(key, None)
-        if not kept:
-            del self.kept[kind, name]
+            stored.pop(key, None)
+        if not stored:
+            del self.values[kind, name]
 
     def _meet(self) -> None:
         refusal, self.refuse = self.refuse, None

@@ -347,10 +347,10 @@ BOUNDED = {
 def test_a_quota_is_made_seen_and_removed(engine: Engine, quotas: QuotasFake) -> None:
     identity, _, _ = engine.create(QUOTA, BOUNDED)
     assert identity == "gateway|user"
-    assert quotas.kept == {("user", "gateway"): {"producer_byte_rate": 1048576.0, "request_percentage": 12.5}}
+    assert quotas.values == {("user", "gateway"): {"producer_byte_rate": 1048576.0, "request_percentage": 12.5}}
     assert engine.read(QUOTA, identity, BOUNDED, BOUNDED) == (identity, BOUNDED, BOUNDED)
     engine.delete(QUOTA, identity, BOUNDED)
-    assert quotas.kept == {}
+    assert quotas.values == {}
     assert engine.read(QUOTA, identity, BOUNDED, BOUNDED)[0] == ""
     engine.delete(QUOTA, identity, BOUNDED)
     assert quotas.connected == 1
@@ -365,12 +365,12 @@ def test_a_changed_quota_is_made_anew_and_lost_unless_the_old_one_goes_first(
     identity, _, _ = engine.create(QUOTA, BOUNDED)
     engine.create(QUOTA, more)
     engine.delete(QUOTA, identity, BOUNDED)
-    assert quotas.kept == {}
+    assert quotas.values == {}
 
 
 def test_a_quota_that_was_changed_by_hand_is_seen_as_drift(engine: Engine, quotas: QuotasFake) -> None:
     identity, _, _ = engine.create(QUOTA, BOUNDED)
-    quotas.kept["user", "gateway"] = {"producer_byte_rate": 5e9}
+    quotas.values["user", "gateway"] = {"producer_byte_rate": 5e9}
     assert engine.read(QUOTA, identity, BOUNDED, BOUNDED)[2]["config"] == {"producer_byte_rate": "5000000000"}
 
 
