@@ -1,4 +1,4 @@
-"""What each login may take of a broker, from the peak that gateways take in (requirement S2, ADR 0046).
+"""What each login may take of a broker, from the peak that gateways take in (requirement S2, ADR 0051).
 
 A login that writes or reads a topic may move three times the topic's peak, also while one broker is away: what waited
 for ten minutes is caught up in five, and who reads a topic from its beginning takes no more than that.

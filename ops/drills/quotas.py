@@ -1,4 +1,4 @@
-"""One login of Kafka wants ten times its quota, another one goes on as always and feels nothing (S2, ADR 0046).
+"""One login of Kafka wants ten times its quota, another one goes on as always and feels nothing (S2, ADR 0051).
 
 Both logins, their quotas and their topics are the drill's own: what the platform moves is not throttled by it.
 """

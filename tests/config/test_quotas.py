@@ -1,4 +1,4 @@
-"""Quotas on real Kafka: who takes more is delayed, the other login is not, and the metric tells (S2, ADR 0046)."""
+"""Quotas on real Kafka: who takes more is delayed, the other login is not, and the metric tells (S2, ADR 0051)."""
 
 from __future__ import annotations
 

@@ -107,9 +107,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         alert="KafkaUserThrottled",
-        bad={_DELAY % ("archive", "Fetch"): "NaNx9 _ 250x60", _DELAY % ("gateway", "Produce"): "NaNx70"},
-        # Quick requests without a delay, and a reader that has caught up after nine minutes.
-        good={_DELAY % ("archive", "Fetch"): "NaNx9 250x17 NaNx40", _DELAY % ("gateway", "Produce"): "0x70"},
+        bad={_DELAY % ("archive", "Fetch"): "_x10 250x60", _DELAY % ("gateway", "Produce"): "0x70"},
+        # A reader that has caught up after eight minutes, and a login that is not delayed.
+        good={_DELAY % ("archive", "Fetch"): "_x10 250x16 0x40", _DELAY % ("gateway", "Produce"): "0x70"},
         silent_at="14m30s",
         firing_at="16m",
         labels={"job": "kafka", "user": "archive", "quota": "Fetch"},
