@@ -181,10 +181,11 @@ def read(
         begin = time.monotonic()
         while time.monotonic() - begin < seconds:
             for message in reader.consume(100, timeout=0.1):
-                if not message.error():
+                error = message.error()
+                if error is None:
                     greed.moved += len(message.value() or b"")
-                elif message.error().code() == KafkaError._PARTITION_EOF:
-                    reader.seek(TopicPartition(topic, message.partition(), 0))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    reader.seek(TopicPartition(topic, int(message.partition() or 0), 0))
         greed.seconds = time.monotonic() - begin
     return greed
 
@@ -256,8 +257,12 @@ def _seen(context: Context, figures: dict[str, Any]) -> list[str]:
     """Whether the delays are in the metric, for what was written and for what was read."""
     for name in ("Produce", "Fetch"):
         query = f'max(max_over_time({_DELAY}{{user="{GREEDY}",quota="{name}"}}[5m]))'
+
+        def delayed(query: str = query) -> bool:
+            return (context.thanos.number(query) or 0) > 0
+
         try:
-            wait_until(lambda query=query: (context.thanos.number(query) or 0) > 0, _SEEN_S, f"{_DELAY} of {name}", 2.0)
+            wait_until(delayed, _SEEN_S, f"{_DELAY} of {name}", 2.0)
         except OpsError as error:
             return [str(error)]
         figures[f"delay of {name} in the metric ms"] = round(context.thanos.number(query) or 0)
