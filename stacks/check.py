@@ -10,7 +10,7 @@ from pulumi.runtime import set_all_config
 from pulumi.runtime.settings import Settings as Runtime
 from pulumi.runtime.settings import configure
 
-from stacks import secrets, settings
+from stacks import kafka_quotas, secrets, settings
 from stacks.settings import Settings, SettingsError
 
 
@@ -43,6 +43,7 @@ def read(stack: str, configuration: Mapping[str, str]) -> tuple[Settings | None,
     chosen: list[Settings] = []
     lines = _refused(lambda: chosen.append(settings.load()))
     lines += _refused(settings.role)
+    lines += _refused(lambda: kafka_quotas.quotas(chosen[0])) if chosen else []
     return (chosen[0] if chosen else None), lines
 
 

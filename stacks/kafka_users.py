@@ -66,6 +66,11 @@ def mirror_users(settings: Settings) -> tuple[User, ...]:
     )
 
 
+def users(settings: Settings) -> tuple[User, ...]:
+    """Every client of this region's Kafka."""
+    return (*own_users(settings), *mirror_users(settings))
+
+
 def groups(settings: Settings) -> tuple[str, ...]:
     """Consumer groups whose lag is measured."""
     return (*(consumer_name(replica) for replica in settings.prometheus.replicas), *TRACE_GROUPS, ARCHIVE_USER)

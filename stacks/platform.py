@@ -33,7 +33,7 @@ from components.telemetry.topics import TOPICS
 from components.tls.component import Authority, trust_bundle
 from components.versions import ImageCatalogue
 from services.audit.settings import FollowedContainer, Source
-from stacks import kafka_users
+from stacks import kafka_quotas, kafka_users
 from stacks.alerting import Alerting, AlertingArgs
 from stacks.autoscaling import scaled
 from stacks.backups import backups_args
@@ -209,7 +209,8 @@ def _kafka(inputs: PlatformInputs) -> KafkaArgs:
             )
             for topic in TOPICS
         ],
-        users=[*kafka_users.own_users(settings), *kafka_users.mirror_users(settings)],
+        users=kafka_users.users(settings),
+        quotas=kafka_quotas.quotas(settings),
     )
 
 

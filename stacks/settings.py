@@ -186,11 +186,32 @@ class Storage(SettingsModel):
     database: field_types.Size
 
 
+class KafkaQuota(SettingsModel):
+    """What a login may take of each broker, where it differs from what ``stacks/kafka_quotas.py`` works out.
+
+    Attributes:
+        produce: Written in a second, such as 20Mi.
+        fetch: Read in a second, such as 20Mi.
+        requests: Time of the threads that do requests, in percent of one thread.
+    """
+
+    produce: field_types.Size | None = None
+    fetch: field_types.Size | None = None
+    requests: field_types.Count | None = None
+
+
 class Kafka(SettingsModel):
-    """Brokers: one external address each."""
+    """Brokers, and what clients may take of them.
+
+    Attributes:
+        brokers: One external address each.
+        client_cidrs: Networks that may use these addresses.
+        quotas: Login -> its quotas, where they differ.
+    """
 
     brokers: tuple[ExternalHost, ...]
     client_cidrs: tuple[field_types.Cidr, ...] = Field(min_length=1)
+    quotas: dict[str, KafkaQuota] = {}
 
     @model_validator(mode="after")
     def _enough(self) -> Self:

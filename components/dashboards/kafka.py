@@ -175,6 +175,30 @@ _CONSUMERS = Row(
             ),
             width=12,
         ),
+        series(
+            "Bytes of each user",
+            "Bytes per second that each user writes and reads at the broker where it moves most.",
+            "By/s",
+            Query(
+                expr='max by (user) (kafka_server_quota_bytes_per_second{quota="Produce"})', legend="{{user}} writes"
+            ),
+            Query(expr='max by (user) (kafka_server_quota_bytes_per_second{quota="Fetch"})', legend="{{user}} reads"),
+        ),
+        series(
+            "Threads of each user",
+            "Threads that requests of each user keep busy at the broker where they keep most.",
+            "{thread}",
+            Query(expr="max by (user) (kafka_server_quota_request_percent) / 100", legend="{{user}}"),
+        ),
+        series(
+            "Delays by quotas",
+            "Mean time by which brokers delay answers to a user that takes more than its quota. None is right.",
+            "ms",
+            Query(
+                expr="max by (user, quota) (kafka_server_quota_throttle_milliseconds > 0)",
+                legend="{{user}} {{quota}}",
+            ),
+        ),
         table(
             "Consumer groups",
             "Members of each group, how far it is behind, and how fast it reads.",

@@ -1,4 +1,4 @@
-"""Topics, users and access rules, made on the running brokers (requirements K2, K4, K5)."""
+"""Topics, users, access rules and quotas, made on the running brokers (requirements K2, K4, K5, S2)."""
 
 from __future__ import annotations
 
@@ -57,6 +57,29 @@ class User:
     grants: tuple[AclRule, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """What a user may take of each broker; with more, Kafka delays its answers and refuses nothing.
+
+    Attributes:
+        produce: Bytes a second that it may write.
+        fetch: Bytes a second that it may read.
+        requests: Time of the threads that do requests, in percent of one thread.
+    """
+
+    produce: int
+    fetch: int
+    requests: int
+
+    def config(self) -> dict[str, str]:
+        """As Kafka names it."""
+        return {
+            "producer_byte_rate": str(self.produce),
+            "consumer_byte_rate": str(self.fetch),
+            "request_percentage": str(self.requests),
+        }
+
+
 def acl_rules(user: User) -> list[AclRule]:
     """The permissions of a user; what is not listed is denied."""
     rules = [AclRule(operation="Write", resource_type="Topic", resource=topic) for topic in user.writes]
@@ -88,6 +111,7 @@ class Access:
         topics: Topics.
         users: Users.
         credentials: User name -> credential.
+        quotas: User name -> what it may take of each broker.
         replication_factor: Copies of every record.
         min_insync_replicas: Copies that must have a record before it counts as written.
         max_message_bytes: Largest record batch.
@@ -96,6 +120,7 @@ class Access:
     topics: Sequence[Topic]
     users: Sequence[User]
     credentials: Mapping[str, Credential]
+    quotas: Mapping[str, Quota]
     replication_factor: int
     min_insync_replicas: int
     max_message_bytes: int
@@ -141,13 +166,16 @@ def make_access(
     """Make topics, users and permissions, once the brokers answer; the result is True when they exist.
 
     Topics are protected on every stack: the provider replaces a topic whose partitions shrink, with all its records.
+    A quota that changes is replaced too, under the same name: were the new one made first, the removal of the old one
+    would take it away. Nobody waits for quotas, so that no client is touched when one changes.
     """
 
-    def options(*, topic: bool = False) -> pulumi.ResourceOptions:
+    def options(*, topic: bool = False, quota: bool = False) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(
             parent=parent,
             provider=connection,
             protect=topic,
+            delete_before_replace=quota or None,
             hooks=brokers.hooks(all_for_create=topic),
         )
 
@@ -174,6 +202,13 @@ def make_access(
                 password=access.credentials[user.name].password,
                 opts=options(),
             )
+        )
+        kafka.Quota(
+            user.name,
+            entity_name=user.name,
+            entity_type="user",
+            config=access.quotas[user.name].config(),
+            opts=options(quota=True),
         )
         resources += [
             kafka.Acl(

@@ -36,7 +36,7 @@ from components.k8s.programs import (
     served,
 )
 from components.kafka import config
-from components.kafka.access import Access, Topic, User, make_access, provider
+from components.kafka.access import Access, Quota, Topic, User, make_access, provider
 from components.kafka.config import BROKERS, CLIENT_PORT, CONTROLLER_PORT, CONTROLLERS, EXTERNAL_PORT, INTERNAL_PORT
 from components.kafka.nodes import NodeSet, NodeSize, node_set
 from components.kafka.wait_for_brokers import Brokers
@@ -147,6 +147,7 @@ class KafkaArgs:
         io_threads: Threads that do requests.
         topics: Topics.
         users: Clients.
+        quotas: Client -> what it may take of each broker.
     """
 
     context: DeploymentContext
@@ -164,6 +165,7 @@ class KafkaArgs:
     io_threads: int
     topics: Sequence[Topic]
     users: Sequence[User]
+    quotas: Mapping[str, Quota]
 
 
 class Kafka(pulumi.ComponentResource):
@@ -214,6 +216,7 @@ class Kafka(pulumi.ComponentResource):
             topics=args.topics,
             users=args.users,
             credentials=credentials,
+            quotas=args.quotas,
             replication_factor=args.replication_factor,
             min_insync_replicas=args.min_insync_replicas,
             max_message_bytes=args.max_message_bytes,

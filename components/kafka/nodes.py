@@ -52,6 +52,8 @@ KEYSTORE = f"{TLS_DIRECTORY}/keystore.p12"
 _QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 REQUESTS = ("Produce", "FetchConsumer", "FetchFollower", "OffsetCommit")
+QUOTAS = ("Produce", "Fetch", "Request")
+"""What Kafka bounds for each user."""
 METRIC_OBJECTS: tuple[str, ...] = (
     "kafka.server:type=ReplicaManager,*",
     "kafka.server:type=BrokerTopicMetrics,*",
@@ -59,6 +61,7 @@ METRIC_OBJECTS: tuple[str, ...] = (
     "kafka.server:type=ReplicaFetcherManager,*",
     "kafka.server:type=KafkaRequestHandlerPool,*",
     "kafka.server:type=raft-metrics",
+    *(f"kafka.server:type={quota},user=*" for quota in QUOTAS),
     "kafka.server:type=socket-server-metrics,*",
     "kafka.controller:type=KafkaController,*",
     *(f"kafka.network:type=RequestMetrics,name=TotalTimeMs,request={request}" for request in REQUESTS),
@@ -178,6 +181,24 @@ def _jmx_rules() -> list[dict[str, Any]]:
             "name": "kafka_server_authentications_total",
             "type": "COUNTER",
             "labels": {"listener": "$1", "processor": "$2", "result": "$3"},
+        },
+        {
+            "pattern": rf"kafka.server<type=({'|'.join(QUOTAS)}), user=([^,>]+)><>throttle-time:",
+            "name": "kafka_server_quota_throttle_milliseconds",
+            "type": "GAUGE",
+            "labels": {"quota": "$1", "user": "$2"},
+        },
+        {
+            "pattern": r"kafka.server<type=(Produce|Fetch), user=([^,>]+)><>byte-rate:",
+            "name": "kafka_server_quota_bytes_per_second",
+            "type": "GAUGE",
+            "labels": {"quota": "$1", "user": "$2"},
+        },
+        {
+            "pattern": r"kafka.server<type=Request, user=([^,>]+)><>request-time:",
+            "name": "kafka_server_quota_request_percent",
+            "type": "GAUGE",
+            "labels": {"user": "$1"},
         },
         {
             "pattern": r"kafka.server<type=raft-metrics><>([a-z-]+):",

@@ -13,6 +13,7 @@ _ACTIVE = f"sum(kafka_controller_kafkacontroller_activecontrollercount{{{_NODES}
 _IMBALANCE = f"max(kafka_controller_kafkacontroller_preferredreplicaimbalancecount{{{_NODES}}})"
 _PARTITIONS = f"max(kafka_controller_kafkacontroller_globalpartitioncount{{{_NODES}}})"
 _FAILED_LOGINS = 'kafka_server_authentications_total{job="kafka",result="failed"}'
+_THROTTLED = 'kafka_server_quota_throttle_milliseconds{job="kafka"}'
 _USED = "obs:kafka_disk_used:ratio"
 
 DISK_HIGH = 0.75
@@ -102,6 +103,22 @@ RULES: tuple[RuleGroup, ...] = (
                 annotations={
                     "summary_ja": "Kafka のリスナー {{ $labels.listener }} への認証が失敗し続けています",
                     "description_ja": "古いパスワードや証明書、TLS なしの接続、または攻撃です。",
+                },
+            ),
+            Alert(
+                name="KafkaUserThrottled",
+                # No request, no value: the longest delay of the last minute counts.
+                expr=f"max by (job, user, quota) (max_over_time({_THROTTLED}[1m])) > 0",
+                for_="10m",
+                severity=Severity.MEDIUM,
+                summary="Kafka delays {{ $labels.user }}, which takes more than its quota ({{ $labels.quota }})",
+                description="It has done so for ten minutes. Nothing is refused, and other users do not feel it: that "
+                "is what quotas are for. What the user writes or feeds comes late.",
+                annotations={
+                    "summary_ja": "Kafka がユーザー {{ $labels.user }} を割り当て超過 ({{ $labels.quota }}) で"
+                    "遅らせています",
+                    "description_ja": "10 分間続いています。拒否はされず、他のユーザーにも影響しませんが、"
+                    "このユーザーのデータは遅れます。",
                 },
             ),
             Alert(

@@ -17,8 +17,10 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from kafka.errors import KafkaError as QuotaError
 
 from lab.pulumi_host.provider import Properties, ProviderError, Unknown
+from services.runtime import kafka
 
 T = TypeVar("T")
 
@@ -107,6 +109,25 @@ def client_configuration(settings: Properties) -> tuple[dict[str, Any], float]:
     return configuration, float(_decoded(settings.get("timeout", _DEFAULT_TIMEOUT_S)))
 
 
+def quota_client(settings: Properties) -> Any:
+    """Make the client for quotas, of which librdkafka knows nothing.
+
+    Raises:
+        ProviderError: It is not supported with these settings.
+        QuotaError: The brokers do not answer, or refuse the login.
+    """
+    if settings.get("saslMechanism") != "scram-sha512" or not settings.get("caCert"):
+        raise ProviderError("quotas are supported by the lab's plugin with caCert and saslMechanism scram-sha512 only")
+    return kafka.admin(
+        bootstrap=",".join(_decoded(settings["bootstrapServers"])),
+        ca=str(settings["caCert"]),
+        username=str(settings["saslUsername"]),
+        password=str(settings["saslPassword"]),
+        client_id="pulumi",
+        request_s=_REQUEST_S,
+    )
+
+
 def dial(configuration: Mapping[str, Any], timeout_s: float) -> None:
     """Open and close one TCP connection to the first bootstrap server that takes one.
 
@@ -133,6 +154,7 @@ class Brokers:
         stopping: threading.Event,
         connect: Callable[..., Any] = AdminClient,
         dial: Callable[[Mapping[str, Any], float], None] = dial,
+        connect_quotas: Callable[[Properties], Any] = quota_client,
     ) -> None:
         """Wait no longer once ``stopping`` is set.
 
@@ -140,10 +162,12 @@ class Brokers:
             stopping: Set when the engine cancels.
             connect: Makes the client from librdkafka's settings.
             dial: Tries the addresses; raises OSError where no broker takes a connection.
+            connect_quotas: Makes the client for quotas from the provider's settings.
         """
         self._stopping = stopping
-        self._connect, self._dial = connect, dial
-        self._lock = threading.Lock()
+        self._connect, self._dial, self._connect_quotas = connect, dial, connect_quotas
+        self._lock, self._quota_lock = threading.Lock(), threading.Lock()
+        self._quotas: Any = None
         self._settings: Properties = {}
         self._client: Any = None
         self._failure = ""
@@ -159,6 +183,8 @@ class Brokers:
         check_settings(settings)
         with self._lock:
             self._settings, self._client, self._failure = settings, None, ""
+        with self._quota_lock:
+            self._end_quotas()
 
     def _admin(self) -> Any:
         with self._lock:
@@ -236,14 +262,48 @@ class Brokers:
         except ProviderError as error:
             raise ProviderError(f"kafka: {purpose}: {error}") from None
 
-    def until(self, purpose: str, ready: Callable[[Any], bool]) -> None:
+    def ask_quotas(self, purpose: str, action: Callable[[Any], T]) -> T:
+        """Do something about quotas, once, as `call` does.
+
+        Raises:
+            ProviderError: The brokers cannot be reached or refuse.
+        """
+
+        def ask(_: Any) -> T:
+            with self._quota_lock:
+                try:
+                    self._quotas = self._quotas or self._connect_quotas(self._settings)
+                    return action(self._quotas)
+                except QuotaError as error:
+                    self._end_quotas()
+                    raise ProviderError(str(error.args[0]) if error.args else type(error).__name__) from None
+
+        return self.call(purpose, ask)
+
+    def _end_quotas(self) -> None:
+        """Close the client, which keeps what it knew of brokers that do not answer any more."""
+        if self._quotas is not None:
+            self._quotas.close()
+        self._quotas = None
+
+    def until(
+        self,
+        purpose: str,
+        ready: Callable[[Any], bool],
+        call: Callable[[str, Callable[[Any], bool]], bool] | None = None,
+    ) -> None:
         """Wait until the brokers show a state, up to the timeout.
+
+        Args:
+            purpose: What is being done, for messages.
+            ready: Whether they show it.
+            call: Asks them; default: `call`.
 
         Raises:
             ProviderError: They do not in time.
         """
         deadline = time.monotonic() + self._timeout_s
-        while not self.call(purpose, ready):
+        while not (call or self.call)(purpose, ready):
             if time.monotonic() > deadline:
                 raise ProviderError(f"kafka: {purpose}: not seen within {self._timeout_s:.0f} s")
             if self._stopping.wait(_STEP_S / 2):

@@ -1,4 +1,4 @@
-"""Provider plugin for ``pulumi-kafka`` against real brokers: topics, ACLs and SCRAM users.
+"""Provider plugin for ``pulumi-kafka`` against real brokers: topics, ACLs, SCRAM users and quotas.
 
 Configuring it never connects, so a preview works before the brokers exist. It is the lab's stand-in for the vendor's
 plugin, which no package registry serves, and keeps to its ids and property names.
@@ -35,6 +35,7 @@ from confluent_kafka.admin import (
 )
 
 from lab.pulumi_host.kafka_client import REQUEST_S, Brokers, only, result
+from lab.pulumi_host.kafka_quota import Quota
 from lab.pulumi_host.provider import Handler, Properties, Provider, ProviderError, Refusal, run
 
 
@@ -390,7 +391,9 @@ class KafkaProvider(Provider):
 
     def __init__(self, version: str, brokers: Brokers, stopping: threading.Event) -> None:
         """Serve the Kafka resources on ``brokers``."""
-        super().__init__(version, [Topic(brokers), Acl(brokers), UserScramCredential(brokers)], stopping)
+        super().__init__(
+            version, [Topic(brokers), Acl(brokers), UserScramCredential(brokers), Quota(brokers)], stopping
+        )
         self._brokers = brokers
 
     def configure(self, configuration: Properties) -> None:

@@ -56,7 +56,7 @@ def o1(context: Context) -> Finding:
         )
     finding.figures.append(f"{len(ready)} of {len(pods)} gateways ready")
     finding.seen.append("HTTP 200 and gRPC OK when signed in, 401 and UNAUTHENTICATED otherwise, TLS verified")
-    finding.drill("gateway-killed", "kafka-outage", "gate-attacks")
+    finding.drill("gateway-killed", "kafka-outage", "gate-attacks", "fairness")
     return finding
 
 

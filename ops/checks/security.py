@@ -21,6 +21,7 @@ from ops.core.platform import Login, Platform
 from ops.core.rows import Check, Finding, listed
 
 SECONDS = 10.0
+_QUOTAS = frozenset({"producer_byte_rate", "consumer_byte_rate", "request_percentage"})
 _DENIED = ("TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED")
 
 
@@ -148,7 +149,7 @@ _LISTENERS = {"SSL", "SASL_SSL"}
 
 
 def k5(context: Context) -> Finding:
-    """Listeners, users, ACLs; and clients that must be refused."""
+    """Listeners, users, ACLs, quotas; and clients that must be refused."""
     finding = Finding()
     platform, kafka = context.platform, context.kafka
     for broker, settings in kafka.broker_settings(kafka.brokers()).items():
@@ -183,6 +184,9 @@ def k5(context: Context) -> Finding:
         if not all("512" in str(info.mechanism) for info in user.scram_credential_infos)
     ]
     finding.expect(not weak, f"not SCRAM-SHA-512: {listed(weak)}")
+    quotas = kafka.quotas()
+    unbounded = [name for name in platform.kafka_users if not quotas.get(name, {}).keys() >= _QUOTAS]
+    finding.expect(not unbounded, f"no quota of bytes and threads: {listed(unbounded)}")
     wide = [acl for acl in acls if acl.principal in ("User:*", "*")]
     finding.expect(not wide, f"{len(wide)} ACLs are for everybody")
     control(platform)
@@ -190,8 +194,9 @@ def k5(context: Context) -> Finding:
     let_in = [name for name, reason in reasons.items() if not reason]
     finding.expect(not let_in, f"let in: {listed(let_in)}")
     finding.figures.append(f"{len(reasons) - len(let_in)} of {len(reasons)} forbidden clients refused")
-    finding.figures.append(f"{len(users)} SCRAM-SHA-512 users, {len(acls)} ACLs")
+    finding.figures.append(f"{len(users)} SCRAM-SHA-512 users, {len(acls)} ACLs, {len(quotas)} quotas")
     finding.seen.extend(f"{name}: {reason.strip('_')}" for name, reason in reasons.items() if reason)
+    finding.drill("quota-exceeded")
     return finding
 
 

@@ -17,9 +17,11 @@ from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 from confluent_kafka import admin as _admin
+from kafka.errors import KafkaError
 
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Login, Platform
+from services.runtime import kafka
 
 ADMIN: Any = _admin
 """Classes of the administrator's client; the library does not mark them as exported, so they have no types here."""
@@ -74,6 +76,7 @@ class KafkaAdmin:
     """Reads the cluster as the administrator."""
 
     def __init__(self, platform: Platform) -> None:
+        self._platform = platform
         self._settings = client_settings(platform, platform.kafka_admin)
         self._silent = f"no answer from Kafka ({platform.kafka_bootstrap})"
 
@@ -123,6 +126,37 @@ class KafkaAdmin:
                     entries = future.result(timeout=TIMEOUT_SECONDS)
                     settings[resource.name] = {key: str(entry.value) for key, entry in entries.items()}
         return settings
+
+    def quotas(self) -> dict[str, dict[str, float]]:
+        """User -> its quotas, by their names in Kafka."""
+        with self.second_client() as client:
+            return client.quotas("user")
+
+    @contextmanager
+    def second_client(self) -> Iterator[kafka.Admin]:
+        """A client for what librdkafka has no request for: quotas.
+
+        Raises:
+            OpsError: Kafka does not answer, or refuses.
+        """
+        user, password = self._platform.kafka_admin.pair
+        try:
+            client = kafka.admin(
+                bootstrap=self._platform.kafka_bootstrap,
+                ca=self._platform.ca_certificate,
+                username=user,
+                password=password,
+                client_id="ops",
+                request_s=TIMEOUT_SECONDS,
+            )
+            try:
+                yield client
+            finally:
+                client.close()
+        except KafkaError as error:
+            raise OpsError(
+                f"{self._silent}: {one_line(error.args[0] if error.args else type(error).__name__)}"
+            ) from None
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """Offset of the next record that the group will read, by topic and partition; only where it has one."""

@@ -47,7 +47,31 @@ def set_partitions(topic: str, partitions: int, stack: str = "", cwd: Path = PRO
     _set(["--path", f'{SETTINGS_KEY}.topics["{topic}"].partitions', str(partitions)], stack, cwd)
 
 
-from collections.abc import Mapping, Sequence
+def set_storage(part: str, size: str, stack: str = "", cwd: Path = PROJECT) -> None:
+    """Write the size of a part's volumes into the stack's file; ``stack`` empty is the selected one.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    _set(["--path", f"{SETTINGS_KEY}.storage.{part}", size], stack, cwd)
+
+
+def refresh(targets: Sequence[str], stack: str = "", cwd: Path = PROJECT) -> None:
+    """Let the state follow what is in the cluster, for some resources.
+
+    Args:
+        targets: Their URNs, with ``*`` for a part of a URN and ``**`` for anything.
+        stack: Empty is the selected one.
+        cwd: Folder of the project.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    chosen = [word for target in targets for word in ("--target", target)]
+    _run([*_REFRESH, *chosen, *_stack(stack)], "pulumi refresh", _REFRESH_LIMIT_S, stack, cwd)
+
+
+def up(stack: str = "", cwd: Path = PROJECT, role: str = "") -> None:
     """Bring a stack up; what Pulumi says is kept in a file when it fails.
 
     Args:

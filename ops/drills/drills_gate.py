@@ -71,6 +71,29 @@ GATE: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="quota",
+        shows="a login of Kafka wants ten times its quota: it is delayed, another login and the gateways feel nothing",
+        requirements=("K5", "S2"),
+        procedure="ops.drills.quotas:exceed_quota",
+        evidence="quota-exceeded",
+        seconds=210,
+        limit_s=1200,
+        load="numbered metrics through the gateway, 4 clients; another login straight to Kafka, 50 records a second",
+        fault="a login writes ten times its quota, then reads what it wrote as fast as it can, again and again",
+        figures={
+            Aspect.FAULT: (
+                "{wanted, in quotas} times its quota of {quota KiB/s} KiB/s at each of {brokers} brokers wanted, "
+                "{written, in quotas} written, {read, in quotas} read",
+                "delayed by up to {longest delay s} s",
+            ),
+            Aspect.RTO: ("P95 of the other login {other login P95 s} s, before {other login P95 s before} s",),
+            Aspect.RPO: (
+                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
+                "{other login missing} of the other login's {other login acknowledged} missing",
+            ),
+        },
+    ),
+    Drill(
         name="gate-forgery",
         shows="every reserved name sent as every layer in every signal: none arrives under its reserved meaning",
         requirements=("O2", "O3"),

@@ -13,11 +13,17 @@ from ops.review.phrasing import Statement, Subject, came_and_went, code, duratio
 from policy.documents import Format, documents, files
 from policy.model import UNKNOWN, Resource, UnknownValueError
 
-ACL, USER, TOPIC = (
+ACL, USER, TOPIC, QUOTA = (
     "kafka:index/acl:Acl",
     "kafka:index/userScramCredential:UserScramCredential",
     "kafka:index/topic:Topic",
+    "kafka:index/quota:Quota",
 )
+_BOUNDS = {
+    "producer_byte_rate": "bytes a second written to a broker",
+    "consumer_byte_rate": "bytes a second read from a broker",
+    "request_percentage": "percent of a broker's thread",
+}
 _MS = 1000
 _DONE_TO_A_TOPIC = {"read": "read", "write": "write", "describe": "see (not read)", "all": "do everything with"}
 _MORE_IS_SAFER = {"min.insync.replicas", "retention.ms", "retention.bytes", "replicationFactor"}
@@ -25,9 +31,10 @@ _PROTOCOLS = "listener.security.protocol.map"
 
 
 def access(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[Statement]:
-    """Changes of permissions, users and topics."""
+    """Changes of permissions, users, quotas and topics."""
     yield from _permissions(before, after)
     yield from _kafka_users(before, after)
+    yield from _quotas(before, after)
     yield from _topics(before, after)
 
 
@@ -116,6 +123,27 @@ def _kafka_users(before: Sequence[Resource], after: Sequence[Resource]) -> Itera
                 )
         if old[name].get("password") != new[name].get("password"):
             yield _about_kafka(f"user {name} gets a new password; whoever has the old one is refused")
+
+
+def _quotas(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[Statement]:
+    old, new = _of(before, QUOTA, "entityName"), _of(after, QUOTA, "entityName")
+    added, gone, changed = came_and_went(old, new)
+    for name in added:
+        bounds = new[name].get("config") or {}
+        words = [f"{_known(bounds[key])} {unit}" for key, unit in _BOUNDS.items() if key in bounds]
+        yield _about_kafka(f"{name} is delayed beyond {listed(words)}")
+    for name in gone:
+        yield _about_kafka(f"{name} has no quota any more and can take all of a broker", weakens=True)
+    for name in changed:
+        was, now = ((quota.get("config") or {}) for quota in (old[name], new[name]))
+        for key, unit in _BOUNDS.items():
+            old_bound, new_bound = was.get(key), now.get(key)
+            if old_bound != new_bound:
+                yield _about_kafka(
+                    f"{name} is delayed beyond {_known(new_bound) or 'any number of'} {unit} instead of "
+                    f"{_known(old_bound) or 'any number'}",
+                    weakens=old_bound is not None and (new_bound is None or _smaller(new_bound, old_bound)),
+                )
 
 
 def _topics(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[Statement]:

@@ -36,6 +36,7 @@ _FORCE_NEW: Mapping[str, tuple[str, ...]] = {
     "kubernetes:storage.k8s.io/v1:StorageClass": ("parameters", "provisioner"),
     "kafka:index/topic:Topic": ("name",),
     "kafka:index/acl:Acl": ("",),
+    "kafka:index/quota:Quota": ("",),
     "kafka:index/userScramCredential:UserScramCredential": ("username", "scramMechanism"),
     "random:index/randomPassword:RandomPassword": ("",),
     "pulumi:providers:kubernetes": ("context", "cluster", "kubeconfig"),

@@ -17,6 +17,7 @@ SCRAM = "SCRAM-SHA-512"
 TOPIC = "kafka:index/topic:Topic"
 ACL = "kafka:index/acl:Acl"
 USER = "kafka:index/userScramCredential:UserScramCredential"
+QUOTA = "kafka:index/quota:Quota"
 PROVIDER = "pulumi:providers:kafka"
 PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
 BOOTSTRAP = ("bootstrap", "bootstrap_servers", "bootstrap.servers")

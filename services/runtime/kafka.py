@@ -10,12 +10,16 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError, for_code
+from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
 
+_ANY_NAME = 2
+"""Matches each entity that has a name, and the default one."""
 METADATA_REFRESH_MS = 10_000
 """How soon a client sees new partitions of its topics; librdkafka's own five minutes would leave them unread."""
 SHARED_PARTITIONS: dict[str, Any] = {
@@ -114,6 +118,52 @@ class Admin(KafkaAdminClient):  # type: ignore[misc]
             raise
         finally:
             _LOG.removeHandler(problem)
+
+    def quotas(self, kind: str) -> dict[str, dict[str, float]]:
+        """Quotas of every single user, client id or address; librdkafka has no such request.
+
+        Args:
+            kind: ``user``, ``client-id`` or ``ip``.
+
+        Returns:
+            Name -> key (``producer_byte_rate`` ...) -> value.
+
+        Raises:
+            KafkaError: A broker does not answer, or refuses.
+        """
+        component = DescribeClientQuotasRequest.ComponentData(entity_type=kind, match_type=_ANY_NAME, match=None)
+        request = DescribeClientQuotasRequest(components=[component], strict=True)
+        answer = self._manager.run(self._manager.send, request)
+        _raise(answer)
+        return {
+            entry.entity[0].entity_name: {value.key: value.value for value in entry.values}
+            for entry in answer.entries or ()
+            if entry.entity[0].entity_name is not None
+        }
+
+    def set_quotas(self, kind: str, name: str, values: Mapping[str, float | None]) -> None:
+        """Change quotas of one user, client id or address; what is not named stays.
+
+        Args:
+            kind: As for `quotas`.
+            name: Whose.
+            values: Key -> value, or None to remove it.
+
+        Raises:
+            KafkaError: A broker does not answer, or refuses.
+        """
+        entry = AlterClientQuotasRequest.EntryData
+        changes = [entry.OpData(key=key, value=value or 0.0, remove=value is None) for key, value in values.items()]
+        whose = entry.EntityData(entity_type=kind, entity_name=name)
+        request = AlterClientQuotasRequest(entries=[entry(entity=[whose], ops=changes)], validate_only=False)
+        for altered in self._manager.run(self._manager.send, request).entries:
+            _raise(altered)
+
+
+def _raise(answer: Any) -> None:
+    """Raise what a broker refuses with."""
+    if answer.error_code:
+        raise for_code(answer.error_code)(answer.error_message)
 
 
 def admin(*, bootstrap: str, ca: str, username: str, password: str, client_id: str, request_s: float) -> Admin:

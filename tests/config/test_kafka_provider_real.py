@@ -25,6 +25,12 @@ _SEEN_S = 60
 TOPIC = "kafka:index/topic:Topic"
 ACL = "kafka:index/acl:Acl"
 USER = "kafka:index/userScramCredential:UserScramCredential"
+QUOTA = "kafka:index/quota:Quota"
+BOUNDED = {
+    "entityName": "gateway",
+    "entityType": "user",
+    "config": {"consumer_byte_rate": "2097152", "producer_byte_rate": "1048576", "request_percentage": "12.5"},
+}
 METRICS = {
     "name": "telemetry-metrics",
     "partitions": 2,
@@ -126,6 +132,17 @@ def test_a_user_writes_with_an_acl_only_and_only_with_the_current_password(engin
     engine.delete(USER, user, GATEWAY)
     eventually(lambda: engine.read(USER, user, GATEWAY, GATEWAY)[0] == "", _SEEN_S, "the user is gone")
     engine.delete(TOPIC, "telemetry-metrics", METRICS)
+
+
+def test_a_quota_is_kept_by_the_broker_and_a_wrong_one_is_refused_in_its_words(engine: Engine) -> None:
+    identity, _, _ = engine.create(QUOTA, BOUNDED)
+    assert engine.read(QUOTA, identity, BOUNDED, BOUNDED)[2] == BOUNDED
+    for config, words in (({"producer_byte_rat": "1"}, "producer_byte_rat"), ({"producer_byte_rate": "-1"}, "greater")):
+        with pytest.raises(grpc.RpcError) as caught:
+            engine.create(QUOTA, {**BOUNDED, "config": config})
+        assert words in str(caught.value.details())
+    engine.delete(QUOTA, identity, BOUNDED)
+    eventually(lambda: engine.read(QUOTA, identity, BOUNDED, BOUNDED)[0] == "", _SEEN_S, "the quota is gone")
 
 
 def test_a_wrong_password_of_the_provider_is_named_as_the_cause(engine: Engine, broker: Broker) -> None:

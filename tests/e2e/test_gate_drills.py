@@ -21,6 +21,11 @@ def test_a_gateway_is_added_under_load_and_goes_again_without_loss(settled: Cont
     assert problems("autoscale", settled) == []
 
 
+@limit("quota")
+def test_a_login_of_kafka_beyond_its_quota_delays_no_other(settled: Context) -> None:
+    assert problems("quota", settled) == []
+
+
 @limit("gate-forgery")
 def test_no_reserved_name_can_be_forged(settled: Context) -> None:
     assert problems("gate-forgery", settled) == []

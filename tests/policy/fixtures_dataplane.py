@@ -147,6 +147,13 @@ def user(name: str = "door", **changes: Any) -> Resource:
     return Resource("kafka:index/userScramCredential:UserScramCredential", name, _kept(props))
 
 
+def quota(name: str = "door", **changes: Any) -> Resource:
+    """What a user may take of a broker, with numbers as the engine writes them: texts."""
+    config = {"producer_byte_rate": "2097152", "consumer_byte_rate": "2097152", "request_percentage": "300"}
+    props = {"entityName": name, "entityType": "user", **changes, "config": _kept(config | changes.pop("config", {}))}
+    return Resource("kafka:index/quota:Quota", name, _kept(props))
+
+
 def provider(**changes: Any) -> Resource:
     """The administrator's connection, with values as the engine writes them: texts."""
     props = {
@@ -176,6 +183,7 @@ def platform() -> list[Resource]:
         user("watcher"),
         acl("watcher", "Describe", name="*"),
         acl("watcher", "Describe", "Group", "*"),
+        *(quota(name) for name in ("door", "reader", "watcher")),
         config_map({"config.yaml": GATEWAY}, name="door"),
         config_map({"config.yaml": CONSUMER}, name="reader"),
         config_map({"config.yaml": SERVICE}, name="watcher"),
@@ -272,7 +280,7 @@ def _subject(base: str, path: tuple[str | int, ...], value: object) -> Resource:
     if base in FILES:
         name, content = FILES[base]
         return config_map({name: broken(content, path, value) if path else content})
-    resource: Resource = {"topic": topic, "acl": acl, "user": user, "provider": provider}[base]()
+    resource: Resource = {"topic": topic, "acl": acl, "user": user, "quota": quota, "provider": provider}[base]()
     return Resource(resource.type, resource.name, broken(resource.props, path, value)) if path else resource
 
 

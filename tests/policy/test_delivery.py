@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from policy.model import Resource
-from policy.rules import delivery, delivery_sizing
+from policy.rules import delivery, delivery_quotas, delivery_sizing
 from tests.policy.data_dataplane import CONSUMER, DOOR, GATEWAY, NODE
 from tests.policy.fixtures_dataplane import GONE, Case, broken, cases, config_map, platform, said, topic, workload
 
-MODULES = (delivery, delivery_sizing)
+MODULES = (delivery, delivery_quotas, delivery_sizing)
 TESTED_BELOW = set()
 
 CASES = cases("delivery")

@@ -18,6 +18,7 @@ _LOGINS = (
 )
 _IMBALANCE = 'kafka_controller_kafkacontroller_preferredreplicaimbalancecount{job="kafka",instance="kafka-0"}'
 _PARTITIONS = 'kafka_controller_kafkacontroller_globalpartitioncount{job="kafka",instance="kafka-0"}'
+_DELAY = 'kafka_server_quota_throttle_milliseconds{job="kafka",instance="kafka-0",user="%s",quota="%s"}'
 _SIZE = 'kafka_log_size_bytes{job="kafka",instance="kafka-0",topic="telemetry-metrics",partition="%d"}'
 _BROKER = {"job": "kafka", "instance": "kafka-0"}
 _GROUP = 'job="kafka-lag",consumergroup="metrics-consumer-primary"'
@@ -103,6 +104,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="12m",
         firing_at="14m",
         labels={"job": "kafka", "listener": "CLIENT"},
+    ),
+    Scenario(
+        alert="KafkaUserThrottled",
+        bad={_DELAY % ("archive", "Fetch"): "_x10 250x60", _DELAY % ("gateway", "Produce"): "0x70"},
+        # A reader that has caught up after eight minutes, and a login that is not delayed.
+        good={_DELAY % ("archive", "Fetch"): "_x10 250x16 0x40", _DELAY % ("gateway", "Produce"): "0x70"},
+        silent_at="14m30s",
+        firing_at="16m",
+        labels={"job": "kafka", "user": "archive", "quota": "Fetch"},
     ),
     Scenario(
         alert="KafkaLeadersUneven",

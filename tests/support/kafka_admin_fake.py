@@ -188,3 +188,43 @@ class AdminFake:
                 raise refused(KafkaError.RESOURCE_NOT_FOUND)
 
         return {change.user: self._do(work)}
+
+
+class QuotasFake:
+    """In-memory quotas, as the client for quotas shows them."""
+
+    def __init__(self) -> None:
+        """Begin with none; ``refuse`` is raised by the next request."""
+        self.values: dict[tuple[str, str], dict[str, float]] = {}
+        self.refuse: Exception | None = None
+        self.connected = self.closed = 0
+
+    def connect(self, settings: Mapping[str, Any]) -> QuotasFake:
+        """Stand in for the client's constructor."""
+        del settings
+        self.connected += 1
+        return self
+
+    def close(self) -> None:
+        """Count."""
+        self.closed += 1
+
+    def quotas(self, kind: str) -> dict[str, dict[str, float]]:
+        """Quotas by name."""
+        self._meet()
+        return {name: dict(values) for (of, name), values in self.values.items() if of == kind}
+
+    def set_quotas(self, kind: str, name: str, values: Mapping[str, float | None]) -> None:
+        """Change some."""
+        self._meet()
+        stored = self.values.setdefault((kind, name), {})
+        stored.update({key: value for key, value in values.items() if value is not None})
+        for key in [key for key, value in values.items() if value is None]:
+            stored.pop(key, None)
+        if not stored:
+            del self.values[kind, name]
+
+    def _meet(self) -> None:
+        refusal, self.refuse = self.refuse, None
+        if refusal:
+            raise refusal

@@ -15,7 +15,9 @@ class _Gone:
 
 GONE: Final = _Gone()
 
-NEEDED = frozenset({"PodDisruptionBudget", "NetworkPolicy", "Acl", "UserScramCredential", "Topic", "ServiceAccount"})
+NEEDED = frozenset(
+    {"PodDisruptionBudget", "NetworkPolicy", "Acl", "UserScramCredential", "Quota", "Topic", "ServiceAccount"}
+)
 """Kinds of which none may go."""
 
 
@@ -54,6 +56,14 @@ FIELDS: dict[str, dict[str, Sequence[Any]]] = {
         "config|cleanup.policy": ["compact"],
     },
     "Acl": {"aclPrincipal": ["User:*"], "aclResourceName": ["*"], "aclOperation": ["All", "Alter", "ClusterAction"]},
+    "Quota": {
+        "entityType": ["client-id"],
+        "entityName": [GONE, "somebody-else"],
+        "config": [GONE],
+        "config|producer_byte_rate": [GONE, "0", "-1", "9223372036854775807"],
+        "config|consumer_byte_rate": [GONE, "0", "-1", "9223372036854775807"],
+        "config|request_percentage": [GONE, "0", "100000"],
+    },
     "UserScramCredential": {"scramMechanism": ["SCRAM-SHA-256"], "scramIterations": [1000]},
     "Namespace": {
         "metadata|labels|pod-security.kubernetes.io/enforce": [GONE, "baseline", "privileged"],

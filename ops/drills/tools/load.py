@@ -19,6 +19,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kafka import client_settings
 from ops.core.otlp import OtlpClient
+from ops.core.platform import Login
 from ops.core.steps import say
 from ops.core.web import Query, Web
 from ops.drills.tools.sequences import Ledger, Number
@@ -228,18 +229,27 @@ class ProducerLoad(Load):
     """A producer with ``acks=all`` straight to a topic of its own; one worker, one number per record.
 
     A client that tries again reports its own time-out and hides what the broker answered; with ``retries=0`` each
-    answer of a broker is reported. `refusals` has those, `timeouts` what the client itself gave up.
+    answer of a broker is reported. `refusals` has those, `timeouts` what the client itself gave up, `latencies` when
+    records were acknowledged and how many seconds after they were handed over.
     """
 
     def __init__(
-        self, context: Context, topic: str, *, pause: float = 0.02, timeout: float = 15.0, retries: int | None = None
+        self,
+        context: Context,
+        topic: str,
+        *,
+        pause: float = 0.02,
+        timeout: float = 15.0,
+        retries: int | None = None,
+        login: Login | None = None,
     ) -> None:
         super().__init__(1)
+        self.latencies: list[tuple[float, float]] = []
         self.refusals: Counter[str] = Counter()
         self.timeouts: Counter[str] = Counter()
         self._context, self.topic, self._pause = context, topic, pause
         self._settings = {
-            **client_settings(context.platform, context.platform.kafka_admin),
+            **client_settings(context.platform, login or context.platform.kafka_admin),
             "acks": "all",
             "linger.ms": 5,
             "delivery.timeout.ms": int(timeout * 1000),
@@ -267,9 +277,12 @@ class ProducerLoad(Load):
         producer.flush(60)
 
     def _noted(self, number: Number) -> Callable[[Any, Any], None]:
+        handed_over = time.monotonic()
+
         def note(error: Any, _: Any) -> None:
             if error is None:
-                self.ledger.acknowledge([number], time.time())
+                self.ledger.acknowledge([number], now := time.time())
+                self.latencies.append((now, time.monotonic() - handed_over))
             else:
                 # Codes below zero are the client's own: no broker said so.
                 (self.timeouts if error.code() < 0 else self.refusals)[error.name().strip("_")] += 1

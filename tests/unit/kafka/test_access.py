@@ -53,6 +53,18 @@ def test_every_client_is_a_scram_user_with_a_password_of_its_own(recording: Reco
     assert len({user["password"] for user in users}) == len(users)
 
 
+def test_every_client_has_a_quota_of_its_own(recording: Recording) -> None:
+    users = {
+        recorded.inputs["username"] for recorded in recording.of("kafka:index/userScramCredential:UserScramCredential")
+    }
+    quotas = {recorded.inputs["entityName"]: recorded.inputs for recorded in recording.of("kafka:index/quota:Quota")}
+    assert quotas.keys() == users
+    for quota in quotas.values():
+        assert quota["entityType"] == "user"
+        assert quota["config"].keys() == {"producer_byte_rate", "consumer_byte_rate", "request_percentage"}
+        assert all(int(value) > 0 for value in quota["config"].values())
+
+
 def test_permissions_are_exactly_what_each_client_needs(recording: Recording) -> None:
     permissions = {
         (

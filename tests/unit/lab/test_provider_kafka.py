@@ -10,11 +10,12 @@ import grpc
 import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import ScramMechanism
+from kafka.errors import KafkaError as QuotaError
 
 from lab.pulumi_host.kafka_client import Brokers, client_configuration
 from lab.pulumi_host.kafka_provider import KafkaProvider
 from lab.pulumi_host.provider import UNKNOWN, ProviderError
-from tests.support.kafka_admin_fake import AdminFake
+from tests.support.kafka_admin_fake import AdminFake, QuotasFake
 from tests.support.provider import Engine, engine_of
 
 TOPIC = "kafka:index/topic:Topic"
@@ -59,10 +60,14 @@ def stopping() -> threading.Event:
 
 
 @pytest.fixture
-def engine(brokers: AdminFake, stopping: threading.Event) -> Iterator[Engine]:
-    with engine_of(
-        KafkaProvider("0.0.0", Brokers(stopping, brokers.connect, brokers.dial), stopping)
-    ) as provider_engine:
+def quotas() -> QuotasFake:
+    return QuotasFake()
+
+
+@pytest.fixture
+def engine(brokers: AdminFake, quotas: QuotasFake, stopping: threading.Event) -> Iterator[Engine]:
+    connection = Brokers(stopping, brokers.connect, brokers.dial, quotas.connect)
+    with engine_of(KafkaProvider("0.0.0", connection, stopping)) as provider_engine:
         provider_engine.configure(SETTINGS, ("saslPassword",))
         yield provider_engine
 
@@ -332,7 +337,84 @@ def test_no_password_reaches_standard_error(
     assert "adminpw" not in shown.out + shown.err
 
 
-def test_what_the_plugin_does_not_have_is_a_clear_error(engine: Engine) -> None:
+BOUNDED = {
+    "entityName": "gateway",
+    "entityType": "user",
+    "config": {"producer_byte_rate": "1048576", "request_percentage": "12.5"},
+}
+
+
+def test_a_quota_is_made_seen_and_removed(engine: Engine, quotas: QuotasFake) -> None:
+    identity, _, _ = engine.create(QUOTA, BOUNDED)
+    assert identity == "gateway|user"
+    assert quotas.values == {("user", "gateway"): {"producer_byte_rate": 1048576.0, "request_percentage": 12.5}}
+    assert engine.read(QUOTA, identity, BOUNDED, BOUNDED) == (identity, BOUNDED, BOUNDED)
+    engine.delete(QUOTA, identity, BOUNDED)
+    assert quotas.values == {}
+    assert engine.read(QUOTA, identity, BOUNDED, BOUNDED)[0] == ""
+    engine.delete(QUOTA, identity, BOUNDED)
+    assert quotas.connected == 1
+
+
+def test_a_changed_quota_is_made_anew_and_lost_unless_the_old_one_goes_first(
+    engine: Engine, quotas: QuotasFake
+) -> None:
+    more = {**BOUNDED, "config": {"producer_byte_rate": "2097152", "request_percentage": "12.5"}}
+    answer = engine.diff(QUOTA, BOUNDED, more)
+    assert (list(answer.replaces), answer.deleteBeforeReplace) == (["config"], False)
+    identity, _, _ = engine.create(QUOTA, BOUNDED)
+    engine.create(QUOTA, more)
+    engine.delete(QUOTA, identity, BOUNDED)
+    assert quotas.values == {}
+
+
+def test_a_quota_that_was_changed_by_hand_is_seen_as_drift(engine: Engine, quotas: QuotasFake) -> None:
+    identity, _, _ = engine.create(QUOTA, BOUNDED)
+    quotas.values["user", "gateway"] = {"producer_byte_rate": 5e9}
+    assert engine.read(QUOTA, identity, BOUNDED, BOUNDED)[2]["config"] == {"producer_byte_rate": "5000000000"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"entityType": "group"}, {"entityType": "is group; allowed: client-id, user, ip"}),
+        (
+            {"config": {"producer_byte_rate": "1Mi"}},
+            {"config": "producer_byte_rate is 1Mi; it must be a number"},
+        ),
+        ({"config": {"request_percentage": "inf"}}, {"config": "request_percentage is inf; it must be a number"}),
+    ],
+)
+def test_a_mistaken_quota_is_refused(engine: Engine, changes: dict[str, object], refused: dict[str, str]) -> None:
+    assert engine.refusals(QUOTA, {**BOUNDED, **changes}) == refused
+
+
+def test_what_brokers_say_against_a_quota_is_told_and_the_next_try_has_a_new_client(
+    engine: Engine, quotas: QuotasFake
+) -> None:
+    quotas.refuse = QuotaError("Unknown quota key fast")
     with pytest.raises(grpc.RpcError) as caught:
-        engine.create(QUOTA, {})
-    assert f"{QUOTA} is not offered" in failure(caught)
+        engine.create(QUOTA, BOUNDED)
+    assert failure(caught) == "kafka: create quota gateway|user: Unknown quota key fast"
+    engine.create(QUOTA, BOUNDED)
+    assert (quotas.connected, quotas.closed) == (2, 1)
+
+
+def test_quotas_need_a_login_that_the_plugin_can_use(brokers: AdminFake, stopping: threading.Event) -> None:
+    connection = Brokers(stopping, brokers.connect, brokers.dial)
+    with engine_of(KafkaProvider("0.0.0", connection, stopping)) as plain:
+        plain.configure({**SETTINGS, "saslMechanism": "plain"})
+        with pytest.raises(grpc.RpcError, match="caCert and saslMechanism scram-sha512 only"):
+            plain.create(QUOTA, BOUNDED)
+
+
+def test_an_id_of_a_quota_that_is_none_is_told(engine: Engine) -> None:
+    with pytest.raises(grpc.RpcError, match=r'quota id gateway is not like "name\|client-id'):
+        engine.read(QUOTA, "gateway", {}, {})
+
+
+def test_what_the_plugin_does_not_have_is_a_clear_error(engine: Engine) -> None:
+    missing = "kafka:index/delegationToken:DelegationToken"
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(missing, {})
+    assert f"{missing} is not offered" in failure(caught)

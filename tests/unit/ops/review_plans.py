@@ -15,7 +15,7 @@ NAMESPACE = "obs"
 STATEFUL_SET, DEPLOYMENT = "kubernetes:apps/v1:StatefulSet", "kubernetes:apps/v1:Deployment"
 CONFIG_MAP, SECRET = "kubernetes:core/v1:ConfigMap", "kubernetes:core/v1:Secret"
 SERVICE, POLICY = "kubernetes:core/v1:Service", "kubernetes:networking.k8s.io/v1:NetworkPolicy"
-TOPIC, ACL = "kafka:index/topic:Topic", "kafka:index/acl:Acl"
+TOPIC, ACL, QUOTA = "kafka:index/topic:Topic", "kafka:index/acl:Acl", "kafka:index/quota:Quota"
 USER, PASSWORD = "kafka:index/userScramCredential:UserScramCredential", "random:index/randomPassword:RandomPassword"
 PROVIDER = "pulumi:providers:kubernetes"
 

@@ -22,6 +22,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
 from ops.core.platform import Platform, parse
+from tests.config.servers import eventually
 from tests.support import kafka_broker
 
 TOPIC = "telemetry-metrics"
@@ -172,10 +173,18 @@ def test_the_check_of_k5_passes_on_a_closed_broker(
     platform: Platform, reasons: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(security, "refusals", lambda _: reasons)
+    whole = dict.fromkeys(("producer_byte_rate", "consumer_byte_rate", "request_percentage"), 100.0)
+    with KafkaAdmin(platform).second_client() as client:
+        client.set_quotas("user", "gateway", whole)
+        client.set_quotas("user", READER, {**whole, "request_percentage": None})
+        eventually(lambda: {"gateway", READER} <= client.quotas("user").keys(), 60, "quotas are known")
+        assert k5(context(platform)).wrong == [f"no quota of bytes and threads: {READER}"]
+        client.set_quotas("user", READER, whole)
+        eventually(lambda: client.quotas("user")[READER] == whole, 60, "the quota is whole")
     finding = k5(context(platform))
     assert finding.wrong == []
     assert "8 of 8 forbidden clients refused" in finding.figures
-    assert "3 SCRAM-SHA-512 users, 3 ACLs" in finding.figures
+    assert "3 SCRAM-SHA-512 users, 3 ACLs, 2 quotas" in finding.figures
 
 
 def test_the_checks_of_k1_and_k2_find_what_a_single_broker_lacks(platform: Platform) -> None:

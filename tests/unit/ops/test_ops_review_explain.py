@@ -12,6 +12,7 @@ from ops.review.phrasing import Statement, Subject, code, duration, seconds
 from policy.model import UNKNOWN
 from tests.unit.ops.review_plans import (
     POLICY,
+    QUOTA,
     SERVICE,
     USER,
     acl,
@@ -188,6 +189,25 @@ def test_users_come_go_and_change() -> None:
     ]
     assert _resource(user("u"), user("u", password="b")) == [
         ("user u gets a new password; whoever has the old one is refused", False)
+    ]
+
+
+def test_quotas_come_go_and_change() -> None:
+    def quota(**config: str) -> Planned:
+        return planned(QUOTA, "u", {"entityName": "u", "entityType": "user", "config": config})
+
+    rates = {"producer_byte_rate": "10", "request_percentage": "300"}
+    assert _told(plan(), plan(quota(**rates))) == [
+        ("u is delayed beyond 10 bytes a second written to a broker, 300 percent of a broker's thread", False)
+    ]
+    assert _told(plan(quota(**rates)), plan()) == [("u has no quota any more and can take all of a broker", True)]
+    assert _resource(quota(**rates), quota(producer_byte_rate="20")) == [
+        ("u is delayed beyond 20 bytes a second written to a broker instead of 10", True),
+        ("u is delayed beyond any number of percent of a broker's thread instead of 300", True),
+    ]
+    assert _resource(quota(producer_byte_rate="20"), quota(producer_byte_rate="10", request_percentage="1")) == [
+        ("u is delayed beyond 10 bytes a second written to a broker instead of 20", False),
+        ("u is delayed beyond 1 percent of a broker's thread instead of any number", False),
     ]
 
 
