@@ -26,7 +26,7 @@ def namespace_role(
     parent: pulumi.Resource, context: DeploymentContext, *, workload: str, rules: Sequence[Rule]
 ) -> k8s.rbac.v1.RoleBinding:
     """A Role, and its binding to the ServiceAccount of the workload; both have its name."""
-    role = k8s.rbac.v1.Role(
+    granted = k8s.rbac.v1.Role(
         workload,
         metadata=metadata(context, workload, workload),
         rules=[
@@ -40,5 +40,5 @@ def namespace_role(
         metadata=metadata(context, workload, workload),
         role_ref=k8s.rbac.v1.RoleRefArgs(api_group=_GROUP, kind="Role", name=workload),
         subjects=[k8s.rbac.v1.SubjectArgs(kind="ServiceAccount", name=workload, namespace=context.namespace)],
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=[role]),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[granted]),
     )

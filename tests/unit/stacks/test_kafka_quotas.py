@@ -55,6 +55,8 @@ def test_a_login_that_moves_no_telemetry_may_do_its_small_work() -> None:
     chosen = quotas(_settings())
     assert {name for name, quota in chosen.items() if quota == small} == {
         "alert-events",
+        "audit",
+        "audit-reader",
         "reports",
         "kafka-lag",
         "backup",
@@ -80,7 +82,7 @@ def test_what_the_stack_file_says_of_a_login_counts_for_that_and_no_other() -> N
 
 LOGINS = (
     "gateway, metrics-consumer-primary, metrics-consumer-secondary, sampler, service-graph, log-indexer, alert-events, "
-    "reports, kafka-lag, backup, archive, mirror, mirror-maker"
+    "audit, audit-reader, reports, kafka-lag, backup, archive, mirror, mirror-maker"
 )
 
 

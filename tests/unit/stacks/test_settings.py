@@ -80,7 +80,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     ),
     "a key that is misspelt": (
         _set("cluster", "contxt", to="kind"),
-        "settings.cluster.contxt is not a known key: did you mean context? Known here: context, dns, domain, uid",
+        "settings.cluster.contxt is not a known key: did you mean context? Known here: api, context, dns, domain, uid",
     ),
     "an identity that is none": (
         _set("cluster", "uid", to="kube-system"),
