@@ -35,14 +35,14 @@ class Claim:
 
     Attributes:
         name: Its name.
-        asked: Size that it asks for.
+        requested: Size that it asks for.
         capacity: Size that its volume has; empty until it has one.
         storage_class: Of its volume.
         conditions: Type -> message of what is under way or went wrong.
     """
 
     name: str
-    asked: str
+    requested: str
     capacity: str
     storage_class: str
     conditions: Mapping[str, str] = field(default_factory=dict)
@@ -125,7 +125,7 @@ def claim_of(item: Mapping[str, Any]) -> Claim:
     spec, status = item["spec"], item.get("status") or {}
     return Claim(
         name=item["metadata"]["name"],
-        asked=str(spec["resources"]["requests"]["storage"]),
+        requested=str(spec["resources"]["requests"]["storage"]),
         capacity=str((status.get("capacity") or {}).get("storage") or ""),
         storage_class=str(spec.get("storageClassName") or ""),
         conditions={
@@ -172,29 +172,29 @@ def _claims(wanted: Wanted, claims: Mapping[str, Claim]) -> list[Claim]:
 
 
 def _step(wanted: Wanted, claim: Claim, expandable: Mapping[str, bool]) -> Step:
-    size, asked, capacity = quantity(wanted.size), quantity(claim.asked), quantity(claim.capacity or None)
-    if size < asked:
+    size, requested, capacity = quantity(wanted.size), quantity(claim.requested), quantity(claim.capacity or None)
+    if size < requested:
         return Step.SMALLER
-    if size > asked:
+    if size > requested:
         # A volume may have come out larger than its claim; a claim that asks for no more than that needs nothing.
         return Step.GROW if expandable.get(claim.storage_class) else Step.FIXED
     return Step.NOTHING if capacity >= size else Step.WAIT
 
 
-def refusals(made: Plan) -> list[str]:
+def refusals(plan: Plan) -> list[str]:
     """Why nothing may be changed, one line for each StatefulSet."""
     smaller: dict[str, str] = {}
-    for line in made.lines:
+    for line in plan.lines:
         wanted, claim = line.wanted, line.claim
         if line.step is Step.SMALLER:
             smaller[wanted.workload] = (
-                f"{wanted.workload}: the settings want {wanted.size}, its volumes have {claim.asked}: volumes only "
-                f"grow, set at least {claim.asked}"
+                f"{wanted.workload}: the settings want {wanted.size}, its volumes have {claim.requested}: volumes only "
+                f"grow, set at least {claim.requested}"
             )
         elif line.step is Step.FIXED:
             smaller[wanted.workload] = (
                 f"{wanted.workload}: its volumes are of the storage class {claim.storage_class or '(none)'}, which "
                 "does not let them grow: set allowVolumeExpansion in the class if its driver can, or set the size "
-                f"back to {claim.asked}"
+                f"back to {claim.requested}"
             )
     return list(smaller.values())

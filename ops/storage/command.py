@@ -50,17 +50,17 @@ def grow_(
     wanted = of_part(wanted_by(stack), part)
     kube = Kube.of(platform_module.load(stack=stack))
     try:
-        made = look(Volumes(kube), wanted)
-        refused = refusals(made)
+        plan = look(Volumes(kube), wanted)
+        refused = refusals(plan)
         if as_json:
-            typer.echo(json.dumps(_as_json(made, refused), indent=2))
+            typer.echo(json.dumps(_as_json(plan, refused), indent=2))
             raise typer.Exit(int(bool(refused)))
-        _print(made)
+        _print(plan)
         if dry_run:
             for line in refused:
                 typer.echo(line, err=True)
             raise typer.Exit(int(bool(refused)))
-        if not made.to_do:
+        if not plan.to_do:
             typer.echo("nothing to do")
             return
         if not refused:
@@ -112,15 +112,15 @@ def _confirm(yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def _print(made: Plan) -> None:
+def _print(plan: Plan) -> None:
     table = Table("StatefulSet", "claim", "asks for", "has", "wanted", "storage class", "what happens")
-    for line in made.lines:
+    for line in plan.lines:
         wanted, claim = line.wanted, line.claim
-        new = " (new pods too)" if wanted.workload in made.templates else ""
+        new = " (new pods too)" if wanted.workload in plan.templates else ""
         table.add_row(
             wanted.workload,
             claim.name,
-            claim.asked,
+            claim.requested,
             claim.capacity or "-",
             wanted.size,
             claim.storage_class,
@@ -130,20 +130,20 @@ def _print(made: Plan) -> None:
     (console if console.is_terminal else Console(width=_FILE_WIDTH)).print(table)
 
 
-def _as_json(made: Plan, refused: Sequence[str]) -> dict[str, object]:
+def _as_json(plan: Plan, refused: Sequence[str]) -> dict[str, object]:
     return {
         "claims": [
             {
                 "stateful_set": line.wanted.workload,
                 "claim": line.claim.name,
-                "asks_for": line.claim.asked,
+                "asks_for": line.claim.requested,
                 "has": line.claim.capacity or None,
                 "wanted": line.wanted.size,
                 "storage_class": line.claim.storage_class,
                 "step": line.step.name.lower(),
             }
-            for line in made.lines
+            for line in plan.lines
         ],
-        "templates": list(made.templates),
+        "templates": list(plan.templates),
         "refused": list(refused),
     }

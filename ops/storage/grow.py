@@ -42,16 +42,16 @@ def grow(kube: Kube, wanted: Sequence[Wanted], follow: Follow, limit_s: float = 
         OpsError: A volume would shrink or cannot grow, before anything is changed; or a capacity does not follow.
     """
     volumes = Volumes(kube)
-    made = look(volumes, wanted)
-    if refused := refusals(made):
+    plan = look(volumes, wanted)
+    if refused := refusals(plan):
         raise OpsError("; ".join(refused))
     again: list[str] = []
     try:
         for workload in dict.fromkeys(one.workload for one in wanted):
             own = [one for one in wanted if one.workload == workload]
-            _ask(volumes, made.of(workload))
+            _ask(volumes, plan.of(workload))
             _await_capacity(volumes, own, limit_s)
-            if workload in made.templates:
+            if workload in plan.templates:
                 _await_rolled(kube, workload)
                 volumes.adopt(workload, {one.template: one for one in own})
                 again.append(workload)
@@ -63,7 +63,7 @@ def grow(kube: Kube, wanted: Sequence[Wanted], follow: Follow, limit_s: float = 
 def _ask(volumes: Volumes, lines: Sequence[Line]) -> None:
     for line in lines:
         if line.step is Step.GROW:
-            say(f"{line.claim.name}: {line.claim.asked} to {line.wanted.size}")
+            say(f"{line.claim.name}: {line.claim.requested} to {line.wanted.size}")
             volumes.ask(line.claim.name, line.wanted.size)
 
 

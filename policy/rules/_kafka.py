@@ -130,8 +130,11 @@ class Service:
     @property
     def written(self) -> list[tuple[Node, str]]:
         """Topics that it names by what it writes into each, beside the brokers or at the top of the file."""
-        places = [self.node["topics"], *([] if self.node is self.document.node else [self.document.node["topics"]])]
-        return [(node, node.text()) for place in places for _, node in place.items() if isinstance(node.value, str)]
+        beside = [] if self.node is self.document.node else [self.document.node]
+        places = [self.node["topics"], *(file["topics"] for file in beside)]
+        own = [(file["topic"], file["topic"].text()) for file in beside if file["topic"].text()]
+        named = [(node, node.text()) for place in places for _, node in place.items() if isinstance(node.value, str)]
+        return [*named, *own]
 
 
 def words(node: Node) -> list[str]:

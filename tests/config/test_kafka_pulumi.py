@@ -39,7 +39,7 @@ PROGRAM = """
 import os
 import pulumi
 from components.contracts import Credential
-from components.kafka.access import Access, AclRule, Topic, User, make_access, provider
+from components.kafka.access import Access, AclRule, Quota, Topic, User, make_access, provider
 from components.kafka.wait_for_brokers import Brokers
 
 secret = pulumi.Output.secret
@@ -64,6 +64,7 @@ access = Access(
         )
     ],
     credentials={"gateway": gateway},
+    quotas={"gateway": Quota(produce=2**20, fetch=2**20, requests=100)},
     replication_factor=1,
     min_insync_replicas=1,
     max_message_bytes=1_000_000,

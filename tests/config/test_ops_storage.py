@@ -191,7 +191,7 @@ def test_a_class_that_lets_nothing_grow_is_told_before_anything_is_changed(clust
     eventually(lambda: len(search.claims()) == 3, 60, "the claims are there")
     with pytest.raises(OpsError, match="search: its volumes are of the storage class fixed, which does not let them"):
         search.grow("2Gi")
-    assert {claim.asked for claim in search.claims()} == {"1Gi"}
+    assert {claim.requested for claim in search.claims()} == {"1Gi"}
 
 
 def test_a_capacity_that_does_not_follow_ends_with_its_reason_and_goes_on_later(kafka: Running) -> None:

@@ -132,9 +132,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
             next(item for item in objects() if item["kind"] == "StorageClass"),
         )
         with closing(Kube.connect(NAMESPACE, api.kubeconfig, ADMIN)) as kube:
-            made = Project(tmp_path, api, kube, environment)
-            made.pulumi("stack", "init", "dev")
-            yield made
+            project = Project(tmp_path, api, kube, environment)
+            project.pulumi("stack", "init", "dev")
+            yield project
 
 
 def test_no_update_ends_pods_for_a_size_and_after_growing_updates_go_on_as_before(project: Project) -> None:

@@ -19,9 +19,15 @@ def test_readers_with_groups_writers_and_mirrors_pass() -> None:
 
 
 def test_a_reader_without_a_group_is_stopped() -> None:
-    [verdict] = Runner(rules=RULES, agreed=[]).all([acl("a", "Topic"), acl("b", "Group")])
+    [verdict] = Runner(rules=RULES, agreed=[]).all([acl("a", "Topic")])
     assert verdict.stops
     assert verdict.message == (
         "Acl a-Topic, aclPrincipal: User:a may read a topic, and no consumer group. A consumer without its group reads "
         "nothing, and what it was to read ages in the topic. Fix: let User:a read the group that it is a member of."
     )
+
+
+def test_a_member_of_a_group_that_reads_no_topic_is_stopped() -> None:
+    [verdict] = Runner(rules=RULES, agreed=[]).all([acl("a", "Group"), acl("a", "Topic", "Write")])
+    assert verdict.stops
+    assert "User:a may be a member of a consumer group, and reads no topic" in verdict.message

@@ -32,7 +32,7 @@ def grow_brokers(context: Context, figures: dict[str, Any]) -> list[str]:
     Volumes never shrink: the platform keeps what they got.
     """
     topic, volumes = METRICS_TOPIC.name, Volumes(context.kube)
-    had = max(line.claim.asked for line in look(volumes, of_part(wanted_by(), PART)).lines)
+    had = max(line.claim.requested for line in look(volumes, of_part(wanted_by(), PART)).lines)
     size = larger(had)
     start = context.kafka.end_offsets(topic)
     began = time.time()
@@ -51,11 +51,11 @@ def grow_brokers(context: Context, figures: dict[str, Any]) -> list[str]:
         figures["pulumi up s"] = round(time.monotonic() - changed, 1)
         after = lives(context.kube)
         load.run_for(AFTER_S)
-    made = look(volumes, wanted)
-    small = [line.claim.name for line in made.lines if size_of(line.claim.capacity) < size_of(size)]
+    plan = look(volumes, wanted)
+    small = [line.claim.name for line in plan.lines if size_of(line.claim.capacity) < size_of(size)]
     figures["size"] = f"{had} to {size}"
-    figures["volumes"] = len(made.lines)
-    figures["volumes that have it"] = len(made.lines) - len(small)
+    figures["volumes"] = len(plan.lines)
+    figures["volumes that have it"] = len(plan.lines) - len(small)
     figures["pods"] = len(before)
     figures["pods restarted"] = sum(after.get(pod) != life for pod, life in before.items())
     missing = {"Kafka": load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))}
@@ -67,9 +67,9 @@ def grow_brokers(context: Context, figures: dict[str, Any]) -> list[str]:
     figures["longest pause of a client s"] = round(load.ledger.longest_gap(began, time.time()), 1)
     figures["missing"] = sum(map(len, missing.values()))
     return unmet(
-        (bool(made.lines), "the brokers have no volumes"),
+        (bool(plan.lines), "the brokers have no volumes"),
         (not small, f"{', '.join(small)} did not get {size}"),
-        (not made.to_do, "after it there is still something to grow"),
+        (not plan.to_do, "after it there is still something to grow"),
         (not figures["pods restarted"], f"{figures['pods restarted']} brokers restarted"),
         (bool(load.ledger.acknowledged), "no point was acknowledged"),
         *(

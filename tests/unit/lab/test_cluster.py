@@ -82,8 +82,8 @@ class Api:
         self.patched[path] = body
 
 
-@pytest.mark.parametrize(("asked", "grown"), [("2Gi", True), ("1024Mi", False), ("512Mi", False)])
-def test_a_volume_grows_when_its_claim_asks_for_more(asked: str, grown: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("requested", "grown"), [("2Gi", True), ("1024Mi", False), ("512Mi", False)])
+def test_a_volume_grows_when_its_claim_asks_for_more(requested: str, grown: bool, tmp_path: Path) -> None:
     claim = {
         "metadata": {"name": "data-0", "namespace": "ns", "uid": "u1"},
         "spec": {
@@ -93,10 +93,10 @@ def test_a_volume_grows_when_its_claim_asks_for_more(asked: str, grown: bool, tm
         },
     }
     volume = volume_for(claim, tmp_path) | {"status": {"phase": "Bound"}}
-    spec = {**claim["spec"], "volumeName": "pv-u1", "resources": {"requests": {"storage": asked}}}  # type: ignore[dict-item]
+    spec = {**claim["spec"], "volumeName": "pv-u1", "resources": {"requests": {"storage": requested}}}  # type: ignore[dict-item]
     api = Api(volume, claims=[{**claim, "spec": spec, "status": {"phase": "Bound"}}])
     provide_volumes(api, tmp_path)  # type: ignore[arg-type]
-    change = {"/api/v1/persistentvolumes/pv-u1": {"spec": {"capacity": {"storage": asked}}}}
+    change = {"/api/v1/persistentvolumes/pv-u1": {"spec": {"capacity": {"storage": requested}}}}
     assert api.patched == (change if grown else {})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -103,6 +104,7 @@ def test_each_end_of_the_command_line_is_told(monkeypatch: pytest.MonkeyPatch, e
     def begin(arguments: Sequence[str]) -> None:
         command_record._current[:] = [CommandRecord(arguments, kubectl)]
 
+    monkeypatch.setattr(sys, "argv", ["obs", "verify"])
     monkeypatch.setattr(cli, "app", app)
     monkeypatch.setattr(command_record, "begin", begin)
     try:

@@ -38,6 +38,10 @@ PASSWORD = "open-sesame-of-a-page"
 WORKLOADS = ("grafana", "thanos-query", "alertmanager", "jaeger-query-public")
 KUBECTL = """#!{python}
 import os, socket, sys, threading
+if "whoami" in sys.argv:
+    sys.exit(print('{{"status": {{"userInfo": {{"username": "someone"}}}}}}'))
+if "create" in sys.argv:
+    sys.exit(sys.stdin.read() and None)
 if "port-forward" not in sys.argv:
     sys.exit(1)
 open({folder!r} + "/kubectl-pids", "a").write(f"{{os.getpid()}} {{' '.join(sys.argv[1:])}}\\n")

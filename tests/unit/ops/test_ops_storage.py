@@ -27,11 +27,11 @@ NAMES = ("kafka", "kafka-controller", "prometheus-primary", "prometheus-secondar
 PARTS = [replace(KAFKA, workload=name) for name in NAMES]
 
 
-def claim(name: str = "data-kafka-0", asked: str = "1Gi", capacity: str = "1Gi", **options: Any) -> Claim:
-    return Claim(name=name, asked=asked, capacity=capacity, storage_class="fast", **options)
+def claim(name: str = "data-kafka-0", requested: str = "1Gi", capacity: str = "1Gi", **options: Any) -> Claim:
+    return Claim(name=name, requested=requested, capacity=capacity, storage_class="fast", **options)
 
 
-def made(
+def planned(
     *claims: Claim, template: str = "1Gi", expandable: Mapping[str, bool] | None = None, wanted: Sequence[Wanted] = ()
 ) -> Plan:
     templates = {one.workload: {"data": template} for one in wanted or (KAFKA,)}
@@ -73,7 +73,7 @@ def test_an_unknown_part_is_told_with_what_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "capacity", "step"),
+    ("requested", "capacity", "step"),
     [
         ("1Gi", "1Gi", Step.GROW),
         ("1Gi", "5Gi", Step.GROW),
@@ -84,25 +84,25 @@ def test_an_unknown_part_is_told_with_what_there_is() -> None:
         ("3Gi", "3Gi", Step.SMALLER),
     ],
 )
-def test_a_claim_grows_waits_or_is_refused(asked: str, capacity: str, step: Step) -> None:
-    assert [line.step for line in made(claim(asked=asked, capacity=capacity)).lines] == [step]
+def test_a_claim_grows_waits_or_is_refused(requested: str, capacity: str, step: Step) -> None:
+    assert [line.step for line in planned(claim(requested=requested, capacity=capacity)).lines] == [step]
 
 
 @pytest.mark.parametrize("expandable", [{"fast": False}, {}])
 def test_a_class_that_lets_nothing_grow_or_is_gone_is_told(expandable: dict[str, bool]) -> None:
-    [told] = refusals(made(claim(), claim("data-kafka-1"), expandable=expandable))
+    [told] = refusals(planned(claim(), claim("data-kafka-1"), expandable=expandable))
     assert told.startswith("kafka: its volumes are of the storage class fast, which does not let them grow")
 
 
 def test_claims_are_those_of_the_pods_in_their_order_and_no_other_parts() -> None:
     names = ("data-kafka-10", "data-kafka-2", "data-kafka-controller-0", "data-kafka-old", "data-search-0")
-    assert [line.claim.name for line in made(*map(claim, names)).lines] == ["data-kafka-2", "data-kafka-10"]
+    assert [line.claim.name for line in planned(*map(claim, names)).lines] == ["data-kafka-2", "data-kafka-10"]
 
 
 def test_a_template_that_is_behind_is_something_to_do_also_when_volumes_are_as_wanted() -> None:
-    grown = claim(asked="2Gi", capacity="2Gi")
-    assert (made(grown).templates, made(grown).to_do) == (["kafka"], True)
-    assert (made(grown, template="2Gi").templates, made(grown, template="2Gi").to_do) == ([], False)
+    grown = claim(requested="2Gi", capacity="2Gi")
+    assert (planned(grown).templates, planned(grown).to_do) == (["kafka"], True)
+    assert (planned(grown, template="2Gi").templates, planned(grown, template="2Gi").to_do) == ([], False)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_template_that_is_behind_is_something_to_do_also_when_volumes_are_as_w
     ],
 )
 def test_why_a_capacity_does_not_follow_and_who_does_what(conditions: dict[str, str], told: str) -> None:
-    [line] = made(claim(asked="2Gi", conditions=conditions)).lines
+    [line] = planned(claim(requested="2Gi", conditions=conditions)).lines
     assert _reason(line) == told
 
 
@@ -132,7 +132,7 @@ def test_a_claim_of_the_api_server_is_read_with_the_conditions_that_hold() -> No
         "spec": {"resources": {"requests": {"storage": "2Gi"}}, "storageClassName": "fast"},
         "status": {"capacity": {"storage": "1Gi"}, "conditions": conditions},
     }
-    assert claim_of(item) == claim(asked="2Gi", conditions={"Resizing": "on it"})
+    assert claim_of(item) == claim(requested="2Gi", conditions={"Resizing": "on it"})
 
 
 @pytest.mark.parametrize(("size", "next_size"), [("2Gi", "3Gi"), ("1536Mi", "3Gi"), ("9Ti", "9217Gi")])
@@ -233,7 +233,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(command.platform_module, "load", lambda stack: None)
     monkeypatch.setattr(command.Kube, "of", lambda platform: Nothing())
     monkeypatch.setattr(command, "Volumes", lambda kube: None)
-    monkeypatch.setattr(command, "look", lambda volumes, wanted: made(claim(), wanted=wanted))
+    monkeypatch.setattr(command, "look", lambda volumes, wanted: planned(claim(), wanted=wanted))
     monkeypatch.setattr(command, "grow", lambda kube, wanted, follow, limit: grown.append(wanted[0].size))
     return grown
 
