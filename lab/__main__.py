@@ -246,6 +246,7 @@ def up(stack: _Chosen = environment.STACK) -> None:
     coming = scaling.scale_down_on_creation(_PATHS, _namespace(stack)) if second else nullcontext()
     with steps.step("pulumi up"), coming:
         chosen.up()
+    lifecycle.wait_for_metrics(_PATHS, steps)
     outputs = chosen.outputs()
     if second:
         with steps.step("second region: the same scaled down"):

@@ -82,8 +82,17 @@ def up(paths: LabPaths, steps: Steps) -> None:
             parts[name].start()
         dns = "deployment/coredns"
         _wait(kubelet, "cluster DNS to answer", lambda: _condition(paths, dns, "", "Available", "kube-system"), 90)
-        # While an API is registered and not served, no namespace can be deleted.
-        api = f"apiservice/{metrics_api.API_SERVICE}"
+
+
+def wait_for_metrics(paths: LabPaths, steps: Steps) -> None:
+    """Wait until the metrics API has two readings: while an API is registered and not served, no namespace ends.
+
+    Raises:
+        LabError: It did not in time; the message carries the end of the kubelet's log.
+    """
+    kubelet = next(part for part in _daemons(paths) if part.name == "kubelet")
+    api = f"apiservice/{metrics_api.API_SERVICE}"
+    with steps.step("metrics API"):
         _wait(kubelet, "the metrics API to answer", lambda: _condition(paths, api, "", "Available"), 120)
 
 

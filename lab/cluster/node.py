@@ -344,6 +344,8 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
             "--requestheader-username-headers=X-Remote-User",
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            # The node's own network namespace has routes to pods and none to Services.
+            "--enable-aggregator-routing=true",
             f"--proxy-client-cert-file={pki}/front-proxy.crt",
             f"--proxy-client-key-file={pki}/front-proxy.key",
             "--allow-privileged=true",
