@@ -192,10 +192,10 @@ _CONSUMERS = Row(
         ),
         series(
             "Delays by quotas",
-            "Mean time by which brokers delay answers to a user that takes more than its quota. None is right.",
+            "Mean time by which brokers delay answers to a user that takes more than its quota. 0 is right.",
             "ms",
             Query(
-                expr="max by (user, quota) (kafka_server_quota_throttle_milliseconds > 0)",
+                expr="max by (user, quota) (kafka_server_quota_throttle_milliseconds)",
                 legend="{{user}} {{quota}}",
             ),
         ),
