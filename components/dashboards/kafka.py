@@ -195,7 +195,7 @@ _CONSUMERS = Row(
             "Mean time by which brokers delay answers to a user that takes more than its quota. 0 is right.",
             "ms",
             Query(
-                expr="max by (user, quota) (kafka_server_quota_throttle_milliseconds)",
+                expr="max by (user, quota) (kafka_server_quota_throttle_milliseconds > 0) or vector(0)",
                 legend="{{user}} {{quota}}",
             ),
         ),
