@@ -23,9 +23,9 @@ from lab.fakes.receivers import settings as receivers_settings
 from lab.fakes.receivers import setup as receivers
 from lab.fakes.receivers.certificates import AUTHORITY
 from lab.paths import CHECKOUT, LabPaths
-from lab.private_file import write_private
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
+from ops.core.private_file import write_private
 
 STACK, SECOND_STACK = "local", "local-dr"
 STACKS = (STACK, SECOND_STACK)

@@ -1,28 +1,17 @@
-"""Files that only their owner can read, written whole or not at all; and in such a file the secrets of a server
-outside the platform, made once for a lab.
-"""
+"""Secrets of a server outside the platform, made once for a lab and kept in a file that only its owner can read."""
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lab import LabError
+from ops.core.private_file import write_private
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-
-def write_private(file: Path, content: bytes) -> None:
-    """Write a file that its owner alone can read, whole or not at all."""
-    fresh = file.with_name(f"{file.name}.part")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    fresh.write_bytes(content)
-    os.replace(fresh, file)
 
 
 _Secrets = TypeVar("_Secrets", bound="DataclassInstance")

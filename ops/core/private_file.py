@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def write_private(path: Path, content: str) -> Path:
+def write_private(path: Path, content: str | bytes) -> Path:
     """Write a file of mode 0600, whole or not at all; its path.
 
     Raises:
@@ -14,7 +14,7 @@ def write_private(path: Path, content: str) -> Path:
     """
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(content)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
     draft.replace(path)
     return path
