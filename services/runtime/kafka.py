@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, KafkaTimeoutError, for_code
+from kafka.net.inet import KafkaNetSocket
+from kafka.net.transport import KafkaSSLTransport
 from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
 
 _ANY_NAME = 2
@@ -215,6 +217,32 @@ def committed(client: Any, group: str) -> dict[tuple[str, int], int]:
     """
     offsets = client.list_group_offsets([group])[group]
     return {(key.topic, key.partition): entry.offset for key, entry in offsets.items() if entry.offset >= 0}
+
+
+_connect = KafkaNetSocket.sock_connect
+_handshake = KafkaSSLTransport.handshake
+
+
+async def _connect_or_close(self: Any, net: Any, sock: Any, *where: Any, **options: Any) -> Any:
+    try:
+        return await _connect(self, net, sock, *where, **options)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _handshake_or_close(self: Any) -> None:
+    try:
+        await _handshake(self)
+    except BaseException:
+        self._sock.close()
+        raise
+
+
+# kafka-python 3.0.12 leaves the socket of each attempt that fails to the garbage collector: a client that waits for
+# its brokers would run out of descriptors first.
+KafkaNetSocket.sock_connect = _connect_or_close
+KafkaSSLTransport.handshake = _handshake_or_close
 
 
 class _LastProblem(logging.Handler):
