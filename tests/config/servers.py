@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,21 @@ _LOOK_S, _LONGEST_LOOK_S = 0.1, 0.5
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path, port: int, *, kill: bool = False) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process, from the moment it listens on ``port`` until the block ends, gently or by a kill."""
+def running(
+    command: Sequence[str], log: Path, port: int, *, kill: bool = False, variables: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process, from the moment it listens on ``port`` until the block ends, gently or by a kill.
+
+    Args:
+        command: Command line.
+        log: Where its output goes; it runs in that folder.
+        port: Of the loopback address.
+        kill: Whether it is killed at the end.
+        variables: More variables of its environment.
+    """
+    environment = {**os.environ, **(variables or {})}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent, env=environment)
         try:
             eventually(lambda: _listens(process, port, log), START_SECONDS, f"{command[0]} listens on {port}")
             yield process
