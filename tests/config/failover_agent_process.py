@@ -214,7 +214,7 @@ class Harness:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert set(self.silent()) == {silent}
-            time.sleep(0.2)
+            time.sleep(0.5)
 
 
 def agent_silences(member: Member) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ from tests.config.servers import START_SECONDS, eventually, running
 from tests.support.ports import free_port
 
 ADMIN, READER = "admin", "reader"
+LITTLE_GARBAGE = {"GOGC": "400"}
+"""Variables of Kubernetes' programs: what they read at their start stays, and Go's default walks it again and again."""
 _TOKENS = {ADMIN: "token-of-admin", READER: "token-of-reader"}
 
 
@@ -103,10 +105,15 @@ def kube_api(folder: Path) -> Iterator[KubeApi]:
         # Controllers, which are not here, would give pods their account and take the taint from a node.
         "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
         "--profiling=false",
+        # Nobody waits in a queue here, and its controllers never rest.
+        "--enable-priority-and-fairness=false",
     ]
     api = KubeApi(f"https://127.0.0.1:{port}", folder, folder / "kubeconfig")
     api.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(api)))
-    with running(etcd, folder / "etcd.log", store), running(server, folder / "apiserver.log", port):
+    with (
+        running(etcd, folder / "etcd.log", store),
+        running(server, folder / "apiserver.log", port, variables=LITTLE_GARBAGE),
+    ):
         for path in ("/readyz", "/api/v1/namespaces/kube-system"):
             eventually(lambda path=path: _answers(api, path), START_SECONDS, f"{path} is there")  # type: ignore[misc]
         yield api

@@ -10,7 +10,7 @@ from typing import Any
 
 from lab.cluster.controllers import Object, provide_volumes
 from lab.toolchain import tools
-from tests.config.kube_api import KubeApi
+from tests.config.kube_api import LITTLE_GARBAGE, KubeApi
 from tests.config.servers import running
 from tests.support.ports import free_port
 
@@ -31,7 +31,7 @@ def controllers(api: KubeApi) -> Iterator[None]:
         "--bind-address=127.0.0.1",
         f"--secure-port={port}",
     ]
-    with running(command, api.folder / "controllers.log", port):
+    with running(command, api.folder / "controllers.log", port, variables=LITTLE_GARBAGE):
         yield
 
 

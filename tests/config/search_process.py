@@ -282,10 +282,7 @@ def _files(count: int, users: Sequence[SearchUser]) -> Iterator[SearchProcesses]
         yield cluster
     finally:
         for node in nodes:
-            if node.process is not None:
-                node.process.terminate()
-        for node in nodes:
-            node.stop()
+            node.stop(kill=True)
         shutil.rmtree(root, ignore_errors=True)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,26 @@ START_SECONDS = 120
 """Ends a start that hangs."""
 PATIENCE_S = 60.0
 """The least that a wait is given whose length nobody promises: others use the cores too."""
+_LOOK_S, _LONGEST_LOOK_S = 0.1, 0.5
+"""Between two looks: at first, and where nothing came for two seconds. Each is a request over TLS, with its answer."""
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path, port: int, *, kill: bool = False) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process, from the moment it listens on ``port`` until the block ends, gently or by a kill."""
+def running(
+    command: Sequence[str], log: Path, port: int, *, kill: bool = False, variables: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process, from the moment it listens on ``port`` until the block ends, gently or by a kill.
+
+    Args:
+        command: Command line.
+        log: Where its output goes; it runs in that folder.
+        port: Of the loopback address.
+        kill: Whether it is killed at the end.
+        variables: More variables of its environment.
+    """
+    environment = {**os.environ, **(variables or {})}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent, env=environment)
         try:
             eventually(lambda: _listens(process, port, log), START_SECONDS, f"{command[0]} listens on {port}")
             yield process
@@ -41,16 +55,17 @@ def eventually(condition: Callable[[], bool], seconds: float, what: str, *, prom
     """Wait until ``condition`` holds.
 
     Args:
-        condition: Asked ten times a second.
+        condition: Asked ten times a second at first, twice a second later where the time is not promised.
         seconds: The longest wait. Where the time is not promised it only ends a hang, and is `PATIENCE_S` at least.
         what: Should come true.
         promised: Whether the time itself is what the test shows.
     """
     limit = seconds if promised else max(seconds, PATIENCE_S)
-    deadline = time.monotonic() + limit
+    deadline, pause = time.monotonic() + limit, _LOOK_S
     while not condition():
         assert time.monotonic() < deadline, f"not within {limit} s: {what}"
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = pause if promised else min(1.2 * pause, _LONGEST_LOOK_S)
 
 
 def _listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:

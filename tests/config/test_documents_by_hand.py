@@ -33,7 +33,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
         real_node.wait_for_port(kafka_config.CLIENT_PORT)
         yield real_node
     finally:
-        real_node.stop()
+        real_node.kill()
 
 
 def function(name: str) -> tuple[list[str], list[list[str]]]:
@@ -73,7 +73,7 @@ def test_the_questions_to_alertmanager_on_the_page_are_answered_by_a_real_one(
         said = []
         for call in calls:
             command_line = [here.get(word, word) for word in filled(body, call)]
-            done = subprocess.run(command_line, capture_output=True, text=True, timeout=30, check=False)
+            done = subprocess.run(command_line, capture_output=True, text=True, timeout=120, check=False)
             assert done.returncode == 0, f"{call}: {done.stdout}{done.stderr}"
             said.append(done.stdout)
     assert "SeenByHand" in "".join(said)

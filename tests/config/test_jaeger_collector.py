@@ -246,4 +246,4 @@ def test_items_that_the_search_cluster_refuses_are_counted(tmp_path: Path) -> No
                 "refused items are counted: "
                 + "\n".join(line for line in jaeger.scrape().text.splitlines() if "bulk" in line),
             )
-            assert requests.get(search.url, verify=str(tmp_path / "ca.crt"), timeout=5).status_code == 200
+            assert requests.get(search.url, verify=str(tmp_path / "ca.crt"), timeout=30).status_code == 200

@@ -170,7 +170,7 @@ def test_metrics_need_tls_and_the_scrape_password(cluster: list[RealNode]) -> No
     assert _metrics(cluster[0], kafka_nodes.SCRAPE_PASSWORD).status_code == 200
     assert _metrics(cluster[0], "wrong").status_code == 401
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://{cluster[0].node.host}:{config.METRICS_PORT}/metrics", timeout=5)
+        requests.get(f"http://{cluster[0].node.host}:{config.METRICS_PORT}/metrics", timeout=30)
 
 
 OF_QUOTAS = {"kafka_server_quota_throttle_milliseconds"}

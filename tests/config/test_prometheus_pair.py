@@ -40,7 +40,7 @@ class Pair:
             f"http://127.0.0.1:{self._ports[replica]}/api/v1/otlp/v1/metrics",
             data=metrics_request(layer).SerializeToString(),
             headers={"content-type": "application/x-protobuf"},
-            timeout=5,
+            timeout=30,
         )
         assert answer.status_code == 200, answer.text
 
@@ -59,7 +59,7 @@ class Pair:
 
     def _query(self, replica: str, query: str) -> list[dict[str, Any]]:
         url = f"http://127.0.0.1:{self._ports[replica]}/api/v1/query"
-        answer = requests.get(url, params={"query": query}, timeout=5)
+        answer = requests.get(url, params={"query": query}, timeout=30)
         assert answer.status_code == 200, answer.text
         samples: list[dict[str, Any]] = answer.json()["data"]["result"]
         return samples

@@ -67,7 +67,7 @@ def test_anonymous_and_unknown_users_are_refused(prometheus: PrometheusProcess, 
 
 
 def test_plain_http_is_not_answered(prometheus: PrometheusProcess) -> None:
-    answer = requests.get(f"http://localhost:{prometheus.port}/-/ready", timeout=5)
+    answer = requests.get(f"http://localhost:{prometheus.port}/-/ready", timeout=30)
     assert answer.status_code == 400
 
 

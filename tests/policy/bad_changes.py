@@ -1,7 +1,8 @@
 """Changes that nobody should merge, made to the real program: ``BAD_CHANGES=<name>,<name> python bad_changes.py``.
 
-The engine runs this file as the program of a stack: it spoils functions of the platform, then runs the program; with
-``BAD_CHANGES_ALONE`` the program is not run, so that only workloads which a change adds are there.
+The engine runs this file as the program of a stack: it spoils functions of the platform, then runs the program.
+``BAD_CHANGES_IN`` says how much of it: ``platform``, ``kafka`` (of the platform, Kafka), or ``nothing``, so that only
+workloads which a change adds are there.
 """
 
 from __future__ import annotations
@@ -121,10 +122,37 @@ BAD_CHANGES: dict[str, Callable[[], None]] = {
     )
 }
 
+
+def platform() -> None:
+    """The whole program."""
+    runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")
+
+
+def kafka() -> None:
+    """The program up to Kafka, with the settings of the stack file."""
+    from components.kafka.component import Kafka
+    from stacks import platform as program
+    from stacks import settings
+    from stacks.autoscaling import scaled
+    from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs
+
+    chosen, role = settings.load(), settings.role()
+    parent = pulumi.ComponentResource(
+        program.TOKEN, chosen.platform, None, pulumi.ResourceOptions(providers=program.providers(chosen))
+    )
+    sizing = scaled(program.PROFILES[chosen.profile], chosen.autoscaling)
+    context = program.deployment_context(parent, chosen, role)
+    parts = {"settings": chosen, "role": role, "sizing": sizing, "context": context}
+    endpoints = Endpoints("endpoints", EndpointsArgs(**parts), pulumi.ResourceOptions(parent=parent))
+    inputs = PlatformInputs(**parts, endpoints=endpoints)
+    Kafka("kafka", program._kafka(inputs), pulumi.ResourceOptions(parent=parent))
+
+
+PROGRAMS: dict[str, Callable[[], None]] = {"platform": platform, "kafka": kafka, "nothing": lambda: None}
+
 if __name__ == "__main__" and pulumi.runtime.is_dry_run():
     for chosen in filter(None, os.environ.get("BAD_CHANGES", "").split(",")):
         BAD_CHANGES[chosen]()
     pending.apply()
     garbage.collect_seldom()
-    if "BAD_CHANGES_ALONE" not in os.environ:
-        runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")
+    PROGRAMS[os.environ["BAD_CHANGES_IN"]]()

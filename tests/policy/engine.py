@@ -42,9 +42,9 @@ class Engine:
         return engine
 
     def run(
-        self, *arguments: str, changes: Iterable[str] = (), alone: bool = False
+        self, *arguments: str, changes: Iterable[str] = (), program: str = "platform"
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``pulumi``; ``alone`` leaves the platform out."""
+        """Run ``pulumi``; ``program`` is ``platform`` or a part of it, as `bad_changes` names them."""
         programs = [self.folder / "home" / "bin", tools.path("pulumi").parent]
         environment = {
             **os.environ,
@@ -58,7 +58,7 @@ class Engine:
             "KUBECONFIG": str(self.folder / "no-cluster"),
             "PYTHONPATH": str(CHECKOUT),
             "BAD_CHANGES": ",".join(changes),
-            **({"BAD_CHANGES_ALONE": "1"} if alone else {}),
+            "BAD_CHANGES_IN": program,
         }
         return subprocess.run(
             ["pulumi", *arguments, "--non-interactive", "--color=never"],
@@ -70,6 +70,8 @@ class Engine:
             stdin=subprocess.DEVNULL,
         )
 
-    def preview(self, changes: Iterable[str] = (), *more: str, alone: bool = False) -> subprocess.CompletedProcess[str]:
+    def preview(
+        self, changes: Iterable[str] = (), *more: str, program: str = "platform"
+    ) -> subprocess.CompletedProcess[str]:
         """Preview with the pack."""
-        return self.run("preview", "--policy-pack", str(CHECKOUT / "policy"), *more, changes=changes, alone=alone)
+        return self.run("preview", "--policy-pack", str(CHECKOUT / "policy"), *more, changes=changes, program=program)

@@ -56,8 +56,8 @@ def test_the_platform_passes_and_says_what_it_could_not_look_at(engine: Engine) 
 
 @pytest.fixture(scope="module")
 def stopped(engine: Engine) -> subprocess.CompletedProcess[str]:
-    """One preview of all bad changes together: each is to be named, whatever else is wrong."""
-    return engine.preview(BAD_CHANGES)
+    """One preview of all bad changes together, with what they spoil: each is to be named, whatever else is wrong."""
+    return engine.preview(BAD_CHANGES, program="kafka")
 
 
 @pytest.mark.timeout(240)
@@ -80,7 +80,7 @@ def test_rules_can_be_made_advisory_by_configuration(
     assert rule in mandatory(stopped.stdout)
     file = tmp_path / "config.json"
     file.write_text(json.dumps({rule.id: "advisory" for rule in RULES}))
-    done = engine.preview(["grafana_in_clear"], "--policy-pack-config", str(file), alone=True)
+    done = engine.preview(["grafana_in_clear"], "--policy-pack-config", str(file), program="nothing")
     assert done.returncode == 0, done.stdout[-3000:]
     assert rule in advisory(done.stdout)
     assert named in done.stdout.partition("Policies:")[2]
@@ -99,6 +99,6 @@ def test_images_come_from_the_registry_that_the_stack_names(tmp_path: Path) -> N
     main = description.pop("main")
     project.write_text(yaml.safe_dump(description))
     file.with_name("__main__.py").write_text(f"import runpy\nrunpy.run_path({main!r}, run_name='__main__')\n")
-    done = engine.preview(["gossip_without_tls"], alone=True)
+    done = engine.preview(["gossip_without_tls"], program="nothing")
     assert "image-registry" in mandatory(done.stdout), done.stdout[-3000:]
     assert "take it from team.example.net:5000/obs" in done.stdout

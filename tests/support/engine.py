@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import functools
 import hashlib
 import json
@@ -180,6 +181,12 @@ def stack_settings(stack: str) -> dict[str, Any]:
 
 
 def _config(stack: str) -> dict[str, Any]:
+    """A copy: tests change settings."""
+    return copy.deepcopy(_read(stack))
+
+
+@functools.cache
+def _read(stack: str) -> dict[str, Any]:
     content: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
     return content["config"]
 

@@ -1,6 +1,7 @@
-"""Pulumi's wait for the end of a program, without a look at all pending outputs after each single one that is done.
+"""Pulumi without two pieces of work that nobody here looks at, together half of the processor time of a program.
 
-That look takes two fifths of the processor time of a program with hundreds of resources.
+It looks at all pending outputs after each single one that is done, and it notes for each resource which lines of which
+files have led to it, for messages of the engine.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
+import pulumi.runtime.resource
 import pulumi.runtime.stack
+from pulumi.runtime.proto import source_pb2
 
 
 class _Asyncio(ModuleType):
@@ -26,5 +29,6 @@ class _Asyncio(ModuleType):
 
 
 def apply() -> None:
-    """Let Pulumi wait for all of them at once."""
+    """Let Pulumi wait for all outputs at once, and note no lines."""
     pulumi.runtime.stack.asyncio = _Asyncio("asyncio")  # type: ignore[attr-defined]
+    pulumi.runtime.resource._get_stack_trace = source_pb2.StackTrace

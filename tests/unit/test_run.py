@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import conftest, flaky, run, seconds
+from tests.e2e.core import CORE
 from tests.flaky import Entry, ListError
 from tests.run import Beside, Job
 
@@ -80,13 +82,11 @@ def test_a_test_that_shows_a_promise_cannot_be_listed(
 
 
 def test_every_end_to_end_test_shows_a_promise() -> None:
-    command = [sys.executable, "-m", "pytest", "tests/e2e", "--collect-only", "-q", "-m"]
-    of_all, others = (
-        subprocess.run([*command, marks], cwd=run.ROOT, capture_output=True, text=True, timeout=280).stdout
-        for marks in ("promise", "e2e and not promise")
-    )
-    assert "test_a_broker_killed_under_load_loses_nothing" in of_all
-    assert "no tests collected" in others
+    command = [sys.executable, "-m", "pytest", "tests/e2e", "--collect-only", "-q", "-m", "not promise"]
+    said = subprocess.run(command, cwd=run.ROOT, capture_output=True, text=True, timeout=280).stdout
+    match = re.search(r"no tests collected \((\d+) deselected\)", said)
+    assert match, said
+    assert int(match[1]) >= len(CORE)
 
 
 Judge = Callable[..., tuple[int, str]]

@@ -75,7 +75,7 @@ def test_nobody_unknown_and_no_wrong_password_is_let_in(cluster: SearchProcesses
 
 def test_the_api_speaks_tls_only_and_the_transport_wants_a_certificate(cluster: SearchProcesses) -> None:
     with pytest.raises(requests.exceptions.ConnectionError):
-        requests.get(f"http://localhost:{cluster.nodes[0].http_port}/", timeout=5)
+        requests.get(f"http://localhost:{cluster.nodes[0].http_port}/", timeout=30)
     refused = subprocess.run(
         ["openssl", "s_client", "-connect", f"localhost:{cluster.nodes[0].transport_port}", "-tls1_2"],
         input=b"",

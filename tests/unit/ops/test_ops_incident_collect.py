@@ -246,6 +246,6 @@ def test_something_is_made_once_for_several_threads() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert calls == [1]
     assert once.existing() == os.getpid()

@@ -162,7 +162,7 @@ def test_a_mail_server_without_starttls_gets_neither_password_nor_mail(fakes: Fa
         thread.start()
         settings = {**fakes.channels["mail"], "server": f"127.0.0.1:{server.getsockname()[1]}"}
         outcomes = fakes.send("senior-manager", mail=settings)
-        thread.join(5)
+        thread.join(30)
     assert not outcomes["senior-manager", "mail"].sent
     assert "STARTTLS" in outcomes["senior-manager", "mail"].detail
     assert b"AUTH" not in b"".join(heard)

@@ -31,7 +31,7 @@ class Exporter:
 
     def get(self, path: str, authorization: str = "") -> tuple[int, str]:
         context = ssl.create_default_context(cafile=self.folder / "ca.pem")
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=5)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
         try:
             connection.request("GET", path, headers={"Authorization": authorization} if authorization else {})
             answer = connection.getresponse()

@@ -126,7 +126,7 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
     yield state
     server.shutdown()
     server.server_close()
-    thread.join(5)
+    thread.join(30)
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def serving(folder: Path, *, client_authority: Path | None = None) -> Iterator[S
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(30)
 
 
 @pytest.fixture

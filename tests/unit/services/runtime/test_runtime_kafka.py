@@ -43,7 +43,7 @@ def hanging_up() -> Iterator[int]:
         thread.start()
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(30)
 
 
 @pytest.mark.parametrize("away", [refusing, hanging_up])
