@@ -68,6 +68,8 @@ class Alert:
         annotations: Further annotations, for example ``summary_ja`` and ``description_ja``.
         original: Name of the alert that this one raises again; empty for an alert of its own. It has the original's
             ``alert_id`` and runbook.
+        wide: Whether the expression reads a series of every sender: the alert and its escalated twin then share one
+            evaluation (docs/adr/0052).
     """
 
     name: str
@@ -79,6 +81,7 @@ class Alert:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     original: str = ""
+    wide: bool = False
 
     @property
     def origin(self) -> str:

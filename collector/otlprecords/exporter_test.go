@@ -108,6 +108,24 @@ func TestWhatTheServerCannotTranslateIsGivenUpWhereItTakesTheRest(t *testing.T) 
 	}
 }
 
+func TestManyRefusalsBeforeOneFaultDoNotEndTheSearch(t *testing.T) {
+	const points, fault = 64, 62 // the last one alone is good, and is reached when all others were refused
+	server := &prometheus{bad: map[int64]bool{}, other: map[int64]int{fault: http.StatusInternalServerError}}
+	for value := range int64(points - 1) {
+		server.bad[value] = true
+	}
+	r := started(t, Config{MaxRequests: 500}, server)
+	if err := r.consume(numbered(0, points)); err != nil {
+		t.Fatal(err)
+	}
+	if requests := len(server.requests()); requests <= mostFaults {
+		t.Fatalf("%d requests show nothing", requests)
+	}
+	if arrived, lost := len(server.arrived()), r.sum("lost_items"); arrived != 1 || lost != points-1 {
+		t.Errorf("%d points arrived, %d counted as lost", arrived, lost)
+	}
+}
+
 func TestAServerThatTakesNothingIsNotAskedWithoutEnd(t *testing.T) {
 	server := &prometheus{away: http.StatusInternalServerError}
 	r := started(t, Config{MaxRequests: 500}, server)

@@ -16,8 +16,8 @@ import (
 const (
 	mostAnswerBytes = 64 << 10
 	mostReasonBytes = 512
-	// mostFaults is how many parts may fail, and none be taken, until the server is at fault: enough to get from many
-	// points down to one.
+	// mostFaults is how many parts may be answered with a fault of the server, and none be taken, until it is at fault:
+	// enough to get from many points down to one.
 	mostFaults = 40
 )
 
@@ -106,8 +106,10 @@ func (e *recordExporter) divide(ctx context.Context, d *division, refused pieces
 		case !errors.As(err, &again):
 			return err
 		default:
-			if d.faults++; again.fault() && d.faults > mostFaults && !d.taken {
-				return err
+			if again.fault() {
+				if d.faults++; d.faults > mostFaults && !d.taken {
+					return err
+				}
 			}
 			further = append(further, blame{part, again})
 		}

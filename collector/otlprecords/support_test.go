@@ -26,6 +26,7 @@ type prometheus struct {
 	t     *testing.T
 	bad   map[int64]bool
 	blame int           // status with which it answers bad values; 0: 400
+	other map[int64]int // status with which it answers a bad value that differs
 	away  int           // status with which it answers everything; 0: none
 	gate  chan struct{} // answers wait for it; nil: none does
 	says  []byte        // with what is taken
@@ -73,7 +74,7 @@ func (p *prometheus) ServeHTTP(answer http.ResponseWriter, request *http.Request
 	}
 	for _, value := range values {
 		if p.bad[value] {
-			http.Error(answer, "out of bounds", max(p.blame, http.StatusBadRequest))
+			http.Error(answer, "out of bounds", max(p.blame, p.other[value], http.StatusBadRequest))
 			return
 		}
 	}

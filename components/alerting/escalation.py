@@ -10,17 +10,21 @@ up.
 
 The twins stand in the group of their original. Rules of a group are evaluated at the same instant, so a twin starts to
 count anew exactly when its original does.
+
+Where the expression is wide, what it returns is recorded first, and both read the record: one evaluation for the two
+(ADR 0052).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Final
 
 from components.alerting.timings import Way, duration, milliseconds, split
-from components.rules import Alert, RuleGroup, Severity
+from components.rules import Alert, Recording, RuleGroup, Severity
 
 ESCALATION_LABEL = "escalation"
 """Label of an escalated alert: the contact to tell."""
@@ -84,7 +88,28 @@ def escalated(
         ValueError: A group has twins already, or a delay is shorter than the way of a notification.
     """
     times, longest = delays or EscalationDelays(), way or Way()
-    return tuple(replace(group, rules=(*group.rules, *_twins(group, times, longest))) for group in groups)
+    return tuple(_with_twins(group, times, longest) for group in groups)
+
+
+_RECORD: Final = "alert:{}:value"
+_READ: Final = re.compile(r"alert:(\w+):value and last_over_time\(alert:\1:value\[\w+\]\)")
+_ROUNDING_MS: Final = 1_000
+
+
+def recorded_of(expr: str) -> str:
+    """Name of the record that an alert reads in place of its expression; empty where it has the expression itself."""
+    match = _READ.fullmatch(expr)
+    return _RECORD.format(match[1]) if match else ""
+
+
+def _read(alert: Alert, group: RuleGroup) -> str:
+    """What the alert and its twin read: the record as of this evaluation.
+
+    A record that ends is marked as stale, and is gone at once. Only where Prometheus ended in between there is no mark,
+    and the record would be there for five minutes more: so its last value may be one evaluation old, and no older.
+    """
+    record, window = _RECORD.format(alert.name), duration(milliseconds(group.interval) + _ROUNDING_MS)
+    return f"{record} and last_over_time({record}[{window}])"
 
 
 def waited_ms(group: RuleGroup, severity: Severity, delay: str, way: Way) -> int:
@@ -111,13 +136,23 @@ def waited_ms(group: RuleGroup, severity: Severity, delay: str, way: Way) -> int
     return evaluations * interval
 
 
-def _twins(group: RuleGroup, delays: EscalationDelays, way: Way) -> Iterable[Alert]:
-    for alert in group.alerts:
-        if alert.original:
-            raise ValueError(f"rules: {alert.name} is a twin already: hand over the groups as they were before")
-        delay = delays.of(alert.severity)
-        if delay and alert.name not in NEVER:
-            yield _twin(alert, delay, _hold(group, alert, waited_ms(group, alert.severity, delay, way)))
+def _with_twins(group: RuleGroup, delays: EscalationDelays, way: Way) -> RuleGroup:
+    rules = list[Alert | Recording]()
+    twins = list[Alert]()
+    for rule in group.rules:
+        if isinstance(rule, Recording) or rule.name in NEVER:
+            rules.append(rule)
+            continue
+        if rule.original:
+            raise ValueError(f"rules: {rule.name} is a twin already: hand over the groups as they were before")
+        alert, delay = rule, delays.of(rule.severity)
+        if delay and rule.wide:
+            rules.append(Recording(record=_RECORD.format(rule.name), expr=rule.expr))
+            alert = replace(rule, expr=_read(rule, group))
+        rules.append(alert)
+        if delay:
+            twins.append(_twin(alert, delay, _hold(group, alert, waited_ms(group, alert.severity, delay, way))))
+    return replace(group, rules=(*rules, *twins))
 
 
 def _hold(group: RuleGroup, alert: Alert, waited: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
 from components.telemetry.file import CatalogueError
-from components.telemetry.layers import LAYERS, Layer
+from components.telemetry.layers import LAYERS
 from components.telemetry.rows import seconds, spoken
 from components.telemetry.schema import BASE_WINDOW, WINDOW, BurnRate, Document, Slo, Threshold
 from components.telemetry.thresholds import DOCUMENT
@@ -146,18 +146,29 @@ def _japanese(slo: Slo) -> str:
     return f"{slo.window} で {spoken(slo.objective, '1', 'ja')}、{slo.description_ja} ({slo.runbook})"
 
 
-_SOON = "5s"
-_URGENT = frozenset({Severity.CRITICAL, Severity.HIGH})
+_AT_ONCE, _SOON = "5s", "10s"
+_DEVICE = "device_id"
+"""Label with thousands of values."""
 
 
 def layer_groups(document: Document) -> tuple[RuleGroup, ...]:
-    """One group per layer that has thresholds, in the order of the layers.
+    """The groups of each layer that has thresholds, in the order of the layers; one for each distance of evaluations.
 
-    Groups with an alert that somebody is to hear of within seconds (30 s for critical, 2 min for high) are evaluated
-    every five seconds, the others as often as any: the evaluation is a part of that time.
+    They read a series of every sender of a layer, so none is evaluated more often than its promise asks: the evaluation
+    is a part of the time until somebody hears of it (30 s for critical, 2 min for high, an hour for medium).
     """
-    layer = ((layer, [row for row in document.thresholds if row.layer is layer]) for layer in LAYERS)
-    return tuple(_group(own_layer, rows) for own_layer, rows in layer if rows)
+    return tuple(
+        RuleGroup(name=f"layer-{layer.name}-{interval}", rules=tuple(map(_alert, rows)), interval=interval)
+        for layer in LAYERS
+        for interval in (_AT_ONCE, _SOON, _OFTEN)
+        if (rows := [row for row in document.thresholds if row.layer is layer and _interval(row) == interval])
+    )
+
+
+def _interval(row: Threshold) -> str:
+    if row.priority is Severity.CRITICAL:
+        return _AT_ONCE
+    return _SOON if row.priority is Severity.HIGH and row.hold_s < seconds(_OFTEN) else _OFTEN
 
 
 def inhibitions(document: Document) -> tuple[Inhibition, ...]:
@@ -184,14 +195,6 @@ def sound(document: Document) -> Document:
     return document
 
 
-def _group(layer: Layer, rows: list[Threshold]) -> RuleGroup:
-    alerts = tuple(_alert(row) for row in rows)
-    name = f"layer-{layer.name}"
-    if any(alert.severity in _URGENT for alert in alerts):
-        return RuleGroup(name=name, rules=alerts, interval=_SOON)
-    return RuleGroup(name=name, rules=alerts)
-
-
 def _alert(row: Threshold) -> Alert:
     return Alert(
         name=row.alert,
@@ -202,6 +205,7 @@ def _alert(row: Threshold) -> Alert:
         description=row.description,
         labels={"layer": row.layer.name, "owner": row.owner, **({"slo": row.slo} if row.slo else {})},
         annotations={"summary_ja": row.summary_ja, "description_ja": row.description_ja},
+        wide=_DEVICE in row.value,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from components.alerting.escalation import recorded_of
 from ops.core.errors import OpsError, one_line
 from ops.core.web import Web
 
@@ -88,16 +89,21 @@ class Metrics:
         return int(float(data["result"][0]["value"][1])) if data["result"] else 0
 
     def alert_rules(self) -> dict[str, AlertRule]:
-        """Alerting rules by name, one of those that share a name.
+        """Alerting rules by name, one of those that share a name; one that reads a record has the record's expression.
 
         Raises:
             OpsError: No answer, or an answer of another kind.
         """
-        data = self._get("rules", {"type": "alert", "exclude_alerts": "true"})
+        data = self._get("rules", {"exclude_alerts": "true"})
+        rules = [rule for group in data["groups"] for rule in group["rules"]]
+        records = {rule["name"]: rule["query"] for rule in rules if rule.get("type") == "recording"}
         return {
-            rule["name"]: AlertRule(name=rule["name"], expression=rule["query"], labels=dict(rule.get("labels") or {}))
-            for group in data["groups"]
-            for rule in group["rules"]
+            rule["name"]: AlertRule(
+                name=rule["name"],
+                expression=records.get(recorded_of(rule["query"]), rule["query"]),
+                labels=dict(rule.get("labels") or {}),
+            )
+            for rule in rules
             if rule.get("type") == "alerting"
         }
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
+from components.alerting.escalation import ESCALATION_LABEL, SUFFIX, recorded_of
 from components.prometheus.config import REPLICA_LABEL
 from components.rules import ID_LABEL
 from components.telemetry.catalogue import METRICS
@@ -282,7 +282,9 @@ def measured(metrics: Metrics, incident: Incident, window: TimeWindow, say: Call
     rules = metrics.alert_rules()
     name, at = incident.alert.name, incident.alert.starts
     rule = rules.get(name) or rules.get(name.removesuffix(SUFFIX))
-    expression = incident.alert.expression or (rule.expression if rule else "")
+    expression = incident.alert.expression
+    if rule and (not expression or recorded_of(expression)):
+        expression = rule.expression
     if not expression:
         raise OpsError(f"no rule of Prometheus is called {name}: it was renamed or removed since")
     measurements = [

@@ -92,7 +92,7 @@ def wait_s(severity: Severity) -> float:
 
 
 def groups(alerts: Mapping[str, Severity]) -> tuple[RuleGroup, ...]:
-    """One rule for each alert, with its twin."""
+    """One rule for each alert, with its twin; every other one is wide."""
     rules = tuple(
         Alert(
             name=name,
@@ -102,8 +102,9 @@ def groups(alerts: Mapping[str, Severity]) -> tuple[RuleGroup, ...]:
             summary=f"{name} at {{{{ $labels.instance }}}}",
             description="Only for tests.",
             annotations={"summary_ja": "試験"},
+            wide=number % 2 == 0,
         )
-        for name, severity in alerts.items()
+        for number, (name, severity) in enumerate(alerts.items())
     )
     group = RuleGroup(name="trouble", rules=rules, interval=INTERVAL)
     return escalated([group], delays(), Way(timings=timings(), **WAY))

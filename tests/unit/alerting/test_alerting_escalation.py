@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.alerting.escalation import LEVELS, EscalationDelays, escalated
+from components.alerting.escalation import LEVELS, EscalationDelays, escalated, recorded_of
 from components.alerting.timings import FIRST_WITHIN, TIMINGS, Way, milliseconds
 from components.rules import Alert, Recording, RuleGroup, Severity, rule_file
 
@@ -131,6 +131,22 @@ def test_twins_stand_behind_the_rules_of_their_own_group() -> None:
     assert (result.name, result.interval) == ("disks", "7s")
     assert result.rules[:3] == group.rules
     assert [alert.name for alert in result.alerts[2:]] == ["DiskFullEscalated", "DiskSlowEscalated"]
+
+
+def test_what_is_wide_is_recorded_before_the_alert_and_read_by_both() -> None:
+    rules = (alert(), alert(name="DiskSlow", wide=True, for_="0s"), alert(Severity.LOW, name="DiskOld", wide=True))
+    (group,) = escalated([RuleGroup(name="disks", rules=rules, interval="7s")])
+    read = "alert:DiskSlow:value and last_over_time(alert:DiskSlow:value[8s])"
+    assert [(rule.record if isinstance(rule, Recording) else rule.name, rule.expr) for rule in group.rules] == [
+        ("DiskFull", "disk > 0.9"),
+        ("alert:DiskSlow:value", "disk > 0.9"),
+        ("DiskSlow", read),
+        ("DiskOld", "disk > 0.9"),
+        ("DiskFullEscalated", "disk > 0.9"),
+        ("DiskSlowEscalated", read),
+    ]
+    assert recorded_of(read) == "alert:DiskSlow:value"
+    assert recorded_of("disk > 0.9") == recorded_of(f"{read} > 1") == ""
 
 
 def test_twins_have_no_twins() -> None:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from components.rules import alert_id
+from components.alerting.escalation import escalated
+from components.rules import Alert, RuleGroup, Severity, alert_id
 from ops.core import otlp
 from ops.core.errors import OpsError
 from ops.core.metrics import Metrics, step
@@ -37,6 +38,27 @@ RULES = {
 }
 
 
+(SHARED,) = escalated(
+    [
+        RuleGroup(
+            name="shared",
+            rules=(
+                Alert(
+                    name="Shared",
+                    expr="sample_failures > 5",
+                    for_="1h",
+                    severity=Severity.HIGH,
+                    summary="",
+                    description="",
+                    wide=True,
+                ),
+            ),
+        )
+    ]
+)
+"""An alert that shares one evaluation with its twin."""
+
+
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusProcess]:
     folder = tmp_path_factory.mktemp("prometheus")
@@ -45,7 +67,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusP
         for name, expr in RULES.items()
     ]
     recording = {"record": "sample:sum", "expr": "sum(sample_failures)"}
-    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "a", "rules": [*rules, recording]}]}))
+    content = {"groups": [{"name": "a", "rules": [*rules, recording]}, SHARED.data("")]}
+    (folder / "rules.yml").write_text(yaml.safe_dump(content))
     write_files(folder)
     with prometheus_process(folder) as process:
         write(process, "sample_failures", {"osaka": 1.0, SITE: 8.0})
@@ -215,6 +238,14 @@ def test_the_expression_that_fired_counts_more_than_the_rule_of_today(metrics: M
     assert measurements[0].limit == 7
 
 
+@pytest.mark.parametrize("name", ["Shared", "SharedEscalated"])
+def test_of_an_alert_that_reads_a_record_the_recorded_expression_is_drawn(metrics: Metrics, name: str) -> None:
+    read = SHARED.alerts[0].expr
+    assert "sample_failures" not in read
+    [measurement] = measured(metrics, incident(name, expression=read), WINDOW).measured[:1]
+    assert (measurement.value, measurement.limit) == ("sample_failures", 5)
+
+
 def test_a_rule_that_is_gone_is_said(metrics: Metrics) -> None:
     with pytest.raises(OpsError, match="no rule of Prometheus is called Renamed"):
         measured(metrics, incident("Renamed"), WINDOW)
@@ -259,7 +290,7 @@ def test_an_alert_without_a_layer_has_no_others(metrics: Metrics) -> None:
 
 def test_the_rules_that_run_are_known(metrics: Metrics) -> None:
     rules = metrics.alert_rules()
-    assert set(rules) == set(RULES)
+    assert set(rules) == {*RULES, "Shared", "SharedEscalated"}
     assert rules["FewSites"].expression == RULES["FewSites"]
     assert rules["FewSites"].labels["layer"] == "streaming"
 

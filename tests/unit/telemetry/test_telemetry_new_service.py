@@ -149,7 +149,7 @@ def test_its_slow_traces_are_kept_and_its_slowness_raises_an_alert(told: dict[st
 def test_rules_escalation_and_inhibitions_are_made_for_it(told: dict[str, Any]) -> None:
     rules = {rule.get("alert"): (group["name"], rule) for group in told["rules"] for rule in group["rules"]}
     group, alert = rules["TranscriptionDelayed"]
-    assert group == "layer-business"
+    assert group == "layer-business-30s"
     assert alert["expr"] == "max by (job, transcription_language) (transcription_delay_seconds) > 120"
     assert {key: alert["labels"][key] for key in ("severity", "owner", "slo")} == {
         "severity": "high",
