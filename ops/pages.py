@@ -1,9 +1,9 @@
-"""``ops docs``: fills the blocks of README and docs that show measurements, from evidence.
+"""``ops docs``: fills the generated blocks of README and docs: measurements from evidence, commands from the code.
 
 A block begins with ``<!-- evidence: NAME -->`` and ends with ``<!-- /evidence -->``, each on a line of its own. NAME is
 ``catalog``, ``failed``, ``machine``, ``drills``, ``scaling``, or a table of ``evidence/pages.yaml``, whose placeholders
-read ``{name of evidence: figure}``. The same checkout gives the same bytes: no clock is read, and uncommitted changes
-count as the commit that they will become.
+read ``{name of evidence: figure}``. The block ``<!-- code: commands -->`` lists the commands of ``ops``. The same
+checkout gives the same bytes: no clock is read, and uncommitted changes count as the commit that they will become.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,6 +20,7 @@ import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ops import cli
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
 from ops.drills import record
@@ -31,9 +32,12 @@ from ops.scaling.plan import BENCHES, comparison, costs
 
 TABLES: Final = evidence.FOLDER / "pages.yaml"
 PAGES: Final = ("README.md", "docs/*.md", "docs/operations/*.md")
-END: Final = "<!-- /evidence -->"
-BLOCK: Final = re.compile(r"^<!-- evidence: ([a-z][a-z0-9-]*) -->\n(.*?)^<!-- /evidence -->$", re.MULTILINE | re.DOTALL)
-_BEGIN = re.compile(r"^<!-- evidence: ", re.MULTILINE)
+BLOCK: Final = re.compile(
+    r"^<!-- (?P<name>(?P<origin>evidence|code): [a-z][a-z0-9-]*) -->\n.*?^<!-- /(?P=origin) -->$",
+    re.MULTILINE | re.DOTALL,
+)
+_BEGIN = re.compile(r"^<!-- (?:evidence|code): ", re.MULTILINE)
+_END = re.compile(r"<!-- /(?:evidence|code) -->")
 _PLACEHOLDER = re.compile(r"\{([a-z0-9-]+): ([^{}]+)\}")
 _SHORT = 7
 _MOST_SCALARS = 8
@@ -207,6 +211,17 @@ def scaling_table(source: Source, page: Path) -> str:
     return f"{comparison(measured)}\n\nCosts: {runs}."
 
 
+def commands_table() -> str:
+    """Every command of ``ops``: its subcommands and the first paragraph of its help."""
+    lines = ["| `ops` | subcommands | what it does |", "|---|---|---|"]
+    for name in cli.COMMANDS:
+        command = cli.loaded(name)
+        subcommands = ", ".join(f"`{subcommand}`" for subcommand in sorted(getattr(command, "commands", ())))
+        purpose = " ".join((command.help or "").strip().partition("\n\n")[0].split())
+        lines.append(f"| `{name}` | {subcommands} | {cell(purpose)} |")
+    return "\n".join(lines)
+
+
 def _scalars(run: Evidence) -> list[str]:
     """Some figures of a run about which the catalog has no text."""
     single = {name: value for name, value in run.figures.items() if isinstance(value, str | int | float)}
@@ -223,27 +238,26 @@ def refreshed_page(text: str, page: Path, source: Source, tables: Tables) -> str
     Raises:
         OpsError: A block has an unknown name or no end.
     """
-    kinds: dict[str, Callable[[], str]] = {
-        "catalog": lambda: catalog_table(source, page),
-        "failed": lambda: failed_table(source, page),
-        "machine": lambda: machines(source),
-        "drills": lambda: record.measured(source.folder, source.stale),
-        "scaling": lambda: scaling_table(source, page),
+    blocks: dict[str, Callable[[], str]] = {
+        "code: commands": commands_table,
+        "evidence: catalog": lambda: catalog_table(source, page),
+        "evidence: drills": lambda: record.measured(source.folder, source.stale),
+        "evidence: failed": lambda: failed_table(source, page),
+        "evidence: machine": lambda: machines(source),
+        "evidence: scaling": lambda: scaling_table(source, page),
     }
+    for name, rows in tables.tables.items():
+        blocks[f"evidence: {name}"] = partial(promises, rows, source, page)
 
     def filled_block(match: re.Match[str]) -> str:
-        name = match[1]
-        if name in tables.tables:
-            content = promises(tables.tables[name], source, page)
-        elif name in kinds:
-            content = kinds[name]()
-        else:
-            known = ", ".join(sorted([*kinds, *tables.tables]))
-            raise OpsError(f"{page}: no block {name!r}: use one of {known}")
-        return f"<!-- evidence: {name} -->\n\n{content}\n\n{END}"
+        name = match["name"]
+        if name not in blocks:
+            raise OpsError(f"{page}: no block '{name}': use one of {', '.join(sorted(blocks))}")
+        return f"<!-- {name} -->\n\n{blocks[name]()}\n\n<!-- /{match['origin']} -->"
 
-    if len(_BEGIN.findall(text)) != len(BLOCK.findall(text)) or text.count(END) != len(BLOCK.findall(text)):
-        raise OpsError(f"{page}: each block needs the lines '<!-- evidence: NAME -->' and '{END}', once each, in order")
+    if not len(_BEGIN.findall(text)) == len(_END.findall(text)) == len(BLOCK.findall(text)):
+        lines = "'<!-- evidence: NAME -->' and '<!-- /evidence -->'"
+        raise OpsError(f"{page}: each block needs the lines {lines} (or 'code'), once each, in order")
     return BLOCK.sub(filled_block, text)
 
 
@@ -265,7 +279,7 @@ def changed(project: Path = PROJECT, source: Source | None = None, tables: Table
             before = page.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise OpsError(f"{page}: {one_line(error)}") from None
-        if "<!-- evidence:" in before or END in before:
+        if _BEGIN.search(before) or _END.search(before):
             after = refreshed_page(before, page, source, tables)
             if after != before:
                 result[page] = after
@@ -275,7 +289,7 @@ def changed(project: Path = PROJECT, source: Source | None = None, tables: Table
 def docs(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 when one is out of date.")] = False,
 ) -> None:
-    """Fill the tables of measurements in README and docs from evidence/."""
+    """Fill the generated tables of README and docs: measurements from evidence/, commands from the code."""
     different = changed()
     for page, text in different.items():
         typer.echo(f"{page.relative_to(PROJECT)}: {'out of date' if check else 'changed'}")

@@ -190,16 +190,3 @@ def services_by_limit() -> dict[int, tuple[str, ...]]:
     """Limit -> services that have it, tightest first; the default limit's other services are not listed."""
     limits = sorted({*LATENCY_LIMITS_MS.values()})
     return {limit: tuple(sorted(name for name, own in LATENCY_LIMITS_MS.items() if own == limit)) for limit in limits}
-
-
-def traced_service(name: str) -> TracedService:
-    """Find a service of the end-to-end trace by name.
-
-    Raises:
-        KeyError: There is no such service; the message lists those there are.
-    """
-    for candidate in TRACED_SERVICES:
-        if candidate.name == name:
-            return candidate
-    known = ", ".join(service.name for service in TRACED_SERVICES)
-    raise KeyError(f"service {name!r} is not in the end-to-end trace: use one of {known}")

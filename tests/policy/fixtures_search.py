@@ -47,13 +47,7 @@ def build(data: Data) -> list[Resource]:
     return [files, others, pods]
 
 
-POD = "StatefulSet mon/search, spec.template.spec.containers[0]"
 FILE = "ConfigMap mon/search, search.yml:"
-
-
-def absent(problem: str, key: str, wanted: str = "") -> str:
-    """Message about a setting that nobody sets."""
-    return f"{POD}: {problem}: {key} is not set. Fix: set {key}{f' to {wanted}' if wanted else ''}."
 
 
 def wrong(problem: str, key: str, value: str, wanted: str) -> str:

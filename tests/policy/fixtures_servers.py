@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -190,3 +191,13 @@ def workload(
         spec["replicas"] = replicas
     group = "batch/v1" if kind in ("CronJob", "Job") else "apps/v1"
     return Resource(f"kubernetes:{group}:{kind}", name, {"metadata": {"name": name, "namespace": "mon"}, "spec": spec})
+
+
+def cases(name: str) -> list[tuple[str, str, Any, Any]]:
+    """What is broken in ``cases_<name>.yaml``: rule, path, new value (``GONE``: taken away), what is said."""
+    content = yaml.safe_load(Path(__file__).with_name(f"cases_{name}.yaml").read_text(encoding="utf-8"))
+    return [
+        (rule_id, case["at"], case.get("becomes", GONE), case["says"])
+        for rule_id, broken_ones in content.items()
+        for case in broken_ones
+    ]

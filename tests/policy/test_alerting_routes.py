@@ -7,93 +7,10 @@ from typing import Any
 import pytest
 
 from tests.policy.fixtures_alerting import GOOD, build
-from tests.policy.fixtures_servers import GONE, broken, config_map, rule, rules_of, said
+from tests.policy.fixtures_servers import GONE, broken, cases, config_map, rule, rules_of, said
 
 ROUTES = "ConfigMap mon/routing, alertmanager.yaml:"
-ROUTING: list[tuple[str, str, Any, str]] = [
-    (
-        "alertmanager-receivers",
-        "route/receiver",
-        GONE,
-        ".route.receiver: the first route has no receiver. Fix: name a receiver that people watch.",
-    ),
-    (
-        "alertmanager-receivers",
-        "route/receiver",
-        "nobody",
-        ".route.receiver: the first route's receiver nobody does not exist. "
-        "Fix: name a receiver with at least one channel: what no other route takes arrives there.",
-    ),
-    (
-        "alertmanager-receivers",
-        "receivers/0/email_configs",
-        GONE,
-        ".route.receiver: the first route's receiver mail tells nobody. "
-        "Fix: name a receiver with at least one channel: what no other route takes arrives there.",
-    ),
-    (
-        "alertmanager-receivers",
-        "route/routes/0/receiver",
-        "nobody",
-        ".route.routes[0].receiver: receiver nobody does not exist. Fix: name one of the receivers in the same file.",
-    ),
-    (
-        "alertmanager-critical-prompt",
-        "route/routes/0/group_wait",
-        "15s",
-        ".route.routes[0].group_wait: group_wait of Critical alerts is 15s, more than 5s. "
-        "Fix: set group_wait to 5s or less on their route.",
-    ),
-    (
-        "alertmanager-critical-prompt",
-        "route/routes/0/group_wait",
-        GONE,
-        ".route.group_wait: group_wait of Critical alerts is 30s, more than 5s. "
-        "Fix: set group_wait to 5s or less on their route.",
-    ),
-    (
-        "alertmanager-critical-prompt",
-        "route/routes/0/group_interval",
-        GONE,
-        ".route.routes[0].group_interval: group_interval of Critical alerts is 5m, the default, more than 1m. "
-        "Fix: set group_interval to 1m or less on their route.",
-    ),
-    (
-        "alertmanager-critical-prompt",
-        "route/routes/0/repeat_interval",
-        "12h",
-        ".route.routes[0].repeat_interval: repeat_interval of Critical alerts is 12h, more than 1h. "
-        "Fix: set repeat_interval to 1h or less on their route.",
-    ),
-    (
-        "alertmanager-critical-ways",
-        "receivers/1/pagerduty_configs",
-        GONE,
-        ".route.routes[0].receiver: Critical alerts go to phone, which notifies by sns_configs, webhook_configs. "
-        "Fix: give the receiver 3 channels of different kinds.",
-    ),
-    (
-        "alertmanager-critical-ways",
-        "receivers/1/webhook_configs/0",
-        GONE,
-        ".route.routes[0].receiver: Critical alerts go to phone, which notifies by pagerduty_configs, sns_configs. "
-        "Fix: give the receiver 3 channels of different kinds.",
-    ),
-    (
-        "alertmanager-critical-ways",
-        "route/routes/0/receiver",
-        "report",
-        ".route.routes[0].receiver: Critical alerts go to report, which notifies by no channel. "
-        "Fix: give the receiver 3 channels of different kinds.",
-    ),
-    (
-        "alertmanager-critical-prompt",
-        "route/routes/0/mute_time_intervals",
-        ["night"],
-        ".route.routes[0].mute_time_intervals: Critical alerts are held back at times: mute_time_intervals is night. "
-        "Fix: remove mute_time_intervals from their route.",
-    ),
-]
+ROUTING = cases("alerting_routes")
 
 
 @pytest.mark.parametrize(("rule_id", "path", "value", "message"), ROUTING)

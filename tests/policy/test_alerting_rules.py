@@ -8,46 +8,9 @@ import pytest
 
 from policy.model import UNKNOWN, Resource, UnknownValueError
 from tests.policy.fixtures_alerting import GOOD, build, prometheus
-from tests.policy.fixtures_servers import GONE, all_said, broken, rule, rules_of, said
+from tests.policy.fixtures_servers import GONE, all_said, broken, cases, rule, rules_of, said
 
-FILE = "all.rules.yml:.groups[0].rules[2]"
-ALERTS: list[tuple[str, str, Any, str]] = [
-    (
-        "alert-severity",
-        "labels/severity",
-        GONE,
-        f"{FILE}.labels.severity: the alert Slow has no priority that routes know: severity is not set. "
-        "Fix: set it to one of critical, high, medium, low.",
-    ),
-    (
-        "alert-severity",
-        "labels/severity",
-        "page",
-        f"{FILE}.labels.severity: the alert Slow has no priority that routes know: severity is page. "
-        "Fix: set it to one of critical, high, medium, low.",
-    ),
-    (
-        "alert-runbook",
-        "annotations/runbook_url",
-        GONE,
-        f"{FILE}.annotations.runbook_url: the alert Slow has no runbook: runbook_url is not set. "
-        "Fix: set it to the https address of the alert's runbook.",
-    ),
-    (
-        "alert-runbook",
-        "annotations",
-        {"runbook_url": "Slow.md"},
-        f"{FILE}.annotations.runbook_url: the alert Slow has no runbook: runbook_url is Slow.md. "
-        "Fix: set it to the https address of the alert's runbook.",
-    ),
-    (
-        "alert-acknowledged",
-        "labels/alert_id",
-        GONE,
-        f"{FILE}.labels.alert_id: the alert Slow cannot be acknowledged: alert_id is not set. "
-        "Fix: set the label alert_id, made of the alert's own labels.",
-    ),
-]
+ALERTS = cases("alerting_rules")
 NOTHING = (
     "prometheus.yml:.rule_files: this Prometheus knows Alertmanagers and evaluates no alert: rule_files names no "
     "mounted file with one. Fix: mount the rule file and name it in rule_files."

@@ -7,52 +7,11 @@ from typing import Any
 import pytest
 
 from tests.policy.fixtures_alerting import GOOD, build
-from tests.policy.fixtures_servers import GONE, Data, broken, rule, rules_of, said
+from tests.policy.fixtures_servers import GONE, Data, broken, cases, rule, rules_of, said
 
 FIRST = "ConfigMap mon/first, prometheus.yml:.alerting.alertmanagers"
 SECOND = "ConfigMap mon/second, prometheus.yml:.alerting.alertmanagers"
-SENDERS: list[tuple[str, str, Any, str]] = [
-    (
-        "alert-delivery-tls",
-        "scheme",
-        GONE,
-        "[0].scheme: alerts leave Prometheus in clear text: scheme is not set. Fix: set scheme to https.",
-    ),
-    (
-        "alert-delivery-tls",
-        "tls_config/ca_file",
-        GONE,
-        "[0].tls_config.ca_file: no authority is named that Alertmanager is verified by. "
-        "Fix: set ca_file to the platform's CA.",
-    ),
-    (
-        "alert-delivery-tls",
-        "tls_config/insecure_skip_verify",
-        True,
-        "[0].tls_config.insecure_skip_verify: Alertmanager is not verified: insecure_skip_verify is true. "
-        "Fix: remove insecure_skip_verify.",
-    ),
-    (
-        "alert-delivery-tls",
-        "basic_auth",
-        GONE,
-        "[0]: Prometheus shows Alertmanager no login that comes from a file. "
-        "Fix: set basic_auth with username and password_file.",
-    ),
-    (
-        "alert-delivery-tls",
-        "basic_auth/username",
-        GONE,
-        "[0].basic_auth.username: the login at Alertmanager has no user name. Fix: set username.",
-    ),
-    (
-        "alert-delivery-pair",
-        "static_configs/0/targets/1",
-        GONE,
-        ": Prometheus sends alerts to 1 Alertmanager, not 2. "
-        "Fix: list every Alertmanager: they agree among themselves who notifies.",
-    ),
-]
+SENDERS = cases("alerting_senders")
 
 
 def test_found_alertmanagers_are_verified_by_the_name_that_they_are_to_have() -> None:

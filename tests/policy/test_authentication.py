@@ -1,17 +1,14 @@
-"""Logins, users and access rules: each setting broken once."""
+"""Logins, users and access rules: what one broken setting alone does not show."""
 
 from __future__ import annotations
 
 import pytest
 
 from policy.model import Resource
-from policy.rules import authentication, authentication_access, authentication_collector, authentication_web
 from tests.policy.data_dataplane import BCRYPT, CONSUMER, NODE, SERVICE
 from tests.policy.fixtures_dataplane import (
-    Case,
     acl,
     broken,
-    cases,
     config_map,
     platform,
     provider,
@@ -20,26 +17,6 @@ from tests.policy.fixtures_dataplane import (
     user,
     workload,
 )
-
-MODULES = (authentication, authentication_access, authentication_collector, authentication_web)
-TESTED_BELOW = {"metrics-interfaces-closed", "password-files-hashed"}
-
-CASES = cases("authentication")
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_what_is_broken_is_told_with_place_and_fix(case: Case) -> None:
-    assert said(case.rule, case.subject) == case.lines
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_same_thing_unbroken_is_passed(case: Case) -> None:
-    assert said(case.rule, case.twin) == []
-
-
-def test_every_rule_of_a_single_resource_has_a_case() -> None:
-    rules = {rule.id for module in MODULES for rule in module.RULES if rule.resource is not None}
-    assert rules - {case.rule for case in CASES} == TESTED_BELOW
 
 
 def _without(name: str, kind: str) -> list[Resource]:

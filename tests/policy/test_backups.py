@@ -12,6 +12,7 @@ from tests.policy.fixtures_servers import (
     Data,
     all_said,
     broken,
+    cases,
     config_map,
     rule,
     rules_of,
@@ -57,109 +58,7 @@ def build(data: Data) -> list[Resource]:
     ]
 
 
-STORE = "Secret mon/bucket, bucket.yml:"
-POD = "StatefulSet mon/metrics, spec.template.spec.containers[0]"
-JOB = "CronJob mon/dump, spec"
-GIVES_UP = "Fix: set it: after 100 missed starts Kubernetes gives up, and a run that hangs blocks all later ones."
-
-CASES: list[tuple[str, str, Any, str]] = [
-    (
-        "backup-store-tls",
-        "store/config/insecure",
-        True,
-        f"{STORE}.config.insecure: backups travel in clear text: insecure is true. Fix: remove insecure.",
-    ),
-    (
-        "backup-store-tls",
-        "store/config/endpoint",
-        "http://s3.example.com",
-        f"{STORE}.config.endpoint: the endpoint is http://s3.example.com, not a host: Thanos takes the scheme from "
-        "insecure alone. Fix: write host:port.",
-    ),
-    (
-        "backup-store-tls",
-        "store/config/http_config/insecure_skip_verify",
-        True,
-        f"{STORE}.config.http_config.insecure_skip_verify: the object store's certificate is not verified: "
-        "insecure_skip_verify is true. "
-        "Fix: remove it, and set http_config.tls_config.ca_file where the store has a CA of its own.",
-    ),
-    (
-        "backup-store-tls",
-        "store/config/http_config/tls_config/insecure_skip_verify",
-        True,
-        f"{STORE}.config.http_config.tls_config.insecure_skip_verify: the object store's certificate is not verified: "
-        "insecure_skip_verify is true. "
-        "Fix: remove it, and set http_config.tls_config.ca_file where the store has a CA of its own.",
-    ),
-    (
-        "backup-store-tls",
-        "store/type",
-        "FILESYSTEM",
-        f"{STORE}.type: backups lie beside what they back up: type is FILESYSTEM. "
-        "Fix: use an object store, for example type S3.",
-    ),
-    (
-        "backup-store-encrypted",
-        "store/config/sse_config",
-        GONE,
-        f"{STORE}.config.sse_config.type: backups are not encrypted at rest: sse_config.type is not set. "
-        "Fix: set sse_config.type to SSE-S3 or SSE-KMS or SSE-C.",
-    ),
-    (
-        "backup-metrics-shipped",
-        "sidecar/objstore.config-file",
-        GONE,
-        f"{POD}: the Thanos sidecar ships nothing: it has no --objstore.config-file although the stack has a store. "
-        "Fix: add --objstore.config-file with the object store's file.",
-    ),
-    (
-        "backup-metrics-shipped",
-        "sidecar/objstore.config-file",
-        "/etc/other.yml",
-        f"{POD}.args[2]: the object store's file /etc/other.yml is in no ConfigMap or Secret that is mounted there. "
-        "Fix: mount a Secret with type and config at that path.",
-    ),
-    (
-        "scheduled-jobs",
-        "job/concurrencyPolicy",
-        GONE,
-        f"{JOB}.concurrencyPolicy: a run may start while the last one still works: concurrencyPolicy is not set. "
-        "Fix: set concurrencyPolicy to Forbid.",
-    ),
-    (
-        "scheduled-jobs",
-        "job/concurrencyPolicy",
-        "Allow",
-        f"{JOB}.concurrencyPolicy: a run may start while the last one still works: concurrencyPolicy is Allow. "
-        "Fix: set concurrencyPolicy to Forbid.",
-    ),
-    (
-        "scheduled-jobs",
-        "job/suspend",
-        True,
-        f"{JOB}.suspend: the job never runs: suspend is true. Fix: set suspend to false.",
-    ),
-    (
-        "scheduled-jobs",
-        "job/startingDeadlineSeconds",
-        GONE,
-        f"{JOB}.startingDeadlineSeconds: startingDeadlineSeconds is not set. {GIVES_UP}",
-    ),
-    (
-        "scheduled-jobs",
-        "job/jobSpec/activeDeadlineSeconds",
-        GONE,
-        f"{JOB}.jobTemplate.spec.activeDeadlineSeconds: activeDeadlineSeconds is not set. {GIVES_UP}",
-    ),
-    (
-        "scheduled-jobs",
-        "job/failedJobsHistoryLimit",
-        0,
-        f"{JOB}.failedJobsHistoryLimit: no finished run is kept: failedJobsHistoryLimit is 0. "
-        "Fix: set failedJobsHistoryLimit to 1 or more.",
-    ),
-]
+CASES = cases("backups")
 
 
 def test_the_good_backups_pass_every_rule() -> None:

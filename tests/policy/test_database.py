@@ -8,7 +8,17 @@ import pytest
 
 from policy.model import Resource
 from policy.rules import _formats
-from tests.policy.fixtures_servers import GONE, Data, all_said, broken, config_map, rule, rules_of, said, workload
+from tests.policy.fixtures_servers import (
+    Data,
+    all_said,
+    broken,
+    cases,
+    config_map,
+    rule,
+    rules_of,
+    said,
+    workload,
+)
 
 SERVER: Data = {
     "args": ["postgres", "-c", "config_file=/etc/pg/postgresql.conf", "-c", "hba_file=/etc/pg/pg_hba.conf"],
@@ -42,135 +52,7 @@ def server(data: Data) -> list[Resource]:
 
 
 CONF = "ConfigMap mon/pg, postgresql.conf:"
-HBA = "ConfigMap mon/pg, pg_hba.conf:"
-POD = "StatefulSet mon/pg, spec.template.spec.containers[0]"
-SERVERS: list[tuple[str, str, Any, str]] = [
-    (
-        "postgres-server",
-        "conf/ssl",
-        "off",
-        f"{CONF} ssl: PostgreSQL speaks clear text: ssl is off. Fix: set ssl to on.",
-    ),
-    (
-        "postgres-server",
-        "conf/ssl",
-        GONE,
-        f"{POD}: PostgreSQL speaks clear text: ssl is set in no mounted file and by no argument, and off by default. "
-        "Fix: set ssl to on, with ssl_cert_file and ssl_key_file.",
-    ),
-    (
-        "postgres-server",
-        "args/+",
-        "--ssl=off",
-        f"{POD}.args[5]: PostgreSQL speaks clear text: ssl is off. Fix: set ssl to on.",
-    ),
-    (
-        "postgres-server",
-        "conf/ssl_key_file",
-        GONE,
-        f"{CONF} ssl: ssl has no certificate of the platform: ssl_key_file is not set. Fix: set ssl_key_file.",
-    ),
-    (
-        "postgres-server",
-        "conf/ssl_cert_file",
-        GONE,
-        f"{CONF} ssl: ssl has no certificate of the platform: ssl_cert_file is not set. Fix: set ssl_cert_file.",
-    ),
-    (
-        "postgres-server",
-        "conf/password_encryption",
-        "md5",
-        f"{CONF} password_encryption: new passwords are stored as md5. Fix: set password_encryption to scram-sha-256.",
-    ),
-    (
-        "postgres-server",
-        "conf/ssl_min_protocol_version",
-        "'TLSv1'",
-        f"{CONF} ssl_min_protocol_version: broken TLS is taken: ssl_min_protocol_version is TLSv1. "
-        "Fix: set ssl_min_protocol_version to TLSv1.2.",
-    ),
-    (
-        "postgres-server",
-        "conf/fsync",
-        "off",
-        f"{CONF} fsync: confirmed data may be lost: fsync is off, so after a crash the database may be beyond repair. "
-        "Fix: set fsync to on.",
-    ),
-    (
-        "postgres-server",
-        "conf/full_page_writes",
-        "off",
-        f"{CONF} full_page_writes: pages may be torn: full_page_writes is off, so a crash in the middle of a page "
-        "destroys it. Fix: set full_page_writes to on.",
-    ),
-    (
-        "postgres-server",
-        "conf/synchronous_commit",
-        "off",
-        f"{CONF} synchronous_commit: commits are confirmed before they are on disk: synchronous_commit is off, so the "
-        "last ones are lost with the machine. Fix: set synchronous_commit to on.",
-    ),
-    (
-        "postgres-access",
-        "hba/2",
-        "host all all 0.0.0.0/0 scram-sha-256",
-        f"{HBA} line 3: a login without TLS is possible: host all all 0.0.0.0/0 scram-sha-256. "
-        "Fix: write hostssl instead of host.",
-    ),
-    (
-        "postgres-access",
-        "hba/2",
-        "hostssl all all 0.0.0.0/0 md5",
-        f"{HBA} line 3: md5 proves nobody's identity safely: hostssl all all 0.0.0.0/0 md5. Fix: use scram-sha-256.",
-    ),
-    (
-        "postgres-access",
-        "hba/2",
-        "hostssl all all 10.0.0.0 255.0.0.0 trust",
-        f"{HBA} line 3: trust proves nobody's identity safely: hostssl all all 10.0.0.0 255.0.0.0 trust. "
-        "Fix: use scram-sha-256.",
-    ),
-    (
-        "postgres-access",
-        "hba/2",
-        "hostssl all all all password",
-        f"{HBA} line 3: password proves nobody's identity safely: hostssl all all all password. Fix: use "
-        "scram-sha-256.",
-    ),
-    (
-        "postgres-access",
-        "hba/1",
-        "local all all trust",
-        f"{HBA} line 2: trust proves nobody's identity safely: local all all trust. Fix: use scram-sha-256.",
-    ),
-    (
-        "postgres-access",
-        "hba/1",
-        "include other.conf",
-        f"{HBA} line 2: other lines come from elsewhere: include other.conf. Fix: write the lines into this file.",
-    ),
-    (
-        "postgres-server",
-        "args/2",
-        "config_file=/etc/other.conf",
-        f"{POD}: PostgreSQL speaks clear text: ssl is set in no mounted file and by no argument, and off by default. "
-        "Fix: set ssl to on, with ssl_cert_file and ssl_key_file.",
-    ),
-    (
-        "postgres-access",
-        "args/4",
-        "log_connections=on",
-        f"{POD}: PostgreSQL runs without a pg_hba.conf of ours; its own one takes logins without TLS. "
-        "Fix: mount a pg_hba.conf with hostssl lines and scram-sha-256 only, and point hba_file to it.",
-    ),
-    (
-        "postgres-access",
-        "hba",
-        ["# nothing"],
-        f"{POD}: PostgreSQL runs without a pg_hba.conf of ours; its own one takes logins without TLS. "
-        "Fix: mount a pg_hba.conf with hostssl lines and scram-sha-256 only, and point hba_file to it.",
-    ),
-]
+SERVERS = cases("database")
 
 
 def test_the_good_server_passes_every_rule() -> None:

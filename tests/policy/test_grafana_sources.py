@@ -7,86 +7,11 @@ from typing import Any
 import pytest
 
 from policy.model import Resource
-from tests.policy.fixtures_grafana import GOOD, INI, build
-from tests.policy.fixtures_servers import GONE, Data, broken, rule, rules_of, said
+from tests.policy.fixtures_grafana import GOOD, build
+from tests.policy.fixtures_servers import Data, broken, cases, rule, rules_of, said
 
-SOURCE = "ConfigMap mon/face, ds.yaml:.datasources[0]"
 LDAP = "ConfigMap mon/face, ldap.toml:.servers[0]"
-FROM_FILE = "Fix: put the file into a Secret, or read the value with $__file{...}."
-SOURCES: list[tuple[str, str, Any, str]] = [
-    (
-        "grafana-datasource-tls",
-        "sources/datasources/0/url",
-        "http://query:9090",
-        f"{SOURCE}.url: Grafana asks http://query:9090 in clear text. Fix: give the data source an https address.",
-    ),
-    (
-        "grafana-datasource-tls",
-        "sources/datasources/0/jsonData/tlsSkipVerify",
-        True,
-        f"{SOURCE}.jsonData.tlsSkipVerify: the data source's certificate is not verified: tlsSkipVerify is true. "
-        "Fix: remove it, and set tlsAuthWithCACert with secureJsonData.tlsCACert.",
-    ),
-    (
-        "grafana-datasource-tls",
-        "sources/datasources/0/access",
-        "direct",
-        f"{SOURCE}.access: browsers ask the data source themselves, past Grafana's permissions: access is direct. "
-        "Fix: set access to proxy.",
-    ),
-    (
-        "grafana-datasource-login",
-        "sources/datasources/0/basicAuth",
-        GONE,
-        f"{SOURCE}: Grafana shows metrics no login. "
-        "Fix: set basicAuth with basicAuthUser and secureJsonData.basicAuthPassword, or jsonData.tlsAuth.",
-    ),
-    (
-        "grafana-datasource-secrets",
-        "sources/datasources/0/secureJsonData/basicAuthPassword",
-        "word",
-        f"{SOURCE}.secureJsonData.basicAuthPassword: a data source's secret is written into a ConfigMap. {FROM_FILE}",
-    ),
-    (
-        "grafana-datasource-secrets",
-        "sources/datasources/0/basicAuthPassword",
-        "word",
-        f"{SOURCE}.basicAuthPassword: a data source's secret is written into a ConfigMap. {FROM_FILE}",
-    ),
-    (
-        "grafana-ldap",
-        "ldap/use_ssl",
-        False,
-        f"{LDAP}.use_ssl: passwords go to LDAP in clear text: use_ssl is false. Fix: set use_ssl to true.",
-    ),
-    (
-        "grafana-ldap",
-        "ldap/ssl_skip_verify",
-        True,
-        f"{LDAP}.ssl_skip_verify: LDAP's certificate is not verified: ssl_skip_verify is true. "
-        "Fix: set ssl_skip_verify to false.",
-    ),
-    (
-        "grafana-ldap",
-        "ldap/root_ca_cert",
-        GONE,
-        f"{LDAP}.root_ca_cert: no authority is named that LDAP is verified by: root_ca_cert is not set. "
-        "Fix: set root_ca_cert to the directory's CA.",
-    ),
-    (
-        "grafana-ldap",
-        "ldap/bind_password",
-        "word",
-        f"{LDAP}.bind_password: the password for LDAP is written into a ConfigMap. {FROM_FILE}",
-    ),
-    (
-        "grafana-ldap-wired",
-        "ini/auth.ldap/config_file",
-        "/etc/other.toml",
-        f"{INI} [auth.ldap] config_file: LDAP is on and its file /etc/other.toml is in no ConfigMap or Secret that is "
-        "mounted there. Fix: mount the file at that path, or name the right one with [auth.ldap] config_file.",
-    ),
-]
+SOURCES = cases("grafana_sources")
 PROVIDED: list[tuple[str, Data, str]] = [
     (
         "oss/dataSource:DataSource",

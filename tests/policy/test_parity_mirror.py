@@ -13,6 +13,7 @@ from tests.policy.fixtures_servers import (
     Data,
     all_said,
     broken,
+    cases,
     config_map,
     properties_text,
     rule,
@@ -47,103 +48,7 @@ def mirror(data: Data) -> list[Resource]:
 
 
 FILE = "ConfigMap mon/mirror, mm2.properties:"
-IDENTITY = "Fix: set replication.policy.class to org.apache.kafka.connect.mirror.IdentityReplicationPolicy."
-MIRRORS: list[tuple[str, str, Any, str]] = [
-    (
-        "mirror-secured",
-        "a.security.protocol",
-        "SASL_PLAINTEXT",
-        f"{FILE} a.security.protocol: MirrorMaker talks to a with SASL_PLAINTEXT. Fix: set a.security.protocol to "
-        "SASL_SSL.",
-    ),
-    (
-        "mirror-secured",
-        "b.security.protocol",
-        GONE,
-        f"{FILE} b.security.protocol: MirrorMaker talks to b with PLAINTEXT. Fix: set b.security.protocol to SASL_SSL.",
-    ),
-    (
-        "mirror-secured",
-        "b.sasl.mechanism",
-        "PLAIN",
-        f"{FILE} b.sasl.mechanism: MirrorMaker logs in at b with PLAIN. Fix: set b.sasl.mechanism to SCRAM-SHA-512.",
-    ),
-    (
-        "mirror-secured",
-        "a.sasl.jaas.config",
-        GONE,
-        f"{FILE} a.sasl.jaas.config: MirrorMaker has no login for a. Fix: set a.sasl.jaas.config.",
-    ),
-    (
-        "mirror-faithful",
-        "a->b.enabled",
-        GONE,
-        f"{FILE} clusters: MirrorMaker copies nothing: no flow is enabled. Fix: enable one.",
-    ),
-    (
-        "mirror-faithful",
-        "replication.factor",
-        GONE,
-        f"{FILE} a->b.replication.factor: a->b keeps 2 copies, less than 3. Fix: set replication.factor to 3.",
-    ),
-    (
-        "mirror-faithful",
-        "b.offset.storage.replication.factor",
-        "1",
-        f"{FILE} b.offset.storage.replication.factor: a->b keeps 1 copies, less than 3. "
-        "Fix: set offset.storage.replication.factor to 3.",
-    ),
-    (
-        "mirror-faithful",
-        "replication.policy.class",
-        GONE,
-        f"{FILE} a->b.replication.policy.class: topics get other names in b: replication.policy.class is "
-        f"DefaultReplicationPolicy. {IDENTITY}",
-    ),
-    (
-        "mirror-faithful",
-        "b.producer.acks",
-        "1",
-        f"{FILE} b.producer.acks: records count as copied before they are replicated in b: acks is 1. "
-        "Fix: set b.producer.acks to all.",
-    ),
-    (
-        "mirror-faithful",
-        "a->b.producer.override.acks",
-        "0",
-        f"{FILE} a->b.producer.override.acks: records count as copied before they are replicated in b: acks is 0. "
-        "Fix: set a->b.producer.override.acks to all.",
-    ),
-    (
-        "mirror-offsets",
-        "sync.group.offsets.enabled",
-        GONE,
-        f"{FILE} a->b.sync.group.offsets.enabled: b does not know how far groups have read: sync.group.offsets.enabled "
-        "is false. Fix: set sync.group.offsets.enabled to true.",
-    ),
-    (
-        "mirror-offsets",
-        "emit.checkpoints.enabled",
-        "false",
-        f"{FILE} emit.checkpoints.enabled: b does not know how far groups have read: emit.checkpoints.enabled is "
-        "false. "
-        "Fix: set emit.checkpoints.enabled to true.",
-    ),
-    (
-        "mirror-offsets",
-        "a->b.sync.group.offsets.interval.seconds",
-        GONE,
-        f"{FILE} a->b.sync.group.offsets.interval.seconds: group offsets in b are up to 60 s old, more than 5 s. "
-        "Fix: set sync.group.offsets.interval.seconds to 5 or less.",
-    ),
-    (
-        "mirror-offsets",
-        "emit.checkpoints.interval.seconds",
-        "30",
-        f"{FILE} emit.checkpoints.interval.seconds: group offsets in b are up to 30 s old, more than 5 s. "
-        "Fix: set emit.checkpoints.interval.seconds to 5 or less.",
-    ),
-]
+MIRRORS = cases("parity_mirror")
 
 
 def test_the_good_mirror_passes_every_rule() -> None:

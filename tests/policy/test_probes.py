@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from policy.model import UNKNOWN, Resource, UnknownValueError
-from tests.policy.fixtures_servers import GONE, Data, broken, config_map, rule, rules_of, said, workload
+from tests.policy.fixtures_servers import Data, broken, cases, config_map, rule, rules_of, said, workload
 
 TLS: Data = {"ca_file": "/tls/ca.crt", "min_version": "TLS12"}
 GOOD: Data = {
@@ -43,106 +43,7 @@ GOOD: Data = {
         ]
     },
 }
-PROBER = "ConfigMap mon/prober, config.yml:.modules"
-JOB = "ConfigMap mon/prometheus, prometheus.yml:.scrape_configs[0]"
-BROKEN: list[tuple[str, str, Any, str]] = [
-    (
-        "prober-serves-tls",
-        "args/web.config.file",
-        GONE,
-        "Deployment mon/prober, spec.template.spec.containers[0].args: --web.config.file is not given: anybody may let "
-        "the prober connect to anything. Fix: add --web.config.file.",
-    ),
-    (
-        "prober-serves-tls",
-        "args/web.config.file",
-        "",
-        "Deployment mon/prober, spec.template.spec.containers[0].args: --web.config.file is empty: anybody may let the "
-        "prober connect to anything. Fix: add --web.config.file.",
-    ),
-    (
-        "prober-modules-tls",
-        "config/modules/page/http/fail_if_not_ssl",
-        GONE,
-        f"{PROBER}.page.http.fail_if_not_ssl: the module page is content with clear text: fail_if_not_ssl is not set. "
-        "Fix: set fail_if_not_ssl to true.",
-    ),
-    (
-        "prober-modules-tls",
-        "config/modules/shake/tcp/tls",
-        False,
-        f"{PROBER}.shake.tcp.tls: the module shake is content with clear text: tls is false. Fix: set tls to true.",
-    ),
-    (
-        "prober-modules-tls",
-        "config/modules/call/grpc/tls",
-        GONE,
-        f"{PROBER}.call.grpc.tls: the module call is content with clear text: tls is not set. Fix: set tls to true.",
-    ),
-    (
-        "prober-modules-tls",
-        "config/modules/page/http/tls_config/insecure_skip_verify",
-        True,
-        f"{PROBER}.page.http.tls_config.insecure_skip_verify: what the module page asks is not verified: "
-        "insecure_skip_verify is true. Fix: remove insecure_skip_verify.",
-    ),
-    (
-        "prober-modules-tls",
-        "config/modules/shake/tcp/tls_config/ca_file",
-        GONE,
-        f"{PROBER}.shake.tcp.tls_config.ca_file: no authority is named that what the module shake asks is verified by. "
-        "Fix: set ca_file to the platform's CA.",
-    ),
-    (
-        "prober-modules-tls",
-        "config/modules/shake/tcp/tls_config/min_version",
-        "TLS10",
-        f"{PROBER}.shake.tcp.tls_config.min_version: min_version is TLS10, which allows broken versions of TLS. "
-        "Fix: remove min_version.",
-    ),
-    (
-        "prober-modules-known",
-        "config/modules/shake",
-        GONE,
-        f"{JOB}.static_configs[1].labels.__param_module: job doors asks for shake, which no prober of the stack knows. "
-        "Fix: name one of the prober's modules, or add it there.",
-    ),
-    (
-        "prober-modules-known",
-        "config/modules/call",
-        GONE,
-        f"{JOB}.relabel_configs[1].replacement: job doors asks for call, which no prober of the stack knows. "
-        "Fix: name one of the prober's modules, or add it there.",
-    ),
-    (
-        "prober-modules-known",
-        "prometheus/scrape_configs/0/params",
-        {"module": ["sniff"]},
-        f"{JOB}.params.module[0]: job doors asks for sniff, which no prober of the stack knows. "
-        "Fix: name one of the prober's modules, or add it there.",
-    ),
-    (
-        "prober-targets-tls",
-        "prometheus/scrape_configs/0/static_configs/0/targets/0",
-        "http://door.example/",
-        f"{JOB}.static_configs[0].targets[0]: job doors has http://door.example/ probed in clear text. "
-        "Fix: give it an https address.",
-    ),
-    (
-        "prober-targets-tls",
-        "prometheus/scrape_configs/0/static_configs/0/targets/0",
-        "door.example",
-        f"{JOB}.static_configs[0].targets[0]: job doors has door.example probed in clear text: page asks by HTTP. "
-        "Fix: write https:// before it.",
-    ),
-    (
-        "prober-targets-tls",
-        "prometheus/scrape_configs/0/static_configs/1",
-        {"targets": ["http://one.example", "https://two.example"]},
-        f"{JOB}.static_configs[1].targets[0]: job doors has http://one.example probed in clear text. "
-        "Fix: give it an https address.",
-    ),
-]
+BROKEN = cases("probes")
 
 
 def build(data: Data) -> list[Resource]:

@@ -1,34 +1,10 @@
-"""Copies of records and of metrics: each setting broken once."""
+"""Copies of records and of metrics: what one broken setting alone does not show."""
 
 from __future__ import annotations
 
-import pytest
-
 from policy.model import Resource
-from policy.rules import replication, replication_metrics
 from tests.policy.data_dataplane import CONSUMER, NODE, PROMETHEUS, SERVICE
-from tests.policy.fixtures_dataplane import GONE, Case, broken, cases, config_map, platform, said, topic, workload
-
-MODULES = (replication, replication_metrics)
-TESTED_BELOW = set()
-
-CASES = cases("replication")
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_what_is_broken_is_told_with_place_and_fix(case: Case) -> None:
-    assert said(case.rule, case.subject) == case.lines
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_same_thing_unbroken_is_passed(case: Case) -> None:
-    assert said(case.rule, case.twin) == []
-
-
-def test_every_rule_of_a_single_resource_has_a_case() -> None:
-    rules = {rule.id for module in MODULES for rule in module.RULES if rule.resource is not None}
-    assert rules - {case.rule for case in CASES} == TESTED_BELOW
-
+from tests.policy.fixtures_dataplane import GONE, broken, config_map, platform, said, topic, workload
 
 _QUERY = ["/bin/thanos", "query", "--query.replica-label=copy"]
 

@@ -1,33 +1,13 @@
-"""TLS of Kafka, collectors and the Prometheus family: each setting broken once."""
+"""TLS of Kafka, collectors and the Prometheus family: what one broken setting alone does not show."""
 
 from __future__ import annotations
 
 import pytest
 
 from policy.model import UNKNOWN, Resource, UnknownValueError
-from policy.rules import tls, tls_collector, tls_prometheus
+from policy.rules import tls
 from tests.policy.data_dataplane import GATEWAY, JAVA_CLIENT, NODE, PROMETHEUS
-from tests.policy.fixtures_dataplane import Case, broken, cases, config_map, provider, said
-
-MODULES = (tls, tls_collector, tls_prometheus)
-TESTED_BELOW = set()
-
-CASES = cases("tls")
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_what_is_broken_is_told_with_place_and_fix(case: Case) -> None:
-    assert said(case.rule, case.subject) == case.lines
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_same_thing_unbroken_is_passed(case: Case) -> None:
-    assert said(case.rule, case.twin) == []
-
-
-def test_every_rule_of_a_single_resource_has_a_case() -> None:
-    rules = {rule.id for module in MODULES for rule in module.RULES if rule.resource is not None}
-    assert rules - {case.rule for case in CASES} == TESTED_BELOW
+from tests.policy.fixtures_dataplane import broken, config_map, provider, said
 
 
 def test_a_listener_that_only_its_own_pod_reaches_may_speak_clear_text() -> None:

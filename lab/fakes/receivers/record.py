@@ -167,12 +167,12 @@ def _read(file: Path) -> list[Notification]:
 
 FIRING, RESOLVED, ACKNOWLEDGED = "firing", "resolved", "acknowledged"
 _ACTIONS = {"trigger": FIRING, "resolve": RESOLVED, "acknowledge": ACKNOWLEDGED}
-_TITLE = re.compile(r"\[(?P<word>[^\]]*)\]\s*(?P<name>\w*)")
+_TITLE = re.compile(r"\[(?P<word>[^\]]*)\]")
 _OVER = "RESOLVED"
 _CHARACTER = r"[\w.~%+/=:-]"
 _IDENTITY = re.compile(r"(?<![\w/.-])[A-Za-z_:][\w:]*(?:/[\w.~%+-]+=[\w.~%+-]*)+")
 _ESCALATED = "Escalated"
-_ALERTNAME, _ALERT_ID = "alertname", "alert_id"
+_ALERT_ID = "alert_id"
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -196,17 +196,6 @@ def alert_ids(notification: Notification) -> frozenset[str]:
     """
     identities = {match for text in _all(notification) for match in _IDENTITY.findall(text)}
     return frozenset(identities | set(_values(notification.body, _ALERT_ID)))
-
-
-def alert_names(notification: Notification) -> frozenset[str]:
-    """Names of the alerts in a notification, an escalated one as its original."""
-    names = {identity.partition("/")[0] for identity in alert_ids(notification)} | set(
-        _values(notification.body, _ALERTNAME)
-    )
-    title = _TITLE.match(notification.title)
-    if title is not None and title["name"]:
-        names.add(title["name"])
-    return frozenset(name.removesuffix(_ESCALATED) for name in names)
 
 
 def mentions(notification: Notification, text: str) -> bool:

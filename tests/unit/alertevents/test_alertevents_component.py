@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import replace
 
 import pulumi
-import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
@@ -18,16 +16,12 @@ from components.alertevents.component import (
     alert_events_endpoint,
     alert_events_receiver,
 )
-from components.k8s import DeploymentContext, Resources, default_deny
-from components.tls.component import Authority
-from components.versions import ImageCatalogue
-from policy.model import Resource
-from policy.rules import RULES
-from policy.runner import Runner
+from components.k8s import DeploymentContext, Resources
 from services.alert_events.settings import AlertEventsSettings
 from services.runtime.kafka_sender import ANSWER_S
 from tests.support.deployment_context import metrics
 from tests.support.engine import PASSWORD, Recording
+from tests.unit.k8s.namespaces import in_namespace, violations
 from tests.unit.sampler.stubs import deployment_context, kafka, record
 
 HOST = "alert-events.obs.svc.cluster.local"
@@ -145,15 +139,5 @@ def test_its_metrics_are_scraped_with_a_user_of_their_own(component: tuple[Recor
 
 
 def test_in_its_namespace_it_passes_every_policy() -> None:
-    def namespace() -> None:
-        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
-        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-        parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
-        default_deny(parent, lab)
-        Authority("authority", lab, duration="43800h", renew_before="8760h")
-        program(lab)
-
-    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
     # Which workloads may be one pod is judged on the whole platform.
-    verdicts = Runner(rules=[rule for rule in RULES if rule.id != "replicas-least"], agreed=[]).all(resources)
-    assert [verdict.message for verdict in verdicts] == []
+    assert violations(in_namespace(program), "replicas-least") == []

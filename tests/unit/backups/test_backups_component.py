@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
 from components.backups.component import Backups
 from components.backups.config import Archiving, Blocks, SearchSource
 from components.backups.schedule import Kind, job_schedule, most_age_s
-from components.k8s import default_deny
 from components.telemetry.topics import TOPIC_NAMES
-from components.tls.component import Authority
-from components.versions import ImageCatalogue
-from policy.model import Resource
-from policy.rules import RULES
-from policy.runner import Runner
 from services.backup import settings as backup_settings
 from services.backup_exporter import settings as exporter_settings
 from services.kafka_archive.settings import KafkaArchiveSettings
@@ -35,7 +27,8 @@ from tests.unit.backups.stubs import (
     storage,
     target,
 )
-from tests.unit.sampler.stubs import deployment_context, kafka, record, search, user
+from tests.unit.k8s.namespaces import in_namespace, violations
+from tests.unit.sampler.stubs import kafka, search, user
 
 KINDS = [str(kind) for kind in Kind]
 REACHED = {
@@ -332,14 +325,5 @@ def test_several_databases_of_one_server_are_backed_up_together() -> None:
 
 
 def test_in_its_namespace_it_passes_every_policy() -> None:
-    def namespace() -> None:
-        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
-        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-        parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
-        default_deny(parent, lab)
-        Authority("authority", lab, duration="43800h", renew_before="8760h")
-        Backups("backups", arguments(lab))
-
-    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
-    verdicts = Runner(rules=list(RULES), agreed=[]).all(resources)
-    assert [verdict.message for verdict in verdicts] == []
+    recording = in_namespace(lambda lab: Backups("backups", arguments(lab)))
+    assert violations(recording) == []

@@ -12,7 +12,7 @@ import pytest
 from lab.pulumi_host.provider import UNKNOWN
 from tests.support.provider import Engine
 from tests.unit.lab.grafana_api_fake import GrafanaFake, grafana_fake
-from tests.unit.lab.grafana_plugin import checked, failure, plugin_on
+from tests.unit.lab.grafana_plugin import checked, failure
 
 OF_FOLDER = "grafana:oss/folderPermission:FolderPermission"
 OF_DASHBOARD = "grafana:oss/dashboardPermission:DashboardPermission"
@@ -36,12 +36,6 @@ def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
             }
         )
         yield fake
-
-
-@pytest.fixture
-def engine(grafana: GrafanaFake) -> Iterator[Engine]:
-    with plugin_on(grafana.settings()) as provider_engine:
-        yield provider_engine
 
 
 def test_permissions_replace_those_that_are_there(engine: Engine, grafana: GrafanaFake) -> None:

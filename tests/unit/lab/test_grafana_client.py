@@ -15,18 +15,12 @@ from lab.pulumi_host.provider import UNKNOWN, ProviderError
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 from tests.support.provider import Engine
-from tests.unit.lab.grafana_api_fake import GrafanaFake, grafana_fake
+from tests.unit.lab.grafana_api_fake import GrafanaFake
 from tests.unit.lab.grafana_plugin import failure, plugin_on
 
 FOLDER = "grafana:oss/folder:Folder"
 LAYER = {"title": "Layer", "uid": "layer"}
 SETTINGS = {"url": "https://grafana.example.com:3000/", "auth": "admin:hunter2:x"}
-
-
-@pytest.fixture
-def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
-    with grafana_fake(tmp_path) as fake:
-        yield fake
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,25 +11,13 @@ from pulumi.runtime.proto import provider_pb2
 
 from lab.pulumi_host.provider import UNKNOWN
 from tests.support.provider import Engine
-from tests.unit.lab.grafana_api_fake import GrafanaFake, grafana_fake
-from tests.unit.lab.grafana_plugin import checked, failure, plugin_on
+from tests.unit.lab.grafana_api_fake import GrafanaFake
+from tests.unit.lab.grafana_plugin import checked, failure
 
 FOLDER = "grafana:oss/folder:Folder"
 DASHBOARD = "grafana:oss/dashboard:Dashboard"
 LAYER = {"title": "Layer", "uid": "layer"}
 MODEL = {"uid": "obs-overview", "title": "Overview", "panels": [{"title": "Lag", "gridPos": {"h": 8, "w": 12.0}}]}
-
-
-@pytest.fixture
-def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
-    with grafana_fake(tmp_path) as fake:
-        yield fake
-
-
-@pytest.fixture
-def engine(grafana: GrafanaFake) -> Iterator[Engine]:
-    with plugin_on(grafana.settings()) as provider_engine:
-        yield provider_engine
 
 
 def dashboard(**changes: Any) -> dict[str, Any]:

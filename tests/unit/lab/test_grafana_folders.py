@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,25 +10,13 @@ import pytest
 
 from lab.pulumi_host.provider import UNKNOWN, plain
 from tests.support.provider import Engine
-from tests.unit.lab.grafana_api_fake import GrafanaFake, grafana_fake
-from tests.unit.lab.grafana_plugin import failure, plugin_on
+from tests.unit.lab.grafana_api_fake import GrafanaFake
+from tests.unit.lab.grafana_plugin import failure
 
 FOLDER = "grafana:oss/folder:Folder"
 DASHBOARD = "grafana:oss/dashboard:Dashboard"
 LAYER = {"title": "Layer", "uid": "layer"}
 OVERVIEW = {"configJson": json.dumps({"uid": "obs-overview", "title": "Overview"}), "folder": "layer"}
-
-
-@pytest.fixture
-def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
-    with grafana_fake(tmp_path) as fake:
-        yield fake
-
-
-@pytest.fixture
-def engine(grafana: GrafanaFake) -> Iterator[Engine]:
-    with plugin_on(grafana.settings()) as provider_engine:
-        yield provider_engine
 
 
 def test_a_folder_is_made_changed_and_removed(engine: Engine, grafana: GrafanaFake) -> None:

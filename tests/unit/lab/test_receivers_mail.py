@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-from collections.abc import Iterator
 from email.message import EmailMessage
-from pathlib import Path
 
 import pytest
 
 from lab.fakes.receivers.keys import MAIL_USER
-from tests.unit.lab.receivers_fakes import Fakes, fakes
-
-
-@pytest.fixture
-def all_fakes(tmp_path: Path) -> Iterator[Fakes]:
-    with fakes(tmp_path) as receivers:
-        yield receivers
+from tests.unit.lab.receivers_fakes import Fakes
 
 
 def message() -> EmailMessage:

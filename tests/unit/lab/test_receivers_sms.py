@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,7 @@ from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.settings import TOPICS
 from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
-from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes
-
-
-@pytest.fixture
-def all_fakes(tmp_path: Path) -> Iterator[Fakes]:
-    with fakes(tmp_path) as receivers:
-        yield receivers
+from tests.unit.lab.receivers_fakes import TOPIC, Fakes
 
 
 def sns(receivers: Fakes, region: str = "ap-northeast-1", **changes: str) -> Any:

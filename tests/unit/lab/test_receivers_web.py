@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,7 @@ from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.server import application
 from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
-from tests.unit.lab.receivers_fakes import Fakes, fakes
-
-
-@pytest.fixture
-def all_fakes(tmp_path: Path) -> Iterator[Fakes]:
-    with fakes(tmp_path) as receivers:
-        yield receivers
+from tests.unit.lab.receivers_fakes import Fakes
 
 
 def post(receivers: Fakes, path: str, content: Any = None, **options: Any) -> requests.Response:

@@ -1,11 +1,16 @@
-"""Outputs of a made-up stack."""
+"""Outputs of a made-up stack, and a bucket with backups."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from services.backup.store import Store
+from tests.unit.services.backup.harness import Harness, harness
 
 
 @pytest.fixture
@@ -38,3 +43,18 @@ def made_up() -> dict[str, Any]:
         "topics": ["telemetry-metrics"],
         "something_new": 1,
     }
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Harness]:
+    """One bucket for each test."""
+    folder = tmp_path / "harness"
+    folder.mkdir()
+    with harness(folder) as opened_world:
+        yield opened_world
+
+
+@pytest.fixture
+def store(place: Harness) -> Iterator[Store]:
+    with place.store() as opened_store:
+        yield opened_store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,7 @@ from ops.core.errors import OpsError
 from services.backup.manifest import run_name
 from services.backup.store import Store
 from tests.unit.ops.backup_harness import access_file, ago, identity_file, run, segment, state_run
-from tests.unit.services.backup.harness import BUCKET, PREFIX, Harness, harness
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Harness]:
-    folder = tmp_path / "harness"
-    folder.mkdir()
-    with harness(folder) as opened_world:
-        yield opened_world
-
-
-@pytest.fixture
-def store(place: Harness) -> Iterator[Store]:
-    with place.store() as opened_store:
-        yield opened_store
+from tests.unit.services.backup.harness import BUCKET, PREFIX, Harness
 
 
 def backup(place: Harness, *words: str, identity: bool = False) -> Result:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from concurrent.futures import Future
 from io import BytesIO
 from pathlib import Path
@@ -23,23 +22,9 @@ from services.backup.manifest import Manifest
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store
 from tests.unit.ops.backup_harness import access_file, ago, identity_file, segment
-from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness, harness
+from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness
 
 ALIASES = {"logs-read": {}, "logs-write": {"is_write_index": True}}
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Harness]:
-    folder = tmp_path / "harness"
-    folder.mkdir()
-    with harness(folder) as opened_world:
-        yield opened_world
-
-
-@pytest.fixture
-def store(place: Harness) -> Iterator[Store]:
-    with place.store() as opened_store:
-        yield opened_store
 
 
 def run(place: Harness, *words: str) -> Result:

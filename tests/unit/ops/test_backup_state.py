@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,7 @@ from ops.core.errors import OpsError
 from services.backup import restore
 from services.backup.store import Store
 from tests.unit.ops.backup_harness import STATE, access_file, ago, identity_file, run, state_run
-from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness, harness
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Harness]:
-    folder = tmp_path / "harness"
-    folder.mkdir()
-    with harness(folder) as opened_world:
-        yield opened_world
-
-
-@pytest.fixture
-def store(place: Harness) -> Iterator[Store]:
-    with place.store() as opened_store:
-        yield opened_store
+from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness
 
 
 def fake_pulumi(folder: Path, monkeypatch: pytest.MonkeyPatch, state: Mapping[str, Any] | str, code: int = 0) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,21 +23,7 @@ from ops.maintenance.model import Lazy, Tools
 from services.backup.store import Store
 from tests.unit.ops.backup_harness import ago, identity_file, reached, run, segment, state_run
 from tests.unit.ops.visualization_platform import OLD
-from tests.unit.services.backup.harness import Harness, harness
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Harness]:
-    folder = tmp_path / "harness"
-    folder.mkdir()
-    with harness(folder) as opened_world:
-        yield opened_world
-
-
-@pytest.fixture
-def store(place: Harness) -> Iterator[Store]:
-    with place.store() as opened_store:
-        yield opened_store
+from tests.unit.services.backup.harness import Harness
 
 
 def tools(place: Harness, identity: Path | None = None, **context: Any) -> Tools:

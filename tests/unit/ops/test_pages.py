@@ -209,9 +209,13 @@ def test_before_and_after_the_commit_the_page_is_the_same(project: Path) -> None
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("<!-- evidence: unknown -->\n<!-- /evidence -->\n", "no block 'unknown': use one of catalog, drills, failed"),
+        (
+            "<!-- evidence: unknown -->\n<!-- /evidence -->\n",
+            "no block 'evidence: unknown': use one of code: commands, ",
+        ),
         ("<!-- evidence: promises -->\n", "each block needs the lines"),
         ("<!-- /evidence -->\n", "each block needs the lines"),
+        ("<!-- code: commands -->\n<!-- /evidence -->\n", "each block needs the lines"),
         (PAGE + "<!-- evidence: promises -->\n", "each block needs the lines"),
     ],
 )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import pulumi_kubernetes as k8s
-
-from components.k8s import DeploymentContext, Resources, default_deny
+from components.k8s import DeploymentContext, Resources
 from components.postgres.component import Postgres, PostgresArgs
 from components.postgres.config import PostgresDatabase
 from components.postgres.process import EXPORTER_PORT
-from components.tls.component import Authority
-from components.versions import ImageCatalogue
 from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
+from tests.unit.k8s.namespaces import in_namespace
 from tests.unit.sampler.stubs import deployment_context, record
 
 
@@ -43,13 +39,4 @@ def default_build(**changed: Any) -> tuple[Recording, Postgres]:
 
 def in_its_namespace(**changed: Any) -> Recording:
     """What a set registers in a namespace like the platform's."""
-
-    def program() -> None:
-        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
-        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-        parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
-        default_deny(parent, lab)
-        Authority("authority", lab, duration="43800h", renew_before="8760h")
-        Postgres("postgres", arguments(lab, **changed))
-
-    return record(program)
+    return in_namespace(lambda lab: Postgres("postgres", arguments(lab, **changed)))

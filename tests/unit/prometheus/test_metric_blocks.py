@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
 from components.contracts import ObjectStorage
-from components.k8s import DeploymentContext, LoadBalancerOptions, Resources, default_deny
+from components.k8s import DeploymentContext, LoadBalancerOptions, Resources
 from components.prometheus.component import SIDECAR_PORT_NAME, Prometheus, PrometheusArgs
 from components.prometheus.config import WEB_PORT, prometheus_command
 from components.prometheus.credentials import prometheus_endpoint
@@ -27,13 +25,9 @@ from components.prometheus.thanos import (
     sidecar_command,
     store_command,
 )
-from components.tls.component import Authority
-from components.versions import ImageCatalogue
-from policy.model import Resource
-from policy.rules import RULES
-from policy.runner import Runner
 from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
+from tests.unit.k8s.namespaces import in_namespace, violations
 from tests.unit.sampler.stubs import deployment_context, record
 
 SIZE = Resources(cpu="50m", memory="128Mi", memory_limit="512Mi")
@@ -333,14 +327,5 @@ def test_a_mistake_about_the_storage_is_one_clear_line(changes: dict[str, Any], 
 
 
 def test_in_their_namespace_they_pass_every_policy() -> None:
-    def namespace() -> None:
-        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
-        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-        parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
-        default_deny(parent, lab)
-        Authority("authority", lab, duration="43800h", renew_before="8760h")
-        build(lab, storage())
-
-    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
-    verdicts = Runner(rules=list(RULES), agreed=[]).all(resources)
-    assert [verdict.message for verdict in verdicts] == []
+    recording = in_namespace(lambda lab: build(lab, storage()))
+    assert violations(recording) == []

@@ -5,29 +5,21 @@ from __future__ import annotations
 import base64
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
 from components.dashboards.promql import metrics
-from components.k8s import default_deny
 from components.regions.component import FailoverAgent
 from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S, RULES
-from components.tls.component import Authority
-from components.versions import ImageCatalogue
 from lab.toolchain import images
-from policy.model import Resource
-from policy.rules import RULES as POLICIES
-from policy.runner import Runner
 from services.failover_agent import __main__ as agent_metrics
 from services.failover_agent.settings import FailoverAgentSettings
 from tests.support.engine import Recording
+from tests.unit.k8s.namespaces import in_namespace, violations
 from tests.unit.regions.stubs import FINGERPRINTS, alertmanager, arguments, recorded, witness
-from tests.unit.sampler.stubs import deployment_context, record
 
 
 @pytest.fixture(scope="module")
@@ -204,16 +196,7 @@ def test_an_alert_is_raised_only_after_the_failover_agent_itself_had_time(record
 def in_its_namespace(changes: Callable[[], dict[str, Any]] = dict) -> list[str]:
     """What the whole policy pack says about it."""
 
-    def namespace() -> None:
-        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
-        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-        parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
-        default_deny(parent, lab)
-        Authority("authority", lab, duration="43800h", renew_before="8760h")
-        FailoverAgent("failover-agent", arguments(lab, **changes()))
-
-    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
-    return [verdict.message for verdict in Runner(rules=list(POLICIES), agreed=[]).all(resources)]
+    return violations(in_namespace(lambda lab: FailoverAgent("failover-agent", arguments(lab, **changes()))))
 
 
 def test_in_its_namespace_it_passes_every_policy() -> None:

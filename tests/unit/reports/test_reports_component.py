@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
 from components.contracts import ObjectStorage, QueryEndpoint
-from components.k8s import MISTAKE, Container, DeploymentContext, Probe, Resources, cron_job, default_deny
+from components.k8s import MISTAKE, Container, DeploymentContext, Probe, Resources, cron_job
 from components.reports.component import PORT, WORKLOAD, Reports, ReportsArgs
 from components.reports.config import SCHEDULES, Kind, Mail, Schedule
-from components.tls.component import Authority
-from components.versions import ImageCatalogue
-from policy.model import Resource
-from policy.rules import RULES
-from policy.runner import Runner
 from services.report_server import settings as report_server_settings
 from services.reports import __main__ as program
 from services.reports import model
 from services.reports.settings import ReportsSettings
 from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
+from tests.unit.k8s.namespaces import in_namespace, violations
 from tests.unit.sampler.stubs import deployment_context, kafka, record, user
 
 KINDS = ("daily", "weekly", "monthly")
@@ -354,14 +348,5 @@ def test_a_pod_that_runs_to_its_end_has_no_probes() -> None:
 
 
 def test_in_its_namespace_it_passes_every_policy() -> None:
-    def namespace() -> None:
-        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
-        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-        parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
-        default_deny(parent, lab)
-        Authority("authority", lab, duration="43800h", renew_before="8760h")
-        Reports("reports", arguments(lab))
-
-    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
-    verdicts = Runner(rules=list(RULES), agreed=[]).all(resources)
-    assert [verdict.message for verdict in verdicts] == []
+    recording = in_namespace(lambda lab: Reports("reports", arguments(lab)))
+    assert violations(recording) == []
