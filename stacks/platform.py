@@ -39,6 +39,7 @@ from stacks.autoscaling import scaled
 from stacks.backups import backups_args
 from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_balancer_options
 from stacks.metrics import Metrics, MetricsArgs
+from stacks.promises import not_promised
 from stacks.regions import Regions, RegionsArgs
 from stacks.settings import Role, Settings
 from stacks.sizing import PROFILES, Java
@@ -124,6 +125,8 @@ class Platform(pulumi.ComponentResource):
     def __init__(self, name: str, settings: Settings, role: Role) -> None:
         super().__init__(TOKEN, name, None, pulumi.ResourceOptions(providers=providers(settings)))
         parent = pulumi.ResourceOptions(parent=self)
+        for line in not_promised(settings):
+            pulumi.log.warn(f"not promised: {line}")
         sizing = scaled(PROFILES[settings.profile], settings.autoscaling)
         context = deployment_context(self, settings, role)
 

@@ -94,10 +94,4 @@ def _mirror(inputs: PlatformInputs, kafka: KafkaEndpoint, keystore: MirrorKeysto
 
 def _outside(settings: Settings) -> tuple[str, ...]:
     """``host:port`` of the pager's and the mail server's address: where a region is active."""
-    return (host_port(settings.alerting.channels.phone.url), settings.alerting.channels.mail.server)
-
-
-def host_port(url: str) -> str:
-    """``host:port`` of an address that begins with https://."""
-    place = url.partition("://")[2].partition("/")[0]
-    return place if ":" in place else f"{place}:443"
+    return settings.alerting.channels.addresses

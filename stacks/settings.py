@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import pulumi
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from components.alertmanager.receivers import FIRST
 from components.cluster import EMBEDDED
 from components.postgres.config import RESERVED_CONNECTIONS
 from components.telemetry import capacity
@@ -32,6 +33,8 @@ CONFIG_KEY = "settings"
 ROLE_KEY = "role"
 MIN_BROKERS = 3
 ProfileName = Literal["small", "small-shared", "production"]
+PRODUCTION: ProfileName = "production"
+"""The profile that may not leave out what others may."""
 
 
 class Role(StrEnum):
@@ -407,6 +410,20 @@ class Settings(SettingsModel):
                 raise not_allowed(
                     f"a gateway.peak.{name} of at least load.{name} ({average}): gateways refuse what is above it"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_is_told(self) -> Self:
+        if self.profile == PRODUCTION and not self.alerting.reached[FIRST]:
+            raise not_allowed(
+                f"at least one of mail, phone, sms_topic and slack for alerting.contacts.{FIRST} with profile "
+                f"{PRODUCTION}: critical alerts would reach nobody otherwise"
+            )
+        if (self.reports.recipients is None) != (self.alerting.channels.mail is None):
+            raise not_allowed(
+                "null for reports.recipients where alerting.channels.mail is null, and for no other stack: reports are "
+                "mailed by that server"
+            )
         return self
 
     @model_validator(mode="after")
