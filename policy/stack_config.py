@@ -94,10 +94,16 @@ def _switch(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {} if settings["alerting"].get("heartbeat", True) else {"switch": False}
 
 
+def _alone(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """No failover agent where no lease says which region is active."""
+    return {} if settings["regions"]["witness"] else {"needed": False}
+
+
 _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]] = {
     "alertmanager-critical-ways": _ways,
     "alertmanager-receivers": _nobody("people", False),
     "alert-reaches-people": _nobody("within", {}),
     "alert-escalates": _steps,
     "watchdog-leaves": _switch,
+    "failover-agent-exists": _alone,
 }

@@ -66,6 +66,7 @@ def _alertmanager(inputs: PlatformInputs) -> AlertmanagerArgs:
             rules.groups([ALERTMANAGER], settings, sizing, mirrored=paired),
             mirrored=paired,
             database=settings.database.embedded is not None,
+            witness=settings.regions.witness is not None,
         ),
         networks=alerting.networks,
         ports=alerting.ports,

@@ -118,6 +118,8 @@ def _regions(platform: Platform) -> pulumi.Output[dict[str, Any]]:
         else None,
     }
     place = witness(settings)
+    if place is None:
+        return pulumi.Output.secret({**known, "witness": None})
     secrets = pulumi.Output.all(
         access_key_id=place.access_key_id, secret_access_key=place.secret_access_key, authority=place.authority
     )

@@ -148,7 +148,8 @@ class Platform(pulumi.ComponentResource):
         Agent(AGENT, _agent(inputs, self.gateway), parent)
         self.regions = Regions("regions", RegionsArgs(inputs=inputs, kafka=kafka), parent)
         # Where another region is active, no alert comes in before this one's failover agent keeps it silent.
-        silenced = (self.regions.failover_agent,) if inputs.mirrored else ()
+        agent = self.regions.failover_agent
+        silenced = (agent,) if agent and inputs.mirrored else ()
 
         self.metrics = Metrics("metrics", MetricsArgs(inputs=inputs, kafka=kafka, after=silenced), parent)
         self.traces = Traces("traces", TracesArgs(inputs=inputs, kafka=kafka), parent)

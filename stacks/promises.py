@@ -22,3 +22,5 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "alerting.heartbeat", "nobody is told when the whole platform is down (requirement D4)"
     if settings.reports.recipients is None:
         yield "reports.recipients", "reports are stored and mailed to nobody (requirement R1)"
+    if settings.regions.peer is None:
+        yield "regions.peer", "nothing takes over when this region is gone (requirements D2, D3)"

@@ -97,13 +97,14 @@ def delays(settings: Alerting) -> EscalationDelays:
     )
 
 
-def region_rules(*, mirrored: bool) -> tuple[RuleGroup, ...]:
+def region_rules(*, witness: bool, mirrored: bool) -> tuple[RuleGroup, ...]:
     """Rules about the pair of regions.
 
     Args:
+        witness: Whether there is a lease that says which region is active.
         mirrored: Whether the other region is copied into this one.
     """
-    return (*REGION_RULES, *(MIRROR_RULES if mirrored else ()))
+    return (*(REGION_RULES if witness else ()), *(MIRROR_RULES if mirrored else ()))
 
 
 def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored: bool = False) -> tuple[RuleGroup, ...]:
@@ -129,11 +130,12 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
             block_duration_s=milliseconds(settings.backups.metrics_block) // 1000,
         ),
     )
-    return escalated((*FIXED, *sized, *region_rules(mirrored=mirrored)), delays(settings.alerting))
+    regions = region_rules(witness=settings.regions.witness is not None, mirrored=mirrored)
+    return escalated((*FIXED, *sized, *regions), delays(settings.alerting))
 
 
 def inhibit_rules(
-    all_groups: Sequence[RuleGroup], *, mirrored: bool = False, database: bool = True
+    all_groups: Sequence[RuleGroup], *, mirrored: bool = False, database: bool = True, witness: bool = True
 ) -> tuple[Inhibition, ...]:
     """Inhibitions among the alerts of these groups.
 
@@ -141,6 +143,8 @@ def inhibit_rules(
         all_groups: All rules.
         mirrored: Whether the other region is copied into this one.
         database: Whether the database is the platform's own.
+        witness: Whether there is a lease that says which region is active.
     """
-    fixed = [inhibition for inhibition in _INHIBITIONS if database or inhibition not in POSTGRES_INHIBITIONS]
+    absent = (*(() if database else POSTGRES_INHIBITIONS), *(() if witness else REGION_INHIBITIONS))
+    fixed = [inhibition for inhibition in _INHIBITIONS if inhibition not in absent]
     return inhibitions.collected(all_groups, (*fixed, *(MIRROR_INHIBITIONS if mirrored else ())))

@@ -119,7 +119,7 @@ def _metrics(settings: Settings, sizing: Sizing, role: Role) -> Iterator[_Metric
     yield from on(ARCHIVE_PORT, ARCHIVE_WORKLOAD)
     yield from on(EXPORTER_PORT, EXPORTER_WORKLOAD)
     yield from on(STORE_HTTP_PORT, STORE, COMPACTOR)
-    yield from on(FAILOVER_AGENT_PORT, FAILOVER_AGENT)
+    yield from on(FAILOVER_AGENT_PORT, *([FAILOVER_AGENT] if settings.regions.witness else []))
     yield from on(MIRROR_PORT, *([MIRROR] if settings.mirrored(role) else []))
     yield from on(COLLECTOR_PORT, *map(consumer_name, replicas))
     yield from on(QUERY_PORT, QUERY)

@@ -92,7 +92,7 @@ def needed(settings: Settings) -> tuple[Needed, ...]:
         Needed(key=DIRECTORY_KEY, read=directory_secrets),
         Needed(key=IDENTITY_KEY, read=lambda: identity_secrets(tool=identity.tool_client_id is not None)),
         Needed(key=STORAGE_KEY, read=storage_secrets),
-        Needed(key=WITNESS_KEY, read=witness_secrets),
+        *((Needed(key=WITNESS_KEY, read=witness_secrets),) if settings.regions.witness else ()),
         Needed(key=RECIPIENTS_KEY, read=backup_recipients),
         *((Needed(key=DATABASE_KEY, read=database_password),) if settings.database.external else ()),
         *((Needed(key=OIDC_KEY, read=grafana_oidc_secret),) if settings.grafana.oidc else ()),
@@ -316,13 +316,14 @@ def object_storage(settings: Settings, prefix: str) -> ObjectStorage:
     return _storage(settings.object_storage, prefix, storage_secrets())
 
 
-def witness(settings: Settings) -> ObjectStorage:
-    """The bucket in neither region.
+def witness(settings: Settings) -> ObjectStorage | None:
+    """The bucket in neither region, or None.
 
     Raises:
         SettingsError: Its keys are missing in an update.
     """
-    return _storage(settings.regions.witness, WITNESS_PREFIX, witness_secrets())
+    place = settings.regions.witness
+    return _storage(place, WITNESS_PREFIX, witness_secrets()) if place else None
 
 
 def _storage(storage: Storage, prefix: str, secrets: pulumi.Output[dict[str, Any]]) -> ObjectStorage:

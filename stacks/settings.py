@@ -431,7 +431,14 @@ class Settings(SettingsModel):
         peer, witness = self.regions.peer, self.regions.witness
         if peer and peer.region == self.region:
             raise not_allowed(f"another regions.peer.region than this one's own ({self.region})")
-        if witness.bucket == self.object_storage.bucket:
+        if peer and witness is None:
+            raise not_allowed("a regions.witness where there is a regions.peer: there both read which one is active")
+        if witness and not self.alerting.channels.addresses:
+            raise not_allowed(
+                "alerting.channels.phone or alerting.channels.mail where there is a regions.witness: a region that "
+                "reaches neither is cut off and falls silent"
+            )
+        if witness and witness.bucket == self.object_storage.bucket:
             raise not_allowed(
                 f"a regions.witness.bucket of its own ({witness.bucket} is this region's object_storage.bucket): "
                 "it has to be there when this region is not"

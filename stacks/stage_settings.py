@@ -482,6 +482,7 @@ class Regions(SettingsModel):
     Attributes:
         peer: The other region, or null where there is none.
         witness: A bucket in neither region: there both read which region is active. Keys: secret ``witnessSecrets``.
+            Null where there is no peer and never a failover.
         dns: Names that move, or null.
         credentials: Stack that the layers' passwords come from, so that one set is good in both regions; null: they are
             made here.
@@ -489,7 +490,7 @@ class Regions(SettingsModel):
     """
 
     peer: Peer | None
-    witness: Storage
+    witness: Storage | None
     dns: Dns | None
     credentials: field_types.Stack | None
     groups: tuple[field_types.Name, ...]

@@ -275,7 +275,8 @@ def names(settings: Settings, resolve: Resolve = resolves) -> Iterator[Line]:
 def _outside(settings: Settings) -> list[str]:
     channels, grafana = settings.alerting.channels, settings.grafana
     urls = [settings.traces.identity.issuer, settings.object_storage.endpoint]
-    urls += [settings.regions.witness.endpoint, channels.sms.url if channels.sms else None]
+    witness = settings.regions.witness
+    urls += [witness.endpoint if witness else None, channels.sms.url if channels.sms else None]
     urls += [grafana.oidc.token_url, grafana.oidc.userinfo_url] if grafana.oidc else []
     hosts = [urlsplit(url).hostname or "" for url in urls if url]
     hosts += [address.rpartition(":")[0] for address in channels.addresses]

@@ -281,6 +281,11 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings: allowed is null for reports.recipients where alerting.channels.mail is null, and for no other "
         "stack: reports are mailed by that server; correct it",
     ),
+    "a pair of regions without a witness": (
+        _set("regions", "witness", to=None),
+        "settings: allowed is a regions.witness where there is a regions.peer: there both read which one is active; "
+        "correct it",
+    ),
     "receivers in no network": (
         _set("alerting", "networks", to=[]),
         "settings.alerting: allowed is at least one of the receivers' networks and of their ports; correct it",
