@@ -97,9 +97,18 @@ def _resource_check(runner: Runner, rule: Rule, seen: ResourceView, notes: _Note
 
 def _stack_check(runner: Runner, rule: Rule, seen: ResourceView, notes: _Notes) -> Any:
     def check(args: StackValidationArgs, report: ReportViolation) -> None:
-        _tell(runner.at_stack(rule, seen.stack(args.resources), _options(rule, args.get_config())), report, notes)
+        _tell(
+            runner.at_stack(rule, seen.stack(args.resources), _options(rule, args.get_config(), _urn(args))),
+            report,
+            notes,
+        )
 
     return check
+
+
+def _urn(args: StackValidationArgs) -> str:
+    """URN of any resource of the stack."""
+    return next((resource.urn for resource in args.resources), "")
 
 
 def _tell(verdicts: Any, report: ReportViolation, notes: _Notes) -> None:

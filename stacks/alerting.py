@@ -8,11 +8,10 @@ import pulumi
 
 from components.alertevents.component import WORKLOAD as ALERT_EVENTS
 from components.alertevents.component import AlertEvents, AlertEventsArgs
-from components.alerting.escalation import LEVELS
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.component import Alertmanager, AlertmanagerArgs
 from components.alertmanager.process import CLOSER
-from components.alertmanager.receivers import Channels, Contact, not_promised
+from components.alertmanager.receivers import Channels, Contact
 from components.contracts import KafkaEndpoint
 from stacks import rules
 from stacks.endpoints import PlatformInputs, load_balancer_options
@@ -40,8 +39,6 @@ class Alerting(pulumi.ComponentResource):
     def __init__(self, name: str, args: AlertingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         parent = pulumi.ResourceOptions(parent=self)
-        for line in not_promised(args.inputs.settings.alerting.first_channels):
-            pulumi.log.warn(f"settings.alerting.contacts: {line}")
         Alertmanager(ALERTMANAGER, _alertmanager(args.inputs), parent)
         AlertEvents(ALERT_EVENTS, _events(args.inputs, args.kafka), parent)
         self.register_outputs({})
@@ -57,18 +54,19 @@ def _alertmanager(inputs: PlatformInputs) -> AlertmanagerArgs:
         endpoint=endpoints.alertmanager,
         receiver=endpoints.alertmanager_receiver,
         scrape=endpoints.scrapes[ALERTMANAGER],
-        closer_scrape=endpoints.scrapes[CLOSER],
+        closer_scrape=endpoints.scrapes[CLOSER] if alerting.pages else None,
         resources=sizing.alerting.alertmanager,
         closer=sizing.alerting.closer,
         storage=settings.storage.alertmanager,
         channels=_channels(alerting),
         secrets=endpoints.channel_secrets,
         events=endpoints.alert_events,
-        escalation=LEVELS,
+        escalation=alerting.steps,
         inhibitions=rules.inhibit_rules(
             rules.groups([ALERTMANAGER], settings, sizing, mirrored=paired),
             mirrored=paired,
             database=settings.database.embedded is not None,
+            witness=settings.regions.witness is not None,
         ),
         networks=alerting.networks,
         ports=alerting.ports,
@@ -92,13 +90,14 @@ def _events(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AlertEventsArgs:
 
 
 def _channels(alerting: AlertSettings) -> Channels:
-    sms = alerting.channels.sms
+    phone, sms, mail = alerting.channels.phone, alerting.channels.sms, alerting.channels.mail
     return Channels(
         contacts={name: Contact(**contact.model_dump()) for name, contact in alerting.contacts.items()},
-        phone_url=alerting.channels.phone.url,
+        phone_url=phone.url if phone else None,
         sms_region=sms.region if sms else None,
         sms_url=sms.url if sms else None,
-        mail_server=alerting.channels.mail.server,
-        mail_sender=alerting.channels.mail.sender,
-        mail_user=alerting.channels.mail.user,
+        mail_server=mail.server if mail else None,
+        mail_sender=mail.sender if mail else None,
+        mail_user=mail.user if mail else None,
+        heartbeat=alerting.heartbeat,
     )

@@ -10,7 +10,7 @@ from pulumi.runtime import set_all_config
 from pulumi.runtime.settings import Settings as Runtime
 from pulumi.runtime.settings import configure
 
-from stacks import kafka_quotas, secrets, settings
+from stacks import kafka_quotas, promises, secrets, settings
 from stacks.settings import Settings, SettingsError
 
 
@@ -29,6 +29,17 @@ def problems(stack: str, configuration: Mapping[str, str], encrypted: Collection
         if f"{settings.CONFIG_NAMESPACE}:{secret.key}" not in encrypted:
             lines += _refused(secret.read)
     return lines
+
+
+def not_promised(stack: str, configuration: Mapping[str, str]) -> list[str]:
+    """One line for each promise that the settings leave out; none where they are refused.
+
+    Args:
+        stack: Name of the stack.
+        configuration: As `problems` takes it.
+    """
+    chosen, _ = read(stack, configuration)
+    return promises.not_promised(chosen) if chosen else []
 
 
 def read(stack: str, configuration: Mapping[str, str]) -> tuple[Settings | None, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pulumi
@@ -13,6 +14,7 @@ from stacks.endpoints import Endpoints
 from stacks.kafka_users import TRACE_GROUPS
 from stacks.metrics import METRICS_PREFIX
 from stacks.platform import Platform
+from stacks.rules import delays
 from stacks.secrets import backup_recipients, object_storage, witness
 from stacks.settings import Settings
 from stacks.traces import LOG_READER
@@ -50,7 +52,7 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "log_reader": _login(platform.traces.search.endpoint.users[LOG_READER]),
         "alertmanager_url": endpoints.alertmanager.url,
         "alertmanager_operator": _login(endpoints.alertmanager.operator),
-        "alert_escalation": settings.alerting.escalation.model_dump(),
+        "alert_escalation": asdict(delays(settings.alerting)),
         "notify_channels": _notify_channels(settings, endpoints),
         "grafana_url": platform.visualization.grafana.endpoint.url,
         "grafana_admin": _login(platform.visualization.grafana.endpoint.administrator),
@@ -116,6 +118,8 @@ def _regions(platform: Platform) -> pulumi.Output[dict[str, Any]]:
         else None,
     }
     place = witness(settings)
+    if place is None:
+        return pulumi.Output.secret({**known, "witness": None})
     secrets = pulumi.Output.all(
         access_key_id=place.access_key_id, secret_access_key=place.secret_access_key, authority=place.authority
     )
@@ -129,6 +133,7 @@ def _notify_channels(settings: Settings, endpoints: Endpoints) -> pulumi.Output[
     known = {
         "channels": alerting.channels.model_dump(),
         "contacts": {name: contact.model_dump() for name, contact in alerting.contacts.items()},
+        "heartbeat": alerting.heartbeat,
     }
 
     def with_secrets(secrets: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from stacks.autoscaling import scaled
 from stacks.backups import backups_args
 from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_balancer_options
 from stacks.metrics import Metrics, MetricsArgs
+from stacks.promises import not_promised
 from stacks.regions import Regions, RegionsArgs
 from stacks.settings import Role, Settings
 from stacks.sizing import PROFILES, Java
@@ -124,6 +125,8 @@ class Platform(pulumi.ComponentResource):
     def __init__(self, name: str, settings: Settings, role: Role) -> None:
         super().__init__(TOKEN, name, None, pulumi.ResourceOptions(providers=providers(settings)))
         parent = pulumi.ResourceOptions(parent=self)
+        for line in not_promised(settings):
+            pulumi.log.warn(f"not promised: {line}")
         sizing = scaled(PROFILES[settings.profile], settings.autoscaling)
         context = deployment_context(self, settings, role)
 
@@ -145,7 +148,8 @@ class Platform(pulumi.ComponentResource):
         Agent(AGENT, _agent(inputs, self.gateway), parent)
         self.regions = Regions("regions", RegionsArgs(inputs=inputs, kafka=kafka), parent)
         # Where another region is active, no alert comes in before this one's failover agent keeps it silent.
-        silenced = (self.regions.failover_agent,) if inputs.mirrored else ()
+        agent = self.regions.failover_agent
+        silenced = (agent,) if agent and inputs.mirrored else ()
 
         self.metrics = Metrics("metrics", MetricsArgs(inputs=inputs, kafka=kafka, after=silenced), parent)
         self.traces = Traces("traces", TracesArgs(inputs=inputs, kafka=kafka), parent)

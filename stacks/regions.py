@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.contracts import KafkaEndpoint
+from components.contracts import KafkaEndpoint, ObjectStorage
 from components.mirror.component import Mirror, MirrorArgs, MirrorKeystore, MirrorSource
 from components.mirror.config import WORKLOAD as MIRROR
 from components.regions.component import WORKLOAD as FAILOVER_AGENT
@@ -14,7 +14,7 @@ from components.regions.component import FailoverAgent, FailoverAgentArgs
 from stacks.endpoints import PlatformInputs
 from stacks.kafka_users import COPIED_TOPICS, copied_groups
 from stacks.secrets import witness
-from stacks.settings import Role, Settings
+from stacks.settings import Role, Settings, SettingsError
 
 TOKEN = "obs:platform:Regions"  # noqa: S105  (a type token)
 
@@ -36,17 +36,23 @@ class Regions(pulumi.ComponentResource):
     """Failover agent, and in a standby the mirror.
 
     Attributes:
-        failover_agent: Decides whether this region is active.
+        failover_agent: Decides whether this region is active; None where it is the only one and no lease says so.
         mirror: Copies the other region's Kafka, or None.
     """
 
-    failover_agent: FailoverAgent
+    failover_agent: FailoverAgent | None
     mirror: Mirror | None
 
     def __init__(self, name: str, args: RegionsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         inputs, parent = args.inputs, pulumi.ResourceOptions(parent=self)
-        self.failover_agent = FailoverAgent(FAILOVER_AGENT, _failover_agent(inputs), parent)
+        place = witness(inputs.settings)
+        if place is None and inputs.role is Role.STANDBY:
+            raise SettingsError(
+                f"{inputs.settings.region} is a standby without a lease: allowed is role {Role.PRIMARY} where "
+                "regions.witness is null; set it, or name witness and peer"
+            )
+        self.failover_agent = FailoverAgent(FAILOVER_AGENT, _failover_agent(inputs, place), parent) if place else None
         paired, source = inputs.settings.regions.peer is not None, inputs.endpoints.mirror_source
         keystore = MirrorKeystore(f"{MIRROR}-keystore", inputs.context, parent) if paired else None
         self.mirror = (
@@ -55,7 +61,7 @@ class Regions(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _failover_agent(inputs: PlatformInputs) -> FailoverAgentArgs:
+def _failover_agent(inputs: PlatformInputs, place: ObjectStorage) -> FailoverAgentArgs:
     settings, endpoints = inputs.settings, inputs.endpoints
     peer, alerting = settings.regions.peer, settings.alerting
     return FailoverAgentArgs(
@@ -63,7 +69,7 @@ def _failover_agent(inputs: PlatformInputs) -> FailoverAgentArgs:
         scrape=endpoints.scrapes[FAILOVER_AGENT],
         leads=inputs.role is Role.PRIMARY,
         peer=peer.region if peer else None,
-        witness=witness(settings),
+        witness=place,
         alertmanager=endpoints.alertmanager,
         egress_targets=_outside(settings),
         networks=alerting.networks,
@@ -94,10 +100,4 @@ def _mirror(inputs: PlatformInputs, kafka: KafkaEndpoint, keystore: MirrorKeysto
 
 def _outside(settings: Settings) -> tuple[str, ...]:
     """``host:port`` of the pager's and the mail server's address: where a region is active."""
-    return (host_port(settings.alerting.channels.phone.url), settings.alerting.channels.mail.server)
-
-
-def host_port(url: str) -> str:
-    """``host:port`` of an address that begins with https://."""
-    place = url.partition("://")[2].partition("/")[0]
-    return place if ":" in place else f"{place}:443"
+    return settings.alerting.channels.addresses

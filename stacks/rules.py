@@ -9,7 +9,7 @@ from components.agent.rules import RULES as AGENT_RULES
 from components.alertevents.rules import INHIBITIONS as EVENT_INHIBITIONS
 from components.alertevents.rules import RULES as EVENT_RULES
 from components.alerting import inhibitions
-from components.alerting.escalation import EscalationDelays, escalated
+from components.alerting.escalation import LEVELS, EscalationDelays, escalated
 from components.alerting.timings import milliseconds
 from components.alertmanager.rules import INHIBITIONS as ALERTMANAGER_INHIBITIONS
 from components.alertmanager.rules import alertmanager_rules
@@ -49,7 +49,7 @@ from components.telemetry.rules import RULES as LAYER_RULES
 from stacks.autoscaling import most_pods
 from stacks.settings import Settings
 from stacks.sizing import Sizing
-from stacks.stage_settings import Escalation
+from stacks.stage_settings import Alerting
 
 FIXED: Final = (
     *LAYER_RULES,
@@ -87,18 +87,24 @@ _INHIBITIONS = (
 )
 
 
-def delays(settings: Escalation) -> EscalationDelays:
-    """How long people may take, as the stack file says."""
-    return EscalationDelays(critical=settings.critical, high=settings.high, medium=settings.medium)
+def delays(settings: Alerting) -> EscalationDelays:
+    """How long people may take, as the stack file says; None where the next contact has no channel."""
+    return EscalationDelays(
+        **{
+            severity.value: getattr(settings.escalation, severity.value) if severity in settings.steps else None
+            for severity in LEVELS
+        }
+    )
 
 
-def region_rules(*, mirrored: bool) -> tuple[RuleGroup, ...]:
+def region_rules(*, witness: bool, mirrored: bool) -> tuple[RuleGroup, ...]:
     """Rules about the pair of regions.
 
     Args:
+        witness: Whether there is a lease that says which region is active.
         mirrored: Whether the other region is copied into this one.
     """
-    return (*REGION_RULES, *(MIRROR_RULES if mirrored else ()))
+    return (*(REGION_RULES if witness else ()), *(MIRROR_RULES if mirrored else ()))
 
 
 def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored: bool = False) -> tuple[RuleGroup, ...]:
@@ -112,7 +118,7 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
     """
     sized = (
         *kafka_rules(min_insync_replicas=sizing.min_insync_replicas, volume_bytes=size_bytes(settings.storage.kafka)),
-        *alertmanager_rules(sizing.alerting.alertmanagers),
+        *alertmanager_rules(sizing.alerting.alertmanagers, paged=settings.alerting.pages),
         *probe_rules(settings.certificates.workloads.renew_before),
         *grafana_rules(sizing.visualization.grafanas),
         *autoscaler_rules(most_pods(sizing, jobs)),
@@ -124,11 +130,12 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
             block_duration_s=milliseconds(settings.backups.metrics_block) // 1000,
         ),
     )
-    return escalated((*FIXED, *sized, *region_rules(mirrored=mirrored)), delays(settings.alerting.escalation))
+    regions = region_rules(witness=settings.regions.witness is not None, mirrored=mirrored)
+    return escalated((*FIXED, *sized, *regions), delays(settings.alerting))
 
 
 def inhibit_rules(
-    all_groups: Sequence[RuleGroup], *, mirrored: bool = False, database: bool = True
+    all_groups: Sequence[RuleGroup], *, mirrored: bool = False, database: bool = True, witness: bool = True
 ) -> tuple[Inhibition, ...]:
     """Inhibitions among the alerts of these groups.
 
@@ -136,6 +143,8 @@ def inhibit_rules(
         all_groups: All rules.
         mirrored: Whether the other region is copied into this one.
         database: Whether the database is the platform's own.
+        witness: Whether there is a lease that says which region is active.
     """
-    fixed = [inhibition for inhibition in _INHIBITIONS if database or inhibition not in POSTGRES_INHIBITIONS]
+    absent = (*(() if database else POSTGRES_INHIBITIONS), *(() if witness else REGION_INHIBITIONS))
+    fixed = [inhibition for inhibition in _INHIBITIONS if inhibition not in absent]
     return inhibitions.collected(all_groups, (*fixed, *(MIRROR_INHIBITIONS if mirrored else ())))

@@ -109,7 +109,8 @@ def _metrics(settings: Settings, sizing: Sizing, role: Role) -> Iterator[_Metric
     yield from on(COLLECTOR_PORT, *map(query_workload, settings.traces.queries))
     yield from on(COLLECTOR_PORT, *([TRACE_READER] if settings.grafana.trace_clearance else []))
     yield from on(ALERTMANAGER_PORT, ALERTMANAGER)
-    yield _Metrics(workload=ALERTMANAGER, port=CLOSER_PORT, job=CLOSER, port_name=CLOSER_PORT_NAME)
+    if settings.alerting.pages:
+        yield _Metrics(workload=ALERTMANAGER, port=CLOSER_PORT, job=CLOSER, port_name=CLOSER_PORT_NAME)
     yield from on(ALERT_EVENTS_PORT, ALERT_EVENTS)
     yield from on(AUDIT_PORT, AUDIT)
     yield from on(POSTGRES_PORT, *([POSTGRES] if settings.database.embedded else []))
@@ -118,7 +119,7 @@ def _metrics(settings: Settings, sizing: Sizing, role: Role) -> Iterator[_Metric
     yield from on(ARCHIVE_PORT, ARCHIVE_WORKLOAD)
     yield from on(EXPORTER_PORT, EXPORTER_WORKLOAD)
     yield from on(STORE_HTTP_PORT, STORE, COMPACTOR)
-    yield from on(FAILOVER_AGENT_PORT, FAILOVER_AGENT)
+    yield from on(FAILOVER_AGENT_PORT, *([FAILOVER_AGENT] if settings.regions.witness else []))
     yield from on(MIRROR_PORT, *([MIRROR] if settings.mirrored(role) else []))
     yield from on(COLLECTOR_PORT, *map(consumer_name, replicas))
     yield from on(QUERY_PORT, QUERY)

@@ -30,7 +30,6 @@ IDENTITY_KEY, IDENTITY_NAMES = "identitySecrets", ("client_secret", "tool_secret
 WITNESS_KEY = "witnessSecrets"
 DATABASE_KEY, OIDC_KEY = "databasePassword", "grafanaOidcSecret"
 RECIPIENTS_KEY, RECIPIENTS_NAMES = "backupRecipients", ("recipients",)
-_SMS_NAMES = ("sms_access_key_id", "sms_secret_access_key")
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _PREVIEWED_RECIPIENT = "age1" + 58 * "q"
 _MAY_BE_EMPTY = ("phone_keys", "slack_urls", "authority", "tool_secret")
@@ -87,12 +86,13 @@ class Needed:
 def needed(settings: Settings) -> tuple[Needed, ...]:
     """Every secret that the platform of some settings reads, once."""
     identity = settings.traces.identity
+    alerting = settings.alerting
     return (
-        Needed(key=SECRETS_KEY, read=lambda: alerting_secrets(settings.alerting)),
+        *((Needed(key=SECRETS_KEY, read=lambda: alerting_secrets(alerting)),) if _alerting_names(alerting) else ()),
         Needed(key=DIRECTORY_KEY, read=directory_secrets),
         Needed(key=IDENTITY_KEY, read=lambda: identity_secrets(tool=identity.tool_client_id is not None)),
         Needed(key=STORAGE_KEY, read=storage_secrets),
-        Needed(key=WITNESS_KEY, read=witness_secrets),
+        *((Needed(key=WITNESS_KEY, read=witness_secrets),) if settings.regions.witness else ()),
         Needed(key=RECIPIENTS_KEY, read=backup_recipients),
         *((Needed(key=DATABASE_KEY, read=database_password),) if settings.database.external else ()),
         *((Needed(key=OIDC_KEY, read=grafana_oidc_secret),) if settings.grafana.oidc else ()),
@@ -119,6 +119,8 @@ def database_password() -> pulumi.Output[str]:
 
 def alerting_secrets(settings: Alerting) -> pulumi.Output[dict[str, Any]]:
     """The secrets of the channels, from ``observability:alertingSecrets``; a preview may do without.
+
+    Where no channel is set up, none is read.
 
     Raises:
         SettingsError: They are missing in an update, or not what is needed; the message shows none of them.
@@ -149,9 +151,24 @@ def alerting_secrets(settings: Alerting) -> pulumi.Output[dict[str, Any]]:
                 "so give every contact its own"
             )
 
-    texts = any(contact.sms_topic for contact in settings.contacts.values())
-    names = [name for name in SECRET_NAMES if texts or name not in _SMS_NAMES]
+    names = _alerting_names(settings)
+    if not names:
+        return pulumi.Output.secret({"phone_keys": {}, "slack_urls": {}, "authority": ""})
     return _object(SECRETS_KEY, names, {key: dict.fromkeys(names, _UNKNOWN) for key, names in needed.items()}, check)
+
+
+def _alerting_names(settings: Alerting) -> list[str]:
+    """Names of the channels' secrets; none where there is no channel and no dead man's switch."""
+    if not (settings.tells or settings.heartbeat):
+        return []
+    texts = any(contact.sms_topic for contact in settings.contacts.values())
+    used = {
+        "mail_password": settings.channels.mail is not None,
+        "sms_access_key_id": texts,
+        "sms_secret_access_key": texts,
+        "heartbeat_url": settings.heartbeat,
+    }
+    return [name for name in SECRET_NAMES if used.get(name, True)]
 
 
 def directory_secrets() -> pulumi.Output[dict[str, Any]]:
@@ -299,13 +316,14 @@ def object_storage(settings: Settings, prefix: str) -> ObjectStorage:
     return _storage(settings.object_storage, prefix, storage_secrets())
 
 
-def witness(settings: Settings) -> ObjectStorage:
-    """The bucket in neither region.
+def witness(settings: Settings) -> ObjectStorage | None:
+    """The bucket in neither region, or None.
 
     Raises:
         SettingsError: Its keys are missing in an update.
     """
-    return _storage(settings.regions.witness, WITNESS_PREFIX, witness_secrets())
+    place = settings.regions.witness
+    return _storage(place, WITNESS_PREFIX, witness_secrets()) if place else None
 
 
 def _storage(storage: Storage, prefix: str, secrets: pulumi.Output[dict[str, Any]]) -> ObjectStorage:

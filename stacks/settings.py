@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import pulumi
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from components.alertmanager.receivers import FIRST
 from components.cluster import EMBEDDED
 from components.postgres.config import RESERVED_CONNECTIONS
 from components.telemetry import capacity
@@ -32,6 +33,8 @@ CONFIG_KEY = "settings"
 ROLE_KEY = "role"
 MIN_BROKERS = 3
 ProfileName = Literal["small", "small-shared", "production"]
+PRODUCTION: ProfileName = "production"
+"""The profile that may not leave out what others may."""
 
 
 class Role(StrEnum):
@@ -410,11 +413,32 @@ class Settings(SettingsModel):
         return self
 
     @model_validator(mode="after")
+    def _somebody_is_told(self) -> Self:
+        if self.profile == PRODUCTION and not self.alerting.reached[FIRST]:
+            raise not_allowed(
+                f"at least one of mail, phone, sms_topic and slack for alerting.contacts.{FIRST} with profile "
+                f"{PRODUCTION}: critical alerts would reach nobody otherwise"
+            )
+        if (self.reports.recipients is None) != (self.alerting.channels.mail is None):
+            raise not_allowed(
+                "null for reports.recipients where alerting.channels.mail is null, and for no other stack: reports are "
+                "mailed by that server"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _two_regions(self) -> Self:
         peer, witness = self.regions.peer, self.regions.witness
         if peer and peer.region == self.region:
             raise not_allowed(f"another regions.peer.region than this one's own ({self.region})")
-        if witness.bucket == self.object_storage.bucket:
+        if peer and witness is None:
+            raise not_allowed("a regions.witness where there is a regions.peer: there both read which one is active")
+        if witness and not self.alerting.channels.addresses:
+            raise not_allowed(
+                "alerting.channels.phone or alerting.channels.mail where there is a regions.witness: a region that "
+                "reaches neither is cut off and falls silent"
+            )
+        if witness and witness.bucket == self.object_storage.bucket:
             raise not_allowed(
                 f"a regions.witness.bucket of its own ({witness.bucket} is this region's object_storage.bucket): "
                 "it has to be there when this region is not"

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from components.alerting.escalation import LEVELS
 from components.alerting.timings import milliseconds
-from components.alertmanager.receivers import FIRST, FIRST_NOTIFICATION, Channel
+from components.alertmanager.receivers import FIRST, Channel
 from components.alertmanager.receivers import Contact as AlertContact
 from components.grafana.login import same_site
+from components.rules import Severity
 from components.telemetry.classification import CLASSES
 from components.telemetry.fields import not_allowed
 from stacks import field_types
@@ -74,24 +76,19 @@ class Traces(SettingsModel):
         return self
 
 
-_KEYS = {Channel.PHONE: "phone", Channel.SMS: "sms_topic", Channel.SLACK: "slack", Channel.MAIL: "mail"}
+_UNUSED = {"phone": ("phone", "false"), "sms": ("sms_topic", "null"), "mail": ("mail", "null")}
+"""Channel -> the key of a contact that it has no use of, and what is there then."""
 CONTACTS = (FIRST, "senior-manager", "on-call-engineer", "team-leader")
 """Who can be notified: first, and after 5 minutes, 30 minutes and 4 hours (requirement 6.2)."""
 
 
 class Contact(SettingsModel):
-    """One audience, and the channels that reach it; routing keys and Slack webhooks are in ``alertingSecrets``."""
+    """One audience, and the channels that reach it, if any; keys and Slack webhooks are in ``alertingSecrets``."""
 
     mail: field_types.Mail | None
     phone: bool
     sms_topic: field_types.Arn | None
     slack: bool
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        if not (self.mail or self.phone or self.sms_topic or self.slack):
-            raise not_allowed("at least one of mail, phone, sms_topic and slack")
-        return self
 
 
 class Phone(SettingsModel):
@@ -119,14 +116,26 @@ class Channels(SettingsModel):
     """Where notifications are handed over. The addresses that are secrets themselves are in ``alertingSecrets``.
 
     Attributes:
-        phone: The paging service.
+        phone: The paging service, or null: then no contact has a ``phone``.
         sms: Text messages, or null: then no contact has an ``sms_topic``.
-        mail: The mail server, of the reports too.
+        mail: The mail server, of the reports too, or null: then no contact has a ``mail``.
     """
 
-    phone: Phone
+    phone: Phone | None
     sms: Sms | None
-    mail: Mail
+    mail: Mail | None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """``host:port`` of the pager and the mail server, where they are."""
+        pager = (host_port(self.phone.url),) if self.phone else ()
+        return (*pager, *((self.mail.server,) if self.mail else ()))
+
+
+def host_port(url: str) -> str:
+    """``host:port`` of an address that begins with https://."""
+    place = url.partition("://")[2].partition("/")[0]
+    return place if ":" in place else f"{place}:443"
 
 
 SHORTEST: Mapping[str, str] = {"critical": "2m", "high": "5m", "medium": "15m"}
@@ -155,7 +164,9 @@ class Alerting(SettingsModel):
         external_endpoint: Where people and tools read alerts and acknowledge them.
         contacts: Audience -> its channels.
         channels: Where notifications are handed over.
-        networks: Networks in which the receivers are.
+        heartbeat: Whether a dead man's switch outside is told that the platform lives (its address is in
+            ``alertingSecrets``).
+        networks: Networks in which the receivers are; none where there is no receiver.
         ports: Their ports.
         escalation: Delays.
     """
@@ -163,27 +174,42 @@ class Alerting(SettingsModel):
     external_endpoint: ExternalEndpoint
     contacts: dict[str, Contact]
     channels: Channels
-    networks: tuple[field_types.Cidr, ...] = Field(min_length=1)
-    ports: tuple[field_types.Port, ...] = Field(min_length=1)
+    heartbeat: bool = True
+    networks: tuple[field_types.Cidr, ...]
+    ports: tuple[field_types.Port, ...]
     escalation: Escalation
 
     @model_validator(mode="after")
     def _all_contacts(self) -> Self:
         if set(self.contacts) != set(CONTACTS):
             raise not_allowed(f"exactly the contacts {', '.join(CONTACTS)} under contacts")
-        texted = [name for name, contact in self.contacts.items() if contact.sms_topic]
-        if texted and self.channels.sms is None:
-            raise not_allowed(f"null for the sms_topic of {', '.join(texted)} where channels.sms is null")
-        for severity, wanted in FIRST_NOTIFICATION.items():
-            if not set(wanted) & set(self.first_channels):
-                keys = ", ".join(_KEYS[channel] for channel in wanted)
-                raise not_allowed(f"for {FIRST} at least one of {keys}: {severity} alerts would reach nobody otherwise")
+        for channel, (key, unused) in _UNUSED.items():
+            users = [name for name, contact in self.contacts.items() if getattr(contact, key)]
+            if users and getattr(self.channels, channel) is None:
+                raise not_allowed(f"{unused} for the {key} of {', '.join(users)} where channels.{channel} is null")
+        if (self.tells or self.heartbeat) and not (self.networks and self.ports):
+            raise not_allowed("at least one of the receivers' networks and of their ports")
         return self
 
     @property
-    def first_channels(self) -> tuple[Channel, ...]:
-        """Channels of the contact that is told first."""
-        return AlertContact(**self.contacts[FIRST].model_dump()).channels
+    def reached(self) -> dict[str, tuple[Channel, ...]]:
+        """Contact -> the channels that reach it."""
+        return {name: AlertContact(**contact.model_dump()).channels for name, contact in self.contacts.items()}
+
+    @property
+    def tells(self) -> bool:
+        """Whether anybody is told of anything."""
+        return any(self.reached.values())
+
+    @property
+    def pages(self) -> bool:
+        """Whether anybody is paged."""
+        return any(contact.phone for contact in self.contacts.values())
+
+    @property
+    def steps(self) -> dict[Severity, str]:
+        """Priority -> contact that is told of alerts that nobody acknowledged; only those who have a channel."""
+        return {severity: contact for severity, contact in LEVELS.items() if self.reached[contact]}
 
 
 Mails = Annotated[tuple[field_types.Mail, ...], Field(min_length=1)]
@@ -358,11 +384,15 @@ class Recipients(SettingsModel):
 
 
 class Reports(SettingsModel):
-    """Reports that people get: the first of the languages is the mail's."""
+    """Reports that people get: the first of the languages is the mail's.
+
+    Attributes:
+        recipients: Who gets them by mail; null where ``alerting.channels.mail`` is null: they are stored only.
+    """
 
     time_zone: field_types.Zone
     languages: Annotated[tuple[Literal["ja", "en"], ...], Field(min_length=1, max_length=2)]
-    recipients: Recipients
+    recipients: Recipients | None
 
 
 class Schedules(SettingsModel):
@@ -452,6 +482,7 @@ class Regions(SettingsModel):
     Attributes:
         peer: The other region, or null where there is none.
         witness: A bucket in neither region: there both read which region is active. Keys: secret ``witnessSecrets``.
+            Null where there is no peer and never a failover.
         dns: Names that move, or null.
         credentials: Stack that the layers' passwords come from, so that one set is good in both regions; null: they are
             made here.
@@ -459,7 +490,7 @@ class Regions(SettingsModel):
     """
 
     peer: Peer | None
-    witness: Storage
+    witness: Storage | None
     dns: Dns | None
     credentials: field_types.Stack | None
     groups: tuple[field_types.Name, ...]

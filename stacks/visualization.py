@@ -186,7 +186,7 @@ def _content(args: VisualizationArgs, grafana: Grafana) -> GrafanaContentArgs:
 
 def _reports(inputs: PlatformInputs, kafka: KafkaEndpoint) -> ReportsArgs:
     settings, sizing, endpoints = inputs.settings, inputs.sizing.visualization, inputs.endpoints
-    mail, secrets = settings.alerting.channels.mail, endpoints.channel_secrets
+    recipients = settings.reports.recipients
     return ReportsArgs(
         context=inputs.context,
         scrape=endpoints.scrapes[REPORT_SERVER],
@@ -194,19 +194,28 @@ def _reports(inputs: PlatformInputs, kafka: KafkaEndpoint) -> ReportsArgs:
         query_workload=QUERY,
         kafka=kafka,
         storage=object_storage(settings, "reports/"),
-        mail=Mail(
-            server=mail.server,
-            sender=mail.sender,
-            user=mail.user,
-            password=secrets.apply(lambda known: str(known["mail_password"])),
-            authority=secrets.apply(lambda known: str(known["authority"])),
-            networks=settings.alerting.networks,
-            port=int(mail.server.rpartition(":")[2]),
-        ),
-        recipients={kind: getattr(settings.reports.recipients, kind.value) for kind in Kind},
+        mail=_mail(inputs),
+        recipients={kind: getattr(recipients, kind.value) for kind in Kind} if recipients else {},
         time_zone=settings.reports.time_zone,
         languages=settings.reports.languages,
         resources=sizing.report,
         report_server_resources=sizing.report_server,
         suspended=inputs.role is Role.STANDBY,
+    )
+
+
+def _mail(inputs: PlatformInputs) -> Mail | None:
+    """The mail server of the reports; the same as that of notifications."""
+    alerting, secrets = inputs.settings.alerting, inputs.endpoints.channel_secrets
+    mail = alerting.channels.mail
+    if mail is None:
+        return None
+    return Mail(
+        server=mail.server,
+        sender=mail.sender,
+        user=mail.user,
+        password=secrets.apply(lambda known: str(known["mail_password"])),
+        authority=secrets.apply(lambda known: str(known["authority"])),
+        networks=alerting.networks,
+        port=int(mail.server.rpartition(":")[2]),
     )

@@ -50,19 +50,21 @@ _WORDS_JA: Final = {"d": "日", "h": "時間", "m": "分", "s": "秒", "ms": "�
 class EscalationDelays:
     """Within which time the next level is notified of an alert that nobody acknowledged, as Prometheus durations.
 
+    None: the next level has no channel, so there is none.
+
     Raises:
         ValueError: One of them is no duration, or is zero.
     """
 
-    critical: str = "5m"
-    high: str = "30m"
-    medium: str = "4h"
+    critical: str | None = "5m"
+    high: str | None = "30m"
+    medium: str | None = "4h"
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             try:
-                positive = milliseconds(value) > 0
+                positive = value is None or milliseconds(value) > 0
             except ValueError as error:
                 raise ValueError(f"escalation delay {field.name}: {error}") from None
             if not positive:

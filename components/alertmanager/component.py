@@ -87,9 +87,9 @@ def receiver_files(channels: Channels, secrets: pulumi.Input[Mapping[str, Any]])
     return {
         **{phone_file(contact): key_of(contact) for contact in channels.phones},
         **{slack_file(contact): webhook_of(contact) for contact in channels.slacks},
-        MAIL_PASSWORD_FILE: of(lambda values: values["mail_password"]),
+        **({MAIL_PASSWORD_FILE: of(lambda values: values["mail_password"])} if channels.mails else {}),
         **({AWS_FILE: of(aws_file)} if channels.texts else {}),
-        HEARTBEAT_FILE: of(lambda values: values["heartbeat_url"]),
+        **({HEARTBEAT_FILE: of(lambda values: values["heartbeat_url"])} if channels.heartbeat else {}),
         AUTHORITY_FILE: of(lambda values: values["authority"]),
     }
 
@@ -123,18 +123,20 @@ class AlertmanagerArgs:
         endpoint: Where people and tools read alerts: `alertmanager_endpoint`. Its members are the pods, 2 or more.
         receiver: Where every Prometheus sends its alerts: `alertmanager_receiver`.
         scrape: Its metrics endpoint.
-        closer_scrape: That of what closes the pager's incidents of muted alerts.
+        closer_scrape: That of what closes the pager's incidents of muted alerts; None where nobody is paged, and so
+            nothing has to be closed.
         resources: Of each member.
         closer: Of what closes the pager's incidents of muted alerts, beside each member.
         storage: Size of each member's volume (silences, log of notifications).
         channels: Who can be notified, and where notifications are handed over.
-        secrets: ``phone_keys`` (contact -> routing key), ``slack_urls`` (contact -> webhook), ``mail_password``,
-            ``sms_access_key_id`` and ``sms_secret_access_key`` where somebody is told by SMS, ``heartbeat_url``, and
-            ``authority``: PEM of the authority that signs the receivers' certificates, empty for public ones.
+        secrets: ``phone_keys`` (contact -> routing key), ``slack_urls`` (contact -> webhook), ``mail_password`` where
+            somebody gets mail, ``sms_access_key_id`` and ``sms_secret_access_key`` where somebody is told by SMS,
+            ``heartbeat_url`` where there is a dead man's switch, and ``authority``: PEM of the authority that signs the
+            receivers' certificates, empty for public ones.
         events: Where every notification is told, too (requirement A3).
         escalation: Priority -> contact that is told of alerts that nobody acknowledged.
         inhibitions: Which alerts keep which other ones quiet.
-        networks: Networks in which the receivers are.
+        networks: Networks in which the receivers are; none where there is no receiver.
         ports: Their ports.
         address: Load balancer address to ask for, or None.
         client_cidrs: Networks of people and tools.
@@ -147,7 +149,7 @@ class AlertmanagerArgs:
     endpoint: AlertmanagerEndpoint
     receiver: AlertReceiver
     scrape: ScrapeTarget
-    closer_scrape: ScrapeTarget
+    closer_scrape: ScrapeTarget | None
     resources: Resources
     closer: Resources
     storage: str
@@ -169,6 +171,8 @@ class AlertmanagerArgs:
             raise ValueError(
                 f"alertmanager.replicas is {self.replicas}: at least {_LEAST}, else nobody is notified when it restarts"
             )
+        if (self.closer_scrape is None) == bool(self.channels.phones):
+            raise ValueError("alertmanager.closer_scrape is for contacts with a phone, and for nobody else: match both")
 
     @property
     def replicas(self) -> int:
@@ -187,7 +191,7 @@ class _Users:
     operator: Credential
     probe: Credential
     scrape: Credential
-    closer: Credential
+    closer: Credential | None
 
     def all(self) -> tuple[Credential, ...]:
         return (self.prometheus, self.operator, self.probe, self.scrape)
@@ -248,13 +252,13 @@ class Alertmanager(pulumi.ComponentResource):
         endpoint: Where people and tools read alerts and silence them.
         receiver: Where each Prometheus sends alerts.
         scrape: Its own metrics.
-        closer_scrape: Those of what closes the pager's incidents of muted alerts.
+        closer_scrape: Those of what closes the pager's incidents of muted alerts, or None.
     """
 
     endpoint: AlertmanagerEndpoint
     receiver: AlertReceiver
     scrape: ScrapeTarget
-    closer_scrape: ScrapeTarget
+    closer_scrape: ScrapeTarget | None
 
     def __init__(self, name: str, args: AlertmanagerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
@@ -266,7 +270,11 @@ class Alertmanager(pulumi.ComponentResource):
             self,
             context,
             workload=WORKLOAD,
-            ports={naming.METRICS_PORT: WEB_PORT, "gossip": GOSSIP_PORT, CLOSER_PORT_NAME: CLOSER_PORT},
+            ports={
+                naming.METRICS_PORT: WEB_PORT,
+                "gossip": GOSSIP_PORT,
+                **({CLOSER_PORT_NAME: CLOSER_PORT} if args.closer_scrape else {}),
+            },
         )
         self._network(args)
         pods = stateful_set(
@@ -293,7 +301,7 @@ class Alertmanager(pulumi.ComponentResource):
             operator=args.endpoint.operator,
             probe=credential(self, name=f"{WORKLOAD}-probe", username="probe"),
             scrape=args.scrape.credential,
-            closer=args.closer_scrape.credential,
+            closer=args.closer_scrape.credential if args.closer_scrape else None,
         )
 
     def _network(self, args: AlertmanagerArgs) -> None:
@@ -305,12 +313,16 @@ class Alertmanager(pulumi.ComponentResource):
             ingress=[
                 Allow(peers=[workload_pods(WORKLOAD)], ports=[GOSSIP_PORT]),
                 Allow(peers=[with_access(access), with_access(naming.METRICS_ACCESS), *clients], ports=[WEB_PORT]),
-                Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[CLOSER_PORT]),
+                *(
+                    [Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[CLOSER_PORT])]
+                    if args.closer_scrape
+                    else []
+                ),
             ],
             egress=[
                 Allow(peers=[workload_pods(WORKLOAD)], ports=[GOSSIP_PORT]),
                 Allow(peers=[workload_pods(args.events.workload)], ports=[args.events.port]),
-                Allow(peers=[network(cidr) for cidr in args.networks], ports=args.ports),
+                *([Allow(peers=[network(cidr) for cidr in args.networks], ports=args.ports)] if args.networks else []),
             ],
         )
 
@@ -324,7 +336,7 @@ class Alertmanager(pulumi.ComponentResource):
             workload=WORKLOAD,
             files={
                 "alertmanager.yml": _config_file(args),
-                CLOSER_FILE: _closer_file(args, users),
+                **({CLOSER_FILE: _closer_file(args, users.probe, users.closer)} if users.closer else {}),
                 "gossip.yml": rendered(gossip_config(tls.server_name)),
                 **template_files(),
             },
@@ -340,7 +352,7 @@ class Alertmanager(pulumi.ComponentResource):
                     client_config(username=users.probe.username, password_file=f"{WEB_DIRECTORY}/client-password")
                 ),
                 "client-password": users.probe.password,
-                CLOSER_PASSWORD_FILE: users.closer.password,
+                **({CLOSER_PASSWORD_FILE: users.closer.password} if users.closer else {}),
             },
         )
         receivers = secret_files(
@@ -363,7 +375,7 @@ class Alertmanager(pulumi.ComponentResource):
                     cluster=f"{context.platform}-{context.region}",
                     external_url=self.endpoint.url,
                 ),
-                closer_container(args.closer),
+                *([closer_container(args.closer)] if users.closer else []),
             ],
             volumes=[
                 Volume(name="config", files=public),
@@ -396,14 +408,17 @@ def _config_file(args: AlertmanagerArgs) -> pulumi.Output[str]:
     return has_authority(args.secrets).apply(lambda private: rendered(alertmanager_config(_config(args, private))))
 
 
-def _closer_file(args: AlertmanagerArgs, users: _Users) -> pulumi.Output[str]:
+def _closer_file(args: AlertmanagerArgs, probe: Credential, closer: Credential) -> pulumi.Output[str]:
+    pager = args.channels.phone_url
+    assert pager is not None
+
     def written(private: bool) -> str:
         return rendered(
             closer_settings(
-                args.channels.phone_url,
+                pager,
                 paged_routes(_config(args, private)),
-                user=users.probe.username,
-                scraper=users.closer.username,
+                user=probe.username,
+                scraper=closer.username,
                 private_authority=private,
             ).content()
         )

@@ -53,12 +53,33 @@ FIRST_NOTIFICATION: Mapping[Severity, tuple[Channel, ...]] = {
 """Channels of the first notification (requirement 6.2). Low alerts are in the daily report only."""
 
 
-def not_promised(channels: Collection[Channel]) -> Iterator[str]:
-    """What the first notification is not, one line a channel, where the first contact has only these channels."""
-    for channel in Channel:
+def first_channels(severity: Severity, has: Collection[Channel]) -> tuple[Channel, ...]:
+    """Channels of a priority's first notification: those of the requirement, where there is none of them all others.
+
+    Args:
+        severity: The priority.
+        has: Channels of the first contact.
+    """
+    return tuple(channel for channel in FIRST_NOTIFICATION[severity] if channel in has) or tuple(has)
+
+
+def not_promised(contacts: Mapping[str, Collection[Channel]], escalation: Mapping[Severity, str]) -> Iterator[str]:
+    """What notifications are not, one line for each channel and step that a contact has nothing for.
+
+    Args:
+        contacts: Name -> its channels.
+        escalation: Priority -> contact that is told of alerts that nobody acknowledged.
+    """
+    has = contacts[FIRST]
+    if not has:
+        yield f"{' and '.join(FIRST_NOTIFICATION)} alerts are sent to nobody (requirement 6.2)"
+    for channel in Channel if has else ():
         severities = [severity for severity, wanted in FIRST_NOTIFICATION.items() if channel in wanted]
-        if severities and channel not in channels:
+        if severities and channel not in has:
             yield f"{' and '.join(severities)} alerts are not sent to {FIRST} by {channel} (requirement 6.2)"
+    for severity, contact in escalation.items():
+        if not contacts[contact]:
+            yield f"{severity} alerts that nobody acknowledges are not sent to {contact} (requirement 6.2)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,44 +117,39 @@ class Channels:
 
     Attributes:
         contacts: Name -> contact; `FIRST` is one of them.
-        phone_url: Address of the paging service (PagerDuty's events, version 2).
+        phone_url: Address of the paging service (PagerDuty's events, version 2); None: nobody is paged.
         sms_region: AWS region of the SNS topics; None: nobody is told by SMS.
         sms_url: Address of SNS, or None for AWS' own.
-        mail_server: ``host:port`` of the mail server; TLS is demanded, by STARTTLS or at once on port 465.
+        mail_server: ``host:port`` of the mail server; TLS is demanded, by STARTTLS or at once on port 465. None: nobody
+            gets mail.
         mail_sender: Address that mails come from.
         mail_user: Login name at the mail server.
+        heartbeat: Whether a dead man's switch outside is told that the platform lives.
     """
 
     contacts: Mapping[str, Contact]
-    phone_url: str
+    phone_url: str | None
     sms_region: str | None
     sms_url: str | None
-    mail_server: str
-    mail_sender: str
-    mail_user: str
+    mail_server: str | None
+    mail_sender: str | None
+    mail_user: str | None
+    heartbeat: bool = True
 
     def __post_init__(self) -> None:
         if FIRST not in self.contacts:
             raise ValueError(f"alerting.contacts has no {FIRST}: add it, it is the contact that is told first")
         for name, contact in self.contacts.items():
-            if not contact.channels:
-                raise ValueError(
-                    f"alerting.contacts.{name} has no channel, so nobody would be notified: "
-                    "set at least one of mail, phone, sms_topic and slack"
-                )
             if contact.sms_topic and self.sms_region is None:
                 raise ValueError(f"alerting.contacts.{name} has an sms_topic, but there is no region of SNS: set it")
-        for severity, wanted in FIRST_NOTIFICATION.items():
-            if not self.first_channels(severity):
-                raise ValueError(
-                    f"alerting.contacts.{FIRST}: {severity} alerts are told by {', '.join(wanted)}, "
-                    "and it has none of them: set at least one"
-                )
+            if contact.phone and self.phone_url is None:
+                raise ValueError(f"alerting.contacts.{name} has a phone, but there is no paging service: name one")
+            if contact.mail and None in (self.mail_server, self.mail_sender, self.mail_user):
+                raise ValueError(f"alerting.contacts.{name} has a mail address, but there is no mail server: name one")
 
     def first_channels(self, severity: Severity) -> tuple[Channel, ...]:
-        """Channels of the first notification of a priority that the first contact has."""
-        has = self.contacts[FIRST].channels
-        return tuple(channel for channel in FIRST_NOTIFICATION[severity] if channel in has)
+        """Channels of the first notification of a priority."""
+        return first_channels(severity, self.contacts[FIRST].channels)
 
     @property
     def phones(self) -> tuple[str, ...]:
@@ -149,6 +165,11 @@ class Channels:
     def texts(self) -> bool:
         """Whether anybody is told by SMS."""
         return any(contact.sms_topic for contact in self.contacts.values())
+
+    @property
+    def mails(self) -> bool:
+        """Whether anybody is told by mail."""
+        return any(contact.mail for contact in self.contacts.values())
 
 
 Data = dict[str, Any]
@@ -246,7 +267,12 @@ def events_only(sending: Sending, name: str) -> Data:
 
 
 def heartbeat(sending: Sending, name: str) -> Data:
-    """The receiver of the alert that always fires: the dead man's switch outside, and nobody else (requirement D4)."""
+    """The receiver of the alert that always fires: the dead man's switch outside, and nobody else (requirement D4).
+
+    Without a switch it tells nobody.
+    """
+    if not sending.channels.heartbeat:
+        return {"name": name}
     webhook = {
         "send_resolved": False,
         "url_file": sending.file(HEARTBEAT_FILE),

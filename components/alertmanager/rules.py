@@ -10,13 +10,14 @@ _JOB = 'job="alertmanager"'
 _SENDERS = 'job=~"prometheus-.*"'
 
 
-def alertmanager_rules(members: int = 2) -> tuple[RuleGroup, ...]:
+def alertmanager_rules(members: int = 2, *, paged: bool = True) -> tuple[RuleGroup, ...]:
     """Rules for a cluster.
 
     Args:
         members: How many members it has.
+        paged: Whether somebody is paged, so that incidents have to be closed.
     """
-    return (_cluster(members), _delivery(), STARTING, _WATCHDOG)
+    return (_cluster(members), _delivery(paged=paged), STARTING, _WATCHDOG)
 
 
 def _cluster(members: int) -> RuleGroup:
@@ -86,7 +87,21 @@ def _cluster(members: int) -> RuleGroup:
     )
 
 
-def _delivery() -> RuleGroup:
+_INCIDENTS = Alert(
+    name="IncidentsNotClosed",
+    expr=f'max by (job) (incident_closer_failing{{job="{CLOSER}"}}) > 0',
+    for_="10m",
+    severity=Severity.HIGH,
+    summary="Incidents of silenced alerts stay open at the pager",
+    description="While an incident is open, the same alert rings nobody when it comes again.",
+    annotations={
+        "summary_ja": "抑止中のアラートのインシデントがページャーで閉じられていません",
+        "description_ja": "インシデントが開いている間、同じアラートが再発しても電話は鳴りません。",
+    },
+)
+
+
+def _delivery(*, paged: bool) -> RuleGroup:
     return RuleGroup(
         name="alert-delivery",
         rules=(
@@ -102,18 +117,7 @@ def _delivery() -> RuleGroup:
                     "description_ja": "再送を続けています。他の手段での通知は届いています。",
                 },
             ),
-            Alert(
-                name="IncidentsNotClosed",
-                expr=f'max by (job) (incident_closer_failing{{job="{CLOSER}"}}) > 0',
-                for_="10m",
-                severity=Severity.HIGH,
-                summary="Incidents of silenced alerts stay open at the pager",
-                description="While an incident is open, the same alert rings nobody when it comes again.",
-                annotations={
-                    "summary_ja": "抑止中のアラートのインシデントがページャーで閉じられていません",
-                    "description_ja": "インシデントが開いている間、同じアラートが再発しても電話は鳴りません。",
-                },
-            ),
+            *((_INCIDENTS,) if paged else ()),
             Alert(
                 name="AlertsNotDelivered",
                 expr=any_of(

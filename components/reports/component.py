@@ -77,8 +77,8 @@ class ReportsArgs:
         query_workload: Workload that answers there (the peer of egress NetworkPolicies).
         kafka: Where notifications are read, as user ``reports``.
         storage: Where reports are stored.
-        mail: Where they are handed over.
-        recipients: Who gets each report; every kind has somebody.
+        mail: Where they are handed over; None: they are stored only.
+        recipients: Who gets each report by mail; every kind has somebody. Nobody where there is no mail.
         time_zone: IANA name of the time zone in which days begin.
         resources: Of a job's pod; it took up to 214 MiB and 12 s of CPU for ten days of 209 series, without
         notifications.
@@ -96,7 +96,7 @@ class ReportsArgs:
     query_workload: str
     kafka: KafkaEndpoint
     storage: ObjectStorage
-    mail: Mail
+    mail: Mail | None
     recipients: Mapping[Kind, Sequence[str]]
     time_zone: str
     resources: Resources
@@ -108,7 +108,10 @@ class ReportsArgs:
     suspended: bool = False
 
     def __post_init__(self) -> None:
-        checked_recipients(self.recipients)
+        if self.mail:
+            checked_recipients(self.recipients)
+        elif self.recipients:
+            raise ValueError("reports.recipients names people, and there is no mail server: name one, or nobody")
         checked_languages(self.languages)
         checked_zone(self.time_zone)
         missing = [str(kind) for kind in Kind if kind not in self.schedules]
@@ -201,7 +204,7 @@ class Reports(pulumi.ComponentResource):
                 egress=[
                     Allow(peers=[workload_pods(args.query_workload)], ports=[_port(query.internal_url)]),
                     Allow(peers=[workload_pods("kafka")], ports=[kafka.port]),
-                    Allow(peers=[network(cidr) for cidr in mail.networks], ports=[mail.port]),
+                    *([Allow(peers=[network(cidr) for cidr in mail.networks], ports=[mail.port])] if mail else []),
                     to_storage(args.storage),
                 ],
                 access=[query.access_label, kafka.access_label],
@@ -212,7 +215,8 @@ class Reports(pulumi.ComponentResource):
     def _job_files(self, args: ReportsArgs) -> list[Volume]:
         """Settings and passwords, the same for every kind."""
         kafka, mail, storage = args.kafka, args.mail, args.storage
-        private = pulumi.Output.all(is_private(mail.authority), is_private(storage.authority))
+        private_mail = is_private(mail.authority) if mail else False
+        private = pulumi.Output.all(private_mail, is_private(storage.authority))
         return program_files(
             self,
             args.context,
@@ -222,8 +226,7 @@ class Reports(pulumi.ComponentResource):
                 **names.STORAGE.contents(storage),
                 names.QUERY_PASSWORD: args.query.reader.password,
                 names.KAFKA_PASSWORD: once(kafka.users[names.USER].password, kafka.ready),
-                names.MAIL_PASSWORD: mail.password,
-                names.MAIL_AUTHORITY: mail.authority,
+                **({names.MAIL_PASSWORD: mail.password, names.MAIL_AUTHORITY: mail.authority} if mail else {}),
             },
         )
 
@@ -264,7 +267,9 @@ def reports_settings(args: ReportsArgs, *, private_mail: bool, private_storage: 
             password_file=folder / names.MAIL_PASSWORD,
             ca_file=folder / names.MAIL_AUTHORITY if private_mail else None,
             recipients=Recipients.parse({str(kind): list(args.recipients[kind]) for kind in Kind}),
-        ),
+        )
+        if mail
+        else None,
         storage=WritableStorageSettings.parse({**storage, "encryption": args.encryption}),
         link=args.link,
     )

@@ -182,11 +182,15 @@ _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "di
 
 
 def levels(platform: Platform) -> dict[str, Level]:
-    """Priority -> next contact and delay, as the stack is deployed; for an older stack as the program has them."""
+    """Priority -> next contact and delay, as the stack is deployed; for an older stack as the program has them.
+
+    Without those whose next contact has no channel.
+    """
     delays = EscalationDelays(**platform.alert_escalation)
     return {
-        severity.value: Level(contact=contact, delay=timedelta(milliseconds=milliseconds(delays.of(severity) or "0")))
+        severity.value: Level(contact=contact, delay=timedelta(milliseconds=milliseconds(delay)))
         for severity, contact in LEVELS.items()
+        if (delay := delays.of(severity))
     }
 
 

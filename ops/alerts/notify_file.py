@@ -200,6 +200,8 @@ def write(platform: Platform, folder: Path) -> list[Path]:
     source = platform.notify_channels
     if source is None:
         raise OpsError("the stack does not tell its channels: bring up a version of the platform that has alerting")
+    if not _contacts(source):
+        raise OpsError("no contact of the stack has a channel: nobody can be notified, so there is nothing to write")
     contents = {**_secrets(source), FILE: _header(platform) + yaml.safe_dump(_content(source), sort_keys=False)}
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -221,12 +223,13 @@ def _header(platform: Platform) -> str:
 def _content(source: NotifyChannels) -> dict[str, Any]:
     given = source.channels
     private = {"ca_file": _AUTHORITY} if _text(source.secrets.authority) else {}
-    phone, sms, mail = given["phone"] or {}, given["sms"], given["mail"] or {}
+    phone, sms, mail = given["phone"], given["sms"], given["mail"]
     channels = {
-        "phone": {"url": phone["url"], **private},
+        "phone": phone and {"url": phone["url"], **private},
         "sms": sms and {"region": sms["region"], "url": sms.get("url"), "credentials_file": _AWS, **private},
         "slack": private,
-        "mail": {
+        "mail": mail
+        and {
             "server": mail["server"],
             "sender": mail["sender"],
             "user": mail.get("user"),
@@ -234,10 +237,13 @@ def _content(source: NotifyChannels) -> dict[str, Any]:
             **private,
         },
     }
-    return {
-        "channels": channels,
-        "contacts": {name: _contact(name, contact) for name, contact in source.contacts.items()},
-    }
+    return {"channels": channels, "contacts": _contacts(source)}
+
+
+def _contacts(source: NotifyChannels) -> dict[str, dict[str, Any]]:
+    """Those who have a channel."""
+    contacts = {name: _contact(name, contact) for name, contact in source.contacts.items()}
+    return {name: contact for name, contact in contacts.items() if contact}
 
 
 def _contact(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

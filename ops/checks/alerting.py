@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from components.alertmanager.receivers import FIRST, Channel, not_promised
+from components.alerting.escalation import LEVELS
+from components.alertmanager.receivers import Channel, not_promised
 from components.telemetry.rules import RULES
 from components.telemetry.thresholds import THRESHOLDS
 from ops.alerts import events as alert_events
@@ -89,7 +90,7 @@ def a2(context: Context) -> Finding:
     finding.expect_by(grace_period_end(context), sent > 0, "first notification", "no notification was ever sent")
     closers = context.thanos.instant(f'incident_closer_failing{{job="{CLOSER}"}}')
     failing = [closer.labels["instance"] for closer in closers if closer.value]
-    finding.expect_equal("number of incident closers that report", len(closers), MEMBERS)
+    finding.expect_equal("number of incident closers that report", len(closers), MEMBERS * pages(context.platform))
     finding.expect(not failing, f"incident closers fail at {listed(failing)}")
     finding.figures.append(f"{sent:.0f} notifications, {failed:.0f} attempts failed in 10m")
     finding.seen.append(f"{len(firing)} alerts fire now, {len(closers)} incident closers work")
@@ -103,12 +104,18 @@ def channels_not_set_up(platform: Platform) -> list[str]:
     """What the first notification is not, since a channel of the stack file is not set up."""
     if platform.notify_channels is None:
         return []
-    contact = platform.notify_channels.contacts[FIRST]
     has = {Channel.PHONE: "phone", Channel.SMS: "sms_topic", Channel.SLACK: "slack", Channel.MAIL: "mail"}
-    return [
-        f"{line}: set it under alerting.contacts.{FIRST} of the stack file"
-        for line in not_promised([channel for channel, key in has.items() if contact.get(key)])
-    ]
+    reached = {
+        name: [channel for channel, key in has.items() if contact.get(key)]
+        for name, contact in platform.notify_channels.contacts.items()
+    }
+    return [f"{line}: set it under alerting.contacts of the stack file" for line in not_promised(reached, LEVELS)]
+
+
+def pages(platform: Platform) -> bool:
+    """Whether anybody is paged."""
+    channels = platform.notify_channels
+    return channels is None or any(contact.get("phone") for contact in channels.contacts.values())
 
 
 def a3(context: Context) -> Finding:
@@ -133,6 +140,10 @@ def d4(context: Context) -> Finding:
     finding = Finding()
     alive = any(alert.name == WATCHDOG for alert in context.alertmanager().alerts())
     finding.expect(alive, f"{WATCHDOG} does not reach Alertmanager")
+    channels = context.platform.notify_channels
+    if channels is not None and not channels.heartbeat:
+        finding.set_up("no dead man's switch: set alerting.heartbeat in the stack file", "pulumi up")
+        return finding
     beats = context.thanos.number(
         f'sum(increase(alertmanager_notifications_total{{receiver_name="heartbeat"}}[{HEARTBEAT_WINDOW}]))'
     )

@@ -24,13 +24,19 @@ def check(
     stack: Annotated[str, typer.Option("--stack", help="Stack; default: the selected one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
 ) -> None:
-    """Name everything that is missing or wrong in settings and secrets. Exit code 1 when there is something."""
+    """Name everything that is missing or wrong in settings and secrets, and what is not promised since it is left out.
+
+    Exit code 1 when something is missing or wrong.
+    """
     configuration = chosen(file, stack)
-    lines = problems(configuration)
+    lines, left_out = problems(configuration), not_promised(configuration)
     if as_json:
-        typer.echo(json.dumps({"stack": configuration.stack, "problems": lines}, indent=2, ensure_ascii=False))
+        shown = {"stack": configuration.stack, "problems": lines, "not_promised": left_out}
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
         typer.echo("\n".join(lines) or f"Pulumi.{configuration.stack}.yaml: nothing is missing")
+        for line in left_out:
+            typer.echo(f"not promised: {line}")
     raise typer.Exit(1 if lines else 0)
 
 
@@ -66,3 +72,14 @@ def problems(configuration: Configuration) -> list[str]:
     except CatalogueError as error:
         return str(error).splitlines()
     return of_the_program(configuration.stack, configuration.values, configuration.encrypted)
+
+
+def not_promised(configuration: Configuration) -> list[str]:
+    """What is not promised since the settings leave it out, one line each."""
+    from components.telemetry.file import CatalogueError
+
+    try:
+        from stacks.check import not_promised as of_the_settings
+    except CatalogueError:
+        return []
+    return of_the_settings(configuration.stack, configuration.values)

@@ -156,7 +156,7 @@ class RegionsAccess(BaseModel):
         role: What this region is, by its stack.
         region: Its name.
         peer: The other region; None where there is none.
-        witness: Where both read which region is active.
+        witness: Where both read which region is active; None where there is no failover.
         dns: Names that move; None where none does.
         targets: What moves -> where this region is reached, an address or a host's name.
         fingerprints: What -> SHA-256 of this region's rules, dashboards, topics, permissions, thresholds.
@@ -168,7 +168,7 @@ class RegionsAccess(BaseModel):
     role: Literal["primary", "standby"]
     region: str
     peer: Peer | None
-    witness: WitnessAccess
+    witness: WitnessAccess | None
     dns: Dns | None = None
     targets: Mapping[str, str] = {}
     fingerprints: Mapping[str, str] = {}

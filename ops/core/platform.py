@@ -81,6 +81,7 @@ class ChannelSecrets(BaseModel):
     """Secrets of the channels, as in ``alertingSecrets``.
 
     Attributes:
+        mail_password: None where nobody gets mail.
         sms_access_key_id, sms_secret_access_key: None where nobody is told by SMS.
         authority: None: that of the receivers is a public one.
     """
@@ -89,20 +90,21 @@ class ChannelSecrets(BaseModel):
 
     phone_keys: Mapping[str, SecretStr]
     slack_urls: Mapping[str, SecretStr]
-    mail_password: SecretStr
+    mail_password: SecretStr | None = None
     sms_access_key_id: SecretStr | None = None
     sms_secret_access_key: SecretStr | None = None
     authority: SecretStr | None = None
 
 
 class NotifyChannels(BaseModel):
-    """Who can be notified and how: ``alerting.channels`` and ``alerting.contacts`` of the stack file, and secrets."""
+    """Who can be notified and how: ``alerting`` of the stack file, and secrets."""
 
     model_config = ConfigDict(frozen=True)
 
     channels: Mapping[str, Mapping[str, str | None] | None]
     contacts: Mapping[str, Mapping[str, str | bool | None]]
     secrets: ChannelSecrets
+    heartbeat: bool = True
 
 
 class Platform(BaseModel):
@@ -132,7 +134,7 @@ class Platform(BaseModel):
     log_reader: Login | None = None
     alertmanager_url: str = ""
     alertmanager_operator: Login | None = None
-    alert_escalation: Mapping[str, str] = {}
+    alert_escalation: Mapping[str, str | None] = {}
     notify_channels: NotifyChannels | None = None
     grafana_url: str = ""
     grafana_admin: Login | None = None

@@ -60,6 +60,11 @@ def _warn(check: str, detail: str, remedy: str) -> Line:
     return Line(check=check, state=State.WARN, detail=detail, remedy=remedy)
 
 
+def left_out(line: str) -> Line:
+    """A promise that the settings leave out."""
+    return _warn("not promised", line, "right where nobody needs it, else name it in the stack file")
+
+
 def identity(cluster: Cluster, settings: Settings) -> Line:
     """The cluster is the one that the stack file names."""
     context, uid = settings.cluster.context, cluster.uid()
@@ -269,11 +274,13 @@ def names(settings: Settings, resolve: Resolve = resolves) -> Iterator[Line]:
 
 def _outside(settings: Settings) -> list[str]:
     channels, grafana = settings.alerting.channels, settings.grafana
-    urls = [settings.traces.identity.issuer, channels.phone.url, settings.object_storage.endpoint]
-    urls += [settings.regions.witness.endpoint, channels.sms.url if channels.sms else None]
+    urls = [settings.traces.identity.issuer, settings.object_storage.endpoint]
+    witness = settings.regions.witness
+    urls += [witness.endpoint if witness else None, channels.sms.url if channels.sms else None]
     urls += [grafana.oidc.token_url, grafana.oidc.userinfo_url] if grafana.oidc else []
     hosts = [urlsplit(url).hostname or "" for url in urls if url]
-    hosts += [channels.mail.server.rpartition(":")[0], grafana.ldap.host]
+    hosts += [address.rpartition(":")[0] for address in channels.addresses]
+    hosts += [grafana.ldap.host]
     hosts += [settings.database.external.host] if settings.database.external else []
     hosts += (
         [address.rpartition(":")[0] for address in settings.regions.peer.bootstrap] if settings.regions.peer else []

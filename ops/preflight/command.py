@@ -18,7 +18,7 @@ from ops.config.source import Configuration
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.platform import PROJECT
-from ops.preflight.checks import Line, State, names, of_cluster
+from ops.preflight.checks import Line, State, left_out, names, of_cluster
 from ops.preflight.cluster import Cluster
 from ops.preflight.demand import Demand, demand
 from policy.model import Resource
@@ -67,7 +67,7 @@ def check(configuration: Configuration, kubeconfig: Path | None = None) -> list[
     from stacks.check import read
 
     problems = config.problems(configuration)
-    lines = [_configuration(configuration, problems)]
+    lines = [_configuration(configuration, problems), *map(left_out, config.not_promised(configuration))]
     settings, _ = read(configuration.stack, configuration.values)
     if settings is None:
         return lines

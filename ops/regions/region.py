@@ -135,7 +135,16 @@ def opened(stack: str = "", platform: Platform | None = None) -> Iterator[Region
 
 @contextmanager
 def witness_of(access: RegionsAccess) -> Iterator[Witness]:
-    """The witness bucket."""
+    """The witness bucket.
+
+    Raises:
+        OpsError: There is none.
+    """
+    if access.witness is None:
+        raise OpsError(
+            f"{access.region} stands alone, so there is no failover: name regions.witness and regions.peer in the "
+            "stack file"
+        )
     with tempfile.TemporaryDirectory(prefix="obs-witness-") as folder:
         yield from _witness(access.witness, Path(folder))
 

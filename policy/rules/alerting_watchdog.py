@@ -39,12 +39,13 @@ def _leaves(resources: Sequence[Resource], options: Options) -> Iterator[Finding
         for labels in known or [frozenset({("alertname", name)})]:
             [taken] = routing.taken([labels])
             for route in taken:
-                yield from _beats(routing, route, name, str(options["longest"]))
+                yield from _beats(routing, route, name, options)
             yield from _quiet(routing, labels, name)
     unknown.tell()
 
 
-def _beats(routing: Routing, route: Route, name: str, most: str) -> Iterator[Finding]:
+def _beats(routing: Routing, route: Route, name: str, options: Options) -> Iterator[Finding]:
+    most = str(options["longest"])
     if not route.above:
         problem = f"no route is for {name}, so it goes where on-call is notified, and the switch hears nothing"
         yield finding(
@@ -52,6 +53,8 @@ def _beats(routing: Routing, route: Route, name: str, most: str) -> Iterator[Fin
         )
         return
     receiver = route.of("receiver")
+    if not options["switch"]:
+        return
     if not routing.people(receiver.text()):
         problem = f"{name} goes to {receiver.text() or 'nobody'}, which tells nobody outside the platform"
         yield finding(routing.resource, receiver, problem, "give it a webhook to the switch outside")
@@ -93,6 +96,11 @@ RULES: tuple[Rule, ...] = (
         sources=("D4", "A1"),
         options={
             "alert": _ALERT,
+            "switch": Option(
+                default=True,
+                schema={"type": "boolean"},
+                meaning="Whether there is a switch outside; with another profile than production there may be none.",
+            ),
             "longest": Option(
                 default="1m",
                 schema={"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"},

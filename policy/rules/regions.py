@@ -22,7 +22,7 @@ def _exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding
     guard_list, unknown = failover_agents(resources)
     if not guard_list and unknown:
         raise unknown
-    if not guard_list:
+    if not guard_list and options["needed"]:
         yield _of_stack("nothing makes Alertmanager follow the lease", "run services.failover_agent")
 
 
@@ -203,6 +203,13 @@ RULES: tuple[Rule, ...] = (
         promise="Where there is an Alertmanager, a failover agent makes it follow the lease.",
         why="Two regions would notify about the same alert, and no failover could silence the old one.",
         sources=("D3", "A2"),
+        options={
+            "needed": Option(
+                default=True,
+                schema={"type": "boolean"},
+                meaning="Whether there is a lease; with another profile than production a region may stand alone.",
+            )
+        },
         stack=_exists,
     ),
     Rule(

@@ -135,16 +135,18 @@ def channel_passwords(channel: str, contacts: Mapping[str, Mapping[str, Any]]) -
     return {name: password_of(f"{channel} of {name}") for name, contact in contacts.items() if contact[channel]}
 
 
-def alerting_secrets(contacts: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
-    """Secrets of channels, each recognisable, for the contacts of a stack file (default: the local one)."""
-    contacts = contacts or stack_settings("local")["alerting"]["contacts"]
+def alerting_secrets(alerting: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Secrets of channels, each recognisable, for what a stack file says of alerting (default: the local one)."""
+    alerting = alerting or stack_settings("local")["alerting"]
+    contacts, mail = alerting["contacts"], ("mail_password",) if alerting["channels"]["mail"] else ()
     slack = channel_passwords("slack", contacts)
     sms, texts = ("sms_access_key_id", "sms_secret_access_key"), any(map(_texted, contacts.values()))
+    switch = f"https://switch.example.com/{password_of('heartbeat')}"
     return {
         "phone_keys": channel_passwords("phone", contacts),
         "slack_urls": {name: f"https://slack.example.com/services/{token}" for name, token in slack.items()},
-        "heartbeat_url": f"https://switch.example.com/{password_of('heartbeat')}",
-        **{name: password_of(name) for name in ("mail_password", *(sms if texts else ()))},
+        **({"heartbeat_url": switch} if alerting.get("heartbeat", True) else {}),
+        **{name: password_of(name) for name in (*mail, *(sms if texts else ()))},
         "authority": AUTHORITY,
     }
 
@@ -202,7 +204,8 @@ def record(stack: str, settings: object, role: str | None = None) -> Recording:
     from stacks.platform import Platform
 
     chosen = stack_model.parse(settings, f"Pulumi.{stack}.yaml")
-    contacts = chosen.model_dump()["alerting"]["contacts"]
+    alerting = chosen.model_dump()["alerting"]
+    contacts = alerting["contacts"]
     recording = Recording(
         channel_passwords={
             f"{channel} of {name}": password
@@ -212,7 +215,7 @@ def record(stack: str, settings: object, role: str | None = None) -> Recording:
     )
 
     def program() -> None:
-        pulumi.runtime.set_config(ALERTING_SECRETS, json.dumps(alerting_secrets(contacts)))
+        pulumi.runtime.set_config(ALERTING_SECRETS, json.dumps(alerting_secrets(alerting)))
         for key, names in OUTSIDE_SECRETS.items():
             given = {**{name: password_of(name) for name in names}, "authority": AUTHORITY}
             pulumi.runtime.set_config(f"observability:{key}", json.dumps(given))

@@ -16,6 +16,7 @@ from ops.core.access import RegionsAccess
 from ops.core.errors import OpsError
 from ops.core.platform import Platform
 from ops.regions import dns
+from ops.regions.region import witness_of
 from tests.unit.ops.regions_harness import FINGERPRINTS, KEY, NAME, SECRET, STACKS, A, B, Harness, harness
 
 Run = Callable[..., Result]
@@ -179,6 +180,15 @@ def test_the_stack_of_the_other_region_is_read_by_its_name(
     assert platform.load(tmp_path).region == "here"
     named, selected = (tmp_path / "asked").read_text().splitlines()
     assert named == f"{selected} --stack {STACKS[A]}"
+
+
+def test_a_region_alone_refuses_with_one_line(shared: Harness) -> None:
+    access = RegionsAccess.model_validate({**shared.outputs(B), "witness": None, "peer": None})
+    with pytest.raises(OpsError) as caught, witness_of(access):
+        pass
+    assert str(caught.value) == (
+        f"{B} stands alone, so there is no failover: name regions.witness and regions.peer in the stack file"
+    )
 
 
 def test_no_representation_of_the_output_shows_a_secret(shared: Harness) -> None:

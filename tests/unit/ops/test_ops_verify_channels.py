@@ -20,7 +20,7 @@ def test_a_stack_of_an_older_version_says_nothing_of_channels(outputs: dict[str,
 def test_a_channel_that_the_first_contact_does_not_have_is_not_set_up(outputs: dict[str, Any]) -> None:
     operators = {**SOURCE["contacts"]["operators"], "sms_topic": None, "slack": False}
     source = {**SOURCE, "contacts": {**SOURCE["contacts"], "operators": operators}}
-    hint = "(requirement 6.2): set it under alerting.contacts.operators of the stack file"
+    hint = "(requirement 6.2): set it under alerting.contacts of the stack file"
     assert channels_not_set_up(parse({**outputs, "notify_channels": source})) == [
         f"critical alerts are not sent to operators by sms {hint}",
         f"critical and high alerts are not sent to operators by slack {hint}",

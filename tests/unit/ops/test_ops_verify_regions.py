@@ -64,7 +64,17 @@ def context(answers_by_expression: Answers) -> Context:
         values = [sample.value for sample in instant(expression) if not math.isnan(sample.value)]
         return sum(values) if values else None
 
-    return cast(Context, SimpleNamespace(thanos=SimpleNamespace(instant=instant, number=number)))
+    thanos, platform = SimpleNamespace(instant=instant, number=number), SimpleNamespace(regions=None)
+    return cast(Context, SimpleNamespace(thanos=thanos, platform=platform))
+
+
+def test_a_region_without_a_witness_has_no_failover() -> None:
+    alone = cast(Context, SimpleNamespace(platform=SimpleNamespace(regions=SimpleNamespace(witness=None))))
+    finding = regions.d3(alone)
+    assert finding.wrong == []
+    assert [setup.what for setup in finding.setups] == [
+        "one region alone: set regions.witness and regions.peer in the stack file"
+    ]
 
 
 def test_a_standby_that_is_kept_in_step_passes() -> None:

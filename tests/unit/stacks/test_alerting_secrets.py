@@ -28,7 +28,7 @@ def given(slack: tuple[str, ...] = ("operators", "team-leader"), **changes: Any)
     for name, contact in contacts.items():
         contact["slack"], contact["phone"] = name in slack, name in PHONES
     urls = {name: f"{WEBHOOK}-{name}" for name in slack}
-    secrets = {**engine.alerting_secrets(contacts), "slack_urls": urls, **changes}
+    secrets = {**engine.alerting_secrets(settings["alerting"]), "slack_urls": urls, **changes}
     told = ["taken"]
 
     def program() -> None:

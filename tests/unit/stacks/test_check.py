@@ -67,7 +67,7 @@ def _settings() -> dict[str, Any]:
 def _secrets(settings: dict[str, Any]) -> dict[str, str]:
     """Every secret, as an update takes it."""
     content = {
-        "alertingSecrets": engine.alerting_secrets(settings["alerting"]["contacts"]),
+        "alertingSecrets": engine.alerting_secrets(settings["alerting"]),
         "backupRecipients": {"recipients": [engine.RECIPIENT]},
         **{key: {**dict.fromkeys(names, "x" * 20), "authority": ""} for key, names in engine.OUTSIDE_SECRETS.items()},
     }

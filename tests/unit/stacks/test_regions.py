@@ -12,8 +12,8 @@ import yaml
 from services.failover_agent.settings import FailoverAgentSettings
 from stacks import settings as model
 from stacks.endpoints import check_agreed, needed, parity_fingerprints
-from stacks.regions import host_port
 from stacks.settings import Role, SettingsError, parse
+from stacks.stage_settings import host_port
 from tests.support import engine
 from tests.support.engine import Recording
 

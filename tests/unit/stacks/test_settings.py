@@ -73,6 +73,12 @@ def _drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def _nobody(settings: dict[str, Any]) -> None:
+    """Production whose first contact has no channel."""
+    settings["profile"] = "production"
+    settings["alerting"]["contacts"]["operators"] = {"mail": None, "phone": False, "sms_topic": None, "slack": False}
+
+
 MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "a key that is missing": (
         _drop("kafka", "client_cidrs"),
@@ -250,32 +256,39 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.alerting.escalation: allowed is 2m or more for critical: a notification takes some of it on its way; "
         "correct it",
     ),
-    "a contact without a channel": (
-        _set(
-            "alerting", "contacts", "team-leader", to={"mail": None, "phone": False, "sms_topic": None, "slack": False}
-        ),
-        "settings.alerting.contacts.team-leader: allowed is at least one of mail, phone, sms_topic and slack; "
-        "correct it",
+    "production in which nobody is told": (
+        _nobody,
+        "settings: allowed is at least one of mail, phone, sms_topic and slack for alerting.contacts.operators with "
+        "profile production: critical alerts would reach nobody otherwise; correct it",
     ),
     "a text message without SNS": (
         _set("alerting", "channels", "sms", to=None),
         "settings.alerting: allowed is null for the sms_topic of operators, senior-manager where channels.sms is null; "
         "correct it",
     ),
-    "a priority that reaches nobody": (
-        _set("alerting", "contacts", "operators", "mail", to=None),
-        "settings.alerting: allowed is for operators at least one of mail: medium alerts would reach nobody otherwise; "
+    "a phone without a pager": (
+        _set("alerting", "channels", "phone", to=None),
+        "settings.alerting: allowed is false for the phone of operators, senior-manager, on-call-engineer where "
+        "channels.phone is null; correct it",
+    ),
+    "a mail address without a mail server": (
+        _set("alerting", "channels", "mail", to=None),
+        "settings.alerting: allowed is null for the mail of operators, senior-manager, team-leader where "
+        "channels.mail is null; correct it",
+    ),
+    "reports that nobody gets although there is a mail server": (
+        _set("reports", "recipients", to=None),
+        "settings: allowed is null for reports.recipients where alerting.channels.mail is null, and for no other "
+        "stack: reports are mailed by that server; correct it",
+    ),
+    "a pair of regions without a witness": (
+        _set("regions", "witness", to=None),
+        "settings: allowed is a regions.witness where there is a regions.peer: there both read which one is active; "
         "correct it",
     ),
-    "a page that reaches nobody": (
-        _set(
-            "alerting",
-            "contacts",
-            "operators",
-            to={"mail": "operators@example.com", "phone": False, "sms_topic": None, "slack": False},
-        ),
-        "settings.alerting: allowed is for operators at least one of phone, sms_topic, slack: critical alerts would "
-        "reach nobody otherwise; correct it",
+    "receivers in no network": (
+        _set("alerting", "networks", to=[]),
+        "settings.alerting: allowed is at least one of the receivers' networks and of their ports; correct it",
     ),
     "a topic that there is not": (
         _set("topics", "alerts-row", to={"partitions": 4, "retention_days": 30}),

@@ -1,0 +1,26 @@
+"""What a stack does not promise since its file leaves something out: one line each, for previews and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from components.alerting.escalation import LEVELS
+from components.alertmanager import receivers
+from stacks.settings import Settings
+
+
+def not_promised(settings: Settings) -> list[str]:
+    """One line for each promise that the settings leave out, with the key that leaves it out."""
+    return [f"settings.{key}: {line}" for key, line in _lines(settings)]
+
+
+def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
+    alerting = settings.alerting
+    for line in receivers.not_promised(alerting.reached, LEVELS):
+        yield "alerting.contacts", line
+    if not alerting.heartbeat:
+        yield "alerting.heartbeat", "nobody is told when the whole platform is down (requirement D4)"
+    if settings.reports.recipients is None:
+        yield "reports.recipients", "reports are stored and mailed to nobody (requirement R1)"
+    if settings.regions.peer is None:
+        yield "regions.peer", "nothing takes over when this region is gone (requirements D2, D3)"
