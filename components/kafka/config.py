@@ -249,7 +249,7 @@ def _broker(cluster: KafkaCluster) -> Properties:
 
 
 def probe_client_properties() -> Properties:
-    """Client configuration of the startup probe: the node's own certificate on the internal listener."""
+    """Client configuration of the readiness probe: the node's own certificate on the internal listener."""
     tls = _tls()
     return {
         "security.protocol": "SSL",
