@@ -90,13 +90,17 @@ def server_command(file: str, heap: str, jvm_flags: tuple[str, ...]) -> list[str
     )
 
 
-def format_command(file: str) -> list[str]:
+def format_command(file: str, arguments: str = "format.args") -> list[str]:
     """Format the data folder unless it is formatted.
 
     The arguments come from a file, since they hold the administrator's password; what the tool prints is not shown,
     since it prints the salted password.
+
+    Args:
+        file: Its ``server.properties``.
+        arguments: Name of the file with the tool's arguments.
     """
-    return ["bash", "-c", f"exec java @{FORMAT_DIRECTORY}/format.args --config {file} >/dev/null"]
+    return ["bash", "-c", f"exec java @{FORMAT_DIRECTORY}/{arguments} --config {file} >/dev/null"]
 
 
 def format_arguments(cluster: KafkaCluster, *, votes: bool, password: str | None) -> str:
@@ -357,12 +361,14 @@ def files(args: NodeSet) -> dict[str, str]:
 
 def _format(parent: pulumi.Resource, args: NodeSet) -> FileSet:
     """Arguments of the storage tool; a Secret, since voters are told the administrator's password."""
-    votes = args.nodes[0].controller
-    text = args.admin.password.apply(
-        lambda password: format_arguments(args.cluster, votes=votes, password=password if votes else None)
-    )
-    name = f"{args.workload}-format"
-    return secret_files(parent, args.context, name=name, workload=args.workload, files={"format.args": text})
+
+    def text(votes: bool) -> pulumi.Output[str]:
+        return args.admin.password.apply(
+            lambda password: format_arguments(args.cluster, votes=votes, password=password if votes else None)
+        )
+
+    arguments = {f"format-{index}.args": text(node.controller) for index, node in enumerate(args.nodes)}
+    return secret_files(parent, args.context, name=f"{args.workload}-format", workload=args.workload, files=arguments)
 
 
 def _metrics(parent: pulumi.Resource, args: NodeSet, keystore: Credential) -> FileSet:
@@ -402,7 +408,7 @@ def _formatter(args: NodeSet) -> Container:
     return Container(
         name="format",
         image="kafka",
-        command=format_command(_own_file()),
+        command=format_command(_own_file(), "format-$(POD_INDEX).args"),
         resources=args.size.resources,
         env_labels={"POD_INDEX": _POD_INDEX},
         mounts=[*_mounts(), Mount(volume="format", path=FORMAT_DIRECTORY)],
