@@ -33,11 +33,11 @@ def _servers(resource: Resource, options: Options) -> Iterator[tuple[Node, float
 def _startup(resource: Resource, options: Options) -> Iterator[Finding]:
     for container, volume in _servers(resource, options):
         probe = container["startupProbe"]
-        asked = next((probe[how] for how in _ASKS if probe[how].exists), None)
-        if asked is not None:
+        asks_more = next((probe[how] for how in _ASKS if probe[how].exists), None)
+        if asks_more is not None:
             yield at(
                 resource,
-                asked,
+                asks_more,
                 f"{name_of(container)} is killed when it takes long to answer more than an open port",
                 "let startupProbe open the port, and readinessProbe ask for copies",
             )
