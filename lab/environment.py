@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from components.telemetry.capacity import size_of
+from components.sizes import size_of
 from components.telemetry.topics import topic
 from lab import LabError, directory, storage
 from lab.cluster import network

@@ -41,6 +41,7 @@ COMMANDS = {
     "bench": "ops.loadtest.bench:bench",
     "scale": "ops.scaling.command:scale_app",
     "storage": "ops.storage.command:storage_app",
+    "kafka": "ops.kafka.command:kafka_app",
     "report": "ops.reports.command:report_app",
     "backup": "ops.backups.command:backup_app",
     "maintain": "ops.maintenance.command:maintain_app",

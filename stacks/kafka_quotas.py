@@ -13,7 +13,8 @@ from typing import Final
 import pulumi
 
 from components.kafka.access import AclRule, Quota, User, acl_rules
-from components.telemetry.capacity import KAFKA_BYTES, size_of, size_text
+from components.sizes import size_of, size_text
+from components.telemetry.capacity import KAFKA_BYTES
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from stacks.kafka_users import users
 from stacks.settings import KafkaQuota, Settings, SettingsError

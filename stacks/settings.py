@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 from components.alertmanager.receivers import FIRST
 from components.cluster import EMBEDDED
 from components.postgres.config import RESERVED_CONNECTIONS
+from components.sizes import size_of, size_text
 from components.telemetry import capacity
 from components.telemetry.fields import not_allowed
 from components.telemetry.layers import LAYER_NAMES, TOPIC_OF_SIGNAL, Signal
@@ -372,19 +373,19 @@ class Settings(SettingsModel):
         load = capacity.Load(**self.load.model_dump())
         days = {signal: self.topics[topic].retention_days for signal, topic in TOPIC_OF_SIGNAL.items()}
         broker = capacity.broker_volume(load, days, brokers=len(self.kafka.brokers), copies=MIN_BROKERS)
-        if broker > capacity.size_of(self.storage.kafka):
+        if broker > size_of(self.storage.kafka):
             raise not_allowed(
-                f"a storage.kafka of at least {capacity.size_text(broker)} (it is {self.storage.kafka}) for the load "
+                f"a storage.kafka of at least {size_text(broker)} (it is {self.storage.kafka}) for the load "
                 "and the topics' retention_days, or less of these"
             )
         prometheus, kept = self.prometheus, int(self.prometheus.retention_time[:-1])
         samples = capacity.samples_size(load, kept)
-        if samples > capacity.size_of(prometheus.retention_size):
+        if samples > size_of(prometheus.retention_size):
             raise not_allowed(
                 f"a prometheus.retention_size of at least {-(-samples // 2**20):.0f}MB (it is "
                 f"{prometheus.retention_size}) for load.points and {prometheus.retention_time}, or less of these"
             )
-        if capacity.size_of(prometheus.retention_size) > capacity.USABLE * capacity.size_of(self.storage.prometheus):
+        if size_of(prometheus.retention_size) > capacity.USABLE * size_of(self.storage.prometheus):
             raise not_allowed(
                 f"a storage.prometheus of which prometheus.retention_size ({prometheus.retention_size}) takes at most "
                 f"{capacity.USABLE:.0%}"

@@ -32,6 +32,7 @@ DATA_DIRECTORY = "/var/lib/kafka/data"
 TLS_DIRECTORY = "/etc/tls"
 
 _CONTROLLER_ID_BASE = 1000
+_VOTERS = 3
 _SCRAM = "SCRAM-SHA-512"
 _NAMESPACE = uuid.UUID("6e3c8a52-6a6e-5b53-9d0e-1d9b0f5c7a10")
 
@@ -63,7 +64,7 @@ class KafkaCluster:
 
     Attributes:
         platform: Name of the platform; cluster and directory ids follow from it.
-        brokers: Brokers in order of their pods; they are controllers too when ``controllers`` is empty.
+        brokers: Brokers in order of their pods; the first three vote when ``controllers`` is empty.
         controllers: Dedicated controllers in order of their pods.
         replication_factor: Copies of internal topics, and of topics that do not say.
         min_insync_replicas: Copies that must have a record before it counts as written.
@@ -86,7 +87,7 @@ class KafkaCluster:
     @property
     def quorum(self) -> tuple[Node, ...]:
         """The nodes that vote."""
-        return self.controllers or self.brokers
+        return self.controllers or tuple(node for node in self.brokers if node.controller)
 
     @property
     def cluster_id(self) -> str:
@@ -105,13 +106,18 @@ class KafkaCluster:
 def broker_nodes(hosts: tuple[str, ...], external: tuple[str, ...], *, combined: bool) -> tuple[Node, ...]:
     """Brokers with node ids 0, 1, 2 ...
 
+    Args:
+        hosts: DNS names of their pods.
+        external: ``host:port`` of each from outside.
+        combined: Whether the first three vote. Those that come later do not: a quorum is set when it is made.
+
     Raises:
         ValueError: There is not one external address per broker.
     """
     if len(hosts) != len(external):
         raise ValueError(f"{len(hosts)} brokers need {len(hosts)} external addresses, there are {len(external)}")
     return tuple(
-        Node(identity=index, host=host, broker=True, controller=combined, external=outside)
+        Node(identity=index, host=host, broker=True, controller=combined and index < _VOTERS, external=outside)
         for index, (host, outside) in enumerate(zip(hosts, external, strict=True))
     )
 
@@ -249,7 +255,7 @@ def _broker(cluster: KafkaCluster) -> Properties:
 
 
 def probe_client_properties() -> Properties:
-    """Client configuration of the startup probe: the node's own certificate on the internal listener."""
+    """Client configuration of the readiness probe: the node's own certificate on the internal listener."""
     tls = _tls()
     return {
         "security.protocol": "SSL",

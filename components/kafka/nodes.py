@@ -25,6 +25,7 @@ from components.k8s import (
     StorageClaim,
     Volume,
     Workload,
+    catching_up,
     certificate,
     config_files,
     credential,
@@ -35,7 +36,6 @@ from components.k8s import (
 from components.kafka import config
 from components.kafka.config import (
     ADMIN,
-    CLIENT_PORT,
     CONFIG_DIRECTORY,
     INTERNAL_PORT,
     METRICS_PORT,
@@ -90,13 +90,17 @@ def server_command(file: str, heap: str, jvm_flags: tuple[str, ...]) -> list[str
     )
 
 
-def format_command(file: str) -> list[str]:
+def format_command(file: str, arguments: str = "format.args") -> list[str]:
     """Format the data folder unless it is formatted.
 
     The arguments come from a file, since they hold the administrator's password; what the tool prints is not shown,
     since it prints the salted password.
+
+    Args:
+        file: Its ``server.properties``.
+        arguments: Name of the file with the tool's arguments.
     """
-    return ["bash", "-c", f"exec java @{FORMAT_DIRECTORY}/format.args --config {file} >/dev/null"]
+    return ["bash", "-c", f"exec java @{FORMAT_DIRECTORY}/{arguments} --config {file} >/dev/null"]
 
 
 def format_arguments(cluster: KafkaCluster, *, votes: bool, password: str | None) -> str:
@@ -224,14 +228,12 @@ class _Script(string.Template):
     delimiter = "%"
 
 
-def startup_probe_script() -> str:
+def in_sync_script() -> str:
     """Bash: succeeds once the broker in ``$POD_INDEX`` is in sync for every partition that it has a copy of.
 
-    This is what a rolling update waits for before it stops the next broker. It asks the cluster only after the client
-    port is open, since a question costs a Java start.
+    This is what a rolling update waits for before it stops the next broker. A question costs a Java start.
     """
-    return _Script(Path(__file__).with_name("startup_probe.sh").read_text()).substitute(
-        client_port=CLIENT_PORT,
+    return _Script(Path(__file__).with_name("in_sync.sh").read_text()).substitute(
         internal_port=INTERNAL_PORT,
         configuration=CONFIG_DIRECTORY,
         libraries=java.LIBRARIES,
@@ -252,8 +254,7 @@ def probe_log_configuration() -> str:
 
 
 _POD_INDEX = "apps.kubernetes.io/pod-index"
-_STARTUP_TRIES = 60
-_STARTUP_PERIOD_S = 10
+_QUESTION_S = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,7 +344,7 @@ def node_set(parent: pulumi.Resource, args: NodeSet) -> k8s.apps.v1.StatefulSet:
 
 
 def files(args: NodeSet) -> dict[str, str]:
-    """The public files: each node's properties, logging, the startup probe."""
+    """The public files: each node's properties, logging, the readiness probe."""
     properties = {
         f"server-{index}.properties": config.render(config.server_properties(args.cluster, node))
         for index, node in enumerate(args.nodes)
@@ -353,18 +354,21 @@ def files(args: NodeSet) -> dict[str, str]:
         "log4j2.yaml": log_configuration(),
         "log4j2-probe.yaml": probe_log_configuration(),
         "probe-client.properties": config.render(config.probe_client_properties()),
-        "startup-probe.sh": startup_probe_script(),
+        "in-sync.sh": in_sync_script(),
+        catching_up.SCRIPT: catching_up.script(),
     }
 
 
 def _format(parent: pulumi.Resource, args: NodeSet) -> FileSet:
     """Arguments of the storage tool; a Secret, since voters are told the administrator's password."""
-    votes = args.nodes[0].controller
-    text = args.admin.password.apply(
-        lambda password: format_arguments(args.cluster, votes=votes, password=password if votes else None)
-    )
-    name = f"{args.workload}-format"
-    return secret_files(parent, args.context, name=name, workload=args.workload, files={"format.args": text})
+
+    def text(votes: bool) -> pulumi.Output[str]:
+        return args.admin.password.apply(
+            lambda password: format_arguments(args.cluster, votes=votes, password=password if votes else None)
+        )
+
+    arguments = {f"format-{index}.args": text(node.controller) for index, node in enumerate(args.nodes)}
+    return secret_files(parent, args.context, name=f"{args.workload}-format", workload=args.workload, files=arguments)
 
 
 def _metrics(parent: pulumi.Resource, args: NodeSet, keystore: Credential) -> FileSet:
@@ -404,7 +408,7 @@ def _formatter(args: NodeSet) -> Container:
     return Container(
         name="format",
         image="kafka",
-        command=format_command(_own_file()),
+        command=format_command(_own_file(), "format-$(POD_INDEX).args"),
         resources=args.size.resources,
         env_labels={"POD_INDEX": _POD_INDEX},
         mounts=[*_mounts(), Mount(volume="format", path=FORMAT_DIRECTORY)],
@@ -412,10 +416,10 @@ def _formatter(args: NodeSet) -> Container:
 
 
 def _server(args: NodeSet, ports: dict[str, int]) -> Container:
-    """The node. Brokers count as started once they are in sync; controllers once they listen."""
+    """The node. Brokers are ready once they are in sync; controllers once they listen."""
     broker = args.nodes[0].broker
     port = config.CLIENT_PORT if broker else config.CONTROLLER_PORT
-    script = f"{config.CONFIG_DIRECTORY}/startup-probe.sh"
+    in_sync = ("bash", f"{config.CONFIG_DIRECTORY}/in-sync.sh")
     return Container(
         name=CONTAINER,
         image="kafka",
@@ -424,15 +428,10 @@ def _server(args: NodeSet, ports: dict[str, int]) -> Container:
         ports=ports,
         env_labels={"POD_INDEX": _POD_INDEX},
         mounts=[*_mounts(), Mount(volume="metrics", path=METRICS_DIRECTORY)],
-        startup=Probe(
-            command=("bash", script) if broker else None,
-            tcp=None if broker else port,
-            initial_delay_s=5,
-            period_s=_STARTUP_PERIOD_S,
-            timeout_s=30,
-            failures=_STARTUP_TRIES,
-        ),
-        readiness=Probe(tcp=port, period_s=5),
+        startup=catching_up.startup_probe(port, args.size.storage),
+        readiness=catching_up.readiness_probe(port, CONFIG_DIRECTORY, in_sync, _QUESTION_S)
+        if broker
+        else Probe(tcp=port, period_s=5),
         liveness=Probe(tcp=port, period_s=20, failures=6),
         pre_stop_sleep_s=3,
     )

@@ -133,7 +133,7 @@ def backup_reader(name: str, families: Sequence[str]) -> SearchUser:
 
 
 def own_users(families: Sequence[str]) -> tuple[SearchUser, ...]:
-    """Users of the cluster's own parts: the index manager, the nodes' startup probe, and who erases a person's data."""
+    """Users of the cluster's own parts: index manager, readiness probe of the nodes, and who erases a person's data."""
     return (
         SearchUser(name=INDEX_MANAGER, manages=tuple(families)),
         SearchUser(name=PROBE, watches=True),

@@ -136,8 +136,8 @@ def _family(family: Family) -> FamilySettings:
 def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> k8s.apps.v1.Deployment:
     """Make the index manager's pod. It is ready once users, templates, first indices and aliases exist.
 
-    It does not wait for the nodes to be there: after a change of passwords they count as started only when it has told
-    them of it.
+    It does not wait for the nodes to be there: after a change of passwords they are ready only when it has told them of
+    it.
     """
     context = args.context
     settings = index_manager_settings(

@@ -1,10 +1,11 @@
-"""The nodes of the search cluster as pods: how one is started, logs, and is asked whether it has started; commands and
-files as data.
+"""The nodes of the search cluster as pods: how one is started, logs, and is asked whether it has its copies; commands
+and files as data.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from components.k8s import (
     StorageClaim,
     Volume,
     Workload,
+    catching_up,
     certificate,
     cluster_service,
     config_files,
@@ -140,19 +142,19 @@ def log_configuration() -> str:
     return "".join(f"{key} = {value}\n" for key, value in properties.items())
 
 
-def startup_probe_script() -> str:
-    """The startup probe's program; it runs in the pod, with nothing but Python's own library."""
-    return Path(__file__).with_name("startup_probe.py").read_text()
+def copies_script() -> str:
+    """The readiness probe's program; it runs in the pod, with nothing but Python's own library."""
+    return Path(__file__).with_name("copies_started.py").read_text()
 
 
 def probe_settings(*, user: str, password_file: str, ca_file: str, patience_s: int) -> str:
-    """Settings of the startup probe.
+    """Settings of the readiness probe.
 
     Args:
         user: May see the cluster's state.
         password_file: Its password.
         ca_file: The authority's certificate.
-        patience_s: Seconds after which a node that does what it can counts as started in a cluster that is not green.
+        patience_s: Seconds after which a node that does what it can counts as ready in a cluster that is not green.
     """
     settings = {
         "url": f"https://localhost:{HTTP_PORT}",
@@ -165,7 +167,8 @@ def probe_settings(*, user: str, password_file: str, ca_file: str, patience_s: i
 
 
 def probe_command(engine: Engine, *, files: str, secrets: str, ca_file: str) -> tuple[str, ...]:
-    """Ask a node whether it has started. Elasticsearch's image has curl and no Python; there, only green counts.
+    """Ask a node whether it has its copies. Elasticsearch's image has curl and no Python; there, after the same
+    patience, it is enough that no node is getting a copy.
 
     Args:
         engine: Server.
@@ -174,17 +177,21 @@ def probe_command(engine: Engine, *, files: str, secrets: str, ca_file: str) -> 
         ca_file: The authority's certificate.
     """
     if engine is Engine.OPENSEARCH:
-        return ("python3", f"{files}/startup_probe.py", f"{files}/probe.json")
-    url = f"https://localhost:{HTTP_PORT}/_cluster/health?wait_for_status=green&timeout=20s"
-    return ("curl", "-sS", "-o", "/dev/null", "--fail", "--cacert", ca_file, "-K", f"{secrets}/curl", url)
+        return ("python3", f"{files}/copies_started.py", f"{files}/probe.json")
+    url = f"https://localhost:{HTTP_PORT}/_cluster/health?timeout=20s&"
+    words = ("curl", "-sS", "-o", "/dev/null", "--fail", "--cacert", ca_file, "-K", f"{secrets}/curl")
+    choice = f"state='{WHOLE}'; ((RUNNING_S < {_PATIENCE_S})) || state='{NOTHING_COMES}'"
+    return ("bash", "-c", f'{choice}; exec {shlex.join(words)} "{url}$state"')
 
 
 _FILES = "/etc/search"
 _SECRETS = "/etc/search-probe"
 _SECURITY = "opensearch-security"
-_STARTUP_PERIOD_S = 10
-_STARTUP_TRIES = 90
 _PATIENCE_S = 300
+WHOLE = "wait_for_status=green"
+NOTHING_COMES = "wait_for_status=yellow&wait_for_no_initializing_shards=true"
+"""What a cluster may be for longer, since copies may be missing that nobody here can bring back."""
+_QUESTION_S = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,15 +299,16 @@ def certificate_files(secret: pulumi.Input[str]) -> FileSet:
 
 
 def files(args: NodeSet) -> dict[str, str]:
-    """The public files: settings, logging, the startup probe."""
+    """The public files: settings, logging, the readiness probe."""
     contents = {
         config.settings_file(args.engine): config.rendered(config.node_settings(search_cluster(args))),
         "log4j2.properties": log_configuration(),
+        catching_up.SCRIPT: catching_up.script(),
     }
     if args.engine is Engine.ELASTICSEARCH:
         return contents | {"jvm.options": jvm_options(args.size.heap, args.size.jvm_flags)}
     return contents | {
-        "startup_probe.py": startup_probe_script(),
+        "copies_started.py": copies_script(),
         "probe.json": probe_settings(
             user=access.PROBE,
             password_file=f"{_SECRETS}/password",
@@ -337,7 +345,7 @@ def _text(content: Any) -> str:
 
 
 def _probe_secret(parent: pulumi.Resource, args: NodeSet) -> FileSet:
-    """Password of the startup probe."""
+    """Password of the readiness probe."""
     password = args.credentials[access.PROBE].password
     curl = password.apply(lambda text: f'user = "{access.PROBE}:{text}"\n')
     content = {"password": password} if args.engine is Engine.OPENSEARCH else {"curl": curl}
@@ -358,7 +366,7 @@ def _network(parent: pulumi.Resource, args: NodeSet) -> None:
 
 
 def _container(args: NodeSet) -> Container:
-    """The server. It counts as started once its copies are back, so that a roll takes one node after the other."""
+    """The server. It is ready once its copies are back, so that a roll takes one node after the other."""
     engine, directory = args.engine, config.CONFIG_DIRECTORIES[args.engine]
     ca_file = f"{TLS_MOUNT}/ca.crt"
     return Container(
@@ -370,14 +378,13 @@ def _container(args: NodeSet) -> Container:
         env=environment(engine),
         env_fields={"NODE_NAME": "metadata.name"},
         mounts=_mounts(engine, directory),
-        startup=Probe(
-            command=probe_command(engine, files=_FILES, secrets=_SECRETS, ca_file=ca_file),
-            initial_delay_s=10,
-            period_s=_STARTUP_PERIOD_S,
-            timeout_s=25,
-            failures=_STARTUP_TRIES,
+        startup=catching_up.startup_probe(HTTP_PORT, args.size.storage),
+        readiness=catching_up.readiness_probe(
+            HTTP_PORT,
+            _FILES,
+            probe_command(engine, files=_FILES, secrets=_SECRETS, ca_file=ca_file),
+            _QUESTION_S,
         ),
-        readiness=Probe(tcp=HTTP_PORT, period_s=5),
         liveness=Probe(tcp=HTTP_PORT, period_s=20, failures=6),
         pre_stop_sleep_s=3,
     )

@@ -25,7 +25,7 @@ def s1(context: Context) -> Finding:
     full = [scaler.name for scaler in scalers if scaler.minimum < scaler.maximum == scaler.pods]
     if full:
         finding.seen.append(f"at their maximum: {', '.join(full)}")
-    finding.drill("gateways-autoscaled", "partitions-added", "storage-grown")
+    finding.drill("gateways-autoscaled", "partitions-added", "storage-grown", "broker-added")
     return finding
 
 

@@ -9,6 +9,7 @@ A consumer, which has the structure that the other lacks, looks for the coordina
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,6 +94,17 @@ class KafkaAdmin:
         """Ids of the brokers that are registered and alive."""
         with errors(self._silent):
             return tuple(sorted(self.client.list_topics(timeout=TIMEOUT_SECONDS).brokers))
+
+    def copies(self) -> Counter[int]:
+        """Broker, also one that is not there -> copies of partitions that it has."""
+        with errors(self._silent):
+            topics = self.client.list_topics(timeout=TIMEOUT_SECONDS).topics
+        return Counter(
+            broker
+            for topic in topics.values()
+            for partition in topic.partitions.values()
+            for broker in partition.replicas
+        )
 
     def topics(self) -> dict[str, TopicState]:
         """All topics by name."""

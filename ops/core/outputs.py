@@ -64,6 +64,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "bench": _CONTEXT | {"log_reader"},
     "scale": frozenset(),
     "storage": frozenset(),
+    "kafka": frozenset({"kafka_admin"}),
     "report": _CONTEXT | {"kafka_users", "reports"},
     "backup": _CONTEXT | {"backups", "grafana_admin"},
     "maintain": _CONTEXT | {"backups", "grafana_admin", "log_reader"},
@@ -75,7 +76,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "audit": frozenset({"kafka_admin", "kafka_users", "trace_login"}),
     "docs": _CONTEXT | {"grafana_admin"},
     "config": frozenset(),
-    "preflight": frozenset(),
+    "preflight": frozenset({"kafka_admin"}),
     "images": frozenset(),
 }
 """Command -> secret outputs that the code behind it uses; a test compares both."""

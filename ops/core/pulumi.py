@@ -56,6 +56,30 @@ def set_storage(part: str, size: str, stack: str = "", cwd: Path = PROJECT) -> N
     _set(["--path", f"{SETTINGS_KEY}.storage.{part}", size], stack, cwd)
 
 
+def set_broker(number: int, address: str, stack: str = "", cwd: Path = PROJECT) -> None:
+    """Write a broker's address into the stack's file; the number after the last one adds a broker.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    for key in ("host", "address"):
+        _set(["--path", f"{_broker(number)}.{key}", address], stack, cwd)
+
+
+def unset_broker(number: int, stack: str = "", cwd: Path = PROJECT) -> None:
+    """Take a broker out of the stack's file; it must have no copies (`ops.kafka.rebalance`).
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    command = ["pulumi", "config", "rm", "--path", _broker(number), "--non-interactive", *_stack(stack)]
+    _run(command, "pulumi config rm", _LIMIT_S, stack, cwd)
+
+
+def _broker(number: int) -> str:
+    return f"{SETTINGS_KEY}.kafka.brokers[{number}]"
+
+
 def refresh(targets: Sequence[str], stack: str = "", cwd: Path = PROJECT) -> None:
     """Let the state follow what is in the cluster, for some resources.
 

@@ -118,6 +118,29 @@ FLOW: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="rebalance",
+        shows="a fourth broker by settings gets its part of the partitions, gives it back and goes: nothing is lost",
+        requirements=("K1", "S1"),
+        procedure=f"{_PROCEDURES}.rebalance:add_and_drain_broker",
+        evidence="broker-added",
+        seconds=900,
+        limit_s=7200,
+        load=_METRICS,
+        fault="a broker more by the stack's file and `pulumi up`, `ops kafka rebalance`, then drained and removed",
+        figures={
+            Aspect.FAULT: ("brokers {brokers}", "`pulumi up` took {grown in s} s and {shrunk in s} s"),
+            Aspect.RECOVERY: (
+                "{copies moved to it} copies moved to it in {moved in s} s, {copies moved away} away in "
+                "{drained in s} s",
+            ),
+            Aspect.RTO: (
+                "longest pause of a client {longest pause of a client s} s",
+                "clients of the gateway repeated {retries} sends",
+            ),
+            Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
+        },
+    ),
+    Drill(
         name="kafka-roll",
         shows="a rolling restart of Kafka never has fewer than two copies in sync, and loses nothing",
         requirements=("K1", "M4"),

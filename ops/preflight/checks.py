@@ -309,24 +309,25 @@ def _some(values: Sequence[str]) -> str:
 
 def of_cluster(cluster: Cluster, settings: Settings, demand: Demand) -> list[Line]:
     """Every check that asks the cluster; one that is refused is a line, not an end. Another cluster ends it."""
-    first = _guarded("cluster", lambda: [identity(cluster, settings)])
+    first = guarded("cluster", lambda: [identity(cluster, settings)])
     if first[0].state is State.FAIL:
         return first
     return [
         *first,
-        *_guarded("version", lambda: [version(cluster)]),
-        *_guarded("cert-manager", lambda: [cert_manager(cluster)]),
-        *_guarded("metrics API", lambda: [metrics_api(cluster, demand)]),
-        *_guarded("storage class", lambda: [storage(cluster, demand)]),
-        *_guarded("priority classes", lambda: [priorities(cluster, demand)]),
-        *_guarded("pull secrets", lambda: [pull_secrets(cluster, demand)]),
-        *_guarded("nodes", lambda: list(nodes(cluster, demand))),
-        *_guarded("rights", lambda: [rights(cluster, demand)]),
-        *_guarded("load balancers", lambda: [load_balancers(cluster, demand)]),
+        *guarded("version", lambda: [version(cluster)]),
+        *guarded("cert-manager", lambda: [cert_manager(cluster)]),
+        *guarded("metrics API", lambda: [metrics_api(cluster, demand)]),
+        *guarded("storage class", lambda: [storage(cluster, demand)]),
+        *guarded("priority classes", lambda: [priorities(cluster, demand)]),
+        *guarded("pull secrets", lambda: [pull_secrets(cluster, demand)]),
+        *guarded("nodes", lambda: list(nodes(cluster, demand))),
+        *guarded("rights", lambda: [rights(cluster, demand)]),
+        *guarded("load balancers", lambda: [load_balancers(cluster, demand)]),
     ]
 
 
-def _guarded(check: str, ask: Callable[[], list[Line]]) -> list[Line]:
+def guarded(check: str, ask: Callable[[], list[Line]]) -> list[Line]:
+    """Lines of a check; one that cannot ask is a line too."""
     try:
         return ask()
     except ApiException as error:

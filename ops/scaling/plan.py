@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from components.telemetry.capacity import Load, broker_volume, samples_size, size_of, size_text, topic_bytes
+from components.sizes import size_of, size_text
+from components.telemetry.capacity import Load, broker_volume, samples_size, topic_bytes
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import topic
 from ops.core.errors import OpsError

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from requests.auth import HTTPBasicAuth
 
+from components.k8s import catching_up
 from components.kafka import config
 from components.kafka import nodes as process
 from components.kafka.access import Topic, topic_config
@@ -140,13 +141,13 @@ def test_an_acknowledged_record_has_its_copies(cluster: list[RealNode], topic: s
     assert all(len(partition.isrs) == 3 for partition in partitions.values())
 
 
-def test_the_startup_probe_passes_on_a_broker_in_sync(cluster: list[RealNode], topic: str) -> None:
+def test_the_readiness_probe_passes_on_a_broker_in_sync(cluster: list[RealNode], topic: str) -> None:
     del topic
     done = _probe(cluster[1])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_startup_probe_fails_while_a_broker_is_behind(cluster: list[RealNode], topic: str) -> None:
+def test_the_readiness_probe_fails_while_a_broker_is_behind(cluster: list[RealNode], topic: str) -> None:
     """The others have dropped it from the in-sync copies; asked through one of them, as its own port is closed."""
     down = cluster[2]
     down.stop()
@@ -205,7 +206,14 @@ def test_a_dedicated_controller_and_its_broker_start(tmp_path: Path) -> None:
 
 def _probe(node: RealNode, index: int | None = None) -> subprocess.CompletedProcess[str]:
     number = node.node.identity if index is None else index
-    return node.run(["bash", f"{config.CONFIG_DIRECTORY}/startup-probe.sh"], {"POD_INDEX": str(number)})
+    state = Path(f"{node.folder}/caught-up-{number}")
+    state.unlink(missing_ok=True)
+    question = ("bash", f"{config.CONFIG_DIRECTORY}/in-sync.sh")
+    probe = catching_up.readiness_probe(config.CLIENT_PORT, config.CONFIG_DIRECTORY, question, 30)
+    assert probe.command is not None
+    return node.run(
+        [str(state) if word == catching_up.STATE else word for word in probe.command], {"POD_INDEX": str(number)}
+    )
 
 
 def _metrics(node: RealNode, password: str) -> requests.Response:

@@ -58,6 +58,20 @@ def test_the_partitions_of_a_topic_are_a_number_in_the_settings_and_the_rest_sta
     assert settings == {"topics": topics, "protect": False}
 
 
+def test_a_broker_is_added_behind_the_last_one_and_taken_away_again(project: Path) -> None:
+    file = project / "Pulumi.local.yaml"
+    committed = [{"host": f"198.18.0.{10 + number}", "address": f"198.18.0.{10 + number}"} for number in range(3)]
+    file.write_text(yaml.safe_dump({"config": {pulumi.SETTINGS_KEY: {"kafka": {"brokers": committed}}}}))
+
+    def brokers() -> object:
+        return yaml.safe_load(file.read_text())["config"][pulumi.SETTINGS_KEY]["kafka"]["brokers"]
+
+    pulumi.set_broker(3, "198.18.0.13", cwd=project)
+    assert brokers() == [*committed, {"host": "198.18.0.13", "address": "198.18.0.13"}]
+    pulumi.unset_broker(3, cwd=project)
+    assert brokers() == committed
+
+
 def test_a_stack_that_is_not_there_is_one_line_with_pulumis_own_reason(project: Path) -> None:
     with pytest.raises(OpsError, match="`pulumi config set` failed: no stack named 'other' found") as caught:
         pulumi.set_role("primary", "other", cwd=project)

@@ -14,6 +14,7 @@ CONCERNS = frozenset(
     {
         "availability",
         "availability_updates",
+        "catching_up",
         "certificates",
         "cluster",
         "exposure",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from components.telemetry.capacity import size_of
+from components.sizes import size_of
 from components.telemetry.topics import METRICS_TOPIC
 from ops.core import pulumi
 from ops.core.context import Context

@@ -69,7 +69,7 @@ def test_acknowledged_logs_outlive_the_loss_of_their_primary(spans: SearchProces
     spans.wait(nodes=3)
 
 
-def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_cluster_is_whole(
+def test_a_killed_node_stops_no_search_and_has_its_copies_only_when_the_cluster_is_whole(
     spans: SearchProcesses, files: IndexManagerFiles, tmp_path: Path
 ) -> None:
     victim = spans.nodes[2]
@@ -85,7 +85,7 @@ def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_clust
     eventually(one_found, 30, "writes go on")
     assert readable_documents(spans, "jaeger-query-public", "public-jaeger-span-read", {"term": {"traceID": TRACE}})
     eventually(lambda: spans.health()["status"] == "yellow", 30, "every index has its primary copies again")
-    (tmp_path / "startup_probe.py").write_text(nodes.startup_probe_script())
+    (tmp_path / "copies_started.py").write_text(nodes.copies_script())
     (tmp_path / "password").write_text("search-probe-password")
 
     def probe(node: int, patience_s: int) -> subprocess.CompletedProcess[str]:
@@ -99,12 +99,12 @@ def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_clust
         )
         (tmp_path / "probe.json").write_text(json.dumps({**settings, "url": spans.nodes[node].url}))
         return subprocess.run(
-            [sys.executable, str(tmp_path / "startup_probe.py"), str(tmp_path / "probe.json")],
+            [sys.executable, str(tmp_path / "copies_started.py"), str(tmp_path / "probe.json")],
             capture_output=True,
             text=True,
             timeout=30,
             check=False,
-            env={**os.environ, "NODE_NAME": spans.nodes[node].name},
+            env={**os.environ, "NODE_NAME": spans.nodes[node].name, "RUNNING_S": "1000"},
         )
 
     waiting = probe(0, 10**9)

@@ -44,15 +44,16 @@ def test_kubeconform_accepts_every_manifest(kind: Engine, tmp_path: Path) -> Non
     assert json.loads(done.stdout)["summary"]["valid"] == len(manifests)
 
 
-def test_nodes_start_together_are_rolled_one_by_one_and_count_as_started_by_the_clusters_health() -> None:
+def test_nodes_start_together_are_rolled_one_by_one_and_are_ready_by_the_clusters_health() -> None:
     spec = cluster.recorded().one("StatefulSet", "search")["spec"]
     assert spec["replicas"] == 3
     assert spec["podManagementPolicy"] == "Parallel"
     assert spec["updateStrategy"] == {"type": "RollingUpdate"}
-    probe = server()["startupProbe"]
-    assert probe["exec"]["command"] == ["python3", "/etc/search/startup_probe.py", "/etc/search/probe.json"]
-    settings = json.loads(cluster.recorded().one("ConfigMap", "search")["data"]["probe.json"])
-    assert settings["patience_s"] < probe["failureThreshold"] * probe["periodSeconds"]
+    probe = server()["readinessProbe"]
+    question = ["python3", "/etc/search/copies_started.py", "/etc/search/probe.json"]
+    assert probe["exec"]["command"] == ["bash", "/etc/search/catching-up.sh", "9200", "/tmp/caught-up", *question]
+    assert server()["startupProbe"]["tcpSocket"] == server()["livenessProbe"]["tcpSocket"] == {"port": 9200}
+    assert {"catching-up.sh", "copies_started.py"} <= set(cluster.recorded().one("ConfigMap", "search")["data"])
     assert cluster.recorded().one("PodDisruptionBudget", "search")["spec"]["maxUnavailable"] == 1
 
 

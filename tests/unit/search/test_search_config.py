@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.search import access, config, indices, nodes, startup_probe
+from components.search import access, config, copies_started, indices, nodes
 from components.search.access import SearchUser
 from components.search.component import check
 from components.search.config import Engine
@@ -218,16 +221,24 @@ YELLOW = {"status": "yellow", "unassigned_shards": 1}
         (YELLOW, state(("a", "RELOCATING")), 301.0, ""),
     ],
 )
-def test_a_node_has_started_when_its_copies_are_back(
+def test_a_node_is_ready_when_its_copies_are_back(
     health: dict[str, Any], of_cluster: dict[str, Any], running_s: float, reason: str
 ) -> None:
-    assert startup_probe.judge(health, of_cluster, "search-0", running_s, 300) == reason
+    assert copies_started.judge(health, of_cluster, "search-0", running_s, 300) == reason
 
 
-def test_the_startup_probe_of_elasticsearch_waits_for_green() -> None:
+@pytest.mark.parametrize(("running_s", "question"), [(299, nodes.WHOLE), (300, nodes.NOTHING_COMES)])
+def test_elasticsearch_is_asked_whether_the_cluster_is_green_and_later_whether_no_copy_is_on_its_way(
+    running_s: int, question: str, tmp_path: Path
+) -> None:
+    """A program in the place of curl writes down what it is told."""
+    (tmp_path / "curl").write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "curl").chmod(0o755)
     command = nodes.probe_command(Engine.ELASTICSEARCH, files="/f", secrets="/s", ca_file="/ca")
-    assert command[0] == "curl"
-    assert "wait_for_status=green" in command[-1]
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RUNNING_S": str(running_s)}
+    told = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=30).stdout.split()
+    assert told[-1] == f"https://localhost:9200/_cluster/health?timeout=20s&{question}"
+    assert {"--fail", "--cacert", "/ca", "-K", "/s/curl"} <= set(told)
 
 
 def test_two_users_of_one_name_are_refused() -> None:

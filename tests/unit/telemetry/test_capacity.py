@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from components.telemetry.capacity import KAFKA_BYTES, Load, broker_volume, samples_size, size_of, size_text
+from components.sizes import size_of, size_text
+from components.telemetry.capacity import KAFKA_BYTES, Load, broker_volume, samples_size
 from components.telemetry.layers import Signal
 from ops.evidence import files as evidence
 

@@ -1,7 +1,5 @@
 #!/bin/bash
 set -euo pipefail
-exec 3<>/dev/tcp/127.0.0.1/%{client_port}
-exec 3>&-
 described=$(java %{flags} -Dlog4j2.configurationFile=%{configuration}/log4j2-probe.yaml -cp '%{libraries}/*' \
   org.apache.kafka.tools.TopicCommand --bootstrap-server localhost:%{internal_port} \
   --command-config %{configuration}/probe-client.properties --describe)

@@ -1,6 +1,6 @@
-"""Startup probe of a search node: has it got its copies back, so that the next node may be restarted?
+"""Asks a search node whether it has got its copies back, so that the next node may be restarted.
 
-Runs as ``python3 startup_probe.py SETTINGS``; succeeds once the cluster is green. A cluster may also be short of
+Runs as ``python3 copies_started.py SETTINGS``; succeeds once the cluster is green. A cluster may also be short of
 copies for a reason that this node cannot help (a lost disk elsewhere): ``patience_s`` after its start it is enough that
 the node belongs to the cluster and all copies that it was given have started.
 """
@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 _TIMEOUT_S = 8.0
-_SERVER = Path("/proc/1/stat")
 
 
 def judge(health: dict[str, Any], state: dict[str, Any], node: str, running_s: float, patience_s: float) -> str:
-    """Why the node does not count as started yet, or nothing."""
+    """Why the copies of the node do not count as started yet, or nothing."""
     if health["status"] == "green":
         return ""
     own = [key for key, value in state["nodes"].items() if value["name"] == node]
@@ -41,14 +40,8 @@ def judge(health: dict[str, Any], state: dict[str, Any], node: str, running_s: f
     return ""
 
 
-def _running_s() -> float:
-    """Seconds since the server, which is the first process of the container, was started."""
-    started = int(_SERVER.read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
-    return float(Path("/proc/uptime").read_text().split()[0]) - started
-
-
 def main(path: str) -> int:
-    """Ask the node of this pod. Returns 0 when it counts as started."""
+    """Ask the node of this pod. Returns 0 when it has its copies."""
     settings = json.loads(Path(path).read_text())
     known = Path(settings["password_file"]).read_text().strip()
     basic = base64.b64encode(f"{settings['user']}:{known}".encode()).decode()
@@ -66,7 +59,7 @@ def main(path: str) -> int:
     except (OSError, ValueError) as error:
         print(f"no answer yet: {error}")
         return 1
-    reason = judge(health, state, os.environ["NODE_NAME"], _running_s(), settings["patience_s"])
+    reason = judge(health, state, os.environ["NODE_NAME"], float(os.environ["RUNNING_S"]), settings["patience_s"])
     if reason:
         print(reason)
     return 1 if reason else 0

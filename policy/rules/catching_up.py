@@ -1,0 +1,105 @@
+"""Servers that keep copies: what a start may take, and what a rolling update waits for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._kubernetes import at, name_of, number, state, template
+from policy.rules._values import size
+
+_SERVERS = ("obs/kafka", "obs/opensearch", "elasticsearch/elasticsearch")
+_ASKS = ("exec", "httpGet", "grpc")
+_KINDS = frozenset({"StatefulSet"})
+
+
+def _servers(resource: Resource, options: Options) -> Iterator[tuple[Node, float]]:
+    """Containers that run such a server, and the bytes of their largest volume."""
+    if not resource.kubernetes:
+        return
+    claims = {
+        claim["metadata"]["name"].text(): size(claim["spec"]["resources"]["requests"]["storage"].text()) or 0.0
+        for claim in resource.node.at("spec.volumeClaimTemplates").elements()
+    }
+    for container in template(resource)["spec"]["containers"].elements():
+        repository = re.split(r"@|:(?=[^/]*$)", container["image"].text(), maxsplit=1)[0]
+        names = [mount["name"].text() for mount in container["volumeMounts"].elements()]
+        mounted = [claims[name] for name in names if name in claims]
+        if mounted and any(f"/{repository}".endswith(f"/{server}") for server in options["servers"]):
+            yield container, max(mounted)
+
+
+def _startup(resource: Resource, options: Options) -> Iterator[Finding]:
+    for container, volume in _servers(resource, options):
+        probe = container["startupProbe"]
+        asks_more = next((probe[how] for how in _ASKS if probe[how].exists), None)
+        if asks_more is not None:
+            yield at(
+                resource,
+                asks_more,
+                f"{name_of(container)} is killed when it takes long to answer more than an open port",
+                "let startupProbe open the port, and readinessProbe ask for copies",
+            )
+            continue
+        needed = min(options["most_s"], max(options["least_s"], volume / options["bytes_per_s"]))
+        limit = (number(probe["failureThreshold"].value) or 3) * (number(probe["periodSeconds"].value) or 10)
+        if not probe.exists or limit < needed:
+            problem = f"{name_of(container)} has {limit if probe.exists else 0:g} s to read its volume"
+            yield at(resource, probe, problem, f"give startupProbe at least {needed:.0f} s")
+
+
+def _readiness(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.object_name in options["alone"]:
+        return
+    for container, _ in _servers(resource, options):
+        command = container["readinessProbe"]["exec"]["command"]
+        if not command.exists:
+            problem = f"{name_of(container)} is ready before it has its copies: command {state(command.raw)}"
+            yield at(resource, command, problem, "let readinessProbe run a command that asks for them")
+
+
+def _number(default: int, meaning: str) -> Option:
+    return Option(default=default, schema={"type": "integer"}, meaning=meaning)
+
+
+_WHICH = Option(
+    default=list(_SERVERS),
+    schema={"type": "array", "items": {"type": "string"}},
+    meaning="images of servers that keep copies",
+)
+
+
+RULES = (
+    Rule(
+        id="startup-holds-volume",
+        promise="A server that keeps copies is started once its port is open, and has the time to read its volume.",
+        why="A broker or search node that is killed while it recovers begins again, for ever.",
+        sources=("K1", "T2"),
+        options={
+            "servers": _WHICH,
+            "bytes_per_s": _number(100 * 2**20, "bytes of a volume that a server reads in a second"),
+            "least_s": _number(600, "seconds that every server gets"),
+            "most_s": _number(76_800, "seconds after which a server may count as hanging"),
+        },
+        kinds=_KINDS,
+        resource=_startup,
+    ),
+    Rule(
+        id="readiness-waits-for-copies",
+        promise="A server that keeps copies is ready once it has them back.",
+        why="A rolling update would stop the next one while copies are missing.",
+        sources=("K1", "T2"),
+        options={
+            "servers": _WHICH,
+            "alone": Option(
+                default=["kafka-controller"],
+                schema={"type": "array", "items": {"type": "string"}},
+                meaning="workloads of these servers that a quorum, and no copy, waits for",
+            ),
+        },
+        kinds=_KINDS,
+        resource=_readiness,
+    ),
+)
+"""Rules of this concern."""

@@ -1,0 +1,207 @@
+"""Moving partitions on four real brokers, while records are written: to a fourth one, and off it again (ADR 54)."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+
+from components.kafka import config
+from components.kafka import nodes as process
+from ops.core.errors import OpsError
+from ops.core.kafka import ADMIN, KafkaAdmin, client_settings, consumer, watermarks
+from ops.core.platform import Login, Platform
+from ops.kafka.cluster import Cluster
+from ops.kafka.rebalance import Wish, look, rebalance
+from tests.config.servers import eventually
+from tests.config.test_quotas import KafkaOutputs
+from tests.support import kafka_nodes
+from tests.support.kafka_nodes import RealNode
+
+pytestmark = pytest.mark.timeout(900)
+
+PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
+TOPICS = {"telemetry-metrics": 6, "alerts-raw": 3}
+MIB = 2**20
+QUICK = Wish(bytes_per_s=64 * MIB, limit_s=300, at_once=3)
+SLOW = Wish(bytes_per_s=MIB // 16, limit_s=4)
+
+
+def start(node: RealNode) -> None:
+    node.start(process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags()))
+    node.wait_for_port(config.CLIENT_PORT)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RealNode]]:
+    """Three brokers that vote and run, and a fourth one that does not yet."""
+    four = kafka_nodes.prepare(kafka_nodes.small_cluster(kafka_nodes.loopback(4)), tmp_path_factory.mktemp("kafka"))
+    try:
+        for node in four:
+            done = node.run(process.format_command(PROPERTIES))
+            assert done.returncode == 0, done.stdout + done.stderr
+        for node in four[:3]:
+            node.start(process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags()))
+        for node in four[:3]:
+            node.wait_for_port(config.CLIENT_PORT)
+        yield four
+    finally:
+        for node in four:
+            node.kill()
+
+
+@pytest.fixture(scope="module")
+def platform(nodes: list[RealNode]) -> Platform:
+    admin = Login.model_validate({"username": config.ADMIN, "password": kafka_nodes.ADMIN_PASSWORD})
+    bootstrap = ",".join(f"{node.node.host}:{config.EXTERNAL_PORT}" for node in nodes[:3])
+    return cast(Platform, KafkaOutputs(bootstrap, (nodes[0].folder / "tls/ca.crt").read_text(), admin))
+
+
+@pytest.fixture(scope="module")
+def cluster(platform: Platform) -> Iterator[Cluster]:
+    kafka = KafkaAdmin(platform)
+    topics = [ADMIN.NewTopic(name, count, 3, config={"min.insync.replicas": "2"}) for name, count in TOPICS.items()]
+    for answer in kafka.client.create_topics(topics).values():
+        answer.result(timeout=60)
+    with Cluster(kafka) as cluster:
+        yield cluster
+    kafka.close()
+
+
+class Records:
+    """Writes records until it is left, and knows which were acknowledged by all copies."""
+
+    def __init__(self, platform: Platform, size: int, pause_s: float) -> None:
+        self._settings = client_settings(platform, platform.kafka_admin)
+        self._size, self._pause_s = size, pause_s
+        self.acknowledged: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+
+    def __enter__(self) -> Records:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(120)
+        assert not self._thread.is_alive()
+
+    def _write(self) -> None:
+        producer = Producer({**self._settings, "acks": "all", "enable.idempotence": True})
+        number = 0
+        while not self._stop.is_set():
+            for topic in TOPICS:
+                key = f"{id(self)}-{number}"
+                producer.produce(topic, os.urandom(self._size), key=key, on_delivery=self._answered)
+                number += 1
+            producer.poll(self._pause_s)
+        assert producer.flush(60) == 0
+
+    def _answered(self, error: object, message: object) -> None:
+        if error is None:
+            self.acknowledged.append(message.key().decode())  # type: ignore[attr-defined]
+
+
+def stored(platform: Platform) -> Counter[str]:
+    """Keys of all records that can be read."""
+    keys: Counter[str] = Counter()
+    with consumer(client_settings(platform, platform.kafka_admin)) as reader:
+        for topic, count in TOPICS.items():
+            for partition in range(count):
+                low, high = watermarks(reader, topic, partition)
+                reader.assign([TopicPartition(topic, partition, low)])
+                deadline = time.monotonic() + 60
+                position = low
+                while position < high and time.monotonic() < deadline:
+                    for message in reader.consume(500, timeout=1.0):
+                        assert message.error() is None
+                        keys[(message.key() or b"").decode()] += 1
+                        position = int(message.offset() or 0) + 1
+                assert position >= high
+    return keys
+
+
+def spread(cluster: Cluster) -> dict[str, Counter[int]]:
+    """Topic -> copies of each broker."""
+    counts = {topic: Counter[int]() for topic in TOPICS}
+    for (topic, _), replicas in cluster.state().layout.replicas.items():
+        if topic in counts:
+            counts[topic].update(replicas)
+    return counts
+
+
+def test_a_fourth_broker_gets_its_part_and_gives_it_back_and_no_record_is_missing(
+    nodes: list[RealNode], platform: Platform, cluster: Cluster
+) -> None:
+    with Records(platform, 4096, 0.02) as before:
+        eventually(lambda: len(before.acknowledged) > 400, 120, "records are written")
+        assert look(cluster)[1] == (), "three brokers with three copies have nothing to move"
+        start(nodes[3])
+        eventually(lambda: 3 in cluster.state().layout.racks, 60, "the fourth broker belongs to the cluster")
+        _, moves = look(cluster)
+        assert {broker for move in moves for broker in move.adding} == {3}
+        assert Counter(move.partition[0] for move in moves if move.adding) == {"telemetry-metrics": 4, "alerts-raw": 2}
+        moved = rebalance(cluster, QUICK)
+        assert {move.partition for move in moved} == {move.partition for move in moves}
+        for topic, counts in spread(cluster).items():
+            assert set(counts) == {0, 1, 2, 3}
+            assert max(counts.values()) - min(counts.values()) <= 1, topic
+        assert cluster.throttled() == {}
+        assert cluster.ongoing() == {}
+        assert look(cluster)[1] == ()
+        rebalance(cluster, Wish(drain=(3,), bytes_per_s=QUICK.bytes_per_s, limit_s=300))
+        assert cluster.state().layout.on(3) == []
+        nodes[3].stop()
+        eventually(lambda: 3 not in cluster.state().layout.racks, 60, "the fourth broker is gone")
+        assert cluster.state().behind() == []
+    assert before.acknowledged
+    missing = set(before.acknowledged) - set(stored(platform))
+    assert len(missing) == 0, f"{len(missing)} of {len(before.acknowledged)} acknowledged records are missing"
+
+
+def test_a_second_call_goes_on_with_what_an_interrupted_one_left_and_takes_its_throttle_away(
+    nodes: list[RealNode], platform: Platform, cluster: Cluster
+) -> None:
+    """So much data that the throttle holds it up for longer than the first call may take."""
+    with Records(platform, 256 * 1024, 0.1) as written:
+        eventually(lambda: len(written.acknowledged) > 300, 180, "much is written")
+    start(nodes[3])
+    eventually(lambda: 3 in cluster.state().layout.racks, 60, "the fourth broker belongs to the cluster")
+    with pytest.raises(OpsError, match=r"still being moved.*repeat the command"):
+        rebalance(cluster, SLOW)
+    assert cluster.ongoing()
+    throttled = cluster.throttled()
+    assert {f"broker {number}" for number in range(4)} <= set(throttled)
+    assert "topic telemetry-metrics" in throttled
+    with Records(platform, 1024, 0.05) as during:
+        rebalance(cluster, QUICK)
+    assert (cluster.ongoing(), cluster.throttled()) == ({}, {})
+    assert look(cluster)[1] == ()
+    assert 3 in spread(cluster)["telemetry-metrics"]
+    missing = set(written.acknowledged) | set(during.acknowledged)
+    missing -= set(stored(platform))
+    assert not missing, f"{len(missing)} acknowledged records are missing"
+
+
+def test_nothing_moves_while_copies_are_not_in_sync_and_a_lost_broker_can_be_drained(
+    nodes: list[RealNode], platform: Platform, cluster: Cluster
+) -> None:
+    nodes[3].kill()
+    eventually(lambda: 3 not in cluster.state().layout.racks, 60, "the cluster knows that the broker is gone")
+    eventually(lambda: cluster.state().behind() != [], 60, "copies are missing")
+    with pytest.raises(OpsError, match=r"partitions have copies that are not in sync.*drain it"):
+        look(cluster)
+    with pytest.raises(OpsError, match="there is no broker 7: allowed are 0, 1, 2, 3"):
+        look(cluster, (7,))
+    with pytest.raises(OpsError, match="2 brokers would be left, and a partition has 3 copies"):
+        look(cluster, (2, 3))
+    rebalance(cluster, Wish(drain=(3,), bytes_per_s=QUICK.bytes_per_s, limit_s=300))
+    state = cluster.state()
+    assert (state.layout.on(3), state.behind()) == ([], [])
