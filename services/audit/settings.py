@@ -17,6 +17,8 @@ class Source(StrEnum):
     """The login proxies in front of Jaeger."""
     KAFKA = "kafka"
     """Authorizer and logins of the brokers."""
+    DATABASE = "database"
+    """Logins at PostgreSQL, what it refuses, and what its superuser changes."""
     OPS = "ops"
     """Commands of operators."""
     AUDIT = "audit"

@@ -19,6 +19,11 @@ SERVER: Data = {
         "ssl_key_file": "'/tls/tls.key'",
         "password_encryption": "scram-sha-256",
         "fsync": "on",
+        "log_destination": "stderr",
+        "logging_collector": "off",
+        "log_connections": "on",
+        "log_statement": "'ddl'",
+        "log_line_prefix": "'%m [%p] %c %s %e client=%h user=%u db=%d '",
         "wal_level": "replica   # for backups",
     },
     "hba": [
@@ -162,6 +167,33 @@ SERVERS: list[tuple[str, str, Any, str]] = [
         "log_connections=on",
         f"{POD}: PostgreSQL runs without a pg_hba.conf of ours; its own one takes logins without TLS. "
         "Fix: mount a pg_hba.conf with hostssl lines and scram-sha-256 only, and point hba_file to it.",
+    ),
+    (
+        "postgres-audit",
+        "conf/log_connections",
+        GONE,
+        f"{POD}: the audit log is told of no login: log_connections is not set. Fix: set log_connections to on.",
+    ),
+    (
+        "postgres-audit",
+        "conf/log_statement",
+        "all",
+        f"{CONF} log_statement: the log has no change of roles and rights, or data of statements too: log_statement is "
+        "all. Fix: set log_statement to ddl.",
+    ),
+    (
+        "postgres-audit",
+        "conf/logging_collector",
+        "on",
+        f"{CONF} logging_collector: the audit log cannot read the log, which is in a file: logging_collector is on. "
+        "Fix: set logging_collector to off.",
+    ),
+    (
+        "postgres-audit",
+        "conf/log_line_prefix",
+        "'%m [%p] '",
+        f"{CONF} log_line_prefix: the audit log cannot read the log, or clients can forge it: log_line_prefix is "
+        "%m [%p] . Fix: set log_line_prefix to %m [%p] %c %s %e client=%h user=%u db=%d .",
     ),
     (
         "postgres-access",
