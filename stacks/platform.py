@@ -20,6 +20,7 @@ from components.contracts import KafkaEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.query import PROXY, query_workload
 from components.k8s import CertificatePolicy, DeploymentContext, DnsPods, DnsServers, default_deny
 from components.kafka.access import Topic
@@ -241,6 +242,7 @@ def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
     followed.append((Source.KAFKA, BROKERS, KAFKA_CONTAINER))
     if settings.database.embedded:
         followed.append((Source.DATABASE, POSTGRES, POSTGRES))
+    followed.append((Source.GRAFANA, GRAFANA, GRAFANA))
     return AuditArgs(
         context=inputs.context,
         scrape=inputs.endpoints.scrapes[AUDIT],

@@ -41,6 +41,7 @@ _SOURCES: Final = {
     Source.TRACES: Text(en="Jaeger", ja="Jaeger（トレース）"),
     Source.KAFKA: Text(en="Kafka", ja="Kafka"),
     Source.DATABASE: Text(en="PostgreSQL", ja="PostgreSQL（データベース）"),
+    Source.GRAFANA: Text(en="Grafana", ja="Grafana（ダッシュボード）"),
     Source.OPS: Text(en="Commands of operators", ja="運用コマンド"),
     Source.AUDIT: Text(en="Audit log", ja="監査ログ"),
 }

@@ -19,6 +19,8 @@ class Source(StrEnum):
     """Authorizer and logins of the brokers."""
     DATABASE = "database"
     """Logins at PostgreSQL, what it refuses, and what its superuser changes."""
+    GRAFANA = "grafana"
+    """Logins at Grafana, dashboards, queries and changes."""
     OPS = "ops"
     """Commands of operators."""
     AUDIT = "audit"

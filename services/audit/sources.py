@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.audit.database import database
+from services.audit.grafana import grafana
 from services.audit.lines import LONGEST, Line, Parser, UnreadableLineError
 from services.audit.records import UNKNOWN, Access, Outcome
 from services.audit.settings import Source
@@ -154,5 +155,6 @@ PARSERS: Final[Mapping[Source, Parser]] = {
     Source.TRACES: traces,
     Source.KAFKA: kafka,
     Source.DATABASE: database,
+    Source.GRAFANA: grafana,
 }
 """Source whose lines are followed -> who reads them."""

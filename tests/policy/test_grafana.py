@@ -19,6 +19,33 @@ def variable(name: str, value: str) -> tuple[str, Data]:
 
 CASES: list[tuple[str, str, Any, str]] = [
     (
+        "grafana-audit",
+        "ini/server/router_logging",
+        GONE,
+        f"{POD} ([server] router_logging): the audit log is told of no request that succeeds: [server] router_logging "
+        "is false, the default. Fix: set it to true.",
+    ),
+    (
+        "grafana-audit",
+        "ini/log/mode",
+        "file",
+        f"{INI} [log] mode: the audit log cannot read Grafana's log: [log] mode is file. Fix: set it to console.",
+    ),
+    (
+        "grafana-audit",
+        "ini/log.console/format",
+        "text",
+        f"{INI} [log.console] format: the audit log cannot read Grafana's log, which clients can forge as well: "
+        "[log.console] format is text. Fix: set it to json.",
+    ),
+    (
+        "grafana-audit",
+        "ini/log/filters",
+        "context:error",
+        f"{INI} [log] filters: requests may be left out of Grafana's log: [log] filters is context:error. "
+        "Fix: add context:info.",
+    ),
+    (
         "grafana-tls",
         "ini/server/protocol",
         "http",
