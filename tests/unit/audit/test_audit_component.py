@@ -22,7 +22,7 @@ from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record
 
-DEPLOYMENTS = (Source.TRACES, Source.GRAFANA)
+DEPLOYMENTS = (Source.TRACES,)
 FOLLOWED = (FollowedContainer(source=Source.KAFKA, workload="kafka", container="kafka"),)
 
 
