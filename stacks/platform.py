@@ -20,6 +20,7 @@ from components.contracts import KafkaEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.query import PROXY, query_workload
 from components.k8s import CertificatePolicy, DeploymentContext, DnsPods, DnsServers, default_deny
 from components.kafka.access import Topic
@@ -28,6 +29,7 @@ from components.kafka.component import ExternalAddress, Kafka, KafkaArgs, KafkaL
 from components.kafka.config import BROKERS, CONTROLLERS
 from components.kafka.nodes import CONTAINER as KAFKA_CONTAINER
 from components.kafka.nodes import NodeSize
+from components.postgres.config import WORKLOAD as POSTGRES
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS
 from components.tls.component import Authority, trust_bundle
@@ -240,7 +242,11 @@ def _lag(inputs: PlatformInputs, kafka: Kafka) -> KafkaLagArgs:
 def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
     """Who reached for what, from the logs of who lets people and programs in."""
     settings, api = inputs.settings, inputs.settings.cluster.api
-    proxies = [(Source.TRACES, query_workload(clearance), PROXY) for clearance in settings.traces.queries]
+    followed = [(Source.TRACES, query_workload(clearance), PROXY) for clearance in settings.traces.queries]
+    followed.append((Source.KAFKA, BROKERS, KAFKA_CONTAINER))
+    if settings.database.embedded:
+        followed.append((Source.DATABASE, POSTGRES, POSTGRES))
+    followed.append((Source.GRAFANA, GRAFANA, GRAFANA))
     return AuditArgs(
         context=inputs.context,
         scrape=inputs.endpoints.scrapes[AUDIT],
@@ -249,7 +255,7 @@ def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
         api_server=ApiServer(networks=api.networks, port=api.port),
         followed=[
             FollowedContainer(source=source, workload=workload, container=container)
-            for source, workload, container in [*proxies, (Source.KAFKA, BROKERS, KAFKA_CONTAINER)]
+            for source, workload, container in followed
         ],
         resources=inputs.sizing.audit,
     )

@@ -51,6 +51,11 @@ _WAL_SHARE = 8
 _OWN = (SUPERUSER, REPLICATION, METRICS)
 _OWN_DATABASES = (MAINTENANCE, "template0", "template1")
 
+LOG_LINE_PREFIX = "%m [%p] %c %s %e client=%h user=%u db=%d "
+"""What the audit log reads (`services.audit.database`). Clients choose the names of user and database, up to 63 bytes,
+which are written as they are: what stands before them is longer, so that no name can be a line of its own. The name of
+the program, which may be a sentence, is not in it."""
+
 Setting = str | int | bool
 
 
@@ -172,13 +177,13 @@ def server_settings(settings: PostgresConfig) -> dict[str, Setting]:
         "log_destination": "stderr",
         "logging_collector": False,
         "log_timezone": "UTC",
-        "log_line_prefix": "%m [%p] user=%u db=%d app=%a client=%h ",
+        "log_line_prefix": LOG_LINE_PREFIX,
         "log_connections": True,
         "log_disconnections": True,
         "log_checkpoints": True,
         "log_lock_waits": True,
-        # Statements hold what people typed; the audit needs who came and went.
-        "log_statement": "none",
+        # Statements hold what people typed; of them the audit log needs those that change roles and rights.
+        "log_statement": "ddl",
         "log_min_duration_statement": -1,
         "log_min_error_statement": "panic",
         "log_parameter_max_length": 0,

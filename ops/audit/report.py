@@ -37,6 +37,15 @@ _REASONS: Final = {
     Reason.HOUR: Text(en="an hour at which this user never came", ja="初めての時間帯"),
 }
 
+_SOURCES: Final = {
+    Source.TRACES: Text(en="Jaeger", ja="Jaeger（トレース）"),
+    Source.KAFKA: Text(en="Kafka", ja="Kafka"),
+    Source.DATABASE: Text(en="PostgreSQL", ja="PostgreSQL（データベース）"),
+    Source.GRAFANA: Text(en="Grafana", ja="Grafana（ダッシュボード）"),
+    Source.OPS: Text(en="Commands of operators", ja="運用コマンド"),
+    Source.AUDIT: Text(en="Audit log", ja="監査ログ"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
@@ -213,7 +222,7 @@ def _people(found_in: Findings, zone: ZoneInfo) -> Table:
     rows = tuple(
         (
             _cell(who),
-            _cell(source),
+            Cell(text=_SOURCES[Source(source)]),
             Cell(text=outcomes[Outcome(outcome)]),
             Cell(text=text_of(str(count)), number=True),
             Cell(text=moment(last[who, Source(source), Outcome(outcome)].timestamp(), zone)),
@@ -226,8 +235,13 @@ def _people(found_in: Findings, zone: ZoneInfo) -> Table:
 
 def _row(record: AuditRecord, zone: ZoneInfo) -> tuple[Cell, ...]:
     when = moment(record.time.timestamp(), zone, "%Y-%m-%d %H:%M:%S")
-    texts = (record.who, record.origin, record.source, record.action, record.target)
-    return (Cell(text=when), *map(_cell, texts))
+    source = Cell(text=_SOURCES[record.source])
+    return (
+        Cell(text=when),
+        *map(_cell, (record.who, record.origin)),
+        source,
+        *map(_cell, (record.action, record.target)),
+    )
 
 
 _ROW_HEAD: Final = tuple(_HEADS[name] for name in ("time", "who", "origin", "source", "action", "target"))

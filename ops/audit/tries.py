@@ -13,11 +13,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from components.audit.component import READER
+from components.grafana.process import WORKLOAD as GRAFANA
+from components.postgres.config import MAINTENANCE, SOCKET_DIRECTORY, SUPERUSER
+from components.postgres.config import WORKLOAD as POSTGRES
 from ops.audit.reading import read
 from ops.core import command_record
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.grafana import administrator
 from ops.core.kafka import TIMEOUT_SECONDS, client_settings, consumer, errors
+from ops.core.pod_programs import run
 from ops.telemetry.traces import choose, fetch_token
 from services.audit.records import AuditRecord, Outcome
 from services.audit.settings import Source
@@ -55,7 +60,7 @@ def attempts(context: Context) -> list[Attempt]:
     Raises:
         OpsError: One that must be allowed is refused, or the other way round.
     """
-    return [*_kafka(context), *_traces(context), *_ops()]
+    return [*_kafka(context), *_traces(context), *_database(context), *_grafana(context), *_ops()]
 
 
 def _kafka(context: Context) -> list[Attempt]:
@@ -96,6 +101,47 @@ def _traces(context: Context) -> list[Attempt]:
         target = f"trace:{trace_id}"
         tried.append(Attempt(source=Source.TRACES, outcome=outcome, fits=_about(target), at=at))
     return tried
+
+
+def _database(context: Context) -> list[Attempt]:
+    kube = context.kube
+    pods = [pod.name for pod in kube.pods(POSTGRES) if pod.ready]
+    if not pods:
+        return []
+    name = f"audit_try_{secrets.token_hex(6)}"
+    local = f"host={SOCKET_DIRECTORY} user={SUPERUSER} dbname={MAINTENANCE} application_name={name}"
+    remote = f"host=127.0.0.1 user={name} dbname={MAINTENANCE} sslmode=require"
+    tried = []
+    for outcome, connection in ((Outcome.ALLOWED, local), (Outcome.REFUSED, remote)):
+        at = time.time()
+        try:
+            run(kube, pods[0], POSTGRES, ["psql", "-XAtqw", "-c", "SELECT 1", connection])
+            problem = ""
+        except OpsError as error:
+            problem = str(error)
+        if bool(problem) != (outcome is Outcome.REFUSED):
+            raise OpsError(f"a login at PostgreSQL that must be {outcome}: {problem or 'it was let in'}")
+        tried.append(Attempt(source=Source.DATABASE, outcome=outcome, fits=_by(name), at=at))
+    return tried
+
+
+def _grafana(context: Context) -> list[Attempt]:
+    platform = context.platform
+    if platform.grafana_admin is None or not any(pod.ready for pod in context.kube.pods(GRAFANA)):
+        return []
+    tried: list[Attempt] = []
+    for outcome, login in ((Outcome.REFUSED, None), (Outcome.ALLOWED, administrator(platform))):
+        uid, at = f"audit-try-{secrets.token_hex(6)}", time.time()
+        with context.web.call("GET", f"{platform.grafana_url}/api/dashboards/uid/{uid}", auth=login) as response:
+            refused = response.status_code in (401, 403)
+        if refused != (outcome is Outcome.REFUSED):
+            raise OpsError(f"Grafana answered {response.status_code} to a read of a dashboard that must be {outcome}")
+        tried.append(Attempt(source=Source.GRAFANA, outcome=outcome, fits=_about(f"dashboard:{uid}"), at=at))
+    return tried
+
+
+def _by(name: str) -> Callable[[AuditRecord], bool]:
+    return lambda record: name in (record.who, record.detail.get("program"))
 
 
 def _ops() -> list[Attempt]:

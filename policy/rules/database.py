@@ -124,6 +124,39 @@ def _server_of(container: Container, stack: Sequence[Resource]) -> Iterator[Find
             )
 
 
+_LOGGED: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    # What it must be, and what is wrong else.
+    "log_connections": (("on",), "the audit log is told of no login"),
+    "log_statement": (("ddl",), "the log has no change of roles and rights, or data of statements too"),
+    "log_destination": (("stderr",), "the audit log cannot read the log"),
+    "logging_collector": (("off",), "the audit log cannot read the log, which is in a file"),
+}
+_PREFIX: Final = "%m [%p] %c %s %e client=%h user=%u db=%d "
+
+
+def _log(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from each_known(_log_of(container, resources) for container in _servers(resources))
+
+
+def _log_of(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]:
+    mounted = container.mounted(stack)
+    settings = _settings(container, mounted, stack)
+    wanted = {**{name: values for name, (values, _) in _LOGGED.items()}, "log_line_prefix": (_PREFIX,)}
+    for name, values in wanted.items():
+        setting = settings.get(name)
+        if setting and setting.value in values:
+            continue
+        if setting is None:
+            mounted.missing()
+        problem = _LOGGED[name][1] if name in _LOGGED else "the audit log cannot read the log, or clients can forge it"
+        yield finding(
+            setting.resource if setting else container.resource,
+            setting.where if setting else container.node.path,
+            f"{problem}: {name} is {setting.value if setting else 'not set'}",
+            f"set {name} to {values[0]}",
+        )
+
+
 def _access(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     yield from each_known(_access_of(container, resources) for container in _servers(resources))
 
@@ -173,6 +206,13 @@ RULES: tuple[Rule, ...] = (
         why="Sessions, users and dashboards of everybody are in there.",
         sources=("G1",),
         stack=_server,
+    ),
+    Rule(
+        id="postgres-audit",
+        promise="PostgreSQL logs logins and changes of rights as the audit log reads them.",
+        why="Who came, who was refused and who changed rights is else told nowhere.",
+        sources=("M1",),
+        stack=_log,
     ),
     Rule(
         id="postgres-access",

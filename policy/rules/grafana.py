@@ -46,6 +46,13 @@ _SHARING: Final = (
     _Wish("snapshots", "external_enabled", "false", "dashboards with data may be published on a public server"),
     _Wish("public_dashboards", "enabled", "false", "dashboards may be published without a login"),
 )
+_NOT_READ: Final = "the audit log cannot read Grafana's log"
+_LOGGED: Final = (
+    _Wish("server", "router_logging", "true", "the audit log is told of no request that succeeds"),
+    _Wish("log", "mode", "console", _NOT_READ),
+    _Wish("log.console", "format", "json", f"{_NOT_READ}, which clients can forge as well"),
+)
+_FILTERS: Final = ("context:info", "context:debug")
 _ALERTING: Final = (_Wish("unified_alerting", "enabled", "false", "every replica evaluates alerts of its own"),)
 
 
@@ -65,6 +72,22 @@ def _unmet(grafana: Grafana, wish: _Wish) -> Iterator[Finding]:
             setting.where,
             f"{wish.problem}: [{wish.section}] {wish.key} is {_shown(setting)}",
             f"set it to {wish.wanted}",
+        )
+
+
+def _audit(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from _wishes(*_LOGGED)(resources, options)
+    yield from each_known(_filtered(grafana) for grafana in grafanas(resources))
+
+
+def _filtered(grafana: Grafana) -> Iterator[Finding]:
+    setting = grafana.of("log", "filters")
+    if not set(_FILTERS) & set(setting.value.replace(",", " ").split()):
+        yield finding(
+            setting.resource,
+            setting.where,
+            f"requests may be left out of Grafana's log: [log] filters is {_shown(setting)}",
+            f"add {_FILTERS[0]}",
         )
 
 
@@ -203,6 +226,13 @@ RULES: tuple[Rule, ...] = (
         why="Dashboards show business figures and weaknesses, and what was published cannot be taken back.",
         sources=("G5",),
         stack=_wishes(*_SHARING),
+    ),
+    Rule(
+        id="grafana-audit",
+        promise="Grafana logs each request with its user, as the audit log reads it.",
+        why="Who logged in, saw a dashboard or changed one is else told nowhere.",
+        sources=("M1",),
+        stack=_audit,
     ),
     Rule(
         id="grafana-alerting",

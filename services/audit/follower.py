@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from services.audit.kubernetes_api import ANSWER_S, NOT_FOUND, ApiError, KubernetesApi
+from services.audit.lines import Line, UnreadableLineError
 from services.audit.metrics import Metrics
 from services.audit.records import GAP, Entry, note
 from services.audit.settings import Source
-from services.audit.sources import PARSERS, Line, UnreadableLineError
+from services.audit.sources import PARSERS
 
 _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0

@@ -1,18 +1,29 @@
-"""Refusals that repeat themselves, told as one record with their number: a client that is refused tries for ever.
+"""What repeats itself, told as one record with its number: a client that is refused tries for ever, and a service
+comes all day.
 
-The first is told at once. Equal ones are counted, and told together when a window ends; each window is twice as long as
-the one before. After two without any, the next such refusal is told at once again.
+Refusals are counted at every source, what is let in at those where services do the same over and over. The first is
+told at once. Equal ones are counted, and told together when a window ends; each window is twice as long as the one
+before. After two without any, the next such access is told at once again. Where a source has more different ones at a
+time than are kept apart, the others are told together.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
-from services.audit.records import REPEATED, Entry, Outcome
+from services.audit.records import REPEATED, UNKNOWN, Entry, Outcome
+from services.audit.settings import Source
 
 WINDOW_S = 60.0
 LONGEST_S = 3600.0
+MOST_WINDOWS: Final = 2000
+"""Different accesses of a source that are counted apart at a time: whoever tries made-up names fills no memory."""
+COUNTED: Final = frozenset({Source.DATABASE, Source.GRAFANA})
+"""Sources at which what is let in is counted as well."""
+OTHERS: Final = "others"
 _MOST_EMPTY = 2
 _Key = tuple[object, ...]
 
@@ -29,10 +40,11 @@ class _Window:
 
 
 class Repeats:
-    """What was refused lately."""
+    """What came lately."""
 
     def __init__(self) -> None:
         self._windows: dict[_Key, _Window] = {}
+        self._sizes: Counter[Source] = Counter()
 
     @property
     def due(self) -> float | None:
@@ -43,17 +55,24 @@ class Repeats:
         """Of these, what is to be told now; ``now`` is a clock that only goes on."""
         told = []
         for entry in entries:
-            if entry.access.outcome is not Outcome.REFUSED:
+            if entry.access.outcome is not Outcome.REFUSED and entry.source not in COUNTED:
                 told.append(entry)
-                continue
-            key = _key(entry)
-            window = self._windows.get(key)
-            if window is None:
-                self._windows[key] = _Window(ends=now + WINDOW_S, length_s=WINDOW_S, last=entry)
-                told.append(entry)
-            else:
-                window.last, window.more = entry, window.more + 1
+            elif (first := self._counted(entry, now)) is not None:
+                told.append(first)
         return told
+
+    def _counted(self, entry: Entry, now: float) -> Entry | None:
+        key = _key(entry)
+        if key not in self._windows and self._sizes[entry.source] >= MOST_WINDOWS:
+            entry = _without_names(entry)
+            key = _key(entry)
+        window = self._windows.get(key)
+        if window is not None:
+            window.last, window.more = entry, window.more + 1
+            return None
+        self._windows[key] = _Window(ends=now + WINDOW_S, length_s=WINDOW_S, last=entry)
+        self._sizes[entry.source] += 1
+        return entry
 
     def ended(self, now: float) -> list[Entry]:
         """What windows counted that have ended by now."""
@@ -64,6 +83,7 @@ class Repeats:
             empty = 0 if window.more else window.empty + 1
             if empty == _MOST_EMPTY:
                 del self._windows[key]
+                self._sizes[window.last.source] -= 1
                 continue
             if window.more:
                 told.append(_together(window))
@@ -78,7 +98,13 @@ class Repeats:
 
 def _key(entry: Entry) -> _Key:
     access = entry.access
-    return (entry.source, access.who, access.origin, access.action, access.target, *sorted(access.detail.items()))
+    names = (access.who, access.origin, access.action, access.target)
+    return (entry.source, access.outcome, *names, *sorted(access.detail.items()))
+
+
+def _without_names(entry: Entry) -> Entry:
+    names = {"who": UNKNOWN, "origin": UNKNOWN, "action": OTHERS, "target": f"{entry.source}:{OTHERS}", "detail": {}}
+    return replace(entry, access=entry.access.model_copy(update=names))
 
 
 def _together(window: _Window) -> Entry:

@@ -1,44 +1,17 @@
-"""Lines of servers as accesses: one function for each source, which knows what the real program writes.
-
-A line that is about no access gives nothing. Texts that a client chose itself (paths, names of topics) are taken only
-in the form that they have when they are what they seem to be.
-"""
+"""Lines of login proxies and brokers as accesses, and which function reads the lines of which source."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Final
 
+from services.audit.database import database
+from services.audit.grafana import grafana
+from services.audit.lines import LONGEST, Line, Parser, UnreadableLineError
 from services.audit.records import UNKNOWN, Access, Outcome
 from services.audit.settings import Source
-
-_LONGEST: Final = 200
-
-
-class UnreadableLineError(Exception):
-    """A line that must be an access is none; the message does not quote it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One line of a container.
-
-    Attributes:
-        time: When the container wrote it.
-        workload: Workload of the pod.
-        text: The line.
-    """
-
-    time: datetime
-    workload: str
-    text: str
-
-
-Parser = Callable[[Line], Access | None]
 
 _REQUEST: Final = re.compile(
     r'access (?P<client>\S+) \S+ (?P<method>\S+) (?P<status>\d{3}) \S+ (?P<who>"(?:[^"\\]|\\.)*") (?P<target>.+)'
@@ -126,7 +99,7 @@ def _quoted(text: str) -> str:
         name = str(json.loads(text))
     except ValueError:
         name = text.strip('"')
-    return name[:_LONGEST] if name not in ("", "-") else UNKNOWN
+    return name[:LONGEST] if name not in ("", "-") else UNKNOWN
 
 
 def _host(client: str) -> str:
@@ -156,7 +129,7 @@ def kafka(line: Line) -> Access | None:
         name = denied["name"] if _TOPIC.fullmatch(denied["name"]) else "unreadable"
         return Access(
             time=line.time,
-            who=denied["who"][:_LONGEST],
+            who=denied["who"][:LONGEST],
             origin=denied["host"],
             action=denied["operation"].lower(),
             target=f"{denied['kind'].lower()}:{name}",
@@ -178,5 +151,10 @@ def kafka(line: Line) -> Access | None:
     )
 
 
-PARSERS: Final[Mapping[Source, Parser]] = {Source.TRACES: traces, Source.KAFKA: kafka}
+PARSERS: Final[Mapping[Source, Parser]] = {
+    Source.TRACES: traces,
+    Source.KAFKA: kafka,
+    Source.DATABASE: database,
+    Source.GRAFANA: grafana,
+}
 """Source whose lines are followed -> who reads them."""

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -17,6 +18,9 @@ import pytest
 from components.k8s import UID
 from components.postgres import config, process
 from components.postgres.config import PostgresDatabase
+from services.audit.database import database
+from services.audit.lines import Line
+from services.audit.records import Access
 from tests.config.postgres_process import (
     DATABASES,
     MAX_CONNECTIONS,
@@ -136,6 +140,7 @@ def test_an_owner_cannot_take_the_connections_that_look_after_the_server(alone: 
         ("password_encryption", "scram-sha-256"),
         ("log_connections", "on"),
         ("log_disconnections", "on"),
+        ("log_statement", "ddl"),
         ("shared_buffers", "16MB"),
         ("max_connections", "30"),
         ("server_encoding", "UTF8"),
@@ -189,17 +194,50 @@ def test_no_password_is_in_the_log_a_command_line_or_the_environment(alone: Post
     assert "SCRAM-SHA-256$" not in seen
 
 
-def test_who_came_who_was_refused_and_who_left_is_in_the_log(alone: Postgres) -> None:
+def accesses(text: str) -> list[Access]:
+    """What the audit log takes from a log."""
+    at = datetime(2026, 11, 28, tzinfo=UTC)
+    lines = (database(Line(time=at, workload="postgres", text=line)) for line in text.splitlines())
+    return [access for access in lines if access is not None]
+
+
+def test_the_audit_log_is_told_who_came_who_was_refused_and_what_the_superuser_changed(alone: Postgres) -> None:
     container = alone.servers[0].container
     before = len(container.log)
-    alone.connect(application_name="audited").close()
+    forged = "x\n2026-11-28 09:00:00.000 UTC [1] 6928d1a3.1 2026-11-28 09:00:00"
+    inline = "postgres db=postgres LOG:  connection authorized: user=postgres"
+    with alone.connect(application_name="audited") as connection:
+        connection.execute("CREATE TABLE own (a integer)")
+        connection.execute("DROP TABLE own")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE ROLE more")
     refused(alone, password="wrong")
-    eventually(lambda: "disconnection" in container.log[before:], 5, "the log has the end of the session")
-    lines = container.log[before:]
-    assert re.search(r"user=grafana db=grafana .*connection authenticated: identity=.grafana. method=scram", lines)
-    assert "connection authorized: user=grafana database=grafana application_name=audited SSL enabled" in lines
-    assert re.search(r"client=\S+ FATAL:  password authentication failed for user .grafana.", lines)
-    assert re.search(r"app=audited client=\S+ LOG:  disconnection: session time", lines)
+    for user in ("nobody", forged, inline):
+        refused(alone, user)
+    alone.one("CREATE ROLE passing")
+    alone.one("GRANT pg_monitor TO passing")
+    alone.one("\nDROP ROLE passing")
+    assert container.run(process.ready_command(), check=False).returncode == 0
+    eventually(lambda: container.log[before:].count("disconnection") >= 5, 5, "the log has the end of the sessions")
+    told = accesses(container.log[before:])
+    seen = [(access.who, access.action, access.target, str(access.outcome)) for access in told]
+    superuser = ("postgres", "log in", "database:postgres", "allowed")
+    assert seen == [
+        ("grafana", "log in", "database:grafana", "allowed"),
+        ("grafana", "use", "database:grafana", "refused"),
+        ("grafana", "log in", "database:grafana", "refused"),
+        ("nobody", "log in", "database:grafana", "refused"),
+        ("unreadable", "log in", "database:unreadable", "refused"),
+        ("unreadable", "log in", "database:unreadable", "refused"),
+        superuser,
+        ("postgres", "create role", "role:passing", "allowed"),
+        superuser,
+        ("postgres", "grant", "database:postgres", "allowed"),
+        superuser,
+        ("postgres", "change", "database:postgres", "allowed"),
+    ]
+    assert told[0].detail == {"program": "audited"}
+    assert told[1].detail["reason"] == "permission denied to create role"
 
 
 def served_certificate(servers: Postgres) -> str:

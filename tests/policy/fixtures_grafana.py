@@ -15,7 +15,14 @@ GOOD: Data = {
         {"name": "DB_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "made", "key": "db"}}},
     ],
     "ini": {
-        "server": {"protocol": "https", "cert_file": "/tls/tls.crt", "cert_key": "/tls/tls.key"},
+        "server": {
+            "protocol": "https",
+            "cert_file": "/tls/tls.crt",
+            "cert_key": "/tls/tls.key",
+            "router_logging": "true",
+        },
+        "log": {"mode": "console", "filters": "ldap:debug context:info"},
+        "log.console": {"format": "json"},
         "database": {
             "type": "postgres",
             "host": "db:5432",

@@ -29,6 +29,11 @@ SERVER: Data = {
         "ssl_key_file": "'/tls/tls.key'",
         "password_encryption": "scram-sha-256",
         "fsync": "on",
+        "log_destination": "stderr",
+        "logging_collector": "off",
+        "log_connections": "on",
+        "log_statement": "'ddl'",
+        "log_line_prefix": "'%m [%p] %c %s %e client=%h user=%u db=%d '",
         "wal_level": "replica   # for backups",
     },
     "hba": [

@@ -185,7 +185,10 @@ class Application:
             uname=request.who.login if request.who else "",
             orgId=1 if request.who else 0,
             time_ms=round(took * 1000),
+            duration=f"{took * 1000:.6f}ms",
             size=len(answer.body),
+            referer="",
+            status_source="server",
         )
 
 

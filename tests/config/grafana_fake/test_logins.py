@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
+from services.audit.grafana import grafana
+from services.audit.lines import Line
 from tests.config.grafana_fake.directory_server import password_of
 from tests.config.grafana_fake.replica import ADMIN, ADMIN_PASSWORD, SECRETS, Harness, Replica
 from tests.config.servers import eventually
@@ -51,6 +55,32 @@ def test_a_refusal_tells_people_nothing_and_the_log_the_reason(
     assert "Set-Cookie" not in answer.headers
     assert (line["uname"], line["reason"], line["status"]) == (name, reason, 401)
     assert (line["logger"], line["level"], line["remote_addr"]) == ("authn.service", "warn", "127.0.0.1")
+
+
+def accesses(replica: Replica) -> list[tuple[str, str, str, str]]:
+    """What the audit log takes from a replica's log: who, action, target, outcome."""
+    at = datetime(2026, 11, 28, tzinfo=UTC)
+    lines = (grafana(Line(time=at, workload="grafana", text=line)) for line in replica.log.splitlines())
+    return [(line.who, line.action, line.target, str(line.outcome)) for line in lines if line is not None]
+
+
+def test_the_audit_log_is_told_who_logged_in_looked_and_was_refused(first: Replica) -> None:
+    before = len(accesses(first))
+    first.person().log_in("viewer", "wrong")
+    first.administrator().get("/api/dashboards/uid/nothing")
+    person = first.person("viewer")
+    person.get("/api/dashboards/uid/nothing")
+    person.post("/api/folders", {"title": "x"})
+    first.person().get("/api/dashboards/uid/nothing")
+
+    assert accesses(first)[before:] == [
+        ("-", "log in", "grafana:login", "refused"),
+        (ADMIN, "read dashboard", "dashboard:nothing", "allowed"),
+        ("-", "log in", "grafana:login", "allowed"),
+        ("viewer", "read dashboard", "dashboard:nothing", "refused"),
+        ("viewer", "change", "grafana:folders", "refused"),
+        ("-", "read dashboard", "dashboard:nothing", "refused"),
+    ]
 
 
 def test_an_empty_password_is_never_an_anonymous_bind(first: Replica) -> None:

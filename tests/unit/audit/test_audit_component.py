@@ -22,6 +22,7 @@ from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record
 
+DEPLOYMENTS = (Source.TRACES,)
 FOLLOWED = (FollowedContainer(source=Source.KAFKA, workload="kafka", container="kafka"),)
 
 
@@ -98,7 +99,7 @@ def test_each_followed_container_is_one_of_the_stack_and_somebody_reads_its_line
     recorded = engine.recorded(stack)
     settings = AuditSettings.parse(yaml.safe_load(recorded.one("ConfigMap", "audit")["data"]["config.yaml"]))
     for followed in settings.followed:
-        kind = "StatefulSet" if followed.source is Source.KAFKA else "Deployment"
+        kind = "Deployment" if followed.source in DEPLOYMENTS else "StatefulSet"
         pod = recorded.one(kind, followed.workload)["spec"]["template"]["spec"]
         assert followed.container in {container["name"] for container in pod["containers"]}
         assert followed.source in PARSERS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from ops.audit import command as audit_command
 from ops.audit.reading import AuditLog
-from ops.audit.report import Findings, content, document, findings
+from ops.audit.report import _SOURCES, Findings, content, document, findings
 from ops.audit.unusual import Reason, network_of, unusual
 from ops.core import platform as platform_module
 from services.audit.records import GAP, Access, AuditRecord, Entry, Outcome, link_of, linked, note
@@ -137,6 +138,15 @@ def test_the_page_names_who_what_and_a_broken_chain_and_loads_nothing(language: 
     assert str(broken.sequence) in page
     assert ("The chain does not hold" if language == "en" else "ハッシュチェーンの異常") in page
     assert "://" not in page.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize("source", Source)
+def test_the_page_names_each_source_in_both_languages(source: Source) -> None:
+    name = _SOURCES[source]
+    for language, text in (("en", name.en), ("ja", name.ja)):
+        entry = replace(access(outcome=Outcome.REFUSED), source=source)
+        page = html(document(seen(entry, gap()), "obs (region-a)", ZONE), language)
+        assert (text in page) is (source is not Source.AUDIT)
 
 
 def test_a_whole_chain_is_said_to_be_whole() -> None:

@@ -138,8 +138,8 @@ def test_every_script_is_in_the_files_and_every_command_names_one_of_them() -> N
             assert name in files
 
 
-def test_statements_and_their_values_are_not_logged() -> None:
+def test_of_statements_only_those_that_define_something_are_logged_and_no_values() -> None:
     server_settings = config.server_settings(settings(1))
-    assert (server_settings["log_statement"], server_settings["log_min_error_statement"]) == ("none", "panic")
+    assert (server_settings["log_statement"], server_settings["log_min_error_statement"]) == ("ddl", "panic")
     assert (server_settings["log_min_duration_statement"], server_settings["log_parameter_max_length"]) == (-1, 0)
     assert server_settings["log_connections"] is server_settings["log_disconnections"] is True

@@ -1,4 +1,4 @@
-"""Refusals that repeat themselves: the first at once, the others as a number, nothing else held back."""
+"""What repeats itself: the first at once, the others as a number, nothing else held back."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 import pytest
 
 from services.audit.records import Access, Entry, Outcome
-from services.audit.repeats import WINDOW_S, Repeats
+from services.audit.repeats import MOST_WINDOWS, OTHERS, WINDOW_S, Repeats
 from services.audit.settings import Source
 
 AT = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
 
 
-def entry(who: str = "reader", outcome: Outcome = Outcome.REFUSED, position: str = "1") -> Entry:
+def entry(
+    who: str = "reader", outcome: Outcome = Outcome.REFUSED, position: str = "1", source: Source = Source.KAFKA
+) -> Entry:
     told = Access(time=AT, who=who, origin="10.0.0.1", action="read", target="topic:a", outcome=outcome)
-    return Entry(access=told, source=Source.KAFKA, part="kafka-0", positions={"key": position})
+    return Entry(access=told, source=source, part="kafka-0", positions={"key": position})
 
 
 def test_equal_refusals_are_told_once_and_then_as_a_number() -> None:
@@ -65,3 +67,24 @@ def test_what_differs_or_was_let_in_is_told_each_time() -> None:
     repeats = Repeats()
     told = [entry("a"), entry("b"), entry("a", Outcome.ALLOWED), entry("a", Outcome.ALLOWED)]
     assert repeats.folded(told, 0.0) == told
+
+
+def test_what_services_do_all_day_is_counted_and_kept_apart_from_refusals() -> None:
+    repeats = Repeats()
+    allowed = [entry("a", Outcome.ALLOWED, source=Source.DATABASE) for _ in range(3)]
+    refused = entry("a", source=Source.DATABASE)
+    assert repeats.folded([*allowed, refused], 0.0) == [allowed[0], refused]
+    [together] = repeats.ended(WINDOW_S)
+    assert (together.access.outcome, together.access.detail) == (Outcome.ALLOWED, {"repeated": "2"})
+
+
+def test_made_up_names_fill_neither_memory_nor_the_topic_and_hide_no_other_source() -> None:
+    repeats = Repeats()
+    told = repeats.folded([entry(f"name-{number}") for number in range(3 * MOST_WINDOWS)], 0.0)
+    assert len(told) == MOST_WINDOWS + 1
+    assert (told[-1].access.who, told[-1].access.action) == ("-", OTHERS)
+    assert len(repeats.folded([entry(source=Source.TRACES), entry("name-1")], 1.0)) == 1
+    assert sum(int(one.access.detail["repeated"]) for one in repeats.ended(WINDOW_S)) == 2 * MOST_WINDOWS
+    assert repeats.ended(3 * WINDOW_S) == []
+    assert repeats.ended(10 * WINDOW_S) == []
+    assert len(repeats.folded([entry("name-new")], 20 * WINDOW_S)) == 1
