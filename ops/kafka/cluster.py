@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType
@@ -171,7 +172,7 @@ class Cluster:
     def rate(self, bytes_per_s: int) -> None:
         """What moves may take of each broker; it concerns the copies that `throttle` names."""
         rates = dict.fromkeys(RATES, str(bytes_per_s))
-        self._set(ConfigResourceType.BROKER, {str(broker): rates for broker in self._brokers()})
+        self._set(ConfigResourceType.BROKER, lambda client: {str(broker): rates for broker in _live(client)})
 
     def throttle(self, moves: Sequence[Move], bytes_per_s: int) -> None:
         """Bound what moves take of each broker; copies that are in sync are never held up."""
@@ -182,19 +183,22 @@ class Cluster:
             leaders[topic] += [f"{number}:{broker}" for broker in move.before]
             followers[topic] += [f"{number}:{broker}" for broker in move.adding]
         self.rate(bytes_per_s)
-        self._set(
-            ConfigResourceType.TOPIC,
-            {topic: {LEADERS: ",".join(leaders[topic]), FOLLOWERS: ",".join(followers[topic])} for topic in leaders},
-        )
+        changes = {
+            topic: {LEADERS: ",".join(leaders[topic]), FOLLOWERS: ",".join(followers[topic])} for topic in leaders
+        }
+        self._set(ConfigResourceType.TOPIC, lambda _: changes)
 
     def throttled(self) -> dict[str, list[str]]:
-        """Brokers and topics that have a throttle: ``broker 1`` or ``topic x`` -> its settings."""
-        brokers = [str(broker) for broker in self._brokers()]
+        """Live brokers and topics that have a throttle: ``broker 1`` or ``topic x`` -> its settings."""
         topics = [topic["name"] for topic in self._topics()]
+        by_kind = {
+            "broker": self._settings(ConfigResourceType.BROKER, lambda client: map(str, _live(client)), RATES),
+            "topic": self._settings(ConfigResourceType.TOPIC, lambda _: topics, (LEADERS, FOLLOWERS)),
+        }
         return {
             f"{kind} {name}": settings
-            for kind, names, keys in (("broker", brokers, RATES), ("topic", topics, (LEADERS, FOLLOWERS)))
-            for name, settings in self._settings(ConfigResourceType[kind.upper()], names, keys).items()
+            for kind, by_name in by_kind.items()
+            for name, settings in by_name.items()
             if settings
         }
 
@@ -202,30 +206,38 @@ class Cluster:
         """Take every throttle of moves away."""
         for which, settings in self.throttled().items():
             kind, _, name = which.partition(" ")
-            gone = dict.fromkeys(settings, (AlterConfigOp.DELETE, None))
-            self._set(ConfigResourceType[kind.upper()], {name: gone})
+            changes = {name: dict.fromkeys(settings, (AlterConfigOp.DELETE, None))}
+            self._set(ConfigResourceType[kind.upper()], partial(_same, changes))
 
-    def _settings(self, kind: Any, names: Sequence[str], keys: Sequence[str]) -> dict[str, list[str]]:
-        if not names:
-            return {}
-        resources = [ConfigResource(kind, name) for name in names]
-        answers = self._ask(lambda client: client.describe_configs(resources))
+    def _settings(
+        self, kind: Any, names: Callable[[Admin], Iterable[str]], keys: Sequence[str]
+    ) -> dict[str, list[str]]:
+        def question(client: Admin) -> Any:
+            resources = [ConfigResource(kind, name) for name in names(client)]
+            return client.describe_configs(resources) if resources else {}
+
         return {
             name: [key for key in keys if key in settings]
-            for by_name in answers.values()
+            for by_name in self._ask(question).values()
             for name, settings in by_name.items()
         }
 
-    def _set(self, kind: Any, changes: Mapping[str, Mapping[str, Any]]) -> None:
-        if not changes:
-            return
-        resources = [ConfigResource(kind, name, dict(settings)) for name, settings in changes.items()]
-        # Kafka tells of these settings only where they are set, so that the client does not know them.
-        changed = self._ask(lambda client: client.alter_configs(resources, raise_on_unknown=False))
-        for answers in changed.values():
+    def _set(self, kind: Any, changes: Callable[[Admin], Mapping[str, Mapping[str, Any]]]) -> None:
+        """Change settings; which ones is asked anew at each try, since brokers come and go."""
+
+        def question(client: Admin) -> Any:
+            resources = [ConfigResource(kind, name, dict(settings)) for name, settings in changes(client).items()]
+            # Kafka tells of these settings only where they are set, so that the client does not know them.
+            return client.alter_configs(resources, raise_on_unknown=False) if resources else {}
+
+        for answers in self._ask(question).values():
             for name, answer in answers.items():
                 if answer != "OK":
                     raise OpsError(f"Kafka does not take the throttle of {name}: {answer}")
+
+
+def _same(changes: Mapping[str, Mapping[str, Any]], _: Admin) -> Mapping[str, Mapping[str, Any]]:
+    return changes
 
 
 def _live(client: Admin) -> dict[int, str]:
