@@ -61,6 +61,7 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "fingerprints": platform.inputs.endpoints.fingerprints,
         "id_hash_key": pulumi.Output.secret(endpoints.gateway.hash_key),
         "regions": _regions(platform),
+        "stands_alone": settings.regions.witness is None,
         "scrape_credentials": _credentials({scrape.job: scrape.credential for scrape in endpoints.scrapes.values()}),
     }
 

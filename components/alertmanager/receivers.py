@@ -78,7 +78,7 @@ def not_promised(contacts: Mapping[str, Collection[Channel]], escalation: Mappin
         if severities and channel not in has:
             yield f"{' and '.join(severities)} alerts are not sent to {FIRST} by {channel} (requirement 6.2)"
     for severity, contact in escalation.items():
-        if not contacts[contact]:
+        if not contacts.get(contact):
             yield f"{severity} alerts that nobody acknowledges are not sent to {contact} (requirement 6.2)"
 
 

@@ -1,4 +1,4 @@
-"""Probes of servers that keep copies of data and must get them back after a start (requirements K1, T2; ADR 54).
+"""Probes of servers that keep copies of data and must get them back after a start (requirements K1, T2; ADR 53).
 
 A server that reads its volume is starting, and has the time that its volume takes. One that is up and gets copies from
 the others is alive and not ready, for as long as that takes: a rolling update waits for it, nothing restarts it.

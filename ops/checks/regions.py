@@ -43,8 +43,7 @@ def d2(context: Context) -> Finding:
 def d3(context: Context) -> Finding:
     """The lease can be read, exactly one region is active, and the newest drill met its targets."""
     finding = Finding()
-    regions = context.platform.regions
-    if regions is not None and regions.witness is None:
+    if context.platform.stands_alone:
         finding.set_up("one region alone: set regions.witness and regions.peer in the stack file", second_region())
         return finding
     if _alive(context, finding):

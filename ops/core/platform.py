@@ -141,6 +141,7 @@ class Platform(BaseModel):
     reports: ReportAccess | None = None
     backups: BackupAccess | None = None
     regions: RegionsAccess | None = None
+    stands_alone: bool = False
     cluster: ClusterIdentity | None = None
 
     if not TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Whether the brokers that the settings leave out may go: a broker that has copies takes them with it (K1, ADR 54)."""
+"""Whether the brokers that the settings leave out may go: a broker that has copies takes them with it (K1, ADR 53)."""
 
 from __future__ import annotations
 

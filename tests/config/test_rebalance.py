@@ -1,4 +1,4 @@
-"""Moving partitions on four real brokers, while records are written: to a fourth one, and off it again (ADR 54)."""
+"""Moving partitions on four real brokers, while records are written: to a fourth one, and off it again (ADR 53)."""
 
 from __future__ import annotations
 

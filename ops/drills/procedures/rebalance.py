@@ -1,4 +1,4 @@
-"""A broker more by the stack's settings, its part of the partitions, and back, under load (K1, S1, ADR 54)."""
+"""A broker more by the stack's settings, its part of the partitions, and back, under load (K1, S1, ADR 53)."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def _start_process() -> subprocess.Popen[str]:
     )
 
 
-def _until(true: object, limit_s: float = 10) -> None:
+def _until(true: object, limit_s: float = 60) -> None:
     assert callable(true)
     deadline = time.monotonic() + limit_s
     while not true():

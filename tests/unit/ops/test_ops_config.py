@@ -69,7 +69,10 @@ def test_machines_get_the_same_lines(tmp_path: Path) -> None:
     file = written(tmp_path, settings="no group")
     lines = run("check", "--file", str(file)).stdout.splitlines()
     result = run("check", "--json", "--file", str(file))
-    assert (result.exit_code, json.loads(result.stdout)) == (1, {"stack": "mine", "problems": lines})
+    assert (result.exit_code, json.loads(result.stdout)) == (
+        1,
+        {"stack": "mine", "problems": lines, "not_promised": []},
+    )
     assert lines == [
         "Pulumi.mine.yaml: observability:settings is 'no group': allowed is a group of keys; compare Pulumi.prod.yaml"
     ]

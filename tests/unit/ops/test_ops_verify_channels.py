@@ -10,7 +10,8 @@ from tests.unit.ops.test_ops_notify_write import SOURCE
 
 
 def test_every_channel_is_set_up(outputs: dict[str, Any]) -> None:
-    assert channels_not_set_up(parse({**outputs, "notify_channels": SOURCE})) == []
+    contacts = {**SOURCE["contacts"], "senior-manager": {"phone": True}, "on-call-engineer": {"slack": True}}
+    assert channels_not_set_up(parse({**outputs, "notify_channels": {**SOURCE, "contacts": contacts}})) == []
 
 
 def test_a_stack_of_an_older_version_says_nothing_of_channels(outputs: dict[str, Any]) -> None:
@@ -24,4 +25,6 @@ def test_a_channel_that_the_first_contact_does_not_have_is_not_set_up(outputs: d
     assert channels_not_set_up(parse({**outputs, "notify_channels": source})) == [
         f"critical alerts are not sent to operators by sms {hint}",
         f"critical and high alerts are not sent to operators by slack {hint}",
+        f"critical alerts that nobody acknowledges are not sent to senior-manager {hint}",
+        f"high alerts that nobody acknowledges are not sent to on-call-engineer {hint}",
     ]

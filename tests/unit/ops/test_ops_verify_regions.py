@@ -69,7 +69,7 @@ def context(answers_by_expression: Answers) -> Context:
 
 
 def test_a_region_without_a_witness_has_no_failover() -> None:
-    alone = cast(Context, SimpleNamespace(platform=SimpleNamespace(regions=SimpleNamespace(witness=None))))
+    alone = cast(Context, SimpleNamespace(platform=SimpleNamespace(stands_alone=True)))
     finding = regions.d3(alone)
     assert finding.wrong == []
     assert [setup.what for setup in finding.setups] == [

@@ -222,6 +222,7 @@ def test_a_region_alone_has_no_lease_and_no_rules_about_one(tmp_path: Path) -> N
     assert not [pods for pods in recording.kinds("Deployment") if pods["metadata"]["name"] == "failover-agent"]
     assert not any("RegionLeaseUnreadable" in text for text in engine.texts(recording.kinds("ConfigMap")))
     assert recording.outputs["regions"]["witness"] is None
+    assert recording.outputs["stands_alone"] is True
     assert WITNESS_KEY not in {secret.key for secret in needed(parse(settings, "Pulumi.local.yaml"))}
     assert not_promised_by(parse(settings, "Pulumi.local.yaml")) == [ALONE]
     assert _findings(recording, _as_the_stack_says(settings, tmp_path)) == []
