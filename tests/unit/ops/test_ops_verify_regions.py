@@ -64,7 +64,7 @@ def context(answers_by_expression: Answers) -> Context:
         values = [sample.value for sample in instant(expression) if not math.isnan(sample.value)]
         return sum(values) if values else None
 
-    thanos, platform = SimpleNamespace(instant=instant, number=number), SimpleNamespace(regions=None)
+    thanos, platform = SimpleNamespace(instant=instant, number=number), SimpleNamespace(stands_alone=False)
     return cast(Context, SimpleNamespace(thanos=thanos, platform=platform))
 
 
