@@ -114,7 +114,6 @@ def _consumer(inputs: PlatformInputs, kafka: KafkaEndpoint, prometheus: Promethe
         prometheus=prometheus,
         scrape=inputs.endpoints.scrapes[consumer_name(prometheus.replica)],
         resources=inputs.sizing.consumer,
-        max_message_bytes=inputs.sizing.max_message_bytes,
     )
 
 

@@ -150,7 +150,6 @@ def _sampler(inputs: PlatformInputs, kafka: KafkaEndpoint) -> SamplerArgs:
         traces=inputs.endpoints.traces,
         replicas=inputs.sizing.traces.samplers,
         resources=inputs.sizing.traces.sampler,
-        max_message_bytes=inputs.sizing.max_message_bytes,
         policy=inputs.sizing.traces.sampling,
     )
 

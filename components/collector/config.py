@@ -36,6 +36,11 @@ STREAMS = 16
 _READ_BUFFER_BYTES = 32 * 1024
 """Twice what TLS gives at once. The receiver's default of 512 KiB lets 500 idle connections fill a gateway's memory."""
 
+FETCH_BYTES = 2 * 1024 * 1024
+"""What a consumer asks of each broker at once, as it is on the wire; a quarter of it of each partition. Unpacked it is
+ten times as much and more, and held until it is processed: a backlog would fill the memory, the memory limiter would
+refuse it, and nothing would ever leave. A larger batch comes all the same, alone."""
+
 SESSION = "25m"
 """Of every consumer: a partition whose processing a lost session cut short stays paused (ADR 0007). Kafka's own upper
 limit is 30 minutes (``group.max.session.timeout.ms``)."""
@@ -82,7 +87,6 @@ def kafka_consumer(
     member: str,
     topic: str,
     signal: str,
-    max_message_bytes: int,
     retries: tuple[str, str],
     encoding: str = "otlp_proto",
 ) -> Data:
@@ -93,7 +97,6 @@ def kafka_consumer(
         member: Static member of the group, so that a restart moves no partition.
         topic: What is read.
         signal: Of which kind its records are.
-        max_message_bytes: Largest record that the topic takes.
         retries: First and longest wait before a record is tried again, which never ends.
         encoding: How records are decoded; ``raw``: not at all.
     """
@@ -110,8 +113,8 @@ def kafka_consumer(
         # A broker works as hard for a request as for a thousand points: it answers when there is enough, or in time.
         "min_fetch_size": 256 * 1024,
         "max_fetch_wait": "500ms",
-        "max_fetch_size": 2 * max_message_bytes,
-        "max_partition_fetch_size": max_message_bytes,
+        "max_fetch_size": FETCH_BYTES,
+        "max_partition_fetch_size": FETCH_BYTES // 4,
         "autocommit": {"enable": True, "interval": "1s"},
         "message_marking": {"after": True, "on_error": False, "on_permanent_error": True},
         "error_backoff": {

@@ -71,7 +71,6 @@ class MetricsConsumerConfig:
         kafka: Client settings for Kafka; the user is also the consumer group.
         prometheus_url: Address of the Prometheus to fill, ``https://host:port``.
         writer: User name there.
-        max_message_bytes: Largest record of the topic.
         tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
         writer_password: File with the password.
         scrape_htpasswd: Password file of the metrics endpoint.
@@ -80,7 +79,6 @@ class MetricsConsumerConfig:
     kafka: KafkaClient
     prometheus_url: str
     writer: str
-    max_message_bytes: int
     tls_directory: str = TLS_DIRECTORY
     writer_password: str = WRITER_PASSWORD
     scrape_htpasswd: str = SCRAPE_HTPASSWD
@@ -118,7 +116,6 @@ def _receiver(settings: MetricsConsumerConfig) -> Data:
         topic=TOPIC_OF_SIGNAL[Signal.METRICS],
         signal=Signal.LOGS.value,
         encoding="raw",
-        max_message_bytes=settings.max_message_bytes,
         retries=("500ms", "10s"),
     )
 
@@ -150,7 +147,6 @@ class MetricsConsumerArgs:
         prometheus: Where they go.
         scrape: The consumer's own metrics.
         resources: Of the pod.
-        max_message_bytes: Largest record of the topic.
     """
 
     context: DeploymentContext
@@ -158,7 +154,6 @@ class MetricsConsumerArgs:
     prometheus: PrometheusEndpoint
     scrape: ScrapeTarget
     resources: Resources
-    max_message_bytes: int
 
 
 def consumer_name(replica: str) -> str:
@@ -219,7 +214,6 @@ def _volumes(parent: pulumi.Resource, args: MetricsConsumerArgs, workload: str) 
             kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=user.username),
             prometheus_url=args.prometheus.url,
             writer=args.prometheus.writer.username,
-            max_message_bytes=args.max_message_bytes,
         )
     )
     public = config_files(

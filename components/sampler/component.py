@@ -131,7 +131,6 @@ class SamplerConfig:
         kafka: Client settings for Kafka; the user is also the consumer group.
         traces: ``host:port`` of Jaeger's OTLP over gRPC.
         traces_name: Name to verify in its certificate.
-        max_message_bytes: Largest record of the topic.
         policy: What is kept.
         tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
         scrape_htpasswd: Password file of the metrics endpoint.
@@ -140,7 +139,6 @@ class SamplerConfig:
     kafka: KafkaClient
     traces: str
     traces_name: str
-    max_message_bytes: int
     policy: SamplingPolicy = field(default_factory=SamplingPolicy)
     tls_directory: str = TLS_DIRECTORY
     scrape_htpasswd: str = SCRAPE_HTPASSWD
@@ -177,7 +175,6 @@ def _receiver(settings: SamplerConfig) -> Data:
         member=f"${{env:{MEMBER_VARIABLE}}}",
         topic=TOPIC_OF_SIGNAL[Signal.TRACES],
         signal=Signal.TRACES.value,
-        max_message_bytes=settings.max_message_bytes,
         retries=("200ms", "5s"),
     )
 
@@ -310,7 +307,6 @@ class SamplerArgs:
         traces: Where the kept ones go.
         replicas: Number of samplers; at most the topic's partitions are busy. See ADR 0008 before lowering it.
         resources: Of a pod.
-        max_message_bytes: Largest record of the topic.
         policy: What is kept.
     """
 
@@ -320,7 +316,6 @@ class SamplerArgs:
     traces: TracesEndpoint
     replicas: int
     resources: Resources
-    max_message_bytes: int
     policy: SamplingPolicy = field(default_factory=SamplingPolicy)
 
 
@@ -377,7 +372,6 @@ class Sampler(pulumi.ComponentResource):
                 kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=user.username),
                 traces=args.traces.grpc,
                 traces_name=args.traces.server_name,
-                max_message_bytes=args.max_message_bytes,
                 policy=args.policy,
             )
         )

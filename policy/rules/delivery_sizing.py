@@ -16,6 +16,8 @@ _FILES = frozenset({"ConfigMap", "Secret"})
 _MIB = 1024 * 1024
 _PRODUCER_DEFAULT = 1_000_000
 _FETCH_DEFAULT = 1_048_576
+_MOST_FETCHED = 4 * _MIB
+"""Of each broker; unpacked it is ten times as much and more."""
 _KAFKA_DEFAULT = 1_048_588
 _VOLATILE = ("emptyDir", "configMap", "secret", "projected", "hostPath")
 
@@ -87,7 +89,7 @@ def _records_fit(resources: Sequence[Resource], options: Options) -> Iterator[Fi
     for resource in resources:
         for collector in unknown.known(collectors(resource)):
             yield from _written(collector, topics_by_name)
-            yield from _read(collector, topics_by_name)
+            yield from _read(collector)
     unknown.tell()
 
 
@@ -106,17 +108,16 @@ def _written(collector: Collector, topics_by_name: dict[str, Resource]) -> Itera
                 )
 
 
-def _read(collector: Collector, topics_by_name: dict[str, Resource]) -> Iterator[Finding]:
+def _read(collector: Collector) -> Iterator[Finding]:
+    """A broker hands over a batch that is larger than what was asked for all the same, so only too much is wrong."""
     for receiver in collector.components("receivers", "kafka"):
-        for name in topics(collector, "receivers", receiver.name):
-            for key in ("max_fetch_size", "max_partition_fetch_size"):
-                where = receiver.node[key]
-                if name in topics_by_name and (number(where) or _FETCH_DEFAULT) < _topic(topics_by_name[name]):
-                    state = f"{key} {stated(where, _FETCH_DEFAULT)}"
-                    problem = f"{receiver} reads pieces smaller than a record of {name}: {state}"
-                    yield finding(
-                        collector.resource, where, problem, f"set it to at least {_topic(topics_by_name[name]):.0f}"
-                    )
+        for key in ("max_fetch_size", "max_partition_fetch_size"):
+            where = receiver.node[key]
+            if (number(where) or _FETCH_DEFAULT) > _MOST_FETCHED:
+                problem = (
+                    f"a backlog fills the memory of {receiver}, which then refuses it for ever: {key} {shown(where)}"
+                )
+                yield finding(collector.resource, where, problem, f"set it to at most {_MOST_FETCHED}")
 
 
 def _queues_on_disk(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -158,7 +159,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="kafka-records-fit",
-        promise="What one side may write, topics take, brokers copy and the other side can read.",
+        promise="What one side may write, topics take and brokers copy; the other side reads what its memory holds.",
         why="A record that is too large for the next one stops its partition or is lost.",
         sources=("K1", "K3", "O5"),
         stack=_records_fit,

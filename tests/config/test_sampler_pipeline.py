@@ -18,7 +18,7 @@ from components.collector.passwords import htpasswd
 from components.sampler.component import MEMBER_VARIABLE, SamplerConfig, SamplingPolicy, sampler_config
 from lab.toolchain import tools
 from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, TOPIC, Sent, Sort, Traffic
-from tests.config.gateway_process import MIB, SCRAPE, kafka_user, move_own_metrics
+from tests.config.gateway_process import SCRAPE, kafka_user, move_own_metrics
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually, running
 from tests.support import kafka_broker
@@ -98,7 +98,6 @@ def sampler(path: Harness, policy: SamplingPolicy, *, kill: bool = False) -> Ite
             kafka=kafka_user(folder, path.broker),
             traces=f"127.0.0.1:{path.jaeger_port}",
             traces_name="localhost",
-            max_message_bytes=4 * MIB,
             policy=policy,
             tls_directory=str(folder),
             scrape_htpasswd=str(folder / "scrape"),

@@ -217,8 +217,8 @@ CONSUMER: Data = {
             "session_timeout": "25m",
             "initial_offset": "earliest",
             "metrics": {"topics": ["numbers"], "encoding": "otlp_proto"},
-            "max_fetch_size": 8388608,
-            "max_partition_fetch_size": 4194304,
+            "max_fetch_size": 2097152,
+            "max_partition_fetch_size": 524288,
             "message_marking": {"after": True, "on_error": False, "on_permanent_error": True},
             "error_backoff": {"enabled": True, "max_elapsed_time": 0},
         }

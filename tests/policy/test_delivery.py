@@ -59,11 +59,11 @@ def test_exporters_write_what_topics_take() -> None:
 
 
 @pytest.mark.parametrize("key", ["max_fetch_size", "max_partition_fetch_size"])
-def test_receivers_read_what_topics_take(key: str) -> None:
-    small = broken(CONSUMER, ("receivers", "kafka", key), GONE)
-    assert said("kafka-records-fit", _swapped("reader", small)) == [
-        f"ConfigMap ns/reader, config.yaml: receivers.kafka.{key}: receiver kafka reads pieces smaller than a record "
-        f"of numbers: {key} is not set, which is 1048576 | set it to at least 4194304"
+def test_receivers_read_what_memory_holds(key: str) -> None:
+    large = broken(CONSUMER, ("receivers", "kafka", key), 16777216)
+    assert said("kafka-records-fit", _swapped("reader", large)) == [
+        f"ConfigMap ns/reader, config.yaml: receivers.kafka.{key}: a backlog fills the memory of receiver kafka, which "
+        f"then refuses it for ever: {key} is 16777216 | set it to at most 4194304"
     ]
 
 

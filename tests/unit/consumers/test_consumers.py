@@ -15,7 +15,6 @@ CONFIG = metrics_consumer_config(
         kafka=KafkaClient(brokers=("kafka:9092",), user="metrics-consumer-primary"),
         prometheus_url="https://prometheus-primary:9090",
         writer="writer",
-        max_message_bytes=8 * 2**20,
     )
 )
 

@@ -26,7 +26,6 @@ def recording() -> Recording:
                 traces=traces(),
                 replicas=2,
                 resources=Resources(cpu="100m", memory="256Mi", memory_limit="512Mi"),
-                max_message_bytes=8 * 2**20,
                 policy=SamplingPolicy(base_percent=5),
             ),
         )

@@ -30,7 +30,6 @@ def rendered_config(**changed: Any) -> dict[str, Any]:
             kafka=KafkaClient(brokers=("kafka:9092",), user="sampler"),
             traces="jaeger-collector:4317",
             traces_name="jaeger-collector.obs.svc",
-            max_message_bytes=8 * 2**20,
             policy=policy,
         )
     )
