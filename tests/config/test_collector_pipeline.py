@@ -25,7 +25,6 @@ from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from lab.toolchain import tools
 from tests.config.gateway_process import (
     HASH_KEY,
-    MIB,
     GatewayProcess,
     gateway_data,
     gateway_process,
@@ -91,7 +90,6 @@ def consumer(path: Front, prometheus: PrometheusProcess) -> Iterator[GatewayProc
             kafka=kafka_user(folder, path.broker),
             prometheus_url=prometheus.url,
             writer="writer",
-            max_message_bytes=4 * MIB,
             tls_directory=str(folder),
             writer_password=str(folder / "writer-password"),
             scrape_htpasswd=str(folder / "scrape"),

@@ -176,9 +176,8 @@ def test_a_second_call_goes_on_with_what_an_interrupted_one_left_and_takes_its_t
     copied = [move for move in moves if move.adding]
     assert {broker for move in copied for broker in move.adding} == {3}
     cluster.throttle(copied, MIB)
-    throttled = cluster.throttled()
-    assert {f"broker {number}" for number in range(4)} <= set(throttled)
-    assert "topic telemetry-metrics" in throttled
+    wanted = {*(f"broker {number}" for number in range(4)), "topic telemetry-metrics"}
+    eventually(lambda: wanted <= set(cluster.throttled()), 60, "every broker knows its throttle")
     nodes[3].kill()
     cluster.move(copied)
     with pytest.raises(OpsError, match=r"still being moved.*repeat the command"):
