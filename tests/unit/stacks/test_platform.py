@@ -338,6 +338,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "sampling_login",
         "sampling_url",
         "search_url",
+        "stands_alone",
         "topics",
         "trace_login",
         "trace_query_urls",
