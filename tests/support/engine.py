@@ -253,8 +253,8 @@ def run(recording: Recording, stack: str, program: Callable[[], None]) -> None:
         loop.run_until_complete(run_pulumi_func(body))
     finally:
         asyncio.set_event_loop(None)
-        loops.close()
         asyncio.set_event_loop_policy(before)
+        loops.close()
 
 
 def recorded(stack: str, role: str | None = None) -> Recording:

@@ -26,10 +26,15 @@ class Loops(asyncio.DefaultEventLoopPolicy):
             return super().get_event_loop()
 
     def close(self) -> None:
-        """Close all that nobody runs."""
+        """Close all that nobody runs; what a thread still runs is kept until the process ends."""
         for loop in self.created_loops:
-            if not loop.is_running():
+            if loop.is_running():
+                _RUNNING.append(loop)
+            else:
                 loop.close()
+
+
+_RUNNING: list[asyncio.AbstractEventLoop] = []
 
 
 def apply() -> Loops:
