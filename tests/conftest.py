@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def pytest_unconfigure() -> None:
 def pytest_collection_finish() -> None:
     """Keep modules and collected tests, which live as long as the run, out of the garbage collector's way."""
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """Collect what a file left, so that a socket or a process that nobody closed fails this file and no other."""
+    yield
+    gc.collect()
 
 
 class ByFile(LoadScopeScheduling):
