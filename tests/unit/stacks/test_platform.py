@@ -321,6 +321,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "kafka_users",
         "log_reader",
         "namespace",
+        "not_promised",
         "notify_channels",
         "otlp_credentials",
         "otlp_grpc",
