@@ -86,7 +86,8 @@ def _nobody(option: str, value: object) -> Callable[[Mapping[str, Any]], Mapping
 def _steps(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Escalation only to those whom a channel reaches."""
     contacts = settings["alerting"]["contacts"]
-    return {"delays": {level: _DELAYS[level] for level, name in NEXT.items() if any(contacts[name].values())}}
+    delays = {level: _DELAYS[level] for level, name in NEXT.items() if any(contacts[name].values())}
+    return {} if delays == _DELAYS else {"delays": delays}
 
 
 def _switch(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -107,3 +108,14 @@ _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]
     "watchdog-leaves": _switch,
     "failover-agent-exists": _alone,
 }
+
+
+def left_out(stack: str, folder: Path) -> dict[str, Mapping[str, Any]]:
+    """Rule -> options that follow from what a stack leaves out, as the configuration of the pack has them.
+
+    Args:
+        stack: Name of the stack.
+        folder: Folder of the stack files.
+    """
+    options = {rule: stack_options(rule, f"urn:pulumi:{stack}::", folder) for rule in _LEFT_OUT}
+    return {rule: changed for rule, changed in options.items() if changed}

@@ -14,6 +14,7 @@ from stacks.endpoints import Endpoints
 from stacks.kafka_users import TRACE_GROUPS
 from stacks.metrics import METRICS_PREFIX
 from stacks.platform import Platform
+from stacks.promises import not_promised
 from stacks.rules import delays
 from stacks.secrets import backup_recipients, object_storage, witness
 from stacks.settings import Settings
@@ -27,6 +28,7 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "platform": settings.platform,
         "region": settings.region,
         "namespace": settings.namespace,
+        "not_promised": not_promised(settings),
         "ca_certificate": kafka.authority,
         "otlp_grpc": platform.gateway.endpoint.grpc,
         "otlp_http": platform.gateway.endpoint.http,
@@ -61,7 +63,6 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "fingerprints": platform.inputs.endpoints.fingerprints,
         "id_hash_key": pulumi.Output.secret(endpoints.gateway.hash_key),
         "regions": _regions(platform),
-        "stands_alone": settings.regions.witness is None,
         "scrape_credentials": _credentials({scrape.job: scrape.credential for scrape in endpoints.scrapes.values()}),
     }
 
@@ -134,7 +135,6 @@ def _notify_channels(settings: Settings, endpoints: Endpoints) -> pulumi.Output[
     known = {
         "channels": alerting.channels.model_dump(),
         "contacts": {name: contact.model_dump() for name, contact in alerting.contacts.items()},
-        "heartbeat": alerting.heartbeat,
     }
 
     def with_secrets(secrets: Mapping[str, Any]) -> dict[str, Any]:

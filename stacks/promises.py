@@ -22,5 +22,10 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "alerting.heartbeat", "nobody is told when the whole platform is down (requirement D4)"
     if settings.reports.recipients is None:
         yield "reports.recipients", "reports are stored and mailed to nobody (requirement R1)"
+    if settings.grafana.ldap is None and settings.grafana.oidc is None:
+        yield "grafana.ldap", "Grafana has one account, its administrator's, and no roles (requirement G5)"
+    if settings.traces.identity is None:
+        yield "traces.identity", "traces have no pages and no clearances of their own (requirement J3)"
     if settings.regions.peer is None:
-        yield "regions.peer", "nothing takes over when this region is gone (requirements D2, D3)"
+        key = "regions.peer" if settings.regions.witness else "regions.witness"
+        yield key, "nothing takes over when this region is gone (requirements D2, D3)"

@@ -89,8 +89,12 @@ def needed(settings: Settings) -> tuple[Needed, ...]:
     alerting = settings.alerting
     return (
         *((Needed(key=SECRETS_KEY, read=lambda: alerting_secrets(alerting)),) if _alerting_names(alerting) else ()),
-        Needed(key=DIRECTORY_KEY, read=directory_secrets),
-        Needed(key=IDENTITY_KEY, read=lambda: identity_secrets(tool=identity.tool_client_id is not None)),
+        *((Needed(key=DIRECTORY_KEY, read=directory_secrets),) if settings.grafana.ldap else ()),
+        *(
+            (Needed(key=IDENTITY_KEY, read=lambda: identity_secrets(tool=identity.tool_client_id is not None)),)
+            if identity
+            else ()
+        ),
         Needed(key=STORAGE_KEY, read=storage_secrets),
         *((Needed(key=WITNESS_KEY, read=witness_secrets),) if settings.regions.witness else ()),
         Needed(key=RECIPIENTS_KEY, read=backup_recipients),

@@ -420,6 +420,16 @@ class Settings(SettingsModel):
                 f"at least one of mail, phone, sms_topic and slack for alerting.contacts.{FIRST} with profile "
                 f"{PRODUCTION}: critical alerts would reach nobody otherwise"
             )
+        if self.profile == PRODUCTION and self.grafana.ldap is None and self.grafana.oidc is None:
+            raise not_allowed(
+                f"grafana.ldap or grafana.oidc with profile {PRODUCTION}: everybody would share the administrator's "
+                "account otherwise"
+            )
+        if self.profile == PRODUCTION and self.traces.identity is None:
+            raise not_allowed(
+                f"a traces.identity with profile {PRODUCTION}: nobody could read the traces that they are cleared for "
+                "otherwise"
+            )
         if (self.reports.recipients is None) != (self.alerting.channels.mail is None):
             raise not_allowed(
                 "null for reports.recipients where alerting.channels.mail is null, and for no other stack: reports are "

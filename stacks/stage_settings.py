@@ -59,15 +59,20 @@ class Traces(SettingsModel):
     Attributes:
         groups: Class -> groups cleared for it, and so for the classes before it.
         queries: Class -> endpoint.
-        identity: Where people sign in.
+        identity: Where people sign in, or null: then there are no groups and no queries, and traces are read in Grafana
+            (``grafana.trace_clearance``).
     """
 
     groups: dict[str, tuple[field_types.Name, ...]]
     queries: dict[str, ExternalEndpoint]
-    identity: Identity
+    identity: Identity | None
 
     @model_validator(mode="after")
     def _all_classes(self) -> Self:
+        if self.identity is None:
+            if self.groups or self.queries:
+                raise not_allowed("{} for groups and queries where identity is null: nobody could sign in there")
+            return self
         for name, given in (("groups", self.groups), ("queries", self.queries)):
             if set(given) != set(CLASSES):
                 raise not_allowed(f"exactly the classes {', '.join(CLASSES)} under {name}")
@@ -336,7 +341,7 @@ class Grafana(SettingsModel):
     Attributes:
         external_endpoint: Where people reach them.
         time_zone: Of everybody who has not chosen another one.
-        ldap: Who people are.
+        ldap: Who people are, or null: without ``oidc`` too, the administrator is the only account.
         oidc: Where else they may sign in, or null.
         trace_clearance: Most restricted class of traces that everybody in the three groups is cleared for, or null:
             then traces are links to the pages of the traces, with a login of their own.
@@ -344,7 +349,7 @@ class Grafana(SettingsModel):
 
     external_endpoint: ExternalEndpoint
     time_zone: field_types.Zone
-    ldap: Ldap
+    ldap: Ldap | None
     oidc: Oidc | None
     trace_clearance: str | None
 

@@ -39,6 +39,7 @@ from stacks.backups import EXPORTED
 from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.secrets import IdentitySecrets, identity_secrets
 from stacks.settings import Settings
+from stacks.stage_settings import Identity
 
 TOKEN = "obs:platform:Traces"  # noqa: S105  (a type token)
 LOG_READER = "log-reader"
@@ -76,17 +77,20 @@ class Traces(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         inputs, parent = args.inputs, pulumi.ResourceOptions(parent=self)
         settings = inputs.settings
-        secrets = identity_secrets(tool=settings.traces.identity.tool_client_id is not None)
-        self.login = _login(settings, secrets)
+        provider = settings.traces.identity
+        secrets = identity_secrets(tool=provider.tool_client_id is not None) if provider else None
+        self.login = _login(provider, secrets) if provider and secrets else None
         self.search = Search("search", _search(inputs), parent)
         search = self.search.endpoint
         Sampler(SAMPLER, _sampler(inputs, args.kafka), parent)
         JaegerCollector(JAEGER_COLLECTOR, _collector(inputs, search), parent)
         ServiceGraph(SERVICE_GRAPH, _graph(inputs, args.kafka, search), parent)
         LogIndexer(LOG_INDEXER, _indexer(inputs, args.kafka, search), parent)
+        oidc = _provider(provider, secrets) if provider and secrets else None
         self.queries = {
-            clearance: JaegerQuery(query_workload(clearance), _query(inputs, search, secrets, clearance), parent)
+            clearance: JaegerQuery(query_workload(clearance), _query(inputs, search, oidc, clearance), parent)
             for clearance in settings.traces.queries
+            if oidc
         }
         if settings.grafana.trace_clearance and inputs.endpoints.trace_reader:
             reader = _reader(inputs, inputs.endpoints.trace_reader, search, settings.grafana.trace_clearance)
@@ -94,8 +98,7 @@ class Traces(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _login(settings: Settings, secrets: IdentitySecrets) -> Mapping[str, pulumi.Input[str]] | None:
-    provider = settings.traces.identity
+def _login(provider: Identity, secrets: IdentitySecrets) -> Mapping[str, pulumi.Input[str]] | None:
     if provider.tool_client_id is None:
         return None
     return {
@@ -132,7 +135,7 @@ def _search_users(settings: Settings) -> tuple[SearchUser, ...]:
     clearance = settings.grafana.trace_clearance
     return (
         trace_writer(JAEGER_COLLECTOR),
-        *(trace_reader(query_workload(name), name) for name in CLASSES),
+        *(trace_reader(query_workload(name), name) for name in CLASSES if name in settings.traces.queries),
         dependency_writer(SERVICE_GRAPH),
         log_writer(LOG_INDEXER),
         log_reader(LOG_READER),
@@ -189,22 +192,27 @@ def _indexer(inputs: PlatformInputs, kafka: KafkaEndpoint, search: SearchEndpoin
     )
 
 
-def _query(inputs: PlatformInputs, search: SearchEndpoint, secrets: IdentitySecrets, clearance: str) -> JaegerQueryArgs:
+def _provider(provider: Identity, secrets: IdentitySecrets) -> OidcEndpoint:
+    """The provider that people sign in at."""
+    return OidcEndpoint(
+        issuer=provider.issuer,
+        port=provider.port,
+        client_id=provider.client_id,
+        client_secret=secrets.client_secret,
+        networks=provider.networks,
+        authority=secrets.authority,
+    )
+
+
+def _query(inputs: PlatformInputs, search: SearchEndpoint, oidc: OidcEndpoint, clearance: str) -> JaegerQueryArgs:
     settings, sizing = inputs.settings.traces, inputs.sizing.traces
-    external_endpoint, provider = settings.queries[clearance], settings.identity
+    external_endpoint = settings.queries[clearance]
     return JaegerQueryArgs(
         context=inputs.context,
         scrape=inputs.endpoints.scrapes[query_workload(clearance)],
         clearance=clearance,
         search=search,
-        oidc=OidcEndpoint(
-            issuer=provider.issuer,
-            port=provider.port,
-            client_id=provider.client_id,
-            client_secret=secrets.client_secret,
-            networks=provider.networks,
-            authority=secrets.authority,
-        ),
+        oidc=oidc,
         groups=settings.groups,
         replicas=sizing.queries,
         resources=sizing.query,

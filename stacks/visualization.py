@@ -28,6 +28,7 @@ from components.search.indices import LOGS
 from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.secrets import database_password, directory_secrets, grafana_oidc_secret, object_storage
 from stacks.settings import Role, Settings
+from stacks.stage_settings import Ldap
 
 TOKEN = "obs:platform:Visualization"  # noqa: S105  (a type token)
 _DATABASE = "grafana"
@@ -129,11 +130,8 @@ def _grafana(args: VisualizationArgs, database: DatabaseEndpoint) -> GrafanaArgs
         hosts=[external_endpoint.host],
         database=database,
         connections=sizing.grafana_connections,
-        directory=Directory(
-            **{name: value for name, value in ldap.model_dump().items() if name != "groups"},
-            groups=Groups(**ldap.groups.model_dump()),
-        ),
-        directory_secrets=directory_secrets(),
+        directory=_directory(ldap) if ldap else None,
+        directory_secrets=directory_secrets() if ldap else None,
         query=endpoints.query,
         alertmanager=endpoints.alertmanager,
         logs=Logs(
@@ -146,6 +144,13 @@ def _grafana(args: VisualizationArgs, database: DatabaseEndpoint) -> GrafanaArgs
         trace_dashboard=trace_link("", ""),
         oidc=_oidc(inputs.settings),
         autoscale=sizing.grafana_autoscale,
+    )
+
+
+def _directory(ldap: Ldap) -> Directory:
+    return Directory(
+        **{name: value for name, value in ldap.model_dump().items() if name != "groups"},
+        groups=Groups(**ldap.groups.model_dump()),
     )
 
 

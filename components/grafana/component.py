@@ -79,7 +79,7 @@ def grafana_network(
     *,
     clients: Sequence[str],
     database: DatabaseEndpoint,
-    directory: Directory,
+    directory: Directory | None,
     sources: Sequence[Source],
     oidc: OidcEndpoint | None,
 ) -> None:
@@ -99,7 +99,7 @@ def grafana_network(
     peers = [workload_pods(database.workload)] if database.workload else [network(cidr) for cidr in database.networks]
     egress = [
         Allow(peers=peers, ports=[database.port]),
-        Allow(peers=[network(cidr) for cidr in directory.networks], ports=[directory.port]),
+        *([Allow(peers=[network(cidr) for cidr in directory.networks], ports=[directory.port])] if directory else []),
         *(Allow(peers=[workload_pods(source.workload)], ports=[source.port]) for source in sources),
         *([Allow(peers=[network(cidr) for cidr in oidc.networks], ports=[oidc.port])] if oidc else []),
     ]
@@ -147,7 +147,7 @@ class GrafanaArgs:
         hosts: Host names of the load balancer, for the certificate; browsers are sent to the first.
         database: Where content and sessions are.
         connections: Connections of one replica to the database, at most.
-        directory: The directory that people are in.
+        directory: The directory that people are in; None: the administrator alone signs in, or who ``oidc`` lets in.
         directory_secrets: ``bind_password``, and ``authority``: PEM of the authority that signs the directory's
             certificate, empty for a public one.
         query: Where metrics are read.
@@ -170,8 +170,8 @@ class GrafanaArgs:
     client_cidrs: Sequence[str]
     load_balancer: LoadBalancerOptions
     database: DatabaseEndpoint
-    directory: Directory
-    directory_secrets: pulumi.Input[Mapping[str, Any]]
+    directory: Directory | None
+    directory_secrets: pulumi.Input[Mapping[str, Any]] | None
     query: QueryEndpoint
     alertmanager: AlertmanagerEndpoint
     alerts_user: Credential | None = None
@@ -268,7 +268,7 @@ class Grafana(pulumi.ComponentResource):
             Workload(
                 name=WORKLOAD,
                 replicas=args.replicas,
-                containers=[grafana_container(args.resources)],
+                containers=[grafana_container(args.resources, directory=args.directory is not None)],
                 volumes=[*self._files(args, sources), self._secrets(args, sources, administrator), Volume(name="data")],
                 tls=tls,
                 access=list(dict.fromkeys(label for label in labels if label)),
@@ -311,17 +311,15 @@ class Grafana(pulumi.ComponentResource):
                 scraper=self.scrape.credential.username,
                 sources=[source.address for source in sources],
                 oidc=args.oidc,
+                directory=args.directory is not None,
             )
-        )
-        directory = has_authority(args.directory_secrets).apply(
-            lambda private: toml(ldap_config(args.directory, private_authority=private))
         )
         files = config_files(
             self,
             args.context,
             name=WORKLOAD,
             workload=WORKLOAD,
-            files={process.INI_FILE: ini_text(config), process.LDAP_FILE: directory},
+            files={process.INI_FILE: ini_text(config), **_directory_file(args)},
         )
         provisioned = config_files(
             self,
@@ -346,9 +344,21 @@ class Grafana(pulumi.ComponentResource):
                 process.DATABASE_SECRET: args.database.user.password,
                 process.KEY_SECRET: pulumi.Output.secret(key.result),
                 process.METRICS_SECRET: self.scrape.credential.password,
-                **directory_files(args.directory_secrets),
+                **(directory_files(args.directory_secrets) if args.directory_secrets is not None else {}),
                 **{source.secret: source.user.password for source in sources if source.user},
                 **(oidc_files(args.oidc.endpoint) if args.oidc else {}),
             },
         )
         return Volume(name="secrets", files=files)
+
+
+def _directory_file(args: GrafanaArgs) -> dict[str, pulumi.Output[str]]:
+    """``ldap.toml``, where people are in a directory."""
+    directory, secrets = args.directory, args.directory_secrets
+    if directory is None or secrets is None:
+        return {}
+    return {
+        process.LDAP_FILE: has_authority(secrets).apply(
+            lambda private: toml(ldap_config(directory, private_authority=private))
+        )
+    }

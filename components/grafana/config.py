@@ -51,6 +51,8 @@ class GrafanaConfig:
         scraper: Login name of who reads the metrics.
         sources: ``host:port`` of every data source: the proxy asks no others.
         oidc: A further login, or None.
+        directory: Whether people are in a directory; without one and without ``oidc``, the administrator is the only
+            account.
     """
 
     url: str
@@ -60,6 +62,7 @@ class GrafanaConfig:
     scraper: str
     sources: Sequence[str]
     oidc: OidcLogin | None = None
+    directory: bool = True
 
 
 def grafana_config(settings: GrafanaConfig) -> Ini:
@@ -70,7 +73,7 @@ def grafana_config(settings: GrafanaConfig) -> Ini:
         "database": _database(settings.database, settings.connections),
         "remote_cache": {"type": "database"},
         "security": _security(settings),
-        **_login_sections(settings.oidc),
+        **_login_sections(settings.oidc, directory=settings.directory),
         **_nothing_outside(),
         **_observed(settings.scraper),
         "dataproxy": {
@@ -159,7 +162,7 @@ def _security(settings: GrafanaConfig) -> dict[str, str]:
     }
 
 
-def _login_sections(oidc: OidcLogin | None) -> dict[str, Mapping[str, str]]:
+def _login_sections(oidc: OidcLogin | None, *, directory: bool) -> dict[str, Mapping[str, str]]:
     """Who comes in: people of the directory, perhaps of a provider, and the one administrator."""
     return {
         "users": {
@@ -183,15 +186,18 @@ def _login_sections(oidc: OidcLogin | None) -> dict[str, Mapping[str, str]]:
         "auth.basic": {"enabled": ON},
         "auth.proxy": {"enabled": OFF},
         "auth.jwt": {"enabled": OFF},
-        "auth.ldap": {
-            "enabled": ON,
-            "config_file": f"{CONFIG_DIRECTORY}/{LDAP_FILE}",
-            # Who is in one of the three groups gets an account at the first login; nobody else can have one.
-            "allow_sign_up": ON,
-            "skip_org_role_sync": OFF,
-        },
+        "auth.ldap": _DIRECTORY if directory else {"enabled": OFF},
         "auth.generic_oauth": oidc_settings(oidc) if oidc else {"enabled": OFF},
     }
+
+
+_DIRECTORY = {
+    "enabled": ON,
+    "config_file": f"{CONFIG_DIRECTORY}/{LDAP_FILE}",
+    # Who is in one of the three groups gets an account at the first login; nobody else can have one.
+    "allow_sign_up": ON,
+    "skip_org_role_sync": OFF,
+}
 
 
 def _nothing_outside() -> dict[str, Mapping[str, str]]:

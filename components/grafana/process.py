@@ -41,8 +41,12 @@ def grafana_command() -> list[str]:
     return [f"{_HOME}/bin/grafana", "server", f"--homepath={_HOME}", f"--config={CONFIG_DIRECTORY}/{INI_FILE}"]
 
 
-def grafana_container(resources: Resources) -> Container:
+def grafana_container(resources: Resources, *, directory: bool = True) -> Container:
     """Grafana, with volumes ``config``, ``sources``, ``secrets`` and ``data``.
+
+    Args:
+        resources: Requests and limits.
+        directory: Whether people are in a directory.
 
     It listens only when the database has its tables, so the first start may take minutes. ``/healthz`` says that the
     process answers, ``/api/health`` that its database does too: without the database a replica gets no requests, and
@@ -58,7 +62,7 @@ def grafana_container(resources: Resources) -> Container:
         mounts=[
             *(
                 Mount(volume="config", path=f"{CONFIG_DIRECTORY}/{name}", sub_path=name)
-                for name in (INI_FILE, LDAP_FILE)
+                for name in (INI_FILE, *((LDAP_FILE,) if directory else ()))
             ),
             Mount(volume="sources", path=SOURCES_DIRECTORY),
             Mount(volume="secrets", path=SECRETS_DIRECTORY),

@@ -30,7 +30,7 @@ from ops.core.grafana import (
 )
 from ops.core.kube import Kube
 from ops.core.platform import Login
-from ops.core.rows import Finding, listed
+from ops.core.rows import Finding, listed, not_set_up
 
 _TIMEOUT_SECONDS = 15
 _TOP = "before the first section"
@@ -277,6 +277,8 @@ def _tries(ca_file: str, url: str, role: str, login: Login, finding: Finding) ->
 
 def g5(context: Context) -> Finding:
     """The directory decides who gets in and as what; nobody else does, and nothing leaves without a login."""
+    if lines := context.platform.left_out("grafana.ldap"):
+        return not_set_up(lines)
     finding = Finding()
     url, pod = address(context.platform), context.kube.ready_pod(WORKLOAD).name
     configured(grafana_settings(context.kube, pod), toml(file_of(context.kube, pod, "ldap.toml")), finding)

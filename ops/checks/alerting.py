@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from components.alerting.escalation import LEVELS
-from components.alertmanager.receivers import Channel, not_promised
 from components.telemetry.rules import RULES
 from components.telemetry.thresholds import THRESHOLDS
 from ops.alerts import events as alert_events
@@ -16,7 +14,7 @@ from ops.checks.grace_period import grace_period_end
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.platform import Platform
-from ops.core.rows import Check, Finding, listed
+from ops.core.rows import Check, Finding, listed, not_set_up
 
 WORKLOAD = "alertmanager"
 CLOSER = "incident-closer"
@@ -94,22 +92,10 @@ def a2(context: Context) -> Finding:
     finding.expect(not failing, f"incident closers fail at {listed(failing)}")
     finding.figures.append(f"{sent:.0f} notifications, {failed:.0f} attempts failed in 10m")
     finding.seen.append(f"{len(firing)} alerts fire now, {len(closers)} incident closers work")
-    for line in channels_not_set_up(context.platform):
+    for line in context.platform.left_out("alerting.contacts"):
         finding.set_up(line, "pulumi up --policy-pack policy")
     finding.drill("alert-escalation", "alert-thresholds", "alert-incidents")
     return finding
-
-
-def channels_not_set_up(platform: Platform) -> list[str]:
-    """What the first notification is not, since a channel of the stack file is not set up."""
-    if platform.notify_channels is None:
-        return []
-    has = {Channel.PHONE: "phone", Channel.SMS: "sms_topic", Channel.SLACK: "slack", Channel.MAIL: "mail"}
-    reached = {
-        name: [channel for channel, key in has.items() if contact.get(key)]
-        for name, contact in platform.notify_channels.contacts.items()
-    }
-    return [f"{line}: set it under alerting.contacts of the stack file" for line in not_promised(reached, LEVELS)]
 
 
 def pages(platform: Platform) -> bool:
@@ -137,13 +123,11 @@ def a3(context: Context) -> Finding:
 
 def d4(context: Context) -> Finding:
     """The watchdog fires and its heartbeat leaves the platform; the drill stopped it and the switch noticed."""
+    if lines := context.platform.left_out("alerting.heartbeat"):
+        return not_set_up(lines)
     finding = Finding()
     alive = any(alert.name == WATCHDOG for alert in context.alertmanager().alerts())
     finding.expect(alive, f"{WATCHDOG} does not reach Alertmanager")
-    channels = context.platform.notify_channels
-    if channels is not None and not channels.heartbeat:
-        finding.set_up("no dead man's switch: set alerting.heartbeat in the stack file", "pulumi up")
-        return finding
     beats = context.thanos.number(
         f'sum(increase(alertmanager_notifications_total{{receiver_name="heartbeat"}}[{HEARTBEAT_WINDOW}]))'
     )

@@ -14,7 +14,7 @@ from components.mirror.rules import LAG_LIMIT_S
 from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S
 from components.telemetry.topics import METRICS_TOPIC
 from ops.core.context import Context
-from ops.core.rows import Check, Finding, listed
+from ops.core.rows import Check, Finding, listed, not_set_up
 from ops.evidence import files as evidence
 from services.failover_agent.settings import STANDBY
 
@@ -43,9 +43,8 @@ def d2(context: Context) -> Finding:
 def d3(context: Context) -> Finding:
     """The lease can be read, exactly one region is active, and the newest drill met its targets."""
     finding = Finding()
-    if context.platform.stands_alone:
-        finding.set_up("one region alone: set regions.witness and regions.peer in the stack file", second_region())
-        return finding
+    if lines := context.platform.left_out("regions.witness"):
+        return not_set_up(lines, second_region())
     if _alive(context, finding):
         tells = [
             context.thanos.number(f"max({name})")

@@ -58,7 +58,8 @@ def page(name: Name, platform: Platform, clearance: str) -> Page:
     if name is Name.TRACES:
         return _traces(platform.trace_query_urls, clearance)
     if name is Name.GRAFANA:
-        who = "your own account of the directory or the identity provider; the administrator"
+        people = "your own account of the directory or the identity provider; "
+        who = f"{'' if platform.left_out('grafana.ldap') else people}the administrator"
         return Page(workload=GRAFANA, port=GRAFANA_PORT, who=who, login=platform.grafana_admin)
     if name is Name.METRICS:
         return Page(workload=QUERY, port=QUERY_PORT, who="the reader", login=platform.query_reader)

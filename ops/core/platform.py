@@ -104,7 +104,6 @@ class NotifyChannels(BaseModel):
     channels: Mapping[str, Mapping[str, str | None] | None]
     contacts: Mapping[str, Mapping[str, str | bool | None]]
     secrets: ChannelSecrets
-    heartbeat: bool = True
 
 
 class Platform(BaseModel):
@@ -141,8 +140,8 @@ class Platform(BaseModel):
     reports: ReportAccess | None = None
     backups: BackupAccess | None = None
     regions: RegionsAccess | None = None
-    stands_alone: bool = False
     cluster: ClusterIdentity | None = None
+    not_promised: tuple[str, ...] = ()
 
     if not TYPE_CHECKING:
 
@@ -155,6 +154,10 @@ class Platform(BaseModel):
             if name in Platform.model_fields:
                 raise OpsError(f"this command does not read the output `{name}`: READS in ops/core/outputs.py says so")
             return super().__getattr__(name)
+
+    def left_out(self, key: str) -> tuple[str, ...]:
+        """What is not promised since a key of the stack file leaves it out, one line each."""
+        return tuple(line for line in self.not_promised if line.startswith(f"settings.{key}:"))
 
     def kafka_login(self, user: str) -> Login:
         """Login of one of the platform's Kafka users."""

@@ -272,3 +272,16 @@ def moment(at: datetime, now: datetime | None = None) -> str:
 def _counted(texts: Sequence[str]) -> str:
     """The first text, and how many more there are."""
     return f"{texts[0]}{f' (+{len(texts) - 1})' if len(texts) > 1 else ''}" if texts else ""
+
+
+def not_set_up(lines: Iterable[str], command: str = "pulumi up --policy-pack policy") -> Finding:
+    """The finding of a check about something that the stack file leaves out.
+
+    Args:
+        lines: What is not promised.
+        command: Brings it up once the stack file names it.
+    """
+    finding = Finding()
+    for line in lines:
+        finding.set_up(line, command)
+    return finding

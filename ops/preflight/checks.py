@@ -274,13 +274,14 @@ def names(settings: Settings, resolve: Resolve = resolves) -> Iterator[Line]:
 
 def _outside(settings: Settings) -> list[str]:
     channels, grafana = settings.alerting.channels, settings.grafana
-    urls = [settings.traces.identity.issuer, settings.object_storage.endpoint]
+    identity = settings.traces.identity
+    urls = [identity.issuer if identity else None, settings.object_storage.endpoint]
     witness = settings.regions.witness
     urls += [witness.endpoint if witness else None, channels.sms.url if channels.sms else None]
     urls += [grafana.oidc.token_url, grafana.oidc.userinfo_url] if grafana.oidc else []
     hosts = [urlsplit(url).hostname or "" for url in urls if url]
     hosts += [address.rpartition(":")[0] for address in channels.addresses]
-    hosts += [grafana.ldap.host]
+    hosts += [grafana.ldap.host] if grafana.ldap else []
     hosts += [settings.database.external.host] if settings.database.external else []
     hosts += (
         [address.rpartition(":")[0] for address in settings.regions.peer.bootstrap] if settings.regions.peer else []

@@ -30,6 +30,7 @@ from ops.review.phrasing import Statement
 from policy.model import Resource, UnknownValueError
 from policy.rules.parity import comparable, fingerprint
 from policy.runner import Verdict, check
+from policy.stack_config import left_out
 
 _LIMIT_S = 120
 
@@ -346,7 +347,10 @@ def run(
         known_owners = _owners(repository, place)
     progress("policies")
     stacks = [
-        stack_review(plans.before[stack], plans.after[stack], config or {}, checker=checker) for stack in plans.after
+        stack_review(
+            plans.before[stack], plans.after[stack], {**left_out(stack, root), **(config or {})}, checker=checker
+        )
+        for stack in plans.after
     ]
     return Review(
         base=base.label,

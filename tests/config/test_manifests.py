@@ -31,7 +31,7 @@ def _check(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("stack", engine.STACKS)
+@pytest.mark.parametrize("stack", [*engine.STACKS, "kind"])
 def test_kubeconform_accepts_every_manifest(stack: str, tmp_path: Path) -> None:
     manifests = engine.recorded(stack).manifests()
     for number, manifest in enumerate(manifests):

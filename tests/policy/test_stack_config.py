@@ -10,7 +10,7 @@ import yaml
 from lab.paths import CHECKOUT
 from policy.pack import _options
 from policy.rules import RULES
-from policy.stack_config import IMAGE_REGISTRY, stack_options
+from policy.stack_config import IMAGE_REGISTRY, left_out, stack_options
 
 RULE = next(rule for rule in RULES if rule.id == IMAGE_REGISTRY)
 
@@ -34,6 +34,22 @@ def test_registries_are_those_of_the_stack(tmp_path: Path) -> None:
 def test_each_stack_of_ours_names_its_own(stack: str) -> None:
     content = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]["observability:settings"]
     assert stack_options(IMAGE_REGISTRY, urn(stack), CHECKOUT) == {"registries": [content["images"]["registry"]]}
+
+
+def test_what_a_stack_leaves_out_loosens_rules_outside_of_production_only(tmp_path: Path) -> None:
+    content = yaml.safe_load((CHECKOUT / "Pulumi.kind.yaml").read_text())
+    assert left_out("local", CHECKOUT) == left_out("prod", CHECKOUT) == {}
+    assert left_out("kind", CHECKOUT) == {
+        "alertmanager-critical-ways": {"least": 0},
+        "alertmanager-receivers": {"people": False},
+        "alert-reaches-people": {"within": {}},
+        "alert-escalates": {"delays": {}},
+        "watchdog-leaves": {"switch": False},
+        "failover-agent-exists": {"needed": False},
+    }
+    content["config"]["observability:settings"]["profile"] = "production"
+    stack_file(tmp_path, yaml.safe_dump(content))
+    assert left_out("mine", tmp_path) == {}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "config: 5", "config: {observability:settings: {images: null}}", ": :"])

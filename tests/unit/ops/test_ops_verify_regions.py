@@ -13,6 +13,7 @@ from components.dashboards.registry import DASHBOARDS
 from ops.checks import regions, visualization
 from ops.checks.registry import CHECKS
 from ops.core.context import Context
+from ops.core.platform import Platform
 from ops.core.rows import Check, Setup
 from ops.evidence import files as evidence
 
@@ -64,17 +65,8 @@ def context(answers_by_expression: Answers) -> Context:
         values = [sample.value for sample in instant(expression) if not math.isnan(sample.value)]
         return sum(values) if values else None
 
-    thanos, platform = SimpleNamespace(instant=instant, number=number), SimpleNamespace(stands_alone=False)
+    thanos, platform = SimpleNamespace(instant=instant, number=number), Platform.model_construct()
     return cast(Context, SimpleNamespace(thanos=thanos, platform=platform))
-
-
-def test_a_region_without_a_witness_has_no_failover() -> None:
-    alone = cast(Context, SimpleNamespace(platform=SimpleNamespace(stands_alone=True)))
-    finding = regions.d3(alone)
-    assert finding.wrong == []
-    assert [setup.what for setup in finding.setups] == [
-        "one region alone: set regions.witness and regions.peer in the stack file"
-    ]
 
 
 def test_a_standby_that_is_kept_in_step_passes() -> None:

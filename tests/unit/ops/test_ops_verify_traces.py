@@ -44,7 +44,7 @@ class Platform:
     @property
     def context(self) -> Context:
         stub = SimpleNamespace(
-            platform=SimpleNamespace(trace_query_urls=URLS),
+            platform=SimpleNamespace(trace_query_urls=URLS, left_out=lambda _: ()),
             kube=SimpleNamespace(
                 pods=lambda name: (
                     [SimpleNamespace(ready=True)] * self.ready.get(name, 1 if name == "otel-agent" else 2)

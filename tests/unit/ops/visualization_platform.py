@@ -89,6 +89,7 @@ class Platform:
         stub = SimpleNamespace(
             ca_file=str(self.folder / "ca.crt"),
             platform=SimpleNamespace(
+                left_out=lambda _: (),
                 grafana_url=self.urls[0],
                 grafana_admin=login(*ADMINISTRATOR),
                 query_url=self.urls[0],

@@ -16,9 +16,7 @@ from policy.model import Resource
 from policy.rules import RULES, concern
 from policy.runner import Config, Runner
 from policy.stack_config import NEXT, stack_options
-from stacks.promises import not_promised as not_promised_by
-from stacks.secrets import SECRETS_KEY, WITNESS_KEY, needed
-from stacks.settings import SettingsError, parse
+from stacks.settings import parse
 from tests.support import engine
 
 SLACK = "critical and high alerts are not sent to operators by slack (requirement 6.2)"
@@ -26,8 +24,6 @@ SMS = "critical alerts are not sent to operators by sms (requirement 6.2)"
 PHONE = "critical alerts are not sent to operators by phone (requirement 6.2)"
 MAIL = "high and medium alerts are not sent to operators by mail (requirement 6.2)"
 NOBODY = "critical and high and medium alerts are sent to nobody (requirement 6.2)"
-SWITCH = "settings.alerting.heartbeat: nobody is told when the whole platform is down (requirement D4)"
-ALONE = "settings.regions.peer: nothing takes over when this region is gone (requirements D2, D3)"
 REPORTS = "settings.reports.recipients: reports are stored and mailed to nobody (requirement R1)"
 CONCERNS = ("alerting", "secret", "workload", "network", "regions")
 EVERY = ("phone", "sms", "slack", "mail")
@@ -44,9 +40,9 @@ def step(severity: str) -> str:
     return f"{severity} alerts that nobody acknowledges are not sent to {contact} (requirement 6.2)"
 
 
-def without(*channels: str, stack: str = "local") -> dict[str, Any]:
-    """A stack file that leaves channels out; with all of them the dead man's switch too."""
-    settings = engine.stack_settings(stack)
+def without(*channels: str) -> dict[str, Any]:
+    """A stack file that leaves channels out."""
+    settings = engine.stack_settings("local")
     alerting = settings["alerting"]
     for channel in channels:
         if channel in alerting["channels"]:
@@ -56,25 +52,10 @@ def without(*channels: str, stack: str = "local") -> dict[str, Any]:
             contact[key] = unused
     if "mail" in channels:
         settings["reports"]["recipients"] = None
-    if set(channels) == set(EVERY):
-        alerting |= {"heartbeat": False, "networks": [], "ports": []}
-        settings["regions"] |= {"peer": None, "witness": None}
     return settings
 
 
-def alone() -> dict[str, Any]:
-    """A stack file of a region that has no other one and no witness."""
-    settings = engine.stack_settings("local")
-    settings["regions"] = {"peer": None, "witness": None, "dns": None, "credentials": None, "groups": []}
-    return settings
-
-
-LEFT_OUT = {
-    ("sms", "slack"): [SMS, SLACK],
-    ("phone",): [PHONE, step("high")],
-    ("mail",): [MAIL, step("medium")],
-    ("phone", "sms", "slack"): [PHONE, SMS, SLACK, step("high")],
-}
+LEFT_OUT = {("phone",): [PHONE, step("high")], ("sms", "slack", "mail"): [SMS, SLACK, MAIL, step("medium")]}
 """Channels that are left out -> what is said of the contacts."""
 
 
@@ -167,16 +148,16 @@ def test_incidents_are_closed_only_where_somebody_is_paged(
     assert any("IncidentsNotClosed" in text for text in engine.texts(recording.kinds("ConfigMap"))) is paged
 
 
-def _findings(recording: engine.Recording, config: Config) -> list[str]:
+def findings(recording: engine.Recording, config: Config) -> list[str]:
+    """Rules about what may be left out that are violated."""
     rules = tuple(rule for rule in RULES if concern(rule).startswith(CONCERNS))
     resources = [Resource(resource.token, resource.name, resource.inputs) for resource in recording.resources]
     return [verdict.rule.id for verdict in Runner(config, rules=rules, agreed=[]).all(resources)]
 
 
-def _as_the_stack_says(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+def as_the_stack_says(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What the pack takes from a stack file."""
     content = {"config": {"observability:settings": settings}}
-    folder.mkdir(exist_ok=True)
     (folder / "Pulumi.mine.yaml").write_text(yaml.safe_dump(content))
     return {rule.id: stack_options(rule.id, "urn:pulumi:mine::observability::x::y", folder) for rule in RULES}
 
@@ -185,7 +166,7 @@ def test_the_policies_hold_for_what_the_stack_file_sets_up(
     few: tuple[tuple[str, ...], engine.Recording, list[str]], tmp_path: Path
 ) -> None:
     channels, recording, _ = few
-    assert _findings(recording, _as_the_stack_says(without(*channels), tmp_path)) == []
+    assert findings(recording, as_the_stack_says(without(*channels), tmp_path)) == []
 
 
 def test_in_production_the_policies_ask_for_an_agreement_on_what_is_left_out(
@@ -194,45 +175,7 @@ def test_in_production_the_policies_ask_for_an_agreement_on_what_is_left_out(
     channels, recording, _ = few
     settings = {**without(*channels), "profile": "production"}
     steps = {"alert-escalates"} if len(parse(settings, "Pulumi.mine.yaml").alerting.steps) < len(LEVELS) else set()
-    assert set(_findings(recording, _as_the_stack_says(settings, tmp_path))) == steps | {"alertmanager-critical-ways"}
-
-
-def test_nobody_may_be_told_outside_of_production(tmp_path: Path) -> None:
-    settings = without(*EVERY)
-    recording, warnings = _recorded(*EVERY)
-    assert [line for line in warnings if line.startswith("not promised: ")] == [
-        f"not promised: {line}"
-        for line in (
-            *(f"settings.alerting.contacts: {line}" for line in (NOBODY, *map(step, LEVELS))),
-            SWITCH,
-            REPORTS,
-            ALONE,
-        )
-    ]
-    assert {kind for entries in _receivers(recording).values() for kind in entries} == {"webhook_configs"}
-    assert SECRETS_KEY not in {secret.key for secret in needed(parse(settings, "Pulumi.local.yaml"))}
-    assert _findings(recording, _as_the_stack_says(settings, tmp_path)) == []
-    assert {"alertmanager-receivers", "alert-reaches-people", "watchdog-leaves"} <= set(_findings(recording, {}))
-
-
-def test_a_region_alone_has_no_lease_and_no_rules_about_one(tmp_path: Path) -> None:
-    settings = alone()
-    recording = engine.record("local", settings)
-    assert "failover-agent" not in recording.outputs["scrape_credentials"]
-    assert not [pods for pods in recording.kinds("Deployment") if pods["metadata"]["name"] == "failover-agent"]
-    assert not any("RegionLeaseUnreadable" in text for text in engine.texts(recording.kinds("ConfigMap")))
-    assert recording.outputs["regions"]["witness"] is None
-    assert recording.outputs["stands_alone"] is True
-    assert WITNESS_KEY not in {secret.key for secret in needed(parse(settings, "Pulumi.local.yaml"))}
-    assert not_promised_by(parse(settings, "Pulumi.local.yaml")) == [ALONE]
-    assert _findings(recording, _as_the_stack_says(settings, tmp_path)) == []
-    production = _as_the_stack_says({**settings, "profile": "production"}, tmp_path / "p")
-    assert _findings(recording, production) == ["failover-agent-exists"]
-
-
-def test_a_standby_needs_a_lease() -> None:
-    with pytest.raises(SettingsError, match="region-a is a standby without a lease: allowed is role primary"):
-        engine.record("local", alone(), role="standby")
+    assert set(findings(recording, as_the_stack_says(settings, tmp_path))) == steps | {"alertmanager-critical-ways"}
 
 
 def test_the_pack_knows_who_is_next() -> None:

@@ -79,6 +79,16 @@ def _nobody(settings: dict[str, Any]) -> None:
     settings["alerting"]["contacts"]["operators"] = {"mail": None, "phone": False, "sms_topic": None, "slack": False}
 
 
+def _without_people(settings: dict[str, Any]) -> None:
+    """Production without a directory."""
+    settings["profile"], settings["grafana"]["ldap"] = "production", None
+
+
+def _without_clearances(settings: dict[str, Any]) -> None:
+    """Production without an identity provider."""
+    settings["profile"], settings["traces"] = "production", {"groups": {}, "queries": {}, "identity": None}
+
+
 MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "a key that is missing": (
         _drop("kafka", "client_cidrs"),
@@ -285,6 +295,21 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         _set("regions", "witness", to=None),
         "settings: allowed is a regions.witness where there is a regions.peer: there both read which one is active; "
         "correct it",
+    ),
+    "trace queries that nobody could sign in at": (
+        _set("traces", "identity", to=None),
+        "settings.traces: allowed is {} for groups and queries where identity is null: nobody could sign in there; "
+        "correct it",
+    ),
+    "production without people": (
+        _without_people,
+        "settings: allowed is grafana.ldap or grafana.oidc with profile production: everybody would share the "
+        "administrator's account otherwise; correct it",
+    ),
+    "production without clearances": (
+        _without_clearances,
+        "settings: allowed is a traces.identity with profile production: nobody could read the traces that they are "
+        "cleared for otherwise; correct it",
     ),
     "receivers in no network": (
         _set("alerting", "networks", to=[]),

@@ -1,0 +1,134 @@
+"""The smallest stack file: no cloud, no directory, no channel, no second region; and what it says of that."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.alerting.escalation import ESCALATION_LABEL
+from lab.paths import CHECKOUT
+from policy.model import Resource
+from policy.rules import RULES
+from policy.runner import Runner
+from policy.stack_config import stack_options
+from stacks.promises import not_promised
+from stacks.secrets import needed
+from stacks.settings import Settings, SettingsError, parse
+from tests.support import engine
+from tests.support.engine import Recording
+
+STACK = "kind"
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return parse(engine.stack_settings(STACK), f"Pulumi.{STACK}.yaml")
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return engine.recorded(STACK)
+
+
+def _options(folder: Path) -> dict[str, Any]:
+    """What the pack takes from the stack file of a folder."""
+    return {rule.id: stack_options(rule.id, f"urn:pulumi:{STACK}::observability::x::y", folder) for rule in RULES}
+
+
+def _violated(recording: Recording, options: dict[str, Any]) -> set[str]:
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in recording.resources]
+    return {verdict.rule.id for verdict in Runner(options).all(resources) if not verdict.agreed}
+
+
+def test_the_whole_pack_holds_for_what_the_file_sets_up(recording: Recording) -> None:
+    assert _violated(recording, _options(CHECKOUT)) == set()
+
+
+def test_production_may_leave_none_of_it_out_unasked(recording: Recording, tmp_path: Path) -> None:
+    content = {"config": {"observability:settings": {**engine.stack_settings(STACK), "profile": "production"}}}
+    (tmp_path / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump(content))
+    assert _violated(recording, _options(tmp_path)) == {
+        "alert-escalates",
+        "alert-reaches-people",
+        "alertmanager-critical-ways",
+        "alertmanager-receivers",
+        "failover-agent-exists",
+        "watchdog-leaves",
+    }
+
+
+def test_each_thing_that_is_left_out_is_one_line(settings: Settings, recording: Recording) -> None:
+    lines = [line.removeprefix("settings.") for line in not_promised(settings)]
+    assert [line.partition(": ")[0] for line in lines] == [
+        *4 * ["alerting.contacts"],
+        "alerting.heartbeat",
+        "reports.recipients",
+        "grafana.ldap",
+        "traces.identity",
+        "regions.witness",
+    ]
+    assert recording.outputs["not_promised"] == not_promised(settings)
+    assert "critical and high and medium alerts are sent to nobody (requirement 6.2)" in lines[0]
+
+
+def test_its_secrets_are_those_of_the_object_storage(settings: Settings) -> None:
+    assert [secret.key for secret in needed(settings)] == ["objectStorageSecrets", "backupRecipients"]
+
+
+def test_alerts_reach_kafka_and_nobody_else(recording: Recording) -> None:
+    files = recording.one("ConfigMap", "alertmanager")["data"]
+    receivers = yaml.safe_load(files["alertmanager.yml"])["receivers"]
+    assert {kind for receiver in receivers for kind in receiver} == {"name", "webhook_configs"}
+    assert [receiver["name"] for receiver in receivers if "webhook_configs" not in receiver] == ["heartbeat"]
+    assert not any(f"{ESCALATION_LABEL}:" in text for text in _rule_files(recording))
+
+
+def _rule_files(recording: Recording) -> list[str]:
+    """Texts of files with rules."""
+    texts = [text for manifest in recording.kinds("ConfigMap") for text in manifest["data"].values()]
+    files = [text for text in texts if "- alert: " in text]
+    assert files, "no file has rules: the test looks at nothing"
+    return files
+
+
+def test_nobody_decides_which_region_is_active(recording: Recording) -> None:
+    assert not any("RegionLeaseUnreadable" in text for text in _rule_files(recording))
+    names = {pods["metadata"]["name"] for pods in recording.kinds("Deployment", "StatefulSet")}
+    assert "alertmanager" in names
+    assert not names & {"failover-agent", "mirror-maker"}
+    assert recording.outputs["regions"]["witness"] is None
+
+
+def test_the_administrator_is_the_only_account_of_grafana(recording: Recording) -> None:
+    files = recording.one("ConfigMap", "grafana")["data"]
+    ini = configparser.RawConfigParser(delimiters=("=",), default_section="none")
+    ini.read_string(files["grafana.ini"])
+    assert "ldap.toml" not in files
+    assert ini["auth.ldap"]["enabled"] == ini["auth.generic_oauth"]["enabled"] == "false"
+    assert ini["auth.anonymous"]["enabled"] == ini["users"]["allow_sign_up"] == "false"
+    [container] = recording.one("StatefulSet", "grafana")["spec"]["template"]["spec"]["containers"]
+    assert not [mount for mount in container["volumeMounts"] if mount.get("subPath") == "ldap.toml"]
+
+
+def test_traces_are_read_in_grafana_alone(recording: Recording) -> None:
+    names = {pods["metadata"]["name"] for pods in recording.kinds("Deployment", "StatefulSet")}
+    assert "jaeger-reader" in names
+    assert not [name for name in names if name.startswith("jaeger-query")]
+    assert recording.outputs["trace_query_urls"] == {}
+    assert recording.outputs["trace_login"] is None
+
+
+def test_a_standby_needs_a_lease() -> None:
+    with pytest.raises(SettingsError, match="region-a is a standby without a lease: allowed is role primary"):
+        engine.record(STACK, engine.stack_settings(STACK), role="standby")
+
+
+def test_the_page_selects_this_stack() -> None:
+    page = (CHECKOUT / "docs" / "install.md").read_text(encoding="utf-8")
+    section = page.partition("\n## kind\n")[2].partition("\n## ")[0]
+    assert f"\npulumi stack select --create {STACK}\n" in section
+    assert f"--file Pulumi.{STACK}.yaml " in section
