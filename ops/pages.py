@@ -114,6 +114,10 @@ def read_tables(file: Path = TABLES) -> Tables:
     """
     try:
         tables = Tables.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise OpsError(
+            f"{file.parent.parent} is no checkout of the project: {file} is missing; run it in one"
+        ) from None
     except (OSError, yaml.YAMLError) as error:
         raise OpsError(f"{file}: {one_line(error)}") from None
     except ValidationError as error:

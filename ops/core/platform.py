@@ -26,7 +26,7 @@ def project_folder(package: Path, cwd: Path) -> Path:
     return next((folder for folder in (package.parent, cwd, *cwd.parents) if (folder / "Pulumi.yaml").exists()), cwd)
 
 
-PROJECT = project_folder(Path(__file__).resolve().parent, Path.cwd())
+PROJECT = project_folder(Path(__file__).resolve().parents[1], Path.cwd())
 """Folder of ``Pulumi.yaml``."""
 
 _TIMEOUT_SECONDS = 60

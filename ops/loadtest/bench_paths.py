@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -129,10 +130,10 @@ class TracesPath:
 
     def __init__(self, context: Context) -> None:
         self._query = context.thanos
-        self._background: float | None = None
+        self._background = math.nan
 
     def mark(self) -> Mark:
-        if self._background is None:
+        if math.isnan(self._background):
             # The platform was watched idle until now; what came before may be the rest of another run.
             self._background = self._number(f"sum(rate({_READ}[30s]))")
         kept = {f"kept by {sample.labels.get('policy', '')}": sample.value for sample in self._query.instant(_KEPT)}
@@ -141,17 +142,17 @@ class TracesPath:
 
     def arrived(self, mark: Mark) -> dict[str, float]:
         read = self._number(f"sum({_READ})") - mark.counters["read"]
-        return {SAMPLER: max(0.0, read - (self._background or 0.0) * (time.time() - mark.at))}
+        return {SAMPLER: max(0.0, read - self._background * (time.time() - mark.at))}
 
     def tolerance(self) -> float:
-        return 2 * (self._background or 0.0) * self.delay_s
+        return 2 * self._background * self.delay_s
 
     def more(self, mark: Mark) -> dict[str, Any]:
         """Others' traces included: decisions by policy, what Jaeger took and wrote."""
         now = self.mark().counters
         names = (*(f"kept by {policy}" for policy in POLICIES), *_COUNTERS)
         return {
-            "spans/s of others, subtracted": round(self._background or 0.0),
+            "spans/s of others, subtracted": round(self._background),
             **{name: round(now.get(name, 0.0) - mark.counters.get(name, 0.0)) for name in names},
         }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from functools import cache
@@ -118,3 +120,7 @@ def test_the_folder_of_the_program_is_the_checkout_else_the_nearest_above(tmp_pa
     assert project_folder(checkout / "ops", tmp_path) == checkout
     assert project_folder(installed, inside) == checkout
     assert project_folder(installed, tmp_path) == tmp_path
+    shown = [sys.executable, "-c", "from ops.core.platform import PROJECT; print(PROJECT)"]
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    said = subprocess.run(shown, cwd=tmp_path, env=here, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said.strip() == str(ROOT), "started outside of the checkout that holds it"

@@ -229,7 +229,7 @@ def test_a_wrong_block_is_one_line_and_the_page_is_left_alone(project: Path, tex
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "pages.yaml"),
+        (None, "is no checkout of the project: .*pages.yaml is missing"),
         ("tables: [", "pages.yaml: "),
         ("tables: {a: [{promise: b}]}", r"tables\.a\.0\.shows: Field required"),
         ("tables: {a: [{promise: b, shows: {c: '{nobody: knows}'}}]}", "evidence 'nobody' is not in catalog.yaml"),
