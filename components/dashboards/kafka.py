@@ -148,6 +148,12 @@ _CONSUMERS = Row(
             limits=limits.platform("GatewayQueueFilling", "GatewayQueueFull"),
         ),
         series(
+            "Left on volumes of gateways that are gone",
+            "What clients were told is safe and Kafka does not have yet. It follows when the pod is back.",
+            "By",
+            Query(expr="max by (instance) (obs:gateway_left_behind:bytes)", legend="{{instance}}"),
+        ),
+        series(
             "Writes of the gateways",
             "P95 of the time in which Kafka acknowledged a write with all in-sync copies.",
             "s",
