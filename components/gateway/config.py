@@ -58,8 +58,8 @@ DRAIN_PORT = 13134
 DRAIN_LIMIT_S = 300
 """For so long a pod that ends waits at most for its queue on disk to drain."""
 DRAIN_STALLED_S = 30
-"""For so long nothing may leave it before the pod ends all the same: a write that Kafka does not answer, and the longest
-pause until the next one."""
+"""For so long nothing may leave it before the pod ends all the same: a write that Kafka does not answer, and the
+longest pause until the next one."""
 
 GATE = "gate"
 QUEUE_STORAGE = "file_storage/queue"
