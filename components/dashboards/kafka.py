@@ -168,7 +168,6 @@ _CONSUMERS = Row(
             "Points, spans and log records per second that go to the queue on disk, because Kafka does not answer.",
             "{item}/s",
             Query(expr=f"sum by (topic) (rate(otelcol_kafkabuckets_spilled_items_total[{RATE}]))", legend="{{topic}}"),
-            width=12,
         ),
         series(
             "Filling of records",
@@ -179,7 +178,6 @@ _CONSUMERS = Row(
                 f" / sum by (topic) (rate(otelcol_kafkabuckets_record_bytes_count[{RATE}]))",
                 legend="{{topic}}",
             ),
-            width=12,
         ),
         series(
             "Bytes of each user",
