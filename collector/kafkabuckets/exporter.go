@@ -102,6 +102,7 @@ type bucketExporter[T any] struct {
 	once      sync.Once
 	breaker   breaker
 	spill     func(context.Context, T) error // nil: there is none
+	waiting   *sizes                         // of the queue on disk
 }
 
 func (e *bucketExporter[T]) start(ctx context.Context, _ component.Host) (err error) {

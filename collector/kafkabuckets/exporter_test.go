@@ -367,3 +367,51 @@ func BenchmarkBuckets(b *testing.B) {
 		})
 	}
 }
+
+// asking is an extension that wants to know what waits on disk.
+type asking struct {
+	component.StartFunc
+	component.ShutdownFunc
+	sizes map[string]func() int64
+}
+
+func (a *asking) Watch(name string, size func() int64) { a.sizes[name] = size }
+
+func TestAnExtensionIsToldWhatWaitsOnDiskUntilKafkaHasIt(t *testing.T) {
+	cluster := kafka(t)
+	config, on, _ := spilling(cluster)
+	watching := &asking{sizes: map[string]func() int64{}}
+	on.extensions[component.MustNewID("drain")] = watching
+	var away atomic.Bool
+	away.Store(true)
+	cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if away.Load() {
+			return answer(request, kerr.NotEnoughReplicas.Code), nil, true
+		}
+		return nil, nil, false
+	})
+	e := started(t, config, settings(componenttest.NewTelemetry()), on)
+	size := watching.sizes[topic]
+	if size == nil {
+		t.Fatal("nobody was told of the queue")
+	}
+	if size() != 0 {
+		t.Errorf("an empty queue has size %d", size())
+	}
+	if err := e.ConsumeMetrics(context.Background(), devices(10, 2, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if size() == 0 {
+		t.Error("what waits on disk is not counted")
+	}
+	away.Store(false)
+	for deadline := time.Now().Add(60 * time.Second); size() != 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d are left", size())
+		}
+	}
+	if found := numbers(t, records(t, config)); len(found) != 20 {
+		t.Errorf("%d of 20 points are in Kafka when nothing is left on disk", len(found))
+	}
+}

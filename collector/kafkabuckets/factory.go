@@ -15,12 +15,14 @@ import (
 )
 
 // onDisk are the settings of the exporter behind the queue on disk; its name tells it apart in metrics and storage.
-func onDisk(set exporter.Settings) exporter.Settings {
+func (e *bucketExporter[T]) onDisk(set exporter.Settings) exporter.Settings {
 	name := "disk"
 	if set.ID.Name() != "" {
 		name = set.ID.Name() + "-disk"
 	}
 	set.ID = component.NewIDWithName(kind, name)
+	e.waiting = &sizes{MeterProvider: set.MeterProvider}
+	set.MeterProvider = e.waiting
 	return set
 }
 
@@ -44,6 +46,7 @@ func (e *bucketExporter[T]) lifecycle(disk component.Component) []exporterhelper
 			if err := e.start(ctx, host); err != nil || disk == nil {
 				return err
 			}
+			watched(host, e.config.Topic, e.waiting)
 			return disk.Start(ctx, host)
 		}),
 		exporterhelper.WithShutdown(func(ctx context.Context) error {
@@ -73,7 +76,7 @@ func newMetrics(ctx context.Context, set exporter.Settings, config component.Con
 func metricsExporter(ctx context.Context, set exporter.Settings, e *bucketExporter[pmetric.Metrics]) (exporter.Metrics, error) {
 	var disk component.Component
 	if e.config.Spill.HasValue() {
-		made, err := exporterhelper.NewMetrics(ctx, onDisk(set), e.config, e.write, e.config.behind()...)
+		made, err := exporterhelper.NewMetrics(ctx, e.onDisk(set), e.config, e.write, e.config.behind()...)
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +96,7 @@ func newTraces(ctx context.Context, set exporter.Settings, config component.Conf
 func tracesExporter(ctx context.Context, set exporter.Settings, e *bucketExporter[ptrace.Traces]) (exporter.Traces, error) {
 	var disk component.Component
 	if e.config.Spill.HasValue() {
-		made, err := exporterhelper.NewTraces(ctx, onDisk(set), e.config, e.write, e.config.behind()...)
+		made, err := exporterhelper.NewTraces(ctx, e.onDisk(set), e.config, e.write, e.config.behind()...)
 		if err != nil {
 			return nil, err
 		}
@@ -113,7 +116,7 @@ func newLogs(ctx context.Context, set exporter.Settings, config component.Config
 func logsExporter(ctx context.Context, set exporter.Settings, e *bucketExporter[plog.Logs]) (exporter.Logs, error) {
 	var disk component.Component
 	if e.config.Spill.HasValue() {
-		made, err := exporterhelper.NewLogs(ctx, onDisk(set), e.config, e.write, e.config.behind()...)
+		made, err := exporterhelper.NewLogs(ctx, e.onDisk(set), e.config, e.write, e.config.behind()...)
 		if err != nil {
 			return nil, err
 		}

@@ -37,6 +37,7 @@ def collector_container(
     ports: Mapping[str, int] | None = None,
     mounts: Sequence[Mount] = (),
     pre_stop_sleep_s: int | None = None,
+    pre_stop_port: int | None = None,
 ) -> Container:
     """A collector with its configuration in volume ``config`` and its passwords in volume ``auth``.
 
@@ -45,6 +46,7 @@ def collector_container(
         ports: Further ports.
         mounts: Further volumes.
         pre_stop_sleep_s: Seconds for load balancers to stop sending before the collector is told to end.
+        pre_stop_port: Or the port of its extension that says when it may end.
     """
     return Container(
         name="otelcol",
@@ -62,4 +64,5 @@ def collector_container(
         liveness=Probe(http="/", port=HEALTH_PORT, https=True, period_s=10, failures=6),
         readiness=Probe(http="/", port=HEALTH_PORT, https=True, period_s=5, failures=2),
         pre_stop_sleep_s=pre_stop_sleep_s,
+        pre_stop_port=pre_stop_port,
     )

@@ -148,6 +148,12 @@ _CONSUMERS = Row(
             limits=limits.platform("GatewayQueueFilling", "GatewayQueueFull"),
         ),
         series(
+            "Left on volumes of gateways that are gone",
+            "What clients were told is safe and Kafka does not have yet. It follows when the pod is back.",
+            "By",
+            Query(expr="max by (instance) (obs:gateway_left_behind:bytes)", legend="{{instance}}"),
+        ),
+        series(
             "Writes of the gateways",
             "P95 of the time in which Kafka acknowledged a write with all in-sync copies.",
             "s",
@@ -162,7 +168,6 @@ _CONSUMERS = Row(
             "Points, spans and log records per second that go to the queue on disk, because Kafka does not answer.",
             "{item}/s",
             Query(expr=f"sum by (topic) (rate(otelcol_kafkabuckets_spilled_items_total[{RATE}]))", legend="{{topic}}"),
-            width=12,
         ),
         series(
             "Filling of records",
@@ -173,7 +178,6 @@ _CONSUMERS = Row(
                 f" / sum by (topic) (rate(otelcol_kafkabuckets_record_bytes_count[{RATE}]))",
                 legend="{{topic}}",
             ),
-            width=12,
         ),
         series(
             "Bytes of each user",

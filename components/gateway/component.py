@@ -15,6 +15,8 @@ from components.contracts import Credential, KafkaEndpoint, OtlpEndpoint, Scrape
 from components.gateway.config import (
     CATALOGUE_DIRECTORY,
     CATALOGUE_FILE,
+    DRAIN_LIMIT_S,
+    DRAIN_PORT,
     GRPC_PORT,
     HTTP_PORT,
     QUEUE_DIRECTORY,
@@ -200,12 +202,12 @@ class Gateway(pulumi.ComponentResource):
             containers=[
                 collector_container(
                     args.resources,
-                    ports=_PORTS,
+                    ports={**_PORTS, "drain": DRAIN_PORT},
                     mounts=[
                         Mount(volume="queue", path=QUEUE_DIRECTORY, writable=True),
                         Mount(volume="catalogue", path=CATALOGUE_DIRECTORY),
                     ],
-                    pre_stop_sleep_s=5,
+                    pre_stop_port=DRAIN_PORT,
                 )
             ],
             volumes=[
@@ -215,6 +217,6 @@ class Gateway(pulumi.ComponentResource):
             ],
             tls=tls,
             access=[args.kafka.access_label],
-            grace_s=60,
+            grace_s=DRAIN_LIMIT_S + 60,
             autoscale=args.autoscale,
         )

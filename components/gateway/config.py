@@ -13,6 +13,9 @@ A request passes these, and only then is its client told that it is safe:
 4. ``kafkabuckets``: batches in memory, a Kafka record per key bucket, acknowledged by every copy in sync. While Kafka
    does not answer, batches go to a queue on disk. When that is full, clients are refused.
 
+A pod that is to end is first asked by ``drain`` whether its queue on disk is empty, and works on until it is, or until
+nothing leaves it any more.
+
 **Kafka keys.** A bucket is a partition: ``device_id``, else ``service.name``, chooses it for metrics and logs, the
 trace id for spans. Records hold several whole resources.
 """
@@ -49,6 +52,14 @@ HASH_KEY_FILE = "/etc/otelcol-auth/hash-key"
 CATALOGUE_DIRECTORY = "/etc/otelcol-gate"
 CATALOGUE_FILE = "catalogue.yaml"
 QUEUE_DIRECTORY = "/var/lib/otelcol"
+
+DRAIN = "drain"
+DRAIN_PORT = 13134
+DRAIN_LIMIT_S = 300
+"""For so long a pod that ends waits at most for its queue on disk to drain."""
+DRAIN_STALLED_S = 30
+"""For so long nothing may leave it before the pod ends all the same: a write that Kafka does not answer, and the
+longest pause until the next one."""
 
 GATE = "gate"
 QUEUE_STORAGE = "file_storage/queue"
@@ -182,12 +193,20 @@ def gateway_config(settings: GatewayConfig) -> Data:
                     queues={signal.value: size for signal, size in waiting_bytes(settings.memory_bytes).items()},
                 ),
                 QUEUE_STORAGE: _queue_storage(settings),
+                DRAIN: {
+                    "endpoint": f"0.0.0.0:{DRAIN_PORT}",
+                    "tls": server_tls(settings.tls_directory),
+                    # Load balancers take so long to notice.
+                    "at_least": "5s",
+                    "stalled": f"{DRAIN_STALLED_S}s",
+                    "limit": f"{DRAIN_LIMIT_S}s",
+                },
             },
             "receivers": {"otlp": _receiver(settings)},
             "processors": {"memory_limiter": memory_limiter(), GATE: _gate(settings)},
             "exporters": {exporter_name(signal): _exporter(settings, signal) for signal in Signal},
             "service": {
-                "extensions": [CLIENT_LOGIN, QUEUE_STORAGE],
+                "extensions": [CLIENT_LOGIN, QUEUE_STORAGE, DRAIN],
                 "pipelines": {
                     signal.value: {
                         "receivers": ["otlp"],

@@ -22,8 +22,10 @@ _DOORS = 'job=~"gateway|otel-agent"'
 _THROTTLED = f"otelcol_login_throttled_requests_total{{{_DOORS}}}"
 _SHARE = f'otelcol_login_share{{{_DOORS},kind="items"}}'
 
-LEFT_BEHIND = "6h"
-"""For so long somebody is told of a queue that went with its pod."""
+LEFT_BEHIND = "obs:gateway_left_behind:bytes"
+"""Bytes on the volume of a gateway that is gone. It remembers itself until the pod is back."""
+_REMEMBERED = "6h"
+"""For so long Prometheus may be away meanwhile."""
 BUDGET_RATIO = 0.8
 """Share of a layer's budget of series above which somebody is told."""
 
@@ -83,6 +85,13 @@ RULES: tuple[RuleGroup, ...] = (
                 'exporter=~"kafkabuckets/.+-disk"} / otelcol_exporter_queue_capacity{job="gateway",'
                 'exporter=~"kafkabuckets/.+-disk"})',
             ),
+            # `up` of a pod that is only down is there, as 0.
+            Recording(
+                record=LEFT_BEHIND,
+                expr=f"(sum by ({_BY}) (last_over_time({_ON_DISK}[10m])) > 0 "
+                f"or last_over_time({LEFT_BEHIND}[{_REMEMBERED}])) "
+                f'unless on ({_BY}) up{{job="gateway"}}',
+            ),
             Alert(
                 name="GatewayRefusesTelemetry",
                 expr=_told_to_try_again(),
@@ -139,11 +148,9 @@ RULES: tuple[RuleGroup, ...] = (
                     "満杯になると送信側を拒否します。",
                 },
             ),
-            # `up` of a pod that is only down is there, as 0.
             Alert(
                 name="GatewayQueueLeftBehind",
-                expr=f"max by ({_BY}) (last_over_time({_ON_DISK}[{LEFT_BEHIND}]) > 0) "
-                f'unless on ({_BY}) up{{job="gateway"}}',
+                expr=f"max by ({_BY}) ({LEFT_BEHIND}) > 0",
                 for_="10m",
                 severity=Severity.HIGH,
                 summary="Gateway {{ $labels.instance }} is gone, and its queue on disk was not empty",

@@ -173,6 +173,7 @@ class Container:
         startup, liveness, readiness: Probes (init containers have none).
         pre_stop: Command before SIGTERM.
         pre_stop_sleep_s: Or only a pause before SIGTERM, for load balancers to notice (images without a shell).
+        pre_stop_port: Or a question over HTTPS at this port; SIGTERM follows its answer.
         working_dir: Working directory.
     """
 
@@ -190,6 +191,7 @@ class Container:
     readiness: Probe | None = None
     pre_stop: tuple[str, ...] | None = None
     pre_stop_sleep_s: int | None = None
+    pre_stop_port: int | None = None
     working_dir: str | None = None
 
 
@@ -329,6 +331,9 @@ def _lifecycle(item: Container) -> k8s.core.v1.LifecycleArgs | None:
         return k8s.core.v1.LifecycleArgs(
             pre_stop=k8s.core.v1.LifecycleHandlerArgs(sleep=k8s.core.v1.SleepActionArgs(seconds=item.pre_stop_sleep_s))
         )
+    if item.pre_stop_port is not None:
+        question = k8s.core.v1.HTTPGetActionArgs(path="/", port=item.pre_stop_port, scheme="HTTPS")
+        return k8s.core.v1.LifecycleArgs(pre_stop=k8s.core.v1.LifecycleHandlerArgs(http_get=question))
     return None
 
 

@@ -31,6 +31,8 @@ CONFIG_DIRECTORY = "/etc/kafka"
 DATA_DIRECTORY = "/var/lib/kafka/data"
 TLS_DIRECTORY = "/etc/tls"
 
+ZONE = "ZONE"
+"""Variable of a broker's process that says its zone; empty where that is not known."""
 _CONTROLLER_ID_BASE = 1000
 _VOTERS = 3
 _SCRAM = "SCRAM-SHA-512"
@@ -235,10 +237,14 @@ def _durability(cluster: KafkaCluster) -> Properties:
 
 
 def _broker(cluster: KafkaCluster) -> Properties:
-    """Internal topics and shutdown."""
+    """Zone, internal topics and shutdown."""
     copies, in_sync = str(cluster.replication_factor), str(cluster.min_insync_replicas)
     partitions = str(cluster.internal_partitions)
     return {
+        "config.providers": "env",
+        "config.providers.env.class": "org.apache.kafka.common.config.provider.EnvVarConfigProvider",
+        "config.providers.env.param.allowlist.pattern": ZONE,
+        "broker.rack": f"${{env:{ZONE}}}",
         "offsets.topic.replication.factor": copies,
         "offsets.topic.num.partitions": partitions,
         "transaction.state.log.replication.factor": copies,

@@ -254,6 +254,8 @@ def probe_log_configuration() -> str:
 
 
 _POD_INDEX = "apps.kubernetes.io/pod-index"
+_ZONE = "topology.kubernetes.io/zone"
+"""Label that a pod gets from its node (Kubernetes 1.35, before that on demand); without it the variable is empty."""
 _QUESTION_S = 30
 
 
@@ -426,7 +428,7 @@ def _server(args: NodeSet, ports: dict[str, int]) -> Container:
         command=server_command(_own_file(), args.size.heap, args.size.jvm_flags),
         resources=args.size.resources,
         ports=ports,
-        env_labels={"POD_INDEX": _POD_INDEX},
+        env_labels={"POD_INDEX": _POD_INDEX, **({config.ZONE: _ZONE} if broker else {})},
         mounts=[*_mounts(), Mount(volume="metrics", path=METRICS_DIRECTORY)],
         startup=catching_up.startup_probe(port, args.size.storage),
         readiness=catching_up.readiness_probe(port, CONFIG_DIRECTORY, in_sync, _QUESTION_S)

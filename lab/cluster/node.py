@@ -349,6 +349,8 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
             f"--proxy-client-cert-file={pki}/front-proxy.crt",
             f"--proxy-client-key-file={pki}/front-proxy.key",
             "--allow-privileged=true",
+            # Pods know their zone, as they do everywhere from 1.35 on.
+            "--feature-gates=PodTopologyLabelsAdmission=true",
             "--profiling=false",
         ),
         daemon(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -54,10 +54,33 @@ def k1(context: Context) -> Finding:
     for name in _NAMES:
         lowest = min(topics[name].in_sync, default=0) if name in topics else 0
         finding.expect(lowest >= MIN_IN_SYNC, f"{name} has a partition with {lowest} replicas in sync")
+    zones = context.kafka.zones()
+    close = closer_than_needed(context.kafka.placed(), zones)
+    finding.expect(
+        not close,
+        f"{len(close)} partitions have copies in one zone that could be in several, for example {listed(close[:3])}: "
+        "`ops kafka rebalance`",
+    )
     finding.figures.append(f"{len(brokers)} brokers, RF {REPLICATION}, min ISR {MIN_IN_SYNC}")
+    finding.figures.append(f"zones {listed(sorted(set(zones.values())))}" if zones else "no broker knows its zone")
     finding.seen.append(f"described brokers {listed(brokers)} and {len(_NAMES)} topics")
     finding.drill("broker-killed", "two-brokers-killed", "kafka-rolling-restart")
     return finding
+
+
+def closer_than_needed(placed: Mapping[tuple[str, int], Sequence[int]], zones: Mapping[int, str]) -> list[str]:
+    """Partitions whose copies are in fewer zones than they could be.
+
+    Args:
+        placed: Topic and number of a partition -> its brokers.
+        zones: Broker -> its zone, of those that know it.
+    """
+    there = len(set(zones.values()))
+    return [
+        f"{topic}-{number}"
+        for (topic, number), brokers in sorted(placed.items())
+        if set(brokers) <= set(zones) and len({zones[broker] for broker in brokers}) < min(there, len(brokers))
+    ]
 
 
 def k2(context: Context) -> Finding:

@@ -95,16 +95,25 @@ class KafkaAdmin:
         with errors(self._silent):
             return tuple(sorted(self.client.list_topics(timeout=TIMEOUT_SECONDS).brokers))
 
-    def copies(self) -> Counter[int]:
-        """Broker, also one that is not there -> copies of partitions that it has."""
+    def zones(self) -> dict[int, str]:
+        """Live broker -> zone that it is in; brokers that know none are left out."""
+        with errors(self._silent):
+            nodes = self.client.describe_cluster(request_timeout=TIMEOUT_SECONDS).result(TIMEOUT_SECONDS).nodes
+        return {int(node.id): node.rack for node in nodes if node.rack}
+
+    def placed(self) -> dict[tuple[str, int], tuple[int, ...]]:
+        """Topic and number of every partition -> brokers that have a copy, also ones that are not there."""
         with errors(self._silent):
             topics = self.client.list_topics(timeout=TIMEOUT_SECONDS).topics
-        return Counter(
-            broker
-            for topic in topics.values()
-            for partition in topic.partitions.values()
-            for broker in partition.replicas
-        )
+        return {
+            (name, number): tuple(partition.replicas)
+            for name, topic in topics.items()
+            for number, partition in topic.partitions.items()
+        }
+
+    def copies(self) -> Counter[int]:
+        """Broker, also one that is not there -> copies of partitions that it has."""
+        return Counter(broker for replicas in self.placed().values() for broker in replicas)
 
     def topics(self) -> dict[str, TopicState]:
         """All topics by name."""

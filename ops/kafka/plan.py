@@ -1,4 +1,4 @@
-"""Which copies of partitions move, so that brokers carry alike; as few as possible, and racks as they are or better."""
+"""Which copies of partitions move, so that each partition is in as many racks as it can be, and brokers carry alike."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Move:
 
 
 def plan(layout: Layout, drain: Iterable[int] = ()) -> tuple[Move, ...]:
-    """Moves that empty some brokers and let the others carry alike, topic by topic and in all.
+    """Moves that empty some brokers, use all racks, and let brokers carry alike, topic by topic and in all.
 
     Args:
         layout: Where everything is.
@@ -66,6 +66,7 @@ def plan(layout: Layout, drain: Iterable[int] = ()) -> tuple[Move, ...]:
     leaving = frozenset(drain)
     planner = _Planner(layout, sorted(set(layout.racks) - leaving))
     planner.place_elsewhere()
+    planner.widen()
     planner.even_topics()
     planner.even_all()
     planner.even_leaders()
@@ -98,6 +99,19 @@ class _Planner:
                 for position, broker in enumerate(self.replicas[partition]):
                     if broker not in self._brokers:
                         self._put(partition, position, self._best(topic, partition, position))
+
+    def widen(self) -> None:
+        """Let the copies of each partition be in as many racks as there are, or as there are copies."""
+        there = self._spread(tuple(self._brokers))
+        for topic, partitions in self._by_topic.items():
+            for partition in partitions:
+                copies = len(self.replicas[partition])
+                for position in range(copies):
+                    if copies == len(self._brokers) or self._spread(self.replicas[partition]) == min(there, copies):
+                        break
+                    wider = _with(self.replicas[partition], position, self._best(topic, partition, position))
+                    if self._spread(wider) > self._spread(self.replicas[partition]):
+                        self.replicas[partition] = wider
 
     def even_topics(self) -> None:
         """Let the copies of each topic differ by one at most."""

@@ -18,6 +18,8 @@ WRITERS = ("kafka", BUCKETS)
 """Exporters that write records."""
 LOGIN = "login"
 """Our extension that checks passwords, over gRPC before the message is read."""
+DRAIN = "drain"
+"""Our extension that says when the queue on disk is empty."""
 KAFKA = frozenset({*WRITERS, "kafkametrics", "kafka_topics_observer"})
 WITHOUT_NETWORK = frozenset({"debug", "nop", "file", "jaeger_storage_exporter"})
 """Exporters that send nothing over the network themselves, or whose network is described elsewhere."""

@@ -1,4 +1,4 @@
-"""Servers that keep copies: what a start may take, and what a rolling update waits for."""
+"""Servers that keep copies: what a start may take, what a rolling update waits for, and in which zone they are."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._kafka import servers
 from policy.rules._kubernetes import at, name_of, number, state, template
-from policy.rules._values import size
+from policy.rules._values import finding, shown, size
 
 _SERVERS = ("obs/kafka", "obs/opensearch", "elasticsearch/elasticsearch")
 _ASKS = ("exec", "httpGet", "grpc")
@@ -59,6 +60,23 @@ def _readiness(resource: Resource, options: Options) -> Iterator[Finding]:
             yield at(resource, command, problem, "let readinessProbe run a command that asks for them")
 
 
+def _zone(resource: Resource, options: Options) -> Iterator[Finding]:
+    for server in servers(resource):
+        rack = server["broker.rack"]
+        if server.broker and rack.text() != f"${{env:{options['variable']}}}":
+            problem = f"the broker does not say in which zone it is: broker.rack {shown(rack)}"
+            yield finding(resource, rack, problem, f"set broker.rack to ${{env:{options['variable']}}}")
+    if resource.kind not in _KINDS or resource.object_name in options["alone"]:
+        return
+    for container, _ in _servers(resource, options):
+        named = [entry for entry in container["env"].elements() if entry["name"].text() == options["variable"]]
+        paths = {entry.at("valueFrom.fieldRef.fieldPath").text() for entry in named}
+        if paths != {f"metadata.labels['{options['label']}']"}:
+            problem = f"{name_of(container)} is not told in which zone it is"
+            fix = f"set variable {options['variable']} from the pod's label {options['label']}"
+            yield at(resource, container["env"], problem, fix)
+
+
 def _number(default: int, meaning: str) -> Option:
     return Option(default=default, schema={"type": "integer"}, meaning=meaning)
 
@@ -67,6 +85,11 @@ _WHICH = Option(
     default=list(_SERVERS),
     schema={"type": "array", "items": {"type": "string"}},
     meaning="images of servers that keep copies",
+)
+_ALONE = Option(
+    default=["kafka-controller"],
+    schema={"type": "array", "items": {"type": "string"}},
+    meaning="workloads of these servers that a quorum, and no copy, waits for",
 )
 
 
@@ -92,14 +115,34 @@ RULES = (
         sources=("K1", "T2"),
         options={
             "servers": _WHICH,
-            "alone": Option(
-                default=["kafka-controller"],
-                schema={"type": "array", "items": {"type": "string"}},
-                meaning="workloads of these servers that a quorum, and no copy, waits for",
-            ),
+            "alone": _ALONE,
         },
         kinds=_KINDS,
         resource=_readiness,
+    ),
+    Rule(
+        id="broker-knows-zone",
+        promise="A broker is told the zone of the node that it runs on.",
+        why="All copies of a partition may be in one zone, and are away together with it.",
+        sources=("K1", "S1"),
+        options={
+            "servers": Option(
+                default=["obs/kafka"],
+                schema={"type": "array", "items": {"type": "string"}},
+                meaning="images of brokers",
+            ),
+            "alone": _ALONE,
+            "variable": Option(
+                default="ZONE", schema={"type": "string"}, meaning="variable of a broker that says its zone"
+            ),
+            "label": Option(
+                default="topology.kubernetes.io/zone",
+                schema={"type": "string"},
+                meaning="label of pods that says the zone of their node",
+            ),
+        },
+        kinds=_KINDS | {"ConfigMap", "Secret"},
+        resource=_zone,
     ),
 )
 """Rules of this concern."""

@@ -122,10 +122,11 @@ def _read(collector: Collector) -> Iterator[Finding]:
 
 def _queues_on_disk(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     files = Files(resources)
-    yield from each_known(_workload_queues(files, resources, resource) for resource in resources)
+    yield from each_known(_workload_queues(files, resource) for resource in resources)
 
 
-def _workload_queues(files: Files, resources: Sequence[Resource], workload: Resource) -> Iterator[Finding]:
+def running_collectors(files: Files, workload: Resource) -> Iterator[tuple[Process, Collector]]:
+    """Collectors of a workload, each with a configuration that it reads."""
     for process in processes(workload):
         if not is_collector(process):
             continue
@@ -133,7 +134,12 @@ def _workload_queues(files: Files, resources: Sequence[Resource], workload: Reso
             for located in files.at(process, path):
                 for collector in collectors(located.resource):
                     if collector.document.name == located.name:
-                        yield from _queue_folders(files, process, collector)
+                        yield process, collector
+
+
+def _workload_queues(files: Files, workload: Resource) -> Iterator[Finding]:
+    for process, collector in running_collectors(files, workload):
+        yield from _queue_folders(files, process, collector)
 
 
 def _queue_folders(files: Files, process: Process, collector: Collector) -> Iterator[Finding]:

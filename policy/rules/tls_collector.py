@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._collector import URLS, Collector, Component, Serving, collectors
+from policy.rules._collector import DRAIN, URLS, Collector, Component, Serving, collectors
 from policy.rules._values import client_tls, finding, flag, loopback, server_tls, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
-_HEALTH = ("health_check", "healthcheckv2")
+_HEALTH = ("health_check", "healthcheckv2", DRAIN)
 _CLEAR = ("pprof", "zpages", "expvar")
 """Extensions that know no TLS."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
+import signal
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -118,6 +120,7 @@ class GatewayProcess:
     grpc_port: int
     http_port: int
     metrics_port: int
+    drain_port: int
     pid: int
 
     def post(
@@ -179,7 +182,8 @@ class GatewayProcess:
 @contextmanager
 def gateway_process(folder: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
     """Run a gateway with its ports moved to free ones; at the end it is killed."""
-    metrics, grpc_port, http_port = move_own_metrics(config), free_port(), free_port()
+    metrics, grpc_port, http_port, drain_port = move_own_metrics(config), free_port(), free_port(), free_port()
+    config["extensions"]["drain"]["endpoint"] = f"127.0.0.1:{drain_port}"
     protocols = config["receivers"]["otlp"]["protocols"]
     protocols["grpc"]["endpoint"] = f"127.0.0.1:{grpc_port}"
     protocols["http"]["endpoint"] = f"127.0.0.1:{http_port}"
@@ -188,7 +192,13 @@ def gateway_process(folder: Path, config: dict[str, Any]) -> Iterator[GatewayPro
     command = [str(tools.path("otelcol")), f"--config={path}"]
     with running(command, folder / "otelcol.log", http_port, kill=True) as process:
         eventually(lambda: port_is_open(metrics), 15, "the collector's own metrics are served")
-        yield GatewayProcess(folder, grpc_port, http_port, metrics, process.pid)
+        yield GatewayProcess(folder, grpc_port, http_port, metrics, drain_port, process.pid)
+
+
+def ended(gateway: GatewayProcess) -> None:
+    """Tell a gateway to end, as Kubernetes does, and wait until it has."""
+    os.kill(gateway.pid, signal.SIGTERM)
+    eventually(lambda: not port_is_open(gateway.metrics_port), 60, "the gateway has ended")
 
 
 def metrics_request(

@@ -17,6 +17,7 @@ from tests.config.pki import write_certificates
 
 MODULE = CHECKOUT / "collector"
 OWN = (
+    ("extensions", "drain"),
     ("extensions", "login"),
     ("processors", "attribution"),
     ("processors", "gate"),
@@ -42,7 +43,7 @@ def example(tmp_path: Path) -> dict[str, Any]:
     config["extensions"]["file_storage/queue"] = {"directory": str(tmp_path)}
     config["exporters"]["nop"] = {}
     config["service"] = {
-        "extensions": ["login", "file_storage/queue"],
+        "extensions": ["login", "drain", "file_storage/queue"],
         "pipelines": {
             "metrics": {"receivers": ["otlp"], "processors": ["gate"], "exporters": ["kafkabuckets/metrics"]},
             "logs/records": {"receivers": ["otlp"], "exporters": ["otlprecords/prometheus"]},

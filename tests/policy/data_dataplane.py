@@ -193,9 +193,10 @@ DOOR: Data = {
             "queues": {"metrics": 8388608, "traces": 8388608, "logs": 8388608},
         },
         "file_storage/queue": {"directory": "/queue/records", "fsync": True},
+        "drain": {"endpoint": "0.0.0.0:13134", "tls": TLS, "limit": "5m"},
     },
     "service": {
-        "extensions": ["login", "file_storage/queue"],
+        "extensions": ["login", "file_storage/queue", "drain"],
         "pipelines": {
             "metrics": {
                 "receivers": ["otlp"],

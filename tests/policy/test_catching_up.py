@@ -78,9 +78,53 @@ def test_a_broker_that_is_ready_with_its_port_is_told() -> None:
     assert said(READY, changed(broken, "metadata/name", "kafka-controller")) == []
 
 
+ZONE = "broker-knows-zone"
+LABEL = {"fieldRef": {"fieldPath": "metadata.labels['topology.kubernetes.io/zone']"}}
+
+
+def zoned(name: str = "ZONE", source: Any = LABEL) -> Resource:
+    """A broker that is told its zone."""
+    return changed(broker("2Gi", TCP), f"{CONTAINER}/env", [{"name": name, "valueFrom": source}])
+
+
+def test_a_broker_that_is_told_its_zone_passes() -> None:
+    assert said(ZONE, zoned()) == []
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        broker("2Gi", TCP),
+        zoned(name="OTHER"),
+        zoned(source={"fieldRef": {"fieldPath": "metadata.labels['zone']"}}),
+    ],
+)
+def test_a_broker_that_is_not_told_its_zone_is_noticed(resource: Resource) -> None:
+    assert said(ZONE, resource) == [
+        "StatefulSet obs/store, spec.template.spec.containers[0].env: container kafka is not told in which zone it is "
+        "-> set variable ZONE from the pod's label topology.kubernetes.io/zone"
+    ]
+    assert said(ZONE, changed(resource, "metadata/name", "kafka-controller")) == []
+
+
+@pytest.mark.parametrize("rack", [None, "zone-a"])
+def test_a_broker_that_says_no_zone_or_a_fixed_one_is_noticed(rack: str | None) -> None:
+    lines = {"process.roles": "broker", "node.id": "0", **({"broker.rack": rack} if rack else {})}
+    assert len(said(ZONE, properties(lines))) == 1
+    assert said(ZONE, properties({**lines, "broker.rack": "${env:ZONE}"})) == []
+    assert said(ZONE, properties({**lines, "process.roles": "controller"})) == []
+
+
+def properties(lines: dict[str, str]) -> Resource:
+    """A ConfigMap with one node's file."""
+    text = "".join(f"{key}={value}\n" for key, value in lines.items())
+    props = {"metadata": {"name": "kafka", "namespace": "obs"}, "data": {"server-0.properties": text}}
+    return Resource("kubernetes:core/v1:ConfigMap", "kafka", props)
+
+
 def test_other_servers_are_not_meant() -> None:
     other = changed(broker("2Gi", GONE, "prom/prometheus:v3"), f"{CONTAINER}/readinessProbe", TCP)
-    assert said(STARTUP, other) == said(READY, other) == []
+    assert said(STARTUP, other) == said(READY, other) == said(ZONE, other) == []
 
 
 def test_the_rule_and_the_components_have_the_same_bounds() -> None:

@@ -104,6 +104,27 @@ SCENARIOS: tuple[Scenario, ...] = (
         firing_at="15m15s",
         labels={"job": "gateway", "instance": "gateway-2"},
     ),
+    # Nobody may forget it: it is told for as long as the pod is not back, also after Prometheus itself was away.
+    Scenario(
+        alert="GatewayQueueLeftBehind",
+        bad={
+            _UP % 2: "1x4 stale",
+            'otelcol_exporter_queue_size{job="gateway",instance="gateway-2",exporter="kafkabuckets/logs-disk"}': (
+                "4096x4 stale"
+            ),
+        },
+        good={
+            _UP % 2: "1x4 stale _x120 1x600",
+            'otelcol_exporter_queue_size{job="gateway",instance="gateway-2",exporter="kafkabuckets/logs-disk"}': (
+                "4096x4 stale _x120 0x600"
+            ),
+        },
+        silent_at="14m",
+        firing_at="9h",
+        labels={"job": "gateway", "instance": "gateway-2"},
+        interval="1m",
+        evaluated="1m",
+    ),
     Scenario(
         alert="GatewayLostTelemetry",
         bad={_LOST % "metrics": "0x9 3x40"},

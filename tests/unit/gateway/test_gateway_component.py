@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from components.gateway import component
+from components.gateway.config import DRAIN_LIMIT_S
 from components.masking.pseudonyms import KEY_BYTES
 from components.telemetry.layers import LAYER_NAMES
 from tests.support import engine
@@ -91,8 +92,12 @@ def test_another_catalogue_leaves_the_pods_as_they_are(monkeypatch: pytest.Monke
 
 
 def test_a_stopping_gateway_lets_the_load_balancer_notice_first() -> None:
-    assert pod()["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 5}}
-    assert pod()["terminationGracePeriodSeconds"] == 60
+    config = yaml.safe_load(engine.recorded("local").one("ConfigMap", "gateway")["data"]["config.yaml"])
+    assert config["extensions"]["drain"]["at_least"] == "5s"
+    port = int(config["extensions"]["drain"]["endpoint"].rpartition(":")[2])
+    question = pod()["containers"][0]["lifecycle"]["preStop"]
+    assert question == {"httpGet": {"path": "/", "port": port, "scheme": "HTTPS"}}
+    assert pod()["terminationGracePeriodSeconds"] == DRAIN_LIMIT_S + 60
 
 
 def test_gateways_reach_kafka_and_dns_and_nothing_else() -> None:

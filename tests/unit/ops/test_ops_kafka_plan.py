@@ -49,6 +49,17 @@ def uneven(counts: Mapping[str, Counter[int]]) -> dict[str, int]:
 COUNTS = {"telemetry-metrics": 12, "telemetry-traces": 8, "telemetry-logs": 6, "__consumer_offsets": 9, "audit": 3}
 
 
+def test_copies_that_share_a_rack_are_parted_where_another_rack_has_none() -> None:
+    racks = {0: "a", 1: "a", 2: "b", 3: "c"}
+    before = layout(COUNTS, 3, 4, racks)
+    assert {racks[broker] for broker in before.replicas["audit", 0]} == {"a", "b"}
+    moves = plan(before)
+    wide = after(before, moves)
+    assert all({racks[broker] for broker in replicas} == {"a", "b", "c"} for replicas in wide.replicas.values())
+    assert all(len(set(replicas)) == 3 for replicas in wide.replicas.values())
+    assert plan(wide) == (), "what is wide stays"
+
+
 def test_nothing_moves_where_all_is_even() -> None:
     assert plan(layout(COUNTS, 3, 3)) == ()
 

@@ -1,0 +1,128 @@
+"""A gateway that is to end, and a real broker that hangs and answers again: nothing acknowledged is missing."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient, NewTopic
+from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
+
+from components.gateway.config import exporter_name
+from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
+from tests.config.gateway_process import GatewayProcess, ended, gateway_data, gateway_process, metrics_request
+from tests.config.servers import eventually
+from tests.support import kafka_broker
+from tests.support.kafka_broker import Broker
+
+TOPIC = TOPIC_OF_SIGNAL[Signal.METRICS]
+ON_DISK = {"exporter": f"{exporter_name(Signal.METRICS)}-disk"}
+REQUESTS = 20
+
+
+def client(broker: Broker, **more: str) -> dict[str, str]:
+    return {
+        "bootstrap.servers": broker.bootstrap,
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": broker.username,
+        "sasl.password": broker.password,
+        "ssl.ca.pem": broker.ca,
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with kafka_broker.running(tmp_path_factory.mktemp("kafka")) as running:
+        topics = [NewTopic(name, num_partitions=4, replication_factor=1) for name in TOPIC_OF_SIGNAL.values()]
+        admin = AdminClient(client(running))
+        for future in admin.create_topics(topics).values():
+            future.result(30)
+        yield running
+
+
+def configured(folder: Path, broker: Broker, *, stalled: str) -> dict[str, Any]:
+    """A gateway that soon notices that Kafka hangs, and tries again soon."""
+    config = gateway_data(folder, broker=broker)
+    config["extensions"]["drain"] |= {"at_least": "0s", "stalled": stalled}
+    exporter = config["exporters"][exporter_name(Signal.METRICS)]
+    exporter["timeout"], exporter["spill"]["timeout"] = "1s", "3s"
+    exporter["retry_on_failure"] |= {"initial_interval": "500ms", "max_interval": "1s"}
+    return config
+
+
+def spill(gateway: GatewayProcess, first: int) -> set[float]:
+    """Requests that are acknowledged while Kafka hangs; their points' values."""
+    values = {float(first + index) for index in range(REQUESTS)}
+    for value in values:
+        request = metrics_request("device")
+        request.resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points[0].as_double = value
+        gateway.accept("metrics", request.SerializeToString(), "device")
+    eventually(lambda: gateway.value("otelcol_exporter_queue_size", **ON_DISK) > 0, 20, "the disk holds some")
+    return values
+
+
+def may_end(gateway: GatewayProcess) -> requests.Response:
+    """Ask as Kubernetes does before it tells a gateway to end."""
+    return requests.get(f"https://localhost:{gateway.drain_port}/", verify=str(gateway.folder / "ca.crt"), timeout=120)
+
+
+def arrived(broker: Broker, values: set[float]) -> None:
+    """Insist that all values are in Kafka."""
+    missing = set(values)
+    reader = Consumer(client(broker, **{"group.id": secrets.token_hex(8), "auto.offset.reset": "earliest"}))
+    reader.subscribe([TOPIC])
+    deadline = time.monotonic() + 60
+    try:
+        while missing and time.monotonic() < deadline:
+            message = reader.poll(1)
+            if message is None or message.error():
+                continue
+            for resource in MetricsData.FromString(message.value()).resource_metrics:
+                for scope in resource.scope_metrics:
+                    for metric in scope.metrics:
+                        missing -= {point.as_double for point in metric.gauge.data_points}
+    finally:
+        reader.close()
+    assert not missing
+
+
+def test_a_gateway_may_end_at_once_where_its_disk_is_empty(broker: Broker, tmp_path: Path) -> None:
+    with gateway_process(tmp_path, configured(tmp_path, broker, stalled="60s")) as gateway:
+        answer = may_end(gateway)
+        assert (answer.status_code, answer.text) == (200, "nothing is left on disk\n")
+
+
+def test_a_gateway_whose_disk_drains_ends_once_all_is_in_kafka(broker: Broker, tmp_path: Path) -> None:
+    with gateway_process(tmp_path, configured(tmp_path, broker, stalled="60s")) as gateway:
+        with ThreadPoolExecutor(1) as pool:
+            with broker.hanging():
+                values = spill(gateway, 1000)
+                answer = pool.submit(may_end, gateway)
+                time.sleep(2)
+                assert not answer.done(), "it says that it may end while its disk holds what it acknowledged"
+            assert answer.result().status_code == 200
+        ended(gateway)
+        arrived(broker, values)
+
+
+def test_what_is_left_while_kafka_hangs_is_told_and_follows_from_the_volume(broker: Broker, tmp_path: Path) -> None:
+    config = configured(tmp_path, broker, stalled="4s")
+    with gateway_process(tmp_path, config) as gateway, broker.hanging():
+        values = spill(gateway, 2000)
+        answer = may_end(gateway)
+        assert answer.status_code == 503
+        assert answer.text.endswith(" bytes are left on disk\n")
+        ended(gateway)
+    assert '"left"' in (tmp_path / "otelcol.log").read_text()
+    with gateway_process(tmp_path, config) as next_start:
+        assert may_end(next_start).status_code == 200
+        arrived(broker, values)

@@ -1,0 +1,90 @@
+"""Copies of partitions over the zones of four real brokers (ADR 57)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from components.kafka import config
+from components.kafka import nodes as process
+from ops.checks.kafka import closer_than_needed
+from ops.core.kafka import ADMIN, KafkaAdmin
+from ops.core.platform import Login, Platform
+from ops.kafka.cluster import Cluster
+from ops.kafka.plan import plan
+from tests.config.servers import eventually
+from tests.config.test_quotas import KafkaOutputs
+from tests.support import kafka_nodes
+from tests.support.kafka_nodes import RealNode
+
+pytestmark = pytest.mark.timeout(900)
+
+PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
+ZONES = {0: "zone-a", 1: "zone-a", 2: "zone-b", 3: "zone-c"}
+TOPIC = "telemetry-metrics"
+
+
+def start(node: RealNode, zone: str) -> None:
+    command = process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags())
+    node.start(["env", f"{config.ZONE}={zone}", *command])
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RealNode]]:
+    four = kafka_nodes.prepare(kafka_nodes.small_cluster(kafka_nodes.loopback(4)), tmp_path_factory.mktemp("kafka"))
+    try:
+        for node in four:
+            done = node.run(process.format_command(PROPERTIES))
+            assert done.returncode == 0, done.stdout + done.stderr
+        for node in four:
+            start(node, ZONES[node.node.identity])
+        for node in four:
+            node.wait_for_port(config.CLIENT_PORT)
+        yield four
+    finally:
+        for node in four:
+            node.kill()
+
+
+@pytest.fixture(scope="module")
+def kafka(nodes: list[RealNode]) -> Iterator[KafkaAdmin]:
+    admin = Login.model_validate({"username": config.ADMIN, "password": kafka_nodes.ADMIN_PASSWORD})
+    bootstrap = ",".join(f"{node.node.host}:{config.EXTERNAL_PORT}" for node in nodes[:3])
+    authority = (nodes[0].folder / "tls/ca.crt").read_text()
+    kafka = KafkaAdmin(cast(Platform, KafkaOutputs(bootstrap, authority, admin)))
+    eventually(lambda: kafka.zones() == ZONES, 60, "every broker tells its zone")
+    yield kafka
+    kafka.close()
+
+
+def created(kafka: KafkaAdmin, topic: object) -> None:
+    before = len(kafka.placed())
+    [answer] = kafka.client.create_topics([topic]).values()
+    answer.result(timeout=60)
+    eventually(lambda: len(kafka.placed()) > before, 30, "the brokers tell of the topic")
+
+
+def test_copies_are_spread_over_zones_and_a_plan_keeps_them_so(nodes: list[RealNode], kafka: KafkaAdmin) -> None:
+    created(kafka, ADMIN.NewTopic(TOPIC, 12, 3))
+    placed = {at: brokers for at, brokers in kafka.placed().items() if at[0] == TOPIC}
+    assert len(placed) == 12
+    assert all({2, 3} <= set(brokers) for brokers in placed.values()), "one copy in each zone"
+    assert closer_than_needed(kafka.placed(), kafka.zones()) == []
+    created(kafka, ADMIN.NewTopic("alerts-raw", 2, replica_assignment=[[0, 1, 2], [0, 2, 3]]))
+    assert closer_than_needed(kafka.placed(), kafka.zones()) == ["alerts-raw-0"]
+    with Cluster(kafka) as cluster:
+        layout = cluster.state().layout
+    assert layout.racks == ZONES
+    after = {**layout.replicas, **{move.partition: move.after for move in plan(layout)}}
+    assert all({2, 3} <= set(after[at]) for at in placed), "a plan takes no copy out of its zone"
+
+
+def test_a_broker_of_which_kubernetes_tells_no_zone_runs_without_one(nodes: list[RealNode], kafka: KafkaAdmin) -> None:
+    nodes[3].kill()
+    start(nodes[3], "")
+    nodes[3].wait_for_port(config.CLIENT_PORT)
+    known = {broker: zone for broker, zone in ZONES.items() if broker != 3}
+    eventually(lambda: kafka.zones() == known and 3 in kafka.brokers(), 90, "it is back, and tells no zone")
+    assert closer_than_needed({("t", 0): (0, 1, 3)}, kafka.zones()) == [], "of what is not known nothing is said"
