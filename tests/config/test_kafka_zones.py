@@ -1,4 +1,4 @@
-"""Copies of partitions over the zones of four real brokers (ADR 57)."""
+"""Copies of partitions over the zones of four real brokers (ADR 56)."""
 
 from __future__ import annotations
 
