@@ -19,6 +19,7 @@ from components.postgres.config import WORKLOAD as POSTGRES
 from components.search.access import members
 from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
+from components.search.config import Engine
 from components.search.indices import LOGS
 from ops.audit.reading import read
 from ops.core import command_record
@@ -150,6 +151,9 @@ def _search(context: Context) -> list[Attempt]:
     if login is None or not pods:
         return []
     url = context.tunnels.url(pods[0], SEARCH_PORT)
+    with context.web.call("GET", url, auth=login.pair) as response:
+        if f'"{Engine.OPENSEARCH}"' not in response.text:
+            return []  # another engine's audit log is not read
     tried: list[Attempt] = []
     # Neither index is there: who may read the first one is told that, who may not read the other one is refused.
     for outcome, head in ((Outcome.ALLOWED, members(LOGS).rstrip("*")), (Outcome.REFUSED, "")):

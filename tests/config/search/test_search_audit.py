@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from components.search.access import ERASER, PROBE
+from components.search.config import Engine
 from services.audit.lines import Line
 from services.audit.records import Access, Outcome
 from services.audit.search import search
@@ -144,11 +145,13 @@ def test_changes_of_users_and_roles_are_told(cluster: SearchProcesses, watch: Wa
 
 
 def test_an_index_that_is_not_there_tells_the_same(cluster: SearchProcesses, watch: Watch) -> None:
-    """`ops drill audit` tries this."""
+    """`ops drill audit` tries this, where the cluster says that it is OpenSearch."""
+    assert f'"{Engine.OPENSEARCH}"' in cluster.ask("GET", "", "log-reader").text
     assert cluster.ask("GET", "/logs-0audit-try-1/_search", "log-reader").status_code == 404
     assert cluster.ask("GET", "/audit-try-1/_search", "log-reader").status_code == 403
     told = {(access.who, access.target, access.outcome) for access in watch.all()}
     assert told == {
+        ("log-reader", "search:cluster", Outcome.ALLOWED),
         ("log-reader", "index:logs-0audit-try-1", Outcome.ALLOWED),
         ("log-reader", "index:audit-try-1", Outcome.REFUSED),
     }
