@@ -30,6 +30,9 @@ from components.kafka.config import BROKERS, CONTROLLERS
 from components.kafka.nodes import CONTAINER as KAFKA_CONTAINER
 from components.kafka.nodes import NodeSize
 from components.postgres.config import WORKLOAD as POSTGRES
+from components.search.config import WORKLOAD as SEARCH
+from components.search.config import Engine
+from components.search.nodes import CONTAINER as SEARCH_CONTAINER
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS
 from components.tls.component import Authority, trust_bundle
@@ -247,6 +250,8 @@ def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
     if settings.database.embedded:
         followed.append((Source.DATABASE, POSTGRES, POSTGRES))
     followed.append((Source.GRAFANA, GRAFANA, GRAFANA))
+    if Engine(settings.search.engine) is Engine.OPENSEARCH:
+        followed.append((Source.SEARCH, SEARCH, SEARCH_CONTAINER))
     return AuditArgs(
         context=inputs.context,
         scrape=inputs.endpoints.scrapes[AUDIT],

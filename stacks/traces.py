@@ -138,7 +138,7 @@ def _search_users(settings: Settings) -> tuple[SearchUser, ...]:
         *(trace_reader(query_workload(name), name) for name in CLASSES if name in settings.traces.queries),
         dependency_writer(SERVICE_GRAPH),
         log_writer(LOG_INDEXER),
-        log_reader(LOG_READER),
+        log_reader(LOG_READER, people=True),
         log_reader(GRAFANA),
         *([trace_reader(TRACE_READER, clearance)] if clearance else []),
         *([backup_reader(BACKUP_USER, EXPORTED)] if settings.backups.search else []),

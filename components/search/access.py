@@ -67,6 +67,7 @@ class SearchUser:
         manages: Families whose indices, aliases and templates it keeps; it cannot read or write their documents.
         erases: Families whose documents it reads and removes.
         watches: May see the health of the cluster and where its copies are.
+        people: People use this login: what it is let do is told to the audit log, like what anybody is refused.
     """
 
     name: str
@@ -77,6 +78,7 @@ class SearchUser:
     manages: tuple[str, ...] = ()
     erases: tuple[str, ...] = ()
     watches: bool = False
+    people: bool = False
 
 
 def trace_writer(name: str) -> SearchUser:
@@ -122,9 +124,9 @@ def log_writer(name: str) -> SearchUser:
     return SearchUser(name=name, writes=(LOGS,), aliases=(f"{LOGS}-write",))
 
 
-def log_reader(name: str) -> SearchUser:
+def log_reader(name: str, *, people: bool = False) -> SearchUser:
     """Reads logs."""
-    return SearchUser(name=name, reads=(LOGS,), aliases=(f"{LOGS}-read",))
+    return SearchUser(name=name, reads=(LOGS,), aliases=(f"{LOGS}-read",), people=people)
 
 
 def backup_reader(name: str, families: Sequence[str]) -> SearchUser:
@@ -137,7 +139,7 @@ def own_users(families: Sequence[str]) -> tuple[SearchUser, ...]:
     return (
         SearchUser(name=INDEX_MANAGER, manages=tuple(families)),
         SearchUser(name=PROBE, watches=True),
-        SearchUser(name=ERASER, erases=erasable(families)),
+        SearchUser(name=ERASER, erases=erasable(families), people=True),
     )
 
 

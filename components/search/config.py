@@ -141,17 +141,24 @@ def _opensearch(cluster: SearchCluster) -> dict[str, Any]:
 
 
 def _audit(prefix: str) -> dict[str, Any]:
-    """What is refused is logged, without what was asked for: bodies hold data."""
-    quiet = ["AUTHENTICATED", "GRANTED_PRIVILEGES", "INDEX_EVENT"]
+    """Who is refused and who is let in, a line of JSON each, without what was asked for: bodies hold data.
+
+    Nobody is ignored by name, which would hide refusals too: what services are let do is dropped where lines are
+    written (`components.search.nodes.log_configuration`).
+    """
+    config = f"{prefix}.config"
+    quiet = ["AUTHENTICATED", "INDEX_EVENT", "SSL_EXCEPTION"]
     return {
         f"{prefix}.type": "log4j",
-        f"{prefix}.config.enable_rest": True,
-        f"{prefix}.config.enable_transport": False,
-        f"{prefix}.config.disabled_rest_categories": quiet,
-        f"{prefix}.config.log_request_body": False,
-        f"{prefix}.config.resolve_indices": False,
-        f"{prefix}.config.resolve_bulk_requests": False,
-        f"{prefix}.config.exclude_sensitive_headers": True,
+        f"{config}.enable_rest": True,
+        f"{config}.enable_transport": True,
+        f"{config}.disabled_rest_categories": quiet,
+        f"{config}.disabled_transport_categories": quiet,
+        f"{config}.ignore_users": [],
+        f"{config}.log_request_body": False,
+        f"{config}.resolve_indices": False,
+        f"{config}.resolve_bulk_requests": False,
+        f"{config}.exclude_sensitive_headers": True,
     }
 
 
@@ -185,6 +192,14 @@ def _elasticsearch(cluster: SearchCluster) -> dict[str, Any]:
     return settings
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes what is there twice twice: the servers take an alias for a text."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Whether an object is written again; always."""
+        return True
+
+
 def rendered(settings: Mapping[str, Any]) -> str:
     """A YAML file."""
-    return yaml.safe_dump(dict(settings), sort_keys=True, allow_unicode=True)
+    return yaml.dump(dict(settings), Dumper=_Dumper, sort_keys=True, allow_unicode=True)

@@ -53,6 +53,7 @@ from components.search.config import (
 )
 
 OPENSEARCH_HOME = "/opt/opensearch"
+CONTAINER = "server"
 _QUIET = ("deprecation", "org.opensearch.deprecation", "org.elasticsearch.deprecation")
 
 
@@ -126,20 +127,46 @@ def _half(heap: str) -> str:
     return f"{megabytes // 2}m"
 
 
-def log_configuration() -> str:
-    """Log4j2 to standard output, one line per event; requests and bodies are not logged."""
+def log_configuration(users: Sequence[SearchUser]) -> str:
+    """Log4j2 to standard output, one line per event, whatever a client makes the server write; no bodies of requests.
+
+    Of the audit log's lines those are dropped that say what a service was let do: thousands a minute.
+
+    Args:
+        users: Users of the cluster.
+    """
     properties = {
         "status": "error",
         "appender.console.type": "Console",
         "appender.console.name": "console",
         "appender.console.layout.type": "PatternLayout",
-        "appender.console.layout.pattern": "%d{ISO8601} %p %c{1.} [%node_name]%marker %m%n",
+        "appender.console.layout.pattern": "%d{ISO8601} %p %c{1.} [%node_name]%marker %enc{%m%xEx}{CRLF}%n",
         "rootLogger.level": "info",
         "rootLogger.appenderRef.console.ref": "console",
     }
     for number, name in enumerate(_QUIET):
         properties |= {f"logger.quiet{number}.name": name, f"logger.quiet{number}.level": "error"}
+    services = [user.name for user in users if not user.people]
+    if services:
+        dropped = "logger.audit.filter.services"
+        properties |= {
+            "logger.audit.name": "audit",
+            "logger.audit.level": "info",
+            f"{dropped}.type": "RegexFilter",
+            f"{dropped}.regex": _let_in(services),
+            f"{dropped}.onMatch": "DENY",
+            f"{dropped}.onMismatch": "NEUTRAL",
+        }
     return "".join(f"{key} = {value}\n" for key, value in properties.items())
+
+
+def _let_in(services: Sequence[str]) -> str:
+    """A pattern of lines that say only that one of these was let do something. A client's own parameter of the same
+    name hides nothing: whatever else the line says under that name, it stays.
+    """
+    wanted = {"audit_category": ["GRANTED_PRIVILEGES"], "audit_request_effective_user": sorted(services)}
+    heads = [(f'"{field}":"', f'(?!.*"{field}":"(?!(?:{"|".join(values)})"))') for field, values in wanted.items()]
+    return "".join(f"{no_other}(?=.*{head})" for head, no_other in heads) + ".*"
 
 
 def copies_script() -> str:
@@ -302,7 +329,7 @@ def files(args: NodeSet) -> dict[str, str]:
     """The public files: settings, logging, the readiness probe."""
     contents = {
         config.settings_file(args.engine): config.rendered(config.node_settings(search_cluster(args))),
-        "log4j2.properties": log_configuration(),
+        "log4j2.properties": log_configuration(args.users if args.engine is Engine.OPENSEARCH else ()),
         catching_up.SCRIPT: catching_up.script(),
     }
     if args.engine is Engine.ELASTICSEARCH:
@@ -370,7 +397,7 @@ def _container(args: NodeSet) -> Container:
     engine, directory = args.engine, config.CONFIG_DIRECTORIES[args.engine]
     ca_file = f"{TLS_MOUNT}/ca.crt"
     return Container(
-        name="server",
+        name=CONTAINER,
         image=engine.value,
         command=server_command(engine, args.size.heap, args.size.jvm_flags),
         resources=args.size.resources,

@@ -16,6 +16,11 @@ from components.audit.component import READER
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.postgres.config import MAINTENANCE, SOCKET_DIRECTORY, SUPERUSER
 from components.postgres.config import WORKLOAD as POSTGRES
+from components.search.access import members
+from components.search.config import HTTP_PORT as SEARCH_PORT
+from components.search.config import WORKLOAD as SEARCH
+from components.search.config import Engine
+from components.search.indices import LOGS
 from ops.audit.reading import read
 from ops.core import command_record
 from ops.core.context import Context
@@ -60,7 +65,7 @@ def attempts(context: Context) -> list[Attempt]:
     Raises:
         OpsError: One that must be allowed is refused, or the other way round.
     """
-    return [*_kafka(context), *_traces(context), *_database(context), *_grafana(context), *_ops()]
+    return [*_kafka(context), *_traces(context), *_database(context), *_grafana(context), *_search(context), *_ops()]
 
 
 def _kafka(context: Context) -> list[Attempt]:
@@ -137,6 +142,27 @@ def _grafana(context: Context) -> list[Attempt]:
         if refused != (outcome is Outcome.REFUSED):
             raise OpsError(f"Grafana answered {response.status_code} to a read of a dashboard that must be {outcome}")
         tried.append(Attempt(source=Source.GRAFANA, outcome=outcome, fits=_about(f"dashboard:{uid}"), at=at))
+    return tried
+
+
+def _search(context: Context) -> list[Attempt]:
+    login = context.platform.log_reader
+    pods = [pod.name for pod in context.kube.pods(SEARCH) if pod.ready]
+    if login is None or not pods:
+        return []
+    url = context.tunnels.url(pods[0], SEARCH_PORT)
+    with context.web.call("GET", url, auth=login.pair) as response:
+        if f'"{Engine.OPENSEARCH}"' not in response.text:
+            return []  # another engine's audit log is not read
+    tried: list[Attempt] = []
+    # Neither index is there: who may read the first one is told that, who may not read the other one is refused.
+    for outcome, head in ((Outcome.ALLOWED, members(LOGS).rstrip("*")), (Outcome.REFUSED, "")):
+        index, at = f"{head}audit-try-{secrets.token_hex(6)}", time.time()
+        with context.web.call("GET", f"{url}/{index}/_search", auth=login.pair) as response:
+            refused = response.status_code in (401, 403)
+        if refused != (outcome is Outcome.REFUSED):
+            raise OpsError(f"the search cluster answered {response.status_code} to a read that must be {outcome}")
+        tried.append(Attempt(source=Source.SEARCH, outcome=outcome, fits=_about(f"index:{index}"), at=at))
     return tried
 
 

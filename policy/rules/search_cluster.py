@@ -99,7 +99,11 @@ def _security(resources: Sequence[Resource], options: Options) -> Iterator[Findi
 
 
 def _security_of(server: Search) -> Iterator[Finding]:
-    for wish in _OS_TLS if server.opensearch else _ES_TLS:
+    yield from _wishes(server, _OS_TLS if server.opensearch else _ES_TLS)
+
+
+def _wishes(server: Search, wishes: Sequence[_Wish]) -> Iterator[Finding]:
+    for wish in wishes:
         setting = next((server.given[key] for key in wish.keys if key in server.given), None)
         if setting is None and not wish.absent:
             setting = server.of(wish.keys[0])
@@ -110,6 +114,55 @@ def _security_of(server: Search) -> Iterator[Finding]:
                 f"{wish.problem}: {wish.keys[0]} is {(setting.text or 'empty') if setting else 'not set'}",
                 f"set {wish.keys[0]}" if wish.wanted == "set" else f"set {wish.keys[0]} to {wish.wanted}",
             )
+
+
+_AUDIT: Final = f"{_OS}audit."
+_AUDIT_WISHES: Final = (
+    _Wish((f"{_AUDIT}type",), "log4j", False, "the audit log cannot read who is refused"),
+    _Wish((f"{_AUDIT}config.enable_rest",), "true", True, "the audit log is told of no refused login"),
+    _Wish((f"{_AUDIT}config.enable_transport",), "true", True, "the audit log is told of no privilege that is missing"),
+    _Wish((f"{_AUDIT}config.log_request_body",), "false", False, "the log has data of requests"),
+)
+_TOLD: Final = ("BAD_HEADERS", "FAILED_LOGIN", "GRANTED_PRIVILEGES", "MISSING_PRIVILEGES")
+_LAYERS: Final = tuple(f"{_AUDIT}config.disabled_{layer}_categories" for layer in ("rest", "transport"))
+_IGNORED: Final = tuple(f"{_AUDIT}config.ignore_{what}" for what in ("users", "requests"))
+
+
+def _audit(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from each_known(_audit_of(server) for server in servers(resources) if server.opensearch)
+
+
+def _audit_of(server: Search) -> Iterator[Finding]:
+    yield from _wishes(server, _AUDIT_WISHES)
+    for key in _LAYERS:
+        setting = server.of(key)
+        listed = _listed(setting)
+        # Without the setting the server leaves out what is let in.
+        missing = [name for name in _TOLD if name in listed] if setting else ["GRANTED_PRIVILEGES"]
+        if missing:
+            yield finding(
+                setting.resource if setting else server.container.resource,
+                setting.where if setting else server.container.node.path,
+                f"the audit log is not told of {', '.join(missing)}: "
+                f"{key} is {(setting.text or 'empty') if setting else 'not set'}",
+                f"set {key} without them",
+            )
+    for key in _IGNORED:
+        setting = server.given.get(key)
+        if setting and _listed(setting):
+            yield finding(
+                setting.resource,
+                setting.where,
+                f"the audit log is not told what these are refused: {key} is {setting.text}",
+                f"set {key} to an empty list",
+            )
+
+
+def _listed(setting: Setting | None) -> list[str]:
+    if setting is None:
+        return []
+    names = setting.value if isinstance(setting.value, list) else setting.text.split(",")
+    return [name for name in (str(name).strip() for name in names) if name not in ("", "NONE")]
 
 
 def _own(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -201,6 +254,13 @@ RULES: tuple[Rule, ...] = (
         why="All traces and logs are in there, and a false node would get them.",
         sources=("J1", "J3"),
         stack=_security,
+    ),
+    Rule(
+        id="search-audit",
+        promise="OpenSearch logs refusals, and what people are let do, as the audit log reads them.",
+        why="Who read traces and logs past Jaeger and Grafana, and who tried, is else told nowhere.",
+        sources=("M1",),
+        stack=_audit,
     ),
     Rule(
         id="search-own-certificates",

@@ -21,7 +21,7 @@ WINDOW_S = 60.0
 LONGEST_S = 3600.0
 MOST_WINDOWS: Final = 2000
 """Different accesses of a source that are counted apart at a time: whoever tries made-up names fills no memory."""
-COUNTED: Final = frozenset({Source.DATABASE, Source.GRAFANA})
+COUNTED: Final = frozenset({Source.DATABASE, Source.GRAFANA, Source.SEARCH})
 """Sources at which what is let in is counted as well."""
 OTHERS: Final = "others"
 _MOST_EMPTY = 2

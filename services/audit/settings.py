@@ -21,6 +21,8 @@ class Source(StrEnum):
     """Logins at PostgreSQL, what it refuses, and what its superuser changes."""
     GRAFANA = "grafana"
     """Logins at Grafana, dashboards, queries and changes."""
+    SEARCH = "search"
+    """Who is refused at the search cluster, what people read and write there, changes of its users and roles."""
     OPS = "ops"
     """Commands of operators."""
     AUDIT = "audit"

@@ -11,6 +11,7 @@ from services.audit.database import database
 from services.audit.grafana import grafana
 from services.audit.lines import LONGEST, Line, Parser, UnreadableLineError
 from services.audit.records import UNKNOWN, Access, Outcome
+from services.audit.search import search
 from services.audit.settings import Source
 
 _REQUEST: Final = re.compile(
@@ -156,5 +157,6 @@ PARSERS: Final[Mapping[Source, Parser]] = {
     Source.KAFKA: kafka,
     Source.DATABASE: database,
     Source.GRAFANA: grafana,
+    Source.SEARCH: search,
 }
 """Source whose lines are followed -> who reads them."""

@@ -37,7 +37,7 @@ USERS: tuple[SearchUser, ...] = (
     *(access.trace_reader(f"jaeger-query-{name}", name) for name in CLASSES),
     access.dependency_writer("service-graph"),
     access.log_writer("log-indexer"),
-    access.log_reader("log-reader"),
+    access.log_reader("log-reader", people=True),
     access.log_reader("grafana"),
     *access.own_users([family.name for family in FAMILIES]),
 )

@@ -216,7 +216,7 @@ def write_files(cluster: SearchProcesses, repository: Path | None = None) -> Non
         settings["resource.reload.interval.medium"] = "2s"
         cluster.authority.issue(directory / "tls", config.WORKLOAD, ())
         (directory / config.settings_file(Engine.OPENSEARCH)).write_text(config.rendered(settings))
-        (directory / "log4j2.properties").write_text(nodes.log_configuration())
+        (directory / "log4j2.properties").write_text(nodes.log_configuration(cluster.users))
         write_tree(directory / "opensearch-security", files)
         for name in ("data", "logs"):
             (node.folder / name).mkdir()

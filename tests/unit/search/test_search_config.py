@@ -245,3 +245,58 @@ def test_two_users_of_one_name_are_refused() -> None:
     args = cluster.search_args()
     with pytest.raises(ValueError, match="the user grafana occurs twice"):
         check(replace(args, users=[*args.users, access.log_reader("grafana")]))
+
+
+def _properties(users: tuple[SearchUser, ...]) -> dict[str, str]:
+    lines = nodes.log_configuration(users).splitlines()
+    return dict(line.split(" = ", 1) for line in lines)
+
+
+GRANTED = {"audit_category": "GRANTED_PRIVILEGES", "audit_request_effective_user": "log-indexer"}
+HIDING = {"audit_category": "GRANTED_PRIVILEGES", "audit_request_effective_user": "grafana"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "dropped"),
+    [
+        (GRANTED, True),
+        ({**GRANTED, "audit_trace_indices": ['"audit_category":"FAILED_LOGIN"']}, True),
+        ({**GRANTED, "audit_request_effective_user": "log-indexer-2"}, False),
+        ({**GRANTED, "audit_request_effective_user": "log-reader"}, False),
+        ({**GRANTED, "audit_request_effective_user": access.ERASER}, False),
+        ({**GRANTED, "audit_request_effective_user": f"CN={config.ADMIN}"}, False),
+        ({**GRANTED, "audit_category": "MISSING_PRIVILEGES"}, False),
+        ({**GRANTED, "audit_category": "FAILED_LOGIN"}, False),
+        ({"audit_category": "GRANTED_PRIVILEGES"}, False),
+        # What a client writes into the parameters of its request.
+        ({"audit_category": "FAILED_LOGIN", "audit_rest_request_params": HIDING}, False),
+        ({"audit_rest_request_params": HIDING, **GRANTED, "audit_category": "FAILED_LOGIN"}, False),
+        ({"audit_rest_request_params": HIDING, **GRANTED, "audit_request_effective_user": "log-reader"}, False),
+    ],
+)
+def test_of_what_is_let_in_only_that_of_services_is_left_out_of_the_log(fields: dict[str, Any], dropped: bool) -> None:
+    users = (
+        access.log_writer("log-indexer"),
+        access.log_reader("grafana"),
+        access.log_reader("log-reader", people=True),
+        *access.own_users(["logs"]),
+    )
+    properties = _properties(users)
+    assert properties["logger.audit.filter.services.onMatch"] == "DENY"
+    said = json.dumps(fields, separators=(",", ":"))
+    assert bool(re.fullmatch(properties["logger.audit.filter.services.regex"], said)) is dropped
+
+
+def test_a_client_begins_no_line_of_the_log() -> None:
+    assert _properties(())["appender.console.layout.pattern"].endswith(" %enc{%m%xEx}{CRLF}%n")
+    assert not [key for key in _properties(()) if "audit" in key]
+
+
+def test_the_audit_log_of_the_server_ignores_nobody() -> None:
+    settings = node_settings(Engine.OPENSEARCH)
+    assert settings["plugins.security.audit.config.ignore_users"] == []
+
+
+@pytest.mark.parametrize("kind", list(Engine))
+def test_settings_have_no_yaml_alias_which_the_server_would_take_for_a_text(kind: Engine) -> None:
+    assert not re.search(r"[&*]id\d+", config.rendered(node_settings(kind)))
