@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from components.collector.config import KafkaClient, rendered
 from components.collector.passwords import htpasswd
-from components.gateway.config import GatewayConfig, exporter_name, gateway_config
+from components.gateway.config import DRAIN, GatewayConfig, exporter_name, gateway_config
 from components.gateway.logins import speakers
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import LAYER_NAMES, Signal
@@ -181,9 +181,10 @@ class GatewayProcess:
 
 @contextmanager
 def gateway_process(folder: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
-    """Run a gateway with its ports moved to free ones; at the end it is killed."""
+    """Run a gateway or an agent with its ports moved to free ones; at the end it is killed."""
     metrics, grpc_port, http_port, drain_port = move_own_metrics(config), free_port(), free_port(), free_port()
-    config["extensions"]["drain"]["endpoint"] = f"127.0.0.1:{drain_port}"
+    if DRAIN in config["extensions"]:
+        config["extensions"][DRAIN]["endpoint"] = f"127.0.0.1:{drain_port}"
     protocols = config["receivers"]["otlp"]["protocols"]
     protocols["grpc"]["endpoint"] = f"127.0.0.1:{grpc_port}"
     protocols["http"]["endpoint"] = f"127.0.0.1:{http_port}"
