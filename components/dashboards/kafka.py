@@ -149,9 +149,9 @@ _CONSUMERS = Row(
         ),
         series(
             "Left on volumes of gateways that are gone",
-            "What clients were told is safe and Kafka does not have yet. It follows when the pod is back.",
+            "What clients were told is safe and Kafka does not have yet. It follows when the pod is back. 0 is right.",
             "By",
-            Query(expr="max by (instance) (obs:gateway_left_behind:bytes)", legend="{{instance}}"),
+            Query(expr="max by (instance) (obs:gateway_left_behind:bytes) or vector(0)", legend="{{instance}}"),
         ),
         series(
             "Writes of the gateways",
