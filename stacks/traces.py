@@ -78,15 +78,16 @@ class Traces(pulumi.ComponentResource):
         inputs, parent = args.inputs, pulumi.ResourceOptions(parent=self)
         settings = inputs.settings
         provider = settings.traces.identity
-        secrets = identity_secrets(tool=provider.tool_client_id is not None) if provider else None
-        self.login = _login(provider, secrets) if provider and secrets else None
+        oidc, self.login = None, None
+        if provider:
+            secrets = identity_secrets(tool=provider.tool_client_id is not None)
+            oidc, self.login = _provider(provider, secrets), _login(provider, secrets)
         self.search = Search("search", _search(inputs), parent)
         search = self.search.endpoint
         Sampler(SAMPLER, _sampler(inputs, args.kafka), parent)
         JaegerCollector(JAEGER_COLLECTOR, _collector(inputs, search), parent)
         ServiceGraph(SERVICE_GRAPH, _graph(inputs, args.kafka, search), parent)
         LogIndexer(LOG_INDEXER, _indexer(inputs, args.kafka, search), parent)
-        oidc = _provider(provider, secrets) if provider and secrets else None
         self.queries = {
             clearance: JaegerQuery(query_workload(clearance), _query(inputs, search, oidc, clearance), parent)
             for clearance in settings.traces.queries

@@ -29,7 +29,6 @@ from confluent_kafka.admin import (
 )
 
 from components.kafka import config
-from components.kafka import nodes as process
 from components.kafka.access import Topic, User, acl_rules, topic_config
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from lab.paths import CHECKOUT
@@ -40,7 +39,6 @@ from tests.unit.services.alert_events_fakes import PASSWORDS, PROCESSED, RAW, co
 
 TOPICS = (ALERTS_RAW_TOPIC, ALERTS_PROCESSED_TOPIC)
 USER = User(name="kafka", writes=tuple(topic.name for topic in TOPICS))
-_PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
 _ANSWER_S = 30.0
 
 
@@ -76,7 +74,7 @@ class Brokers:
     def start(self, *nodes: RealNode) -> None:
         """Start brokers and wait until they listen."""
         for node in nodes:
-            node.start(process.server_command(_PROPERTIES, "256m", kafka_nodes.jvm_flags()))
+            node.serve()
         for node in nodes:
             node.wait_for_port(config.CLIENT_PORT)
 
@@ -154,18 +152,11 @@ class Brokers:
 @contextmanager
 def brokers(folder: Path, count: int) -> Iterator[Brokers]:
     """Real brokers that vote, on loopback addresses of their own."""
-    nodes = kafka_nodes.prepare(kafka_nodes.small_cluster(kafka_nodes.loopback(8)[5 : 5 + count]), folder)
-    try:
-        for node in nodes:
-            done = node.run(process.format_command(_PROPERTIES))
-            assert done.returncode == 0, done.stdout + done.stderr
+    with kafka_nodes.formatted(kafka_nodes.small_cluster(kafka_nodes.loopback(8)[5 : 5 + count]), folder) as nodes:
         brokers_process = Brokers(nodes)
         brokers_process.start(*nodes)
         brokers_process.prepare()
         yield brokers_process
-    finally:
-        for node in nodes:
-            node.kill()
 
 
 @dataclass(frozen=True)

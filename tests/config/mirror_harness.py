@@ -39,7 +39,6 @@ GROUPS = ("metrics-consumer-primary", "sampler", "log-indexer", "reports")
 ANSWER_S = 20.0
 COPIED_S = 60.0
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-_BROKER_FILE = f"{kafka_config.CONFIG_DIRECTORY}/server.properties"
 
 
 @dataclass
@@ -78,7 +77,7 @@ class Cluster:
 
     def start(self) -> None:
         """Start the broker and wait for its listener."""
-        self.node.start(kafka_process.server_command(_BROKER_FILE, "256m", kafka_nodes.jvm_flags()))
+        self.node.serve()
         self.node.wait_for_port(kafka_config.CLIENT_PORT)
 
     def prepare(self, user: User, password: str) -> None:
@@ -227,7 +226,7 @@ def cluster(root: Path, host: str, region: str) -> Cluster:
     """A formatted cluster of one broker, not started."""
     small_cluster = dataclasses.replace(kafka_nodes.small_cluster((host,)), platform=region)
     [node] = kafka_nodes.prepare(small_cluster, root)
-    done = node.run(kafka_process.format_command(_BROKER_FILE))
+    done = node.run(kafka_process.format_command(kafka_nodes.PROPERTIES))
     assert done.returncode == 0, f"StorageTool refuses {region}: {done.stdout}{done.stderr}"
     return Cluster(node)
 

@@ -36,16 +36,8 @@ LIMIT_S = 60.0
 
 
 def settings(broker: Broker, user: str, password: str) -> dict[str, Any]:
-    return {
-        "bootstrap.servers": broker.bootstrap,
-        "security.protocol": "SASL_SSL",
-        "ssl.ca.pem": broker.ca,
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": user,
-        "sasl.password": password,
-        "socket.timeout.ms": int(LIMIT_S * 1000),
-        "log_level": 0,
-    }
+    changes = {"sasl.username": user, "sasl.password": password, "socket.timeout.ms": int(LIMIT_S * 1000)}
+    return broker.client(**changes, log_level=0)
 
 
 def grants(*users: User) -> tuple[KafkaGrant, ...]:

@@ -44,15 +44,7 @@ class Lab:
     log: Path
 
     def settings(self, user: str, password: str) -> dict[str, Any]:
-        return {
-            "bootstrap.servers": self.broker.bootstrap,
-            "security.protocol": "SASL_SSL",
-            "ssl.ca.pem": self.broker.ca,
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": user,
-            "sasl.password": password,
-            "log_level": 0,
-        }
+        return self.broker.client(**{"sasl.username": user, "sasl.password": password, "log_level": 0})
 
     @property
     def platform(self) -> Platform:

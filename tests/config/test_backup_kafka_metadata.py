@@ -91,19 +91,11 @@ def fill(admin: Any, broker: Broker) -> None:
     ):
         for answer in answers.values():
             result(answer)
-    login: dict[str, Any] = {
-        "bootstrap.servers": broker.bootstrap,
-        "security.protocol": "SASL_SSL",
-        "ssl.ca.pem": broker.ca,
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": broker.username,
-        "sasl.password": broker.password,
-    }
-    producer = Producer(login)
+    producer = Producer(broker.client())
     for number in range(20):
         producer.produce("telemetry-logs", str(number).encode(), partition=number % 2)
     assert producer.flush(20) == 0
-    consumer = Consumer({**login, "group.id": "indexer", "enable.auto.commit": False})
+    consumer = Consumer(broker.client(**{"group.id": "indexer", "enable.auto.commit": False}))
     offsets = [TopicPartition("telemetry-logs", partition, 7 + partition) for partition in (0, 1)]
     try:
         consumer.assign(offsets)

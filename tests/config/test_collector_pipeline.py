@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer
-from confluent_kafka.admin import AdminClient, NewTopic
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData, ResourceMetrics
@@ -50,28 +49,13 @@ class Front:
     gateway: GatewayProcess
 
 
-def _client(broker: Broker, **more: str | bool) -> dict[str, str | bool]:
-    return {
-        "bootstrap.servers": broker.bootstrap,
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": broker.username,
-        "sasl.password": broker.password,
-        "ssl.ca.pem": broker.ca,
-        **more,
-    }
-
-
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("path")
     kafka = folder / "kafka"
     kafka.mkdir()
     with kafka_broker.running(kafka) as broker:
-        admin = AdminClient(_client(broker))
-        topics = [NewTopic(name, num_partitions=4, replication_factor=1) for name in TOPIC_OF_SIGNAL.values()]
-        for future in admin.create_topics(topics).values():
-            future.result(30)
+        broker.create_topics(TOPIC_OF_SIGNAL.values(), 4)
         config = gateway_data(folder / "gateway", broker=broker)
         with gateway_process(folder / "gateway", config) as gateway:
             yield Front(folder, broker, gateway)
@@ -112,7 +96,7 @@ class Written:
 
 def written(path: Front, topic: str, holds: Callable[[bytes], int], items: int) -> list[Written]:
     """Records of a topic that hold something, until there are ``items`` of it."""
-    reader = Consumer(_client(path.broker, **{"group.id": secrets.token_hex(8), "auto.offset.reset": "earliest"}))
+    reader = Consumer(path.broker.client(**{"group.id": secrets.token_hex(8), "auto.offset.reset": "earliest"}))
     reader.subscribe([topic])
     kept: list[Written] = []
     arrived = 0

@@ -12,7 +12,6 @@ import pytest
 
 from components.alertmanager.process import CLIENT_CONFIG, WEB_PORT
 from components.kafka import config as kafka_config
-from components.kafka import nodes as kafka_process
 from lab.toolchain import tools
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
@@ -25,15 +24,10 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
     """A broker from the files that the component renders."""
     cluster = kafka_nodes.small_cluster(kafka_nodes.loopback(1))
-    [real_node] = kafka_nodes.prepare(cluster, tmp_path_factory.mktemp("kafka"))
-    formatted = real_node.run(kafka_process.format_command("/etc/kafka/server.properties"))
-    assert formatted.returncode == 0, formatted.stderr
-    real_node.start(kafka_process.server_command("/etc/kafka/server.properties", "256m", kafka_nodes.jvm_flags()))
-    try:
+    with kafka_nodes.formatted(cluster, tmp_path_factory.mktemp("kafka")) as [real_node]:
+        real_node.serve()
         real_node.wait_for_port(kafka_config.CLIENT_PORT)
         yield real_node
-    finally:
-        real_node.kill()
 
 
 def function(name: str) -> tuple[list[str], list[list[str]]]:

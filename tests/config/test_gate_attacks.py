@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal
 from ops.core.context import Context
@@ -216,28 +215,13 @@ def test_the_drill_of_the_platform_has_every_figure_of_its_report(gateway: Gatew
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with kafka_broker.running(tmp_path_factory.mktemp("forged-kafka")) as running:
-        admin = AdminClient(client(running))
-        topics = [NewTopic(name, num_partitions=4, replication_factor=1) for name in TOPIC_OF_SIGNAL.values()]
-        for future in admin.create_topics(topics).values():
-            future.result(60)
+        running.create_topics(TOPIC_OF_SIGNAL.values(), 4)
         yield running
-
-
-def client(broker: Broker, **more: str | bool) -> dict[str, str | bool]:
-    return {
-        "bootstrap.servers": broker.bootstrap,
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": broker.username,
-        "sasl.password": broker.password,
-        "ssl.ca.pem": broker.ca,
-        **more,
-    }
 
 
 def records(broker: Broker, topic: str) -> Iterator[bytes]:
     """Every record of a topic."""
-    reader = Consumer(client(broker, **{"group.id": "forgery", "enable.auto.commit": False}))
+    reader = Consumer(broker.client(**{"group.id": "forgery", "enable.auto.commit": False}))
     try:
         ends = {
             partition: reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1]

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import requests
 from confluent_kafka import Consumer
-from confluent_kafka.admin import AdminClient, NewTopic
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from components.gateway.config import exporter_name
@@ -27,25 +26,10 @@ ON_DISK = {"exporter": f"{exporter_name(Signal.METRICS)}-disk"}
 REQUESTS = 20
 
 
-def client(broker: Broker, **more: str) -> dict[str, str]:
-    return {
-        "bootstrap.servers": broker.bootstrap,
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": broker.username,
-        "sasl.password": broker.password,
-        "ssl.ca.pem": broker.ca,
-        **more,
-    }
-
-
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with kafka_broker.running(tmp_path_factory.mktemp("kafka")) as running:
-        topics = [NewTopic(name, num_partitions=4, replication_factor=1) for name in TOPIC_OF_SIGNAL.values()]
-        admin = AdminClient(client(running))
-        for future in admin.create_topics(topics).values():
-            future.result(30)
+        running.create_topics(TOPIC_OF_SIGNAL.values(), 4)
         yield running
 
 
@@ -78,7 +62,7 @@ def may_end(gateway: GatewayProcess) -> requests.Response:
 def arrived(broker: Broker, values: set[float]) -> None:
     """Insist that all values are in Kafka."""
     missing = set(values)
-    reader = Consumer(client(broker, **{"group.id": secrets.token_hex(8), "auto.offset.reset": "earliest"}))
+    reader = Consumer(broker.client(**{"group.id": secrets.token_hex(8), "auto.offset.reset": "earliest"}))
     reader.subscribe([TOPIC])
     deadline = time.monotonic() + 60
     try:

@@ -25,14 +25,13 @@ from components.rules import Alert
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
-PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
 ANSWER_S = 20.0
 
 
 def _formatted(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
     nodes = kafka_nodes.prepare(cluster, root)
     for node in nodes:
-        done = node.run(process.format_command(PROPERTIES))
+        done = node.run(process.format_command(kafka_nodes.PROPERTIES))
         assert done.returncode == 0, f"StorageTool refuses node {node.node.identity}: {done.stdout}{done.stderr}"
         assert kafka_nodes.ADMIN_PASSWORD not in done.stdout + done.stderr
     return nodes
@@ -40,7 +39,7 @@ def _formatted(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
 
 def _started(nodes: list[RealNode]) -> None:
     for node in nodes:
-        node.start(process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags()))
+        node.serve()
     for node in nodes:
         node.wait_for_port(config.CLIENT_PORT if node.node.broker else config.CONTROLLER_PORT)
 
@@ -92,7 +91,7 @@ def topic(cluster: list[RealNode]) -> str:
 
 def test_a_formatted_folder_is_left_alone_and_a_second_format_succeeds(cluster: list[RealNode]) -> None:
     identity = (cluster[0].folder / "data/meta.properties").read_text()
-    assert cluster[0].run(process.format_command(PROPERTIES)).returncode == 0
+    assert cluster[0].run(process.format_command(kafka_nodes.PROPERTIES)).returncode == 0
     assert (cluster[0].folder / "data/meta.properties").read_text() == identity
 
 
@@ -160,7 +159,7 @@ def test_the_readiness_probe_fails_while_a_broker_is_behind(cluster: list[RealNo
         time.sleep(1)
     closed = _probe(down)
     behind = _probe(cluster[0], index=2)
-    down.start(process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags()))
+    down.serve()
     down.wait_for_port(config.CLIENT_PORT)
     assert closed.returncode != 0, "passed although the client port is closed"
     assert behind.returncode == 1

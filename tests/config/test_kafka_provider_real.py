@@ -85,16 +85,9 @@ def answer_to(broker: Broker, password: str) -> str:
     """Write one record as the gateway user; the broker's reason where it refuses, nothing where it takes the record."""
     reasons: list[str] = []
     producer = Producer(
-        {
-            "bootstrap.servers": broker.bootstrap,
-            "security.protocol": "sasl_ssl",
-            "ssl.ca.pem": broker.ca,
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": "gateway",
-            "sasl.password": password,
-            "message.timeout.ms": 3000,
-            "log_level": 0,
-        }
+        broker.client(
+            **{"sasl.username": "gateway", "sasl.password": password, "message.timeout.ms": 3000, "log_level": 0}
+        )
     )
     producer.produce("telemetry-metrics", b"x", on_delivery=lambda error, _: reasons.append(str(error or "")))
     producer.flush(10)

@@ -121,16 +121,7 @@ class Project:
     @cached_property
     def admin(self) -> AdminClient:
         """The broker's administrator."""
-        return AdminClient(
-            {
-                "bootstrap.servers": self.broker.bootstrap,
-                "security.protocol": "sasl_ssl",
-                "sasl.mechanism": "SCRAM-SHA-512",
-                "sasl.username": self.broker.username,
-                "sasl.password": self.broker.password,
-                "ssl.ca.pem": self.broker.ca,
-            }
-        )
+        return AdminClient(self.broker.client())
 
     def partitions(self) -> int:
         """Partitions that the broker has of the topic; 0: there is no topic."""

@@ -3,57 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
 
 import pytest
 
 from components.kafka import config
-from components.kafka import nodes as process
 from ops.checks.kafka import closer_than_needed
 from ops.core.kafka import ADMIN, KafkaAdmin
-from ops.core.platform import Login, Platform
 from ops.kafka.cluster import Cluster
 from ops.kafka.plan import plan
 from tests.config.servers import eventually
-from tests.config.test_quotas import KafkaOutputs
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
 pytestmark = pytest.mark.timeout(900)
 
-PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
 ZONES = {0: "zone-a", 1: "zone-a", 2: "zone-b", 3: "zone-c"}
 TOPIC = "telemetry-metrics"
 
 
-def start(node: RealNode, zone: str) -> None:
-    command = process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags())
-    node.start(["env", f"{config.ZONE}={zone}", *command])
-
-
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RealNode]]:
-    four = kafka_nodes.prepare(kafka_nodes.small_cluster(kafka_nodes.loopback(4)), tmp_path_factory.mktemp("kafka"))
-    try:
+    cluster = kafka_nodes.small_cluster(kafka_nodes.loopback(4))
+    with kafka_nodes.formatted(cluster, tmp_path_factory.mktemp("kafka")) as four:
         for node in four:
-            done = node.run(process.format_command(PROPERTIES))
-            assert done.returncode == 0, done.stdout + done.stderr
-        for node in four:
-            start(node, ZONES[node.node.identity])
+            node.serve(**{config.ZONE: ZONES[node.node.identity]})
         for node in four:
             node.wait_for_port(config.CLIENT_PORT)
         yield four
-    finally:
-        for node in four:
-            node.kill()
 
 
 @pytest.fixture(scope="module")
 def kafka(nodes: list[RealNode]) -> Iterator[KafkaAdmin]:
-    admin = Login.model_validate({"username": config.ADMIN, "password": kafka_nodes.ADMIN_PASSWORD})
-    bootstrap = ",".join(f"{node.node.host}:{config.EXTERNAL_PORT}" for node in nodes[:3])
-    authority = (nodes[0].folder / "tls/ca.crt").read_text()
-    kafka = KafkaAdmin(cast(Platform, KafkaOutputs(bootstrap, authority, admin)))
+    kafka = KafkaAdmin(kafka_nodes.platform(nodes[:3]))
     eventually(lambda: kafka.zones() == ZONES, 60, "every broker tells its zone")
     yield kafka
     kafka.close()
@@ -90,7 +71,7 @@ def test_copies_are_spread_over_zones_and_a_plan_keeps_them_so(nodes: list[RealN
 
 def test_a_broker_of_which_kubernetes_tells_no_zone_runs_without_one(nodes: list[RealNode], kafka: KafkaAdmin) -> None:
     nodes[3].kill()
-    start(nodes[3], "")
+    nodes[3].serve(**{config.ZONE: ""})
     nodes[3].wait_for_port(config.CLIENT_PORT)
     known = {broker: zone for broker, zone in ZONES.items() if broker != 3}
     eventually(lambda: kafka.zones() == known and 3 in kafka.brokers(), 90, "it is back, and tells no zone")

@@ -18,7 +18,6 @@ import pytest
 import requests
 import yaml
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from components.search import access, indices
@@ -102,26 +101,12 @@ class LogsPath:
         }
 
 
-def client(broker: Broker, **more: Any) -> dict[str, Any]:
-    return {
-        "bootstrap.servers": broker.bootstrap,
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": broker.username,
-        "sasl.password": broker.password,
-        "ssl.ca.pem": broker.ca,
-        **more,
-    }
-
-
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogsPath]:
     folder = tmp_path_factory.mktemp("logs")
     (folder / "kafka").mkdir()
     with search_processes(1, USERS) as search, kafka_broker.running(folder / "kafka") as broker:
-        admin = AdminClient(client(broker))
-        for future in admin.create_topics([NewTopic(TOPIC, num_partitions=3, replication_factor=1)]).values():
-            future.result(30)
+        broker.create_topics([TOPIC], 3)
         assert search.as_admin("PUT", "/_index_template/logs", FAMILY.template()).status_code == 200
         first = {"aliases": {FAMILY.write_alias: {"is_write_index": True}}}
         assert search.as_admin("PUT", f"/{FAMILY.name}-000001", first).status_code == 200
@@ -218,7 +203,7 @@ def test_reading_everything_again_makes_no_second_document(path: LogsPath) -> No
 
 
 def test_a_record_that_is_no_log_does_not_hold_the_others_up(path: LogsPath) -> None:
-    producer = Producer(client(path.broker))
+    producer = Producer(path.broker.client())
     producer.produce(TOPIC, b"\xff\xffgarbage", partition=0)
     assert producer.flush(20) == 0
     send(path, 1000, 5)
@@ -263,7 +248,7 @@ def test_no_secret_of_the_corpus_is_in_kafka_the_index_or_a_log_of_ours(path: Lo
 
 def _topic(broker: Broker) -> Iterator[bytes]:
     reader = Consumer(
-        client(broker, **{"group.id": "look", "auto.offset.reset": "earliest", "enable.partition.eof": True})
+        broker.client(**{"group.id": "look", "auto.offset.reset": "earliest", "enable.partition.eof": True})
     )
     reader.subscribe([TOPIC])
     ended, deadline = set[int](), time.monotonic() + 60

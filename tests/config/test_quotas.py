@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import cast
 
 import pytest
 import requests
@@ -14,7 +12,6 @@ from confluent_kafka import Producer
 from requests.auth import HTTPBasicAuth
 
 from components.kafka import config
-from components.kafka import nodes as process
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
 from ops.core.platform import Login, Platform
 from ops.drills import quotas
@@ -22,7 +19,6 @@ from tests.config.servers import eventually
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
-PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
 PARTITIONS = 2
 ALLOWED = 128 * quotas.KIB
 """So little that a busy machine reaches it, too."""
@@ -32,34 +28,19 @@ GONE_S = 60
 THROTTLED = "kafka_server_quota_throttle_milliseconds"
 
 
-@dataclass(frozen=True)
-class KafkaOutputs:
-    """The outputs that a client of Kafka needs."""
-
-    kafka_bootstrap: str
-    ca_certificate: str
-    kafka_admin: Login
-
-
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
     """One broker, from the files that the component renders."""
-    (real,) = kafka_nodes.prepare(kafka_nodes.small_cluster(kafka_nodes.loopback(1)), tmp_path_factory.mktemp("kafka"))
-    done = real.run(process.format_command(PROPERTIES))
-    assert done.returncode == 0, done.stdout + done.stderr
-    try:
-        real.start(process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags()))
+    cluster = kafka_nodes.small_cluster(kafka_nodes.loopback(1))
+    with kafka_nodes.formatted(cluster, tmp_path_factory.mktemp("kafka")) as (real,):
+        real.serve()
         real.wait_for_port(config.CLIENT_PORT)
         yield real
-    finally:
-        real.kill()
 
 
 @pytest.fixture(scope="module")
 def platform(node: RealNode) -> Platform:
-    admin = Login.model_validate({"username": config.ADMIN, "password": kafka_nodes.ADMIN_PASSWORD})
-    bootstrap = f"{node.node.host}:{config.EXTERNAL_PORT}"
-    return cast(Platform, KafkaOutputs(bootstrap, (node.folder / "tls/ca.crt").read_text(), admin))
+    return kafka_nodes.platform([node])
 
 
 @pytest.fixture(scope="module")

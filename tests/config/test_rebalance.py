@@ -7,26 +7,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import cast
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from components.kafka import config
-from components.kafka import nodes as process
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings, consumer, watermarks
-from ops.core.platform import Login, Platform
+from ops.core.platform import Platform
 from ops.kafka.cluster import Cluster
 from ops.kafka.rebalance import Wish, look, rebalance
 from tests.config.servers import eventually
-from tests.config.test_quotas import KafkaOutputs
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
 pytestmark = pytest.mark.timeout(900)
 
-PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
 TOPICS = {"telemetry-metrics": 6, "alerts-raw": 3}
 MIB = 2**20
 QUICK = Wish(bytes_per_s=64 * MIB, limit_s=300, at_once=3)
@@ -34,33 +30,25 @@ SHORT = Wish(bytes_per_s=MIB, limit_s=3)
 
 
 def start(node: RealNode) -> None:
-    node.start(process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags()))
+    node.serve()
     node.wait_for_port(config.CLIENT_PORT)
 
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RealNode]]:
     """Three brokers that vote and run, and a fourth one that does not yet."""
-    four = kafka_nodes.prepare(kafka_nodes.small_cluster(kafka_nodes.loopback(4)), tmp_path_factory.mktemp("kafka"))
-    try:
-        for node in four:
-            done = node.run(process.format_command(PROPERTIES))
-            assert done.returncode == 0, done.stdout + done.stderr
+    cluster = kafka_nodes.small_cluster(kafka_nodes.loopback(4))
+    with kafka_nodes.formatted(cluster, tmp_path_factory.mktemp("kafka")) as four:
         for node in four[:3]:
-            node.start(process.server_command(PROPERTIES, "256m", kafka_nodes.jvm_flags()))
+            node.serve()
         for node in four[:3]:
             node.wait_for_port(config.CLIENT_PORT)
         yield four
-    finally:
-        for node in four:
-            node.kill()
 
 
 @pytest.fixture(scope="module")
 def platform(nodes: list[RealNode]) -> Platform:
-    admin = Login.model_validate({"username": config.ADMIN, "password": kafka_nodes.ADMIN_PASSWORD})
-    bootstrap = ",".join(f"{node.node.host}:{config.EXTERNAL_PORT}" for node in nodes[:3])
-    return cast(Platform, KafkaOutputs(bootstrap, (nodes[0].folder / "tls/ca.crt").read_text(), admin))
+    return kafka_nodes.platform(nodes[:3])
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 from services.reports.alert_log import KafkaAlertLog
 from services.reports.model import ReportError
@@ -31,23 +31,11 @@ def client(folder: Path) -> Iterator[dict[str, str]]:
     """Settings of the administrator, while a broker with the two topics runs."""
     (folder / "kafka").mkdir()
     with kafka_broker.running(folder / "kafka") as broker:
-        settings = {
-            "bootstrap.servers": broker.bootstrap,
-            "security.protocol": "SASL_SSL",
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": broker.username,
-            "sasl.password": broker.password,
-            "ssl.ca.pem": broker.ca,
-        }
         (folder / "ca.pem").write_text(broker.ca)
         (folder / "password").write_text(broker.password + "\n")
-        topics = [NewTopic(name, num_partitions=2, replication_factor=1) for name in (TOPIC, "empty")]
-        # Kept in a name: what is asked of a client ends with it.
-        admin = AdminClient(settings)
-        for future in admin.create_topics(topics).values():
-            future.result(20)
-        _fill(settings)
-        yield settings
+        broker.create_topics((TOPIC, "empty"), 2)
+        _fill(broker.client())
+        yield broker.client()
 
 
 def _fill(client: dict[str, str]) -> None:

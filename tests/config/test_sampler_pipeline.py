@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from components.collector.config import rendered
 from components.collector.passwords import htpasswd
@@ -76,18 +75,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     write_certificates(folder)
     (folder / "scrape").write_text(htpasswd(dict([SCRAPE])))
     with kafka_broker.running(folder / "kafka") as broker, jaeger(folder) as (kept, port):
-        client = {
-            "bootstrap.servers": broker.bootstrap,
-            "security.protocol": "SASL_SSL",
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": broker.username,
-            "sasl.password": broker.password,
-            "ssl.ca.pem": broker.ca,
-        }
-        admin = AdminClient(client)
-        for future in admin.create_topics([NewTopic(TOPIC, num_partitions=PARTITIONS, replication_factor=1)]).values():
-            future.result(30)
-        yield Harness(folder, broker, client, kept, port)
+        broker.create_topics([TOPIC], PARTITIONS)
+        yield Harness(folder, broker, broker.client(), kept, port)
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 from prometheus_client import generate_latest
 
 from services.runtime.json_api import ApiError, WriteAlias
@@ -133,18 +132,8 @@ class Place:
 @pytest.fixture(scope="module")
 def client(broker: kafka_broker.Broker) -> dict[str, str]:
     """Settings of a client, once the topic is there."""
-    settings = {
-        "bootstrap.servers": broker.bootstrap,
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": broker.username,
-        "sasl.password": broker.password,
-        "ssl.ca.pem": broker.ca,
-    }
-    admin = AdminClient(settings)
-    for future in admin.create_topics([NewTopic(TOPIC, num_partitions=2, replication_factor=1)]).values():
-        future.result(20)
-    return settings
+    broker.create_topics([TOPIC], 2)
+    return broker.client()
 
 
 @pytest.fixture

@@ -12,11 +12,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from confluent_kafka.admin import AdminClient, NewTopic
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,6 +32,7 @@ from tests.support.ports import free_port as free_port
 _START_LIMIT_S = 180
 """Ends a start that hangs; one takes 3 seconds of processor time."""
 _END_LIMIT_S = 180
+_ANSWER_S = 60
 _JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _ADMIN, _PASSWORD = "admin", "password-of-the-tests"
 _CLUSTER_ID = "b2JzLXRlc3QtY2x1c3Rlcg"
@@ -89,6 +92,26 @@ class Broker:
     username: str
     password: str
     server: Server
+
+    def client(self, **changes: str | int | bool) -> dict[str, Any]:
+        """Settings of librdkafka: the administrator's, with changes."""
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": self.username,
+            "sasl.password": self.password,
+            "ssl.ca.pem": self.ca,
+            **changes,
+        }
+
+    def create_topics(self, names: Iterable[str], partitions: int) -> None:
+        """Create topics, of one copy each."""
+        # Kept in a name: what is asked of a client ends with it.
+        admin = AdminClient(self.client())
+        wanted = [NewTopic(name, num_partitions=partitions, replication_factor=1) for name in names]
+        for future in admin.create_topics(wanted).values():
+            future.result(_ANSWER_S)
 
     @contextmanager
     def hanging(self) -> Iterator[None]:

@@ -11,9 +11,11 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,8 +28,11 @@ from components.k8s import catching_up
 from components.kafka import config
 from components.kafka import nodes as process
 from lab.toolchain import tools
+from ops.core.platform import Login, Platform
 from tests.support import java_classes, kafka_broker
 
+PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
+_HEAP = "256m"
 KEYSTORE_PASSWORD = "keystorepassword1"
 ADMIN_PASSWORD = "adminpassword1"
 SCRAPE_PASSWORD = "scrapepassword1"
@@ -106,6 +111,15 @@ class Authority:
         )
 
 
+@dataclass(frozen=True)
+class KafkaOutputs:
+    """The outputs that an administrator of Kafka needs."""
+
+    kafka_bootstrap: str
+    ca_certificate: str
+    kafka_admin: Login
+
+
 @dataclass
 class RealNode:
     """One node's folder and process."""
@@ -156,6 +170,11 @@ class RealNode:
             self.process = subprocess.Popen(
                 [self.rewrite(word) for word in command], stdout=log, stderr=subprocess.STDOUT
             )
+
+    def serve(self, **variables: str) -> None:
+        """Start the server as its pod does, with further variables of its environment."""
+        own = [f"{name}={value}" for name, value in variables.items()]
+        self.start(["env", *own, *process.server_command(PROPERTIES, _HEAP, jvm_flags())])
 
     def stop(self) -> None:
         """End the process in good order, or else at once."""
@@ -237,3 +256,24 @@ def prepare(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
         )
         nodes.append(real)
     return nodes
+
+
+@contextmanager
+def formatted(cluster: config.KafkaCluster, root: Path) -> Iterator[list[RealNode]]:
+    """Nodes whose volumes Kafka's own tool has formatted; they are killed in the end."""
+    nodes = prepare(cluster, root)
+    try:
+        for node in nodes:
+            done = node.run(process.format_command(PROPERTIES))
+            assert done.returncode == 0, f"node {node.node.identity} is not formatted: {done.stdout}{done.stderr}"
+        yield nodes
+    finally:
+        for node in nodes:
+            node.kill()
+
+
+def platform(nodes: Sequence[RealNode]) -> Platform:
+    """Of a platform, what an administrator of its brokers needs."""
+    admin = Login.model_validate({"username": config.ADMIN, "password": ADMIN_PASSWORD})
+    bootstrap = ",".join(f"{node.node.host}:{config.EXTERNAL_PORT}" for node in nodes)
+    return cast(Platform, KafkaOutputs(bootstrap, (nodes[0].folder / "tls/ca.crt").read_text(), admin))
