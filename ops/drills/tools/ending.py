@@ -16,6 +16,8 @@ from ops.core.kube import Kube, Pod, call_errors
 from ops.core.steps import say
 from ops.drills.tools.accounts import must
 
+_WATCH: Any = watch.Watch
+"""The client's class has no types."""
 _CALL_S: Final = 15
 _LOG_ENDS_S: Final = 15.0
 """After its container: whoever reads the log looks once a second whether the container still runs."""
@@ -85,7 +87,7 @@ class Ending:
         limit_s = int(self._limit_s)
         try:
             with call_errors(f"cannot watch {self._pod.name}"):
-                for event in watch.Watch().stream(
+                for event in _WATCH().stream(
                     self._kube.core.list_namespaced_pod,
                     self._kube.namespace,
                     field_selector=f"metadata.name={self._pod.name}",
@@ -112,7 +114,7 @@ class Ending:
     def _listen(self) -> None:
         # However it breaks off: whether all of it was read is told by its last words.
         with suppress(OpsError), call_errors(f"cannot read the log of {self._pod.name}"):
-            for line in watch.Watch().stream(
+            for line in _WATCH().stream(
                 self._kube.core.read_namespaced_pod_log,
                 self._pod.name,
                 self._kube.namespace,
