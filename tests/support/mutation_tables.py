@@ -280,6 +280,10 @@ def _collector(path: Sequence[Any], last: Any, value: Any) -> Iterator[Any]:
             yield False
         case "sending_queue" | "error_backoff" | "spill" if isinstance(value, dict):
             yield GONE
+        case "multiplier" if path[-2] == "error_backoff":
+            yield GONE
+        case "max_fetch_size":
+            yield 16 * value
         case "middlewares":
             yield from (GONE, [])
         case "htpasswd" if path[0] == "extensions":
