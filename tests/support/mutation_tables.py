@@ -283,7 +283,7 @@ def _collector(path: Sequence[Any], last: Any, value: Any) -> Iterator[Any]:
         case "multiplier" if path[-2] == "error_backoff":
             yield GONE
         case "max_fetch_size":
-            yield 16 * value
+            yield 64 * value
         case "middlewares":
             yield from (GONE, [])
         case "htpasswd" if path[0] == "extensions":
