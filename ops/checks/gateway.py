@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from confluent_kafka import ConsumerGroupState
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from components.gateway.config import DRAIN_PORT
+from components.gateway.rules import LEFT_BEHIND
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal
 from ops.core import otlp
 from ops.core.context import Context
+from ops.core.errors import OpsError, one_line
 from ops.core.kafka import TIMEOUT_SECONDS, errors
-from ops.core.kube import wait_until
+from ops.core.kube import NAME_LABEL, Kube, call_errors, wait_until
 from ops.core.platform import Login
 from ops.core.rows import Check, Finding
 
+WORKLOAD = "gateway"
 GATEWAYS = 2
 MAX_LAG = 2_000
 COUNTED_SECONDS = 75.0
@@ -30,9 +35,9 @@ def probe(layer: str) -> ExportMetricsServiceRequest:
 
 
 def o1(context: Context) -> Finding:
-    """Two ready gateways; gRPC and HTTP answer over TLS, and only to clients that sign in."""
+    """Two ready gateways; gRPC and HTTP answer over TLS, only to clients that sign in; none ends with a full disk."""
     finding = Finding()
-    pods = context.kube.pods("gateway")
+    pods = context.kube.pods(WORKLOAD)
     ready = [pod for pod in pods if pod.ready]
     finding.expect(len(ready) >= GATEWAYS, f"{len(ready)} gateways are ready, must be {GATEWAYS}")
     layer = LAYERS[0].name
@@ -56,8 +61,50 @@ def o1(context: Context) -> Finding:
         )
     finding.figures.append(f"{len(ready)} of {len(pods)} gateways ready")
     finding.seen.append("HTTP 200 and gRPC OK when signed in, 401 and UNAUTHENTICATED otherwise, TLS verified")
-    finding.drill("gateway-killed", "kafka-outage", "gate-attacks", "fairness")
+    _ends(context, finding, [pod.name for pod in ready])
+    finding.drill("gateway-killed", "gateway-drained", "kafka-outage", "gate-attacks", "fairness")
     return finding
+
+
+def _ends(context: Context, finding: Finding, ready: list[str]) -> None:
+    """Kubernetes asks each gateway before it ends; they answer that nothing is left, and none that is gone left any."""
+    for pod, port in questions(context.kube).items():
+        finding.expect_equal(f"port at which {pod} is asked before it ends", port, DRAIN_PORT)
+    with ThreadPoolExecutor(max(len(ready), 1)) as pool:
+        for reason in pool.map(lambda pod: reason_to_stay(context, pod), ready):
+            finding.expect(not reason, reason)
+    left = context.thanos.number(LEFT_BEHIND) or 0.0
+    finding.expect(not left, f"gateways that are gone left {left:.0f} bytes on their volumes: GatewayQueueLeftBehind")
+    finding.seen.append(
+        f"{len(ready)} gateways asked whether they may end, {left:.0f} bytes left by ones that are gone"
+    )
+
+
+def questions(kube: Kube) -> dict[str, int | None]:
+    """Gateway's pod -> port at which Kubernetes asks it over HTTPS before it tells it to end; None: nowhere."""
+    with call_errors(f"cannot list the pods of {WORKLOAD}"):
+        items = kube.core.list_namespaced_pod(
+            kube.namespace, label_selector=f"{NAME_LABEL}={WORKLOAD}", _request_timeout=15
+        ).items
+    ports: dict[str, int | None] = {}
+    for item in items:
+        hooks = [container.lifecycle.pre_stop for container in item.spec.containers if container.lifecycle]
+        asked_at = [hook.http_get for hook in hooks if hook and hook.http_get and hook.http_get.scheme == "HTTPS"]
+        ports[item.metadata.name] = int(asked_at[0].port) if asked_at else None
+    return ports
+
+
+def reason_to_stay(context: Context, pod: str) -> str:
+    """Ask a gateway what Kubernetes asks before it ends; why it may not end, empty where it may.
+
+    Where its disk holds something it answers only once that has gone, or does not go.
+    """
+    try:
+        with context.web.call("GET", context.tunnels.url(pod, DRAIN_PORT)) as response:
+            status, text = response.status_code, response.text
+    except OpsError as error:
+        return f"{pod} does not say whether it may end: {error}"
+    return "" if status == 200 else f"{pod} may not end: {status} {one_line(text)}"
 
 
 def refused(context: Context, reason: str) -> float:

@@ -71,7 +71,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "regions": _BOTH_REGIONS,
     "failover": _BOTH_REGIONS,
     "failback": _BOTH_REGIONS,
-    "drill": _CONTEXT | {"backups", "grafana_admin", "kafka_users", "log_reader", "regions"},
+    "drill": _CONTEXT | {"backups", "grafana_admin", "kafka_users", "log_reader", "regions", "scrape_credentials"},
     "privacy": _CONTEXT | {"backups", "log_reader"},
     "audit": frozenset({"kafka_admin", "kafka_users", "trace_login"}),
     "docs": _CONTEXT | {"grafana_admin"},

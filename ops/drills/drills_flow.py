@@ -177,6 +177,36 @@ FLOW: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="gateway-drain",
+        shows="a gateway is to end while Kafka does not answer: it waits until its disk is empty, and nothing is lost",
+        requirements=("O1", "S1"),
+        procedure=f"{_PROCEDURES}.drain:end_gateway",
+        evidence="gateway-drained",
+        seconds=110,
+        limit_s=1500,
+        load=_METRICS,
+        fault="all brokers frozen, a gateway deleted whose queue on disk holds something, the brokers thawed",
+        figures={
+            Aspect.FAULT: (
+                "Kafka away for {Kafka away s} s, {of it after the gateway was told s} s of it after the gateway was "
+                "told to end",
+                "{bytes on disk when told to end} bytes on its disk then",
+            ),
+            Aspect.RECOVERY: (
+                "it ended after {ended after s} of {it may take s} s",
+                "gateway back after {gateway back after s} s",
+            ),
+            Aspect.RTO: (
+                "{accepted meanwhile} points accepted meanwhile",
+                "clients of the gateway repeated {gateway retries} sends",
+            ),
+            Aspect.RPO: (
+                "{gateway missing} of {gateway acknowledged} acknowledged points missing, {doubled} arrived twice",
+                "{bytes left behind} bytes left behind",
+            ),
+        },
+    ),
+    Drill(
         name="consumer",
         shows="the consumer that feeds a Prometheus killed: it goes on where it was",
         requirements=("O5",),

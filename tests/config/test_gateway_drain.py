@@ -7,16 +7,24 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import requests
 from confluent_kafka import Consumer
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
-from components.gateway.config import exporter_name
+from components.collector.config import METRICS_PORT
+from components.gateway.config import DRAIN_PORT, exporter_name
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from tests.config.gateway_process import GatewayProcess, ended, gateway_data, gateway_process, metrics_request
+from ops.checks.gateway import WORKLOAD, reason_to_stay
+from ops.core.context import Context
+from ops.core.platform import Login
+from ops.core.web import Web
+from ops.drills.tools.ending import left_behind
+from ops.drills.tools.gateway_disks import on_disk
+from tests.config.gateway_process import SCRAPE, GatewayProcess, ended, gateway_data, gateway_process, metrics_request
 from tests.config.servers import eventually
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
@@ -59,6 +67,21 @@ def may_end(gateway: GatewayProcess) -> requests.Response:
     return requests.get(f"https://localhost:{gateway.drain_port}/", verify=str(gateway.folder / "ca.crt"), timeout=120)
 
 
+def platform(gateway: GatewayProcess) -> Context:
+    """The gateway as `ops` reaches it, with tunnels that end at its ports."""
+    ports = {METRICS_PORT: gateway.metrics_port, DRAIN_PORT: gateway.drain_port}
+    scraper = Login.model_validate(dict(zip(("username", "password"), SCRAPE, strict=True)))
+    return cast(
+        Context,
+        SimpleNamespace(
+            kube=SimpleNamespace(pods=lambda _: [SimpleNamespace(name="gateway-0", ready=True)]),
+            platform=SimpleNamespace(scrape_credentials={WORKLOAD: scraper}),
+            tunnels=SimpleNamespace(url=lambda _, port: f"https://localhost:{ports[port]}"),
+            web=Web(str(gateway.folder / "ca.crt")),
+        ),
+    )
+
+
 def arrived(broker: Broker, values: set[float]) -> None:
     """Insist that all values are in Kafka."""
     missing = set(values)
@@ -83,6 +106,8 @@ def test_a_gateway_may_end_at_once_where_its_disk_is_empty(broker: Broker, tmp_p
     with gateway_process(tmp_path, configured(tmp_path, broker, stalled="60s")) as gateway:
         answer = may_end(gateway)
         assert (answer.status_code, answer.text) == (200, "nothing is left on disk\n")
+        assert reason_to_stay(platform(gateway), "gateway-0") == ""
+        assert on_disk(platform(gateway)) == {"gateway-0": 0}
 
 
 def test_a_gateway_whose_disk_drains_ends_once_all_is_in_kafka(broker: Broker, tmp_path: Path) -> None:
@@ -90,6 +115,7 @@ def test_a_gateway_whose_disk_drains_ends_once_all_is_in_kafka(broker: Broker, t
         with ThreadPoolExecutor(1) as pool:
             with broker.hanging():
                 values = spill(gateway, 1000)
+                assert on_disk(platform(gateway))["gateway-0"] > 0
                 answer = pool.submit(may_end, gateway)
                 time.sleep(2)
                 assert not answer.done(), "it says that it may end while its disk holds what it acknowledged"
@@ -105,8 +131,10 @@ def test_what_is_left_while_kafka_hangs_is_told_and_follows_from_the_volume(brok
         answer = may_end(gateway)
         assert answer.status_code == 503
         assert answer.text.endswith(" bytes are left on disk\n")
+        left = int(answer.text.split()[0])
+        assert left_behind((tmp_path / "otelcol.log").read_text().splitlines()) is None, "it has not ended yet"
         ended(gateway)
-    assert '"left"' in (tmp_path / "otelcol.log").read_text()
+    assert left_behind((tmp_path / "otelcol.log").read_text().splitlines()) == left > 0
     with gateway_process(tmp_path, config) as next_start:
         assert may_end(next_start).status_code == 200
         arrived(broker, values)

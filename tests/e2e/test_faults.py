@@ -11,6 +11,11 @@ def test_a_gateway_killed_under_load_loses_nothing(settled: Context) -> None:
     assert problems("gateway", settled) == []
 
 
+@limit("gateway-drain")
+def test_a_gateway_that_is_to_end_waits_for_kafka_and_leaves_nothing(settled: Context) -> None:
+    assert problems("gateway-drain", settled) == []
+
+
 @limit("consumer")
 def test_a_consumer_killed_under_load_loses_nothing(settled: Context) -> None:
     assert problems("consumer", settled) == []

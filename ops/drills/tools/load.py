@@ -135,6 +135,10 @@ class NumberedLoad(Load):
     def _sending(self, web: Web, numbers: Sequence[Number]) -> Send:
         """What sends one batch of one worker once."""
 
+    def doubled(self, counts: Counter[Number]) -> int:
+        """Copies too many of numbers that were sent once."""
+        return sum(count - 1 for number, count in counts.items() if number not in self.ledger.repeated)
+
     def _work(self, worker: int) -> None:
         web, next_number = Web(self._ca_file), 0
         try:
@@ -166,13 +170,17 @@ class OtlpLoad(NumberedLoad):
 
     def in_kafka(self, start: dict[int, int], seconds: float) -> set[Number]:
         """Numbers found in the topic since ``start``; reads on until none is missing or the time is up."""
-        numbers: set[Number] = set()
+        return set(self.counts_in_kafka(start, seconds))
+
+    def counts_in_kafka(self, start: dict[int, int], seconds: float) -> Counter[Number]:
+        """Number -> records of the topic that have it, as `in_kafka` reads them."""
+        numbers: Counter[Number] = Counter()
         positions = dict(start)
         deadline = time.monotonic() + seconds
         while True:
             for record in self._context.kafka.read(TOPIC, positions, 10.0):
                 positions[record.partition()] = record.offset() + 1
-                numbers |= numbers_of(record.value(), self.run_id)
+                numbers.update(numbers_of(record.value(), self.run_id))
             if not self.ledger.missing(numbers) or time.monotonic() > deadline:
                 return numbers
             time.sleep(1.0)

@@ -72,10 +72,6 @@ class LogLoad(NumberedLoad):
                 return counts
             time.sleep(2.0)
 
-    def doubled(self, counts: Counter[Number]) -> int:
-        """Documents too many of records that were sent once."""
-        return sum(count - 1 for number, count in counts.items() if number not in self.ledger.repeated)
-
 
 def log_request(service: str, numbers: Sequence[Number]) -> ExportLogsServiceRequest:
     """One request with a record for each number."""

@@ -15,7 +15,7 @@ import pytest
 from ops.core.context import Context
 from ops.core.kube import Pod
 from ops.drills.procedure import load as procedure_of
-from ops.drills.procedures import alerts, kafka, logs, metrics, notification_latency, traces, zone
+from ops.drills.procedures import alerts, drain, kafka, logs, metrics, notification_latency, traces, zone
 from ops.drills.run import find
 from ops.drills.tools.notifications import NotificationRecord
 from ops.drills.tools.sequences import Ledger, Number
@@ -85,6 +85,9 @@ class Load:
     def in_kafka(self, *_: object) -> set[Number]:
         return self._arrived()
 
+    def counts_in_kafka(self, *_: object) -> Counter[Number]:
+        return Counter(self._arrived())
+
     def in_prometheus(self, *_: object) -> set[Number]:
         return self._arrived()
 
@@ -137,6 +140,23 @@ class Returning:
 
     def after(self) -> float:
         return 3.4
+
+
+class Ending:
+    """A pod that waits for Kafka and ends well."""
+
+    grace_s, ended = 360, False
+    exit_codes: Mapping[str, int] = {"collector": 0}
+    lines = ("Shutdown complete.",)
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def tell(self) -> None:
+        pass
+
+    def after(self) -> float:
+        return 14.2
 
 
 class Asking:
@@ -258,6 +278,10 @@ STUBS: Mapping[str, Any] = {
     "LogLoad": Load,
     "Ticker": Ticker,
     "Returning": Returning,
+    "Ending": Ending,
+    "groups": list,
+    "frozen": block,
+    "on_disk": lambda _: {POD.name: 4096},
     "QueryRunner": Asking,
     "Injector": Injector,
     "scaled": block,
@@ -283,7 +307,7 @@ STUBS: Mapping[str, Any] = {
 @pytest.fixture(autouse=True)
 def platform(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that a procedure uses does as it should, at once."""
-    modules: tuple[ModuleType, ...] = (alerts, kafka, logs, metrics, notification_latency, traces, zone)
+    modules: tuple[ModuleType, ...] = (alerts, drain, kafka, logs, metrics, notification_latency, traces, zone)
     for module in modules:
         for name, stub in STUBS.items():
             if hasattr(module, name):
@@ -315,6 +339,7 @@ def carried_out(name: str) -> tuple[list[str], dict[str, Any]]:
 
 FLOW = (
     "gateway",
+    "gateway-drain",
     "consumer",
     "prometheus",
     "broker",
@@ -349,6 +374,7 @@ def test_a_procedure_notes_every_figure_of_its_report_and_its_targets_and_passes
         ("two-brokers", "gateway: 1 of 6 acknowledged are missing"),
         ("kafka-roll", "gateway: 1 of 2 acknowledged are missing"),
         ("gateway", "gateway: 1 of 4 acknowledged are missing"),
+        ("gateway-drain", "gateway: 1 of 5 acknowledged are missing"),
         ("consumer", "prometheus-primary: 1 of 4 acknowledged are missing"),
         ("broker", "producer: 1 of 2 acknowledged are missing"),
         ("kafka", "gateway: 1 of 6 acknowledged are missing"),
