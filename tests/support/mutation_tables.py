@@ -95,6 +95,11 @@ FIELDS: dict[str, dict[str, Sequence[Any]]] = {
         "spec.behavior.scaleDown.policies.*.value": [2],
         "spec.behavior.scaleDown.policies.*.type": ["Percent"],
     },
+    "VerticalPodAutoscaler": {
+        "spec.updatePolicy": [GONE],
+        "spec.updatePolicy.updateMode": [GONE, "Initial", "Recreate", "InPlaceOrRecreate", "Auto"],
+        "spec.+startupBoost": [{"cpu": {"type": "Factor", "factor": 2}}],
+    },
     "RandomPassword": {"length": [8]},
     "kubernetes": {"enableConfigMapMutable": [GONE, False], "enableSecretMutable": [GONE, False]},
     "kafka": {

@@ -85,7 +85,7 @@ class Ending:
         limit_s = int(self._limit_s)
         try:
             with call_errors(f"cannot watch {self._pod.name}"):
-                for event in watch.Watch().stream(
+                for event in _watcher().stream(
                     self._kube.core.list_namespaced_pod,
                     self._kube.namespace,
                     field_selector=f"metadata.name={self._pod.name}",
@@ -112,7 +112,7 @@ class Ending:
     def _listen(self) -> None:
         # However it breaks off: whether all of it was read is told by its last words.
         with suppress(OpsError), call_errors(f"cannot read the log of {self._pod.name}"):
-            for line in watch.Watch().stream(
+            for line in _watcher().stream(
                 self._kube.core.read_namespaced_pod_log,
                 self._pod.name,
                 self._kube.namespace,
@@ -121,6 +121,10 @@ class Ending:
                 _request_timeout=(_CALL_S, self._limit_s),
             ):
                 self.lines.append(line)
+
+
+def _watcher() -> Any:
+    return watch.Watch()  # type: ignore[no-untyped-call]
 
 
 def left_behind(lines: Iterable[str]) -> int | None:
