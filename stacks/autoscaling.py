@@ -1,4 +1,4 @@
-"""How many pods there are of workloads that are scaled by their use (requirement S1)."""
+"""What is scaled by its use, and whether sizes are recommended (requirement S1)."""
 
 from __future__ import annotations
 
@@ -54,9 +54,12 @@ class Autoscaling(SettingsModel):
 
     Attributes:
         horizontal: Workload -> its bounds, or null for a fixed number of pods; what is left out is as the profile says.
+        recommendations: Whether a vertical autoscaler recommends a size for every workload, which it leaves as it is.
+            The cluster must have its resource definitions, and its recommender.
     """
 
     horizontal: dict[str, Bounds | None]
+    recommendations: bool = False
 
     @field_validator("horizontal")
     @classmethod

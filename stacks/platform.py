@@ -105,6 +105,7 @@ def deployment_context(parent: pulumi.Resource, settings: Settings, role: Role) 
         ),
         pull_secrets=settings.images.pull_secrets,
         placements=settings.scheduling.placements(),
+        size_recommendations=settings.autoscaling.recommendations,
     )
     default_deny(parent, context)
     return context

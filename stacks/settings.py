@@ -291,7 +291,7 @@ class Settings(SettingsModel):
         runbook_base: Where the runbooks are read.
         cluster, images, certificates, load, storage, kafka, prometheus: See there.
         scheduling: Where pods run and who they are.
-        autoscaling: How many pods there are of what is scaled by its use.
+        autoscaling: How many pods there are of what is scaled by its use, and whether sizes are recommended.
         load_balancers: What the load balancers of all external endpoints are told; each endpoint may differ.
         topics: Topics; what is left out is as ``components/telemetry/topics.py`` says.
         gateway: Where the layers send their telemetry, and what may pass besides the catalogue.

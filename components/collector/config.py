@@ -36,10 +36,10 @@ STREAMS = 16
 _READ_BUFFER_BYTES = 32 * 1024
 """Twice what TLS gives at once. The receiver's default of 512 KiB lets 500 idle connections fill a gateway's memory."""
 
-FETCH_BYTES = 2 * 1024 * 1024
-"""What a consumer asks of each broker at once, as it is on the wire; a quarter of it of each partition. Unpacked it is
-ten times as much and more, and held until it is processed: a backlog would fill the memory, the memory limiter would
-refuse it, and nothing would ever leave. A larger batch comes all the same, alone."""
+FETCH_BYTES = 512 * 1024
+"""What a consumer asks of each broker at once, as it is on the wire; half of it of each partition. It bounds the
+memory: a consumer holds, unpacked, what it works on and as much again that it has fetched meanwhile (policy
+``kafka-backlog-fits-memory``). A larger batch comes all the same, alone."""
 
 SESSION = "25m"
 """Of every consumer: a partition whose processing a lost session cut short stays paused (ADR 0007). Kafka's own upper
@@ -114,13 +114,16 @@ def kafka_consumer(
         "min_fetch_size": 256 * 1024,
         "max_fetch_wait": "500ms",
         "max_fetch_size": FETCH_BYTES,
-        "max_partition_fetch_size": FETCH_BYTES // 4,
+        "max_partition_fetch_size": FETCH_BYTES // 2,
         "autocommit": {"enable": True, "interval": "1s"},
         "message_marking": {"after": True, "on_error": False, "on_permanent_error": True},
         "error_backoff": {
             "enabled": True,
             "initial_interval": first,
             "max_interval": longest,
+            # The receiver has no defaults for these: without them it waits once, and then tries as fast as it can.
+            "multiplier": 1.5,
+            "randomization_factor": 0.2,
             "max_elapsed_time": 0,
         },
     }

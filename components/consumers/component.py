@@ -9,6 +9,9 @@ good (HTTP 400, e.g. a sample too old) it halves until the culprit is alone: tha
 rest of its record arrives; a 500 counts as such only where Prometheus takes other points meanwhile. After any other
 answer the receiver tries the record again, without end.
 
+Its memory is bounded by what it asks for at once. A memory limiter would refuse what is held already, which frees
+nothing, and a backlog would stand still (ADR 57).
+
 **Why the session is so long.** The receiver pauses a partition whose processing a lost session cut short, and never
 resumes it (seen: Prometheus away, and Kafka silent for longer than the session; the consumer then read nothing more).
 So the session must outlive every outage of Kafka that the platform is made for. Nobody waits for it to end: the group
@@ -29,7 +32,6 @@ from components.collector.config import (
     Data,
     KafkaClient,
     kafka_consumer,
-    memory_limiter,
     merged,
     own_metrics,
     rendered,
@@ -93,16 +95,11 @@ def metrics_consumer_config(settings: MetricsConsumerConfig) -> Data:
                 WRITER_AUTH: {"client_auth": {"username": settings.writer, "password_file": settings.writer_password}}
             },
             "receivers": {"kafka": _receiver(settings)},
-            "processors": {"memory_limiter": memory_limiter()},
             "exporters": {EXPORTER: _exporter(settings)},
             "service": {
                 "extensions": [WRITER_AUTH],
                 "pipelines": {
-                    "logs/records": {
-                        "receivers": ["kafka"],
-                        "processors": ["memory_limiter"],
-                        "exporters": [EXPORTER],
-                    },
+                    "logs/records": {"receivers": ["kafka"], "exporters": [EXPORTER]},
                 },
             },
         },

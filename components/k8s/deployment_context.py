@@ -96,6 +96,7 @@ class DeploymentContext:
         dns: Where DNS questions may go besides the pods of ``kube-dns``.
         pull_secrets: Names of Secrets in the namespace that images are pulled with.
         placements: Stage -> where its pods run; nothing is said of a stage that is not in it.
+        size_recommendations: Whether a vertical autoscaler recommends sizes for every workload; it changes none.
     """
 
     platform: str
@@ -110,6 +111,7 @@ class DeploymentContext:
     dns: DnsServers = field(default_factory=DnsServers)
     pull_secrets: Sequence[str] = ()
     placements: Mapping[str, Placement] = field(default_factory=dict)
+    size_recommendations: bool = False
 
     def placement(self, owner: pulumi.Resource) -> Placement:
         """Where the pods of a component run: its stage is the middle of its type, ``obs:<stage>:<class>``."""

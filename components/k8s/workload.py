@@ -19,6 +19,7 @@ from components.k8s.autoscaler import Autoscale, autoscaler
 from components.k8s.deployment_context import DeploymentContext
 from components.k8s.network import _service
 from components.k8s.pods import Container, FileSet, Mount, Volume, metadata, pod_spec
+from components.k8s.recommendations import size_recommendations
 
 CHECKSUM = "obs.config/checksum"
 """Pod annotation with the checksum of all mounted files that a process reads only when it starts."""
@@ -79,7 +80,7 @@ def stateful_set(
     after: Sequence[pulumi.Resource] = (),
     timeout: str = "10m",
 ) -> k8s.apps.v1.StatefulSet:
-    """A StatefulSet with ServiceAccount, disruption budget and (when asked for) autoscaler.
+    """A StatefulSet with ServiceAccount, disruption budget and (when asked for) autoscaler and recommended sizes.
 
     It uses the headless Service ``<name>-headless``, which the caller makes with ``services.headless_service``.
 
@@ -111,6 +112,7 @@ def stateful_set(
         opts=_options(parent, workload, after, timeout, [CLAIM_SIZES, CLAIM_CLASSES] if claims else []),
     )
     _disruption_budget_and_autoscaler(parent, context, workload, "StatefulSet")
+    size_recommendations(parent, context, workload.name, "StatefulSet")
     return resource
 
 
@@ -123,7 +125,7 @@ def deployment(
     after: Sequence[pulumi.Resource] = (),
     timeout: str = "10m",
 ) -> k8s.apps.v1.Deployment:
-    """A Deployment with ServiceAccount, disruption budget and (when asked for) autoscaler.
+    """A Deployment with ServiceAccount, disruption budget and (when asked for) autoscaler and recommended sizes.
 
     Args:
         parent: Component that owns it.
@@ -150,6 +152,7 @@ def deployment(
         opts=_options(parent, workload, after, timeout),
     )
     _disruption_budget_and_autoscaler(parent, context, workload, "Deployment")
+    size_recommendations(parent, context, workload.name, "Deployment")
     return resource
 
 
@@ -255,7 +258,7 @@ def daemon_set(
     after: Sequence[pulumi.Resource] = (),
     timeout: str = "10m",
 ) -> k8s.apps.v1.DaemonSet:
-    """A DaemonSet with ServiceAccount; nodes are rolled one after the other.
+    """A DaemonSet with ServiceAccount and (when asked for) recommended sizes; nodes are rolled one after the other.
 
     It has no disruption budget: draining a node takes no notice of the pods of a DaemonSet, and a budget counts only
     pods of controllers that have a number of replicas.
@@ -273,6 +276,7 @@ def daemon_set(
     if workload.autoscale is not None:
         raise ValueError(f"{workload.name}: a DaemonSet has a pod on every node and no autoscaler")
     _service_account(parent, context, workload.name)
+    size_recommendations(parent, context, workload.name, "DaemonSet")
     return k8s.apps.v1.DaemonSet(
         workload.name,
         metadata=metadata(context, workload.name, workload.name),

@@ -146,16 +146,17 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="KafkaConsumerLag",
-                expr="obs:consumer_lag:sum > 5000 and deriv(obs:consumer_lag:sum[5m]) > 0",
+                expr="obs:consumer_lag:sum > 5000 and deriv(obs:consumer_lag:sum[5m]) >= 0",
                 for_="5m",
                 severity=Severity.HIGH,
                 summary="Group {{ $labels.consumergroup }} is {{ $value }} records behind in {{ $labels.topic }}",
-                description="It is still falling behind. What it feeds shows old data; nothing is lost until the "
+                description="It is not catching up. What it feeds shows old data; nothing is lost until the "
                 "topic's retention runs out.",
                 annotations={
                     "summary_ja": "グループ {{ $labels.consumergroup }} が {{ $labels.topic }} で {{ $value }} 件遅"
                     "れています",
-                    "description_ja": "遅れは拡大中です。供給先のデータは古くなりますが、保持期間内は失われません。",
+                    "description_ja": "遅れは縮まっていません。供給先のデータは古くなりますが、"
+                    "保持期間内は失われません。",
                 },
             ),
             Alert(

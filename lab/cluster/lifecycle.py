@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import requests
 
 from lab import LabError, external_services
-from lab.cluster import controllers, disruptions, metrics_api, network, node
+from lab.cluster import controllers, disruptions, metrics_api, network, node, recommender
 from lab.cluster.network import API_URL, MAX_PODS, NODE_NAME, Daemon, start_time, wait_until
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
@@ -77,9 +78,12 @@ def up(paths: LabPaths, steps: Steps) -> None:
     with steps.step("node: add-ons"):
         controllers.apply(paths.kubeconfig, network.enter(paths.netns))
         metrics_api.apply(paths)
+        recommender.apply(paths)
         _wait(kubelet, "the node to be Ready", lambda: _condition(paths, "node", NODE_NAME, "Ready"), 60)
         for name in _AFTER_ADDONS:
             parts[name].start()
+        for name in recommender.DEFINITIONS:
+            _wait(kubelet, f"{name} to be served", partial(_condition, paths, "crd", name, "Established"), 60)
         dns = "deployment/coredns"
         _wait(kubelet, "cluster DNS to answer", lambda: _condition(paths, dns, "", "Available", "kube-system"), 90)
 

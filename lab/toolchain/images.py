@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from components.versions import IMAGES
 from lab.toolchain import debian, layers
 from lab.toolchain.layers import Layer, programs
-from lab.toolchain.recipes import COREDNS, METRICS_SERVER
+from lab.toolchain.recipes import COREDNS, METRICS_SERVER, VERTICAL_AUTOSCALER
 
 REGISTRY = "registry.lab.internal"
 _WEB_EXTRAS = (f"PYTHONPATH={':'.join(layers.WEB_EXTRAS_PATH)}",)
@@ -101,6 +101,11 @@ def images() -> tuple[Image, ...]:
             "metrics-server/metrics-server",
             METRICS_SERVER,
             (programs("metrics-server", {"metrics-server": "/metrics-server"}),),
+        ),
+        Image(
+            "autoscaling/vpa-recommender",
+            VERTICAL_AUTOSCALER,
+            (programs("vertical-pod-autoscaler", {"vpa-recommender": "/recommender"}),),
         ),
         *(_platform_image(name, programs(name, paths)) for name, paths in go_servers.items()),
         _platform_image("kafka", base, layers.kafka()),

@@ -14,10 +14,12 @@ from ops.images.search_home import SearchServer
 KUBERNETES = "1.34.4"
 COREDNS = "1.14.7"
 METRICS_SERVER = "0.8.0"
+VERTICAL_AUTOSCALER = "1.8.1"
 VERSITYGW = "1.8.0"
 PULUMI = "3.259.0"
 PULUMI_KUBERNETES = "4.25.0"
 LOAD_GENERATOR = "obs-loadgen"
+VERTICAL_AUTOSCALER_MODULE = "k8s.io/autoscaler/vertical-pod-autoscaler"
 
 _KAFKA = release("kafka")
 _PULUMI_KUBERNETES_MODULE = "v4.0.0-20260115033456-f47bc2d6f199"
@@ -207,6 +209,13 @@ RECIPES: tuple[Recipe, ...] = (
         module="sigs.k8s.io/metrics-server",
         module_version=f"v{METRICS_SERVER}",
         programs={"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"},
+    ),
+    GoTool(
+        name="vertical-pod-autoscaler",
+        version=VERTICAL_AUTOSCALER,
+        module=VERTICAL_AUTOSCALER_MODULE,
+        module_version=f"v{VERTICAL_AUTOSCALER}",
+        programs={"vpa-recommender": f"{VERTICAL_AUTOSCALER_MODULE}/pkg/recommender"},
     ),
     Collector(
         name="otelcol",

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lab import LabError, paths
-from lab.toolchain.recipes import KUBERNETES, RECIPES, GoTool
+from lab.toolchain.recipes import KUBERNETES, RECIPES, VERTICAL_AUTOSCALER_MODULE, GoTool
 
 LOCATION = "{{.ResourceKind}}{{.KindSuffix}}.json"
 """How kubeconform finds a schema inside the folder."""
@@ -33,19 +33,24 @@ def folder() -> Path:
     Raises:
         LabError: The sources are not there.
     """
-    cert_manager = _module_version("cert-manager")
-    target = paths.cache_root() / "schemas" / f"kubernetes-{KUBERNETES}-cert-manager-{cert_manager}"
+    cert_manager, autoscaler = _module_version("cert-manager"), _module_version("vertical-pod-autoscaler")
+    versions = f"kubernetes-{KUBERNETES}-cert-manager-{cert_manager}-vertical-pod-autoscaler-{autoscaler}"
+    target = paths.cache_root() / "schemas" / versions
     if target.is_dir():
         return target
     modules = _modules()
     swagger = modules / f"k8s.io/kubernetes@v{KUBERNETES}" / "api/openapi-spec/swagger.json"
     crds = modules / f"github.com/cert-manager/cert-manager@{cert_manager}" / "deploy/crds"
-    for needed, tool in ((swagger, "kubernetes"), (crds, "cert-manager")):
+    sizes = modules / f"{VERTICAL_AUTOSCALER_MODULE}@{autoscaler}" / "deploy/vpa-v1-crd-gen.yaml"
+    for needed, tool in ((swagger, "kubernetes"), (crds, "cert-manager"), (sizes, "vertical-pod-autoscaler")):
         if not needed.exists():
             raise LabError(f"{needed} is not there: run `python -m lab tools {tool}`")
     temporary = target.with_name(f"{target.name}.{os.getpid()}")
     temporary.mkdir(parents=True)
-    for name, schema in (*_kubernetes(json.loads(swagger.read_text())), *_custom(crds)):
+    for name, schema in (
+        *_kubernetes(json.loads(swagger.read_text())),
+        *_custom([*sorted(crds.glob("*.yaml")), sizes]),
+    ):
         (temporary / name).write_text(json.dumps(schema))
     try:
         temporary.rename(target)
@@ -73,10 +78,10 @@ def _kubernetes(swagger: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield _file_name(kind["kind"], kind["group"], kind["version"]), schema
 
 
-def _custom(crds: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """File name and schema of every cert-manager kind."""
-    for path in sorted(crds.glob("*.yaml")):
-        definition = yaml.safe_load(path.read_text())["spec"]
+def _custom(files: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """File name and schema of every kind that files define."""
+    documents = (document for file in files for document in yaml.safe_load_all(file.read_text()) if document)
+    for definition in (document["spec"] for document in documents):
         for version in definition["versions"]:
             schema = _closed(version["schema"]["openAPIV3Schema"])
             schema["properties"]["metadata"] = {"type": "object"}

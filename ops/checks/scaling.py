@@ -1,10 +1,17 @@
-"""S1: the number of pods follows their use."""
+"""S1: the number of pods follows their use, and sizes of containers are recommended from it."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from ops.core.autoscalers import Autoscalers
 from ops.core.context import Context
-from ops.core.rows import Check, Finding
+from ops.core.kube import Kube
+from ops.core.recommendations import recommendations
+from ops.core.rows import Check, Finding, listed
+
+FIRST_S = 600
+"""So long after its first pod a workload has a recommended size: two looks of the recommender, and of what it reads."""
 
 
 def s1(context: Context) -> Finding:
@@ -25,8 +32,31 @@ def s1(context: Context) -> Finding:
     full = [scaler.name for scaler in scalers if scaler.minimum < scaler.maximum == scaler.pods]
     if full:
         finding.seen.append(f"at their maximum: {', '.join(full)}")
+    _sizes(context.kube, finding)
     finding.drill("gateways-autoscaled", "partitions-added", "storage-grown", "broker-added")
     return finding
+
+
+def _sizes(kube: Kube, finding: Finding) -> None:
+    """Every workload that runs has recommended sizes, and no vertical autoscaler changes a pod."""
+    there = recommendations(kube)
+    if not there:
+        finding.set_up("no sizes are recommended", "autoscaling.recommendations in the stack file, `pulumi up`")
+        return
+    changing = [one.workload for one in there if one.mode != "Off"]
+    finding.expect(not changing, f"a vertical autoscaler may change the pods of {listed(changing)}")
+    for one in there:
+        finding.expect(not one.problem, f"no sizes are recommended for {one.workload}: {one.problem}")
+        if one.pods and not one.problem and not one.given:
+            started = min((pod.started for pod in kube.pods(one.workload) if pod.started), default=0.0)
+            since = max(one.since, datetime.fromtimestamp(started, UTC))
+            what = f"recommended sizes of {one.workload}"
+            finding.expect_by(since + timedelta(seconds=FIRST_S), False, what, f"{what} are not there")
+    given = [one for one in there if one.given]
+    small = [f"{size.workload}/{size.container}" for one in given for size in one.sizes if size.below]
+    finding.figures.append(f"sizes recommended for {len(given)} of {len(there)} workloads")
+    if small:
+        finding.seen.append(f"request less than is recommended: {listed(small)}")
 
 
 CHECKS: dict[str, Check] = {"S1": s1}

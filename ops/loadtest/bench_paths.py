@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -49,6 +49,8 @@ class Path(Protocol):
     """What is counted, plural."""
     workloads: tuple[str, ...]
     """Workloads that it passes, in this order."""
+    groups: tuple[str, ...]
+    """Consumer groups that read it on its way to its ends."""
     delay_s: float
     """How old an answer of `arrived` may be: it must not be taken for a lag of the platform."""
 
@@ -63,6 +65,22 @@ class Path(Protocol):
 
     def more(self, mark: Mark) -> dict[str, Any]:
         """Further figures since the mark."""
+
+
+def backlogs(context: Context, groups: Iterable[str]) -> dict[str, int]:
+    """Records that wait for each group, as the lag exporter saw them last.
+
+    Raises:
+        OpsError: Nobody knows of one of them.
+    """
+    wanted = sorted(groups)
+    expression = (
+        f'sum by (consumergroup) (kafka_consumergroup_lag{{job="kafka-lag",consumergroup=~"{"|".join(wanted)}"}})'
+    )
+    lags = {sample.labels["consumergroup"]: int(sample.value) for sample in context.thanos.instant(expression)}
+    if unknown := [group for group in wanted if group not in lags]:
+        raise OpsError(f"nobody knows what waits for {', '.join(unknown)}: does kafka-lag answer? see `ops verify K1`")
+    return lags
 
 
 def path_of(context: Context, batch: Batch) -> Path:
@@ -88,6 +106,7 @@ class MetricsPath:
         self._per_sample = batch.items / batch.units
         consumers = tuple(consumer_name(replica) for replica in self._replicas)
         servers = tuple(f"prometheus-{replica}" for replica in self._replicas)
+        self.groups = consumers
         self.workloads = ("gateway", "kafka", *consumers, *servers, "kafka-archive")
 
     def mark(self) -> Mark:
@@ -118,6 +137,7 @@ class TracesPath:
 
     item = "spans"
     delay_s = 16.0
+    groups: tuple[str, ...] = (SAMPLER,)
     workloads: tuple[str, ...] = (
         "gateway",
         "kafka",
@@ -165,6 +185,7 @@ class LogsPath:
 
     item = "log records"
     delay_s = 1.5
+    groups: tuple[str, ...] = (LOG_INDEXER,)
     workloads: tuple[str, ...] = ("gateway", "kafka", LOG_INDEXER, "search", "kafka-archive")
 
     def __init__(self, context: Context) -> None:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import urllib3
 from kubernetes.client.exceptions import ApiException
 
+from components.k8s.recommendations import API as RECOMMENDATIONS
+from components.k8s.recommendations import KIND as RECOMMENDER
 from ops.core.errors import OpsError, one_line
 from ops.preflight.cluster import Cluster, Node
 from ops.preflight.demand import Balancer, Demand, Need
@@ -107,6 +109,20 @@ def metrics_api(cluster: Cluster, demand: Demand) -> Line:
     if not cluster.served(_METRICS):
         return _fail("metrics API", f"{_METRICS} not served, autoscalers need it", "install metrics-server")
     return _ok("metrics API", f"{_METRICS} served")
+
+
+def vertical_autoscaler(cluster: Cluster, demand: Demand) -> Line:
+    """The kind of the objects that sizes are recommended in is served."""
+    if not demand.sized:
+        return _ok("vertical autoscaler", "not needed: no sizes are recommended")
+    if RECOMMENDER not in cluster.served(RECOMMENDATIONS):
+        return _fail(
+            "vertical autoscaler",
+            f"{RECOMMENDER} of {RECOMMENDATIONS} not served",
+            "install its resource definitions and its recommender (neither updater nor admission controller), or set "
+            "settings.autoscaling.recommendations to false",
+        )
+    return _ok("vertical autoscaler", f"{RECOMMENDER} of {RECOMMENDATIONS} served")
 
 
 def storage(cluster: Cluster, demand: Demand) -> Line:
@@ -318,6 +334,7 @@ def of_cluster(cluster: Cluster, settings: Settings, demand: Demand) -> list[Lin
         *guarded("version", lambda: [version(cluster)]),
         *guarded("cert-manager", lambda: [cert_manager(cluster)]),
         *guarded("metrics API", lambda: [metrics_api(cluster, demand)]),
+        *guarded("vertical autoscaler", lambda: [vertical_autoscaler(cluster, demand)]),
         *guarded("storage class", lambda: [storage(cluster, demand)]),
         *guarded("priority classes", lambda: [priorities(cluster, demand)]),
         *guarded("pull secrets", lambda: [pull_secrets(cluster, demand)]),

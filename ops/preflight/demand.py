@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from components.k8s.recommendations import KIND as RECOMMENDER
 from policy.model import Resource
 
 PODS: Final = ("StatefulSet", "Deployment", "DaemonSet", "CronJob")
@@ -110,7 +111,8 @@ class Demand:
         kinds: API version and kind of every object.
         pods: Its pods; those of jobs are counted as one each.
         storage_classes, priority_classes, pull_secrets: Names that its pods and volumes refer to.
-        autoscaled: Whether it has autoscalers, which read the metrics API.
+        autoscaled: Whether it has autoscalers of any kind, which read the metrics API.
+        sized: Whether it has vertical autoscalers, which recommend sizes.
         balancers: Its load balancers.
     """
 
@@ -121,6 +123,7 @@ class Demand:
     priority_classes: frozenset[str]
     pull_secrets: frozenset[str]
     autoscaled: bool
+    sized: bool
     balancers: Sequence[Balancer]
 
 
@@ -144,7 +147,8 @@ def demand(namespace: str, resources: Iterable[Resource]) -> Demand:
         pull_secrets=frozenset(
             str(secret["name"]) for pod in pods for secret in pod.spec.get("imagePullSecrets") or []
         ),
-        autoscaled=any(resource.kind == "HorizontalPodAutoscaler" for resource in objects),
+        autoscaled=any(resource.kind in ("HorizontalPodAutoscaler", RECOMMENDER) for resource in objects),
+        sized=any(resource.kind == RECOMMENDER for resource in objects),
         balancers=[
             Balancer(
                 name=resource.object_name,

@@ -13,9 +13,12 @@ from components.telemetry.capacity import Load
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from ops.core.errors import OpsError
 from ops.evidence import files as evidence
+from ops.scaling import sizes as recommended
 from ops.scaling.plan import BENCHES, BUSY, breaks_first, catalogue_days, costs, plan, table
 
-scale_app = typer.Typer(help="What a load needs, from what benches measured.", no_args_is_help=True)
+scale_app = typer.Typer(
+    help="What a load needs, from what benches measured, and what containers need now.", no_args_is_help=True
+)
 
 _FILE_WIDTH = 140
 _MOST = 1e9
@@ -37,12 +40,14 @@ def plan_(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
 ) -> None:
-    """Print brokers, partitions, pods, nodes and volumes for a load."""
+    """Print brokers, partitions, pods, nodes and volumes for a load, and sizes that the cluster recommends now."""
     load = Load(points=points, spans=spans, log_records=log_records)
     measured = costs({signal: evidence.newest(name) for signal, (name, _) in BENCHES.items()})
     sizes = plan(load, days_of(retention), measured)
+    containers, told = recommended.read()
     if as_json:
-        typer.echo(json.dumps(sizes.as_json(), indent=2))
+        both = sizes.as_json() | {"containers": recommended.as_json(containers), "containers_note": told}
+        typer.echo(json.dumps(both, indent=2))
         return
     console = Console()
     console = console if console.is_terminal else Console(width=_FILE_WIDTH)
@@ -59,6 +64,12 @@ def plan_(
     for run in measured.runs.values():
         stale = evidence.staleness(run)
         console.print(f"costs: {run.name} of {run.time:%Y-%m-%d}, {run.commit}{f', {stale}' if stale else ''}")
+    if any(size.target for size in containers):
+        columns = Table(*recommended.COLUMNS)
+        for cells in recommended.rows(containers):
+            columns.add_row(*cells)
+        console.print(columns)
+    console.print(told)
 
 
 def days_of(retention: str) -> dict[Signal, float]:

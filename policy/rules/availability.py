@@ -10,6 +10,7 @@ from policy.documents import Format, documents
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._kubernetes import (
     RUNNING,
+    Want,
     at,
     number,
     of_kind,
@@ -17,6 +18,7 @@ from policy.rules._kubernetes import (
     shown,
     state,
     template,
+    wanted,
     workloads,
 )
 from policy.rules._values import each_known
@@ -274,6 +276,17 @@ def _scale_down(resource: Resource, options: Options) -> Iterator[Finding]:
         )
 
 
+def _recommends(resource: Resource, options: Options) -> Iterator[Finding]:
+    if not resource.kubernetes:
+        return
+    spec = resource.node["spec"]
+    boost = Want("startupBoost", lambda value: value is None, "remove it: pods get it as they start, in every mode")
+    off = Want("updatePolicy.updateMode", lambda value: value == "Off", 'set it to "Off"')
+    yield from wanted(resource, spec, [off, boost])
+    for policy in spec.at("resourcePolicy.containerPolicies").elements():
+        yield from wanted(resource, policy, [boost])
+
+
 def _least(default: int, meaning: str) -> Option:
     return Option(default=default, schema={"type": "integer"}, meaning=meaning)
 
@@ -341,6 +354,14 @@ RULES = (
         },
         kinds=frozenset({"HorizontalPodAutoscaler"}),
         resource=_scale_down,
+    ),
+    Rule(
+        id="vertical-autoscaler-recommends",
+        promise="A vertical autoscaler only recommends sizes; it changes no pod.",
+        why="It would restart brokers and stores whenever their use changes, and undo sizes that were reviewed.",
+        sources=("S1", "O1"),
+        kinds=frozenset({"VerticalPodAutoscaler"}),
+        resource=_recommends,
     ),
 )
 """Rules of this concern."""

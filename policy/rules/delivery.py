@@ -128,6 +128,10 @@ def _reads(resource: Resource, receiver: Component) -> Iterator[Finding]:
     if flag(backoff["enabled"]) is not True:
         problem = f"{receiver} does not try again: error_backoff.enabled {stated(backoff['enabled'], 'false')}"
         yield finding(resource, backoff["enabled"], problem, "set error_backoff.enabled to true")
+    elif (number(backoff["multiplier"]) or 0) < 1:
+        state = f"error_backoff.multiplier {stated(backoff['multiplier'], '0')}"
+        problem = f"{receiver} waits once, and then tries as fast as it can: {state}"
+        yield finding(resource, backoff["multiplier"], problem, "set error_backoff.multiplier to 1.5")
     yield from _endless(resource, backoff, f"{receiver}: error_backoff")
 
 
@@ -214,11 +218,25 @@ def _memory(resource: Resource, options: Options) -> Iterator[Finding]:
         for pipeline in collector.entries:
             processors = pipeline.node["processors"]
             first = processors[0].text()
-            if first.split("/", 1)[0] != "memory_limiter":
+            limited = first.split("/", 1)[0] == "memory_limiter"
+            if _handing_over(pipeline):
+                if limited:
+                    problem = (
+                        f"pipeline {pipeline.name} refuses what its receiver holds all the same: a backlog stands still"
+                    )
+                    yield finding(resource, processors, problem, "remove memory_limiter; max_fetch_size is the limit")
+                continue
+            if not limited:
                 problem = f"pipeline {pipeline.name} takes telemetry without regard to memory"
                 yield finding(resource, processors, problem, "make memory_limiter its first processor")
                 continue
             yield from _limits(resource, collector.component("processors", first), options["max_memory_percentage"])
+
+
+def _handing_over(pipeline: Pipeline) -> bool:
+    """Whether it holds nothing but what its receiver asked Kafka for and waits to be rid of."""
+    ends = [*pipeline.node["receivers"].texts(), *pipeline.node["exporters"].texts()]
+    return all(name.split("/", 1)[0] in ("kafka", RECORDS) for name in ends)
 
 
 def _limits(resource: Resource, limiter: Component, most: float) -> Iterator[Finding]:
@@ -323,7 +341,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="collector-memory-limit",
-        promise="Collectors refuse telemetry in time when memory is short.",
+        promise="Collectors refuse telemetry in time when memory is short; one that only hands records over does not.",
         why="A collector that is killed for its memory loses what it holds and comes back to the same load.",
         sources=("O1", "O5"),
         options={

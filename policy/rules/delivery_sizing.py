@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from policy.model import Finding, Node, Options, Resource, Rule
+from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import BUCKETS, WRITERS, Collector, Component, collectors
 from policy.rules._commands import Files, Process, processes
 from policy.rules._kafka import TOPIC, servers
-from policy.rules._values import Unknowns, each_known, finding, number, shown, stated
+from policy.rules._values import Unknowns, each_known, finding, number, shown, size, stated
 from policy.rules.authentication_access import topics
 from policy.rules.tls_processes import is_collector
 
@@ -16,8 +16,10 @@ _FILES = frozenset({"ConfigMap", "Secret"})
 _MIB = 1024 * 1024
 _PRODUCER_DEFAULT = 1_000_000
 _FETCH_DEFAULT = 1_048_576
-_MOST_FETCHED = 4 * _MIB
-"""Of each broker; unpacked it is ten times as much and more."""
+_SNAPPY = 21
+"""Most that Snappy packs: 64 bytes into three."""
+_HELD = 2
+"""What a consumer works on, and what it fetches meanwhile."""
 _KAFKA_DEFAULT = 1_048_588
 _VOLATILE = ("emptyDir", "configMap", "secret", "projected", "hostPath")
 
@@ -89,7 +91,6 @@ def _records_fit(resources: Sequence[Resource], options: Options) -> Iterator[Fi
     for resource in resources:
         for collector in unknown.known(collectors(resource)):
             yield from _written(collector, topics_by_name)
-            yield from _read(collector)
     unknown.tell()
 
 
@@ -108,16 +109,24 @@ def _written(collector: Collector, topics_by_name: dict[str, Resource]) -> Itera
                 )
 
 
-def _read(collector: Collector) -> Iterator[Finding]:
-    """A broker hands over a batch that is larger than what was asked for all the same, so only too much is wrong."""
-    for receiver in collector.components("receivers", "kafka"):
-        for key in ("max_fetch_size", "max_partition_fetch_size"):
-            where = receiver.node[key]
-            if (number(where) or _FETCH_DEFAULT) > _MOST_FETCHED:
+def _backlog(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    files = Files(resources)
+    yield from each_known(_fetched(files, resource, options) for resource in resources)
+
+
+def _fetched(files: Files, workload: Resource, options: Options) -> Iterator[Finding]:
+    for process, collector in running_collectors(files, workload):
+        memory = size(process.container.at("resources.limits.memory").text())
+        if not memory:
+            continue
+        most = memory * options["share"] / (_HELD * options["brokers"] * _SNAPPY)
+        for receiver in collector.components("receivers", "kafka"):
+            where = receiver.node["max_fetch_size"]
+            if (number(where) or _FETCH_DEFAULT) > most:
                 problem = (
-                    f"a backlog fills the memory of {receiver}, which then refuses it for ever: {key} {shown(where)}"
+                    f"a backlog fills the memory of {workload.label}: max_fetch_size {stated(where, _FETCH_DEFAULT)}"
                 )
-                yield finding(collector.resource, where, problem, f"set it to at most {_MOST_FETCHED}")
+                yield finding(collector.resource, where, problem, f"set it to at most {most:.0f}")
 
 
 def _queues_on_disk(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -165,10 +174,29 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="kafka-records-fit",
-        promise="What one side may write, topics take and brokers copy; the other side reads what its memory holds.",
+        promise="What one side may write, topics take and brokers copy.",
         why="A record that is too large for the next one stops its partition or is lost.",
         sources=("K1", "K3", "O5"),
         stack=_records_fit,
+    ),
+    Rule(
+        id="kafka-backlog-fits-memory",
+        promise="A consumer's memory holds what it asks all brokers for, unpacked, while it works on as much again.",
+        why="After an outage or a peak every answer is full; a consumer without memory for that never catches up.",
+        sources=("O5", "K3"),
+        options={
+            "brokers": Option(
+                default=3,
+                schema={"type": "integer", "minimum": 1},
+                meaning="Brokers that answer at the same time.",
+            ),
+            "share": Option(
+                default=0.5,
+                schema={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                meaning="Share of the memory limit that what was fetched may fill.",
+            ),
+        },
+        stack=_backlog,
     ),
     Rule(
         id="collector-queue-on-volume",

@@ -111,4 +111,7 @@ def test_where_there_is_no_metrics_api_it_is_told(kube: Kube) -> None:
 def test_without_autoscalers_the_row_is_not_set_up(kube: Kube) -> None:
     kube.namespace = "default"
     finding = _checked(kube)
-    assert [setup.what for setup in finding.setups] == ["no workload is scaled by its use"]
+    assert [setup.what for setup in finding.setups] == [
+        "no workload is scaled by its use",
+        "no sizes are recommended",
+    ]

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData, ResourceMetrics
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric, MetricsData, ResourceMetrics, ScopeMetrics
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from components.collector.config import rendered
+from components.collector.pods import memory_settings, size_bytes
 from components.consumers.component import MetricsConsumerConfig, metrics_consumer_config
 from components.masking.pseudonyms import pseudonym
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from lab.toolchain import tools
+from stacks.sizing import SMALL
 from tests.config.gateway_process import (
     HASH_KEY,
+    MIB,
     GatewayProcess,
     gateway_data,
     gateway_process,
@@ -33,7 +38,7 @@ from tests.config.gateway_process import (
     trace_request,
 )
 from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
-from tests.config.servers import eventually, running
+from tests.config.servers import eventually, free_port, running
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
 
@@ -62,7 +67,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 
 
 @contextmanager
-def consumer(path: Front, prometheus: PrometheusProcess) -> Iterator[GatewayProcess]:
+def consumer(
+    path: Front, prometheus: PrometheusProcess, changed: Callable[[dict[str, Any]], None] = lambda _: None
+) -> Iterator[GatewayProcess]:
+    """A consumer with the memory settings of the smallest pod."""
     folder = path.folder / "consumer"
     folder.mkdir(exist_ok=True)
     for name in ("ca.crt", "tls.crt", "tls.key"):
@@ -79,10 +87,12 @@ def consumer(path: Front, prometheus: PrometheusProcess) -> Iterator[GatewayProc
             scrape_htpasswd=str(folder / "scrape"),
         )
     )
+    changed(config)
     port = move_own_metrics(config)
     (folder / "config.yaml").write_text(rendered(config))
     command = [str(tools.path("otelcol")), f"--config={folder / 'config.yaml'}"]
-    with running(command, folder / "otelcol.log", port, kill=True) as process:
+    variables = memory_settings(SMALL.consumer)
+    with running(command, folder / "otelcol.log", port, kill=True, variables=variables) as process:
         yield replace(path.gateway, folder=folder, metrics_port=port, pid=process.pid)
 
 
@@ -266,6 +276,60 @@ def test_what_was_accepted_reaches_prometheus_with_all_its_labels(path: Front, t
             "device_id": pseudonym("d-1", HASH_KEY),
         }
         assert prometheus.series('target_info{job="recorder",service_version="7"}')
+
+
+def test_a_prometheus_that_is_away_is_asked_ever_more_rarely(path: Front, tmp_path: Path) -> None:
+    write_files(tmp_path)
+    path.gateway.accept("metrics", metrics_request("business", name="rarely").SerializeToString(), "business")
+    with consumer(path, PrometheusProcess(tmp_path, free_port())) as metrics:
+        lines = metrics.folder / "otelcol.log"
+
+        def delays() -> list[float]:
+            records = (json.loads(line) for line in lines.read_text().splitlines() if '"delay":' in line)
+            return [record["delay"] for record in records]
+
+        eventually(lambda: len(delays()) >= 5, 20, "it has tried five times")
+        first, *_, last = delays()[:5]
+        assert 0.4 <= first <= 0.6
+        assert last >= 1.2
+
+
+def backlog(records: int, points: int) -> Iterator[bytes]:
+    """Records of nearly a MiB each, which Snappy packs as well as it can; each a second of its own."""
+    now = time.time_ns()
+    series = [f"{number:04}" + "x" * 1020 for number in range(points)]
+    for second in range(records):
+        gauge = Gauge()
+        for name in series:
+            point = gauge.data_points.add(time_unix_nano=now - (records - second) * 10**9, as_int=second)
+            point.attributes.add(key="name").value.string_value = name
+        metric = Metric(name="backlog", gauge=gauge)
+        resource = ResourceMetrics(scope_metrics=[ScopeMetrics(metrics=[metric])])
+        yield MetricsData(resource_metrics=[resource]).SerializeToString()
+
+
+def test_a_backlog_is_read_within_the_memory_of_the_smallest_pod(path: Front, tmp_path: Path) -> None:
+    write_files(tmp_path)
+    records, points = 240, 800
+    producer = Producer(path.broker.client(**{"compression.type": "snappy", "message.max.bytes": 2 * MIB}))
+    for number, record in enumerate(backlog(records, points)):
+        producer.produce(TOPIC, record, partition=number % 4)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+    def three_brokers_in_one(config: dict[str, Any]) -> None:
+        receiver = config["receivers"]["kafka"]
+        receiver["max_fetch_size"] *= 3
+        receiver["max_partition_fetch_size"] *= 3
+
+    with prometheus_process(tmp_path) as prometheus, consumer(path, prometheus, three_brokers_in_one) as metrics:
+        count = "sum(count_over_time(backlog[1h]))"
+        eventually(
+            lambda: [float(one["value"][1]) for one in prometheus.series(count)] == [records * points],
+            60,
+            f"all {records * points} points are there",
+        )
+        assert metrics.peak_memory() < size_bytes(SMALL.consumer.memory_limit)
 
 
 def test_a_killed_consumer_and_a_prometheus_that_was_away_lose_nothing(path: Front, tmp_path: Path) -> None:

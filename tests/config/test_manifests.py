@@ -42,7 +42,7 @@ def test_kubeconform_accepts_every_manifest(stack: str, tmp_path: Path) -> None:
     assert summary["valid"] == len(manifests), f"not every manifest was checked: {summary}"
 
 
-@pytest.mark.parametrize("kind", ["StatefulSet", "Certificate"])
+@pytest.mark.parametrize("kind", ["StatefulSet", "Certificate", "VerticalPodAutoscaler"])
 def test_kubeconform_refuses_a_key_that_does_not_exist(kind: str, tmp_path: Path) -> None:
     manifest = engine.recorded("local").kinds(kind)[0]
     (tmp_path / "broken.json").write_text(json.dumps({**manifest, "spec": {**manifest["spec"], "replicaCount": 3}}))

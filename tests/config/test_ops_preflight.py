@@ -79,6 +79,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
         for kind in ("Certificate", "Issuer"):
             api.create(CRDS, _crd("cert-manager.io", "v1", kind))
         api.create(CRDS, _crd("metrics.k8s.io", "v1beta1", "PodMetric"))
+        api.create(CRDS, _crd("autoscaling.k8s.io", "v1", "VerticalPodAutoscaler"))
         api.create(CLASSES, _object("storage.k8s.io/v1", "StorageClass", "lab-local", provisioner="example.com/none"))
         for name, pool in (("a", "brokers"), ("b", "others"), ("c", "others")):
             api.create("/api/v1/nodes", _node(name, pool))
@@ -99,7 +100,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
 
 
 def _eventually_served(fixture: Fixture) -> None:
-    served = ("cert-manager", "metrics API")
+    served = ("cert-manager", "metrics API", "vertical autoscaler")
     eventually(lambda: {fixture.lines()[name].state for name in served} == {State.OK}, 60, "the kinds are served")
 
 
@@ -139,11 +140,19 @@ def _node(name: str, pool: str, cpu: str = "4", memory: str = "16Gi") -> dict[st
 def test_an_empty_cluster_lacks_what_the_lines_say(furnished: Fixture) -> None:
     lines = {line.check: line for line in furnished.before}
     failed = {line.check: (line.detail, line.remedy) for line in furnished.before if line.state is State.FAIL}
-    assert set(failed) == {"cert-manager", "metrics API", "storage class", "largest pods", "room"}
+    assert set(failed) == {
+        "cert-manager",
+        "metrics API",
+        "vertical autoscaler",
+        "storage class",
+        "largest pods",
+        "room",
+    }
     assert failed["metrics API"] == (
         "metrics.k8s.io/v1beta1 not served, autoscalers need it",
         "install metrics-server",
     )
+    assert failed["vertical autoscaler"][0] == "VerticalPodAutoscaler of autoscaling.k8s.io/v1 not served"
     assert failed["cert-manager"] == (
         "Certificate, Issuer of cert-manager.io/v1 not served",
         "install cert-manager with its custom resource definitions",

@@ -221,7 +221,7 @@ CONSUMER: Data = {
             "max_fetch_size": 2097152,
             "max_partition_fetch_size": 524288,
             "message_marking": {"after": True, "on_error": False, "on_permanent_error": True},
-            "error_backoff": {"enabled": True, "max_elapsed_time": 0},
+            "error_backoff": {"enabled": True, "multiplier": 1.5, "max_elapsed_time": 0},
         }
     },
     "processors": {"memory_limiter": {"check_interval": "1s", "limit_percentage": 75}},

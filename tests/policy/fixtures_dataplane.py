@@ -82,6 +82,7 @@ def workload(
     image: str = "registry.example/some/program:1",
     mounts: Mapping[str, Data] | None = None,
     claims: Mapping[str, tuple[str, str]] | None = None,
+    memory: str = "",
 ) -> Resource:
     """A StatefulSet with one container.
 
@@ -91,11 +92,14 @@ def workload(
         image: Image of the container.
         mounts: Path -> volume (without name) that is mounted there.
         claims: Path -> name and size of the claim that is mounted there.
+        memory: Its limit; empty: none.
     """
     volumes = [{"name": f"v{index}", **volume} for index, volume in enumerate((mounts or {}).values())]
     points = [{"name": f"v{index}", "mountPath": path} for index, path in enumerate(mounts or {})]
     points += [{"name": claim, "mountPath": path} for path, (claim, _) in (claims or {}).items()]
     container = {"name": "main", "image": image, "command": list(command), "volumeMounts": points}
+    if memory:
+        container["resources"] = {"limits": {"memory": memory}}
     templates = [
         {"metadata": {"name": claim}, "spec": {"resources": {"requests": {"storage": size}}}}
         for claim, size in (claims or {}).values()

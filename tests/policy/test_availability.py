@@ -226,6 +226,44 @@ def test_an_autoscaler_that_takes_pods_in_a_hurry_is_told(path: str, value: Any,
     assert said("autoscaler-scale-down", changed(scaler, f"{DOWN}/{path}", value)) == expected
 
 
+VERTICAL = "VerticalPodAutoscaler obs/query, spec."
+BOOST = {"cpu": {"type": "Factor", "factor": 2}}
+NO_BOOST = (
+    'startupBoost is {"cpu": {"type": "Factor", "factor": 2}} -> remove it: pods get it as they start, in every mode'
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("updatePolicy", GONE, 'updatePolicy.updateMode: updateMode is missing -> set it to "Off"'),
+        ("updatePolicy/updateMode", GONE, 'updatePolicy.updateMode: updateMode is missing -> set it to "Off"'),
+        *(
+            ("updatePolicy/updateMode", mode, f'updatePolicy.updateMode: updateMode is "{mode}" -> set it to "Off"')
+            for mode in ("Initial", "Recreate", "InPlaceOrRecreate", "InPlace", "Auto")
+        ),
+        ("startupBoost", BOOST, f"startupBoost: {NO_BOOST}"),
+        (
+            "resourcePolicy/containerPolicies/0/startupBoost",
+            BOOST,
+            f"resourcePolicy.containerPolicies[0].startupBoost: {NO_BOOST}",
+        ),
+    ],
+)
+def test_a_vertical_autoscaler_that_changes_pods_is_told(path: str, value: Any, expected: str) -> None:
+    scaler = k8s(
+        "autoscaling.k8s.io/v1:VerticalPodAutoscaler",
+        "query",
+        spec={
+            "targetRef": {"kind": "Deployment", "name": "query"},
+            "updatePolicy": {"updateMode": "Off"},
+            "resourcePolicy": {"containerPolicies": [{"containerName": "*"}]},
+        },
+    )
+    assert said("vertical-autoscaler-recommends", scaler) == []
+    assert said("vertical-autoscaler-recommends", changed(scaler, f"spec/{path}", value)) == [f"{VERTICAL}{expected}"]
+
+
 @pytest.mark.parametrize("on", ["whenDeleted", "whenScaled"])
 @pytest.mark.parametrize(("value", "state"), [("Delete", 'is "Delete"'), (GONE, "is missing")])
 def test_volumes_that_go_with_their_workload_are_told(on: str, value: Any, state: str) -> None:

@@ -58,12 +58,39 @@ def test_exporters_write_what_topics_take() -> None:
     ]
 
 
-@pytest.mark.parametrize("key", ["max_fetch_size", "max_partition_fetch_size"])
-def test_receivers_read_what_memory_holds(key: str) -> None:
-    large = broken(CONSUMER, ("receivers", "kafka", key), 16777216)
-    assert said("kafka-records-fit", _swapped("reader", large)) == [
-        f"ConfigMap ns/reader, config.yaml: receivers.kafka.{key}: a backlog fills the memory of receiver kafka, which "
-        f"then refuses it for ever: {key} is 16777216 | set it to at most 4194304"
+@pytest.mark.parametrize(
+    ("memory", "fetch", "fits"),
+    [
+        ("384Mi", 524288, True),
+        ("384Mi", 2097152, False),
+        ("3Gi", 2097152, True),
+        ("384Mi", GONE, True),
+        ("128Mi", GONE, False),
+    ],
+)
+def test_a_backlog_fits_the_memory(memory: str, fetch: object, fits: bool) -> None:
+    reader = workload(_COMMAND, mounts=_CONFIG, memory=memory)
+    config = broken(CONSUMER, ("receivers", "kafka", "max_fetch_size"), fetch)
+    assert (said("kafka-backlog-fits-memory", [reader, config_map({"config.yaml": config})]) == []) is fits
+
+
+def test_a_fetch_that_is_too_large_is_named_with_what_fits() -> None:
+    reader = workload(_COMMAND, mounts=_CONFIG, memory="384Mi")
+    assert said("kafka-backlog-fits-memory", [reader, config_map({"config.yaml": CONSUMER})]) == [
+        "ConfigMap ns/files, config.yaml: receivers.kafka.max_fetch_size: a backlog fills the memory of StatefulSet "
+        "ns/server: max_fetch_size is 2097152 | set it to at most 1597830"
+    ]
+
+
+def test_what_only_hands_records_over_refuses_nothing() -> None:
+    records = broken(CONSUMER, ("exporters",), {"otlprecords/store": {"endpoint": "https://store:9090/v1/metrics"}})
+    path = {"receivers": ["kafka"], "exporters": ["otlprecords/store"]}
+    consumer = broken(records, ("service", "pipelines"), {"logs/kafka": path})
+    assert said("collector-memory-limit", config_map({"config.yaml": consumer})) == []
+    limited = broken(consumer, ("service", "pipelines", "logs/kafka", "processors"), ["memory_limiter"])
+    assert said("collector-memory-limit", config_map({"config.yaml": limited})) == [
+        'ConfigMap ns/files, config.yaml: service.pipelines."logs/kafka".processors: pipeline logs/kafka refuses what '
+        "its receiver holds all the same: a backlog stands still | remove memory_limiter; max_fetch_size is the limit"
     ]
 
 

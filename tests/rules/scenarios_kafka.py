@@ -140,7 +140,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         alert="KafkaConsumerLag",
-        bad={_LAG: "0x9 6000+100x60"},
+        bad={_LAG: "0x9 6000x60"},
         good={_LAG: "0x9 6000-10x60"},
         silent_at="9m30s",
         firing_at="10m30s",

@@ -95,6 +95,11 @@ FIELDS: dict[str, dict[str, Sequence[Any]]] = {
         "spec.behavior.scaleDown.policies.*.value": [2],
         "spec.behavior.scaleDown.policies.*.type": ["Percent"],
     },
+    "VerticalPodAutoscaler": {
+        "spec.updatePolicy": [GONE],
+        "spec.updatePolicy.updateMode": [GONE, "Initial", "Recreate", "InPlaceOrRecreate", "Auto"],
+        "spec.+startupBoost": [{"cpu": {"type": "Factor", "factor": 2}}],
+    },
     "RandomPassword": {"length": [8]},
     "kubernetes": {"enableConfigMapMutable": [GONE, False], "enableSecretMutable": [GONE, False]},
     "kafka": {
@@ -280,6 +285,10 @@ def _collector(path: Sequence[Any], last: Any, value: Any) -> Iterator[Any]:
             yield False
         case "sending_queue" | "error_backoff" | "spill" if isinstance(value, dict):
             yield GONE
+        case "multiplier" if path[-2] == "error_backoff":
+            yield GONE
+        case "max_fetch_size":
+            yield 64 * value
         case "middlewares":
             yield from (GONE, [])
         case "htpasswd" if path[0] == "extensions":

@@ -16,8 +16,6 @@ from ops.core.kube import Kube, Pod, call_errors
 from ops.core.steps import say
 from ops.drills.tools.accounts import must
 
-_WATCH: Any = watch.Watch
-"""The client's class has no types."""
 _CALL_S: Final = 15
 _LOG_ENDS_S: Final = 15.0
 """After its container: whoever reads the log looks once a second whether the container still runs."""
@@ -87,7 +85,7 @@ class Ending:
         limit_s = int(self._limit_s)
         try:
             with call_errors(f"cannot watch {self._pod.name}"):
-                for event in _WATCH().stream(
+                for event in _watcher().stream(
                     self._kube.core.list_namespaced_pod,
                     self._kube.namespace,
                     field_selector=f"metadata.name={self._pod.name}",
@@ -114,7 +112,7 @@ class Ending:
     def _listen(self) -> None:
         # However it breaks off: whether all of it was read is told by its last words.
         with suppress(OpsError), call_errors(f"cannot read the log of {self._pod.name}"):
-            for line in _WATCH().stream(
+            for line in _watcher().stream(
                 self._kube.core.read_namespaced_pod_log,
                 self._pod.name,
                 self._kube.namespace,
@@ -123,6 +121,10 @@ class Ending:
                 _request_timeout=(_CALL_S, self._limit_s),
             ):
                 self.lines.append(line)
+
+
+def _watcher() -> Any:
+    return watch.Watch()  # type: ignore[no-untyped-call]
 
 
 def left_behind(lines: Iterable[str]) -> int | None:

@@ -23,7 +23,6 @@ def test_a_record_is_marked_only_after_prometheus_has_answered() -> None:
     receiver = CONFIG["receivers"]["kafka"]
     assert receiver["message_marking"] == {"after": True, "on_error": False, "on_permanent_error": True}
     assert receiver["initial_offset"] == "earliest"
-    assert not [name for name in CONFIG["processors"] if name.startswith("batch")]
 
 
 def test_records_are_handed_over_undecoded() -> None:
@@ -31,7 +30,6 @@ def test_records_are_handed_over_undecoded() -> None:
     assert receiver["logs"] == {"topics": ["telemetry-metrics"], "encoding": "raw"}
     assert CONFIG["service"]["pipelines"]["logs/records"] == {
         "receivers": ["kafka"],
-        "processors": ["memory_limiter"],
         "exporters": ["otlprecords/prometheus"],
     }
     assert CONFIG["exporters"]["otlprecords/prometheus"]["max_requests"] >= 2

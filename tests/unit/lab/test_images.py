@@ -18,7 +18,7 @@ from lab.paths import CHECKOUT
 from lab.toolchain import layers
 from lab.toolchain.debian import lay
 from lab.toolchain.images import Image, images
-from lab.toolchain.recipes import COREDNS, METRICS_SERVER
+from lab.toolchain.recipes import COREDNS, METRICS_SERVER, VERTICAL_AUTOSCALER
 from ops.images.pins import pinned
 
 NOT_RUN_HERE = {IMAGES["elasticsearch"]}
@@ -40,7 +40,12 @@ WITH_WEB_EXTRAS = {
 def test_every_image_that_pods_name_is_built_here() -> None:
     built = [f"{image.repository}:{image.tag}" for image in images()]
     assert len(set(built)) == len(built)
-    of_the_node = {"lab/pause:1", f"coredns/coredns:{COREDNS}", f"metrics-server/metrics-server:{METRICS_SERVER}"}
+    of_the_node = {
+        "lab/pause:1",
+        f"coredns/coredns:{COREDNS}",
+        f"metrics-server/metrics-server:{METRICS_SERVER}",
+        f"autoscaling/vpa-recommender:{VERTICAL_AUTOSCALER}",
+    }
     assert set(IMAGES.values()) - NOT_RUN_HERE == set(built) - of_the_node
 
 

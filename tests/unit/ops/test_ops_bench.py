@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import repeat
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ class System:
 
     item = "points"
     workloads = ("gateway",)
+    groups = ("metrics-consumer-primary",)
     delay_s = 0.0
 
     def __init__(self, takes: float, delivers: float, slow_above: float = float("inf")) -> None:
@@ -73,12 +75,14 @@ class System:
 
 
 def measured(
-    system: System, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch
+    system: System, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch, seen: Iterable[int] = ()
 ) -> tuple[dict[str, Any], list[str]]:
-    """Figures and lines of progress of a bench on a made-up platform."""
+    """Figures and lines of progress of a bench on a made-up platform; what waits for its consumers, look by look."""
+    lags = iter(seen)
     usage = NodeUsage(2.0, 0.0, {"gateway-0": 0.0}, {"gateway-0": "gateway"}, {NODE: 100.0, "gateway-0": 100.0})
     monkeypatch.setattr(bench_module, "run", system.send)
     monkeypatch.setattr(bench_module, "path_of", lambda *_: system)
+    monkeypatch.setattr(bench_module, "backlogs", lambda *_: {"metrics-consumer-primary": next(lags, 0)})
     monkeypatch.setattr(bench_load, "of_nodes", lambda _: usage)
     monkeypatch.setattr(bench_load, "settled", lambda *_: usage)
     monkeypatch.setattr(bench_load, "bytes_in_kafka", lambda *_: 100.0 + 12 * system.acknowledged)
@@ -99,6 +103,28 @@ def test_the_highest_rate_that_holds_is_found(capacity: float, monkeypatch: pyte
     assert figures["window s"] == 20
     assert any(line.lstrip("[ ").split()[0] == "0" and "step 1: 1,000 points/s for 10 s" in line for line in said)
     assert all("left]" in line for line in said)
+
+
+def test_what_an_earlier_load_left_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_module, "_LAG_SEEN_S", 0.01)
+    # Seen at first, seen no more, seen again after the idle platform was watched.
+    figures, said = measured(System(takes=1e9, delivers=1e9), QUICK, monkeypatch, [9000, 4000, 20, 5000, 301])
+    assert figures["missing"] == 0
+    rests = [line.partition("] ")[2] for line in said if "earlier load" in line]
+    assert rests == [
+        f"waiting for the rest of an earlier load: {count} records for metrics-consumer-primary"
+        for count in ("9,000", "4,000", "301")
+    ]
+    assert sum("idle platform" in line for line in said) == 2
+
+
+def test_nothing_is_measured_on_top_of_what_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_module, "_LAG_SEEN_S", 0.01)
+    monkeypatch.setattr(bench_module, "_REST_S", 0.1)
+    system = System(takes=1e9, delivers=1e9)
+    with pytest.raises(OpsError, match=r"not been read after 0 s \(9,000 records for metrics-consumer-primary\)"):
+        measured(system, QUICK, monkeypatch, repeat(9000))
+    assert system.rates == []
 
 
 def test_what_does_not_arrive_is_a_figure_and_no_exception(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
@@ -10,10 +12,13 @@ from typer.testing import CliRunner
 from components.telemetry.capacity import Load, broker_volume
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import topic
+from ops.core import platform
 from ops.core.errors import OpsError
+from ops.core.recommendations import Recommendation, Size
 from ops.evidence import files as evidence
 from ops.scaling import command
 from ops.scaling.plan import BENCHES, BROKER_VOLUME, Costs, breaks_first, catalogue_days, comparison, costs, plan
+from ops.scaling.sizes import note, rows
 
 DAYS = catalogue_days()
 COSTS: dict[Signal, dict[str, float]] = {
@@ -94,12 +99,64 @@ def test_the_page_has_a_row_for_each_multiple_and_what_is_full_first(measured: C
     assert "points: prometheus-secondary, at 1,066,667 a second" in lines[-1]
 
 
+SMALL = Size(
+    workload="grafana",
+    container="grafana",
+    request={"cpu": 0.05, "memory": 2.0**28},
+    limit={"memory": 2.0**29},
+    target={"cpu": 0.2, "memory": 2.0**28 + 2.0**20},
+    upper={"cpu": 1.5, "memory": 2.0**30},
+)
+"""A container that requests too little CPU, and memory within what the recommender tells apart."""
+
+
+def recommendation(*sizes: Size) -> Recommendation:
+    """What the autoscaler of a workload says."""
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    return Recommendation(workload=sizes[0].workload, since=since, mode="Off", pods=2, sizes=sizes, problem="")
+
+
+def test_a_container_below_its_recommended_size_is_named() -> None:
+    assert SMALL.below == ("cpu",)
+    assert rows([SMALL]) == [
+        ("grafana", "grafana", "50m, 256Mi", "512Mi", "200m, 257Mi", "1,500m, 1Gi", "cpu"),
+    ]
+    assert note([recommendation(SMALL)]) == "requests too little: grafana/grafana"
+    enough = replace(SMALL, target={"cpu": 0.05, "memory": 2.0**20})
+    assert note([recommendation(enough)]) == "no container requests less than is recommended"
+
+
+def test_what_is_not_recommended_is_said_in_one_line() -> None:
+    new = replace(SMALL, workload="kafka", target={}, upper={})
+    assert note([]).startswith("no sizes are recommended: set autoscaling.recommendations")
+    assert note([recommendation(new)]) == "no sizes are recommended yet: the recommender needs a few minutes"
+    both = [recommendation(SMALL), recommendation(new)]
+    assert note(both) == "requests too little: grafana/grafana; not recommended yet: kafka"
+
+
+@pytest.fixture
+def no_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load() -> None:
+        raise OpsError("no stack: select one")
+
+    monkeypatch.setattr(platform, "load", load)
+
+
+@pytest.mark.usefixtures("no_stack")
+def test_a_plan_needs_no_cluster() -> None:
+    done = CliRunner().invoke(command.scale_app, ["plan"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == "recommended sizes were not read: no stack: select one"
+
+
+@pytest.mark.usefixtures("no_stack")
 def test_the_command_prints_for_machines() -> None:
     done = CliRunner().invoke(command.scale_app, ["plan", "--points", "1e6", "--retention", "7d", "--json"])
     assert done.exit_code == 0, done.output
     printed = json.loads(done.stdout)
     assert printed["load"] == {"points": 1e6, "spans": 10_000, "log_records": 20_000}
     assert set(printed["days"].values()) == {7.0}
+    assert printed["containers"] == []
     assert {row["workload"] for row in printed["workloads"]} >= {"gateway", "kafka", "prometheus-primary"}
 
 

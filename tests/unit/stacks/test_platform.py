@@ -290,6 +290,28 @@ def test_a_stack_file_says_where_bounds_differ_from_the_profile() -> None:
     assert names == {"gateway", "jaeger-collector", "grafana"}
 
 
+@pytest.mark.parametrize("stack", [*engine.STACKS, "local-dr"])
+def test_sizes_are_recommended_for_every_workload_and_changed_for_none(stack: str) -> None:
+    recording = engine.recorded(stack)
+    workloads = {(item["kind"], item["metadata"]["name"]) for item in recording.kinds(*WORKLOADS)}
+    scalers = recording.kinds("VerticalPodAutoscaler")
+    targets = [scaler["spec"]["targetRef"] for scaler in scalers]
+    assert {(target["kind"], target["name"]) for target in targets} == workloads
+    assert len(targets) == len(workloads)
+    assert all(target["apiVersion"] == "apps/v1" for target in targets)
+    for scaler in scalers:
+        assert scaler["apiVersion"] == "autoscaling.k8s.io/v1"
+        assert scaler["metadata"]["name"] == scaler["spec"]["targetRef"]["name"]
+        assert scaler["spec"]["updatePolicy"] == {"updateMode": "Off"}
+
+
+def test_without_the_setting_no_size_is_recommended() -> None:
+    settings = engine.stack_settings("prod")
+    del settings["autoscaling"]["recommendations"]
+    assert engine.record("prod", settings).kinds("VerticalPodAutoscaler") == []
+    assert engine.recorded("kind").kinds("VerticalPodAutoscaler") == []
+
+
 def _scaled(stack: str) -> set[str]:
     scalers = engine.recorded(stack).kinds("HorizontalPodAutoscaler")
     return {scaler["spec"]["scaleTargetRef"]["name"] for scaler in scalers}

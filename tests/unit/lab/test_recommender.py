@@ -1,0 +1,17 @@
+"""The recommender of the embedded cluster: a hardened pod with the image that is built."""
+
+from __future__ import annotations
+
+from lab.cluster import recommender
+from lab.toolchain.images import images
+
+
+def test_its_pod_is_hardened_and_runs_the_image_that_is_built() -> None:
+    item = recommender.deployment()
+    [container] = item["spec"]["template"]["spec"]["containers"]
+    assert container["image"] in {image.name for image in images()}
+    context = container["securityContext"]
+    assert context["readOnlyRootFilesystem"]
+    assert context["runAsNonRoot"]
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert item["spec"]["template"]["spec"]["serviceAccountName"] == recommender.NAME
