@@ -67,6 +67,11 @@ def may_end(gateway: GatewayProcess) -> requests.Response:
     return requests.get(f"https://localhost:{gateway.drain_port}/", verify=str(gateway.folder / "ca.crt"), timeout=120)
 
 
+def left_by(gateway: GatewayProcess) -> int | None:
+    """What a gateway left by its own log."""
+    return left_behind((gateway.folder / "otelcol.log").read_text().splitlines())
+
+
 def platform(gateway: GatewayProcess) -> Context:
     """The gateway as `ops` reaches it, with tunnels that end at its ports."""
     ports = {METRICS_PORT: gateway.metrics_port, DRAIN_PORT: gateway.drain_port}
@@ -121,6 +126,7 @@ def test_a_gateway_whose_disk_drains_ends_once_all_is_in_kafka(broker: Broker, t
                 assert not answer.done(), "it says that it may end while its disk holds what it acknowledged"
             assert answer.result().status_code == 200
         ended(gateway)
+        eventually(lambda: left_by(gateway) == 0, 60, "the gateway has left nothing")
         arrived(broker, values)
 
 
@@ -132,9 +138,10 @@ def test_what_is_left_while_kafka_hangs_is_told_and_follows_from_the_volume(brok
         assert answer.status_code == 503
         assert answer.text.endswith(" bytes are left on disk\n")
         left = int(answer.text.split()[0])
-        assert left_behind((tmp_path / "otelcol.log").read_text().splitlines()) is None, "it has not ended yet"
+        assert left_by(gateway) is None, "it has not ended yet"
         ended(gateway)
-    assert left_behind((tmp_path / "otelcol.log").read_text().splitlines()) == left > 0
+        eventually(lambda: left_by(gateway) is not None, 60, "the gateway has said its last words")
+        assert left_by(gateway) == left > 0
     with gateway_process(tmp_path, config) as next_start:
         assert may_end(next_start).status_code == 200
         arrived(broker, values)

@@ -117,6 +117,8 @@ class Broker:
     def hanging(self) -> Iterator[None]:
         """It keeps its connections and answers nothing, until the block ends."""
         self.server.signal(signal.SIGSTOP)
+        # On a busy machine its threads go on for seconds before they stop.
+        os.waitid(os.P_PID, self.server.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         try:
             yield
         finally:
