@@ -1,9 +1,13 @@
-"""Recommended sizes as `ops` reads them, against a real API server with upstream's definitions; nothing recommends."""
+"""The recommender with its flags and rights against a real API server, and what `ops` reads of it.
+
+There is no kubelet: a pod and what it uses are told to the API server.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +17,7 @@ import yaml
 from kubernetes import client
 
 from lab.cluster import recommender
+from lab.toolchain import tools
 from lab.toolchain.recipes import VERTICAL_AUTOSCALER, VERTICAL_AUTOSCALER_MODULE
 from lab.toolchain.tools import module_folder
 from ops.checks.scaling import s1
@@ -21,8 +26,9 @@ from ops.core.kube import Kube
 from ops.core.recommendations import Recommendation, recommendations
 from ops.core.rows import Finding
 from tests.config.kube_api import KubeApi, kube_api
-from tests.config.servers import eventually
+from tests.config.servers import eventually, running
 from tests.support import engine
+from tests.support.ports import free_port
 
 NAMESPACE, WORKLOAD = "obs-local", "gateway"
 GROUP = "/apis/autoscaling.k8s.io/v1"
@@ -99,20 +105,113 @@ def test_a_workload_whose_first_size_is_not_due_is_waited_for(kube: Kube) -> Non
     assert finding.wrong == []
 
 
-def test_recommended_sizes_are_read_beside_what_is_requested(kube: Kube) -> None:
-    container = _manifest("StatefulSet")["spec"]["template"]["spec"]["containers"][0]
-    target = {"cpu": "700m", "memory": "2147483648"}
-    entry = {"containerName": container["name"], "target": target, "upperBound": {"cpu": "3", "memory": "4Gi"}}
-    _recommend(kube, {"recommendation": {"containerRecommendations": [entry]}})
+def test_the_recommender_may_change_its_own_objects_events_and_leases_and_no_pod(api: KubeApi) -> None:
+    items = recommender.rights(_upstream() / "vpa-rbac.yaml")
+    changed = {
+        resource
+        for item in items
+        for rule in item.get("rules", ())
+        if CHANGING & set(rule["verbs"])
+        for resource in rule["resources"]
+    }
+    assert changed == {"events", "verticalpodautoscalers/status", "verticalpodautoscalercheckpoints", "leases"}
+    for item in items:
+        place = "/api/v1" if item["apiVersion"] == "v1" else f"/apis/{item['apiVersion']}"
+        inside = f"/namespaces/{item['metadata']['namespace']}" if "namespace" in item["metadata"] else ""
+        api.create(f"{place}{inside}/{item['kind'].lower()}s", item)
+    assert _may(api, "list", "", "pods")
+    assert _may(api, "patch", "autoscaling.k8s.io", "verticalpodautoscalers", "status")
+    assert not _may(api, "patch", "", "pods")
+    assert not _may(api, "create", "", "pods", "eviction")
+
+
+def _may(api: KubeApi, verb: str, group: str, resource: str, subresource: str = "") -> bool:
+    attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+    user = f"system:serviceaccount:kube-system:{recommender.NAME}"
+    review = api.create(
+        "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+        {"spec": {"user": user, "resourceAttributes": {**attributes, "namespace": NAMESPACE}}},
+    )
+    return bool(review["status"]["allowed"])
+
+
+def _kubeconfig(api: KubeApi) -> Path:
+    """One with a token of the recommender's account."""
+    token = api.create(
+        f"/api/v1/namespaces/kube-system/serviceaccounts/{recommender.NAME}/token",
+        {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
+    )
+    config = yaml.safe_load(api.kubeconfig.read_text())
+    for user in config["users"]:
+        user["user"] = {"token": token["status"]["token"]}
+    path = api.folder / "recommender.kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def _used(api: KubeApi, kube: Kube, container: str) -> None:
+    """A pod of the workload, and what a metrics API would tell of it."""
+    template = _manifest("StatefulSet")["spec"]["template"]
+    metadata = {"name": f"{WORKLOAD}-0", "namespace": NAMESPACE, "labels": template["metadata"]["labels"]}
+    containers = [{key: own[key] for key in ("name", "image", "resources")} for own in template["spec"]["containers"]]
+    api.create(f"/api/v1/namespaces/{NAMESPACE}/pods", {"metadata": metadata, "spec": {"containers": containers}})
+    kube.core.patch_namespaced_pod_status(metadata["name"], NAMESPACE, {"status": {"phase": "Running"}})
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": "pods.metrics.k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+        },
+        "spec": {
+            "group": "metrics.k8s.io",
+            "scope": "Namespaced",
+            "names": {"kind": "PodMetrics", "plural": "pods"},
+            "versions": [{"name": "v1beta1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+    api.create(CRDS, definition)
+    eventually(lambda: api.get("/apis/metrics.k8s.io/v1beta1/pods").ok, 60, "use of pods is served")
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    use = {
+        "apiVersion": "metrics.k8s.io/v1beta1",
+        "kind": "PodMetrics",
+        "metadata": metadata,
+        "timestamp": now,
+        "window": "30s",
+        "containers": [{"name": container, "usage": {"cpu": "600m", "memory": "2Gi"}}],
+    }
+    api.create(f"/apis/metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/pods", use)
+
+
+def test_the_recommender_recommends_what_is_used_and_a_margin(api: KubeApi, kube: Kube) -> None:
+    pod = _manifest("StatefulSet")["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    _used(api, kube, container["name"])
+    port, log = free_port(), api.folder / "recommender.log"
+    [program] = recommender.deployment()["spec"]["template"]["spec"]["containers"]
+    # The last one of equal flags holds.
+    own = [f"--kubeconfig={_kubeconfig(api)}", f"--address=127.0.0.1:{port}", "--recommender-interval=1s"]
+    command = [str(tools.path("vpa-recommender")), *program["args"], *own]
+    with running(command, log, port):
+        eventually(lambda: bool(_only(kube).sizes[0].target), 120, "sizes are recommended")
+    assert "forbidden" not in log.read_text()
     size = _only(kube).sizes[0]
-    assert (size.container, size.target) == (container["name"], {"cpu": 0.7, "memory": 2.0**31})
-    assert size.upper == {"cpu": 3.0, "memory": 2.0**32}
+    assert size.container == container["name"]
+    assert 0.6 <= size.target["cpu"] <= 0.6 * 1.15 * 1.1, "a margin of 15 % and a step of the histogram"
+    assert 2.0**31 <= size.target["memory"] <= 2.0**31 * 1.15 * 1.1
+    assert size.upper["cpu"] >= size.target["cpu"]
     assert size.request["cpu"] == int(container["resources"]["requests"]["cpu"].removesuffix("m")) / 1000
     assert size.below == ("cpu", "memory")
+
+
+def test_recommended_sizes_are_in_the_row(kube: Kube) -> None:
+    size = _only(kube).sizes[0]
     finding = _checked(kube)
     assert (finding.wrong, finding.waits) == ([], [])
     assert "sizes recommended for 1 of 1 workloads" in finding.figures
-    assert finding.seen == [f"request less than is recommended: {WORKLOAD}/{container['name']}"]
+    assert finding.seen == [f"request less than is recommended: {WORKLOAD}/{size.container}"]
 
 
 def test_what_the_autoscaler_cannot_do_fails_the_row(kube: Kube) -> None:
@@ -134,35 +233,6 @@ def test_an_autoscaler_that_changes_pods_fails_the_row(kube: Kube) -> None:
         {"spec": {"updatePolicy": {"updateMode": "Recreate"}}},
     )
     assert f"a vertical autoscaler may change the pods of {WORKLOAD}" in _checked(kube).wrong
-
-
-def test_the_recommender_may_change_its_own_objects_events_and_leases_and_no_pod(api: KubeApi) -> None:
-    items = recommender.rights(_upstream() / "vpa-rbac.yaml")
-    changed = {
-        resource
-        for item in items
-        for rule in item.get("rules", ())
-        if CHANGING & set(rule["verbs"])
-        for resource in rule["resources"]
-    }
-    assert changed == {"events", "verticalpodautoscalers/status", "verticalpodautoscalercheckpoints", "leases"}
-    for kind in ("ClusterRole", "ClusterRoleBinding"):
-        for item in (item for item in items if item["kind"] == kind):
-            api.create(f"/apis/rbac.authorization.k8s.io/v1/{kind.lower()}s", item)
-    assert _may(api, "list", "", "pods")
-    assert _may(api, "patch", "autoscaling.k8s.io", "verticalpodautoscalers", "status")
-    assert not _may(api, "patch", "", "pods")
-    assert not _may(api, "create", "", "pods", "eviction")
-
-
-def _may(api: KubeApi, verb: str, group: str, resource: str, subresource: str = "") -> bool:
-    attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
-    user = f"system:serviceaccount:kube-system:{recommender.NAME}"
-    review = api.create(
-        "/apis/authorization.k8s.io/v1/subjectaccessreviews",
-        {"spec": {"user": user, "resourceAttributes": {**attributes, "namespace": NAMESPACE}}},
-    )
-    return bool(review["status"]["allowed"])
 
 
 def test_no_other_program_of_the_autoscaler_has_an_account_or_a_right() -> None:
