@@ -26,7 +26,7 @@ class Example:
 
 
 def _read() -> tuple[Example, ...]:
-    rows = yaml.safe_load(Path(__file__).with_name("examples.yaml").read_text())
+    rows = yaml.load(Path(__file__).with_name("examples.yaml").read_text(), yaml.CSafeLoader)
     return tuple(
         Example(
             id=row["id"],

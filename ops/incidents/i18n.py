@@ -57,8 +57,8 @@ def _told(value: object, language: Language) -> object:
 
 TEXTS: Mapping[str, tuple[str, str]] = {
     key: (english, japanese)
-    for key, (english, japanese) in yaml.safe_load(
-        Path(__file__).with_name("texts.yaml").read_text(encoding="utf-8")
+    for key, (english, japanese) in yaml.load(
+        Path(__file__).with_name("texts.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
     ).items()
 }
 """Key -> English, Japanese."""

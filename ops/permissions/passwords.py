@@ -23,7 +23,7 @@ class Passwords:
     def __init__(self, hashes: Mapping[str, str], others: Iterable[str] = ()) -> None:
         self._hashes = dict(hashes)
         self._all = tuple(dict.fromkeys([*self._hashes.values(), *others]))
-        self._htpasswd: dict[str, dict[str, str]] = {}
+        self._htpasswd: dict[tuple[str, str], str] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -44,18 +44,17 @@ class Passwords:
         if verifier.startswith(_SCRAM):
             return self._first(lambda password: fits_scram(verifier, password))
         hashed = "$2b$" + verifier.removeprefix("$2a$") if verifier.startswith("$2a$") else verifier
-        return self._hashes.get(hashed) or self._of_htpasswd(user).get(hashed)
+        return self._hashes.get(hashed) or self._first(lambda password: self._in_htpasswd(user, password) == hashed)
 
     def _first(self, fits: Callable[[str], bool]) -> str | None:
         return next((password for password in self._all if fits(password)), None)
 
-    def _of_htpasswd(self, user: str) -> dict[str, str]:
-        """Hash -> password, in the files that collectors read: their salt follows from user and password."""
-        if user not in self._htpasswd:
-            self._htpasswd[user] = {
-                htpasswd({user: password}).rstrip("\n").partition(":")[2]: password for password in self._all
-            }
-        return self._htpasswd[user]
+    def _in_htpasswd(self, user: str, password: str) -> str:
+        """The hash in the files that collectors read: its salt follows from user and password."""
+        login = user, password
+        if login not in self._htpasswd:
+            self._htpasswd[login] = htpasswd({user: password}).rstrip("\n").partition(":")[2]
+        return self._htpasswd[login]
 
 
 def fits_scram(verifier: str, password: str) -> bool:

@@ -12,8 +12,8 @@ from services.reports.model import Text
 
 TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     key: (english, japanese)
-    for key, (english, japanese) in yaml.safe_load(
-        Path(__file__).with_name("texts.yaml").read_text(encoding="utf-8")
+    for key, (english, japanese) in yaml.load(
+        Path(__file__).with_name("texts.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
     ).items()
 }
 """Key -> English, Japanese. ``{name}`` is filled in."""

@@ -42,7 +42,9 @@ def _read(text: str) -> Mapping[str, str]:
 KNOWN: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         section: _read(text)
-        for section, text in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")).items()
+        for section, text in yaml.load(
+            Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
+        ).items()
     }
 )
 """Section -> setting -> type: ``bool``, ``int``, ``duration``, or nothing for a text; ``*`` is any setting."""

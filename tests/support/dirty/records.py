@@ -59,7 +59,7 @@ class Record:
 @cache
 def load(name: str) -> tuple[Record, ...]:
     """Records of one file."""
-    entries = yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text())
+    entries = yaml.load((Path(__file__).parent / f"{name}.yaml").read_text(), yaml.CSafeLoader)
     return tuple(
         Record(entry["id"], entry["at"], entry["value"], entry.get("key", ""), tuple(entry.get("secrets", ())))
         for entry in entries

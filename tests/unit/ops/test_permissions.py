@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -16,7 +17,7 @@ from ops.permissions.passwords import Passwords
 from ops.permissions.state import PASSWORD, deployed
 from policy.model import Resource
 from tests.support.access import matrix_of, rendered
-from tests.support.engine import STACKS, Recording, bcrypt_of, password_of, recorded
+from tests.support.engine import STACKS, bcrypt_of, password_of, recorded
 
 NO_LOGINS = re.compile(r"(-keystore|-cookies|^gateway-hash-key|^grafana-secret-key)$")
 """Passwords that open files, cookies and hashes, and nobody logs in with."""
@@ -24,7 +25,9 @@ ELSEWHERE = re.compile(r"^(kafka-admin|kafka-user-.+|grafana-administrator)$")
 """Kafka keeps its users itself, and Grafana its first administrator."""
 
 
-def passwords(recording: Recording) -> Passwords:
+@functools.cache
+def passwords(stack: str) -> Passwords:
+    recording = recorded(stack)
     generated = [password_of(password.name) for password in recording.of(PASSWORD)]
     return Passwords({bcrypt_of(password): password for password in generated}, recording.passwords.values())
 
@@ -52,8 +55,7 @@ def test_the_page_is_read_in_a_hundred_columns_and_holds_no_secret() -> None:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_password_of_the_platform_opens_something_of_the_matrix(stack: str) -> None:
-    recording = recorded(stack)
-    known = passwords(recording)
+    recording, known = recorded(stack), passwords(stack)
     opened = {known.of(user, verifier) for _, user, verifier in logins(matrix_of(stack))}
     names = [password.name for password in recording.of(PASSWORD)]
     unused = [name for name in names if password_of(name) not in opened]
@@ -62,12 +64,12 @@ def test_every_password_of_the_platform_opens_something_of_the_matrix(stack: str
 
 @pytest.mark.parametrize("stack", ["local", "prod"])
 def test_every_login_of_the_matrix_has_a_password(stack: str) -> None:
-    known = passwords(recorded(stack))
+    known = passwords(stack)
     assert [login[:2] for login in logins(matrix_of(stack)) if known.of(*login[1:]) is None] == []
 
 
 def test_a_password_of_another_region_is_found_among_those_that_are_told() -> None:
-    access, known = matrix_of("dr"), passwords(recorded("dr"))
+    access, known = matrix_of("dr"), passwords("dr")
     (gateway,) = (server for server in access.http if server.label == "gateway:4318/")
     (device,) = (user for user in gateway.users if user.name == "device")
     assert known.of(device.name, device.verifier) is None
