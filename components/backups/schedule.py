@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Callable
@@ -60,6 +61,7 @@ def most_age_s(cron: str) -> int:
     return longest_gap_s(cron) + schedule.start_within_s + schedule.limit_s
 
 
+@functools.cache
 def longest_gap_s(cron: str) -> int:
     """The longest time between two runs of a line of cron, in seconds; a change of the clocks is not in it.
 

@@ -5,6 +5,7 @@ A dashboard asks data sources by kind and never by the identity of one.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -344,6 +345,7 @@ def rendered(dashboard: Dashboard, plugins: Plugins | None = None) -> dict[str, 
     return document
 
 
+@functools.cache
 def text(dashboard: Dashboard, plugins: Plugins | None = None) -> str:
     """The same as the text of a file."""
     return json.dumps(rendered(dashboard, plugins), indent=2, ensure_ascii=False) + "\n"
