@@ -18,7 +18,7 @@ from ops.drills.tools.load import LAYER, TOPIC, OtlpLoad, sequence_request
 GOOD: dict[str, Any] = {
     "ended after s": 14.2,
     "it may take s": 360,
-    "exit codes": {"collector": 0},
+    "exit codes": {"collector": 1},
     "bytes left behind": 0,
     "accepted meanwhile": 900,
 }
