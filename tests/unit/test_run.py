@@ -106,7 +106,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
         for name, text in files.items():
             (project / f"test_{name}.py").write_text(text)
         monkeypatch.setattr(flaky, "read", lambda: (Entry(listed, TODAY, "made up"),) if listed else ())
-        jobs = [run._tests("tests", ["."], 2, tmp_path)]
+        jobs = [run._tests("tests", ["."], 1, tmp_path)]
         return run._judged(jobs, 100, "make test"), capfd.readouterr().out
 
     return judged
