@@ -183,7 +183,7 @@ def test_requests_have_about_the_size_that_is_asked_for(signal: Signal, size: in
 def test_refusals_and_answers_are_told_apart(receiver: Any) -> None:
     receiver.status, receiver.refusals = 503, 2
     metric_batch = batch(Signal.METRICS, 20)
-    result = bench_load.run(target(receiver), metric_batch, Load(rate=100, seconds=1, clients=1))
+    result = bench_load.run(target(receiver), metric_batch, Load(rate=100, seconds=1, clients=5))
     assert result.offered == 100
     assert result.acknowledged == 60
     assert result.values["refused_requests_by_status"] == {"503": 2}
