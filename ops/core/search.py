@@ -23,7 +23,7 @@ def ask(web: Web, url: str, auth: tuple[str, str], body: Mapping[str, Any]) -> d
         body: The request.
 
     Raises:
-        OpsError: The cluster refuses, or does not answer, or not with an object.
+        OpsError: The cluster refuses, or does not answer, or not with an object, or a part of it does not answer.
     """
     headers = {"Content-Type": "application/json"}
     with web.call("POST", url, auth=auth, data=json.dumps(body).encode(), headers=headers) as response:
@@ -35,6 +35,11 @@ def ask(web: Web, url: str, auth: tuple[str, str], body: Mapping[str, Any]) -> d
             answer = None
     if not isinstance(answer, dict):
         raise unexpected()
+    shards = answer.get("_shards", {})
+    if answer.get("timed_out") or shards.get("failed"):
+        raise OpsError(
+            f"the search cluster answered from {shards.get('successful')} of {shards.get('total')} shards only"
+        )
     return answer
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.config.search_process import SearchProcesses
 
+BUSY_S = 30.0
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -33,6 +34,12 @@ def readable_documents(
     cluster: SearchProcesses, user: str, index: str, query: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     body = {"query": query or {"match_all": {}}, "size": 100}
-    answer = cluster.ask("GET", f"/{index}/_search", user, body)
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        # A node that is short of memory for a moment would leave a shard out, and say 200.
+        answer = cluster.ask("GET", f"/{index}/_search?allow_partial_search_results=false", user, body)
+        if answer.status_code not in (429, 503) or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
     assert answer.status_code == 200, answer.text
     return [hit["_source"] for hit in answer.json()["hits"]["hits"]]

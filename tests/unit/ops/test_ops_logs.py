@@ -96,7 +96,15 @@ def test_a_row_shows_body_and_attributes() -> None:
 
 @pytest.mark.parametrize(
     ("status", "body", "message"),
-    [(401, "Unauthorized", "answered 401: Unauthorized"), (200, "[]", "did not answer as one does")],
+    [
+        (401, "Unauthorized", "answered 401: Unauthorized"),
+        (200, "[]", "did not answer as one does"),
+        (
+            200,
+            '{"_shards": {"total": 3, "successful": 2, "failed": 1}, "hits": {"hits": []}}',
+            "answered from 2 of 3 shards only",
+        ),
+    ],
 )
 def test_an_answer_that_is_none_is_one_line(status: int, body: str, message: str) -> None:
     log_reader, _ = reader(status=status, body=body)
