@@ -103,14 +103,7 @@ def _pod() -> Object:
         "resources": {"requests": {"cpu": "5m", "memory": "48Mi"}, "limits": {"memory": "192Mi"}},
         "readinessProbe": _probe("/readyz", period_s=2, failures=30),
         "livenessProbe": _probe("/livez", period_s=30, failures=3),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": controllers.RESTRICTED,
     }
     return {
         "metadata": {"labels": _LABELS},

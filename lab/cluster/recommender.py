@@ -81,14 +81,7 @@ def deployment() -> Object:
         "resources": {"requests": {"cpu": "5m", "memory": "48Mi"}, "limits": {"memory": "192Mi"}},
         "readinessProbe": {"httpGet": probe, "periodSeconds": 2, "failureThreshold": 30},
         "livenessProbe": {"httpGet": probe, "periodSeconds": 30, "failureThreshold": 3},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": controllers.RESTRICTED,
     }
     return {
         "apiVersion": "apps/v1",

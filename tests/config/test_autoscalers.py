@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -27,10 +26,8 @@ USE = {"name": "cpu", "current": {"averageUtilization": 37, "averageValue": "18m
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApi]:
     with kube_api(tmp_path_factory.mktemp("autoscalers")) as server:
         server.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-        scaler = engine.recorded("local").one("HorizontalPodAutoscaler", WORKLOAD)
-        # The recording has every number as Pulumi's protocol has it.
-        spec = json.loads(json.dumps(scaler["spec"]), parse_float=lambda number: int(float(number)))
-        server.create(PATH, {**scaler, "spec": spec, "metadata": {"name": WORKLOAD, "namespace": NAMESPACE}})
+        scaler = engine.recorded("local").applicable("HorizontalPodAutoscaler", WORKLOAD)
+        server.create(PATH, {**scaler, "metadata": {"name": WORKLOAD, "namespace": NAMESPACE}})
         yield server
 
 

@@ -5,7 +5,6 @@ There is no kubelet: what it writes about a pod that ends is written here, and n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,9 +39,8 @@ def kube(api: KubeApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kube]:
 
 
 def template() -> dict[str, Any]:
-    """The pod of the local stack's gateways; the recording has every number as Pulumi's protocol has it."""
-    recorded = engine.recorded("local").one("StatefulSet", WORKLOAD)["spec"]["template"]
-    pod: dict[str, Any] = json.loads(json.dumps(recorded), parse_float=lambda number: int(float(number)))
+    """The pod of the local stack's gateways."""
+    pod: dict[str, Any] = engine.recorded("local").applicable("StatefulSet", WORKLOAD)["spec"]["template"]
     spec = pod["spec"]
     spec["volumes"].append({"name": "queue", "emptyDir": {}})
     # Neither classes nor nodes are here.

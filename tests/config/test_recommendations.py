@@ -5,7 +5,6 @@ There is no kubelet: a pod and what it uses are told to the API server.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,10 +54,8 @@ def kube(api: KubeApi) -> Iterator[Kube]:
 
 
 def _manifest(kind: str) -> dict[str, Any]:
-    manifest = engine.recorded("local").one(kind, WORKLOAD)
-    # The recording has every number as Pulumi's protocol has it.
-    spec = json.loads(json.dumps(manifest["spec"]), parse_float=lambda number: int(float(number)))
-    return {**manifest, "spec": spec, "metadata": {"name": WORKLOAD, "namespace": NAMESPACE}}
+    manifest = engine.recorded("local").applicable(kind, WORKLOAD)
+    return {**manifest, "metadata": {"name": WORKLOAD, "namespace": NAMESPACE}}
 
 
 def _recommend(kube: Kube, status: dict[str, Any]) -> None:

@@ -124,6 +124,13 @@ class Recording(mocks.Mocks):
         assert len(manifests) == 1, f"expected one {kind} {name}, found {len(manifests)}"
         return manifests[0]
 
+    def applicable(self, kind: str, name: str) -> dict[str, Any]:
+        """`one`, with the whole numbers that an API server insists on: Pulumi's protocol has none."""
+        manifest: dict[str, Any] = json.loads(
+            json.dumps(self.one(kind, name)), parse_float=lambda number: int(float(number))
+        )
+        return manifest
+
 
 def password_of(name: str) -> str:
     """The recorded password of a resource: 32 letters and digits that depend on its name alone."""
