@@ -21,7 +21,8 @@ import (
 // Config is the extension's section in the collector's configuration.
 type Config struct {
 	confighttp.ServerConfig `mapstructure:",squash"`
-	// AtLeast is how long an answer takes in any case: until load balancers have noticed.
+	// AtLeast is how long an answer takes in any case, and how long nothing has been on disk when it says so: until load
+	// balancers have noticed, and the size was scraped that holds for as long as the collector is gone.
 	AtLeast time.Duration `mapstructure:"at_least"`
 	// Stalled is how long nothing may leave the disk before the answer is that some is left.
 	Stalled time.Duration `mapstructure:"stalled"`
@@ -48,7 +49,7 @@ func NewFactory() extension.Factory {
 		func() component.Config {
 			server := confighttp.NewDefaultServerConfig()
 			server.WriteTimeout = 0 // the limit is the handler's own
-			return &Config{ServerConfig: server, AtLeast: 5 * time.Second, Stalled: 30 * time.Second, Limit: 5 * time.Minute}
+			return &Config{ServerConfig: server, AtLeast: 20 * time.Second, Stalled: 30 * time.Second, Limit: 5 * time.Minute}
 		},
 		func(_ context.Context, set extension.Settings, config component.Config) (extension.Extension, error) {
 			return newDrain(set.TelemetrySettings, config.(*Config)), nil
@@ -132,7 +133,7 @@ func (d *drain) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 
 func (d *drain) wait(ctx context.Context) (int64, error) {
 	began := time.Now()
-	least, moved := d.size(), began
+	least, moved, held := d.size(), began, began
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
 	for {
@@ -140,7 +141,12 @@ func (d *drain) wait(ctx context.Context) (int64, error) {
 		if left < least {
 			least, moved = left, now
 		}
-		if took := now.Sub(began); took >= d.config.AtLeast && (left == 0 || now.Sub(moved) >= d.config.Stalled || took >= d.config.Limit) {
+		if left > 0 {
+			held = now
+		}
+		over := left == 0 && now.Sub(held) >= d.config.AtLeast
+		stalled := left > 0 && now.Sub(moved) >= d.config.Stalled && now.Sub(began) >= d.config.AtLeast
+		if over || stalled || now.Sub(began) >= d.config.Limit {
 			return left, nil
 		}
 		select {

@@ -79,6 +79,13 @@ func TestItWaitsAsLongAsSomethingLeavesTheDisk(t *testing.T) {
 	}
 }
 
+func TestADiskThatWasNotEmptyIsToldOnceItsEmptinessWasScraped(t *testing.T) {
+	status, _, took := asked(t, func(config *Config) { config.AtLeast = time.Second }, shrinking(12))
+	if status != http.StatusOK || took < 2600*time.Millisecond {
+		t.Errorf("%d after %s", status, took)
+	}
+}
+
 func TestWhereNothingLeavesTheDiskItSaysHowMuchIsLeft(t *testing.T) {
 	status, text, took := asked(t, func(*Config) {}, constant(40), constant(2))
 	if status != http.StatusServiceUnavailable || text != "42 bytes are left on disk\n" {

@@ -57,6 +57,8 @@ DRAIN = "drain"
 DRAIN_PORT = 13134
 DRAIN_LIMIT_S = 300
 """For so long a pod that ends waits at most for its queue on disk to drain."""
+DRAIN_AT_LEAST_S = 30
+"""Until load balancers have noticed, and it was reported, scraped and recorded that the disk is empty."""
 DRAIN_STALLED_S = 30
 """For so long nothing may leave it before the pod ends all the same: a write that Kafka does not answer, and the
 longest pause until the next one."""
@@ -196,8 +198,7 @@ def gateway_config(settings: GatewayConfig) -> Data:
                 DRAIN: {
                     "endpoint": f"0.0.0.0:{DRAIN_PORT}",
                     "tls": server_tls(settings.tls_directory),
-                    # Load balancers take so long to notice.
-                    "at_least": "5s",
+                    "at_least": f"{DRAIN_AT_LEAST_S}s",
                     "stalled": f"{DRAIN_STALLED_S}s",
                     "limit": f"{DRAIN_LIMIT_S}s",
                 },

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ _ANY_NAME = 2
 """Matches each entity that has a name, and the default one."""
 METADATA_REFRESH_MS = 10_000
 """How soon a client sees new partitions of its topics; librdkafka's own five minutes would leave them unread."""
+HANDSHAKE_S = 10.0
+"""Longest TLS handshake of kafka-python; librdkafka has its own bound."""
 SHARED_PARTITIONS: dict[str, Any] = {
     "partition.assignment.strategy": "cooperative-sticky",
     "session.timeout.ms": 30_000,
@@ -120,6 +123,11 @@ class Admin(KafkaAdminClient):  # type: ignore[misc]
             raise
         finally:
             _LOG.removeHandler(problem)
+
+    def close(self) -> None:
+        """End all connections, also those that are only being made, which the client itself leaves as they are."""
+        super().close()
+        self._net.close()
 
     def quotas(self, kind: str) -> dict[str, dict[str, float]]:
         """Quotas of every single user, client id or address; librdkafka has no such request.
@@ -220,7 +228,6 @@ def committed(client: Any, group: str) -> dict[tuple[str, int], int]:
 
 
 _connect = KafkaNetSocket.sock_connect
-_handshake = KafkaSSLTransport.handshake
 
 
 async def _connect_or_close(self: Any, net: Any, sock: Any, *where: Any, **options: Any) -> Any:
@@ -232,15 +239,23 @@ async def _connect_or_close(self: Any, net: Any, sock: Any, *where: Any, **optio
 
 
 async def _handshake_or_close(self: Any) -> None:
+    sock, until = self._sock, time.monotonic() + HANDSHAKE_S
     try:
-        await _handshake(self)
+        while True:
+            try:
+                sock.do_handshake()
+                return
+            except ssl.SSLWantReadError:
+                await self._net.wait_read(sock, timeout_at=until)
+            except ssl.SSLWantWriteError:
+                await self._net.wait_write(sock, timeout_at=until)
     except BaseException:
-        self._sock.close()
+        sock.close()
         raise
 
 
-# kafka-python 3.0.12 leaves the socket of each attempt that fails to the garbage collector: a client that waits for
-# its brokers would run out of descriptors first.
+# kafka-python 3.0.12 leaves the socket of each attempt that fails to the garbage collector, so that a client that waits
+# for its brokers would run out of descriptors first; and its handshake with a broker that hangs never ends.
 KafkaNetSocket.sock_connect = _connect_or_close
 KafkaSSLTransport.handshake = _handshake_or_close
 

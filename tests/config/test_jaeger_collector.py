@@ -197,7 +197,9 @@ def test_while_the_search_cluster_is_away_nothing_is_lost_and_the_sender_has_to_
             assert refused, "a collector that cannot write goes on acknowledging"
             search.start()
             eventually(
-                lambda: set(acknowledged) <= {name for _, name in search.spans()}, 60, "what was acknowledged is stored"
+                lambda: set(acknowledged) <= {name for _, name in search.spans()},
+                180,
+                "what was acknowledged is stored",
             )
             text = jaeger.scrape().text
             print(f"spans acknowledged while the search cluster was away, all stored later: {len(acknowledged)}")
@@ -222,14 +224,13 @@ def test_what_a_killed_collector_loses_is_bounded_and_shown(tmp_path: Path) -> N
 
             sender = threading.Thread(target=load)
             sender.start()
-            time.sleep(3)
+            eventually(lambda: len(acknowledged) > 1000, 60, "spans are acknowledged")
         stop.set()
         sender.join(timeout=20)
         time.sleep(0.5)
         stored = {name for _, name in search.spans()}
     lost = len(set(acknowledged) - stored)
     print(f"spans acknowledged, then lost by a kill: {lost} of {len(acknowledged)}")
-    assert len(acknowledged) > 500
     assert lost <= BULK_ACTIONS
 
 

@@ -166,8 +166,6 @@ def test_members_of_a_group_are_counted(broker: Broker, files: Files) -> None:
         consumer.close()
 
 
-# What kafka-python leaves open of a connection that failed is closed by the collection of garbage.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_wrong_password_is_the_reason_that_is_told(broker: Broker, files: Files) -> None:
     (files.folder / "password").write_text("wrong")
 

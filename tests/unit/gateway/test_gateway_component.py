@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from components.gateway import component
-from components.gateway.config import DRAIN_LIMIT_S
+from components.gateway.config import DRAIN_AT_LEAST_S, DRAIN_LIMIT_S
 from components.masking.pseudonyms import KEY_BYTES
 from components.telemetry.layers import LAYER_NAMES
 from tests.support import engine
@@ -91,13 +91,20 @@ def test_another_catalogue_leaves_the_pods_as_they_are(monkeypatch: pytest.Monke
     assert changed.one("StatefulSet", "gateway") == engine.recorded("local").one("StatefulSet", "gateway")
 
 
-def test_a_stopping_gateway_lets_the_load_balancer_notice_first() -> None:
+def test_a_stopping_gateway_lets_load_balancers_and_prometheus_notice_first() -> None:
     config = yaml.safe_load(engine.recorded("local").one("ConfigMap", "gateway")["data"]["config.yaml"])
-    assert config["extensions"]["drain"]["at_least"] == "5s"
+    assert config["extensions"]["drain"]["at_least"] == f"{DRAIN_AT_LEAST_S}s"
     port = int(config["extensions"]["drain"]["endpoint"].rpartition(":")[2])
     question = pod()["containers"][0]["lifecycle"]["preStop"]
     assert question == {"httpGet": {"path": "/", "port": port, "scheme": "HTTPS"}}
     assert pod()["terminationGracePeriodSeconds"] == DRAIN_LIMIT_S + 60
+    prometheus = yaml.safe_load(
+        engine.recorded("local").one("ConfigMap", "prometheus-primary")["data"]["prometheus.yml"]
+    )
+    intervals = [prometheus["global"][name] for name in ("scrape_interval", "evaluation_interval")]
+    [reader] = config["service"]["telemetry"]["metrics"]["readers"]
+    reported_s = reader["periodic"]["interval"] / 1000
+    assert reported_s + sum(float(interval.removesuffix("s")) for interval in intervals) < DRAIN_AT_LEAST_S
 
 
 def test_gateways_reach_kafka_and_dns_and_nothing_else() -> None:

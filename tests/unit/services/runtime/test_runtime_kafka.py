@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from kafka.errors import KafkaError
 
+from services.runtime import kafka
 from services.runtime.kafka import admin
 from tests.support import kafka_broker
 
@@ -46,10 +47,18 @@ def hanging_up() -> Iterator[int]:
     thread.join(30)
 
 
-@pytest.mark.parametrize("away", [refusing, hanging_up])
+@contextmanager
+def silent() -> Iterator[int]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("away", [refusing, hanging_up, silent])
 def test_attempts_that_fail_leave_no_socket_behind(
-    away: Callable[[], AbstractContextManager[int]], tmp_path: Path
+    away: Callable[[], AbstractContextManager[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kafka, "HANDSHAKE_S", 0.5)
     kafka_broker.write_certificates(tmp_path)
     ca = (tmp_path / "ca.pem").read_text()
     gc.collect()
