@@ -34,8 +34,8 @@ CORES = len(os.sched_getaffinity(0))
 COMPUTING = ("tests/unit", "tests/policy", "tests/rules")
 WAITING = ("tests/config",)
 """Folder of the tests that start servers."""
-WAITING_PER_CORE = 3
-"""Workers that wait for servers, so that these tests end before those that compute, which then have all cores."""
+WAITING_PER_CORE = 2
+"""Workers that wait for servers. With three, servers wait for each other, and the run takes as long."""
 MOST_WAITING = 8
 """Of them, for the memory of their servers."""
 NICE = 5

@@ -56,6 +56,9 @@ func NewFactory() extension.Factory {
 		}, component.StabilityLevelStable)
 }
 
+// Now is the path at which the answer comes at once.
+const Now = "/now"
+
 // look is how often the sizes are read.
 const look = 200 * time.Millisecond
 
@@ -117,18 +120,28 @@ func (d *drain) Shutdown(context.Context) error {
 	return err
 }
 
-// ServeHTTP answers once nothing is left (200), or nothing leaves any more (503).
+// ServeHTTP answers once nothing is left (200), or nothing leaves any more (503); at [Now] it answers at once.
 func (d *drain) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
-	left, err := d.wait(request.Context())
-	switch {
-	case err != nil:
-		return // nobody listens
-	case left > 0:
-		d.telemetry.Logger.Warn("ending with a queue on disk that is not empty: it follows once a collector runs on this volume", zap.Int64("left", left))
-		http.Error(answer, fmt.Sprintf("%d bytes are left on disk", left), http.StatusServiceUnavailable)
-	default:
-		_, _ = fmt.Fprintln(answer, "nothing is left on disk")
+	if request.URL.Path == Now {
+		tell(answer, d.size())
+		return
 	}
+	left, err := d.wait(request.Context())
+	if err != nil {
+		return // nobody listens
+	}
+	if left > 0 {
+		d.telemetry.Logger.Warn("ending with a queue on disk that is not empty: it follows once a collector runs on this volume", zap.Int64("left", left))
+	}
+	tell(answer, left)
+}
+
+func tell(answer http.ResponseWriter, left int64) {
+	if left > 0 {
+		http.Error(answer, fmt.Sprintf("%d bytes are left on disk", left), http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = fmt.Fprintln(answer, "nothing is left on disk")
 }
 
 func (d *drain) wait(ctx context.Context) (int64, error) {

@@ -17,6 +17,11 @@ import (
 // asked is the status of an answer, its text, and how long it took.
 func asked(t *testing.T, edit func(*Config), queues ...func() int64) (int, string, time.Duration) {
 	t.Helper()
+	return askedAt(t, "/", edit, queues...)
+}
+
+func askedAt(t *testing.T, path string, edit func(*Config), queues ...func() int64) (int, string, time.Duration) {
+	t.Helper()
 	config := NewFactory().CreateDefaultConfig().(*Config)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,7 +50,7 @@ func asked(t *testing.T, edit func(*Config), queues ...func() int64) (int, strin
 		made.(*drain).Watch(string(rune('a'+index)), queue)
 	}
 	began := time.Now()
-	answer, err := http.Get("http://" + config.NetAddr.Endpoint + "/")
+	answer, err := http.Get("http://" + config.NetAddr.Endpoint + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +98,16 @@ func TestWhereNothingLeavesTheDiskItSaysHowMuchIsLeft(t *testing.T) {
 	}
 	if took < 600*time.Millisecond || took > 10*time.Second {
 		t.Errorf("it took %s", took)
+	}
+}
+
+func TestAtNowTheAnswerComesAtOnce(t *testing.T) {
+	slow := func(config *Config) { config.AtLeast = 10 * time.Second }
+	for size, code := range map[int64]int{0: http.StatusOK, 7: http.StatusServiceUnavailable} {
+		status, _, took := askedAt(t, Now, slow, constant(size))
+		if status != code || took > 5*time.Second {
+			t.Errorf("%d bytes: %d after %s", size, status, took)
+		}
 	}
 }
 

@@ -55,6 +55,8 @@ QUEUE_DIRECTORY = "/var/lib/otelcol"
 
 DRAIN = "drain"
 DRAIN_PORT = 13134
+DRAIN_NOW = "/now"
+"""Path at which it says at once what its disk holds; at all others it says so when it may end."""
 DRAIN_LIMIT_S = 300
 """For so long a pod that ends waits at most for its queue on disk to drain."""
 DRAIN_AT_LEAST_S = 30

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from confluent_kafka import ConsumerGroupState
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from components.gateway.config import DRAIN_PORT
+from components.gateway.config import DRAIN_NOW, DRAIN_PORT
 from components.gateway.rules import LEFT_BEHIND
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal
 from ops.core import otlp
@@ -67,7 +67,7 @@ def o1(context: Context) -> Finding:
 
 
 def _ends(context: Context, finding: Finding, ready: list[str]) -> None:
-    """Kubernetes asks each gateway before it ends; they answer that nothing is left, and none that is gone left any."""
+    """Kubernetes asks each gateway before it ends; nothing is left on any disk, nor did one that is gone leave any."""
     for pod, port in questions(context.kube).items():
         finding.expect_equal(f"port at which {pod} is asked before it ends", port, DRAIN_PORT)
     with ThreadPoolExecutor(max(len(ready), 1)) as pool:
@@ -75,9 +75,7 @@ def _ends(context: Context, finding: Finding, ready: list[str]) -> None:
             finding.expect(not reason, reason)
     left = context.thanos.number(LEFT_BEHIND) or 0.0
     finding.expect(not left, f"gateways that are gone left {left:.0f} bytes on their volumes: GatewayQueueLeftBehind")
-    finding.seen.append(
-        f"{len(ready)} gateways asked whether they may end, {left:.0f} bytes left by ones that are gone"
-    )
+    finding.seen.append(f"{len(ready)} gateways say that they may end, {left:.0f} bytes left by ones that are gone")
 
 
 def questions(kube: Kube) -> dict[str, int | None]:
@@ -95,12 +93,9 @@ def questions(kube: Kube) -> dict[str, int | None]:
 
 
 def reason_to_stay(context: Context, pod: str) -> str:
-    """Ask a gateway what Kubernetes asks before it ends; why it may not end, empty where it may.
-
-    Where its disk holds something it answers only once that has gone, or does not go.
-    """
+    """Why a gateway may not end, by what Kubernetes asks before it ends; empty where it may."""
     try:
-        with context.web.call("GET", context.tunnels.url(pod, DRAIN_PORT)) as response:
+        with context.web.call("GET", context.tunnels.url(pod, DRAIN_PORT) + DRAIN_NOW) as response:
             status, text = response.status_code, response.text
     except OpsError as error:
         return f"{pod} does not say whether it may end: {error}"

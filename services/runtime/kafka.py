@@ -244,11 +244,12 @@ async def _handshake_or_close(self: Any) -> None:
         while True:
             try:
                 sock.do_handshake()
-                return
             except ssl.SSLWantReadError:
                 await self._net.wait_read(sock, timeout_at=until)
             except ssl.SSLWantWriteError:
                 await self._net.wait_write(sock, timeout_at=until)
+            else:
+                return
     except BaseException:
         sock.close()
         raise
