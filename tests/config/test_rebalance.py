@@ -89,7 +89,8 @@ class Records:
                 key = f"{id(self)}-{number}"
                 producer.produce(topic, os.urandom(self._size), key=key, on_delivery=self._answered)
                 number += 1
-            producer.poll(self._pause_s)
+            producer.poll(0)
+            self._stop.wait(self._pause_s)
         assert producer.flush(60) == 0
 
     def _answered(self, error: object, message: object) -> None:
