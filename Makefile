@@ -95,12 +95,13 @@ status: setup ## Parts of the embedded cluster
 down: setup ## End the cluster and remove what it wrote
 	@$(LAB) down
 
-docs: setup ## Every generated page: measurements, thresholds, telemetry, masking, access, dashboards, policies
+docs: setup ## Every generated page: measurements, thresholds, telemetry, masking, access, secrets, dashboards, policies
 	@page() { "$${@:2}" > "docs/$$1.part" && mv "docs/$$1.part" "docs/$$1"; }
 	page telemetry.md $(PYTHON) -m components.telemetry
 	page thresholds.md $(PYTHON) -m components.telemetry thresholds
 	page masking.md $(PYTHON) -m components.masking
 	page access.md $(PYTHON) -m tests.support.access
+	page secrets.md $(PYTHON) -m tests.support.secret_tables
 	$(PYTHON) -m components.dashboards
 	$(PYTHON) -m lab.simulator.capture > ops/loadtest/bench_capture.json.part
 	mv ops/loadtest/bench_capture.json.part ops/loadtest/bench_capture.json
