@@ -26,6 +26,7 @@ IMAGES: Mapping[str, str] = MappingProxyType(
         "grafana": "grafana/grafana:12.3.1",
         "postgres": "library/postgres:15-bookworm",
         "postgres-exporter": "prometheuscommunity/postgres-exporter:v0.19.1",
+        "kube-state-metrics": "kube-state-metrics/kube-state-metrics:v2.18.0",
         "reports": "obs/reports:1",
         "backup": "obs/backup:1",
     }

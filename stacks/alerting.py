@@ -67,6 +67,7 @@ def _alertmanager(inputs: PlatformInputs) -> AlertmanagerArgs:
             mirrored=paired,
             database=settings.database.embedded is not None,
             witness=settings.regions.witness is not None,
+            volumes=settings.cluster.kubelets is not None,
         ),
         networks=alerting.networks,
         ports=alerting.ports,

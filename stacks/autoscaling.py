@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from components.jaeger.query import query_workload
 from components.k8s import Autoscale
-from components.telemetry.classification import CLASSES
 from components.telemetry.fields import not_allowed
 from stacks.field_types import SettingsModel
 from stacks.sizing import Sizing, TraceSizing, VisualizationSizing
@@ -88,19 +86,3 @@ def database_connections(sizing: Sizing) -> int:
     grafana = sizing.visualization
     bounds = grafana.grafana_autoscale
     return (bounds.maximum if bounds else grafana.grafanas) * grafana.grafana_connections
-
-
-def most_pods(sizing: Sizing, jobs: Iterable[str]) -> dict[str, int]:
-    """Job -> most pods that its autoscaler may have, of those that may have more than at first.
-
-    Args:
-        sizing: Bounds of all autoscalers.
-        jobs: Names of all scrape jobs.
-    """
-    bounds = {
-        "gateway": sizing.gateway_autoscale,
-        "jaeger-collector": sizing.traces.collector_autoscale,
-        **{query_workload(name): sizing.traces.query_autoscale for name in CLASSES},
-        "grafana": sizing.visualization.grafana_autoscale,
-    }
-    return {job: scaler.maximum for job in jobs if (scaler := bounds.get(job)) and scaler.minimum < scaler.maximum}

@@ -16,6 +16,10 @@ from components.audit.component import WORKLOAD as AUDIT
 from components.audit.component import ApiServer, Audit, AuditArgs
 from components.backups.component import Backups
 from components.cluster import ROLE_ANNOTATION
+from components.clusterstate.component import WORKLOAD as CLUSTER_STATE
+from components.clusterstate.component import ClusterState, ClusterStateArgs
+from components.clusterstate.volumes import WORKLOAD as VOLUMES
+from components.clusterstate.volumes import Server, Volumes, VolumesArgs
 from components.contracts import KafkaEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
@@ -46,7 +50,7 @@ from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_bala
 from stacks.metrics import Metrics, MetricsArgs
 from stacks.promises import not_promised
 from stacks.regions import Regions, RegionsArgs
-from stacks.settings import Role, Settings
+from stacks.settings import Kubelets, Role, Settings
 from stacks.sizing import PROFILES, Java
 from stacks.traces import Traces, TracesArgs
 from stacks.visualization import Visualization, VisualizationArgs
@@ -161,6 +165,10 @@ class Platform(pulumi.ComponentResource):
         self.traces = Traces("traces", TracesArgs(inputs=inputs, kafka=kafka), parent)
         Alerting("alerting", AlertingArgs(inputs=inputs, kafka=kafka), parent)
         Audit(AUDIT, _audit(inputs, kafka), parent)
+        if settings.cluster.state:
+            ClusterState(CLUSTER_STATE, _cluster_state(inputs), parent)
+        if kubelets := settings.cluster.kubelets:
+            Volumes(VOLUMES, _volumes(inputs, kubelets), parent)
 
         self.visualization = Visualization(
             "visualization",
@@ -264,6 +272,31 @@ def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
             for source, workload, container in followed
         ],
         resources=inputs.sizing.audit,
+    )
+
+
+def _cluster_state(inputs: PlatformInputs) -> ClusterStateArgs:
+    """What Kubernetes knows of the platform."""
+    cluster = inputs.settings.cluster
+    return ClusterStateArgs(
+        context=inputs.context,
+        scrape=inputs.endpoints.scrapes[CLUSTER_STATE],
+        nodes=cluster.state == "cluster",
+        api_networks=cluster.api.networks,
+        api_port=cluster.api.port,
+        resources=inputs.sizing.cluster_state,
+    )
+
+
+def _volumes(inputs: PlatformInputs, kubelets: Kubelets) -> VolumesArgs:
+    """How full volumes are."""
+    api = inputs.settings.cluster.api
+    return VolumesArgs(
+        context=inputs.context,
+        scrape=inputs.endpoints.scrapes[VOLUMES],
+        api=Server(networks=api.networks, port=api.port),
+        kubelets=Server(networks=kubelets.networks, port=kubelets.port),
+        resources=inputs.sizing.volumes,
     )
 
 

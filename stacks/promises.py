@@ -20,6 +20,19 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "alerting.contacts", line
     if not alerting.heartbeat:
         yield "alerting.heartbeat", "nobody is told when the whole platform is down (requirement D4)"
+    if settings.cluster.state is None:
+        yield (
+            "cluster.state",
+            "nobody is told of pods that wait or restart, nodes that are not ready, jobs that fail and autoscalers at "
+            "their maximum (requirements G4, S1)",
+        )
+    elif settings.cluster.state == "namespace":
+        yield "cluster.state", "nobody is told of nodes that are not ready or under pressure (requirement G4)"
+    if settings.cluster.kubelets is None:
+        yield (
+            "cluster.kubelets",
+            "nobody is told how full volumes are, but for what servers say of their own data (requirements G4, M2)",
+        )
     if settings.reports.recipients is None:
         yield "reports.recipients", "reports are stored and mailed to nobody (requirement R1)"
     if settings.grafana.ldap is None and settings.grafana.oidc is None:

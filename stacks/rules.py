@@ -17,6 +17,8 @@ from components.audit.rules import INHIBITIONS as AUDIT_INHIBITIONS
 from components.audit.rules import RULES as AUDIT_RULES
 from components.backups.rules import INHIBITIONS as BACKUP_INHIBITIONS
 from components.backups.rules import RULES as BACKUP_RULES
+from components.clusterstate.rules import INHIBITIONS as CLUSTER_STATE_INHIBITIONS
+from components.clusterstate.rules import cluster_state_rules, volume_rules
 from components.collector.pods import size_bytes
 from components.consumers.rules import RULES as CONSUMER_RULES
 from components.gateway.rules import INHIBITIONS as GATEWAY_INHIBITIONS
@@ -24,7 +26,6 @@ from components.gateway.rules import RULES as GATEWAY_RULES
 from components.grafana.rules import INHIBITIONS as GRAFANA_INHIBITIONS
 from components.grafana.rules import grafana_rules
 from components.jaeger.rules import RULES as JAEGER_RULES
-from components.k8s.rules import autoscaler_rules
 from components.kafka.rules import INHIBITIONS as KAFKA_INHIBITIONS
 from components.kafka.rules import kafka_rules
 from components.logs.rules import RULES as LOG_RULES
@@ -46,7 +47,6 @@ from components.search.rules import RULES as SEARCH_RULES
 from components.servicegraph.rules import RULES as GRAPH_RULES
 from components.telemetry.rules import INHIBITIONS as LAYER_INHIBITIONS
 from components.telemetry.rules import RULES as LAYER_RULES
-from stacks.autoscaling import most_pods
 from stacks.settings import Settings
 from stacks.sizing import Sizing
 from stacks.stage_settings import Alerting
@@ -78,6 +78,7 @@ _INHIBITIONS = (
     *ALERTMANAGER_INHIBITIONS,
     *EVENT_INHIBITIONS,
     *AUDIT_INHIBITIONS,
+    *CLUSTER_STATE_INHIBITIONS,
     *PROBE_INHIBITIONS,
     *POSTGRES_INHIBITIONS,
     *GRAFANA_INHIBITIONS,
@@ -121,7 +122,8 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
         *alertmanager_rules(sizing.alerting.alertmanagers, paged=settings.alerting.pages),
         *probe_rules(settings.certificates.workloads.renew_before),
         *grafana_rules(sizing.visualization.grafanas),
-        *autoscaler_rules(most_pods(sizing, jobs)),
+        *(cluster_state_rules(nodes=settings.cluster.state == "cluster") if settings.cluster.state else ()),
+        *(volume_rules() if settings.cluster.kubelets else ()),
         *(POSTGRES_RULES if settings.database.embedded else ()),
         *prometheus_rules(
             jobs,
@@ -135,7 +137,12 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
 
 
 def inhibit_rules(
-    all_groups: Sequence[RuleGroup], *, mirrored: bool = False, database: bool = True, witness: bool = True
+    all_groups: Sequence[RuleGroup],
+    *,
+    mirrored: bool = False,
+    database: bool = True,
+    witness: bool = True,
+    volumes: bool = True,
 ) -> tuple[Inhibition, ...]:
     """Inhibitions among the alerts of these groups.
 
@@ -144,7 +151,12 @@ def inhibit_rules(
         mirrored: Whether the other region is copied into this one.
         database: Whether the database is the platform's own.
         witness: Whether there is a lease that says which region is active.
+        volumes: Whether kubelets are asked how full volumes are.
     """
-    absent = (*(() if database else POSTGRES_INHIBITIONS), *(() if witness else REGION_INHIBITIONS))
+    absent = (
+        *(() if database else POSTGRES_INHIBITIONS),
+        *(() if witness else REGION_INHIBITIONS),
+        *(() if volumes else CLUSTER_STATE_INHIBITIONS),
+    )
     fixed = [inhibition for inhibition in _INHIBITIONS if inhibition not in absent]
     return inhibitions.collected(all_groups, (*fixed, *(MIRROR_INHIBITIONS if mirrored else ())))

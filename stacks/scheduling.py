@@ -18,6 +18,7 @@ STAGES: Final = (
     "alertmanager",
     "audit",
     "backups",
+    "clusterstate",
     "consumers",
     "gateway",
     "grafana",

@@ -17,6 +17,10 @@ from components.alertmanager.process import WEB_PORT as ALERTMANAGER_PORT
 from components.audit.component import PORT as AUDIT_PORT
 from components.audit.component import WORKLOAD as AUDIT
 from components.backups.component import ARCHIVE_PORT, ARCHIVE_WORKLOAD, EXPORTER_PORT, EXPORTER_WORKLOAD
+from components.clusterstate.component import PORT as CLUSTER_STATE_PORT
+from components.clusterstate.component import WORKLOAD as CLUSTER_STATE
+from components.clusterstate.volumes import PORT as VOLUMES_PORT
+from components.clusterstate.volumes import WORKLOAD as VOLUMES
 from components.collector.config import METRICS_PORT as COLLECTOR_PORT
 from components.consumers.component import consumer_name
 from components.contracts import ScrapeTarget
@@ -113,6 +117,8 @@ def _metrics(settings: Settings, sizing: Sizing, role: Role) -> Iterator[_Metric
         yield _Metrics(workload=ALERTMANAGER, port=CLOSER_PORT, job=CLOSER, port_name=CLOSER_PORT_NAME)
     yield from on(ALERT_EVENTS_PORT, ALERT_EVENTS)
     yield from on(AUDIT_PORT, AUDIT)
+    yield from on(CLUSTER_STATE_PORT, *([CLUSTER_STATE] if settings.cluster.state else []))
+    yield from on(VOLUMES_PORT, *([VOLUMES] if settings.cluster.kubelets else []))
     yield from on(POSTGRES_PORT, *([POSTGRES] if settings.database.embedded else []))
     yield from on(GRAFANA_PORT, GRAFANA)
     yield from on(REPORT_SERVER_PORT, REPORT_SERVER)

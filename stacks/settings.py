@@ -69,7 +69,7 @@ class ClusterDns(SettingsModel):
 
 
 class ClusterApi(SettingsModel):
-    """Where the audit log reaches the API server: what is behind the Service ``kubernetes`` of namespace ``default``.
+    """Where pods reach the API server: what is behind the Service ``kubernetes`` of namespace ``default``.
 
     Attributes:
         networks: Networks of its addresses, such as ``kubectl get endpointslices`` shows them.
@@ -78,6 +78,18 @@ class ClusterApi(SettingsModel):
 
     networks: Annotated[tuple[field_types.Cidr, ...], Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)]
+
+
+class Kubelets(SettingsModel):
+    """Where kubelets are: addresses of the nodes. Their certificates have to be of the cluster's authority.
+
+    Attributes:
+        networks: Networks of the nodes' addresses.
+        port: Port of each kubelet.
+    """
+
+    networks: Annotated[tuple[field_types.Cidr, ...], Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 10250
 
 
 class Cluster(SettingsModel):
@@ -89,6 +101,9 @@ class Cluster(SettingsModel):
         domain: DNS domain of Services.
         dns: Who answers DNS questions.
         api: Where the API server is.
+        state: Of what the platform watches the state: what is in its namespace and the nodes (``cluster``, which takes
+            a right in the whole cluster), its namespace alone (``namespace``), or nothing (null).
+        kubelets: Who is asked how full volumes are, which takes a right in the whole cluster; null: nobody.
     """
 
     context: field_types.Word | None = None
@@ -96,6 +111,8 @@ class Cluster(SettingsModel):
     domain: field_types.Host
     dns: ClusterDns
     api: ClusterApi
+    state: Literal["cluster", "namespace"] | None = "cluster"
+    kubelets: Kubelets | None = None
 
     @model_validator(mode="after")
     def _is_named(self) -> Self:

@@ -381,6 +381,8 @@ class Sizing:
         io_threads: Threads that do Kafka's requests.
         lag: The lag exporter.
         audit: The audit log.
+        cluster_state: What tells the state of pods and nodes.
+        volumes: What tells how full volumes are.
         lag_interval_s: Seconds between its looks.
         gateway: A gateway.
         gateway_replicas: Gateways (at creation, where they are scaled).
@@ -412,6 +414,8 @@ class Sizing:
     io_threads: int
     lag: Resources
     audit: Resources
+    cluster_state: Resources
+    volumes: Resources
     lag_interval_s: int
     gateway: Resources
     gateway_replicas: int = 2
@@ -448,6 +452,8 @@ SMALL = Sizing(
     io_threads=4,
     lag=Resources(cpu="20m", memory="64Mi", memory_limit="192Mi"),
     audit=Resources(cpu="5m", memory="64Mi", memory_limit="192Mi"),
+    cluster_state=Resources(cpu="2m", memory="32Mi", memory_limit="128Mi"),
+    volumes=Resources(cpu="3m", memory="48Mi", memory_limit="128Mi"),
     lag_interval_s=5,
     gateway=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
     gateway_autoscale=None,
@@ -493,6 +499,8 @@ PRODUCTION = Sizing(
     io_threads=12,
     lag=Resources(cpu="50m", memory="128Mi", memory_limit="256Mi"),
     audit=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
+    cluster_state=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
+    volumes=Resources(cpu="20m", memory="64Mi", memory_limit="192Mi"),
     lag_interval_s=10,
     gateway=Resources(cpu="1", memory="2Gi", memory_limit="4Gi"),
     gateway_autoscale=Autoscale(minimum=2, maximum=12, cpu_percent=65),

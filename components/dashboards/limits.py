@@ -35,6 +35,7 @@ PLATFORM: Final[dict[str, float]] = {
     "SamplerLag": 30,
     "SpanErrorRateHigh": 0.05,
     "PostgresDiskFilling": 0.75,
+    "VolumeFilling": 0.85,
     "PostgresConnectionsNearLimit": 0.8,
     "PostgresReplicationLag": 0.5,
     "PostgresLongTransaction": 900,

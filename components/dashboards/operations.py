@@ -1,13 +1,14 @@
 """Operations (requirement G4): what the platform itself uses, and how well it answers.
 
-Processes report themselves; there is no agent that reads the node's own counters. Search nodes and login proxies tell
-no processor time: of search nodes the heap and the disk are seen.
+Processes report themselves, and Kubernetes tells the state of pods and nodes; there is no agent that reads the node's
+own counters. Search nodes and login proxies tell no processor time: of search nodes the heap and the disk are seen.
 """
 
 from __future__ import annotations
 
 from components.dashboards import limits
 from components.dashboards.model import RATE, Dashboard, Query, Row, bars, series, stat, table
+from components.dashboards.operations_cluster import CLUSTER, RESTARTS
 from components.dashboards.operations_queries import PROMETHEUS
 from components.dashboards.recovery import SUMMARY
 
@@ -59,12 +60,7 @@ _NOW = Row(
             "s",
             Query(expr="min(probe_ssl_earliest_cert_expiry) - time()", legend="left"),
         ),
-        stat(
-            "Restarts",
-            "Processes that started in the last hour.",
-            "{process}",
-            Query(expr="count(time() - process_start_time_seconds < 3600) or vector(0)", legend="last hour"),
-        ),
+        RESTARTS,
     ),
 )
 
@@ -305,9 +301,10 @@ _AUDIT = Row(
 DASHBOARD = Dashboard(
     name="operations",
     title="Operations",
-    description="What the platform uses (processor, memory, disk, network), what gateways refuse, Kafka's health, how "
-    "fast queries are answered, how old the backups are, and what the audit log tells.",
+    description="What the platform uses (processor, memory, disk, network), the state of its pods and nodes, what "
+    "gateways refuse, Kafka's health, how fast queries are answered, how old the backups are, and what the audit log "
+    "tells.",
     tags=("operations",),
-    rows=(_NOW, _RESOURCES, _GATEWAY, _KAFKA, PROMETHEUS, SUMMARY, _TARGETS, _AUDIT),
+    rows=(_NOW, CLUSTER, _RESOURCES, _GATEWAY, _KAFKA, PROMETHEUS, SUMMARY, _TARGETS, _AUDIT),
 )
 """For those who run the platform."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components import naming
 from components.k8s.deployment_context import DeploymentContext
 from components.k8s.pods import metadata
 
@@ -16,8 +17,9 @@ _GROUP = "rbac.authorization.k8s.io"
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Verbs on resources of the core group, in the platform's namespace."""
+    """Verbs on resources of one API group; the core group has no name."""
 
+    group: str = ""
     resources: Sequence[str]
     verbs: Sequence[str]
 
@@ -29,10 +31,7 @@ def namespace_role(
     granted = k8s.rbac.v1.Role(
         workload,
         metadata=metadata(context, workload, workload),
-        rules=[
-            k8s.rbac.v1.PolicyRuleArgs(api_groups=[""], resources=list(rule.resources), verbs=list(rule.verbs))
-            for rule in rules
-        ],
+        rules=[_policy_rule(rule) for rule in rules],
         opts=pulumi.ResourceOptions(parent=parent),
     )
     return k8s.rbac.v1.RoleBinding(
@@ -42,3 +41,28 @@ def namespace_role(
         subjects=[k8s.rbac.v1.SubjectArgs(kind="ServiceAccount", name=workload, namespace=context.namespace)],
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[granted]),
     )
+
+
+def cluster_role(
+    parent: pulumi.Resource, context: DeploymentContext, *, workload: str, rules: Sequence[Rule]
+) -> k8s.rbac.v1.ClusterRoleBinding:
+    """A ClusterRole for what belongs to no namespace, and its binding; the name of both begins with the namespace."""
+    name = f"{context.namespace}-{workload}"
+    labels = naming.labels(workload)
+    granted = k8s.rbac.v1.ClusterRole(
+        name,
+        metadata=k8s.meta.v1.ObjectMetaArgs(name=name, labels=labels),
+        rules=[_policy_rule(rule) for rule in rules],
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return k8s.rbac.v1.ClusterRoleBinding(
+        name,
+        metadata=k8s.meta.v1.ObjectMetaArgs(name=name, labels=labels),
+        role_ref=k8s.rbac.v1.RoleRefArgs(api_group=_GROUP, kind="ClusterRole", name=name),
+        subjects=[k8s.rbac.v1.SubjectArgs(kind="ServiceAccount", name=workload, namespace=context.namespace)],
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[granted]),
+    )
+
+
+def _policy_rule(rule: Rule) -> k8s.rbac.v1.PolicyRuleArgs:
+    return k8s.rbac.v1.PolicyRuleArgs(api_groups=[rule.group], resources=list(rule.resources), verbs=list(rule.verbs))

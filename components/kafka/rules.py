@@ -240,7 +240,7 @@ def _brokers(min_insync_replicas: int) -> RuleGroup:
 
 
 def _disk(volume_bytes: int) -> RuleGroup:
-    """The brokers say how large their logs are; of the volume itself nobody tells."""
+    """The brokers say how large their logs are; of the volume itself its kubelet tells (`components.clusterstate`)."""
     return RuleGroup(
         name="kafka-disk",
         rules=(

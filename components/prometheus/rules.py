@@ -69,7 +69,7 @@ _CLOCKS = (
 
 
 def targets(jobs: Sequence[str]) -> RuleGroup:
-    """Does every workload answer, and stay up?"""
+    """Does every workload answer?"""
     return RuleGroup(
         name="targets",
         rules=(
@@ -96,25 +96,6 @@ def targets(jobs: Sequence[str]) -> RuleGroup:
                 annotations={
                     "summary_ja": "{{ $labels.job }} のポッドが見つかりません",
                     "description_ja": "サービス名に宛先がありません。ワークロードがないか、DNS の障害です。",
-                },
-            ),
-            Alert(
-                name="PodRestartsOften",
-                expr=any_of(
-                    (
-                        "changes(process_start_time_seconds[30m]) > 2",
-                        "resets(otelcol_process_uptime_seconds_total[30m]) > 2",
-                    )
-                ),
-                for_="0s",
-                severity=Severity.MEDIUM,
-                summary="{{ $labels.job }} {{ $labels.instance }} has restarted {{ $value }} times in half an hour",
-                description="It ends by itself, mostly for want of memory, or is ended because its probe fails. "
-                "Between two restarts everything may look well.",
-                annotations={
-                    "summary_ja": "{{ $labels.job }} {{ $labels.instance }} が 30 分間に {{ $value }} 回再起動しました",
-                    "description_ja": "多くはメモリー不足か、ヘルスチェックの失敗です。"
-                    "再起動の合間は正常に見えることがあります。",
                 },
             ),
         ),

@@ -93,6 +93,7 @@ def images() -> tuple[Image, ...]:
         "jaeger": {"jaeger": "/cmd/jaeger/jaeger-linux"},
         "oauth2-proxy": {"oauth2-proxy": "/bin/oauth2-proxy"},
         "postgres-exporter": {"postgres_exporter": "/bin/postgres_exporter"},
+        "kube-state-metrics": {"kube-state-metrics": "/kube-state-metrics"},
     }
     return (
         Image("lab/pause", "1", (layers.pause(),), entrypoint=("/pause",)),

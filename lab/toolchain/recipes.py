@@ -264,6 +264,12 @@ RECIPES: tuple[Recipe, ...] = (
         {"postgres_exporter": "/cmd/postgres_exporter"},
         version_variable=_COMMON_VERSION,
     ),
+    _server(
+        "kube-state-metrics",
+        "k8s.io/kube-state-metrics/v2",
+        {"kube-state-metrics": ""},
+        version_variable=_COMMON_VERSION,
+    ),
     GoTool(
         name="versitygw",
         version=VERSITYGW,

@@ -20,6 +20,7 @@ _WEB = (
     (("thanos",), "http-address", 10902, "http.config"),
     (("blackbox_exporter", "blackbox-exporter"), "web.listen-address", 9115, "web.config.file"),
     (("postgres_exporter",), "web.listen-address", 9187, "web.config.file"),
+    (("kube-state-metrics",), "port", 8080, "tls-config"),
 )
 _ON = ("true", "1", "yes", "on", "t", "y")
 _VERIFYING = "RequireAndVerifyClientCert"

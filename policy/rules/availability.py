@@ -83,6 +83,17 @@ SINGLETONS = (
         "reason": "one process holds the end of the chain; logs wait at the kubelets while it restarts",
     },
     {
+        "image": "kube-state-metrics/kube-state-metrics",
+        "together": 1,
+        "reason": "it only tells what the API server knows, and its absence is an alert",
+    },
+    {
+        "image": "obs/services",
+        "argument": "services.volumes",
+        "together": 1,
+        "reason": "it only measures, and its absence is an alert",
+    },
+    {
         "image": "obs/backup",
         "argument": "services.failover_agent",
         "together": 1,

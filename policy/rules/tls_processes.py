@@ -13,21 +13,28 @@ _GRPC = ("sidecar", "store", "query", "rule", "receive")
 _GRPC_FLAGS = ("--grpc-server-tls-cert", "--grpc-server-tls-key", "--grpc-server-tls-client-ca")
 _CLIENT_FLAGS = ("--grpc-client-tls-ca", "--grpc-client-tls-cert", "--grpc-client-tls-key")
 _ADDRESS_FLAGS = ("--endpoint", "--endpoint-strict", "--endpoint-group", "--endpoint-group-strict", "--store")
-_WEB = {
-    "prometheus": "Prometheus serves its API",
-    "postgres_exporter": "the exporter of PostgreSQL serves its metrics",
-}
+_WEB = (
+    # program, what is served, flag of the file, flag of the address
+    ("prometheus", "Prometheus serves its API", "--web.config.file", "--web.listen-address"),
+    (
+        "postgres_exporter",
+        "the exporter of PostgreSQL serves its metrics",
+        "--web.config.file",
+        "--web.listen-address",
+    ),
+    ("kube-state-metrics", "it serves what it reads of the cluster", "--tls-config", "--host"),
+)
 _AGENT = "jmx_prometheus_javaagent"
 
 
 def _web(resource: Resource, options: Options) -> Iterator[Finding]:
     for process in processes(resource):
-        served = next((said for program, said in _WEB.items() if process.runs(program)), None)
-        if served is None:
-            continue
-        addresses = process.flags("--web.listen-address") or ["0.0.0.0:9090"]
-        if not process.flag("--web.config.file") and not all(loopback(address) for address in addresses):
-            yield _flag_missing(process, "--web.config.file", f"{served} in clear text, to anybody")
+        for program, served, file, address in _WEB:
+            if not process.runs(program) or process.flag(file):
+                continue
+            given = process.flags(address)
+            if not given or not all(loopback(place) for place in given):
+                yield _flag_missing(process, file, f"{served} in clear text, to anybody")
 
 
 def _thanos(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -123,6 +130,8 @@ def _named_files(process: Process) -> Iterator[tuple[str, str, str, _Accepts]]:
         yield "--config.file", path, "ways of probing", _of(Format.PROBER)
         if process.flag("--web.config.file"):
             yield "--web.config.file", process.flag("--web.config.file"), "a web configuration", _of(Format.WEB)
+    if process.runs("kube-state-metrics") and process.flag("--tls-config"):
+        yield "--tls-config", process.flag("--tls-config"), "a web configuration", _of(Format.WEB)
     if process.runs("postgres_exporter") and process.flag("--web.config.file"):
         yield "--web.config.file", process.flag("--web.config.file"), "a web configuration", _of(Format.WEB)
     if "kafka.Kafka" in process.words and process.words[-1] != "kafka.Kafka":
@@ -181,7 +190,7 @@ def _one_file(files: Files, process: Process, flag: str, path: str, what: str, a
 RULES: tuple[Rule, ...] = (
     Rule(
         id="prometheus-serves-tls",
-        promise="Every Prometheus and every exporter of PostgreSQL is started with a web configuration.",
+        promise="Every Prometheus, exporter of PostgreSQL and kube-state-metrics is started with a web configuration.",
         why="Without it anybody who reaches the port reads every metric, unencrypted.",
         sources=("P2",),
         kinds=WORKLOADS,
@@ -205,7 +214,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="servers-run-checked-files",
-        promise="Kafka, collectors, Prometheus, Thanos and the prober read the very files that rules have checked.",
+        promise="Kafka, collectors, Prometheus, Thanos, the prober and kube-state-metrics read the very files "
+        "that rules have checked.",
         why="A server that reads another file keeps none of the promises about its configuration.",
         sources=("K5", "O1", "P2"),
         stack=_checked_files,

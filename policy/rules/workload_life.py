@@ -233,7 +233,7 @@ RULES = (
         sources=("M4", "M1"),
         options={
             "workloads": Option(
-                default=["audit"],
+                default=["audit", "cluster-state", "volumes"],
                 schema={"type": "array", "items": {"type": "string"}},
                 meaning="workloads that read at the API server",
             )

@@ -49,6 +49,11 @@ class KubeApi:
         created: dict[str, Any] = response.json()
         return created
 
+    def patch(self, path: str, content: dict[str, Any]) -> None:
+        """Change an object, or its status, as the administrator: what is named in ``content`` and nothing else."""
+        response = self._call("PATCH", path, json=content, headers={"Content-Type": "application/merge-patch+json"})
+        assert response.ok, response.text
+
     def delete(self, path: str) -> None:
         """Remove an object, as the administrator."""
         response = self._call("DELETE", path)

@@ -64,6 +64,15 @@ def test_an_exporter_of_postgresql_without_a_web_configuration_is_noticed() -> N
     )
 
 
+def test_what_tells_the_state_of_the_cluster_without_a_web_configuration_is_noticed() -> None:
+    exporter = "/kube-state-metrics"
+    assert said("prometheus-serves-tls", workload([exporter, "--tls-config=/etc/web/web.yml"])) == []
+    assert said("prometheus-serves-tls", workload([exporter, "--host=127.0.0.1"])) == []
+    assert said("prometheus-serves-tls", workload([exporter, "--host=0.0.0.0"])) == _told(
+        "--tls-config is not given: it serves what it reads of the cluster in clear text, to anybody | add --tls-config"
+    )
+
+
 def test_a_prometheus_is_known_by_its_image_when_there_is_no_command() -> None:
     server = workload([], image="registry.example/prom/prometheus:v3@sha256:00")
     container = {key: value for key, value in _container(server).items() if key != "command"}
@@ -154,6 +163,8 @@ _READS: dict[str, tuple[list[str], str, str, Any, str, str]] = {
                        "/etc/p", "web.yml", WEB, "--web.config.file", "a web configuration"),
     "thanos web": (["/bin/thanos", "query", "--http.config", "/etc/p/web.yml"], "/etc/p", "web.yml", WEB,
                    "--http.config", "a web configuration"),
+    "state of the cluster": (["/kube-state-metrics", "--tls-config=/etc/p/web.yml"], "/etc/p", "web.yml", WEB,
+                             "--tls-config", "a web configuration"),
     "thanos stores": (["/bin/thanos", "query", "--endpoint.sd-config-file=/etc/p/s.yml"], "/etc/p", "s.yml", STORES,
                       "--endpoint.sd-config-file", "a list of stores"),
     "thanos helper": (["/bin/thanos", "sidecar", "--prometheus.http-client-file=/etc/p/c.yml"], "/etc/p", "c.yml",

@@ -22,8 +22,6 @@ _MISSED = f'prometheus_rule_group_iterations_missed_total{{{_STORE},rule_group="
 _ROUNDS = f'prometheus_rule_group_iterations_total{{{_STORE},rule_group="r;kafka"}}'
 _LOOKUPS = f"prometheus_sd_dns_lookup%s_total{{{_STORE}}}"
 _EVALUATED = f'prometheus_rule_group_last_evaluation_timestamp_seconds{{{_STORE},rule_group="r;kafka"}}'
-_STARTED = 'process_start_time_seconds{job="kafka-lag",instance="10-88-0-7"}'
-_UPTIME = 'otelcol_process_uptime_seconds_total{job="sampler",instance="sampler-0"}'
 _QUERY = 'job="thanos-query",instance="10-88-0-8"'
 _CONNECTIONS = (
     f'thanos_store_nodes_grpc_connections{{{_QUERY},external_labels="{{replica=\\"%s\\"}}",store_type="sidecar"}}'
@@ -67,22 +65,6 @@ TARGETS: tuple[Scenario, ...] = (
         silent_at="6m45s",
         firing_at="7m15s",
         labels={"job": "gateway"},
-    ),
-    Scenario(
-        alert="PodRestartsOften",
-        bad={_STARTED: "100x5 400x5 700x5 1000x40"},
-        good={_STARTED: "100x5 400x5 700x45"},
-        silent_at="8m45s",
-        firing_at="9m15s",
-        labels={"job": "kafka-lag", "instance": "10-88-0-7"},
-    ),
-    Scenario(
-        alert="PodRestartsOften",
-        bad={_UPTIME: "100+30x5 10+30x5 10+30x5 10+30x40"},
-        good={_UPTIME: "100+30x5 10+30x5 10+30x45"},
-        silent_at="8m45s",
-        firing_at="9m15s",
-        labels={"job": "sampler", "instance": "sampler-0"},
     ),
 )
 

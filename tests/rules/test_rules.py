@@ -14,13 +14,12 @@ import yaml
 
 from components.alerting.escalation import escalated
 from components.alerting.inhibitions import PLATFORM, collected
-from components.k8s.rules import autoscaler_rules
+from components.clusterstate.rules import cluster_state_rules, volume_rules
 from components.kafka.rules import kafka_rules
 from components.probes.rules import probe_rules
 from components.prometheus.rules import prometheus_rules
 from components.rules import ID_LABEL, Alert, Inhibition, RuleGroup, any_of, rule_file
 from tests.rules import (
-    scenarios_autoscalers,
     scenarios_escalation,
     scenarios_kafka,
     scenarios_probes,
@@ -32,7 +31,7 @@ from tests.rules.scenario import Scenario, needed, promtool_tests
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 MADE: dict[str, tuple[RuleGroup, ...]] = {
-    "k8s": autoscaler_rules(scenarios_autoscalers.MOST),
+    "clusterstate": (*cluster_state_rules(nodes=True), *volume_rules()),
     "kafka": kafka_rules(
         min_insync_replicas=scenarios_kafka.MIN_INSYNC_REPLICAS, volume_bytes=scenarios_kafka.VOLUME_BYTES
     ),

@@ -8,6 +8,7 @@ import pytest
 
 from components.alertevents.rules import RULES as EVENT_RULES
 from components.alertmanager.rules import alertmanager_rules
+from components.clusterstate.rules import volume_rules
 from components.dashboards import limits
 from components.dashboards.__main__ import DOCS
 from components.dashboards.known_metrics import BY_PART, SERIES
@@ -39,6 +40,7 @@ ALL_RULES = (
     *REPORT_RULES,
     *REGION_RULES,
     *MIRROR_RULES,
+    *volume_rules(),
     *kafka_rules(min_insync_replicas=2, volume_bytes=1),
     *alertmanager_rules(2),
     *prometheus_rules(["gateway"], volume_bytes=1, memory_bytes=2**30),

@@ -66,6 +66,7 @@ def test_each_thing_that_is_left_out_is_one_line(settings: Settings, recording: 
     assert [line.partition(": ")[0] for line in lines] == [
         *4 * ["alerting.contacts"],
         "alerting.heartbeat",
+        "cluster.kubelets",
         "reports.recipients",
         "grafana.ldap",
         "traces.identity",

@@ -96,7 +96,8 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     ),
     "a key that is misspelt": (
         _set("cluster", "contxt", to="kind"),
-        "settings.cluster.contxt is not a known key: did you mean context? Known here: api, context, dns, domain, uid",
+        "settings.cluster.contxt is not a known key: did you mean context? Known here: api, context, dns, domain, "
+        "kubelets, state, uid",
     ),
     "an identity that is none": (
         _set("cluster", "uid", to="kube-system"),
@@ -243,8 +244,8 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "an image that does not exist": (
         _set("images", "digests", to={"nginx": "sha256:" + "0" * 64}),
         "settings.images: allowed is only the images alertmanager, backup, blackbox-exporter, elasticsearch, grafana, "
-        "jaeger, kafka, oauth2-proxy, opensearch, otelcol, postgres, postgres-exporter, prometheus, reports, services, "
-        "thanos; "
+        "jaeger, kafka, kube-state-metrics, oauth2-proxy, opensearch, otelcol, postgres, postgres-exporter, "
+        "prometheus, reports, services, thanos; "
         "remove nginx; correct it",
     ),
     "a registry for a group of images that does not exist": (

@@ -1,0 +1,177 @@
+"""The pod that tells Prometheus what Kubernetes knows of the platform: kube-state-metrics (requirements G4, S1).
+
+It watches objects of the platform's own namespace, and nodes, which belong to no namespace. It reads nothing else there
+and writes nothing. One is enough: what it tells is true again as soon as the next one runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+
+from components import naming
+from components.contracts import ScrapeTarget
+from components.k8s import (
+    Allow,
+    Container,
+    DeploymentContext,
+    Mount,
+    Probe,
+    Resources,
+    Volume,
+    Workload,
+    certificate,
+    deployment,
+    headless_service,
+    network,
+    network_policy,
+    secret_files,
+    with_access,
+)
+from components.k8s.permissions import Rule, cluster_role, namespace_role
+from components.web_access import web_file
+
+TOKEN = "obs:clusterstate:ClusterState"  # noqa: S105  (a type token)
+WORKLOAD: Final = "cluster-state"
+"""Workload, and the job of its metrics."""
+PORT: Final = 8443
+_OWN_PORT = 8081
+"""Of its metrics about itself, which nobody reads: on the loopback address."""
+_WATCHED: Final = ("list", "watch")
+_NODES = "nodes"
+_RESOURCES: Final = {
+    "": ("pods",),
+    "autoscaling": ("horizontalpodautoscalers",),
+    "batch": ("cronjobs", "jobs"),
+}
+"""API group -> what is watched in the namespace."""
+METRICS: Final = (
+    "kube_cronjob_status_last_successful_time",
+    "kube_horizontalpodautoscaler_spec_max_replicas",
+    "kube_horizontalpodautoscaler_spec_min_replicas",
+    "kube_horizontalpodautoscaler_status_current_replicas",
+    "kube_job_failed",
+    "kube_job_owner",
+    "kube_job_status_start_time",
+    "kube_node_status_condition",
+    "kube_pod_container_status_restarts_total",
+    "kube_pod_container_status_waiting_reason",
+    "kube_pod_status_phase",
+)
+"""What rules and dashboards read, and so all that it tells."""
+WEB_DIRECTORY: Final = "/etc/cluster-state-web"
+WEB_FILE: Final = "web.yml"
+_TOKEN_VOLUME, _TOKEN_DIRECTORY = "kubernetes-api", "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterStateArgs:
+    """What it needs.
+
+    Attributes:
+        context: Deployment context.
+        scrape: Its metrics endpoint.
+        nodes: Whether it may read nodes, which takes a right in the whole cluster.
+        api_networks: Where the API server is once the cluster has replaced the address of its Service.
+        api_port: Its port there.
+        resources: Of the pod.
+    """
+
+    context: DeploymentContext
+    scrape: ScrapeTarget
+    nodes: bool
+    api_networks: Sequence[str]
+    api_port: int
+    resources: Resources
+
+
+def command(namespace: str, *, nodes: bool) -> list[str]:
+    """The command line.
+
+    Args:
+        namespace: Where it looks.
+        nodes: Whether it looks at nodes too.
+    """
+    watched = [name for names in _RESOURCES.values() for name in names] + ([_NODES] if nodes else [])
+    return [
+        "/kube-state-metrics",
+        "--host=0.0.0.0",
+        f"--port={PORT}",
+        "--telemetry-host=127.0.0.1",
+        f"--telemetry-port={_OWN_PORT}",
+        f"--tls-config={WEB_DIRECTORY}/{WEB_FILE}",
+        f"--namespaces={namespace}",
+        f"--resources={','.join(sorted(watched))}",
+        f"--metric-allowlist={','.join(METRICS)}",
+        # A list that starts a watch comes from the API server's memory and not from etcd.
+        "--use-apiserver-cache",
+    ]
+
+
+class ClusterState(pulumi.ComponentResource):
+    """One pod, and what it may read at the API server."""
+
+    def __init__(self, name: str, args: ClusterStateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        context = args.context
+        after: list[pulumi.Resource] = [
+            namespace_role(
+                self,
+                context,
+                workload=WORKLOAD,
+                rules=[Rule(group=group, resources=names, verbs=_WATCHED) for group, names in _RESOURCES.items()],
+            )
+        ]
+        if args.nodes:
+            after.append(
+                cluster_role(self, context, workload=WORKLOAD, rules=[Rule(resources=[_NODES], verbs=_WATCHED)])
+            )
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        network_policy(
+            self,
+            context,
+            workload=WORKLOAD,
+            ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
+            egress=[Allow(peers=[network(cidr) for cidr in args.api_networks], ports=[args.api_port])],
+        )
+        web = secret_files(
+            self,
+            context,
+            name=f"{WORKLOAD}-web",
+            workload=WORKLOAD,
+            files={WEB_FILE: web_file([args.scrape.credential])},
+        )
+        pods = deployment(
+            self,
+            context,
+            Workload(
+                name=WORKLOAD,
+                replicas=1,
+                containers=[_container(args)],
+                volumes=[Volume(name="web", files=web), Volume(name=_TOKEN_VOLUME, api_token=True)],
+                tls=certificate(self, context, workload=WORKLOAD),
+            ),
+            after=after,
+        )
+        self.register_outputs({"pods": pods.id})
+
+
+def _container(args: ClusterStateArgs) -> Container:
+    # The kubelet has no password, so it only tries whether the port is open.
+    return Container(
+        name="kube-state-metrics",
+        image="kube-state-metrics",
+        command=command(args.context.namespace, nodes=args.nodes),
+        resources=args.resources,
+        ports={naming.METRICS_PORT: PORT},
+        mounts=[
+            Mount(volume="web", path=WEB_DIRECTORY),
+            Mount(volume=_TOKEN_VOLUME, path=_TOKEN_DIRECTORY),
+        ],
+        startup=Probe(tcp=PORT, period_s=2, failures=60),
+        liveness=Probe(tcp=PORT, period_s=15, failures=4),
+        readiness=Probe(tcp=PORT, period_s=5, failures=2),
+    )
