@@ -77,7 +77,7 @@ def test_notes_are_read_as_they_were_written_and_each_look_reads_only_what_is_ne
     began = time.monotonic()
     assert offsets.read() == {"telemetry-metrics": {0: 7, 1: 9}}
     assert offsets.read() == {"telemetry-metrics": {0: 7, 1: 9}}
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_what_is_behind_is_what_is_kept_and_not_copied(platform: Platform) -> None:
