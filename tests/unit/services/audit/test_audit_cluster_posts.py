@@ -108,9 +108,9 @@ class Audit:
 
 @pytest.fixture
 def audit(tmp_path: Path) -> Iterator[Audit]:
-    made = Audit(tmp_path)
-    yield made
-    made.end()
+    started = Audit(tmp_path)
+    yield started
+    started.end()
 
 
 def events(*items: dict[str, Any]) -> bytes:
