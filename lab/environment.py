@@ -36,6 +36,7 @@ IDENTITY_SECRETS = "observability:identitySecrets"
 OBJECT_STORAGE_SECRETS = "observability:objectStorageSecrets"
 BACKUP_RECIPIENTS = "observability:backupRecipients"
 WITNESS_SECRETS = "observability:witnessSecrets"
+CLUSTER_AUDIT_SECRETS = "observability:clusterAuditSecrets"
 SECRETS = (
     ALERTING_SECRETS,
     DIRECTORY_SECRETS,
@@ -43,6 +44,7 @@ SECRETS = (
     OBJECT_STORAGE_SECRETS,
     BACKUP_RECIPIENTS,
     WITNESS_SECRETS,
+    CLUSTER_AUDIT_SECRETS,
 )
 """Configuration keys of what a stack needs to reach what is outside the platform; their values are secrets."""
 ROLE = "observability:role"

@@ -51,6 +51,14 @@ def _address(value: str) -> str:
     return value
 
 
+def _cluster_ip(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise not_allowed("an IP address of the cluster's Services") from None
+    return value
+
+
 Name = Annotated[
     str,
     pattern(
@@ -82,6 +90,7 @@ Days = Annotated[str, pattern(r"[1-9][0-9]*d", "a number of days such as 30d")]
 Url = Annotated[str, pattern(r"https://[^\s/]+(/\S*)?", "an https:// address")]
 Cidr = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
+ClusterIp = Annotated[str, AfterValidator(_cluster_ip)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Minutes = Annotated[str, pattern(r"[1-9][0-9]*(s|m|h)", "a duration such as 5m or 4h")]

@@ -13,7 +13,7 @@ from components import naming
 from components.agent.component import WORKLOAD as AGENT
 from components.agent.component import Agent, AgentArgs
 from components.audit.component import WORKLOAD as AUDIT
-from components.audit.component import ApiServer, Audit, AuditArgs
+from components.audit.component import ApiServer, Audit, AuditArgs, ClusterWebhook
 from components.backups.component import Backups
 from components.cluster import ROLE_ANNOTATION
 from components.clusterstate.component import WORKLOAD as CLUSTER_STATE
@@ -50,6 +50,7 @@ from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_bala
 from stacks.metrics import Metrics, MetricsArgs
 from stacks.promises import not_promised
 from stacks.regions import Regions, RegionsArgs
+from stacks.secrets import cluster_audit_secrets
 from stacks.settings import Kubelets, Role, Settings
 from stacks.sizing import PROFILES, Java
 from stacks.traces import Traces, TracesArgs
@@ -272,6 +273,20 @@ def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
             for source, workload, container in followed
         ],
         resources=inputs.sizing.audit,
+        webhook=_webhook(settings),
+    )
+
+
+def _webhook(settings: Settings) -> ClusterWebhook | None:
+    """How the API server posts its audit events, or None."""
+    if settings.audit.cluster is None:
+        return None
+    known = cluster_audit_secrets()
+    return ClusterWebhook(
+        address=settings.audit.cluster.address,
+        token=known.apply(lambda secrets: str(secrets["token"])),
+        certificate=known.apply(lambda secrets: str(secrets["certificate"])),
+        key=known.apply(lambda secrets: str(secrets["key"])),
     )
 
 

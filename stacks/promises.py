@@ -39,6 +39,11 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "grafana.ldap", "Grafana has one account, its administrator's, and no roles (requirement G5)"
     if settings.traces.identity is None:
         yield "traces.identity", "traces have no pages and no clearances of their own (requirement J3)"
+    if settings.audit.cluster is None:
+        yield (
+            "audit.cluster",
+            "who changed what in the namespace without `ops` is not in the audit log (requirement M1)",
+        )
     if settings.regions.peer is None:
         key = "regions.peer" if settings.regions.witness else "regions.witness"
         yield key, "nothing takes over when this region is gone (requirements D2, D3)"

@@ -28,6 +28,7 @@ DIRECTORY_KEY, DIRECTORY_NAMES = "directorySecrets", ("bind_password", "authorit
 STORAGE_KEY, STORAGE_NAMES = "objectStorageSecrets", ("access_key_id", "secret_access_key", "authority")
 IDENTITY_KEY, IDENTITY_NAMES = "identitySecrets", ("client_secret", "tool_secret", "authority")
 WITNESS_KEY = "witnessSecrets"
+CLUSTER_AUDIT_KEY, CLUSTER_AUDIT_NAMES = "clusterAuditSecrets", ("token", "certificate", "key")
 DATABASE_KEY, OIDC_KEY = "databasePassword", "grafanaOidcSecret"
 RECIPIENTS_KEY, RECIPIENTS_NAMES = "backupRecipients", ("recipients",)
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
@@ -97,6 +98,7 @@ def needed(settings: Settings) -> tuple[Needed, ...]:
         ),
         Needed(key=STORAGE_KEY, read=storage_secrets),
         *((Needed(key=WITNESS_KEY, read=witness_secrets),) if settings.regions.witness else ()),
+        *((Needed(key=CLUSTER_AUDIT_KEY, read=cluster_audit_secrets),) if settings.audit.cluster else ()),
         Needed(key=RECIPIENTS_KEY, read=backup_recipients),
         *((Needed(key=DATABASE_KEY, read=database_password),) if settings.database.external else ()),
         *((Needed(key=OIDC_KEY, read=grafana_oidc_secret),) if settings.grafana.oidc else ()),
@@ -200,6 +202,15 @@ def witness_secrets() -> pulumi.Output[dict[str, Any]]:
         SettingsError: As `alerting_secrets`.
     """
     return _object(WITNESS_KEY, STORAGE_NAMES)
+
+
+def cluster_audit_secrets() -> pulumi.Output[dict[str, Any]]:
+    """Token that the API server shows where it posts its audit events, and certificate and key that it trusts there.
+
+    Raises:
+        SettingsError: As `alerting_secrets`.
+    """
+    return _object(CLUSTER_AUDIT_KEY, CLUSTER_AUDIT_NAMES)
 
 
 def backup_recipients() -> tuple[str, ...]:

@@ -319,6 +319,7 @@ class Settings(SettingsModel):
         database, grafana, object_storage, reports: What people read, and where it is kept.
         backups: Copies in the object storage.
         regions: The other region, and which of the two is active.
+        audit: What the audit log is told.
     """
 
     platform: field_types.Name
@@ -349,6 +350,7 @@ class Settings(SettingsModel):
     reports: stage_settings.Reports
     backups: stage_settings.Backups
     regions: stage_settings.Regions
+    audit: stage_settings.Audit
 
     def mirrored(self, role: Role) -> bool:
         """Whether the other region's Kafka is copied into this one."""

@@ -439,6 +439,26 @@ class Backups(SettingsModel):
     metrics_block: field_types.Minutes
 
 
+class ClusterAudit(SettingsModel):
+    """The API server's audit webhook. Token, certificate and key: secret ``clusterAuditSecrets``.
+
+    Attributes:
+        address: Cluster IP that the API server posts to, free, and of the range of Services.
+    """
+
+    address: field_types.ClusterIp
+
+
+class Audit(SettingsModel):
+    """What the audit log is told besides logs and commands.
+
+    Attributes:
+        cluster: Requests at the API server, or null where its audit log cannot be sent here, as on managed clusters.
+    """
+
+    cluster: ClusterAudit | None
+
+
 DNS_NAMES = ("otlp",)
 """What moves from region to region by name: where the layers send their telemetry."""
 

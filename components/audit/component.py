@@ -1,7 +1,8 @@
 """The pod that writes the audit log: it follows logs through the Kubernetes API and writes a topic (requirement M1).
 
 There is one, always: the chain of hashes has one end. While it is away, kubelets keep the logs, Kubernetes keeps the
-Events of operators for an hour, and it goes on where it was. It is the only pod of the platform with a token.
+Events of operators for an hour, and it goes on where it was. It is the only pod of the platform with a token. An API
+server may post its audit events to a port of its own, with a certificate that it knew before there was a platform.
 """
 
 from __future__ import annotations
@@ -14,11 +15,30 @@ from typing import Final
 import pulumi
 
 from components.contracts import KafkaEndpoint, ScrapeTarget
-from components.k8s import Allow, DeploymentContext, Mount, Resources, Volume, network, workload_pods
+from components.k8s import (
+    Allow,
+    DeploymentContext,
+    Mount,
+    Resources,
+    Volume,
+    cluster_service,
+    network,
+    workload_pods,
+)
 from components.k8s.permissions import Rule, namespace_role
-from components.k8s.programs import CA_FILE, Program, PythonService, PythonServiceArgs, auth_folder, once, served
+from components.k8s.programs import (
+    CA_FILE,
+    HTTPS_PORT,
+    Program,
+    PythonService,
+    PythonServiceArgs,
+    auth_folder,
+    once,
+    served,
+)
 from components.telemetry.topics import AUDIT_TOPIC
-from services.audit.settings import AuditSettings, FollowedContainer, Kafka, Kubernetes
+from services.audit.settings import AuditSettings, Cluster, FollowedContainer, Kafka, Kubernetes
+from services.runtime.settings import Tls
 
 TOKEN = "obs:audit:Audit"  # noqa: S105  (a type token)
 WORKLOAD: Final = "audit"
@@ -26,9 +46,13 @@ WORKLOAD: Final = "audit"
 READER: Final = "audit-reader"
 """SCRAM user of those who read the audit log: it may read nothing else, and write nothing."""
 PORT: Final = 8443
+CLUSTER_PORT: Final = 8444
+CLUSTER_SERVICE: Final = "audit-cluster"
+"""Service to which the API server posts."""
 _API_HOST, _API_PORT = "kubernetes.default.svc", 443
 _API_VOLUME, _API_FOLDER = "kubernetes-api", "/etc/kubernetes-api"
 _AUTH: Final = auth_folder(WORKLOAD)
+_TOKEN_FILE, _CERTIFICATE_FILE, _KEY_FILE = "cluster-token", "cluster.crt", "cluster.key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +61,23 @@ class ApiServer:
 
     networks: Sequence[str]
     port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterWebhook:
+    """How the API server posts its audit events.
+
+    Attributes:
+        address: Cluster IP that it posts to.
+        token: What it shows.
+        certificate: What it trusts (PEM).
+        key: Its key.
+    """
+
+    address: str
+    token: pulumi.Output[str]
+    certificate: pulumi.Output[str]
+    key: pulumi.Output[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +92,7 @@ class AuditArgs:
         api_server: Where logs and Events are read.
         followed: Containers whose logs are followed.
         resources: Of the pod.
+        webhook: How the API server posts; None: it does not.
     """
 
     context: DeploymentContext
@@ -60,6 +102,7 @@ class AuditArgs:
     api_server: ApiServer
     followed: Sequence[FollowedContainer]
     resources: Resources
+    webhook: ClusterWebhook | None = None
 
 
 def audit_settings(args: AuditArgs) -> AuditSettings:
@@ -81,16 +124,41 @@ def audit_settings(args: AuditArgs) -> AuditSettings:
             namespace=args.context.namespace,
         ),
         followed=tuple(args.followed),
+        cluster=_cluster() if args.webhook else None,
         **served(PORT, args.scrape.credential.username, _AUTH),
     )
 
 
+def _cluster() -> Cluster:
+    return Cluster(
+        listen=f"0.0.0.0:{CLUSTER_PORT}",
+        tls=Tls(cert_file=Path(f"{_AUTH}/{_CERTIFICATE_FILE}"), key_file=Path(f"{_AUTH}/{_KEY_FILE}")),
+        token_file=Path(f"{_AUTH}/{_TOKEN_FILE}"),
+    )
+
+
+def _files(webhook: ClusterWebhook | None) -> dict[str, pulumi.Input[str]]:
+    if webhook is None:
+        return {}
+    return {_TOKEN_FILE: webhook.token, _CERTIFICATE_FILE: webhook.certificate, _KEY_FILE: webhook.key}
+
+
 class Audit(pulumi.ComponentResource):
-    """One pod, and what it may do at the API server."""
+    """One pod, what it may do at the API server, and where that may post to it."""
 
     def __init__(self, name: str, args: AuditArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context, kafka = args.context, args.kafka
+        api_servers = [network(cidr) for cidr in args.api_server.networks]
+        if args.webhook is not None:
+            cluster_service(
+                self,
+                context,
+                workload=WORKLOAD,
+                name=CLUSTER_SERVICE,
+                ports={HTTPS_PORT: CLUSTER_PORT},
+                address=args.webhook.address,
+            )
         binding = namespace_role(
             self,
             context,
@@ -112,11 +180,15 @@ class Audit(pulumi.ComponentResource):
                 ),
                 scrape=args.scrape,
                 settings=audit_settings(args),
-                secrets={"kafka-password": once(kafka.users[WORKLOAD].password, kafka.ready)},
+                secrets={
+                    "kafka-password": once(kafka.users[WORKLOAD].password, kafka.ready),
+                    **_files(args.webhook),
+                },
+                ingress=[Allow(peers=api_servers, ports=[CLUSTER_PORT])] if args.webhook else [],
                 volumes=[Volume(name=_API_VOLUME, api_token=True)],
                 egress=[
                     Allow(peers=[workload_pods("kafka")], ports=[kafka.port]),
-                    Allow(peers=[network(cidr) for cidr in args.api_server.networks], ports=[args.api_server.port]),
+                    Allow(peers=api_servers, ports=[args.api_server.port]),
                 ],
                 access=[kafka.access_label],
                 # Two at a time would give the chain two ends.

@@ -44,12 +44,15 @@ RULES: tuple[RuleGroup, ...] = (
                 for_="5m",
                 severity=Severity.MEDIUM,
                 summary="The audit log does not read a source ({{ $labels.source }})",
-                description="The log of a container of that source cannot be followed. What it tells meanwhile is read "
-                "later, unless the kubelet rotates it away first.",
+                description="The log of a container of that source cannot be followed: what it tells meanwhile is read "
+                "later, unless the kubelet rotates it away first. With source `cluster`, the API server has not posted "
+                "for a quarter of an hour, and drops what it cannot post.",
                 annotations={
                     "summary_ja": "監査対象が読み取れていません ({{ $labels.source }})",
                     "description_ja": "コンテナのログを追跡できません。"
-                    "ログのローテーション前に復旧すれば後から読み込まれます。",
+                    "ログのローテーション前に復旧すれば後から読み込まれます。"
+                    "`cluster` は API サーバーの監査イベントが届いていない状態です。"
+                    "その間の分は失われます。",
                 },
             ),
             Alert(
@@ -61,8 +64,8 @@ RULES: tuple[RuleGroup, ...] = (
                 for_="0s",
                 severity=Severity.MEDIUM,
                 summary="The audit log has a gap ({{ $labels.source }})",
-                description="Lines of that source were gone before they were read, or could not be understood. "
-                "`ops audit check` lists where.",
+                description="Lines of that source were gone before they were read, or could not be understood, or "
+                "posts of the API server were not taken for so long that it drops them. `ops audit check` lists where.",
                 annotations={
                     "summary_ja": "監査ログに欠落があります ({{ $labels.source }})",
                     "description_ja": "読み取り前に失われた行、または解釈できない行があります。"

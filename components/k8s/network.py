@@ -34,12 +34,15 @@ def cluster_service(
     workload: str,
     ports: Mapping[str, int],
     name: str | None = None,
+    address: str | None = None,
 ) -> k8s.core.v1.Service:
     """A ClusterIP Service of a workload (name: the workload's, unless given). ``pulumi up`` does not wait for it.
 
-    The workload itself is what is awaited; a Service that waited for it as well would only wait twice.
+    The workload itself is what is awaited; a Service that waited for it as well would only wait twice. An ``address``
+    of its own is for who cannot ask the cluster's DNS.
     """
-    return _service(parent, context, workload, name or workload, ports, {"type": "ClusterIP"}, await_it=False)
+    spec = {"type": "ClusterIP", **({"cluster_ip": address} if address else {})}
+    return _service(parent, context, workload, name or workload, ports, spec, await_it=False)
 
 
 def headless_service(
@@ -123,8 +126,8 @@ def _service(
         opts=pulumi.ResourceOptions(
             parent=parent,
             custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m"),
-            # Kubernetes refuses another class for a Service that there is.
-            replace_on_changes=["spec.loadBalancerClass"],
+            # Kubernetes refuses another class or address for a Service that there is.
+            replace_on_changes=["spec.loadBalancerClass", "spec.clusterIP"],
         ),
     )
 

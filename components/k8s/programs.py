@@ -245,6 +245,7 @@ class PythonServiceArgs:
         egress: Servers that it may connect to.
         access: Access labels of these.
         clients: Access labels of those who may connect besides Prometheus; where there are some, it has a Service.
+        ingress: Who may connect to other ports.
         replicas: Pods.
         recreate: Whether an old pod has to go before a new one starts.
         volumes: Volumes besides settings and passwords.
@@ -262,6 +263,7 @@ class PythonServiceArgs:
     egress: Sequence[Allow] = ()
     access: Sequence[str] = ()
     clients: Sequence[str] = ()
+    ingress: Sequence[Allow] = ()
     replicas: int = 1
     recreate: bool = False
     volumes: Sequence[Volume] = ()
@@ -293,7 +295,8 @@ class PythonService:
             cluster_service(parent, context, workload=name, ports={HTTPS_PORT: port}) if args.clients else None
         )
         callers = [with_access(label) for label in (*args.clients, naming.METRICS_ACCESS)]
-        network_policy(parent, context, workload=name, ingress=[Allow(peers=callers, ports=[port])], egress=args.egress)
+        ingress = [Allow(peers=callers, ports=[port]), *args.ingress]
+        network_policy(parent, context, workload=name, ingress=ingress, egress=args.egress)
         secrets = {**args.secrets, SCRAPE_PASSWORD: args.scrape.credential.password}
         container = python_container(
             args.program, port=port, ready_every_s=args.ready_every_s, pre_stop_sleep_s=args.pre_stop_sleep_s

@@ -15,7 +15,7 @@ from pathlib import Path
 import requests
 
 from lab import LabError, external_services
-from lab.cluster import controllers, disruptions, metrics_api, network, node, recommender
+from lab.cluster import audit_webhook, controllers, disruptions, metrics_api, network, node, recommender
 from lab.cluster.network import API_URL, MAX_PODS, NODE_NAME, Daemon, start_time, wait_until
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
@@ -62,6 +62,7 @@ def up(paths: LabPaths, steps: Steps) -> None:
         network.create_namespace(paths.netns)
         external_services.prepare(paths)
         parts = {part.name: part for part in _daemons(paths)}
+        audit_webhook.prepare(paths, started=parts["kube-apiserver"].pid() is not None)
         apiserver, kubelet = parts["kube-apiserver"], parts["kubelet"]
         parts["etcd"].start()
         apiserver.start()

@@ -37,6 +37,8 @@ ETCD_PORT = 2379
 SERVICE_CIDR = "10.96.0.0/16"
 KUBERNETES_SERVICE = "10.96.0.1"
 DNS_SERVICE = "10.96.0.10"
+AUDIT_SERVICE = "10.96.0.30"
+"""The only Service to which the node itself has a route: the API server posts its audit events there."""
 POD_CIDR = "10.88.0.0/16"
 NODE_POD_PREFIX = 22
 NODE_POD_CIDR = f"10.88.0.0/{NODE_POD_PREFIX}"
@@ -71,10 +73,11 @@ def namespace_exists(name: str) -> bool:
 def create_namespace(name: str) -> None:
     """Create the namespace with loopback and a bridge that carries the lab's addresses; complete or not at all.
 
-    A namespace that is there already gets the addresses that it lacks.
+    A namespace that is there already gets the addresses and routes that it lacks.
     """
     if namespace_exists(name):
         _add_addresses(name)
+        _add_routes(name)
         return
     _ip("netns", "add", name)
     try:
@@ -82,6 +85,7 @@ def create_namespace(name: str) -> None:
         _ip("-n", name, "link", "add", "node0", "type", "bridge")
         _add_addresses(name)
         _ip("-n", name, "link", "set", "node0", "up")
+        _add_routes(name)
         subprocess.run([*enter(name), "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True, timeout=20)
     except BaseException:
         delete_namespace(name)
@@ -91,6 +95,11 @@ def create_namespace(name: str) -> None:
 def _add_addresses(name: str) -> None:
     for address in (NODE, RECEIVERS):
         _ip("-n", name, "addr", "replace", f"{address}/{NODE_PREFIX}", "dev", "node0")
+
+
+def _add_routes(name: str) -> None:
+    """The kernel asks for a route before kube-proxy's rules send a connection to a pod."""
+    _ip("-n", name, "route", "replace", f"{AUDIT_SERVICE}/32", "dev", "node0", "src", NODE)
 
 
 def delete_namespace(name: str) -> None:

@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from components.cluster import EMBEDDED
 from lab import LabError
+from lab.cluster import audit_webhook
 from lab.cluster.network import (
     API_PORT,
     API_URL,
@@ -352,6 +353,7 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
             # Pods know their zone, as they do everywhere from 1.35 on.
             "--feature-gates=PodTopologyLabelsAdmission=true",
             "--profiling=false",
+            *audit_webhook.flags(paths),
         ),
         daemon(
             "kube-controller-manager",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ops.audit import cluster as cluster_module
 from ops.audit import report as report_module
 from ops.audit.reading import DAYS, read
 from ops.audit.report import content, document, findings
@@ -116,6 +118,31 @@ def list_(
     else:
         Console().print(_table(records))
     raise typer.Exit(int(not records))
+
+
+@audit_app.command("cluster")
+def cluster(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go; made where it is not there.")],
+    namespace: Annotated[str, typer.Option(help="The platform's namespace: `namespace` in the stack file.")],
+    address: Annotated[
+        str, typer.Option(help="Cluster IP of the audit log: `audit.cluster.address` in the stack file.")
+    ],
+) -> None:
+    """Write what an API server needs to post its audit events, and print its flags; docs/audit.md says where they go.
+
+    Token and certificate are made once: a folder that has them keeps them.
+    """
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise OpsError(f"--address is {address!r}, must be an IP address") from None
+    try:
+        cluster_module.write(folder, namespace, address)
+    except OSError as error:
+        raise OpsError(f"{folder}: {error.strerror or error}") from None
+    typer.echo("\n".join(cluster_module.flags("/etc/kubernetes/audit")))
+    secret = folder / cluster_module.CREDENTIALS
+    typer.echo(f"pulumi config set --secret observability:clusterAuditSecrets < {secret}", err=True)
 
 
 _STYLES: Final = {Outcome.REFUSED: "red", Outcome.FAILED: "yellow"}

@@ -43,6 +43,7 @@ _SOURCES: Final = {
     Source.DATABASE: Text(en="PostgreSQL", ja="PostgreSQL（データベース）"),
     Source.GRAFANA: Text(en="Grafana", ja="Grafana（ダッシュボード）"),
     Source.SEARCH: Text(en="Search cluster", ja="検索クラスター"),
+    Source.CLUSTER: Text(en="Kubernetes API", ja="Kubernetes API"),
     Source.OPS: Text(en="Commands of operators", ja="運用コマンド"),
     Source.AUDIT: Text(en="Audit log", ja="監査ログ"),
 }

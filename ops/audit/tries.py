@@ -65,7 +65,15 @@ def attempts(context: Context) -> list[Attempt]:
     Raises:
         OpsError: One that must be allowed is refused, or the other way round.
     """
-    return [*_kafka(context), *_traces(context), *_database(context), *_grafana(context), *_search(context), *_ops()]
+    return [
+        *_kafka(context),
+        *_traces(context),
+        *_database(context),
+        *_grafana(context),
+        *_search(context),
+        *_cluster(context),
+        *_ops(),
+    ]
 
 
 def _kafka(context: Context) -> list[Attempt]:
@@ -163,6 +171,20 @@ def _search(context: Context) -> list[Attempt]:
         if refused != (outcome is Outcome.REFUSED):
             raise OpsError(f"the search cluster answered {response.status_code} to a read that must be {outcome}")
         tried.append(Attempt(source=Source.SEARCH, outcome=outcome, fits=_about(f"index:{index}"), at=at))
+    return tried
+
+
+def _cluster(context: Context) -> list[Attempt]:
+    if context.platform.left_out("audit.cluster"):
+        return []
+    tried: list[Attempt] = []
+    for outcome in (Outcome.REFUSED, Outcome.ALLOWED):
+        name, at = f"audit-try-{secrets.token_hex(6)}", time.time()
+        # Neither is there: the operator is told that, a user without rights is refused.
+        refused = not context.kube.may_read_secret(name, name if outcome is Outcome.REFUSED else None)
+        if refused != (outcome is Outcome.REFUSED):
+            raise OpsError(f"the API server let a read of a Secret be the other way than {outcome}")
+        tried.append(Attempt(source=Source.CLUSTER, outcome=outcome, fits=_about(f"secrets/{name}"), at=at))
     return tried
 
 

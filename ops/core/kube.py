@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,28 @@ class Kube:
                 review, _request_timeout=_TIMEOUT_SECONDS
             )
         return bool(answer.status.allowed)
+
+    def may_read_secret(self, name: str, account: str | None = None) -> bool:
+        """Ask for a Secret, which need not be there, and tell whether the API server let it be read.
+
+        Args:
+            name: Its name.
+            account: As whom; None: as the operator. Who may not be somebody else is refused as well.
+        """
+        api = self._api
+        if account is not None:
+            api = client.ApiClient(self._api.configuration)
+            api.set_default_header("Impersonate-User", account)  # type: ignore[no-untyped-call]
+        try:
+            client.CoreV1Api(api).read_namespaced_secret(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        except ApiException as error:
+            if error.status == HTTPStatus.FORBIDDEN:
+                return False
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise OpsError(f"cannot ask for a Secret: HTTP {error.status} {one_line(error.reason)}") from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise OpsError(f"cannot ask for a Secret: {one_line(error)}") from None
+        return True
 
     def cron_jobs(self) -> list[CronJob]:
         """Every CronJob."""

@@ -5,14 +5,12 @@ A request is read within limits: how long it may take, how much is held at once,
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -22,6 +20,7 @@ from services.alert_events.settings import AlertEventsSettings
 from services.runtime import serving
 from services.runtime.https import Limits
 from services.runtime.kafka_sender import BrokersError, BusyError, Sender
+from services.runtime.posts import Incoming, RefusedError, Room, answer, later
 from services.runtime.settings import Login
 
 if TYPE_CHECKING:
@@ -31,93 +30,11 @@ MOST_BODY_BYTES = 16 * 1024 * 1024
 """Largest post: about 16,000 alerts in one notification."""
 MOST_BYTES_AT_ONCE = 2 * MOST_BODY_BYTES
 """Bodies that are held at the same time, in all."""
-_ROOM_S = 0.5
-_BODY_S = 5.0
-_DISCARD_S = 1.0
-_MOST_DISCARDED = 1024 * 1024
-_MOST_DISCARDED_OF_KNOWN = 4 * MOST_BODY_BYTES
-_CHUNK = 64 * 1024
-_MOST_DIGITS = 15
 LIMITS = Limits(connections=64, threads=64, body_bytes=8 * MOST_BODY_BYTES)
 """Each connection may wait for the brokers; what is too large is refused with a reason, up to eight times as much."""
 _MOST_LOGGED = 100
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _REASONS = ("login", "content", "size", "cut", "busy", "brokers")
-
-
-class RefusedError(Exception):
-    """Why a request is refused, with the answer to it; without a ``reason`` it is not counted."""
-
-    def __init__(self, status: HTTPStatus, reason: str, text: str, *headers: tuple[str, str]) -> None:
-        super().__init__(text)
-        self.status, self.reason, self.headers = status, reason, headers
-
-
-class Incoming:
-    """A request, and what of its body has not been read yet."""
-
-    def __init__(self, environ: WSGIEnvironment) -> None:
-        self.method = str(environ.get("REQUEST_METHOD", ""))
-        self.address = str(environ.get("REMOTE_ADDR", ""))
-        self.authorization = str(environ.get("HTTP_AUTHORIZATION", ""))
-        length = str(environ.get("CONTENT_LENGTH") or "")
-        self.sized = length.isascii() and length.isdigit() and len(length) <= _MOST_DIGITS
-        self.left = int(length) if self.sized else 0
-        self.known = False
-        self._stream: Any = environ["wsgi.input"]
-
-    def body(self) -> bytes:
-        """The whole body, or a refusal when it is cut off or does not come in time."""
-        parts = list(self._parts(_BODY_S))
-        if self.left:
-            raise later("cut", "the post ended early or took too long")
-        return b"".join(parts)
-
-    def discard(self) -> None:
-        """Read what is left, within limits: to hang up on it would hide our answer from its sender."""
-        self.left = min(self.left, _MOST_DISCARDED_OF_KNOWN if self.known else _MOST_DISCARDED)
-        for _ in self._parts(_DISCARD_S):
-            pass
-        self.left = 0
-
-    def _parts(self, seconds: float) -> Iterator[bytes]:
-        deadline = time.monotonic() + seconds
-        while self.left and time.monotonic() < deadline:
-            try:
-                part: bytes = self._stream.read1(min(self.left, _CHUNK))
-            except OSError:
-                return
-            if not part:
-                return
-            self.left -= len(part)
-            yield part
-
-
-class Room:
-    """Room for the bodies that are held at the same time."""
-
-    def __init__(self) -> None:
-        self._free = MOST_BYTES_AT_ONCE
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def reserved(self, size: int) -> Iterator[None]:
-        """Hold so many bytes, or refuse when others hold them for too long."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._free >= size, _ROOM_S):
-                raise later("busy", "other posts are still being written")
-            self._free -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += size
-                self._changed.notify_all()
-
-
-def later(reason: str, text: str) -> RefusedError:
-    """A refusal that asks the sender to come again."""
-    return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, reason, text, ("Retry-After", "1"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +69,7 @@ class Endpoints:
         )
         self._endpoints = {endpoint.path: endpoint for endpoint in (raw, processed)}
         self._sender, self._log = sender, log
-        self._room = Room()
+        self._room = Room(MOST_BYTES_AT_ONCE)
         self._last_refusal: dict[tuple[str, str], str] = {}
         self._measures(registry)
 
@@ -192,7 +109,7 @@ class Endpoints:
             endpoint = self._endpoints.get(environ.get("PATH_INFO", ""))
             if endpoint is None:
                 return rest(environ, start)
-            incoming = Incoming(environ)
+            incoming = Incoming(environ, MOST_BODY_BYTES)
             try:
                 self._take(endpoint, incoming)
             except RefusedError as refusal:
@@ -200,9 +117,9 @@ class Endpoints:
                 if refusal.reason:
                     self._refused.labels(endpoint.name, refusal.reason).inc()
                     self._log_change(endpoint, incoming.address, refusal.reason, str(refusal))
-                return _answer(start, refusal.status, str(refusal), *refusal.headers)
+                return answer(start, refusal.status, str(refusal), *refusal.headers)
             self._log_change(endpoint, incoming.address, "", "")
-            return _answer(start, HTTPStatus.OK, "written")
+            return answer(start, HTTPStatus.OK, "written")
 
         return serve
 
@@ -256,15 +173,4 @@ def _admit(endpoint: _Endpoint, incoming: Incoming) -> None:
         challenge = ("WWW-Authenticate", f'Basic realm="{endpoint.name}"')
         raise RefusedError(HTTPStatus.UNAUTHORIZED, "login", "user and password, please", challenge)
     incoming.known = True
-    if not incoming.sized:
-        raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "content", "the post does not say how long it is")
-    if incoming.left > MOST_BODY_BYTES:
-        text = f"the post is larger than {MOST_BODY_BYTES} bytes"
-        raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "size", text)
-
-
-def _answer(start: StartResponse, status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Iterable[bytes]:
-    body = f"{text}\n".encode()
-    kind = ("Content-Type", "text/plain; charset=utf-8")
-    start(f"{status.value} {status.phrase}", [kind, ("Content-Length", str(len(body))), *headers])
-    return [body]
+    incoming.check_size()

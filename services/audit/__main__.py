@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from services.audit.cluster_posts import ClusterPosts
 from services.audit.follower import Positions
 from services.audit.journal import Journal, JournalError, Past, Tail, past
 from services.audit.kubernetes_api import KubernetesApi
@@ -21,6 +22,8 @@ from services.runtime.periodic import operator_log
 from services.runtime.serving import https_server
 
 _PAUSE_S = 5.0
+_LAST_POSTS_S = 3.0
+"""How long posts that are being taken may still wait for Kafka."""
 END_S = 20.0
 """How long it may take to write what waits."""
 
@@ -45,8 +48,13 @@ class Service(serving.Service):
         self._sender = Sender(settings)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        sources = dict.fromkeys([*(container.source for container in settings.followed), Source.OPS])
-        self._metrics = Metrics(registry, sources)
+        followed = [container.source for container in settings.followed]
+        self._metrics = Metrics(
+            registry, dict.fromkeys([*followed, *([Source.CLUSTER] if settings.cluster else []), Source.OPS])
+        )
+        namespace = settings.kubernetes.namespace
+        self._posts = ClusterPosts(settings.cluster, namespace, self._metrics, log) if settings.cluster else None
+        self.cluster_server = self._posts.server() if self._posts else None
         self.server = https_server(settings, registry, self._alive, self._ready, program="audit")
 
     def _alive(self) -> bool:
@@ -59,10 +67,14 @@ class Service(serving.Service):
 
     def begin(self, stop: threading.Event) -> None:
         """Start when the brokers have told where the chain ends."""
+        if self.cluster_server is not None:
+            self.cluster_server.start()
         threading.Thread(target=self._start, args=(stop,), daemon=True).start()
 
     def end(self) -> None:
         """Write what waits first."""
+        if self.cluster_server is not None:
+            self.cluster_server.stop(_LAST_POSTS_S)
         if self._writer is not None and not self._writer.end(END_S):
             log("stopped before all was written; it is read again after the next start")
         self._sender.close()
@@ -82,6 +94,8 @@ class Service(serving.Service):
             thread = threading.Thread(target=work, args=(stop,), name=name, daemon=True)
             thread.start()
             self._watches.append(thread)
+        if self._posts is not None:
+            self._posts.begin(writer, known)
         self._writer = writer
         newest = known.newest
         log(f"the chain goes on after {newest.day} number {newest.sequence}" if newest else "a chain begins")

@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
+from services.audit.cluster import request_of
 from services.audit.metrics import Metrics
 from services.audit.operators import event_of
 from services.audit.records import CHECKPOINT, AuditRecord, Entry, Link, link_of, linked, parsed, value_of
@@ -39,11 +40,15 @@ class Past:
         newest: The newest record of this region; None: there is none.
         positions: How far each source was read.
         events: Names of Events that were written lately.
+        requests: Digests of events of the API server that were written lately.
+        written: When the newest record was; None: there is none.
     """
 
     newest: Link | None
     positions: dict[str, str]
     events: frozenset[str]
+    requests: frozenset[str] = frozenset()
+    written: datetime | None = None
 
 
 def past(records: Sequence[AuditRecord]) -> Past:
@@ -54,9 +59,14 @@ def past(records: Sequence[AuditRecord]) -> Past:
             positions = dict(record.positions)
         else:
             positions |= record.positions
-    events = frozenset(name for record in records for key in record.positions if (name := event_of(key)))
-    followed = {key: position for key, position in positions.items() if not event_of(key)}
-    return Past(newest=link_of(records[-1]) if records else None, positions=followed, events=events)
+    keys = [key for record in records for key in record.positions]
+    return Past(
+        newest=link_of(records[-1]) if records else None,
+        positions={key: place for key, place in positions.items() if not event_of(key) and not request_of(key)},
+        events=frozenset(filter(None, map(event_of, keys))),
+        requests=frozenset(filter(None, map(request_of, keys))),
+        written=records[-1].recorded_at if records else None,
+    )
 
 
 class Tail:

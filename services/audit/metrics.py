@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.audit.records import Outcome
 from services.audit.settings import Source
+
+_RESULTS: Final = ("written", "login", "content", "size", "cut", "busy", "brokers")
 
 
 class Metrics:
@@ -29,6 +32,9 @@ class Metrics:
             "Since when the oldest record waits for Kafka; 0: none waits",
             registry=registry,
         )
+        self.posts = Counter(
+            "audit_posts", "Posts of the API server, by what became of them", ["result"], registry=registry
+        )
         self._expected = Gauge("audit_expected_streams", "Streams that are to be read", ["source"], registry=registry)
         self._open = Gauge("audit_open_streams", "Streams that are being read", ["source"], registry=registry)
         self._lock = threading.Lock()
@@ -46,6 +52,13 @@ class Metrics:
         with self._lock:
             self._keys["expected", source] = set(keys)
             self._show(source)
+
+    def expect_posts(self, heard: Callable[[], bool]) -> None:
+        """The API server posts; ``heard`` tells whether it did lately."""
+        for result in _RESULTS:
+            self.posts.labels(result)
+        self._expected.labels(Source.CLUSTER).set(1)
+        self._open.labels(Source.CLUSTER).set_function(lambda: float(heard()))
 
     def opened(self, source: Source, key: Hashable, is_open: bool) -> None:
         """A stream is being read, or no more."""

@@ -20,8 +20,9 @@ from services.audit.settings import Source
 WINDOW_S = 60.0
 LONGEST_S = 3600.0
 MOST_WINDOWS: Final = 2000
-"""Different accesses of a source that are counted apart at a time: whoever tries made-up names fills no memory."""
-COUNTED: Final = frozenset({Source.DATABASE, Source.GRAFANA, Source.SEARCH})
+"""Different accesses of a source, refused and others, that are counted apart at a time: whoever tries made-up names
+fills no memory, and hides nobody who is let in."""
+COUNTED: Final = frozenset({Source.DATABASE, Source.GRAFANA, Source.SEARCH, Source.CLUSTER})
 """Sources at which what is let in is counted as well."""
 OTHERS: Final = "others"
 _MOST_EMPTY = 2
@@ -44,7 +45,7 @@ class Repeats:
 
     def __init__(self) -> None:
         self._windows: dict[_Key, _Window] = {}
-        self._sizes: Counter[Source] = Counter()
+        self._sizes: Counter[tuple[Source, bool]] = Counter()
 
     @property
     def due(self) -> float | None:
@@ -63,7 +64,7 @@ class Repeats:
 
     def _counted(self, entry: Entry, now: float) -> Entry | None:
         key = _key(entry)
-        if key not in self._windows and self._sizes[entry.source] >= MOST_WINDOWS:
+        if key not in self._windows and self._sizes[_kind(entry)] >= MOST_WINDOWS:
             entry = _without_names(entry)
             key = _key(entry)
         window = self._windows.get(key)
@@ -71,7 +72,7 @@ class Repeats:
             window.last, window.more = entry, window.more + 1
             return None
         self._windows[key] = _Window(ends=now + WINDOW_S, length_s=WINDOW_S, last=entry)
-        self._sizes[entry.source] += 1
+        self._sizes[_kind(entry)] += 1
         return entry
 
     def ended(self, now: float) -> list[Entry]:
@@ -83,7 +84,7 @@ class Repeats:
             empty = 0 if window.more else window.empty + 1
             if empty == _MOST_EMPTY:
                 del self._windows[key]
-                self._sizes[window.last.source] -= 1
+                self._sizes[_kind(window.last)] -= 1
                 continue
             if window.more:
                 told.append(_together(window))
@@ -94,6 +95,10 @@ class Repeats:
     def all(self) -> list[Entry]:
         """What was counted and not told yet: nothing more will come."""
         return [_together(window) for window in self._windows.values() if window.more]
+
+
+def _kind(entry: Entry) -> tuple[Source, bool]:
+    return entry.source, entry.access.outcome is Outcome.REFUSED
 
 
 def _key(entry: Entry) -> _Key:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from services.runtime.settings import File, ServerSettings, SettingsModel, Text, whole
+from services.runtime.settings import Address, File, ServerSettings, SettingsModel, Text, Tls, whole
 
 
 class Source(StrEnum):
@@ -23,6 +23,8 @@ class Source(StrEnum):
     """Logins at Grafana, dashboards, queries and changes."""
     SEARCH = "search"
     """Who is refused at the search cluster, what people read and write there, changes of its users and roles."""
+    CLUSTER = "cluster"
+    """Requests at the API server about the platform's namespace."""
     OPS = "ops"
     """Commands of operators."""
     AUDIT = "audit"
@@ -64,6 +66,20 @@ class FollowedContainer(SettingsModel):
     container: Text
 
 
+class Cluster(SettingsModel):
+    """Where the API server posts its audit events.
+
+    Attributes:
+        listen: Address and port.
+        tls: Certificate that its configuration trusts, and key.
+        token_file: File with the token that it shows.
+    """
+
+    listen: Address
+    tls: Tls
+    token_file: File
+
+
 class AuditSettings(ServerSettings):
     """What is followed and where accesses are written.
 
@@ -71,6 +87,7 @@ class AuditSettings(ServerSettings):
         region: Name of the region, in each record: a topic may hold those of two.
         topic: Where records go.
         followed: Whose logs are followed; commands of operators always are.
+        cluster: Where the API server posts; None: nowhere.
     """
 
     region: Text
@@ -78,6 +95,7 @@ class AuditSettings(ServerSettings):
     kafka: Kafka
     kubernetes: Kubernetes
     followed: Annotated[tuple[FollowedContainer, ...], Field(min_length=1)]
+    cluster: Cluster | None = None
 
     @property
     def topic_names(self) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,6 +23,18 @@ _MOST_WAITING: Final = 2000
 _MOST_AT_ONCE: Final = 500
 
 
+class FullError(Exception):
+    """Too much waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """Accesses, and what is called once Kafka has them."""
+
+    entries: Sequence[Entry]
+    acknowledged: Callable[[], None]
+
+
 class Writer:
     """The queue between those who read and the journal. Where it is full, they wait, and kubelets keep the lines."""
 
@@ -28,7 +42,7 @@ class Writer:
         self, journal: Journal, positions: Positions, log: Callable[[str], None], checkpoint_s: float = CHECKPOINT_S
     ) -> None:
         self._journal, self._positions, self._log, self._checkpoint_s = journal, positions, log, checkpoint_s
-        self._queue: queue.Queue[Entry | None] = queue.Queue(_MOST_WAITING)
+        self._queue: queue.Queue[Entry | _Batch | None] = queue.Queue(_MOST_WAITING)
         self._repeats = Repeats()
         self._thread: threading.Thread | None = None
         self._busy_since: float | None = None
@@ -36,6 +50,17 @@ class Writer:
     def emit(self, entry: Entry) -> None:
         """Have an access written; waits while too many are."""
         self._queue.put(entry)
+
+    def emit_all(self, entries: Sequence[Entry], acknowledged: Callable[[], None]) -> None:
+        """Have accesses written, and be told once Kafka has them, or once they are counted as repeated ones.
+
+        Raises:
+            FullError: Too much waits; none of them is written.
+        """
+        try:
+            self._queue.put_nowait(_Batch(entries=entries, acknowledged=acknowledged))
+        except queue.Full:
+            raise FullError from None
 
     def start(self, stop: threading.Event) -> None:
         """Begin."""
@@ -59,14 +84,17 @@ class Writer:
         given_up = threading.Event()
         due = time.monotonic() + self._checkpoint_s
         pending = [_note(START)]
+        waiting: list[Callable[[], None]] = []
         over = False
         while True:
             if pending and not self._journal.write(pending, given_up, self._log):
                 return
+            for acknowledged in waiting:
+                acknowledged()
             if over:
                 return
             wakes = min(due, self._repeats.due or due)
-            positions, taken, over = self._next(max(0.0, wakes - time.monotonic()))
+            positions, taken, waiting, over = self._next(max(0.0, wakes - time.monotonic()))
             now = time.monotonic()
             pending = self._repeats.folded(taken, now)
             pending += self._repeats.all() if over else self._repeats.ended(now)
@@ -74,30 +102,25 @@ class Writer:
                 due = now + self._checkpoint_s
                 pending.append(_note(CHECKPOINT, positions))
 
-    def _next(self, seconds: float) -> tuple[dict[str, str], list[Entry], bool]:
-        """How far sources were read, then what came up to there or later, and whether that is all."""
+    def _next(self, seconds: float) -> tuple[dict[str, str], list[Entry], list[Callable[[], None]], bool]:
+        """How far sources were read, what came up to there or later, who waits for it, and whether that is all."""
         taken: list[Entry] = []
-        try:
-            first = self._queue.get(timeout=seconds)
-        except queue.Empty:
-            first = None
-            over = False
-        else:
-            over = first is None
+        waiting: list[Callable[[], None]] = []
+        items: list[Entry | _Batch | None] = []
+        with suppress(queue.Empty):
+            items.append(self._queue.get(timeout=seconds))
         # A position is set after its access was put into the queue: all of those before this line are in it.
         positions = self._positions.all()
-        if first is not None:
-            taken.append(first)
-        while not over:
-            try:
-                entry = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if entry is None:
-                over = True
-            else:
-                taken.append(entry)
-        return positions, taken, over
+        with suppress(queue.Empty):
+            while items and items[-1] is not None:
+                items.append(self._queue.get_nowait())
+        for item in items:
+            if isinstance(item, Entry):
+                taken.append(item)
+            elif item is not None:
+                taken.extend(item.entries)
+                waiting.append(item.acknowledged)
+        return positions, taken, waiting, None in items
 
 
 def _note(action: str, positions: dict[str, str] | None = None) -> Entry:

@@ -71,8 +71,8 @@ class KubeApi:
 
 
 @contextmanager
-def kube_api(folder: Path) -> Iterator[KubeApi]:
-    """The server, from the moment it is ready until the block ends."""
+def kube_api(folder: Path, *flags: str) -> Iterator[KubeApi]:
+    """The server, from the moment it is ready until the block ends; with further ``flags``."""
     write_certificates(folder)
     key = serialization.load_pem_private_key((folder / "tls.key").read_bytes(), None)
     (folder / "accounts.pub").write_bytes(
@@ -112,6 +112,7 @@ def kube_api(folder: Path) -> Iterator[KubeApi]:
         "--profiling=false",
         # Nobody waits in a queue here, and its controllers never rest.
         "--enable-priority-and-fairness=false",
+        *flags,
     ]
     api = KubeApi(f"https://127.0.0.1:{port}", folder, folder / "kubeconfig")
     api.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(api)))

@@ -54,11 +54,13 @@ def test_secrets_are_decrypted_and_checked_and_the_line_for_editors_stays(projec
     missing = problems(of_stack(cwd=project))
     assert [line.split()[1].removeprefix("observability:") for line in missing] == [
         "alertingSecrets",
-        *("directorySecrets", "identitySecrets", "objectStorageSecrets", "witnessSecrets", "backupRecipients"),
+        *("directorySecrets", "identitySecrets", "objectStorageSecrets", "witnessSecrets", "clusterAuditSecrets"),
+        "backupRecipients",
     ]
     for key, names in engine.OUTSIDE_SECRETS.items():
         _set(project, key, {**dict.fromkeys(names, "open sesame"), "authority": ""}, "--secret")
     _set(project, "alertingSecrets", engine.alerting_secrets(), "--secret")
+    _set(project, "clusterAuditSecrets", dict.fromkeys(engine.CLUSTER_AUDIT_NAMES, "open sesame"), "--secret")
     _set(project, "backupRecipients", {"recipients": [engine.RECIPIENT]})
     assert problems(of_stack("mine", cwd=project)) == []
     _set(project, "witnessSecrets", {"access_key_id": "open sesame"}, "--secret")

@@ -39,6 +39,8 @@ OUTSIDE_SECRETS = {
     "objectStorageSecrets": ("access_key_id", "secret_access_key"),
     "witnessSecrets": ("access_key_id", "secret_access_key"),
 }
+CLUSTER_AUDIT_SECRETS = "observability:clusterAuditSecrets"
+CLUSTER_AUDIT_NAMES = ("token", "certificate", "key")
 BACKUP_RECIPIENTS = "observability:backupRecipients"
 RECIPIENT = "age1" + 58 * "q"
 REFERENCE = "pulumi:pulumi:StackReference"
@@ -63,7 +65,8 @@ class Recording(mocks.Mocks):
     Attributes:
         resources: Resources in order of registration.
         outputs: Stack outputs, resolved.
-        channel_passwords: Name -> secret of a channel by which a contact of the stack file is notified.
+        channel_passwords: Name -> secret of a channel by which a contact of the stack file is notified, or by which the
+            API server posts.
     """
 
     resources: list[Recorded] = field(default_factory=list)
@@ -219,6 +222,7 @@ def record(stack: str, settings: object, role: str | None = None) -> Recording:
             for channel in ("phone", "slack")
             for name, password in channel_passwords(channel, contacts).items()
         }
+        | {name: password_of(name) for name in CLUSTER_AUDIT_NAMES if chosen.audit.cluster}
     )
 
     def program() -> None:
@@ -226,6 +230,8 @@ def record(stack: str, settings: object, role: str | None = None) -> Recording:
         for key, names in OUTSIDE_SECRETS.items():
             given = {**{name: password_of(name) for name in names}, "authority": AUTHORITY}
             pulumi.runtime.set_config(f"observability:{key}", json.dumps(given))
+        webhook = {name: password_of(name) for name in CLUSTER_AUDIT_NAMES}
+        pulumi.runtime.set_config(CLUSTER_AUDIT_SECRETS, json.dumps(webhook))
         pulumi.runtime.set_config(BACKUP_RECIPIENTS, json.dumps({"recipients": [RECIPIENT]}))
         now = stack_model.Role(role or stack_role(stack))
         for name, value in outputs(Platform(chosen.platform, chosen, now)).items():

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pulumi
 import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
-from components.audit.component import PORT, ApiServer, Audit, AuditArgs
+from components.audit.component import (
+    CLUSTER_PORT,
+    CLUSTER_SERVICE,
+    PORT,
+    ApiServer,
+    Audit,
+    AuditArgs,
+    ClusterWebhook,
+)
 from components.k8s import DeploymentContext, Resources, default_deny
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
@@ -26,7 +35,14 @@ DEPLOYMENTS = (Source.TRACES,)
 FOLLOWED = (FollowedContainer(source=Source.KAFKA, workload="kafka", container="kafka"),)
 
 
-def program(where: DeploymentContext) -> None:
+def webhook() -> ClusterWebhook:
+    token, certificate, key = (
+        pulumi.Output.secret(f"{name} of the webhook") for name in ("token", "certificate", "key")
+    )
+    return ClusterWebhook(address="10.96.0.30", token=token, certificate=certificate, key=key)
+
+
+def program(where: DeploymentContext, *, posted: bool = False) -> None:
     Audit(
         "audit",
         AuditArgs(
@@ -37,6 +53,7 @@ def program(where: DeploymentContext) -> None:
             api_server=ApiServer(networks=["10.0.0.1/32"], port=6443),
             followed=FOLLOWED,
             resources=Resources(cpu="5m", memory="64Mi", memory_limit="192Mi"),
+            webhook=webhook() if posted else None,
         ),
     )
 
@@ -89,6 +106,29 @@ def test_it_reaches_kafka_and_the_api_server_only_and_only_scrapers_reach_it(rec
     assert [peer["podSelector"]["matchLabels"] for peer in ingress["from"]] == [{"obs.access/metrics": "true"}]
 
 
+def test_where_the_api_server_posts_it_alone_reaches_a_port_of_its_own_at_a_known_address() -> None:
+    posted = record(lambda: program(deployment_context(), posted=True))
+    settings = AuditSettings.parse(yaml.safe_load(posted.one("ConfigMap", "audit")["data"]["config.yaml"])).cluster
+    assert settings is not None
+    service = posted.one("Service", CLUSTER_SERVICE)["spec"]
+    assert (service["clusterIP"], [port["port"] for port in service["ports"]]) == ("10.96.0.30", [CLUSTER_PORT])
+    assert settings.listen == f"0.0.0.0:{CLUSTER_PORT}"
+    scrape, posts = posted.one("NetworkPolicy", "audit")["spec"]["ingress"]
+    assert [port["port"] for port in scrape["ports"]] == [PORT]
+    assert ([peer["ipBlock"]["cidr"] for peer in posts["from"]], [port["port"] for port in posts["ports"]]) == (
+        ["10.0.0.1/32"],
+        [CLUSTER_PORT],
+    )
+    secret = posted.one("Secret", "audit-auth")
+    held = {**secret.get("stringData", {}), **secret.get("data", {})}
+    for file in (settings.token_file, settings.tls.cert_file, settings.tls.key_file):
+        assert file.name in held
+
+
+def test_where_it_does_not_there_is_neither_port_nor_service(recording: Recording) -> None:
+    assert CLUSTER_SERVICE not in {service["metadata"]["name"] for service in recording.kinds("Service")}
+
+
 def test_there_is_one_and_the_next_starts_when_it_is_gone(recording: Recording) -> None:
     deployment = recording.one("Deployment", "audit")["spec"]
     assert (deployment["replicas"], deployment["strategy"]["type"]) == (1, "Recreate")
@@ -115,7 +155,7 @@ def test_in_its_namespace_it_passes_every_policy() -> None:
         parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
         default_deny(parent, lab)
         Authority("authority", lab, duration="43800h", renew_before="8760h")
-        program(lab)
+        program(lab, posted=True)
 
     resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
     # Which workloads may be one pod is judged on the whole platform.

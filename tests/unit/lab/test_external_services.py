@@ -12,7 +12,7 @@ import yaml
 
 from lab import LabError, environment, external_services
 from lab import stack as stack_module
-from lab.cluster import lifecycle, network
+from lab.cluster import audit_webhook, lifecycle, network
 from lab.paths import CHECKOUT, LabPaths
 from lab.stack import Stack
 from tests.unit.lab.external_services_harness import loopback_lab
@@ -25,6 +25,7 @@ KEYS = (
     "observability:objectStorageSecrets",
     "observability:backupRecipients",
     "observability:witnessSecrets",
+    "observability:clusterAuditSecrets",
 )
 
 
@@ -48,6 +49,7 @@ def test_each_is_a_part_of_the_lab_in_its_namespace(paths: LabPaths, monkeypatch
 def test_the_stack_gets_the_secrets_of_all_and_one_authority() -> None:
     with loopback_lab() as (paths, _):
         external_services.prepare(paths)
+        audit_webhook.prepare(paths, started=False)
         given = external_services.secrets(paths)
         assert tuple(given) == KEYS
         assert set(given[KEYS[1]]) == {"bind_password", "authority"}

@@ -118,7 +118,7 @@ def test_operators_get_the_key_of_the_zone_once_there_is_a_lab(paths: LabPaths) 
     }
 
 
-def test_an_older_namespace_gets_the_address_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_namespace_gets_addresses_and_route_too(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     monkeypatch.setattr(network, "_ip", lambda *arguments: done.append(" ".join(arguments)))
     monkeypatch.setattr(network, "namespace_exists", lambda _: True)
@@ -126,4 +126,5 @@ def test_an_older_namespace_gets_the_address_too(monkeypatch: pytest.MonkeyPatch
     assert done == [
         "-n obs-x addr replace 198.18.0.1/24 dev node0",
         "-n obs-x addr replace 198.18.0.2/24 dev node0",
+        "-n obs-x route replace 10.96.0.30/32 dev node0 src 198.18.0.1",
     ]

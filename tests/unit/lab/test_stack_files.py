@@ -160,7 +160,7 @@ def test_a_stack_that_the_checkout_lacks_is_told_with_those_there_are() -> None:
 def test_both_stacks_have_addresses_of_their_own() -> None:
     def addresses(value: object) -> set[str]:
         if isinstance(value, dict):
-            own = {str(value["address"])} if "address" in value else set()
+            own = {str(value["address"])} if {"host", "address"} <= set(value) else set()
             return own.union(*map(addresses, value.values()))
         return set().union(*map(addresses, value)) if isinstance(value, list) else set()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from ops.audit import command as audit_command
@@ -15,10 +18,13 @@ from ops.audit.reading import AuditLog
 from ops.audit.report import _SOURCES, Findings, content, document, findings
 from ops.audit.unusual import Reason, network_of, unusual
 from ops.core import platform as platform_module
+from ops.core.errors import OpsError
+from services.audit.cluster import MOST_BODY_BYTES
 from services.audit.records import GAP, Access, AuditRecord, Entry, Outcome, link_of, linked, note
 from services.audit.settings import Source
 from services.reports.render import html
 from services.reports.settings import LANGUAGES
+from tests.support import engine
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 SINCE = NOW - timedelta(days=30)
@@ -168,3 +174,25 @@ def test_check_ends_with_1_where_a_record_is_missing(
 def test_a_report_needs_a_place_to_go_to(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(audit_command.audit_app, ["report"])
     assert str(done.exception) == "nothing to write: name a file with --html, or print for machines with --json"
+
+
+def test_the_files_of_an_api_server_agree_with_each_other_and_with_the_stacks_secret(tmp_path: Path) -> None:
+    arguments = ["cluster", str(tmp_path / "files"), "--namespace", "obs", "--address"]
+    result = CliRunner().invoke(audit_command.audit_app, [*arguments, "10.96.0.30"])
+    assert result.exit_code == 0
+    flags = dict(line.split("=", 1) for line in result.stdout.splitlines())
+    policy, webhook = (
+        yaml.safe_load((tmp_path / "files" / Path(flags[flag]).name).read_text())
+        for flag in ("--audit-policy-file", "--audit-webhook-config-file")
+    )
+    secret = json.loads((tmp_path / "files" / "secrets.json").read_text())
+    [server], [user] = webhook["clusters"], webhook["users"]
+    assert server["cluster"]["server"] == "https://10.96.0.30:8444/cluster"
+    assert base64.b64decode(server["cluster"]["certificate-authority-data"]).decode() == secret["certificate"]
+    assert user["user"]["token"] == secret["token"]
+    assert {rule["level"] for rule in policy["rules"]} == {"None", "Metadata"}, "content is never posted"
+    assert int(flags["--audit-webhook-truncate-max-batch-size"]) < MOST_BODY_BYTES
+    text = (engine.CHECKOUT / "docs" / "audit.md").read_text()
+    assert [flag for flag in result.stdout.splitlines() if flag not in text] == []
+    refused = CliRunner().invoke(audit_command.audit_app, [*arguments, "audit.obs.svc"])
+    assert isinstance(refused.exception, OpsError)

@@ -21,6 +21,7 @@ STACK = "local"
 KEYS = {
     "observability:alertingSecrets",
     "observability:backupRecipients",
+    "observability:clusterAuditSecrets",
     "observability:databasePassword",
     "observability:directorySecrets",
     "observability:grafanaOidcSecret",
@@ -71,6 +72,7 @@ def _secrets(settings: dict[str, Any]) -> dict[str, str]:
         "backupRecipients": {"recipients": [engine.RECIPIENT]},
         **{key: {**dict.fromkeys(names, "x" * 20), "authority": ""} for key, names in engine.OUTSIDE_SECRETS.items()},
     }
+    content["clusterAuditSecrets"] = dict.fromkeys(engine.CLUSTER_AUDIT_NAMES, "x" * 20)
     plain = {"databasePassword": "database", "grafanaOidcSecret": "oidc"}
     return {f"observability:{key}": json.dumps(value) for key, value in content.items()} | {
         f"observability:{key}": value for key, value in plain.items()

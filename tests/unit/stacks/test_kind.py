@@ -70,6 +70,7 @@ def test_each_thing_that_is_left_out_is_one_line(settings: Settings, recording: 
         "reports.recipients",
         "grafana.ldap",
         "traces.identity",
+        "audit.cluster",
         "regions.witness",
     ]
     assert recording.outputs["not_promised"] == not_promised(settings)

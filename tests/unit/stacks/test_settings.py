@@ -28,7 +28,13 @@ def _keys(value: Any, path: str = "") -> set[str]:
 
 
 def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
-    free = (".load_balancers.annotations.", ".gateway.open_layers[", ".topics.", ".autoscaling.horizontal.")
+    free = (
+        ".load_balancers.annotations.",
+        ".gateway.open_layers[",
+        ".topics.",
+        ".autoscaling.horizontal.",
+        ".audit.cluster",
+    )
     expected = _keys(engine.stack_settings("prod"))
     for stack in (*engine.STACKS, "local-dr"):
         settings = engine.stack_settings(stack)

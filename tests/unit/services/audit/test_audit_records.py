@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.audit.cluster import request_key
 from services.audit.journal import past
 from services.audit.operators import event_key
 from services.audit.records import (
@@ -151,6 +152,7 @@ def test_the_past_is_the_last_checkpoint_and_what_came_after_it() -> None:
         Entry(access=note(CHECKPOINT, "audit:log", NOW), source=Source.AUDIT, positions={"pod/2/kafka/0": "b"}),
         entry(positions={"pod/3/kafka/0": "c"}),
         entry(positions={event_key("second"): "t"}),
+        entry(positions={request_key("00ff"): "t"}),
     ]
     records: list[AuditRecord] = []
     for told in entries:
@@ -159,4 +161,5 @@ def test_the_past_is_the_last_checkpoint_and_what_came_after_it() -> None:
     assert known.newest == link_of(records[-1])
     assert known.positions == {"pod/2/kafka/0": "b", "pod/3/kafka/0": "c"}
     assert known.events == {"first", "second"}
+    assert (known.requests, known.written) == ({"00ff"}, NOW)
     assert past([]).newest is None

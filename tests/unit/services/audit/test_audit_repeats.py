@@ -88,3 +88,10 @@ def test_made_up_names_fill_neither_memory_nor_the_topic_and_hide_no_other_sourc
     assert repeats.ended(3 * WINDOW_S) == []
     assert repeats.ended(10 * WINDOW_S) == []
     assert len(repeats.folded([entry("name-new")], 20 * WINDOW_S)) == 1
+
+
+def test_names_that_are_refused_do_not_hide_those_that_are_let_in() -> None:
+    repeats, source = Repeats(), Source.CLUSTER
+    repeats.folded([entry(f"name-{number}", source=source) for number in range(2 * MOST_WINDOWS)], 0.0)
+    [told] = repeats.folded([entry("carol", Outcome.ALLOWED, source=source)], 1.0)
+    assert told.access.who == "carol"

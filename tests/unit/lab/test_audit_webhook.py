@@ -1,0 +1,45 @@
+"""The API server of the embedded cluster posts to the stack's audit log, with what that is given as a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab import LabError, environment
+from lab.cluster import audit_webhook, network, node
+from lab.paths import LabPaths
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
+    monkeypatch.setenv("OBS_STATE", str(tmp_path))
+    monkeypatch.setattr(node.tools, "path", lambda program: Path("/bin") / program)
+    monkeypatch.setattr(node, "on_path", lambda program, package: f"/bin/{program}")
+    return LabPaths("none")
+
+
+def test_it_posts_to_the_address_of_the_stack_about_its_namespace_with_the_stacks_token(paths: LabPaths) -> None:
+    node.create(paths.state / "pki")
+    audit_webhook.prepare(paths, started=False)
+    [server] = [part for part in node.daemons(paths, "/none") if part.name == "kube-apiserver"]
+    flags = dict(word.split("=", 1) for word in server.command if word.startswith("--"))
+    webhook, policy = (
+        yaml.safe_load(Path(flags[f"--audit-{name}"]).read_text()) for name in ("webhook-config-file", "policy-file")
+    )
+    settings = environment.committed(environment.STACK)
+    address = settings["audit"]["cluster"]["address"]  # type: ignore[index]
+    assert address == network.AUDIT_SERVICE
+    assert f"//{address}:" in webhook["clusters"][0]["cluster"]["server"]
+    assert webhook["users"][0]["user"]["token"] == audit_webhook.secrets(paths)["token"]
+    assert {name for rule in policy["rules"] for name in rule.get("namespaces", ())} == {settings["namespace"], ""}
+
+
+def test_an_api_server_that_runs_without_is_told_with_its_remedy(paths: LabPaths) -> None:
+    with pytest.raises(LabError, match="run `make down` first"):
+        audit_webhook.prepare(paths, started=True)
+    with pytest.raises(LabError, match="run `make up`"):
+        audit_webhook.secrets(paths)
+    audit_webhook.prepare(paths, started=False)
+    audit_webhook.prepare(paths, started=True)
