@@ -55,12 +55,12 @@ class Exporter:
 
     def value(self, metric: str, **labels: str) -> float | None:
         """The value of the one series with these labels."""
-        found = [
+        values = [
             float(value)
             for has, value in re.findall(rf"^{metric}\{{(.*)\}} (\S+)$", self.get().text, re.MULTILINE)
             if all(f'{name}="{wanted}"' in has for name, wanted in labels.items())
         ]
-        return found[0] if found else None
+        return values[0] if values else None
 
 
 def _named(name: str, namespace: str = NAMESPACE) -> dict[str, Any]:
@@ -127,10 +127,10 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
         _objects(api)
         port = free_port()
         with running(_command(api, port), api.folder / "exporter.log", port, variables=LITTLE_GARBAGE):
-            found = Exporter(port, api.folder)
+            started = Exporter(port, api.folder)
             for metric in ("kube_pod_status_phase", "kube_node_status_condition", "kube_job_owner"):
-                eventually(lambda metric=metric: found.value(metric) is not None, 60, metric)  # type: ignore[misc]
-            yield found
+                eventually(lambda metric=metric: started.value(metric) is not None, 60, metric)  # type: ignore[misc]
+            yield started
 
 
 def test_a_pod_that_waits_a_node_that_is_not_ready_and_the_bounds_of_an_autoscaler_are_told(

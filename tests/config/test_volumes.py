@@ -55,24 +55,24 @@ class Kubelet:
     Attributes:
         port: Where it answers.
         status: What it answers with.
-        asked: Path and authorization of each request.
+        requests: Path and authorization of each request.
     """
 
     port: int = 0
     status: int = 200
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
 
 
 @contextmanager
 def kubelet(folder: Path) -> Iterator[Kubelet]:
     """It listens on loopback, with the certificate of a folder, until the block ends."""
-    found = Kubelet()
+    fake = Kubelet()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found.asked.append((self.path, self.headers.get("Authorization", "")))
+            fake.requests.append((self.path, self.headers.get("Authorization", "")))
             content = json.dumps(SUMMARY).encode()
-            self.send_response(found.status)
+            self.send_response(fake.status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -84,9 +84,9 @@ def kubelet(folder: Path) -> Iterator[Kubelet]:
     context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        found.port = server.server_address[1]
+        fake.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield found
+        yield fake
         server.shutdown()
 
 
@@ -137,11 +137,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def test_each_node_with_a_volume_is_asked_once_and_tells_of_the_namespaces_volumes(scene: Scene) -> None:
-    scene.kubelet.asked.clear()
+    scene.kubelet.requests.clear()
     seen = Kubelets(scene.settings).ask()
     assert seen.volumes == (Volume(pod="kafka-0", claim="data-kafka-0", used_bytes=30, available_bytes=60),)
     assert (seen.nodes, seen.problems) == (1, {})
-    assert scene.kubelet.asked == [("/stats/summary", f"Bearer {TOKEN}")]
+    assert scene.kubelet.requests == [("/stats/summary", f"Bearer {TOKEN}")]
 
 
 def test_a_kubelet_that_refuses_is_told_and_the_round_goes_on(scene: Scene) -> None:
@@ -158,10 +158,10 @@ def test_a_kubelet_that_refuses_is_told_and_the_round_goes_on(scene: Scene) -> N
 def test_a_kubelet_that_is_not_verified_is_not_asked(scene: Scene, tmp_path: Path) -> None:
     """The API server and the kubelet have the same authority: another one refuses both."""
     write_certificates(tmp_path)
-    scene.kubelet.asked.clear()
+    scene.kubelet.requests.clear()
     with pytest.raises(AskError, match="certificate verify failed"):
         Kubelets(scene.settings.model_copy(update={"ca_file": tmp_path / "ca.crt"})).ask()
-    assert scene.kubelet.asked == []
+    assert scene.kubelet.requests == []
 
 
 def test_the_program_serves_what_kubelets_tell_to_who_has_the_password(scene: Scene) -> None:

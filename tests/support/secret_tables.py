@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.core.outputs import READS
+from stacks import secrets
 from tests.support import engine
 from tests.support.engine import Recording
 
@@ -72,6 +73,8 @@ def name_of(password: str, entry: str = "") -> str:
         return f"alertingSecrets.{password}"
     if password in engine.OUTSIDE_SECRETS["witnessSecrets"]:
         return f"{'witnessSecrets' if entry.startswith('witness') else 'objectStorageSecrets'}.{password}"
+    if password in engine.CLUSTER_AUDIT_NAMES:
+        return f"{secrets.CLUSTER_AUDIT_KEY}.{password}"
     key = next((key for key, names in engine.OUTSIDE_SECRETS.items() if password in names), "")
     return f"{key}.{password}" if key else password
 

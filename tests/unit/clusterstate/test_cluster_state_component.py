@@ -98,8 +98,8 @@ def _settings(state: str | None) -> Settings:
 
 
 def _groups(settings: Settings) -> set[str]:
-    found: tuple[RuleGroup, ...] = rules.groups([], settings, PROFILES[settings.profile])
-    return {group.name for group in found} & {"cluster-state", "autoscalers", "nodes"}
+    rule_groups: tuple[RuleGroup, ...] = rules.groups([], settings, PROFILES[settings.profile])
+    return {group.name for group in rule_groups} & {"cluster-state", "autoscalers", "nodes"}
 
 
 @pytest.mark.parametrize(

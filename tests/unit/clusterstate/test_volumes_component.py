@@ -71,17 +71,17 @@ def test_it_reaches_the_api_server_and_kubelets_only(recording: Recording) -> No
     assert reached == {"10.0.0.1/32": [6443], "10.1.0.0/24": [10250]}
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_where_kubelets_are_not_asked_there_are_no_rules_and_it_is_said(*, asked: bool) -> None:
+@pytest.mark.parametrize("volumes", [True, False])
+def test_where_kubelets_are_not_asked_there_are_no_rules_and_it_is_said(*, volumes: bool) -> None:
     content = engine.stack_settings("local")
-    content["cluster"]["kubelets"] = content["cluster"]["kubelets"] if asked else None
+    content["cluster"]["kubelets"] = content["cluster"]["kubelets"] if volumes else None
     settings = parse(content, "Pulumi.local.yaml")
     groups = rules.groups([], settings, PROFILES[settings.profile])
-    assert ("volumes" in {group.name for group in groups}) is asked
-    inhibitions = rules.inhibit_rules(groups, volumes=asked)
-    assert ("VolumeFilling" in {name for inhibition in inhibitions for name in inhibition.targets}) is asked
+    assert ("volumes" in {group.name for group in groups}) is volumes
+    inhibitions = rules.inhibit_rules(groups, volumes=volumes)
+    assert ("VolumeFilling" in {name for inhibition in inhibitions for name in inhibition.targets}) is volumes
     told = [line for line in not_promised(settings) if line.startswith("settings.cluster.kubelets: ")]
-    assert len(told) == (0 if asked else 1)
+    assert len(told) == (0 if volumes else 1)
 
 
 def test_in_its_namespace_it_passes_every_policy() -> None:

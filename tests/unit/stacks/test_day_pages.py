@@ -95,6 +95,7 @@ def known() -> frozenset[str]:
     names |= {page.stem for page in (ROOT / "docs" / "runbooks").glob("*.md")}
     names |= {secrets.SECRETS_KEY, secrets.DIRECTORY_KEY, secrets.IDENTITY_KEY, secrets.STORAGE_KEY}
     names |= {secrets.WITNESS_KEY, secrets.DATABASE_KEY, secrets.OIDC_KEY, secrets.RECIPIENTS_KEY}
+    names |= {secrets.CLUSTER_AUDIT_KEY}
     config = _schema()["properties"]["config"]["properties"]
     names |= set(settings(config[f"{CONFIG_NAMESPACE}:settings"]))
     for stack in secret_tables.STACKS:
