@@ -37,8 +37,8 @@ _REPORT_EVERY_S: Final = 20.0
 _LOOK_S: Final = 2.0
 _REST: Final[Mapping[str, Any]] = {"workers": 12, "batch": 25, "pause": 1.0}
 """Many connections: the pod that is added, and goes again, must have some of them."""
-_LOAD: Final[Mapping[str, Any]] = {"workers": 8, "batch": 5, "pause": 0.0}
-"""Small requests: a gateway works for each, and less for what is in it."""
+_LOAD: Final[Mapping[str, Any]] = {"workers": 24, "batch": 25, "pause": 0.0}
+"""Many at once: a client waits for Kafka much longer than a gateway works for it."""
 _SCRAPED_S: Final = 60
 _TAKEN: Final = 'otelcol_gate_accepted_items_total{{job="gateway",instance="{}"}}'
 
