@@ -6,30 +6,28 @@ end of ``make up`` waits for live telemetry of all five layers and prints addres
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Collection
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
-import requests
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.telemetry.layers import LAYERS
-from lab import LabError, directory, environment, external_services, storage, timing
+from lab import LabError, directory, environment, external_services, install_page, storage, timing
 from lab.cluster import disruptions, lifecycle, network, scaling
 from lab.cluster.controllers import Cluster
-from lab.cluster.network import wait_until
 from lab.fakes.identity import setup as identity
 from lab.fakes.receivers import settings as receivers
 from lab.fakes.receivers.client import show_notifications
+from lab.live import Query, wait_for_layers
 from lab.paths import CHECKOUT, LabPaths
 from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
@@ -37,6 +35,7 @@ from lab.stack import Stack
 from lab.timing import TOOL, Steps
 from lab.toolchain import tools as toolbox
 from lab.toolchain.recipes import LOAD_GENERATOR, RECIPES
+from ops.core.private_file import write_private
 
 _PACKAGES = {
     "etcd": "etcd-server",
@@ -66,8 +65,6 @@ _FILES = {
 }
 """File that tells that a package is there -> package, for those without a program on PATH."""
 _APT_LIMIT_S = 600
-_LIVE_LIMIT_S = 120
-_CALL_LIMIT_S = 10
 _NEXT = (
     "next: `python -m lab exec -- python -m ops open grafana` (or metrics, alerts, traces), "
     "`python -m lab exec -- python -m ops connect --layer business --write DIR` (what a service needs to send), "
@@ -82,7 +79,7 @@ _Chosen = Annotated[str, typer.Option(help="local, or local-dr: the second regio
 _KEEP_EVERY_S = 10.0
 _COPIED_LIMIT_S = 300.0
 """The second region's telemetry comes through the mirror, which starts after its Kafka."""
-storage_app = typer.Typer(no_args_is_help=True, help="Stop and start the object storage outside the platform.")
+storage_app = typer.Typer(no_args_is_help=True, help="Stop and start the object storage outside the platform; buckets.")
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _PATHS = LabPaths.of_checkout()
 
@@ -123,48 +120,6 @@ def build_tools(steps: Steps, only: Collection[str] = ()) -> None:
     for name, recipe in missing.items():
         with steps.step(name):
             toolbox.ensure(recipe)
-
-
-class Query:
-    """Instant queries against the platform's single read address."""
-
-    def __init__(self, outputs: dict[str, Any]) -> None:
-        self._url = f"{outputs['query_url']}/api/v1/query"
-        reader = outputs["query_reader"]
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.auth = (reader["username"], reader["password"])
-        with tempfile.NamedTemporaryFile("w", suffix=".crt", delete=False) as file:
-            file.write(outputs["ca_certificate"])
-        self._session.verify = file.name
-
-    def number(self, expression: str) -> float | None:
-        """Value of a query with one result, or None where there is no result or no answer."""
-        try:
-            answer = self._session.get(self._url, params={"query": expression}, timeout=_CALL_LIMIT_S)
-            answer.raise_for_status()
-        except requests.RequestException:
-            return None
-        result = answer.json()["data"]["result"]
-        return float(result[0]["value"][1]) if result else None
-
-
-def wait_for_layers(outputs: dict[str, Any], limit_s: float = _LIVE_LIMIT_S) -> dict[str, int]:
-    """Wait until every layer has live series; returns the number of series per layer.
-
-    Raises:
-        LabError: One had none within the limit.
-    """
-    query = Query(outputs)
-    series: dict[str, int] = {}
-
-    def all_live() -> bool:
-        for layer in LAYERS:
-            series[layer.name] = int(query.number(f'count({{layer="{layer.name}"}})') or 0)
-        return all(series.values())
-
-    wait_until("telemetry of all five layers at the read address", all_live, timeout_s=limit_s, every_s=1)
-    return series
 
 
 def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int], *, second: bool = False) -> None:
@@ -356,7 +311,24 @@ def start_storage() -> None:
     print("the object storage runs")
 
 
+@storage_app.command("bucket")
+def bucket(name: str, file: Path) -> None:
+    """Make a bucket with a key of its own; FILE gets what a stack needs to use it (`objectStorageSecrets`)."""
+    _enter()
+    write_private(file, json.dumps(storage.give_bucket(_PATHS, name)).encode())
+    print(f"bucket {name}: its key is in {file}")
+
+
 app.add_typer(storage_app, name="storage")
+
+
+@app.command(name="install")
+def follow_install_page() -> None:
+    """Follow docs/install.md word for word on the embedded cluster, as on one's own, and remove it again.
+
+    After `make destroy`, which leaves the cluster. Ten minutes; evidence `install-followed`.
+    """
+    install_page.follow(_PATHS)
 
 
 @app.command()

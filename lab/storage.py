@@ -322,6 +322,29 @@ def storage_secrets(paths: LabPaths, *, second: bool = False) -> dict[str, Any]:
     return _login(paths, secrets.key, secrets.secret)
 
 
+def give_bucket(paths: LabPaths, name: str) -> dict[str, Any]:
+    """Make a bucket with a key of its own; works inside the lab's network namespace.
+
+    Args:
+        paths: The lab.
+        name: The bucket, which may be there already: the key is a new one.
+
+    Returns:
+        The value of the secret ``observability:objectStorageSecrets`` of a stack that uses it.
+
+    Raises:
+        LabError: The storage's files are not there, it refuses, or it does not answer.
+    """
+    secrets, key, secret = _secrets(paths), aws_key(), aws_secret()
+    _add_accounts(folder(paths) / ACCOUNTS / "users.json", {key: secret})
+    with contextlib.closing(client(URL, _authority(paths), secrets.root_key, secrets.root_secret)) as root:
+        try:
+            make_bucket(root, name, key)
+        except (BotoCoreError, ClientError) as error:
+            raise LabError(f"cannot make the bucket {name} of the object storage: {error}") from None
+    return _login(paths, key, secret)
+
+
 def witness_secrets(paths: LabPaths) -> dict[str, Any]:
     """What both stacks need to use the witness bucket: the value of the secret ``observability:witnessSecrets``.
 
