@@ -96,7 +96,7 @@ def admin_password(
         pod = kube.ready_pod(passwords.BROKERS).name
 
         def run(command: Sequence[str], given: str) -> str:
-            return pod_programs.run(kube, pod, passwords.CONTAINER, command, given=given)
+            return pod_programs.run(kube, pod, passwords.CONTAINER, command, given=given, seconds=passwords.TOOL_S)
 
         with heard(lambda line: typer.echo(line, err=True)):
             told = passwords.change(platform, run)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from components.kafka.config import CONFIG_DIRECTORY
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
@@ -100,8 +101,9 @@ def run_script(folder: Path, java: str) -> subprocess.CompletedProcess[str]:
     with pytest.MonkeyPatch.context() as patch:
         answering(patch, SIGNED_IN)
         change(change_with, lambda command, _: commands.append(command))
+    (folder / "probe-client.properties").write_text("security.protocol=SSL\n")
     return subprocess.run(
-        commands[0],
+        [word.replace(CONFIG_DIRECTORY, str(folder)) for word in commands[0]],
         input=f"{PASSWORD}\n",
         capture_output=True,
         text=True,
