@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from components.kafka.config import BROKERS
 from components.sizes import size_of, size_text
 from ops.core import platform as platform_module
 from ops.core import pod_programs
@@ -93,7 +94,7 @@ def admin_password(
     kube = Kube.of(platform)
     try:
         _confirm(yes, "Kafka refuses the password of the outputs. Set it? The one of before ends.", "--yes")
-        pod = kube.ready_pod(passwords.BROKERS).name
+        pod = kube.ready_pod(BROKERS).name
 
         def run(command: Sequence[str], given: str) -> str:
             return pod_programs.run(kube, pod, passwords.CONTAINER, command, given=given, seconds=passwords.TOOL_S)
