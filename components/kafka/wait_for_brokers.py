@@ -168,7 +168,7 @@ def wait(
         if refused_since is not None and now - refused_since > min(_LOGIN_LIMIT_S, limit_s):
             return (
                 f"{address} refuses the administrator since {now - refused_since:.0f} s ({reason}): check that its "
-                "password and the authority are those that the brokers were made with"
+                "password and the authority are those that the brokers know (docs/secrets.md)"
             )
         if now - began > limit_s or not alive():
             return (

@@ -1,4 +1,4 @@
-"""``ops kafka rebalance``: partitions move so that brokers carry alike, or so that one has nothing and may go."""
+"""``ops kafka``: partitions move so that brokers carry alike; Kafka gets the password that the outputs have."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from components.kafka.config import BROKERS
 from components.sizes import size_of, size_text
 from ops.core import platform as platform_module
+from ops.core import pod_programs
 from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
+from ops.core.kube import Kube
 from ops.core.steps import clock, heard
+from ops.kafka import admin_password as passwords
 from ops.kafka.cluster import Cluster
 from ops.kafka.plan import Layout, Move
 from ops.kafka.rebalance import AT_ONCE, Wish, look
 from ops.kafka.rebalance import rebalance as move_partitions
 
-kafka_app = typer.Typer(help="Kafka: which brokers have what, and moving it.", no_args_is_help=True)
+kafka_app = typer.Typer(
+    help="Kafka: which brokers have what, moving it; the administrator's password.", no_args_is_help=True
+)
 
 _FILE_WIDTH = 160
 _HOUR_S = 3600.0
 _MOST_S = 14 * 24 * _HOUR_S
-
-
-@kafka_app.callback()
-def _kafka() -> None:
-    """Keep `rebalance` a command of its own while it is the only one."""
 
 
 @kafka_app.command()
@@ -69,13 +70,48 @@ def rebalance(
         if not moves and not ongoing and not cluster.throttled():
             typer.echo("nothing to do")
             return
-        _confirm(yes)
+        _confirm(yes, "Move?", "--yes, or --plan to see what would move")
         wish = Wish(drain=leaving, bytes_per_s=rate, limit_s=limit_s, at_once=at_once)
         with heard(lambda line: typer.echo(line, err=True)):
             moved = move_partitions(cluster, wish)
         typer.echo(f"{len(moved)} partitions are where they should be, whole, and no throttle is left")
         for broker in leaving:
             typer.echo(f"broker {broker} has nothing: it may go")
+
+
+@kafka_app.command("admin-password")
+def admin_password(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    stack: Annotated[str, typer.Option("--stack", help="Stack; default: the selected one.")] = "",
+) -> None:
+    """Give Kafka the administrator's password of the stack's outputs, after Pulumi has replaced it."""
+    platform = platform_module.load(stack=stack)
+    told = passwords.answers(platform)
+    if not passwords.refusing(told):
+        typer.echo("Kafka takes the password of the outputs already: nothing to do")
+        _tell_silent(told)
+        return
+    kube = Kube.of(platform)
+    try:
+        _confirm(yes, "Kafka refuses the password of the outputs. Set it? The one of before ends.", "--yes")
+        pod = kube.ready_pod(BROKERS).name
+
+        def run(command: Sequence[str], given: str) -> str:
+            return pod_programs.run(kube, pod, passwords.CONTAINER, command, given=given, seconds=passwords.TOOL_S)
+
+        with heard(lambda line: typer.echo(line, err=True)):
+            told = passwords.change(platform, run)
+    finally:
+        kube.close()
+    typer.echo(
+        "Kafka takes the password of the outputs, and the one of before no more; connections that are open go on"
+    )
+    _tell_silent(told)
+
+
+def _tell_silent(told: Sequence[passwords.Answer]) -> None:
+    if addresses := passwords.silent(told):
+        typer.echo(f"no answer, so not tried: {', '.join(addresses)}", err=True)
 
 
 def _rate(text: str) -> int:
@@ -88,12 +124,12 @@ def _rate(text: str) -> int:
     return rate
 
 
-def _confirm(yes: bool) -> None:
+def _confirm(yes: bool, question: str, instead: str) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise OpsError("nobody can be asked here: give --yes, or --plan to see what would move")
-    if not typer.confirm("Move?", err=True):
+        raise OpsError(f"nobody can be asked here: give {instead}")
+    if not typer.confirm(question, err=True):
         raise typer.Exit(1)
 
 

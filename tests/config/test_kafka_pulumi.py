@@ -276,7 +276,7 @@ def test_a_wrong_password_of_the_administrator_is_named_as_the_cause(project: Pr
     code, said = project.up(ADMIN_PASSWORD="another-password", LIMIT="2")
     assert code != 0
     assert f"Kafka: {project.broker.bootstrap} refuses the administrator since" in said
-    assert "check that its password and the authority are those that the brokers were made with" in " ".join(
+    assert "check that its password and the authority are those that the brokers know (docs/secrets.md)" in " ".join(
         said.split()
     )
     assert "another-password" not in said
