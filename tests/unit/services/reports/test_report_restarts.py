@@ -60,7 +60,7 @@ CONTAINERS: list[Series] = [
 
 
 @contextmanager
-def asked(folder: Path, series: list[Series]) -> Iterator[QueryRunner]:
+def questions(folder: Path, series: list[Series]) -> Iterator[QueryRunner]:
     """Questions about the day, to a Prometheus that has some series."""
     with harness.prometheus(folder, series, START, END) as served:
         metrics = served.metrics()
@@ -79,7 +79,7 @@ def _recommended(runner: QueryRunner) -> dict[str, dict[str, float]]:
 
 @pytest.mark.timeout(120)
 def test_what_kubernetes_counts_goes_by_workload_and_a_replaced_pod_is_no_restart(tmp_path: Path) -> None:
-    with asked(tmp_path, [*PROCESSES, *CONTAINERS]) as runner:
+    with questions(tmp_path, [*PROCESSES, *CONTAINERS]) as runner:
         assert monthly.restarts(runner) == monthly.Restarts(
             metric=CONTAINER_RESTARTS,
             by_job={"kafka": 2, "gateway": 8, "otel-agent": 1, "backup-kafka-metadata": 1},
@@ -95,7 +95,7 @@ def test_without_the_state_of_the_cluster_processes_say_when_they_started(tmp_pa
         labels={"job": "thanos-query", "instance": "10-0-0-3"},
         value=lambda time: START + (time - START) // (3 * HOUR) * 3 * HOUR,
     )
-    with asked(tmp_path, [*PROCESSES, often]) as runner:
+    with questions(tmp_path, [*PROCESSES, often]) as runner:
         counted = monthly.restarts(runner)
         assert (counted.metric, counted.by_job["kafka"]) == (PROCESS_START, 1)
         assert counted.by_job["thanos-query"] == pytest.approx(8, abs=1)
