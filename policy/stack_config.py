@@ -100,6 +100,11 @@ def _alone(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {} if settings["regions"]["witness"] else {"needed": False}
 
 
+def _no_export(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """No backup of the search cluster where the stack makes none."""
+    return {} if settings["backups"]["search"] else {"needed": False}
+
+
 _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]] = {
     "alertmanager-critical-ways": _ways,
     "alertmanager-receivers": _nobody("people", False),
@@ -107,6 +112,7 @@ _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]
     "alert-escalates": _steps,
     "watchdog-leaves": _switch,
     "failover-agent-exists": _alone,
+    "backup-search-exists": _no_export,
 }
 
 

@@ -18,7 +18,7 @@ from stacks.secrets import backup_recipients, object_storage
 
 PREFIX: Final = "backups/"
 EXPORTED: Final = (LOGS, *(trace_family(name, kind) for name in CLASSES for kind in TRACE_KINDS))
-"""Families of indices that a job exports where the search cluster makes no snapshots."""
+"""Families of indices that a job exports where the settings say so."""
 
 
 def backups_args(

@@ -29,6 +29,7 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "region": settings.region,
         "namespace": settings.namespace,
         "not_promised": not_promised(settings),
+        "image_digests": dict(settings.images.digests),
         "ca_certificate": kafka.authority,
         "otlp_grpc": platform.gateway.endpoint.grpc,
         "otlp_http": platform.gateway.endpoint.http,

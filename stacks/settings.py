@@ -147,6 +147,13 @@ class Images(SettingsModel):
         unknown = sorted(set(self.digests) - set(IMAGES))
         if unknown:
             raise not_allowed(f"only the images {', '.join(sorted(IMAGES))}; remove {', '.join(unknown)}")
+        for digest in self.digests.values():
+            shared = [name for name in IMAGES if self.digests.get(name) == digest]
+            if len(shared) > 1:
+                raise not_allowed(
+                    f"a digest of its own for each image ({', '.join(shared)} have {digest}, which is one image): "
+                    "`python -m ops images digests` names them"
+                )
         return self
 
 

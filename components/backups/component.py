@@ -200,7 +200,7 @@ class BackupsArgs:
         grafana: Grafana, asked as its administrator.
         grafana_workload: Workload that serves it (the peer of egress NetworkPolicies).
         kafka: Kafka, with the users ``backup`` and ``archive``.
-        search: What is exported of the search cluster, or None where it makes snapshots of its own.
+        search: What is exported of the search cluster, or None where it is not backed up.
         archiving: How the archive of Kafka gathers records.
         blocks: Blocks of metrics in the same bucket, or None where there are none.
         job: Of a job's pod.

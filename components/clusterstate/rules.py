@@ -13,9 +13,9 @@ from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, 
 _JOB: Final = 'job="cluster-state"'
 _CONDITION = f"kube_node_status_condition{{{_JOB},"
 _VOLUMES: Final = 'job="volumes"'
-_USED = "obs:volume_used:ratio"
+_USED, _INODES = "obs:volume_used:ratio", "obs:volume_inodes_used:ratio"
 VOLUME_HIGH: Final = 0.85
-"""Used share of a volume above which somebody is told."""
+"""Used share of a volume, or of its inodes, above which somebody is told."""
 _VOLUME_LOOKED_AT: Final = 0.6
 """Below it, growth is no news: servers fill new volumes until their retention is reached."""
 _WINDOW, _AHEAD_S = "6h", 4 * 24 * 3600
@@ -188,17 +188,23 @@ INHIBITIONS: tuple[Inhibition, ...] = (
 )
 
 
+def _share(record: str, expr: str) -> Recording:
+    """A share of each volume; the servers' own alerts name a pod of a StatefulSet as instance."""
+    by_volume = f"max by (pod, persistentvolumeclaim) ({expr})"
+    return Recording(record=record, expr=f'label_replace({by_volume}, "instance", "$1", "pod", "(.+)")')
+
+
 def volume_rules() -> tuple[RuleGroup, ...]:
     """Rules about volumes, where kubelets are asked."""
     used, available = (f"volume_{size}_bytes{{{_VOLUMES}}}" for size in ("used", "available"))
-    share = f"max by (pod, persistentvolumeclaim) ({used} / ({used} + {available}))"
+    bytes_used = f"{used} / ({used} + {available})"
+    inodes_used = f"volume_inodes_used{{{_VOLUMES}}} / volume_inodes{{{_VOLUMES}}}"
     silent = f"volume_nodes_silent{{{_VOLUMES}}}"
     return (
         RuleGroup(
             name="volume-use",
             interval="1m",
-            # The servers' own alerts name a pod of a StatefulSet as instance.
-            rules=(Recording(record=_USED, expr=f'label_replace({share}, "instance", "$1", "pod", "(.+)")'),),
+            rules=(_share(_USED, bytes_used), _share(_INODES, inodes_used)),
         ),
         RuleGroup(
             name="volumes",
@@ -215,6 +221,20 @@ def volume_rules() -> tuple[RuleGroup, ...]:
                         "summary_ja": "{{ $labels.pod }} のボリューム {{ $labels.persistentvolumeclaim }} の使用率が "
                         "{{ $value | humanizePercentage }} です",
                         "description_ja": "満杯になると書き込みができず、ポッドが停止します。",
+                    },
+                ),
+                Alert(
+                    name="VolumeInodesFilling",
+                    expr=f"{_INODES} > {VOLUME_HIGH}",
+                    for_="2m",
+                    severity=Severity.HIGH,
+                    summary="Volume {{ $labels.persistentvolumeclaim }} of {{ $labels.pod }} has used "
+                    "{{ $value | humanizePercentage }} of its inodes",
+                    description="When none is left, no file can be made there, however much room there is.",
+                    annotations={
+                        "summary_ja": "{{ $labels.pod }} のボリューム {{ $labels.persistentvolumeclaim }} の inode "
+                        "使用率が {{ $value | humanizePercentage }} です",
+                        "description_ja": "使い切ると、空き容量があってもファイルを作成できません。",
                     },
                 ),
                 Alert(

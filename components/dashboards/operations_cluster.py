@@ -65,11 +65,16 @@ CLUSTER = Row(
         ),
         series(
             "Volumes, as kubelets measure them",
-            "Used share of the file system of each volume. Volumes that are folders of one disk have the same.",
+            "Used share of the file system of each volume, and of its inodes: each file takes one. Volumes that are "
+            "folders of one disk have the same.",
             "1",
             Query(
                 expr="max by (persistentvolumeclaim) (obs:volume_used:ratio) or vector(0)",
                 legend="{{persistentvolumeclaim}}",
+            ),
+            Query(
+                expr="max by (persistentvolumeclaim) (obs:volume_inodes_used:ratio) or vector(0)",
+                legend="{{persistentvolumeclaim}} inodes",
             ),
             limits=limits.platform("VolumeFilling"),
             width=24,

@@ -273,7 +273,7 @@ _LOST = Row(
         stat(
             "Changes since the newest backup",
             "Time since the newest whole backup of each kind began. A kind that is not here has none, or nobody waits "
-            "for any: where the search cluster makes snapshots of its own, there is no `search`.",
+            "for any: where the search cluster is not backed up, there is no `search`.",
             "s",
             Query(expr=_AGE, legend="{{kind}}"),
             width=14,

@@ -64,6 +64,7 @@ def d1(context: Context) -> Finding:
         finding.expect_by(grace_period_end(context), False, "first look at the backups", problem)
     else:
         finding.expect_equal("backup_poll_failed", failed, 0.0)
+    finding.seen.extend(context.platform.left_out("backups.search"))
     finding.drill(RESTORED, OUTAGE)
     return finding
 

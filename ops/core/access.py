@@ -29,7 +29,7 @@ class BackupAccess(BaseModel):
         recipients: Public keys of age that everything is encrypted for.
         time_zone: Time zone of the schedules.
         schedules: Kind -> cron.
-        search: ``export`` where a job writes the documents of the search cluster, None where it makes snapshots itself.
+        search: ``export`` where a job writes the documents of the search cluster, None where it is not backed up.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)

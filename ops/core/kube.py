@@ -30,7 +30,11 @@ STATEFUL_SET, DEPLOYMENT = "StatefulSet", "Deployment"
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """One pod, reduced to what the checks read; ``started`` is 0 until a node has taken it, else seconds since 1970."""
+    """One pod, reduced to what the checks read.
+
+    ``started`` is 0 until a node has taken it, else seconds since 1970. ``images`` and ``image_ids`` are in the order
+    of ``containers``: what each is to run, and what its node says that it runs, empty until then.
+    """
 
     name: str
     workload: str
@@ -42,6 +46,7 @@ class Pod:
     containers: tuple[str, ...]
     images: tuple[str, ...]
     started: float = 0.0
+    image_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,7 @@ class CronJob:
 def pod_of(item: Any) -> Pod:
     """Reduce a pod of the Kubernetes client."""
     statuses = item.status.container_statuses or []
+    ids = {status.name: status.image_id or "" for status in statuses}
     conditions = {condition.type: condition.status for condition in item.status.conditions or []}
     return Pod(
         name=item.metadata.name,
@@ -72,6 +78,7 @@ def pod_of(item: Any) -> Pod:
         containers=tuple(container.name for container in item.spec.containers),
         images=tuple(container.image for container in item.spec.containers),
         started=item.status.start_time.timestamp() if item.status.start_time else 0.0,
+        image_ids=tuple(ids.get(container.name, "") for container in item.spec.containers),
     )
 
 
@@ -152,6 +159,19 @@ class Kube:
             )
         pods = (pod_of(item) for item in listing.items)
         return sorted((pod for pod in pods if pod.phase not in _OVER), key=lambda pod: pod.name)
+
+    def former_images(self) -> set[str]:
+        """Images of all revisions of Deployments, StatefulSets and DaemonSets that Kubernetes keeps."""
+        with call_errors(f"cannot list the revisions of {self.namespace}"):
+            sets = self.apps.list_namespaced_replica_set(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
+            revisions = self.apps.list_namespaced_controller_revision(
+                self.namespace, _request_timeout=_TIMEOUT_SECONDS
+            ).items
+        images = {container.image for item in sets for container in item.spec.template.spec.containers}
+        for revision in revisions:
+            pods = ((revision.data or {}).get("spec") or {}).get("template") or {}
+            images |= {container["image"] for container in (pods.get("spec") or {}).get("containers") or ()}
+        return images
 
     def pod(self, name: str) -> Pod | None:
         """One pod, or nothing when there is none of that name."""

@@ -142,6 +142,7 @@ class Platform(BaseModel):
     regions: RegionsAccess | None = None
     cluster: ClusterIdentity | None = None
     not_promised: tuple[str, ...] = ()
+    image_digests: Mapping[str, str] = {}
 
     if not TYPE_CHECKING:
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -265,35 +265,3 @@ def fresh(name: str, title: str, limit: timedelta) -> Callable[[Tools], Finding]
         return finding
 
     return check
-
-
-def repository_and_tag(image: str) -> tuple[str, str]:
-    """Repository and tag of an image's full name; a digest is not looked at."""
-    name, _, _ = image.partition("@")
-    repository, colon, tag = name.rpartition(":")
-    return (repository, tag) if colon and "/" not in tag else (name, "")
-
-
-def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
-    """Whether pods run what is pinned (short name -> ``repository:tag``), and nothing that is not."""
-    wanted = dict(repository_and_tag(image) for image in pinned.values())
-
-    def run(tools: Tools) -> Finding:
-        finding = Finding()
-        images = sorted({image for pod in tools.context.kube.pods() for image in pod.images})
-        unknown = []
-        for image in images:
-            repository, tag = repository_and_tag(image)
-            known = next((name for name in wanted if f"/{repository}".endswith(f"/{name}")), None)
-            if known is None:
-                unknown.append(image)
-            elif tag != wanted[known]:
-                finding.wrong.append(f"{known} runs {tag or 'without a tag'}, pinned is {wanted[known]}")
-            else:
-                finding.seen.append(f"{known} {tag}")
-        finding.expect(not unknown, f"not pinned: {listed(unknown)}")
-        finding.expect(bool(images), "no pod runs")
-        finding.figures.append(f"{len(images) - len(finding.wrong)} of {len(images)} images as pinned")
-        return finding
-
-    return run

@@ -18,7 +18,7 @@ from components.prometheus.rules import DISK_HIGH as PROMETHEUS_DISK
 from components.reports.config import SCHEDULES
 from components.versions import IMAGES
 from ops.core.errors import OpsError
-from ops.maintenance import check_functions
+from ops.maintenance import check_functions, images
 from ops.maintenance.check_functions import FRESH_LIMIT, archive_kept, backups_made, backups_whole
 from ops.maintenance.model import Check, Metric, Period, Unit, metric
 
@@ -388,10 +388,12 @@ MONTHLY: tuple[Check, ...] = (
     Check(
         id="versions",
         what="every container runs the version that is pinned here",
-        query="Kubernetes: images of all pods, against components/versions.py",
+        query="Kubernetes: images of all pods against components/versions.py, their digests against `images.digests` "
+        "of the stack, what nodes run, and the tags that former revisions had with them",
         limit="all",
-        remediation="`pulumi up`; a newer release goes into components/versions.py by review, with its tests",
-        run=check_functions.versions(IMAGES),
+        remediation="`pulumi up`; a digest that an older tag had: `ops images digests --write Pulumi.NAME.yaml` first; "
+        "a newer release goes into components/versions.py by review, with its tests",
+        run=images.versions(IMAGES),
     ),
 )
 """Checks of each month, besides those of each week and each day."""

@@ -16,6 +16,7 @@ from policy.rules.backups import shippers, store_flag
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _DUMPS = frozenset({"pg_dump", "pg_dumpall", "pg_basebackup", "wal-g", "pgbackrest"})
+_ENGINES = ("opensearch", "elasticsearch")
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _IDENTITY = re.compile(r"AGE-SECRET-KEY-", re.IGNORECASE)
 _METRICS, _TOPICS, _DATABASE, _SEARCH = "metrics", "topics", "PostgreSQL", "search cluster"
@@ -60,7 +61,10 @@ def _exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding
 
 def _search_exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     running_containers = [container for resource in resources for container in containers(resource)]
-    if not any(container.runs("opensearch", "elasticsearch") for container in running_containers):
+    # Ours start as `java`.
+    if not options["needed"] or not any(
+        container.runs(*_ENGINES) or container.image in _ENGINES for container in running_containers
+    ):
         return
     own, unknown = programs(resources)
     snapshots = any(
@@ -242,6 +246,11 @@ RULES: tuple[Rule, ...] = (
         why="Traces and logs have no other copy than what Kafka still holds.",
         sources=("D1",),
         level=Level.ADVISORY,
+        options={
+            "needed": Option(
+                default=True, schema={"type": "boolean"}, meaning="Whether the search cluster must be backed up at all."
+            )
+        },
         stack=_search_exists,
     ),
     Rule(

@@ -1,8 +1,7 @@
 """The search cluster: definition and documents of every index, of one moment each, and their restore.
 
 Documents are compressed lines of JSON. They are read shard by shard: within one shard and one point in time a
-document's place is unique, so pages neither skip nor repeat any. OpenSearch only; an Elasticsearch cluster makes
-snapshots of its own instead.
+document's place is unique, so pages neither skip nor repeat any. OpenSearch only.
 """
 
 from __future__ import annotations
@@ -159,8 +158,8 @@ def _program(web: JsonApi) -> str:
     told = (web.ask("GET", "/") or {}).get("version", {})
     if told.get("distribution") != "opensearch":
         raise BackupError(
-            f"search cluster: version {told.get('number', 'unknown')} is no OpenSearch: set backups.search to null, so "
-            "that it makes snapshots of its own"
+            f"search cluster: version {told.get('number', 'unknown')} is no OpenSearch, and no other is exported: "
+            "set backups.search to null, which says that the search cluster is not backed up"
         )
     return f"OpenSearch {told.get('number')}"
 

@@ -6,7 +6,7 @@ which a limit is reached.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.reports import alert_log, uptime
@@ -41,11 +41,14 @@ from services.reports.model import (
 from services.reports.queries import (
     CAPACITIES,
     CERTIFICATES,
+    CONTAINER_RESTARTS,
     FAMILY_KEEP,
     FAMILY_OLDEST,
     FAMILY_SIZE,
     INSTANCES,
     OLDEST_START,
+    PROCESS_RESTARTS,
+    PROCESS_START,
     RESTARTS,
     SNAPSHOT,
     VERSIONS,
@@ -322,14 +325,39 @@ def section(runner: QueryRunner) -> Section:
     """The section; its list of tasks comes first."""
     certificates = _certificates(runner)
     snapshot = runner.number(SNAPSHOT)
-    restarts, oldest = runner.by(RESTARTS, "job"), runner.by(OLDEST_START, "job")
+    counted, oldest = restarts(runner), runner.by(OLDEST_START, "job")
     blocks: tuple[Block, ...] = (
-        _tasks(runner, certificates, snapshot, restarts, oldest),
+        _tasks(runner, certificates, snapshot, counted, oldest),
         _certificate_table(runner, certificates),
         _stored(runner),
-        _versions(runner, restarts, oldest),
+        _versions(runner, counted, oldest),
     )
     return Section(title=translate("maintenance.title"), blocks=blocks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restarts:
+    """How often what restarted.
+
+    Attributes:
+        metric: Series that it comes from.
+        by_job: Job, which is a workload -> restarts.
+    """
+
+    metric: str
+    by_job: Mapping[str, float]
+
+
+def restarts(runner: QueryRunner) -> Restarts:
+    """Restarts of the platform's parts in the period.
+
+    One rule: where Kubernetes' count is there (``cluster.state``), it is that of all containers of a workload's pods;
+    where it is not, that of the processes that say when they started, which takes a pod that is replaced for a restart
+    and knows nothing of collectors.
+    """
+    if by_job := runner.by(RESTARTS, "job"):
+        return Restarts(metric=CONTAINER_RESTARTS, by_job=by_job)
+    return Restarts(metric=PROCESS_START, by_job=runner.by(PROCESS_RESTARTS, "job"))
 
 
 def _certificates(runner: QueryRunner) -> list[tuple[str, str, float]]:
@@ -344,7 +372,7 @@ def _tasks(
     runner: QueryRunner,
     certificates: list[tuple[str, str, float]],
     snapshot: float | None,
-    restarts: dict[str, float],
+    counted: Restarts,
     oldest: dict[str, float],
 ) -> Table:
     rows: list[tuple[Text, str, Text, Tone]] = []
@@ -358,12 +386,12 @@ def _tasks(
         rows.append((translate("maintenance.no-snapshot"), metric, text_of("0" if snapshot == 0 else "-"), "warning"))
     elif runner.end - snapshot > _SNAPSHOT_S:
         rows.append((translate("maintenance.old-snapshot"), metric, duration(runner.end - snapshot), "bad"))
-    for job, count in sorted(restarts.items(), key=lambda item: -item[1]):
+    for job, count in sorted(counted.by_job.items(), key=lambda item: -item[1]):
         if count > _RESTARTED:
             rows.append(
                 (
                     translate("maintenance.restarts", subject=job),
-                    "process_start_time_seconds",
+                    counted.metric,
                     text_of(f"{count:.0f}"),
                     "warning",
                 )
@@ -371,7 +399,7 @@ def _tasks(
     for job, start in sorted(oldest.items(), key=lambda item: item[1]):
         if runner.end - start > _OLD_S:
             text = translate("maintenance.old-process", subject=job)
-            rows.append((text, "process_start_time_seconds", duration(runner.end - start), "warning"))
+            rows.append((text, PROCESS_START, duration(runner.end - start), "warning"))
     head = ("head.task", "head.metric", "head.value")
     cells = [(cell(text, tone), cell(metric), figure(value)) for text, metric, value, tone in rows]
     return table("maintenance.tasks", head, cells, empty="maintenance.none")
@@ -405,7 +433,7 @@ def _stored(runner: QueryRunner) -> Table:
     return table("maintenance.stored", ("head.family", "head.size", "head.oldest", "head.kept"), rows)
 
 
-def _versions(runner: QueryRunner, restarts: dict[str, float], oldest: dict[str, float]) -> Table:
+def _versions(runner: QueryRunner, counted: Restarts, oldest: dict[str, float]) -> Table:
     versions = {
         query.name.removeprefix("version-"): ", ".join(
             f"{version} ({count:.0f})" for version, count in runner.by(query, "version").items()
@@ -422,7 +450,7 @@ def _versions(runner: QueryRunner, restarts: dict[str, float], oldest: dict[str,
                 cell(versions.get(program, "") or "-"),
                 figure(f"{count:.0f}"),
                 figure(duration(None if start is None else runner.end - start)),
-                figure(amount(restarts.get(job), "{restart}")),
+                figure(amount(counted.by_job.get(job), "{restart}")),
             )
         )
     head = ("head.part", "head.version", "head.instances", "head.running", "head.restarts")

@@ -322,7 +322,18 @@ TOPIC_RECORDS = _q(
 TOPIC_SIZE = _q("topic-size", "sum by (topic) (kafka_log_size_bytes)", "By")
 
 CERTIFICATES = _q("certificates", "min by (endpoint, instance) (probe_ssl_earliest_cert_expiry)", "s")
-RESTARTS = _q("restarts", "sum by (job) (changes(process_start_time_seconds[$range]))", "{restart}")
+CONTAINER_RESTARTS: Final = "kube_pod_container_status_restarts_total"
+"""What Kubernetes counts, where the stack has its state (``cluster.state``). A pod that is replaced is no restart."""
+PROCESS_START: Final = "process_start_time_seconds"
+"""What processes say of themselves: counted instead where Kubernetes' own count is nowhere in the period."""
+NOT_COUNTED: Final = f"unless on () group(last_over_time({CONTAINER_RESTARTS}[$range]))"
+"""Behind what is asked of processes: nothing where Kubernetes counts."""
+_SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]"
+_POD = f"(.+?)(-{_SUFFIX}{{5,10}}-{_SUFFIX}{{5}}|-[0-9]{{8}}-{_SUFFIX}{{5}}|-{_SUFFIX}{{5}}|-[0-9]+)"
+"""Name of a pod: its workload, and what Deployments, CronJobs, DaemonSets and StatefulSets add."""
+POD_RESTARTS: Final = f"sum by (pod) (round(increase({CONTAINER_RESTARTS}[$range])))"
+RESTARTS = _q("restarts", f'sum by (job) (label_replace({POD_RESTARTS}, "job", "$1", "pod", "{_POD}"))', "{restart}")
+PROCESS_RESTARTS = _q("process-restarts", f"sum by (job) (changes({PROCESS_START}[$range])) {NOT_COUNTED}", "{restart}")
 OLDEST_START = _q("oldest-start", "min by (job) (process_start_time_seconds)", "s")
 SNAPSHOT = _q("snapshot", "max(index_manager_last_snapshot_timestamp_seconds)", "s")
 FAMILY_SIZE = _q("family-size", "max by (family) (search_family_bytes)", "By")

@@ -13,7 +13,7 @@ from services.reports.cells import MOST_ROWS, cell, figure, table
 from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
 from services.reports.model import DAY, Block, Paragraph, Section, Text, Tone, amount, duration, text_of
-from services.reports.queries import Query
+from services.reports.queries import CONTAINER_RESTARTS, NOT_COUNTED, POD_RESTARTS, PROCESS_START, Query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,8 +200,17 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         name="restarts",
-        metric="process_start_time_seconds",
-        expr="max by (job, instance) (changes(process_start_time_seconds[$range]))",
+        metric=CONTAINER_RESTARTS,
+        expr=POD_RESTARTS,
+        limit=5,
+        side="above",
+        unit="{restart}",
+        subject="pod",
+    ),
+    Rule(
+        name="process-restarts",
+        metric=PROCESS_START,
+        expr=f"max by (job, instance) (changes({PROCESS_START}[$range])) {NOT_COUNTED}",
         limit=5,
         side="above",
         unit="{restart}",

@@ -24,6 +24,8 @@ _KEPT_INTERVALS = 3
 _SIZES = {
     "volume_used_bytes": ("What is used of the file system of a volume", "used_bytes"),
     "volume_available_bytes": ("What a pod may still use of the file system of its volume", "available_bytes"),
+    "volume_inodes_used": ("Inodes that are used of the file system of a volume", "used_inodes"),
+    "volume_inodes": ("Inodes that the file system of a volume can have", "inodes"),
 }
 
 log = operator_log("volumes")
@@ -52,7 +54,9 @@ class VolumeMetrics(Collector):
         for name, (text, field) in _SIZES.items():
             family = GaugeMetricFamily(name, text, labels=["pod", "persistentvolumeclaim"])
             for volume in seen.volumes:
-                family.add_metric([volume.pod, volume.claim], getattr(volume, field))
+                value = getattr(volume, field)
+                if value is not None:
+                    family.add_metric([volume.pod, volume.claim], value)
             yield family
         yield GaugeMetricFamily("volume_nodes", "Nodes that have volumes of the platform", value=seen.nodes)
         yield GaugeMetricFamily(

@@ -30,12 +30,16 @@ class Volume:
         claim: Name of the PersistentVolumeClaim.
         used_bytes: What is used of its file system.
         available_bytes: What the pod may still use of it.
+        used_inodes: Inodes of its file system that are used; None where the file system has no limit of them.
+        inodes: How many it can have; None as above.
     """
 
     pod: str
     claim: str
     used_bytes: int
     available_bytes: int
+    used_inodes: int | None = None
+    inodes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +122,13 @@ def _volumes(summary: Mapping[str, Any], namespace: str) -> Iterator[Volume]:
         for volume in pod.get("volume") or ():
             claim = volume.get("pvcRef")
             if claim and claim["namespace"] == namespace and {"usedBytes", "availableBytes"} <= volume.keys():
+                # A file system that makes inodes as it needs them tells 0, or nothing.
+                limited = bool(volume.get("inodes")) and "inodesUsed" in volume
                 yield Volume(
                     pod=pod["podRef"]["name"],
                     claim=claim["name"],
                     used_bytes=volume["usedBytes"],
                     available_bytes=volume["availableBytes"],
+                    used_inodes=volume["inodesUsed"] if limited else None,
+                    inodes=volume["inodes"] if limited else None,
                 )

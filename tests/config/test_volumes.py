@@ -32,7 +32,8 @@ TOKEN, USER, PASSWORD = "token-of-reader", "scrape-volumes", "of the scraper"
 
 def _measured(name: str, namespace: str, **more: Any) -> dict[str, Any]:
     """A pod of a kubelet's summary, with one volume and the token's folder, as `k8s.io/kubelet` writes them."""
-    sizes = {"time": "2026-11-28T00:00:00Z", "capacityBytes": 100, "usedBytes": 30, "availableBytes": 60, "inodes": 9}
+    sizes = {"time": "2026-11-28T00:00:00Z", "capacityBytes": 100, "usedBytes": 30, "availableBytes": 60}
+    sizes |= {"inodes": 9, "inodesUsed": 4, "inodesFree": 5}
     claim = {"name": f"data-{name}", "namespace": namespace}
     volumes = [{**sizes, "name": "api"}, {**sizes, "name": "data", "pvcRef": claim, **more}]
     return {"podRef": {"name": name, "namespace": namespace, "uid": "u"}, "volume": volumes}
@@ -43,6 +44,8 @@ SUMMARY = {
     "pods": [
         _measured("kafka-0", NAMESPACE),
         _measured("kafka-0", "somebody-elses"),
+        # btrfs has no limit.
+        _measured("kafka-1", NAMESPACE, inodes=0, inodesUsed=0, inodesFree=0),
         {"podRef": {"name": "probes-0", "namespace": NAMESPACE, "uid": "u"}},
     ],
 }
@@ -139,7 +142,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 def test_each_node_with_a_volume_is_asked_once_and_tells_of_the_namespaces_volumes(scene: Scene) -> None:
     scene.kubelet.requests.clear()
     seen = Kubelets(scene.settings).ask()
-    assert seen.volumes == (Volume(pod="kafka-0", claim="data-kafka-0", used_bytes=30, available_bytes=60),)
+    size = {"used_bytes": 30, "available_bytes": 60}
+    assert seen.volumes == (
+        Volume(pod="kafka-0", claim="data-kafka-0", **size, used_inodes=4, inodes=9),
+        Volume(pod="kafka-1", claim="data-kafka-1", **size),
+    )
     assert (seen.nodes, seen.problems) == (1, {})
     assert scene.kubelet.requests == [("/stats/summary", f"Bearer {TOKEN}")]
 
@@ -188,6 +195,9 @@ def test_the_program_serves_what_kubelets_tell_to_who_has_the_password(scene: Sc
         text = metrics(PASSWORD).text
         assert f"volume_used_bytes{{{labels}}} 30.0" in text
         assert f"volume_available_bytes{{{labels}}} 60.0" in text
+        assert f"volume_inodes_used{{{labels}}} 4.0" in text
+        inodes = [line for line in text.splitlines() if line.startswith("volume_inodes{")]
+        assert inodes == [f"volume_inodes{{{labels}}} 9.0"], "a volume without a limit has none"
         assert "volume_nodes_silent 0.0" in text
         assert metrics("wrong").status_code == requests.codes.unauthorized
     finally:

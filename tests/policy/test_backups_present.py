@@ -125,6 +125,11 @@ def test_a_search_cluster_needs_an_export_or_snapshots(good: list[Resource]) -> 
     assert said(rule("backup-search-exists"), [*fewer, config_map("k", **{"config.yaml": exporter})]) == []
     exporter = {"families": [], "snapshots": None}
     assert said(rule("backup-search-exists"), [*fewer, config_map("k", **{"config.yaml": exporter})]) == [message]
+    for image in ("obs/opensearch:2.19.4", "elasticsearch/elasticsearch:8.19.21"):
+        ours = workload("StatefulSet", "search", image, command=["java", "-Xms1g", "org.example.Main"])
+        changed = [*without(fewer, "StatefulSet", "search"), ours]
+        assert said(rule("backup-search-exists"), changed) == [message], "a server that starts as java"
+    assert said(rule("backup-search-exists"), fewer, needed=False) == []
     snap = workload("CronJob", "snap", "example/tools:1", command=["python", "-m", "snapshot"])
     assert said(rule("backup-search-exists"), [*fewer, snap]) == []
 

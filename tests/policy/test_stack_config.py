@@ -10,7 +10,7 @@ import yaml
 from lab.paths import CHECKOUT
 from policy.pack import _options
 from policy.rules import RULES
-from policy.stack_config import IMAGE_REGISTRY, left_out, stack_options
+from policy.stack_config import IMAGE_REGISTRY, _settings, left_out, stack_options
 
 RULE = next(rule for rule in RULES if rule.id == IMAGE_REGISTRY)
 
@@ -47,6 +47,10 @@ def test_what_a_stack_leaves_out_loosens_rules_outside_of_production_only(tmp_pa
         "watchdog-leaves": {"switch": False},
         "failover-agent-exists": {"needed": False},
     }
+    content["config"]["observability:settings"]["backups"]["search"] = None
+    stack_file(tmp_path, yaml.safe_dump(content))
+    assert left_out("mine", tmp_path) == {**left_out("kind", CHECKOUT), "backup-search-exists": {"needed": False}}
+    _settings.cache_clear()
     content["config"]["observability:settings"]["profile"] = "production"
     stack_file(tmp_path, yaml.safe_dump(content))
     assert left_out("mine", tmp_path) == {}

@@ -58,6 +58,11 @@ def _volume(used: str, available: str) -> dict[str, str]:
     return {f"volume_used_bytes{{{labels}}}": used, f"volume_available_bytes{{{labels}}}": available}
 
 
+def _inodes(used: str) -> dict[str, str]:
+    labels = 'job="volumes",instance="10-88-0-8",pod="search-0",persistentvolumeclaim="data-search-0"'
+    return {**_volume("1x50", "9x50"), f"volume_inodes_used{{{labels}}}": used, f"volume_inodes{{{labels}}}": "200x50"}
+
+
 _SEARCH_VOLUME = {"pod": "search-0", "instance": "search-0", "persistentvolumeclaim": "data-search-0"}
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -66,6 +71,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         bad=_volume("50x9 90x40", "50x9 10x40"),
         # What is reserved for root is neither used nor available.
         good=_volume("50x9 84x40", "50x9 16x40"),
+        silent_at="6m45s",
+        firing_at="8m30s",
+        labels=_SEARCH_VOLUME,
+    ),
+    Scenario(
+        alert="VolumeInodesFilling",
+        bad=_inodes("100x9 180x40"),
+        good=_inodes("100x9 170x40"),
         silent_at="6m45s",
         firing_at="8m30s",
         labels=_SEARCH_VOLUME,

@@ -40,7 +40,7 @@ def test_each_kind_may_be_as_old_as_its_schedule_allows() -> None:
     assert 86_400 < allowed["kafka-metadata"] <= 36 * 3600
 
 
-def test_a_search_cluster_that_makes_snapshots_itself_has_no_runs() -> None:
+def test_a_search_cluster_that_is_not_backed_up_has_no_runs() -> None:
     assert "search" not in BackupAccess.model_validate({**GIVEN, "search": None}).scheduled
 
 

@@ -12,7 +12,6 @@ import pytest
 from components.telemetry.topics import TOPICS
 from ops.core.alertmanager import FiringAlert, Matcher, Silence
 from ops.core.errors import OpsError
-from ops.core.rows import Finding
 from ops.evidence import files as evidence
 from ops.evidence.drills import Drills
 from ops.incidents.evidence import ClusterEvent
@@ -170,31 +169,6 @@ def test_a_drill_of_other_sources_is_stale(tmp_path: Path, monkeypatch: pytest.M
     finding = check_functions.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
     assert "stale, 3 commits" in finding.wrong[0]
     assert finding.wrong[0].endswith("run `ops drill region`")
-
-
-@pytest.mark.parametrize(
-    ("image", "parts"),
-    [
-        ("registry.lab.internal/obs/kafka:4.3.1", ("registry.lab.internal/obs/kafka", "4.3.1")),
-        ("host:5000/obs/kafka", ("host:5000/obs/kafka", "")),
-        ("host:5000/obs/kafka:4@sha256:abc", ("host:5000/obs/kafka", "4")),
-    ],
-)
-def test_an_image_has_a_repository_and_a_tag(image: str, parts: tuple[str, str]) -> None:
-    assert check_functions.repository_and_tag(image) == parts
-
-
-def test_what_runs_is_what_is_pinned() -> None:
-    pinned = {"kafka": "obs/kafka:4.3.1", "thanos": "thanosio/thanos:v0.42.0"}
-
-    def look(*images: str) -> Finding:
-        kube = SimpleNamespace(pods=lambda: [SimpleNamespace(images=images)])
-        return check_functions.versions(pinned)(tools(SimpleNamespace(kube=kube)))
-
-    assert look("r.example/obs/kafka:4.3.1@sha256:1", "r.example/thanosio/thanos:v0.42.0").wrong == []
-    assert look("r.example/obs/kafka:4.2.0").wrong == ["obs/kafka runs 4.2.0, pinned is 4.3.1"]
-    assert look("r.example/somebody/else:1").wrong == ["not pinned: r.example/somebody/else:1"]
-    assert look().wrong == ["no pod runs"]
 
 
 def test_slow_queries_are_named_the_slowest_first() -> None:

@@ -22,6 +22,7 @@ from tests.support import engine
 from tests.support.engine import Recording
 
 STACK = "kind"
+NOT_BACKED_UP = "the search cluster is not backed up: Kafka has its traces and logs for days only"
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,40 @@ def test_each_thing_that_is_left_out_is_one_line(settings: Settings, recording: 
     ]
     assert recording.outputs["not_promised"] == not_promised(settings)
     assert "critical and high and medium alerts are sent to nobody (requirement 6.2)" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("engine_name", "search", "told"),
+    [
+        ("opensearch", "export", []),
+        ("opensearch", None, [f"settings.backups.search: {NOT_BACKED_UP} (requirement D1)"]),
+        ("elasticsearch", None, [f"settings.backups.search: {NOT_BACKED_UP} (requirement D1)"]),
+        (
+            "elasticsearch",
+            "export",
+            [
+                f"settings.backups.search: {NOT_BACKED_UP}, and its job fails, since it reads OpenSearch only: name "
+                "null (requirement D1)"
+            ],
+        ),
+    ],
+)
+def test_a_search_cluster_without_a_backup_is_said(engine_name: str, search: str | None, told: list[str]) -> None:
+    content = engine.stack_settings(STACK)
+    content["search"]["engine"], content["backups"]["search"] = engine_name, search
+    lines = not_promised(parse(content, f"Pulumi.{STACK}.yaml"))
+    assert [line for line in lines if line.startswith("settings.backups.search: ")] == told
+
+
+def test_a_search_cluster_that_is_not_backed_up_has_no_job_and_nobody_waits_for_one(tmp_path: Path) -> None:
+    content = engine.stack_settings(STACK)
+    content["backups"]["search"] = None
+    bare = engine.record(STACK, content)
+    assert "backup-search" not in {job["metadata"]["name"] for job in bare.kinds("CronJob")}
+    assert bare.outputs["backups"]["search"] is None
+    (tmp_path / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": {"observability:settings": content}}))
+    assert _violated(bare, _options(tmp_path)) == set()
+    assert _violated(bare, _options(CHECKOUT)) == {"backup-search-exists"}, "the file of the stack says nothing of it"
 
 
 def test_its_secrets_are_those_of_the_object_storage(settings: Settings) -> None:

@@ -338,6 +338,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "grafana_admin",
         "grafana_url",
         "id_hash_key",
+        "image_digests",
         "kafka_admin",
         "kafka_bootstrap",
         "kafka_users",

@@ -254,6 +254,11 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "prometheus, reports, services, thanos; "
         "remove nginx; correct it",
     ),
+    "a digest that two images have": (
+        _set("images", "digests", to={"services": "sha256:" + "0" * 64, "kafka": "sha256:" + "0" * 64}),
+        "settings.images: allowed is a digest of its own for each image (kafka, services have sha256:"
+        f"{'0' * 64}, which is one image): `python -m ops images digests` names them; correct it",
+    ),
     "a registry for a group of images that does not exist": (
         _set("images", "registries", to={"obs": "registry.example.com/obs", "docker.io": "registry.example.com/hub"}),
         "settings.images: allowed is only the groups obs, upstream; remove docker.io; correct it",
