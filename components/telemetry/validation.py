@@ -17,7 +17,7 @@ from components.telemetry.topics import TOPICS
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _SERIES = re.compile(r"\b([a-z]+(?:_[a-z0-9]+)+)\b(?=[\[{ )]|$)")
-_GROUPING = re.compile(r"\b(?:by|without)\s*\([^)]*\)")
+_GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _FUNCTIONS = {"histogram_quantile"}
 
 
