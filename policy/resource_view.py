@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-from pulumi.runtime import is_dry_run
 from pulumi_policy import PolicyResource, ResourceValidationArgs
 from pulumi_policy.proxy import UnknownValueError as EngineUnknownError
 
 from policy import read_cache
 from policy.model import UNKNOWN, Resource
-
-PROVIDER_DEFAULT: Final = "default"
-"""Namespace that the Kubernetes provider gives to an object without one, or with an unknown one."""
 
 
 class ResourceView:
@@ -22,8 +18,7 @@ class ResourceView:
 
     At the stack's end the engine shows outputs, which a preview hardly knows; what the program asked for was shown
     before, resource by resource, and is what rules judge. The namespace of objects is unknown until their Namespace
-    exists: where the program makes exactly one, it is that one. On a cluster that answers, the provider puts its own
-    default there before rules see it, so a preview takes that for unknown, too; the update judges it as it is.
+    exists: where the program makes exactly one, it is that one.
     """
 
     def __init__(self) -> None:
@@ -67,8 +62,7 @@ class ResourceView:
             if type_ == "kubernetes:core/v1:Namespace" and isinstance(metadata.get("name"), str):
                 self._namespaces.add(metadata["name"])
             only = next(iter(self._namespaces)) if len(self._namespaces) == 1 else None
-        namespace = metadata.get("namespace")
-        if only and (namespace is UNKNOWN or (namespace == PROVIDER_DEFAULT and is_dry_run())):
+        if metadata.get("namespace") is UNKNOWN and only:
             filled = {**props, "metadata": {**metadata, "namespace": only}}
             return Resource(type_, name, filled, urn, source=props)
         return Resource(type_, name, props, urn, source=props)

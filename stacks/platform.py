@@ -64,11 +64,14 @@ def providers(settings: Settings) -> list[pulumi.ProviderResource]:
 
     ConfigMaps and Secrets are changed in place. Pulumi's default replaces them, and with them (their name being fixed)
     the StatefulSets that mount them: one changed file would stop all brokers at once instead of rolling them.
+
+    Where a preview does not know a namespace yet, the provider puts its own default there before policies see it.
     """
     return [
         k8s.Provider(
             "cluster",
             context=settings.cluster.context,
+            namespace=settings.namespace,
             enable_config_map_mutable=True,
             enable_secret_mutable=True,
         )

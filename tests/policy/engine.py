@@ -1,4 +1,4 @@
-"""The real Pulumi engine with the real policy pack, without a cluster: previews only."""
+"""The real Pulumi engine with the real policy pack: previews only, without a cluster if none is given."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _LIMIT_S = 180
 
 @dataclass(frozen=True)
 class Engine:
-    """A project folder with its own home and state."""
+    """A project folder with its own home and state; ``kubeconfig`` leads to a cluster, if there is one."""
 
     folder: Path
+    kubeconfig: Path | None = None
 
     @classmethod
     def at(cls, folder: Path, stack: str) -> Engine:
@@ -55,7 +56,7 @@ class Engine:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             # A preview is short: with Go's default a fifth of the engine's work is garbage collection.
             "GOGC": "400",
-            "KUBECONFIG": str(self.folder / "no-cluster"),
+            "KUBECONFIG": str(self.kubeconfig or self.folder / "no-cluster"),
             "PYTHONPATH": str(CHECKOUT),
             "BAD_CHANGES": ",".join(changes),
             "BAD_CHANGES_IN": program,
