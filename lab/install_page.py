@@ -37,7 +37,7 @@ from lab.toolchain import tools
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.private_file import write_private
-from ops.core.steps import clock, say
+from ops.core.steps import clock
 from ops.evidence import files as evidence
 
 PAGE: Final = "docs/install.md"
@@ -127,7 +127,7 @@ class Shell:
         Raises:
             LabError: It failed, or did not end in time.
         """
-        say(f"$ {line}")
+        print(f"$ {line}", flush=True)
         began = time.monotonic()
         reader, writer = os.pipe()
         command = ["bash", "-c", f"{line}\ncode=$?\nenv -0 >&{writer}\nexit $code"]
@@ -167,7 +167,7 @@ class Shell:
         Raises:
             LabError: It names no page, the page does not answer, or the command does not end by Ctrl-C.
         """
-        say(f"$ {line}")
+        print(f"$ {line}", flush=True)
         began = time.monotonic()
         process = subprocess.Popen(
             [*network.enter(self.netns), *line.split()],
@@ -256,10 +256,11 @@ def follow(paths: LabPaths) -> None:
         kube = Kube.connect(NAMESPACE, paths.kubeconfig)
         with closing(kube):
             evidence.write(EVIDENCE, figures=figures, kube=kube, stack=STACK, started=started)
-    except OpsError as error:
-        raise LabError(str(error)) from None
-    finally:
+    except (LabError, OpsError) as error:
+        print(f"not whole: {error}", flush=True)
         _remove(paths, shell)
+        raise LabError(str(error)) from None
+    _remove(paths, shell)
 
 
 def _refuse_beside_a_platform(paths: LabPaths) -> None:
@@ -320,7 +321,7 @@ def _type_all(shell: Shell) -> int:
     status = 0
     for line in typed((shell.folder / PAGE).read_text(encoding="utf-8")):
         if line.startswith(_CLUSTER):
-            say(f"`{line}`: the embedded cluster stands for it")
+            print(f"$ {line}  # the embedded cluster stands for it", flush=True)
         elif line.startswith(_OPEN):
             status = shell.open(line)
         else:
@@ -329,7 +330,11 @@ def _type_all(shell: Shell) -> int:
 
 
 def _look(paths: LabPaths, shell: Shell, status: int) -> dict[str, Any]:
-    """What has come up: pods, telemetry of every layer, and what `ops verify` says of it."""
+    """What has come up: pods, and telemetry of every layer.
+
+    Raises:
+        LabError: The page or the telemetry is not there.
+    """
     if status != 200:
         raise LabError(f"Grafana's page answers with {status}")
     outputs = json.loads(_quiet(shell, "pulumi stack output --json --show-secrets"))
@@ -371,6 +376,7 @@ def _remove(paths: LabPaths, shell: Shell) -> None:
         return
     simulator.remove(str(paths.kubeconfig), paths.netns)
     if NAMESPACE in lifecycle.namespaces(paths):
-        shell.type("pulumi destroy --yes --skip-preview")
+        shell.type("pulumi state unprotect --all --yes")
+        shell.type("pulumi destroy --yes --skip-preview --suppress-outputs")
         lifecycle.wait_for_nothing_left(paths, NAMESPACE)
     shutil.rmtree(shell.folder.parent, ignore_errors=True)
