@@ -266,8 +266,13 @@ def follow(paths: LabPaths) -> None:
 def _refuse_beside_a_platform(paths: LabPaths) -> None:
     if not network.namespace_exists(paths.netns):
         raise LabError("no cluster: run `make up`, then `make destroy`, which leaves the cluster")
+    known = lifecycle.namespaces(paths)
+    if NAMESPACE in known:
+        raise LabError(
+            f"{NAMESPACE}: a run was interrupted before it removed it; `make down` removes it with the cluster"
+        )
     others = {str(environment.committed(stack)["namespace"]) for stack in environment.STACKS}
-    if beside := others & lifecycle.namespaces(paths):
+    if beside := others & known:
         raise LabError(f"{', '.join(sorted(beside))}: two platforms do not fit on two cores; run `make destroy` first")
 
 

@@ -92,8 +92,8 @@ def command(namespace: str, *, nodes: bool) -> list[str]:
     """The command line.
 
     Args:
-        namespace: Where it looks.
-        nodes: Whether it looks at nodes too.
+        namespace: What it watches.
+        nodes: Whether it watches nodes, too.
     """
     watched = [name for names in _RESOURCES.values() for name in names] + ([_NODES] if nodes else [])
     return [

@@ -15,12 +15,12 @@ _CONDITION = f"kube_node_status_condition{{{_JOB},"
 _VOLUMES: Final = 'job="volumes"'
 _USED, _INODES = "obs:volume_used:ratio", "obs:volume_inodes_used:ratio"
 VOLUME_HIGH: Final = 0.85
-"""Used share of a volume, or of its inodes, above which somebody is told."""
+"""Used share of a volume, or of its inodes, above which an alert fires."""
 _VOLUME_LOOKED_AT: Final = 0.6
 """Below it, growth is no news: servers fill new volumes until their retention is reached."""
 _WINDOW, _AHEAD_S = "6h", 4 * 24 * 3600
 RESTARTS: Final = 2
-"""More restarts of a container in half an hour are told."""
+"""Restarts of a container in half an hour above which an alert fires."""
 
 
 def _workloads() -> RuleGroup:

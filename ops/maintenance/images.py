@@ -4,38 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 from ops.core.kube import Pod
 from ops.core.rows import Finding, listed
 from ops.maintenance.model import Tools
+from policy.image_reference import Image
 
 _SHOWN: Final = len("sha256:") + 12
 """Characters of a digest that people are shown."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """An image as a pod names it.
-
-    Attributes:
-        repository: With its registry.
-        tag: Empty where it has none.
-        digest: ``sha256:...``, empty where it has none.
-    """
-
-    repository: str
-    tag: str
-    digest: str
-
-    @classmethod
-    def of(cls, image: str) -> Self:
-        """Take an image's full name apart."""
-        name, _, digest = image.partition("@")
-        repository, colon, tag = name.rpartition(":")
-        if not colon or "/" in tag:
-            repository, tag = name, ""
-        return cls(repository=repository, tag=tag, digest=digest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +20,7 @@ class _Container:
     """A container of a pod, the image that it is to run, and the digest that its node tells of what it does run."""
 
     where: str
-    reference: Reference
+    reference: Image
     running: str
 
 
@@ -54,20 +31,20 @@ def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
     tag with the old digest runs the old image: that is known as long as Kubernetes keeps a former revision which names
     both otherwise.
     """
-    names = {Reference.of(image).repository: name for name, image in pinned.items()}
-    tags = {name: Reference.of(image).tag for name, image in pinned.items()}
+    names = {Image.of(image).name: name for name, image in pinned.items()}
+    tags = {name: Image.of(image).tag for name, image in pinned.items()}
 
-    def name_of(reference: Reference) -> str | None:
-        return next((name for end, name in names.items() if f"/{reference.repository}".endswith(f"/{end}")), None)
+    def name_of(reference: Image) -> str | None:
+        return next((name for end, name in names.items() if f"/{reference.name}".endswith(f"/{end}")), None)
 
-    def shown(reference: Reference) -> str:
-        return f"{name_of(reference) or reference.repository} {reference.tag}".rstrip()
+    def shown(reference: Image) -> str:
+        return f"{name_of(reference) or reference.name} {reference.tag}".rstrip()
 
     def run(tools: Tools) -> Finding:
         finding, kube = Finding(), tools.context.kube
         pods = kube.pods()
         images = sorted({image for pod in pods for image in pod.images})
-        references = {image: Reference.of(image) for image in images}
+        references = {image: Image.of(image) for image in images}
         unknown = [image for image in images if name_of(references[image]) is None]
         for reference in references.values():
             name = name_of(reference)
@@ -90,7 +67,7 @@ def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
             finding.figures.append(f"{len(named)} of them by digest")
             if silent:
                 finding.seen.append(f"{silent} containers: their node does not tell the digest of what runs")
-            finding.wrong.extend(_shared(named, {Reference.of(image) for image in kube.former_images()}, shown))
+            finding.wrong.extend(_shared(named, {Image.of(image) for image in kube.former_images()}, shown))
         return finding
 
     return run
@@ -100,8 +77,8 @@ def _containers(pod: Pod) -> Iterator[_Container]:
     for number, (name, image) in enumerate(zip(pod.containers, pod.images, strict=True)):
         told = pod.image_ids[number] if number < len(pod.image_ids) else ""
         # Of an image that was loaded and not pulled, a node tells the digest of its configuration, without an @.
-        running = Reference.of(told).digest
-        yield _Container(where=f"{pod.name}/{name}", reference=Reference.of(image), running=running)
+        running = Image.of(told).digest
+        yield _Container(where=f"{pod.name}/{name}", reference=Image.of(image), running=running)
 
 
 def _compare(container: _Container, wanted: str, finding: Finding) -> None:
@@ -114,11 +91,9 @@ def _compare(container: _Container, wanted: str, finding: Finding) -> None:
         finding.wrong.append(f"{container.where} runs {_short(container.running)}, its pod names {_short(named)}")
 
 
-def _shared(
-    named: Collection[Reference], former: Collection[Reference], shown: Callable[[Reference], str]
-) -> Iterator[str]:
+def _shared(named: Collection[Image], former: Collection[Image], shown: Callable[[Image], str]) -> Iterator[str]:
     """A line for each image whose digest another tag or repository has or had: one of the two is not what it says."""
-    for reference in sorted(named, key=lambda one: (one.repository, one.tag, one.digest)):
+    for reference in sorted(named, key=lambda one: (one.name, one.tag, one.digest)):
         others = {shown(other) for other in {*named, *former} if other.digest == reference.digest}
         if others := others - {shown(reference)}:
             yield (

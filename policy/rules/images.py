@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from policy.image_reference import Image
 from policy.model import Finding, Level, Node, Option, Options, Resource, Rule
 from policy.rules._kubernetes import WORKLOADS, at, containers, name_of, shown, template
 
@@ -13,28 +13,11 @@ _MOVING = frozenset({"latest", "main", "master", "edge", "nightly", "stable", "d
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class Image:
-    """The parts of an image reference."""
-
-    name: str
-    tag: str
-    digest: str
-
-
-def image(reference: str) -> Image:
-    """Take a reference apart: ``registry:5000/path/name:tag@sha256:...``."""
-    rest, _, digest = reference.partition("@")
-    head, slash, last = rest.rpartition("/")
-    name, _, tag = last.partition(":")
-    return Image(f"{head}{slash}{name}", tag, digest)
-
-
 def _images(resource: Resource) -> Iterator[tuple[Node, Node, Image]]:
     """Container, its image's node, and the image."""
     for container in containers(template(resource)["spec"]):
         node = container["image"]
-        yield container, node, image(node.text())
+        yield container, node, Image.of(node.text())
 
 
 def _release(resource: Resource, options: Options) -> Iterator[Finding]:

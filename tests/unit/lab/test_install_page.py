@@ -133,7 +133,14 @@ def test_a_page_is_looked_at_and_closed_by_ctrl_c(shell: Shell, capfd: pytest.Ca
         shell.open(f"{sys.executable} forward.py")
 
 
-@pytest.mark.parametrize(("names", "line"), [(set(), ""), ({"obs-local"}, "obs-local: two platforms do not fit")])
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (set(), ""),
+        ({"obs-local"}, "obs-local: two platforms do not fit"),
+        ({"obs-kind"}, "obs-kind: a run was interrupted"),
+    ],
+)
 def test_it_is_refused_beside_a_platform_of_the_lab(
     names: set[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,9 @@ import pytest
 from ops.core.rows import Finding
 from ops.evidence.drills import Drills
 from ops.evidence.files import PlatformId
-from ops.maintenance.images import Reference, versions
+from ops.maintenance.images import versions
 from ops.maintenance.model import Lazy, Tools
+from policy.image_reference import Image
 
 OLD, NEW, OTHER = (f"sha256:{letter * 64}" for letter in "abc")
 KAFKA = "r.example/obs/kafka:4.3.1"
@@ -51,8 +52,8 @@ def look(
     ],
 )
 def test_an_image_has_a_repository_a_tag_and_a_digest(image: str, parts: tuple[str, str, str]) -> None:
-    reference = Reference.of(image)
-    assert (reference.repository, reference.tag, reference.digest) == parts
+    reference = Image.of(image)
+    assert (reference.name, reference.tag, reference.digest) == parts
 
 
 def test_what_runs_is_what_is_pinned() -> None:
