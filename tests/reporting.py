@@ -24,6 +24,7 @@ UNKNOWN_S = 20.0
 SILENT_S = 30.0
 """After that without a word, it is said what is still going on."""
 _QUIET_WAIT_S = 1.0
+_REASON_LENGTH = 300
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,14 +52,14 @@ class Results:
     def __init__(self, file: str | None) -> None:
         self._file = Path(file) if file else None
         self._seconds: dict[str, float] = {}
-        self._failed: dict[str, None] = {}
+        self._failed: dict[str, str] = {}
         self._passed = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add one phase of one test."""
         self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
         if report.failed:
-            self._failed[report.nodeid] = None
+            self._failed.setdefault(report.nodeid, _reason(report))
         elif report.when == "call" and report.passed:
             self._passed += 1
 
@@ -67,8 +68,17 @@ class Results:
         whole = {test: took for test, took in self._seconds.items() if test not in self._failed}
         seconds.remember(whole)
         if self._file is not None:
-            summary = {"passed": self._passed, "failed": list(self._failed), "seconds": self._seconds}
+            summary = {"passed": self._passed, "failed": self._failed, "seconds": self._seconds}
             self._file.write_text(json.dumps(summary))
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """The first line of what a test failed with, and where."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None:
+        return (str(report.longrepr).strip().splitlines() or ["no reason"])[-1][:_REASON_LENGTH]
+    message = crash.message.strip().partition("\n")[0]
+    return f"{Path(crash.path).name}:{crash.lineno}: {message}"[:_REASON_LENGTH]
 
 
 class Steps:

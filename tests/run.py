@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lab import timing
 from lab.paths import cache_root
@@ -78,11 +78,11 @@ class Job:
         return int(self._read("passed", 0))
 
     @property
-    def failed(self) -> list[str]:
-        """Node ids of the tests that failed."""
-        return list(self._read("failed", []))
+    def failed(self) -> dict[str, str]:
+        """Node ids of the tests that failed, each with its reason in one line."""
+        return dict(self._read("failed", {}))
 
-    def _read(self, key: str, default: object) -> object:
+    def _read(self, key: str, default: Any) -> Any:
         if self.results is None or not self.results.exists() or not self.results.stat().st_size:
             return default
         return json.loads(self.results.read_text())[key]
@@ -253,9 +253,9 @@ def _judged(jobs: Sequence[Job], limit_s: float, title: str) -> int:
     print(f"{title:10} {took:8.0f} {sum(job.cpu for job in jobs):8.0f}")
     for name, entry in repeated.items():
         print(f"repeated, and passed then: {name} (listed since {entry.since}: {entry.reason})")
-    lost = [name for job in jobs for name in job.failed if name not in repeated]
-    for name in lost:
-        print(f"failed: {name}")
+    lost = {name: reason for job in jobs for name, reason in job.failed.items() if name not in repeated}
+    for name, reason in lost.items():
+        print(f"failed: {name}\n        {reason}")
     broken = [job.name for job in jobs if job not in good]
     if broken:
         print(f"not passed: {', '.join(broken)}")

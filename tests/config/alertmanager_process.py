@@ -251,6 +251,13 @@ class Pair:
         """Channel and audience of the notifications about an alert, sorted."""
         return sorted((notification.channel, notification.audience) for notification in self.notifications(name))
 
+    def logged(self) -> int:
+        """Entries of the notification log that one member has told the other: what is repeated after no restart."""
+        name = "alertmanager_nflog_gossip_messages_propagated_total"
+        return sum(
+            int(value) for member in self.members for value in re.findall(rf"^{name} (\d+)$", member.metrics(), re.M)
+        )
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """What Kafka was told about an alert."""
         return [value for _, _, value in self.brokers.records if value["labels"].get("alertname") == name]

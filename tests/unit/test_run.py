@@ -198,7 +198,7 @@ def test_each_step_is_a_line_with_time_left(tmp_path: Path, monkeypatch: pytest.
     assert "[1/2] test_a.py::test_drill: passed after 0 s" in lines
     document = json.loads((tmp_path / "results.json").read_text())
     assert "[2/2] test_a.py::test_lost: failed after 0 s" in lines
-    assert (document["passed"], document["failed"]) == (1, ["test_a.py::test_lost"])
+    assert (document["passed"], document["failed"]) == (1, {"test_a.py::test_lost": "test_a.py:8: assert False"})
     assert list(seconds.known()).count("test_a.py") == 1
 
 
