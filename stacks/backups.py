@@ -57,7 +57,11 @@ def backups_args(
         grafana=grafana,
         grafana_workload=GRAFANA,
         kafka=kafka,
-        search=SearchSource(endpoint=search, indices=tuple(map(members, EXPORTED))) if settings.search else None,
+        search=SearchSource(
+            endpoint=search, engine=inputs.settings.search.engine, indices=tuple(map(members, EXPORTED))
+        )
+        if settings.search
+        else None,
         archiving=Archiving(
             keep_days=keep.archive,
             flush_s=sizing.flush_s,

@@ -7,7 +7,6 @@ from typing import Final
 
 from components.alerting.escalation import LEVELS
 from components.alertmanager import receivers
-from components.search.config import Engine
 from stacks.settings import Settings
 
 _NOT_BACKED_UP: Final = "the search cluster is not backed up: Kafka has its traces and logs for days only"
@@ -45,11 +44,6 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "traces.identity", "traces have no pages and no clearances of their own (requirement J3)"
     if settings.backups.search is None:
         yield "backups.search", f"{_NOT_BACKED_UP} (requirement D1)"
-    elif Engine(settings.search.engine) is not Engine.OPENSEARCH:
-        yield (
-            "backups.search",
-            f"{_NOT_BACKED_UP}, and its job fails, since it reads OpenSearch only: name null (requirement D1)",
-        )
     if settings.audit.cluster is None:
         yield (
             "audit.cluster",

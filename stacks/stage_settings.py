@@ -427,8 +427,8 @@ class Backups(SettingsModel):
         time_zone: Time zone of the schedules.
         schedules: When each job runs.
         keep_days: For how long.
-        search: ``export``: documents and index definitions are written by a job, which reads OpenSearch only; null:
-            the search cluster is not backed up.
+        search: ``export``: documents and index definitions are written by a job; null: the search cluster is not
+            backed up.
         metrics_block: Time that one block of metrics covers before it is shipped.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ObjectStorage, SearchEndpoint
 from components.k8s.programs import CA_FILE, TRUST_FILE, StorageFiles, auth_folder, served
@@ -82,10 +82,12 @@ class SearchSource:
 
     Attributes:
         endpoint: Where it is; ``backup`` is one of its users.
+        engine: Server of the cluster.
         indices: Patterns of indices, for example ``logs-0*``.
     """
 
     endpoint: SearchEndpoint
+    engine: Literal["opensearch", "elasticsearch"]
     indices: Sequence[str]
 
     def __post_init__(self) -> None:
@@ -237,6 +239,7 @@ def search_section(search: SearchSource, keep_days: int) -> Search:
         ca_file=TRUST_FILE,
         user=search.endpoint.users[USER].username,
         password_file=_PASSWORD_FILE,
+        engine=search.engine,
         indices=tuple(search.indices),
     )
 

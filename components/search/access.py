@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.search.config import Engine
 from components.search.indices import DEPENDENCIES, LOGS, SERVICES, SPANS, trace_alias, trace_family
 from components.telemetry import classification
 
@@ -14,6 +15,10 @@ PROBE = "search-probe"
 ERASER = "search-eraser"
 """Whose login `obs privacy` uses: it finds and removes documents of one person."""
 ERASER_SECRET = f"{ERASER}-auth"
+"""Secret with its password; no pod mounts it."""
+RESTORER = "search-restorer"
+"""Whose login `ops backup restore search` uses where no certificate makes an administrator: in Elasticsearch."""
+RESTORER_SECRET = f"{RESTORER}-auth"
 """Secret with its password; no pod mounts it."""
 
 _HELLO = "cluster:monitor/main"
@@ -66,6 +71,7 @@ class SearchUser:
         aliases: Aliases that it uses.
         manages: Families whose indices, aliases and templates it keeps; it cannot read or write their documents.
         erases: Families whose documents it reads and removes.
+        restores: Families whose indices it makes, fills and removes, also under longer names. Elasticsearch only.
         watches: May see the health of the cluster and where its copies are.
         people: People use this login: what it is let do is told to the audit log, like what anybody is refused.
     """
@@ -77,6 +83,7 @@ class SearchUser:
     aliases: tuple[str, ...] = ()
     manages: tuple[str, ...] = ()
     erases: tuple[str, ...] = ()
+    restores: tuple[str, ...] = ()
     watches: bool = False
     people: bool = False
 
@@ -134,12 +141,16 @@ def backup_reader(name: str, families: Sequence[str]) -> SearchUser:
     return SearchUser(name=name, reads=tuple(families))
 
 
-def own_users(families: Sequence[str]) -> tuple[SearchUser, ...]:
-    """Users of the cluster's own parts: index manager, readiness probe of the nodes, and who erases a person's data."""
+def own_users(families: Sequence[str], engine: Engine) -> tuple[SearchUser, ...]:
+    """Users of the cluster's own parts: index manager, readiness probe of the nodes, who erases a person's data, and
+    who restores a backup.
+    """
+    restorer = SearchUser(name=RESTORER, restores=tuple(families), people=True)
     return (
         SearchUser(name=INDEX_MANAGER, manages=tuple(families)),
         SearchUser(name=PROBE, watches=True),
         SearchUser(name=ERASER, erases=erasable(families), people=True),
+        *([restorer] if engine is Engine.ELASTICSEARCH else []),
     )
 
 
@@ -243,11 +254,12 @@ def _es_role(user: SearchUser) -> dict[str, Any]:
         (user.writes, ["create_doc", "index", *(["auto_configure"] if user.adds_fields else [])]),
         (user.manages, ["manage", "monitor"]),
         (user.erases, ["read", "view_index_metadata", "delete", "maintenance"]),
+        (user.restores, ["all"]),
     )
     indices = []
     for families, privileges in grants:
         if families:
-            pattern = "{}-*".format if user.manages else members
+            pattern = "{}-*".format if user.manages else "*{}-*".format if user.restores else members
             names = [pattern(family) for family in families] + list(user.aliases)
             indices.append({"names": names, "privileges": privileges})
     cluster = ["monitor", "manage_index_templates", "manage_slm", "create_snapshot"] if user.manages else ["monitor"]

@@ -18,7 +18,15 @@ from components.k8s.credentials import API
 from components.k8s.pods import metadata
 from components.k8s.programs import CA_FILE, Program, PythonService, PythonServiceArgs, auth_folder, served
 from components.search import access
-from components.search.access import ERASER, ERASER_SECRET, INDEX_MANAGER, SearchUser, own_users
+from components.search.access import (
+    ERASER,
+    ERASER_SECRET,
+    INDEX_MANAGER,
+    RESTORER,
+    RESTORER_SECRET,
+    SearchUser,
+    own_users,
+)
 from components.search.config import ADMIN, HTTP_PORT, WORKLOAD, Engine
 from components.search.indices import Family, IndexPolicy, families
 from components.search.nodes import NodeSet, NodeSize, certificate_files, hashes, node_set
@@ -248,17 +256,19 @@ class Search(pulumi.ComponentResource):
         check(args)
         context = args.context
         kept = families(args.engine, traces=args.traces, logs=args.logs)
-        users = (*args.users, *own_users([family.name for family in kept]))
+        users = (*args.users, *own_users([family.name for family in kept], args.engine))
         credentials: dict[str, Credential] = {
             user.name: credential(self, name=f"{WORKLOAD}-user-{user.name}", username=user.name) for user in users
         }
-        secret_files(
-            self,
-            context,
-            name=ERASER_SECRET,
-            workload=WORKLOAD,
-            files={"username": ERASER, "password": credentials[ERASER].password},
-        )
+        for user, secret in ((ERASER, ERASER_SECRET), (RESTORER, RESTORER_SECRET)):
+            if user in credentials:
+                secret_files(
+                    self,
+                    context,
+                    name=secret,
+                    workload=WORKLOAD,
+                    files={"username": user, "password": credentials[user].password},
+                )
         repository = args.snapshots.settings.get("location") if args.snapshots else None
         nodes = node_set(
             self,

@@ -160,6 +160,13 @@ RECIPES: tuple[Recipe, ...] = (
         artifacts=manifests.kafka_artifacts(),
     ),
     manifests.search_server(),
+    SearchServer(
+        name="elasticsearch",
+        version=release("elasticsearch"),
+        distribution=f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{release('elasticsearch')}",
+        modules=(),
+        plugins=(),
+    ),
     _kubernetes(),
     GoTool(
         name="pulumi",

@@ -311,13 +311,13 @@ def libraries(name: str) -> Path:
     raise LabError(f"{name} is not a server of this project: see lab/toolchain/recipes.py")
 
 
-def search_home() -> Path:
-    """Home folder of the assembled search server.
+def search_home(name: str = "opensearch") -> Path:
+    """Home folder of an assembled search server.
 
     Raises:
         LabError: It is not there yet.
     """
-    recipe = next(recipe for recipe in RECIPES if isinstance(recipe, SearchServer))
+    recipe = next(recipe for recipe in RECIPES if isinstance(recipe, SearchServer) and recipe.name == name)
     home = folder(recipe) / HOME
     if not home.is_dir():
         raise LabError(f"{recipe.name} {recipe.version} is not there: run `python -m lab tools {recipe.name}`")

@@ -310,7 +310,7 @@ def search(
         else:
             with connected() as (context, _), search_part.search_administrator(context) as own:
                 done = restore_search.restore(
-                    got.folder, own.url, None, ca_file=own.ca_file, certificate=own.certificate, replace=replace
+                    got.folder, own.url, own.login, ca_file=own.ca_file, certificate=own.certificate, replace=replace
                 )
     _finish(manifest, manifest.counts, done, as_json, "search cluster")
 

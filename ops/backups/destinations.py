@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer
 from kubernetes.client.exceptions import ApiException
 
+from components.search.access import RESTORER, RESTORER_SECRET
 from components.search.config import ADMIN as SEARCH_ADMIN
 from components.search.config import HTTP_PORT, WORKLOAD
 from ops.backups.options import Server
@@ -24,7 +25,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.grafana import address, administrator
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, errors
-from ops.core.kube import wait_until
+from ops.core.kube import Kube, wait_until
 from services.backup import grafana, restore
 from services.backup import manifest as form
 from services.backup.encryption import Identity
@@ -107,36 +108,46 @@ def _parts(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 _SECRET = f"{SEARCH_ADMIN}-tls"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}-")
 _REQUEST_S = 15
+_NOT_FOUND = 404
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """The platform's search cluster, as its administrator: chain and key are files that end with the connection."""
+    """The platform's search cluster, as somebody who may make indices: by a certificate, whose chain and key are files
+    that end with the connection, or by a login.
+    """
 
     url: str
     ca_file: Path
-    certificate: tuple[Path, Path]
+    certificate: tuple[Path, Path] | None = None
+    login: tuple[str, str] | None = None
 
     def web(self) -> AbstractContextManager[JsonApi]:
         """A client."""
-        return connected("search cluster", self.url, self.ca_file, certificate=self.certificate)
+        return connected("search cluster", self.url, self.ca_file, login=self.login, certificate=self.certificate)
 
 
 @contextmanager
 def search_administrator(context: Context) -> Iterator[Cluster]:
-    """Reach the search cluster through a tunnel, with the certificate of the index manager.
+    """Reach the search cluster through a tunnel: OpenSearch with the certificate of the index manager, Elasticsearch
+    with the login that restores.
 
     Raises:
-        OpsError: There is no such certificate, or no node is ready.
+        OpsError: There is neither, or no node is ready.
     """
     kube = context.kube
-    try:
-        secret = kube.core.read_namespaced_secret(_SECRET, kube.namespace, _request_timeout=_REQUEST_S)
-    except ApiException as error:
-        raise OpsError(
-            f"cannot read Secret {_SECRET}, the administrator of the search cluster: HTTP {error.status} "
-            f"{one_line(error.reason)}: give --url, --ca and --login of somebody who may make indices"
-        ) from None
+    secret = _secret(kube, _SECRET)
+    if secret is None:
+        login = _secret(kube, RESTORER_SECRET)
+        if login is None:
+            raise OpsError(
+                f"there is neither Secret {_SECRET} nor {RESTORER_SECRET}, an administrator of the search cluster: "
+                "give --url, --ca and --login of somebody who may make indices"
+            )
+        url = context.tunnels.url(kube.ready_pod(WORKLOAD).name, HTTP_PORT)
+        password = base64.b64decode(login.data["password"]).decode()
+        yield Cluster(url=url, ca_file=Path(context.ca_file), login=(RESTORER, password))
+        return
     url = context.tunnels.url(kube.ready_pod(WORKLOAD).name, HTTP_PORT)
     with tempfile.TemporaryDirectory(prefix="obs-search-") as folder:
         files = []
@@ -146,6 +157,19 @@ def search_administrator(context: Context) -> Iterator[Cluster]:
                 target.write(base64.b64decode(secret.data[name]))
             files.append(file)
         yield Cluster(url=url, ca_file=Path(context.ca_file), certificate=(files[0], files[1]))
+
+
+def _secret(kube: Kube, name: str) -> Any:
+    """A Secret; None where there is none."""
+    try:
+        return kube.core.read_namespaced_secret(name, kube.namespace, _request_timeout=_REQUEST_S)
+    except ApiException as error:
+        if error.status == _NOT_FOUND:
+            return None
+        raise OpsError(
+            f"cannot read Secret {name}, an administrator of the search cluster: HTTP {error.status} "
+            f"{one_line(error.reason)}: give --url, --ca and --login of somebody who may make indices"
+        ) from None
 
 
 def legal(prefix: str) -> str:

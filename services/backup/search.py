@@ -1,15 +1,17 @@
 """The search cluster: definition and documents of every index, of one moment each, and their restore.
 
 Documents are compressed lines of JSON. They are read shard by shard: within one shard and one point in time a
-document's place is unique, so pages neither skip nor repeat any. OpenSearch only.
+document's place is unique, so pages neither skip nor repeat any. OpenSearch and Elasticsearch differ in how a point
+in time is taken and ended, and in what they call a document's place.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +38,43 @@ _CREATED = 201
 _COPIES = "number_of_replicas"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Api:
+    """How one engine takes a point in time.
+
+    Attributes:
+        opened: Path below an index that takes one.
+        field: Its id in the answer.
+        closed: Path that ends some.
+        ids: Turns an id into what ends it.
+        place: What a document's place in its shard is called.
+    """
+
+    opened: str
+    field: str
+    closed: str
+    ids: Callable[[str], dict[str, Any]]
+    place: str
+
+
+_APIS = {
+    "opensearch": _Api(
+        opened="_search/point_in_time",
+        field="pit_id",
+        closed="/_search/point_in_time",
+        ids=lambda point: {"pit_id": [point]},
+        place="_doc",
+    ),
+    "elasticsearch": _Api(
+        opened="_pit",
+        field="id",
+        closed="/_pit",
+        ids=lambda point: {"id": point},
+        place="_shard_doc",
+    ),
+}
+
+
 def back_up(settings: Search, target: RunWriter) -> RunSummary:
     """Export every index that the patterns name.
 
@@ -45,7 +84,8 @@ def back_up(settings: Search, target: RunWriter) -> RunSummary:
     """
     login = (settings.user, secret(settings.password_file))
     with connected("search cluster", settings.url, settings.ca_file, login=login) as web:
-        program = _program(web)
+        api = _APIS[settings.engine]
+        program = _program(web, settings.engine)
         indices = definitions(web, settings.indices)
         if not indices:
             raise BackupError(
@@ -53,7 +93,7 @@ def back_up(settings: Search, target: RunWriter) -> RunSummary:
             )
         counts: dict[str, int] = {"indices": len(indices)}
         for name, index in indices.items():
-            export = _Export(web, name, int(index["settings"]["number_of_shards"]))
+            export = _Export(web, api, name, int(index["settings"]["number_of_shards"]))
             target.add_chunks(file_name(name), compressed(export.documents()))
             counts[name] = export.count
         target.add_json(INDICES, indices)
@@ -96,8 +136,8 @@ class _Export:
         count: How many were read so far.
     """
 
-    def __init__(self, web: JsonApi, index: str, shards: int) -> None:
-        self._web, self._index, self._shards = web, index, shards
+    def __init__(self, web: JsonApi, api: _Api, index: str, shards: int) -> None:
+        self._web, self._api, self._index, self._shards = web, api, index, shards
         self.count = 0
 
     def documents(self) -> Iterator[bytes]:
@@ -106,18 +146,18 @@ class _Export:
             yield from self._shard(shard)
 
     def _shard(self, shard: int) -> Iterator[bytes]:
-        path = f"/{quote(self._index, safe='')}/_search/point_in_time"
+        path = f"/{quote(self._index, safe='')}/{self._api.opened}"
         query = {"keep_alive": _KEEP_ALIVE, "preference": f"_shards:{shard}"}
         point_in_time = self._web.ask("POST", path, params=query, again=True)
         if point_in_time is None:
             raise BackupError(f"search cluster: index {self._index} went away while it was read")
-        point = str(point_in_time["pit_id"])
+        point = str(point_in_time[self._api.field])
         try:
             yield from self._pages(point, shard)
         finally:
             # One that stays ends by itself soon.
             with suppress(ApiError):
-                self._web.ask("DELETE", "/_search/point_in_time", body={"pit_id": [point]})
+                self._web.ask("DELETE", self._api.closed, body=self._api.ids(point))
 
     def _pages(self, point: str, shard: int) -> Iterator[bytes]:
         after: list[Any] | None = None
@@ -126,7 +166,7 @@ class _Export:
             body = {
                 "size": _PAGE,
                 "pit": {"id": point, "keep_alive": _KEEP_ALIVE},
-                "sort": ["_doc"],
+                "sort": [self._api.place],
                 "track_total_hits": after is None,
                 **({} if after is None else {"search_after": after}),
             }
@@ -154,12 +194,15 @@ def _line(hit: Mapping[str, Any]) -> bytes:
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _program(web: JsonApi) -> str:
+def _program(web: JsonApi, engine: str) -> str:
+    """Engine and version. Elasticsearch tells a reader its nodes' versions, OpenSearch only that of the one asked."""
+    if engine == "elasticsearch":
+        nodes: dict[str, Any] = (web.ask("GET", "/_nodes/_all/none") or {}).get("nodes", {})
+        return " ".join(["Elasticsearch", *sorted({str(node["version"]) for node in nodes.values()})])
     told = (web.ask("GET", "/") or {}).get("version", {})
     if told.get("distribution") != "opensearch":
         raise BackupError(
-            f"search cluster: version {told.get('number', 'unknown')} is no OpenSearch, and no other is exported: "
-            "set backups.search to null, which says that the search cluster is not backed up"
+            f"search cluster: search.engine is opensearch, and version {told.get('number', 'unknown')} is no OpenSearch"
         )
     return f"OpenSearch {told.get('number')}"
 

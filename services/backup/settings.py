@@ -6,7 +6,7 @@ A kind without its section is not made here; its password files need not be ther
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
@@ -141,6 +141,7 @@ class Search(SettingsModel):
         ca_file: Authority of its certificate.
         user: Who reads.
         password_file: File with the password.
+        engine: Server of the cluster.
         indices: Patterns of what is exported, for example ``logs-0*``.
     """
 
@@ -149,6 +150,7 @@ class Search(SettingsModel):
     ca_file: File
     user: Text
     password_file: File
+    engine: Literal["opensearch", "elasticsearch"]
     indices: Annotated[
         tuple[str, ...],
         checked(

@@ -39,7 +39,7 @@ USERS: tuple[SearchUser, ...] = (
     access.log_writer("log-indexer"),
     access.log_reader("log-reader", people=True),
     access.log_reader("grafana"),
-    *access.own_users([family.name for family in FAMILIES]),
+    *access.own_users([family.name for family in FAMILIES], Engine.OPENSEARCH),
 )
 SCRAPE_PASSWORD = "scrape-password"
 
@@ -66,7 +66,10 @@ class IndexManagerFiles:
 
 
 def index_manager_files(
-    cluster: SearchProcesses, folder: Path, snapshots: Snapshots | None = None
+    cluster: SearchProcesses,
+    folder: Path,
+    snapshots: Snapshots | None = None,
+    families: Sequence[Family] = FAMILIES,
 ) -> IndexManagerFiles:
     """Write the files for a cluster; only folders and addresses differ from the pod's."""
     port = free_port()
@@ -74,9 +77,9 @@ def index_manager_files(
     settings = index_manager_settings(
         url=cluster.nodes[0].url,
         scrape_user="scrape-index-manager",
-        engine=Engine.OPENSEARCH,
+        engine=cluster.engine,
         nodes=len(cluster.nodes),
-        families=FAMILIES,
+        families=families,
         snapshots=snapshots,
         interval_s=1,
     )
@@ -84,7 +87,7 @@ def index_manager_files(
     moved = {
         TLS_MOUNT + "/": f"{folder / 'tls'}/",
         "/etc/index-manager-auth/": f"{folder}/",
-        "/etc/search-admin/": f"{cluster.root / 'admin'}/",
+        **({"/etc/search-admin/": f"{cluster.root / 'admin'}/"} if cluster.engine is Engine.OPENSEARCH else {}),
         f"0.0.0.0:{PORT}": f"127.0.0.1:{port}",
     }
     for old, new in moved.items():

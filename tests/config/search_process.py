@@ -36,6 +36,10 @@ from tests.support.kafka_nodes import Authority
 START_S = 300.0
 END_S = 300.0
 HEAP = "384m"
+ADMINISTRATOR = "tester"
+"""User of Elasticsearch's own role that may everything; OpenSearch has an administrator's certificate."""
+ABSENT = ("ingest.geoip.downloader.enabled", "xpack.ml.enabled")
+"""Settings of modules that the Elasticsearch of Maven Central comes without; it refuses what it does not know."""
 JVM_FLAGS = ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch")
 
 
@@ -48,6 +52,7 @@ def password_of(user: str) -> str:
 class SearchNode:
     """One node: its folder, ports and process."""
 
+    engine: Engine
     name: str
     folder: Path
     http_port: int
@@ -69,13 +74,18 @@ class SearchNode:
 
         Args:
             library: Preloaded, so that the number of open files is what a pod may have.
-            flags: More flags of Java.
+            flags: More flags of Java, for OpenSearch.
         """
-        command = nodes.opensearch_command(str(_home()), str(self.folder / "config"), HEAP, (*JVM_FLAGS, *flags))
-        command[1:1] = ["-Dopensearch.enforce.bootstrap.checks=true"]
-        command[command.index("-Djava.io.tmpdir=/tmp")] = f"-Djava.io.tmpdir={self.folder / 'tmp'}"
         (self.folder / "tmp").mkdir(exist_ok=True)
         os.chown(self.folder / "tmp", UID, UID)
+        more = {"LD_PRELOAD": str(library)}
+        if self.engine is Engine.OPENSEARCH:
+            command = self._opensearch(flags)
+        else:
+            command = [str(_home(self.engine) / "bin" / "elasticsearch")]
+            java = Path(shutil.which("java") or "/").resolve().parents[1]
+            moved = {"ES_PATH_CONF": str(self.folder / "config"), "ES_TMPDIR": str(self.folder / "tmp")}
+            more |= {**nodes.environment(self.engine), **moved, "ES_JAVA_HOME": str(java)}
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -85,8 +95,15 @@ class SearchNode:
                 user=UID,
                 group=UID,
                 extra_groups=[],
-                env={"PATH": os.environ["PATH"], "NODE_NAME": self.name, "LD_PRELOAD": str(library)},
+                env={"PATH": os.environ["PATH"], "NODE_NAME": self.name, **more},
             )
+
+    def _opensearch(self, flags: tuple[str, ...]) -> list[str]:
+        home = str(_home(self.engine))
+        command = nodes.opensearch_command(home, str(self.folder / "config"), HEAP, (*JVM_FLAGS, *flags))
+        command[1:1] = ["-Dopensearch.enforce.bootstrap.checks=true"]
+        command[command.index("-Djava.io.tmpdir=/tmp")] = f"-Djava.io.tmpdir={self.folder / 'tmp'}"
+        return command
 
     def stop(self, *, kill: bool = False) -> None:
         """End the process, gently or by a kill."""
@@ -106,11 +123,13 @@ class SearchProcesses:
     """A running cluster.
 
     Attributes:
+        engine: Server of the nodes.
         root: Folder of everything; readable by the nodes' user.
         nodes: The nodes.
         users: Its users.
     """
 
+    engine: Engine
     root: Path
     nodes: list[SearchNode]
     users: Sequence[SearchUser]
@@ -120,6 +139,13 @@ class SearchProcesses:
     def ca(self) -> Path:
         """Certificate of the authority."""
         return self.root / "admin" / "ca.crt"
+
+    @property
+    def administrator(self) -> tuple[tuple[Path, Path] | None, tuple[str, str] | None]:
+        """Certificate and key, or name and password."""
+        if self.engine is Engine.OPENSEARCH:
+            return (self.root / "admin" / "tls.crt", self.root / "admin" / "tls.key"), None
+        return None, (ADMINISTRATOR, password_of(ADMINISTRATOR))
 
     def ask(
         self,
@@ -144,12 +170,14 @@ class SearchProcesses:
         )
 
     def as_admin(self, method: str, path: str, body: object = None) -> requests.Response:
-        """A request with the administrator's certificate."""
+        """A request as the administrator."""
+        certificate, login = self.administrator
         return requests.request(
             method,
             self.nodes[0].url + path,
             json=body,
-            cert=(str(self.root / "admin" / "tls.crt"), str(self.root / "admin" / "tls.key")),
+            auth=login,
+            cert=(str(certificate[0]), str(certificate[1])) if certificate else None,
             verify=str(self.ca),
             timeout=30,
         )
@@ -180,7 +208,8 @@ class SearchProcesses:
 
     def start(self, index: int) -> None:
         """Start a node."""
-        self.nodes[index].start(self.root / "open-files.so", java_classes.read_from(_classes()))
+        archive = java_classes.read_from(_classes()) if self.engine is Engine.OPENSEARCH else ()
+        self.nodes[index].start(self.root / "open-files.so", archive)
 
 
 def hashes(users: Sequence[SearchUser]) -> dict[str, str]:
@@ -191,13 +220,12 @@ def hashes(users: Sequence[SearchUser]) -> dict[str, str]:
 def write_files(cluster: SearchProcesses, repository: Path | None = None) -> None:
     """Everything that a node's pod mounts."""
     seeds = tuple(f"localhost:{node.transport_port}" for node in cluster.nodes)
-    files = access.security_files(cluster.users, hashes(cluster.users))
     for node in cluster.nodes:
         directory = node.folder / "config"
         settings = config.node_settings(
             SearchCluster(
                 name="test",
-                engine=Engine.OPENSEARCH,
+                engine=cluster.engine,
                 nodes=tuple(member.name for member in cluster.nodes),
                 seeds=seeds,
                 publish_host="localhost",
@@ -214,12 +242,32 @@ def write_files(cluster: SearchProcesses, repository: Path | None = None) -> Non
             )
         )
         settings["resource.reload.interval.medium"] = "2s"
+        for name in ABSENT:
+            settings.pop(name, None)
         cluster.authority.issue(directory / "tls", config.WORKLOAD, ())
-        (directory / config.settings_file(Engine.OPENSEARCH)).write_text(config.rendered(settings))
-        (directory / "log4j2.properties").write_text(nodes.log_configuration(cluster.users))
-        write_tree(directory / "opensearch-security", files)
+        (directory / config.settings_file(cluster.engine)).write_text(config.rendered(settings))
+        opensearch = cluster.engine is Engine.OPENSEARCH
+        (directory / "log4j2.properties").write_text(nodes.log_configuration(cluster.users if opensearch else ()))
+        if opensearch:
+            write_tree(directory / "opensearch-security", access.security_files(cluster.users, hashes(cluster.users)))
+        else:
+            _write_elasticsearch(node, cluster.users)
         for name in ("data", "logs"):
             (node.folder / name).mkdir()
+
+
+def _write_elasticsearch(node: SearchNode, users: Sequence[SearchUser]) -> None:
+    """What only a node of Elasticsearch mounts, and an administrator beside the users."""
+    directory = node.folder / "config"
+    options = nodes.jvm_options(HEAP, JVM_FLAGS)
+    (directory / "jvm.options").write_text(options.replace("=/tmp\n", f"={node.folder / 'tmp'}\n"))
+    everybody = (*users, SearchUser(name=ADMINISTRATOR))
+    for name, content in access.elasticsearch_files(everybody, hashes(everybody)).items():
+        text = content if isinstance(content, str) else config.rendered(content)
+        # A role of its own name is every user's; this one's is built in.
+        (directory / name).write_text(
+            text.replace(f"{ADMINISTRATOR}:{ADMINISTRATOR}\n", f"superuser:{ADMINISTRATOR}\n")
+        )
 
 
 def write_tree(folder: Path, files: Mapping[str, Any]) -> None:
@@ -236,14 +284,14 @@ def _own(root: Path) -> None:
 
 
 @functools.cache
-def _home() -> Path:
+def _home(engine: Engine) -> Path:
     """The server, where the nodes' user may look: it cannot look into root's folders."""
 
     def fill(target: Path) -> None:
-        shutil.copytree(tools.search_home(), target / "home")
+        shutil.copytree(tools.search_home(engine.value), target / "home")
         target.chmod(0o755)
 
-    built = tools.search_home().parent.name
+    built = tools.search_home(engine.value).parent.name
     return java_classes.made_once(Path(tempfile.gettempdir()), "obs-test-search", (built,), fill) / "home"
 
 
@@ -252,7 +300,7 @@ def _classes() -> Path:
     """Folder with an archive of the classes that a node uses."""
 
     def fill(target: Path) -> None:
-        with _files(1, (SearchUser(name=access.PROBE, watches=True),)) as cluster:
+        with _files(1, (SearchUser(name=access.PROBE, watches=True),), Engine.OPENSEARCH) as cluster:
             [node] = cluster.nodes
             node.start(cluster.root / "open-files.so", (java_classes.write_at_exit(cluster.root),))
             assert node.process is not None
@@ -262,17 +310,20 @@ def _classes() -> Path:
             java_classes.move(cluster.root, target)
         target.chmod(0o755)
 
-    parts = (str(_home()), Path(__file__).read_text())
+    parts = (str(_home(Engine.OPENSEARCH)), Path(__file__).read_text())
     return java_classes.made_once(Path(tempfile.gettempdir()), "obs-test-search-classes", parts, fill)
 
 
 @contextmanager
-def _files(count: int, users: Sequence[SearchUser]) -> Iterator[SearchProcesses]:
+def _files(count: int, users: Sequence[SearchUser], engine: Engine) -> Iterator[SearchProcesses]:
     """The files of a cluster, in a folder that the nodes' user may look into; whoever runs is ended."""
     root = Path(tempfile.mkdtemp(prefix="search-"))
     root.chmod(0o755)
-    nodes = [SearchNode(f"search-{index}", root / f"node-{index}", free_port(), free_port()) for index in range(count)]
-    cluster = SearchProcesses(root, nodes, users)
+    nodes = [
+        SearchNode(engine, f"search-{index}", root / f"node-{index}", free_port(), free_port())
+        for index in range(count)
+    ]
+    cluster = SearchProcesses(engine, root, nodes, users)
     try:
         open_files_library(root / "open-files.so")
         cluster.authority.issue(root / "admin", config.ADMIN, ())
@@ -287,9 +338,11 @@ def _files(count: int, users: Sequence[SearchUser]) -> Iterator[SearchProcesses]
 
 
 @contextmanager
-def search_processes(count: int, users: Sequence[SearchUser]) -> Iterator[SearchProcesses]:
+def search_processes(
+    count: int, users: Sequence[SearchUser], engine: Engine = Engine.OPENSEARCH
+) -> Iterator[SearchProcesses]:
     """Run a cluster until the block ends; it is green when the block starts."""
-    with _files(count, users) as cluster:
+    with _files(count, users, engine) as cluster:
         for index in range(count):
             cluster.start(index)
         cluster.wait(nodes=count)

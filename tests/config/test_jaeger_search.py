@@ -41,7 +41,7 @@ USERS = (
     *(access.trace_reader(f"jaeger-query-{name}", name) for name in CLASSES),
     access.log_writer("log-indexer"),
     access.log_reader("grafana"),
-    *access.own_users([]),
+    *access.own_users([], Engine.OPENSEARCH),
 )
 POLICY = IndexPolicy(shards=1, replicas=0, retention_days=7)
 

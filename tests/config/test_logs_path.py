@@ -45,7 +45,7 @@ FAMILY = next(
 USERS = (
     access.log_writer("log-indexer"),
     access.log_reader("log-reader"),
-    *access.own_users([FAMILY.name]),
+    *access.own_users([FAMILY.name], Engine.OPENSEARCH),
 )
 TRACE = bytes(range(16))
 

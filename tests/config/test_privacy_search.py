@@ -31,7 +31,7 @@ NOW_MS = int(time.time() * 1000)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[SearchProcesses]:
-    users = (*own_users(tuple(FAMILIES)), access.log_reader("log-reader"))
+    users = (*own_users(tuple(FAMILIES), Engine.OPENSEARCH), access.log_reader("log-reader"))
     with search_processes(1, users) as started:
         for name in ("logs", SPANS, "confidential-jaeger-span"):
             template = FAMILIES[name].template()

@@ -100,7 +100,7 @@ def arguments(where: DeploymentContext, **changes: Any) -> BackupsArgs:
         ),
         "grafana_workload": "grafana",
         "kafka": replace(kafka("backup"), users={name: user(name) for name in ("backup", "archive")}),
-        "search": SearchSource(endpoint=search("backup", "backup-search"), indices=["logs-0*"]),
+        "search": SearchSource(endpoint=search("backup", "backup-search"), engine="opensearch", indices=["logs-0*"]),
         "archiving": Archiving(keep_days=30),
         "blocks": Blocks(prefix="metrics/", range_s=600),
         "job": SIZE,

@@ -293,9 +293,12 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
         (lambda: {"keep_days": {**DAYS, Kind.GRAFANA: 0}}, "backups.keep_days.grafana is 0: allowed are 1 to 3650"),
         (lambda: {"archiving": Archiving(keep_days=0)}, "backups.keep_days.archive is 0"),
         (lambda: {"blocks": Blocks(prefix="metrics", range_s=600)}, "'metrics': it must end with /"),
-        (lambda: {"search": SearchSource(endpoint=search("backup", "b"), indices=[])}, "no index of the search"),
         (
-            lambda: {"search": SearchSource(endpoint=search("grafana", "b"), indices=["logs-0*"])},
+            lambda: {"search": SearchSource(endpoint=search("backup", "b"), engine="opensearch", indices=[])},
+            "no index of the search",
+        ),
+        (
+            lambda: {"search": SearchSource(endpoint=search("grafana", "b"), engine="opensearch", indices=["logs-0*"])},
             "the search cluster has no user backup: add it to its users",
         ),
         (lambda: {"kafka": kafka("backup")}, "Kafka has no user archive: add it to its users"),

@@ -137,7 +137,11 @@ def test_a_clearance_is_let_into_its_class_and_those_below(clearance: str) -> No
 
 
 def test_elasticsearch_knows_the_same_users_in_its_own_words() -> None:
-    users = (*cluster.USERS, access.dependency_writer("service-graph"), *access.own_users(["logs"]))
+    users = (
+        *cluster.USERS,
+        access.dependency_writer("service-graph"),
+        *access.own_users(["logs"], Engine.ELASTICSEARCH),
+    )
     files = access.elasticsearch_files(users, {user.name: HASH for user in users})
     assert "grafana:$2a$10$" in files["users"]
     assert "grafana:grafana\n" in files["users_roles"]
@@ -146,6 +150,15 @@ def test_elasticsearch_knows_the_same_users_in_its_own_words() -> None:
         "indices": [{"names": ["logs-0*", "logs-read"], "privileges": ["read", "view_index_metadata"]}],
     }
     assert files["roles.yml"]["index-manager"]["indices"][0]["names"] == ["logs-*"]
+    assert files["roles.yml"]["search-restorer"] == {
+        "cluster": ["monitor"],
+        "indices": [{"names": ["*logs-*"], "privileges": ["all"]}],
+    }
+
+
+def test_a_restore_has_a_user_only_where_no_certificate_makes_an_administrator() -> None:
+    names = {kind: {user.name for user in access.own_users(["logs"], kind)} for kind in Engine}
+    assert names[Engine.ELASTICSEARCH] - names[Engine.OPENSEARCH] == {access.RESTORER}
 
 
 def test_a_class_is_read_by_its_clearance_and_those_above() -> None:
@@ -279,7 +292,7 @@ def test_of_what_is_let_in_only_that_of_services_is_left_out_of_the_log(fields: 
         access.log_writer("log-indexer"),
         access.log_reader("grafana"),
         access.log_reader("log-reader", people=True),
-        *access.own_users(["logs"]),
+        *access.own_users(["logs"], Engine.OPENSEARCH),
     )
     properties = _properties(users)
     assert properties["logger.audit.filter.services.onMatch"] == "DENY"

@@ -1,0 +1,156 @@
+"""A real Elasticsearch as `prod` names it: the component's files, its users, the index manager's traces, an erasure.
+
+It comes from Maven Central, without the modules of text analysis, so the index of logs cannot be made here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from components.search import access, indices
+from components.search.access import ERASER, INDEX_MANAGER, PROBE, RESTORER
+from components.search.config import Engine
+from components.search.indices import Family, IndexPolicy
+from components.telemetry.classification import CLASSES
+from ops.core.web import Web
+from ops.privacy import stores
+from ops.privacy.stores import SearchStore
+from tests.config.index_manager_process import ask_index_manager, index_manager_files, index_manager_process
+from tests.config.search_process import SearchProcesses, hashes, password_of, search_processes
+from tests.config.servers import eventually
+
+pytestmark = pytest.mark.timeout(400)
+POLICY = IndexPolicy(shards=1, replicas=0, retention_days=7)
+FAMILIES: tuple[Family, ...] = tuple(
+    family
+    for family in indices.families(Engine.ELASTICSEARCH, traces=POLICY, logs=POLICY)
+    if family.name != indices.LOGS
+)
+USERS = (
+    access.trace_writer("jaeger-collector"),
+    *(access.trace_reader(f"jaeger-query-{name}", name) for name in CLASSES),
+    access.dependency_writer("service-graph"),
+    access.log_reader("grafana"),
+    *access.own_users([family.name for family in FAMILIES], Engine.ELASTICSEARCH),
+)
+PERSON, OTHER = "5f" * 32, "a1" * 32
+
+
+def span(name: str, number: int, person: str) -> Mapping[str, Any]:
+    return {
+        "traceID": f"{number:032x}",
+        "spanID": f"{number:016x}",
+        "operationName": f"work of {name}",
+        "startTimeMillis": int(time.time() * 1000),
+        "tag": {"enduser@id": person},
+        "process": {"serviceName": f"service-{name}", "tags": []},
+    }
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchProcesses]:
+    """A node that the index manager has prepared, with two spans of each class."""
+    with search_processes(1, USERS, Engine.ELASTICSEARCH) as started:
+        files = index_manager_files(started, tmp_path_factory.mktemp("index_manager"), families=FAMILIES)
+        with index_manager_process(files):
+            eventually(lambda: ask_index_manager(files, "/readyz").status_code == 200, 60, "the index manager is ready")
+        for number, name in enumerate(CLASSES):
+            lines = []
+            for offset, person in ((0, PERSON), (100, OTHER)):
+                lines += [{"index": {"_index": f"{name}-jaeger-span-write"}}, span(name, number + offset, person)]
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            answer = started.ask("POST", "/_bulk?refresh=true", "jaeger-collector", text)
+            assert answer.status_code == 200, answer.text
+            assert not answer.json()["errors"], answer.text
+        yield started
+
+
+def services(cluster: SearchProcesses, user: str, index: str) -> list[str]:
+    answer = cluster.ask("GET", f"/{index}/_search?size=100", user)
+    assert answer.status_code == 200, answer.text
+    return sorted({hit["_source"]["process"]["serviceName"] for hit in answer.json()["hits"]["hits"]})
+
+
+def test_the_index_manager_makes_every_index_of_traces_with_its_aliases(cluster: SearchProcesses) -> None:
+    there = cluster.as_admin("GET", "/_alias").json()
+    for family in FAMILIES:
+        aliases = there[f"{family.name}-000001"]["aliases"]
+        assert {family.write_alias, *family.read_aliases} <= set(aliases)
+
+
+@pytest.mark.parametrize("clearance", CLASSES)
+def test_a_clearance_reads_its_class_and_those_below_and_no_other(cluster: SearchProcesses, clearance: str) -> None:
+    user, allowed = f"jaeger-query-{clearance}", CLASSES[: CLASSES.index(clearance) + 1]
+    assert services(cluster, user, f"{clearance}-jaeger-span-read") == sorted(f"service-{name}" for name in allowed)
+    for name in CLASSES:
+        code = cluster.ask("GET", f"/{name}-jaeger-span-000001/_search", user).status_code
+        assert code == (200 if name in allowed else 403)
+
+
+@pytest.mark.parametrize(
+    ("user", "method", "path", "body"),
+    [
+        ("jaeger-collector", "GET", "/public-jaeger-span-000001/_search", None),
+        ("jaeger-collector", "DELETE", "/public-jaeger-span-000001", None),
+        ("jaeger-collector", "PUT", "/public-jaeger-span-000099", None),
+        ("jaeger-query-confidential", "POST", "/public-jaeger-span-write/_doc", {"traceID": "x"}),
+        ("grafana", "GET", "/public-jaeger-span-000001/_search", None),
+        ("service-graph", "POST", "/public-jaeger-span-write/_doc", {"traceID": "x"}),
+        (INDEX_MANAGER, "GET", "/public-jaeger-span-000001/_search", None),
+        (PROBE, "GET", "/public-jaeger-span-000001/_search", None),
+        (PROBE, "PUT", "/_cluster/settings", {"transient": {"cluster.routing.allocation.enable": "none"}}),
+        (ERASER, "DELETE", "/public-jaeger-span-000001", None),
+        (ERASER, "GET", "/public-jaeger-service-000001/_search", None),
+        (RESTORER, "PUT", "/_cluster/settings", {"transient": {"cluster.routing.allocation.enable": "none"}}),
+        (RESTORER, "PUT", "/stranger-000001", None),
+    ],
+)
+def test_what_a_user_does_not_need_is_refused(
+    cluster: SearchProcesses, user: str, method: str, path: str, body: object
+) -> None:
+    assert cluster.ask(method, path, user, body).status_code == 403
+
+
+def test_nobody_unknown_and_no_wrong_password_is_let_in(cluster: SearchProcesses) -> None:
+    health = "/_cluster/health"
+    assert cluster.ask("GET", health, None).status_code == 401
+    assert cluster.ask("GET", health, "elastic", password="changeme").status_code == 401
+    assert cluster.ask("GET", health, "grafana", password="wrong").status_code == 401
+    assert cluster.ask("GET", health, "grafana").status_code == 200
+
+
+def test_one_person_is_found_and_what_is_found_may_be_removed(cluster: SearchProcesses) -> None:
+    """By single deletions: the module that deletes by query is not in this Elasticsearch."""
+    web = Web(str(cluster.ca))
+    try:
+        store = SearchStore(web, cluster.nodes[0].url, (ERASER, password_of(ERASER)))
+        spans = stores.families({family.name: 7 * 86400.0 for family in FAMILIES})
+        assert [store.find(family, PERSON).matches for family in spans] == [1] * len(CLASSES)
+        for family in spans:
+            index, body = f"{family.name}-000001", {"query": stores.query(family, PERSON)}
+            [hit] = cluster.ask("GET", f"/{index}/_search", ERASER, body).json()["hits"]["hits"]
+            assert cluster.ask("DELETE", f"/{index}/_doc/{hit['_id']}?refresh=true", ERASER).status_code == 200
+        assert [store.find(family, PERSON).matches for family in spans] == [0] * len(CLASSES)
+        assert [store.find(family, OTHER).matches for family in spans] == [1] * len(CLASSES)
+    finally:
+        web.close()
+
+
+def test_a_new_password_holds_without_a_restart(cluster: SearchProcesses) -> None:
+    file = cluster.nodes[0].folder / "config" / "users"
+    old, new = hashes(USERS), hashes([access.SearchUser(name="grafana2")])["grafana2"]
+    before = file.read_text()
+    changed = access.elasticsearch_files(USERS, {**old, "grafana": new})["users"]
+    file.write_text(changed + "".join(line for line in before.splitlines(True) if line.startswith("tester:")))
+    health = "/_cluster/health"
+    eventually(
+        lambda: cluster.ask("GET", health, "grafana", password=password_of("grafana2")).status_code == 200,
+        30,
+        "the new password holds",
+    )
+    assert cluster.ask("GET", health, "grafana").status_code == 401
