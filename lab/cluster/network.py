@@ -306,10 +306,8 @@ class Daemon:
         pid = self.pid()
         if pid is not None:
             _end(pid, self.pid)
-            for child in [child for child in _started if child.pid == pid]:
-                child.poll()
-                _started.remove(child)
         self._pid_file.unlink(missing_ok=True)
+        _started[:] = [child for child in _started if child.poll() is None]
 
     def tail(self, lines: int = 8) -> str:
         """End of the log, for error messages."""
