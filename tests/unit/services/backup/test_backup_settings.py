@@ -41,7 +41,13 @@ def content(**changed: Any) -> dict[str, Any]:
         },
         "grafana": {"keep_days": 90, "url": "https://grafana:3000", **LOGIN},
         "kafka_metadata": {"keep_days": 90, "bootstrap": "kafka:9093", **LOGIN},
-        "search": {"keep_days": 14, "url": "https://search:9200", "indices": ["logs-0*"], **LOGIN},
+        "search": {
+            "keep_days": 14,
+            "url": "https://search:9200",
+            "engine": "opensearch",
+            "indices": ["logs-0*"],
+            **LOGIN,
+        },
         **changed,
     }
 
