@@ -90,7 +90,7 @@ def jmx_exporter(
         objects: JMX objects that are read.
         rules: Names and labels of metrics; the first pattern that fits an attribute wins.
     """
-    salt = hashlib.sha256(user.encode()).hexdigest()[:16]
+    salt, hashed = _salted(user, password)
     configuration: dict[str, Any] = {
         "httpServer": {
             "authentication": {
@@ -98,7 +98,7 @@ def jmx_exporter(
                     "username": user,
                     "algorithm": "SHA-256",
                     "salt": salt,
-                    "passwordHash": hashlib.sha256(f"{salt}:{password}".encode()).hexdigest(),
+                    "passwordHash": hashed,
                 }
             },
             "ssl": {
@@ -111,3 +111,15 @@ def jmx_exporter(
         "rules": [dict(rule) for rule in rules],
     }
     return yaml.safe_dump(configuration, sort_keys=True)
+
+
+def _salted(user: str, password: str) -> tuple[str, str]:
+    """Salt and hash of a password. The agent drops leading zeros of what it computes (it writes it as a number), and
+    compares texts: with every sixteenth hash it would refuse the right password.
+    """
+    salt = user
+    while True:
+        salt = hashlib.sha256(salt.encode()).hexdigest()[:16]
+        hashed = hashlib.sha256(f"{salt}:{password}".encode()).hexdigest()
+        if not hashed.startswith("0"):
+            return salt, hashed

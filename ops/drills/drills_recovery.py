@@ -74,6 +74,34 @@ RECOVERY: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="admin-password",
+        shows="the password of Kafka's administrator changed: the old one is refused, nobody notices, nothing is lost",
+        requirements=("K5",),
+        procedure=f"{_PROCEDURES}.admin_password:change_password",
+        evidence="kafka-admin-password",
+        seconds=480,
+        limit_s=6000,
+        load=_METRICS,
+        fault="the password replaced by `pulumi up --target-replace`, `ops kafka admin-password`, `pulumi up`",
+        figures={
+            Aspect.FAULT: (
+                "replaced by Pulumi within {replaced after s} s",
+                "set in Kafka within {set in Kafka after s} s, the update after it {pulumi up s} s",
+            ),
+            Aspect.RECOVERY: (
+                "taken by {brokers that take the new one} of {brokers} brokers",
+                "the old one refused by {brokers that refuse the old one}",
+            ),
+            Aspect.RTO: (
+                "longest pause of a client {longest pause of a client s} s",
+                "clients of the gateway repeated {retries} sends",
+            ),
+            Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
+        },
+        # From outside it is looked at as the administrator, who cannot sign in for a while.
+        watched=False,
+    ),
+    Drill(
         name="zone",
         shows="one of everything that runs twice or thrice gone at once: the others go on, nothing is lost",
         requirements=("K1", "D3"),

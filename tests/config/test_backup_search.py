@@ -124,6 +124,8 @@ def test_indices_come_back_with_every_document(cluster: SearchProcesses, store: 
     left = DOCUMENTS - len(range(0, 200, 7))
     assert dict(manifest.counts) == {"indices": 3, INDICES[0]: left, INDICES[1]: 0, INDICES[2]: 1000}
     assert manifest.program == RELEASES[cluster.engine]
+    nodes = good(cluster.as_admin("GET", "/_nodes/stats/indices/search"))["nodes"].values()
+    assert [node["indices"]["search"]["open_contexts"] for node in nodes] == [0], "a point in time is still open"
     run = tmp_path / "run"
     fetch(store, "search", manifest.run, [IDENTITY], run)
     certificate, _ = cluster.administrator

@@ -85,7 +85,9 @@ def test_another_command_line_brings_up_the_stack_that_is_meant(project: Path, m
     monkeypatch.setenv(pulumi.COMMAND, f"'{script}' up --yes")
     pulumi.up(cwd=project)
     pulumi.up(FULL, cwd=project)
-    assert (project / "own up.log").read_text() == f"local up --yes\n{FULL} up --yes\n"
+    pulumi.up(cwd=project, replaced="**Kind::name")
+    said = (project / "own up.log").read_text()
+    assert said == f"local up --yes\n{FULL} up --yes\nlocal up --yes --target-replace **Kind::name\n"
 
 
 def test_a_command_that_fails_says_why_and_keeps_what_it_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

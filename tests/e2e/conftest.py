@@ -46,6 +46,7 @@ _ORDER = (
     "test_rebalance",
     "test_partitions",
     "test_storage",
+    "test_admin_password",
 )
 """Cheap ones first; dashboards after what they draw (reports, backups, people); faults, which restart pods, last."""
 

@@ -35,7 +35,8 @@ PROPERTIES = f"{config.CONFIG_DIRECTORY}/server.properties"
 _HEAP = "256m"
 KEYSTORE_PASSWORD = "keystorepassword1"
 ADMIN_PASSWORD = "adminpassword1"
-SCRAPE_PASSWORD = "scrapepassword1"
+SCRAPE_PASSWORD = "scrapepassword19"
+"""Its first salted hash begins with a zero, which the metrics agent drops."""
 START_S = 180.0
 PROGRAM_S = 120.0
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
+import yaml
 
 from components.kafka import config, nodes
 from tests.support.kafka_nodes import small_cluster
@@ -99,3 +102,14 @@ def test_the_metrics_agent_is_given_a_hash_and_not_the_password() -> None:
     text = nodes.jmx_exporter(user="scrape-kafka", password="plainpassword", keystore_password="keystore-password")
     assert "plainpassword" not in text
     assert "SHA-256" in text
+
+
+def test_no_hash_of_the_metrics_agent_begins_with_a_zero_which_it_would_drop() -> None:
+    salts = set()
+    for number in range(200):
+        text = nodes.jmx_exporter(user="scrape-kafka", password=f"password{number}", keystore_password="k")
+        login = yaml.safe_load(text)["httpServer"]["authentication"]["basic"]
+        salted = hashlib.sha256(f"{login['salt']}:password{number}".encode()).hexdigest()
+        assert (login["passwordHash"], salted[0] != "0") == (salted, True)
+        salts.add(login["salt"])
+    assert len(salts) > 1, "no password of these needed another salt"

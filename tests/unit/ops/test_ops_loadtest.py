@@ -105,10 +105,10 @@ def test_people_log_out_when_they_leave(tmp_path: Path) -> None:
 
 
 def test_what_is_measured_is_the_wait_until_the_last_answer(tmp_path: Path) -> None:
-    with grafana(tmp_path, delay_s=1.0) as (context, _):
+    with grafana(tmp_path, delay_s=3.0) as (context, _):
         load = opened(context, 1, seconds=0.2, think_s=30)
     [one] = load.loads
-    assert 1.0 <= one.seconds < 2.0, "both questions of the dashboard are asked at the same time"
+    assert 3.0 <= one.seconds < 5.8, "both questions of the dashboard are asked at the same time"
     assert load.figures()["max s"] == round(one.seconds, 3)
 
 
