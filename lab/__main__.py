@@ -141,7 +141,8 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
     query = Query(outputs)
     down = query.number("count(up == 0) or vector(0)")
     up = query.number("count(up == 1) or vector(0)")
-    console.print(f"scrape targets up {up or 0:.0f}, down {down or 0:.0f}", highlight=False)
+    which = ": `make verify ROW=P1` says which and why" if down else ""
+    console.print(f"scrape targets up {up or 0:.0f}, down {down or 0:.0f}{which}", highlight=False)
     places = Table(title=f"addresses (inside the network namespace {paths.netns})")
     places.add_column("what")
     places.add_column("where")
