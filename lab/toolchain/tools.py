@@ -138,6 +138,8 @@ def ensure(recipe: Recipe) -> tuple[Path, float]:
     with locked(recipe.name):
         if target.is_dir():
             return target, 0.0
+        if isinstance(recipe, GoTool | Collector | OwnProgram):
+            check_go()
         started = time.monotonic()
         print(f"  building {recipe.name} {recipe.version} ...", file=sys.stderr, flush=True)
         logs = cache_root() / "logs"
@@ -156,6 +158,23 @@ def ensure(recipe: Recipe) -> tuple[Path, float]:
             case OwnProgram():
                 atomically(target, lambda work: _own(recipe, work, log))
         return target, time.monotonic() - started
+
+
+def check_go() -> None:
+    """Refuse to build with a Go that is older than what our own module asks for.
+
+    Raises:
+        LabError: Go is not there, or too old.
+    """
+    wanted = re.search(r"^go (\d+)\.(\d+)", (CHECKOUT / "collector" / "go.mod").read_text(), re.MULTILINE)
+    assert wanted is not None
+    try:
+        done = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, timeout=60)
+    except OSError:
+        raise LabError(f"Go is not there: install Go {wanted[1]}.{wanted[2]} or newer") from None
+    there = re.match(r"go(\d+)\.(\d+)", done.stdout)
+    if there is None or tuple(map(int, there.groups())) < tuple(map(int, wanted.groups())):
+        raise LabError(f"Go is {done.stdout.strip() or 'unknown'}: install Go {wanted[1]}.{wanted[2]} or newer")
 
 
 _GO_ENV = {
