@@ -95,14 +95,14 @@ def refresh(targets: Sequence[str], stack: str = "", cwd: Path = PROJECT) -> Non
     _run([*_REFRESH, *chosen, *_stack(stack)], "pulumi refresh", _REFRESH_LIMIT_S, stack, cwd)
 
 
-def up(stack: str = "", cwd: Path = PROJECT, role: str = "", replaced: str = "") -> None:
+def up(stack: str = "", cwd: Path = PROJECT, role: str = "", target_replace: str = "") -> None:
     """Bring a stack up; what Pulumi says is kept in a file when it fails.
 
     Args:
         stack: Its name; empty: the selected one.
         cwd: Folder of the project.
         role: The role that its region gets by this; empty: the one that it has.
-        replaced: URN, with ``**`` for anything, of what is made anew, while all else stays; empty: everything is
+        target_replace: URN, with ``**`` for anything, of what is made anew, while all else stays; empty: everything is
             brought up.
 
     Raises:
@@ -112,7 +112,7 @@ def up(stack: str = "", cwd: Path = PROJECT, role: str = "", replaced: str = "")
     given = shlex.split(os.environ.get(COMMAND, ""))
     # Another command line knows the stack from PULUMI_STACK.
     command = _checked(given) if given else [*_UP, *_policies(cwd), *_stack(stack)]
-    command += ["--target-replace", replaced] if replaced else []
+    command += ["--target-replace", target_replace] if target_replace else []
     _run(command, shlex.join(given) or "pulumi up", UP_LIMIT_S, stack, cwd, {NEW_ROLE: role} if role else {})
 
 

@@ -85,7 +85,7 @@ def test_another_command_line_brings_up_the_stack_that_is_meant(project: Path, m
     monkeypatch.setenv(pulumi.COMMAND, f"'{script}' up --yes")
     pulumi.up(cwd=project)
     pulumi.up(FULL, cwd=project)
-    pulumi.up(cwd=project, replaced="**Kind::name")
+    pulumi.up(cwd=project, target_replace="**Kind::name")
     said = (project / "own up.log").read_text()
     assert said == f"local up --yes\n{FULL} up --yes\nlocal up --yes --target-replace **Kind::name\n"
 

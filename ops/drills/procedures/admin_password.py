@@ -14,8 +14,8 @@ from ops.core.kube import Kube
 from ops.core.steps import say
 from ops.drills.procedure import settle
 from ops.drills.tools import durations
-from ops.drills.tools.accounts import unmet
-from ops.drills.tools.load import OtlpLoad, numbers_of
+from ops.drills.tools.accounts import all_arrived, unmet
+from ops.drills.tools.load import OtlpLoad
 from ops.drills.tools.operator import ops
 from ops.kafka.admin_password import answers, refusing
 
@@ -35,7 +35,7 @@ def change_password(context: Context, figures: dict[str, Any]) -> list[str]:
         load.run_for(durations.WARM_UP)
         say("pulumi up, which replaces the password")
         changed = time.monotonic()
-        pulumi.up(replaced=PASSWORD)
+        pulumi.up(target_replace=PASSWORD)
         figures["replaced after s"] = round(time.monotonic() - changed, 1)
         platform = platform_module.load()
         say("ops kafka admin-password")
@@ -52,17 +52,9 @@ def change_password(context: Context, figures: dict[str, Any]) -> list[str]:
     figures["brokers"] = len(told)
     figures["brokers that take the new one"] = sum(not answer.problem for answer in told)
     figures["brokers that refuse the old one"] = len(refused)
-    missing = {}
     with Context(platform, Kube.of(platform)) as later:
         settle(later)
-        in_topic = later.kafka.read(topic, start, durations.ARRIVAL)
-        missing["Kafka"] = load.ledger.missing(
-            {number for record in in_topic for number in numbers_of(record.value(), load.run_id)}
-        )
-        for replica in platform.prometheus_replicas:
-            query = later.prometheus(replica)
-            window = int(time.time() - began + durations.ARRIVAL + 60)
-            missing[query.name] = load.ledger.missing(load.in_prometheus(query, window, durations.ARRIVAL))
+        missing = load.missing(later, start, began)
     figures["acknowledged"] = len(load.ledger.acknowledged)
     figures["retries"] = load.ledger.retries
     figures["longest pause of a client s"] = round(load.ledger.longest_gap(began, time.time()), 1)
@@ -72,9 +64,5 @@ def change_password(context: Context, figures: dict[str, Any]) -> list[str]:
         (platform.kafka_admin != old, "Pulumi has not replaced the password"),
         (not silent, f"the new password is not taken by {'; '.join(silent)}"),
         (len(refused) == len(told), f"the old password is refused by {len(refused)} of {len(told)} brokers only"),
-        (bool(load.ledger.acknowledged), "no point was acknowledged"),
-        *(
-            (not numbers, f"{len(numbers)} acknowledged points are not in {place}")
-            for place, numbers in missing.items()
-        ),
+        *all_arrived(load, missing),
     )

@@ -13,7 +13,7 @@ from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.steps import say
 from ops.drills.tools import durations
-from ops.drills.tools.accounts import unmet
+from ops.drills.tools.accounts import all_arrived, unmet
 from ops.drills.tools.load import OtlpLoad, numbers_of
 
 TOPICS: Final = (METRICS_TOPIC.name, TRACES_TOPIC.name)
@@ -59,11 +59,7 @@ def add_partitions(context: Context, figures: dict[str, Any]) -> list[str]:
         name: len(partitions) for name, partitions in _new(context, before).items()
     }
     figures["longest pause of a client s"] = round(load.ledger.longest_gap(changed, time.time()), 1)
-    missing = {"Kafka": load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))}
-    for replica in context.platform.prometheus_replicas:
-        window = int(time.time() - began + durations.ARRIVAL + 60)
-        query = context.prometheus(replica)
-        missing[query.name] = load.ledger.missing(load.in_prometheus(query, window, durations.ARRIVAL))
+    missing = load.missing(context, start, began)
     figures["acknowledged"] = len(load.ledger.acknowledged)
     figures["retries"] = load.ledger.retries
     figures["missing"] = {place: len(numbers) for place, numbers in missing.items()}
@@ -74,11 +70,7 @@ def add_partitions(context: Context, figures: dict[str, Any]) -> list[str]:
     late = figures["points out of order within a partition"]
     return unmet(
         *((grown[name] == after[name], f"{name} has {grown[name]} partitions, not {after[name]}") for name in TOPICS),
-        (bool(load.ledger.acknowledged), "no point was acknowledged"),
-        *(
-            (not numbers, f"{len(numbers)} acknowledged points are not in {place}")
-            for place, numbers in missing.items()
-        ),
+        *all_arrived(load, missing),
         (not late, f"{late} points of a key are out of order within a partition"),
     )
 

@@ -13,7 +13,7 @@ from ops.core.kube import wait_until
 from ops.core.steps import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools import durations
-from ops.drills.tools.accounts import unmet
+from ops.drills.tools.accounts import all_arrived, unmet
 from ops.drills.tools.load import OtlpLoad
 from ops.kafka.cluster import Cluster
 from ops.kafka.plan import Move
@@ -55,11 +55,7 @@ def add_and_drain_broker(context: Context, figures: dict[str, Any]) -> list[str]
             figures["shrunk in s"] = _updated(context, number)
         load.run_for(AFTER_S)
         figures["throttles left"] = len(cluster.throttled())
-    missing = {"Kafka": load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))}
-    for replica in context.platform.prometheus_replicas:
-        window = int(time.time() - began + durations.ARRIVAL + 60)
-        query = context.prometheus(replica)
-        missing[query.name] = load.ledger.missing(load.in_prometheus(query, window, durations.ARRIVAL))
+    missing = load.missing(context, start, began)
     figures["brokers"] = f"{number} to {number + 1} to {len(context.kafka.brokers())}"
     figures["acknowledged"] = len(load.ledger.acknowledged)
     figures["retries"] = load.ledger.retries
@@ -69,11 +65,7 @@ def add_and_drain_broker(context: Context, figures: dict[str, Any]) -> list[str]
         (bool(figures["copies of it"]), f"broker {number} got no copies"),
         (not figures["throttles left"], f"{figures['throttles left']} throttles are left"),
         (context.kafka.brokers() == before, f"brokers {context.kafka.brokers()} are there, not {before}"),
-        (bool(load.ledger.acknowledged), "no point was acknowledged"),
-        *(
-            (not numbers, f"{len(numbers)} acknowledged points are not in {place}")
-            for place, numbers in missing.items()
-        ),
+        *all_arrived(load, missing),
     )
 
 

@@ -12,7 +12,7 @@ from ops.core.context import Context
 from ops.core.kube import Kube
 from ops.core.steps import say
 from ops.drills.tools import durations
-from ops.drills.tools.accounts import unmet
+from ops.drills.tools.accounts import all_arrived, unmet
 from ops.drills.tools.load import OtlpLoad
 from ops.storage.claims import of_part
 from ops.storage.cluster import Volumes
@@ -58,11 +58,7 @@ def grow_brokers(context: Context, figures: dict[str, Any]) -> list[str]:
     figures["volumes that have it"] = len(plan.lines) - len(small)
     figures["pods"] = len(before)
     figures["pods restarted"] = sum(after.get(pod) != life for pod, life in before.items())
-    missing = {"Kafka": load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))}
-    for replica in context.platform.prometheus_replicas:
-        window = int(time.time() - began + durations.ARRIVAL + 60)
-        query = context.prometheus(replica)
-        missing[query.name] = load.ledger.missing(load.in_prometheus(query, window, durations.ARRIVAL))
+    missing = load.missing(context, start, began)
     figures["acknowledged"] = len(load.ledger.acknowledged)
     figures["longest pause of a client s"] = round(load.ledger.longest_gap(began, time.time()), 1)
     figures["missing"] = sum(map(len, missing.values()))
@@ -71,11 +67,7 @@ def grow_brokers(context: Context, figures: dict[str, Any]) -> list[str]:
         (not small, f"{', '.join(small)} did not get {size}"),
         (not plan.to_do, "after it there is still something to grow"),
         (not figures["pods restarted"], f"{figures['pods restarted']} brokers restarted"),
-        (bool(load.ledger.acknowledged), "no point was acknowledged"),
-        *(
-            (not numbers, f"{len(numbers)} acknowledged points are not in {place}")
-            for place, numbers in missing.items()
-        ),
+        *all_arrived(load, missing),
     )
 
 

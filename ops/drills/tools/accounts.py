@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ops.core.errors import OpsError
 from ops.drills.tools.load import OtlpLoad, ProducerLoad
+from ops.drills.tools.sequences import Number
 
 
 def account(figures: dict[str, Any], label: str, load: OtlpLoad | ProducerLoad, missing: int) -> list[str]:
@@ -18,6 +20,22 @@ def account(figures: dict[str, Any], label: str, load: OtlpLoad | ProducerLoad, 
         (acknowledged > 0, f"{label}: nothing was acknowledged"),
         (missing == 0, f"{label}: {missing} of {acknowledged} acknowledged are missing"),
     )
+
+
+def all_arrived(load: OtlpLoad, missing: Mapping[str, Collection[Number]]) -> list[tuple[bool, str]]:
+    """Conditions for `unmet`: something was acknowledged, and every store has all of it.
+
+    Args:
+        load: What was sent.
+        missing: As `OtlpLoad.missing` tells it.
+    """
+    return [
+        (bool(load.ledger.acknowledged), "no point was acknowledged"),
+        *(
+            (not numbers, f"{len(numbers)} acknowledged points are not in {place}")
+            for place, numbers in missing.items()
+        ),
+    ]
 
 
 def unmet(*conditions: tuple[bool, str]) -> list[str]:

@@ -22,6 +22,7 @@ from ops.core.otlp import OtlpClient
 from ops.core.platform import Login
 from ops.core.steps import say
 from ops.core.web import Query, Web
+from ops.drills.tools import durations
 from ops.drills.tools.sequences import Ledger, Number
 
 METRIC = "obs_e2e_sequence"
@@ -168,17 +169,33 @@ class OtlpLoad(NumberedLoad):
         request = sequence_request(self.run_id, numbers)
         return lambda: client.metrics(request, LAYER)
 
-    def in_kafka(self, start: dict[int, int], seconds: float) -> set[Number]:
-        """Numbers found in the topic since ``start``; reads on until none is missing or the time is up."""
-        return set(self.counts_in_kafka(start, seconds))
+    def missing(self, context: Context, start: dict[int, int], began: float) -> dict[str, set[Number]]:
+        """Acknowledged numbers that a store does not have, by its name: Kafka's topic, and each Prometheus.
 
-    def counts_in_kafka(self, start: dict[int, int], seconds: float) -> Counter[Number]:
+        Args:
+            context: How the platform is reached now.
+            start: Offsets of the topic before the load.
+            began: Unix time at which the load began, in seconds.
+        """
+        missing = {"Kafka": self.ledger.missing(self.in_kafka(start, durations.ARRIVAL, context))}
+        for replica in context.platform.prometheus_replicas:
+            window = int(time.time() - began + durations.ARRIVAL + 60)
+            query = context.prometheus(replica)
+            missing[query.name] = self.ledger.missing(self.in_prometheus(query, window, durations.ARRIVAL))
+        return missing
+
+    def in_kafka(self, start: dict[int, int], seconds: float, context: Context | None = None) -> set[Number]:
+        """Numbers found in the topic since ``start``; reads on until none is missing or the time is up."""
+        return set(self.counts_in_kafka(start, seconds, context))
+
+    def counts_in_kafka(self, start: dict[int, int], seconds: float, context: Context | None = None) -> Counter[Number]:
         """Number -> records of the topic that have it, as `in_kafka` reads them."""
+        kafka = (context or self._context).kafka
         numbers: Counter[Number] = Counter()
         positions = dict(start)
         deadline = time.monotonic() + seconds
         while True:
-            for record in self._context.kafka.read(TOPIC, positions, 10.0):
+            for record in kafka.read(TOPIC, positions, 10.0):
                 positions[record.partition()] = record.offset() + 1
                 numbers.update(numbers_of(record.value(), self.run_id))
             if not self.ledger.missing(numbers) or time.monotonic() > deadline:
