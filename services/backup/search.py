@@ -40,37 +40,56 @@ _COPIES = "number_of_replicas"
 
 @dataclass(frozen=True, kw_only=True)
 class _Api:
-    """How one engine takes a point in time.
+    """What one engine calls differently.
 
     Attributes:
-        opened: Path below an index that takes one.
-        field: Its id in the answer.
-        closed: Path that ends some.
-        ids: Turns an id into what ends it.
-        place: What a document's place in its shard is called.
+        program: Asks a cluster for engine and version.
+        open_path: Path below an index that opens a point in time.
+        id_field: Its id in the answer.
+        close_path: Path that closes a point in time.
+        close_body: Id -> the request that closes it.
+        sort: Order of documents in a shard.
     """
 
-    opened: str
-    field: str
-    closed: str
-    ids: Callable[[str], dict[str, Any]]
-    place: str
+    program: Callable[[JsonApi], str]
+    open_path: str
+    id_field: str
+    close_path: str
+    close_body: Callable[[str], dict[str, Any]]
+    sort: str
+
+
+def _elasticsearch(web: JsonApi) -> str:
+    nodes: dict[str, Any] = (web.ask("GET", "/_nodes/_all/none") or {}).get("nodes", {})
+    return " ".join(["Elasticsearch", *sorted({str(node["version"]) for node in nodes.values()})])
+
+
+def _opensearch(web: JsonApi) -> str:
+    """The version of the node that answers: a reader may not ask for the others'."""
+    told = (web.ask("GET", "/") or {}).get("version", {})
+    if told.get("distribution") != "opensearch":
+        raise BackupError(
+            f"search cluster: search.engine is opensearch, and version {told.get('number', 'unknown')} is no OpenSearch"
+        )
+    return f"OpenSearch {told.get('number')}"
 
 
 _APIS = {
     "opensearch": _Api(
-        opened="_search/point_in_time",
-        field="pit_id",
-        closed="/_search/point_in_time",
-        ids=lambda point: {"pit_id": [point]},
-        place="_doc",
+        program=_opensearch,
+        open_path="_search/point_in_time",
+        id_field="pit_id",
+        close_path="/_search/point_in_time",
+        close_body=lambda point: {"pit_id": [point]},
+        sort="_doc",
     ),
     "elasticsearch": _Api(
-        opened="_pit",
-        field="id",
-        closed="/_pit",
-        ids=lambda point: {"id": point},
-        place="_shard_doc",
+        program=_elasticsearch,
+        open_path="_pit",
+        id_field="id",
+        close_path="/_pit",
+        close_body=lambda point: {"id": point},
+        sort="_shard_doc",
     ),
 }
 
@@ -85,7 +104,7 @@ def back_up(settings: Search, target: RunWriter) -> RunSummary:
     login = (settings.user, secret(settings.password_file))
     with connected("search cluster", settings.url, settings.ca_file, login=login) as web:
         api = _APIS[settings.engine]
-        program = _program(web, settings.engine)
+        program = api.program(web)
         indices = definitions(web, settings.indices)
         if not indices:
             raise BackupError(
@@ -146,18 +165,18 @@ class _Export:
             yield from self._shard(shard)
 
     def _shard(self, shard: int) -> Iterator[bytes]:
-        path = f"/{quote(self._index, safe='')}/{self._api.opened}"
+        path = f"/{quote(self._index, safe='')}/{self._api.open_path}"
         query = {"keep_alive": _KEEP_ALIVE, "preference": f"_shards:{shard}"}
         point_in_time = self._web.ask("POST", path, params=query, again=True)
         if point_in_time is None:
             raise BackupError(f"search cluster: index {self._index} went away while it was read")
-        point = str(point_in_time[self._api.field])
+        point = str(point_in_time[self._api.id_field])
         try:
             yield from self._pages(point, shard)
         finally:
             # One that stays ends by itself soon.
             with suppress(ApiError):
-                self._web.ask("DELETE", self._api.closed, body=self._api.ids(point))
+                self._web.ask("DELETE", self._api.close_path, body=self._api.close_body(point))
 
     def _pages(self, point: str, shard: int) -> Iterator[bytes]:
         after: list[Any] | None = None
@@ -166,7 +185,7 @@ class _Export:
             body = {
                 "size": _PAGE,
                 "pit": {"id": point, "keep_alive": _KEEP_ALIVE},
-                "sort": [self._api.place],
+                "sort": [self._api.sort],
                 "track_total_hits": after is None,
                 **({} if after is None else {"search_after": after}),
             }
@@ -192,19 +211,6 @@ class _Export:
 def _line(hit: Mapping[str, Any]) -> bytes:
     kept = {key: hit[key] for key in ("_id", "_routing", "_source") if key in hit}
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def _program(web: JsonApi, engine: str) -> str:
-    """Engine and version. Elasticsearch tells a reader its nodes' versions, OpenSearch only that of the one asked."""
-    if engine == "elasticsearch":
-        nodes: dict[str, Any] = (web.ask("GET", "/_nodes/_all/none") or {}).get("nodes", {})
-        return " ".join(["Elasticsearch", *sorted({str(node["version"]) for node in nodes.values()})])
-    told = (web.ask("GET", "/") or {}).get("version", {})
-    if told.get("distribution") != "opensearch":
-        raise BackupError(
-            f"search cluster: search.engine is opensearch, and version {told.get('number', 'unknown')} is no OpenSearch"
-        )
-    return f"OpenSearch {told.get('number')}"
 
 
 def restore(

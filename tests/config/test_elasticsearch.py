@@ -5,10 +5,7 @@ It comes from Maven Central, without the modules of text analysis, so the index 
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,7 +18,8 @@ from ops.core.web import Web
 from ops.privacy import stores
 from ops.privacy.stores import SearchStore
 from tests.config.index_manager_process import ask_index_manager, index_manager_files, index_manager_process
-from tests.config.search_process import SearchProcesses, hashes, password_of, search_processes
+from tests.config.search.documents import bulk, readable_documents, span
+from tests.config.search_process import ADMINISTRATOR, SearchProcesses, hashes, password_of, search_processes
 from tests.config.servers import eventually
 
 pytestmark = pytest.mark.timeout(400)
@@ -41,17 +39,6 @@ USERS = (
 PERSON, OTHER = "5f" * 32, "a1" * 32
 
 
-def span(name: str, number: int, person: str) -> Mapping[str, Any]:
-    return {
-        "traceID": f"{number:032x}",
-        "spanID": f"{number:016x}",
-        "operationName": f"work of {name}",
-        "startTimeMillis": int(time.time() * 1000),
-        "tag": {"enduser@id": person},
-        "process": {"serviceName": f"service-{name}", "tags": []},
-    }
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchProcesses]:
     """A node that the index manager has prepared, with two spans of each class."""
@@ -60,20 +47,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchProcesse
         with index_manager_process(files):
             eventually(lambda: ask_index_manager(files, "/readyz").status_code == 200, 60, "the index manager is ready")
         for number, name in enumerate(CLASSES):
-            lines = []
             for offset, person in ((0, PERSON), (100, OTHER)):
-                lines += [{"index": {"_index": f"{name}-jaeger-span-write"}}, span(name, number + offset, person)]
-            text = "".join(json.dumps(line) + "\n" for line in lines)
-            answer = started.ask("POST", "/_bulk?refresh=true", "jaeger-collector", text)
-            assert answer.status_code == 200, answer.text
-            assert not answer.json()["errors"], answer.text
+                action = {"index": {"_index": f"{name}-jaeger-span-write"}}
+                document = span(name, number + offset) | {"tag": {"enduser@id": person}}
+                answer = bulk(started, "jaeger-collector", action, document)
+                assert not answer["errors"], answer
         yield started
-
-
-def services(cluster: SearchProcesses, user: str, index: str) -> list[str]:
-    answer = cluster.ask("GET", f"/{index}/_search?size=100", user)
-    assert answer.status_code == 200, answer.text
-    return sorted({hit["_source"]["process"]["serviceName"] for hit in answer.json()["hits"]["hits"]})
 
 
 def test_the_index_manager_makes_every_index_of_traces_with_its_aliases(cluster: SearchProcesses) -> None:
@@ -86,7 +65,8 @@ def test_the_index_manager_makes_every_index_of_traces_with_its_aliases(cluster:
 @pytest.mark.parametrize("clearance", CLASSES)
 def test_a_clearance_reads_its_class_and_those_below_and_no_other(cluster: SearchProcesses, clearance: str) -> None:
     user, allowed = f"jaeger-query-{clearance}", CLASSES[: CLASSES.index(clearance) + 1]
-    assert services(cluster, user, f"{clearance}-jaeger-span-read") == sorted(f"service-{name}" for name in allowed)
+    seen = readable_documents(cluster, user, f"{clearance}-jaeger-span-read")
+    assert {document["process"]["serviceName"] for document in seen} == {f"service-{name}" for name in allowed}
     for name in CLASSES:
         code = cluster.ask("GET", f"/{name}-jaeger-span-000001/_search", user).status_code
         assert code == (200 if name in allowed else 403)
@@ -146,7 +126,7 @@ def test_a_new_password_holds_without_a_restart(cluster: SearchProcesses) -> Non
     old, new = hashes(USERS), hashes([access.SearchUser(name="grafana2")])["grafana2"]
     before = file.read_text()
     changed = access.elasticsearch_files(USERS, {**old, "grafana": new})["users"]
-    file.write_text(changed + "".join(line for line in before.splitlines(True) if line.startswith("tester:")))
+    file.write_text(changed + "".join(line for line in before.splitlines(True) if line.startswith(f"{ADMINISTRATOR}:")))
     health = "/_cluster/health"
     eventually(
         lambda: cluster.ask("GET", health, "grafana", password=password_of("grafana2")).status_code == 200,

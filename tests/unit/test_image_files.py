@@ -155,3 +155,10 @@ def test_a_package_that_nobody_pins_is_not_left_out() -> None:
     assert pinned(["PyYAML", "psycopg"], CHECKOUT)[1].startswith("psycopg[binary,pool]==")
     with pytest.raises(KeyError, match="nonesuch"):
         pinned(["PyYAML", "nonesuch"], CHECKOUT)
+
+
+def test_the_collector_is_built_with_the_go_that_its_module_asks_for() -> None:
+    required = re.search(r"^go (\d+\.\d+)", (CHECKOUT / "collector" / "go.mod").read_text(), re.MULTILINE)
+    assert required is not None
+    assert ("ARG", f"GO=docker.io/library/golang:{required[1]}-bookworm") in instructions("otelcol")
+    assert f"Go {required[1]}," in (CHECKOUT / "README.md").read_text()
