@@ -186,12 +186,17 @@ def test_the_process_prints_its_port_and_ends_quietly_when_told(number: signal.S
 
 
 def test_the_process_ends_when_its_engine_is_gone(tmp_path: Path) -> None:
-    pid_file = tmp_path / "pid"
-    # The shell in between is the engine: it starts the host, and dies.
-    script = f'"{sys.executable}" -c "{_CODE}" >/dev/null 2>&1 & echo $! > {pid_file}; sleep 1.5; kill -9 $$'
-    subprocess.run(["/bin/sh", "-c", script], cwd=CHECKOUT, timeout=20, check=False)
-    pid = int(pid_file.read_text())
-    _until(lambda: not Path(f"/proc/{pid}").exists() or "(python) Z" in Path(f"/proc/{pid}/stat").read_text())
+    port_file = tmp_path / "port"
+    # The shell in between is the engine: it starts the host, and dies once it has read the host's port.
+    script = f'"{sys.executable}" -c "{_CODE}" > {port_file} 2>&1 & echo $!; for _ in $(seq 900); do sleep 0.1; done'
+    engine = subprocess.Popen(["/bin/sh", "-c", script], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    assert engine.stdout is not None
+    with engine.stdout:
+        pid = int(engine.stdout.readline())
+        _until(lambda: port_file.exists() and port_file.read_text().endswith("\n"))
+        engine.kill()
+        engine.wait(timeout=10)
+        _until(lambda: not Path(f"/proc/{pid}").exists() or "(python) Z" in Path(f"/proc/{pid}/stat").read_text())
 
 
 _CODE = "from lab.pulumi_host.language import main; main()"
