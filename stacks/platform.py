@@ -296,10 +296,12 @@ def _webhook(settings: Settings) -> ClusterWebhook | None:
 def _cluster_state(inputs: PlatformInputs) -> ClusterStateArgs:
     """What Kubernetes knows of the platform."""
     cluster = inputs.settings.cluster
+    whole = cluster.state == "cluster"
     return ClusterStateArgs(
         context=inputs.context,
         scrape=inputs.endpoints.scrapes[CLUSTER_STATE],
-        nodes=cluster.state == "cluster",
+        nodes=whole,
+        recommendations=whole and inputs.settings.autoscaling.recommendations,
         api_networks=cluster.api.networks,
         api_port=cluster.api.port,
         resources=inputs.sizing.cluster_state,

@@ -1,14 +1,16 @@
 """The pod that tells Prometheus what Kubernetes knows of the platform: kube-state-metrics (requirements G4, S1).
 
-It watches objects of the platform's own namespace, and nodes, which belong to no namespace. It reads nothing else there
-and writes nothing. One is enough: what it tells is true again as soon as the next one runs.
+It watches objects of the platform's own namespace, and nodes, which belong to no namespace. Where sizes are
+recommended, it also reads which kinds of objects the cluster defines, to find vertical autoscalers. It reads nothing
+else and writes nothing. One is enough: what it tells is true again as soon as the next one runs.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pulumi
 
@@ -32,6 +34,9 @@ from components.k8s import (
     with_access,
 )
 from components.k8s.permissions import Rule, cluster_role, namespace_role
+from components.k8s.recommendations import API as AUTOSCALER_API
+from components.k8s.recommendations import KIND as AUTOSCALER_KIND
+from components.k8s.recommendations import RESOURCE as AUTOSCALER_RESOURCE
 from components.web_access import web_file
 
 TOKEN = "obs:clusterstate:ClusterState"  # noqa: S105  (a type token)
@@ -48,6 +53,10 @@ _RESOURCES: Final = {
     "batch": ("cronjobs", "jobs"),
 }
 """API group -> what is watched in the namespace."""
+_AUTOSCALER_GROUP, _, _AUTOSCALER_VERSION = AUTOSCALER_API.partition("/")
+_DEFINITIONS = Rule(group="apiextensions.k8s.io", resources=["customresourcedefinitions"], verbs=_WATCHED)
+_RECOMMENDED: Final = "kube_verticalpodautoscaler_status_recommendation_containerrecommendations_target"
+"""The name that kube-state-metrics gave it while it knew vertical autoscalers by itself."""
 METRICS: Final = (
     "kube_cronjob_status_last_successful_time",
     "kube_horizontalpodautoscaler_spec_max_replicas",
@@ -57,9 +66,11 @@ METRICS: Final = (
     "kube_job_owner",
     "kube_job_status_start_time",
     "kube_node_status_condition",
+    "kube_pod_container_resource_requests",
     "kube_pod_container_status_restarts_total",
     "kube_pod_container_status_waiting_reason",
     "kube_pod_status_phase",
+    _RECOMMENDED,
 )
 """What rules and dashboards read, and so all that it tells."""
 WEB_DIRECTORY: Final = "/etc/cluster-state-web"
@@ -75,6 +86,7 @@ class ClusterStateArgs:
         context: Deployment context.
         scrape: Its metrics endpoint.
         nodes: Whether it may read nodes, which takes a right in the whole cluster.
+        recommendations: Whether it tells recommended sizes, which takes a right in the whole cluster, too.
         api_networks: Where the API server is once the cluster has replaced the address of its Service.
         api_port: Its port there.
         resources: Of the pod.
@@ -83,17 +95,19 @@ class ClusterStateArgs:
     context: DeploymentContext
     scrape: ScrapeTarget
     nodes: bool
+    recommendations: bool
     api_networks: Sequence[str]
     api_port: int
     resources: Resources
 
 
-def command(namespace: str, *, nodes: bool) -> list[str]:
+def command(namespace: str, *, nodes: bool, recommendations: bool) -> list[str]:
     """The command line.
 
     Args:
         namespace: What it watches.
         nodes: Whether it watches nodes, too.
+        recommendations: Whether it watches vertical autoscalers, too.
     """
     watched = [name for names in _RESOURCES.values() for name in names] + ([_NODES] if nodes else [])
     return [
@@ -108,7 +122,45 @@ def command(namespace: str, *, nodes: bool) -> list[str]:
         f"--metric-allowlist={','.join(METRICS)}",
         # A list that starts a watch comes from the API server's memory and not from etcd.
         "--use-apiserver-cache",
+        *([f"--custom-resource-state-config={json.dumps(_recommended_sizes())}"] if recommendations else []),
     ]
+
+
+def _recommended_sizes() -> dict[str, Any]:
+    """How the status of a vertical autoscaler becomes metrics: for each container its cores and its bytes."""
+
+    def recommended(resource: str, unit: str) -> dict[str, Any]:
+        return {
+            "name": _RECOMMENDED.removeprefix("kube_"),
+            "help": f"Recommended {resource} of a container.",
+            "commonLabels": {"resource": resource, "unit": unit},
+            "each": {
+                "type": "Gauge",
+                "gauge": {
+                    "path": ["status", "recommendation", "containerRecommendations"],
+                    "labelsFromPath": {"container": ["containerName"]},
+                    "valueFrom": ["target", resource],
+                },
+            },
+        }
+
+    return {
+        "kind": "CustomResourceStateMetrics",
+        "spec": {
+            "resources": [
+                {
+                    "groupVersionKind": {
+                        "group": _AUTOSCALER_GROUP,
+                        "version": _AUTOSCALER_VERSION,
+                        "kind": AUTOSCALER_KIND,
+                    },
+                    "metricNamePrefix": "kube",
+                    "labelsFromPath": {"target_name": ["spec", "targetRef", "name"]},
+                    "metrics": [recommended("cpu", "core"), recommended("memory", "byte")],
+                }
+            ]
+        },
+    }
 
 
 class ClusterState(pulumi.ComponentResource):
@@ -117,18 +169,14 @@ class ClusterState(pulumi.ComponentResource):
     def __init__(self, name: str, args: ClusterStateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        after: list[pulumi.Resource] = [
-            namespace_role(
-                self,
-                context,
-                workload=WORKLOAD,
-                rules=[Rule(group=group, resources=names, verbs=_WATCHED) for group, names in _RESOURCES.items()],
-            )
-        ]
-        if args.nodes:
-            after.append(
-                cluster_role(self, context, workload=WORKLOAD, rules=[Rule(resources=[_NODES], verbs=_WATCHED)])
-            )
+        own = [Rule(group=group, resources=names, verbs=_WATCHED) for group, names in _RESOURCES.items()]
+        whole = [Rule(resources=[_NODES], verbs=_WATCHED)] if args.nodes else []
+        if args.recommendations:
+            own.append(Rule(group=_AUTOSCALER_GROUP, resources=[AUTOSCALER_RESOURCE], verbs=_WATCHED))
+            whole.append(_DEFINITIONS)
+        after: list[pulumi.Resource] = [namespace_role(self, context, workload=WORKLOAD, rules=own)]
+        if whole:
+            after.append(cluster_role(self, context, workload=WORKLOAD, rules=whole))
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         network_policy(
             self,
@@ -164,7 +212,7 @@ def _container(args: ClusterStateArgs) -> Container:
     return Container(
         name="kube-state-metrics",
         image="kube-state-metrics",
-        command=command(args.context.namespace, nodes=args.nodes),
+        command=command(args.context.namespace, nodes=args.nodes, recommendations=args.recommendations),
         resources=args.resources,
         ports={naming.METRICS_PORT: PORT},
         mounts=[

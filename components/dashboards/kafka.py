@@ -151,7 +151,7 @@ _CONSUMERS = Row(
             "Left on volumes of gateways that are gone",
             "What clients were told is safe and Kafka does not have yet. It follows when the pod is back. 0 is right.",
             "By",
-            Query(expr="max by (instance) (obs:gateway_left_behind:bytes) or vector(0)", legend="{{instance}}"),
+            Query(expr="max by (instance) (obs:gateway_left_behind:bytes) or on () vector(0)", legend="{{instance}}"),
         ),
         series(
             "Writes of the gateways",
@@ -199,7 +199,7 @@ _CONSUMERS = Row(
             "Mean time by which brokers delay answers to a user that takes more than its quota. 0 is right.",
             "ms",
             Query(
-                expr="max by (user, quota) (kafka_server_quota_throttle_milliseconds > 0) or vector(0)",
+                expr="max by (user, quota) (kafka_server_quota_throttle_milliseconds > 0) or on () vector(0)",
                 legend="{{user}} {{quota}}",
             ),
         ),

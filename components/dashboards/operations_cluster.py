@@ -6,7 +6,7 @@ Where a stack does not watch them, it shows zeros.
 from __future__ import annotations
 
 from components.dashboards import limits
-from components.dashboards.model import Query, Row, series, stat
+from components.dashboards.model import Query, Row, series, stat, table
 
 _JOB = 'job="cluster-state"'
 
@@ -23,6 +23,26 @@ def _nodes(condition: str, status: int) -> str:
 
 def _replicas(count: str) -> str:
     return f"max by (horizontalpodautoscaler) (kube_horizontalpodautoscaler_{count}_replicas{{{_JOB}}})"
+
+
+_POD = "(.*?)(-[0-9]+|(-[0-9a-z]{8,10})?-[0-9a-z]{5})"
+"""Name of a workload, and what Kubernetes adds to it for a pod of a StatefulSet, a Deployment or a DaemonSet."""
+
+
+def _sizes(metric: str, resource: str, label: str, pattern: str) -> str:
+    """What each container of a workload has; ``pattern`` finds the workload's name in ``label``."""
+    selected = f'{metric}{{{_JOB},resource="{resource}"}}'
+    named = f'label_replace({selected}, "workload", "$1", "{label}", "{pattern}")'
+    return f"max by (workload, container) ({named}) or on () vector(0)"
+
+
+def _requested(resource: str) -> str:
+    return _sizes("kube_pod_container_resource_requests", resource, "pod", _POD)
+
+
+def _recommended(resource: str) -> str:
+    name = "kube_verticalpodautoscaler_status_recommendation_containerrecommendations_target"
+    return _sizes(name, resource, "target_name", "(.*)")
 
 
 RESTARTS = stat(
@@ -69,11 +89,11 @@ CLUSTER = Row(
             "folders of one disk have the same.",
             "1",
             Query(
-                expr="max by (persistentvolumeclaim) (obs:volume_used:ratio) or vector(0)",
+                expr="max by (persistentvolumeclaim) (obs:volume_used:ratio) or on () vector(0)",
                 legend="{{persistentvolumeclaim}}",
             ),
             Query(
-                expr="max by (persistentvolumeclaim) (obs:volume_inodes_used:ratio) or vector(0)",
+                expr="max by (persistentvolumeclaim) (obs:volume_inodes_used:ratio) or on () vector(0)",
                 legend="{{persistentvolumeclaim}} inodes",
             ),
             limits=limits.platform("VolumeFilling"),
@@ -84,7 +104,7 @@ CLUSTER = Row(
             "Containers that do not run, by the reason that Kubernetes gives.",
             "{container}",
             Query(
-                expr=f"sum by (reason) (kube_pod_container_status_waiting_reason{{{_JOB}}}) or vector(0)",
+                expr=f"sum by (reason) (kube_pod_container_status_waiting_reason{{{_JOB}}}) or on () vector(0)",
                 legend="{{reason}}",
             ),
             width=12,
@@ -94,10 +114,22 @@ CLUSTER = Row(
             "Pods of each workload with an autoscaler, as a share of what it may have.",
             "1",
             Query(
-                expr=f"{_replicas('status_current')} / {_replicas('spec_max')} or vector(0)",
+                expr=f"{_replicas('status_current')} / {_replicas('spec_max')} or on () vector(0)",
                 legend="{{horizontalpodautoscaler}}",
             ),
             width=12,
+        ),
+        table(
+            "Recommended sizes",
+            "What each container requests of its node, and what the vertical autoscaler recommends from its use, "
+            "largest first. Sizes are changed in the profile, by people: see 'ops scale plan'.",
+            {"workload": "Workload", "container": "Container"},
+            Query(expr=_recommended("memory"), legend="Memory recommended", unit="By"),
+            Query(expr=_requested("memory"), legend="Memory requested", unit="By"),
+            Query(expr=_recommended("cpu"), legend="Cores recommended", unit="{core}"),
+            Query(expr=_requested("cpu"), legend="Cores requested", unit="{core}"),
+            width=24,
+            top=20,
         ),
     ),
 )

@@ -17,11 +17,14 @@ import yaml
 from components.clusterstate.component import METRICS, WORKLOAD
 from components.web_access import web_config
 from lab.toolchain import tools
+from lab.toolchain.recipes import VERTICAL_AUTOSCALER, VERTICAL_AUTOSCALER_MODULE
+from lab.toolchain.tools import module_folder
 from tests.config.kube_api import LITTLE_GARBAGE, READER, KubeApi, kube_api
 from tests.config.servers import eventually, free_port, running
 from tests.support import engine
 
 NAMESPACE, OTHER = "obs-local", "somebody-elses"
+RECOMMENDED = "kube_verticalpodautoscaler_status_recommendation_containerrecommendations_target"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 USER, PASSWORD = f"scrape-{WORKLOAD}", "of the scraper"
 NODE = {
@@ -30,7 +33,7 @@ NODE = {
 CRON_JOB, RUN = "report-daily", "report-daily-1"
 SUCCEEDED, BEGAN = "2026-11-28T03:00:00Z", "2026-11-28T04:00:00Z"
 POD = {
-    "containers": [{"name": "main", "image": "example.org/one:1"}],
+    "containers": [{"name": "main", "image": "example.org/one:1", "resources": {"requests": {"memory": "64Mi"}}}],
     "automountServiceAccountToken": False,
 }
 
@@ -86,6 +89,7 @@ def _objects(api: KubeApi) -> None:
     api.create(f"{batch}/jobs", {**job, "spec": {"template": template}})
     ended = [{"type": what, "status": "True", "reason": "BackoffLimitExceeded"} for what in ("FailureTarget", "Failed")]
     api.patch(f"{batch}/jobs/{RUN}/status", {"status": {"startTime": BEGAN, "failed": 1, "conditions": ended}})
+    _recommendation(api, recorded.applicable("VerticalPodAutoscaler", "gateway"))
     subjects = [{"kind": "User", "name": READER, "apiGroup": "rbac.authorization.k8s.io"}]
     rights = {
         "Role": (WORKLOAD, f"{RBAC}/namespaces/{NAMESPACE}/roles"),
@@ -96,6 +100,22 @@ def _objects(api: KubeApi) -> None:
     for kind, (name, path) in rights.items():
         content = recorded.applicable(kind, name)
         api.create(path, {**content, "subjects": subjects} if kind.endswith("Binding") else content)
+
+
+def _recommendation(api: KubeApi, autoscaler: dict[str, Any]) -> None:
+    """A vertical autoscaler of this namespace and of another, with what the recommender would write."""
+    upstream = module_folder(VERTICAL_AUTOSCALER_MODULE, f"v{VERTICAL_AUTOSCALER}") / "deploy/vpa-v1-crd-gen.yaml"
+    for definition in yaml.safe_load_all(upstream.read_text()):
+        if definition:
+            api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    group = "/apis/autoscaling.k8s.io/v1"
+    eventually(lambda: api.get(f"{group}/verticalpodautoscalers").ok, 60, "the kind is served")
+    containers = [{"containerName": "collector", "target": {"cpu": "250m", "memory": "262144k"}}]
+    for namespace in (NAMESPACE, OTHER):
+        path = f"{group}/namespaces/{namespace}/verticalpodautoscalers"
+        api.create(path, {**autoscaler, **_named("gateway", namespace)})
+        status = {"recommendation": {"containerRecommendations": containers}}
+        api.patch(f"{path}/gateway/status", {"status": status})
 
 
 def _command(api: KubeApi, port: int) -> list[str]:
@@ -128,7 +148,7 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
         port = free_port()
         with running(_command(api, port), api.folder / "exporter.log", port, variables=LITTLE_GARBAGE):
             started = Exporter(port, api.folder)
-            for metric in ("kube_pod_status_phase", "kube_node_status_condition", "kube_job_owner"):
+            for metric in ("kube_pod_status_phase", "kube_node_status_condition", "kube_job_owner", RECOMMENDED):
                 eventually(lambda metric=metric: started.value(metric) is not None, 60, metric)  # type: ignore[misc]
             yield started
 
@@ -149,6 +169,15 @@ def test_a_failed_run_is_told_with_its_cron_job_and_the_times_that_are_compared(
     began = exporter.value("kube_job_status_start_time", job_name=RUN)
     succeeded = exporter.value("kube_cronjob_status_last_successful_time", cronjob=CRON_JOB)
     assert (began, succeeded) == tuple(datetime.fromisoformat(moment).timestamp() for moment in (BEGAN, SUCCEEDED))
+
+
+def test_what_a_container_requests_and_what_is_recommended_are_told(exporter: Exporter) -> None:
+    requested = exporter.value("kube_pod_container_resource_requests", pod=f"of-{NAMESPACE}", resource="memory")
+    recommended = {
+        resource: exporter.value(RECOMMENDED, target_name="gateway", container="collector", resource=resource)
+        for resource in ("cpu", "memory")
+    }
+    assert (requested, recommended) == (64 * 2**20, {"cpu": 0.25, "memory": 262_144_000})
 
 
 def test_nothing_is_told_of_other_namespaces_nor_by_other_metrics(exporter: Exporter) -> None:

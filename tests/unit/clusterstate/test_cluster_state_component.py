@@ -30,13 +30,14 @@ from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, record
 
 
-def program(where: DeploymentContext, *, nodes: bool = True) -> None:
+def program(where: DeploymentContext, *, nodes: bool = True, recommendations: bool = True) -> None:
     ClusterState(
         WORKLOAD,
         ClusterStateArgs(
             context=where,
             scrape=metrics(where, WORKLOAD, PORT),
             nodes=nodes,
+            recommendations=recommendations,
             api_networks=["10.0.0.1/32"],
             api_port=6443,
             resources=Resources(cpu="5m", memory="32Mi", memory_limit="128Mi"),
@@ -55,19 +56,40 @@ def test_it_may_watch_what_it_tells_of_and_nothing_else(recording: Recording) ->
         {"apiGroups": [""], "resources": ["pods"], "verbs": watched},
         {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": watched},
         {"apiGroups": ["batch"], "resources": ["cronjobs", "jobs"], "verbs": watched},
+        {"apiGroups": ["autoscaling.k8s.io"], "resources": ["verticalpodautoscalers"], "verbs": watched},
     ]
     [cluster_role] = recording.kinds("ClusterRole")
     assert cluster_role["metadata"]["name"] == f"obs-{WORKLOAD}"
-    assert cluster_role["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": watched}]
+    assert cluster_role["rules"] == [
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": watched},
+        {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": watched},
+    ]
     account = [{"kind": "ServiceAccount", "name": WORKLOAD, "namespace": "obs"}]
     bindings = recording.kinds("RoleBinding", "ClusterRoleBinding")
     assert [binding["subjects"] for binding in bindings] == [account, account]
 
 
-def test_without_nodes_it_has_no_right_in_the_whole_cluster() -> None:
-    narrow = record(lambda: program(deployment_context(), nodes=False))
+def test_without_nodes_and_recommendations_it_has_no_right_in_the_whole_cluster() -> None:
+    narrow = record(lambda: program(deployment_context(), nodes=False, recommendations=False))
     assert narrow.kinds("ClusterRole", "ClusterRoleBinding") == []
-    assert "--resources=cronjobs,horizontalpodautoscalers,jobs,pods" in _container(narrow)["command"]
+    command = _container(narrow)["command"]
+    assert "--resources=cronjobs,horizontalpodautoscalers,jobs,pods" in command
+    assert [option for option in command if "custom-resource" in option] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "recommendations", "told"),
+    [("cluster", True, True), ("cluster", False, False), ("namespace", True, False)],
+)
+def test_recommended_sizes_are_told_where_there_are_any_and_the_cluster_may_be_read(
+    state: str, recommendations: bool, told: bool
+) -> None:
+    settings = engine.stack_settings("local")
+    settings["cluster"]["state"] = state
+    settings["autoscaling"]["recommendations"] = recommendations
+    recorded = engine.record("local", settings)
+    options = _container(recorded)["command"]
+    assert any("VerticalPodAutoscaler" in option for option in options) is told
 
 
 def test_it_reaches_the_api_server_only_and_only_scrapers_reach_it(recording: Recording) -> None:
