@@ -182,7 +182,7 @@ class EventsProcess:
     def get(self, path: str) -> requests.Response:
         """Ask for metrics or health."""
         login = ("metrics", PASSWORDS["metrics"])
-        return requests.get(self.url + path, auth=login, verify=self.authority, timeout=10)
+        return requests.get(self.url + path, auth=login, verify=self.authority, timeout=60)
 
     def ready(self) -> bool:
         """Whether it has reached the brokers."""

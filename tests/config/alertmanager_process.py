@@ -78,7 +78,7 @@ class Member:
             f"https://localhost:{self.web}{path}",
             auth=(user, USERS.get(user, "wrong")) if user else None,
             verify=str(self.folder / "ca.crt"),
-            timeout=10,
+            timeout=60,
             **options,
         )
 

@@ -130,7 +130,7 @@ def write(
         auth=("writer", USERS["writer"]),
         headers={"content-type": "application/x-protobuf"},
         verify=str(process.folder / "ca.crt"),
-        timeout=30,
+        timeout=60,
     )
     assert answer.status_code == 200, answer.text
 

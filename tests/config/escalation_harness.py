@@ -240,7 +240,7 @@ def _push(prometheus: PrometheusProcess, trouble: Mapping[str, float]) -> None:
         auth=("writer", USERS["writer"]),
         headers={"content-type": "application/x-protobuf"},
         verify=str(prometheus.folder / "ca.crt"),
-        timeout=5,
+        timeout=60,
     ).raise_for_status()
 
 

@@ -65,7 +65,7 @@ class FailoverAgent:
     def get(self, path: str, auth: tuple[str, str] | None = None) -> requests.Response:
         """A request to its web server."""
         url = f"https://localhost:{self.port}{path}"
-        return requests.get(url, auth=auth, verify=str(self.folder / "ca.crt"), timeout=10)
+        return requests.get(url, auth=auth, verify=str(self.folder / "ca.crt"), timeout=60)
 
     def ready(self) -> bool:
         """Whether it says that it is."""

@@ -47,12 +47,12 @@ class Gate:
             headers={"Content-Type": "application/x-protobuf"},
             auth=(layer, PASSWORDS[layer]),
             verify=str(self.ca_file),
-            timeout=30,
+            timeout=60,
         )
 
     def counted(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:
         """Samples of one of the gate's counters that are above 0, by its own labels."""
-        text = requests.get(self.metrics_url, timeout=30).text
+        text = requests.get(self.metrics_url, timeout=60).text
         return {
             tuple(
                 sorted((key, value) for key, value in sample.labels.items() if not key.startswith("otel_"))

@@ -153,7 +153,7 @@ class GatewayProcess:
         with grpc.secure_channel(f"localhost:{self.grpc_port}", credentials) as channel:
             try:
                 MetricsServiceStub(channel).Export(
-                    request, metadata=[("authorization", f"Basic {token}")] if user else [], timeout=10
+                    request, metadata=[("authorization", f"Basic {token}")] if user else [], timeout=60
                 )
             except grpc.RpcError as error:
                 status: grpc.StatusCode = error.code()
@@ -166,7 +166,7 @@ class GatewayProcess:
             f"https://localhost:{self.metrics_port}/metrics",
             auth=auth,
             verify=str(self.folder / "ca.crt"),
-            timeout=10,
+            timeout=60,
         )
 
     def value(self, metric: str, **labels: str) -> float:

@@ -118,7 +118,7 @@ def ask_index_manager(files: IndexManagerFiles, path: str, *, login: bool = Fals
     """A request to the index manager's own web server."""
     auth = ("scrape-index-manager", SCRAPE_PASSWORD) if login else None
     url = f"https://localhost:{files.port}{path}"
-    return requests.get(url, auth=auth, verify=str(files.folder / "tls" / "ca.crt"), timeout=10)
+    return requests.get(url, auth=auth, verify=str(files.folder / "tls" / "ca.crt"), timeout=60)
 
 
 @contextmanager

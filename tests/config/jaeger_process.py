@@ -52,7 +52,7 @@ class JaegerProcess:
     def get(self, port: int, path: str, auth: tuple[str, str] | None = None) -> requests.Response:
         """GET over TLS."""
         url = f"https://localhost:{port}{path}"
-        return requests.get(url, auth=auth, verify=str(self.folder / "ca.crt"), timeout=10)
+        return requests.get(url, auth=auth, verify=str(self.folder / "ca.crt"), timeout=60)
 
     def scrape(self, auth: tuple[str, str] | None = SCRAPE) -> requests.Response:
         """Its own metrics."""

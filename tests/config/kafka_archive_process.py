@@ -69,7 +69,7 @@ class Harness:
         eventually(lambda: self.end(topic) is None, 20, f"{topic} is gone")
 
     def end(self, topic: str) -> dict[int, int] | None:
-        listed = self.admin.list_topics(topic, timeout=20).topics[topic]
+        listed = self.admin.list_topics(topic, timeout=60).topics[topic]
         if listed.error is not None:
             return None
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -183,7 +183,7 @@ class Program:
     def get(self, path: str, password: str = SCRAPE) -> requests.Response:
         port = self.address.rpartition(":")[2]
         login = ("scrape-kafka-archive", password)
-        return requests.get(f"https://localhost:{port}{path}", auth=login, verify=self.authority, timeout=10)
+        return requests.get(f"https://localhost:{port}{path}", auth=login, verify=self.authority, timeout=60)
 
     def value(self, name: str) -> float:
         match = re.search(rf"^kafka_archive_{re.escape(name)} (\S+)$", self.get("/metrics").text, re.MULTILINE)

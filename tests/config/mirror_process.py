@@ -87,7 +87,7 @@ class MirrorProcess:
                 self.process.wait(timeout=40)
             finally:
                 self.process.kill()
-                self.process.wait(timeout=10)
+                self.process.wait(timeout=60)
                 self.process = None
 
     def memory_mib(self) -> int:
@@ -104,5 +104,5 @@ class MirrorProcess:
             f"https://{self.address}:{config.METRICS_PORT}/metrics",
             auth=HTTPBasicAuth(SCRAPE_USER, password),
             verify=str(self.folder / "metrics-ca.crt"),
-            timeout=10,
+            timeout=60,
         )

@@ -125,6 +125,6 @@ class Container:
                 self.process.wait(timeout=STOP_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(timeout=10)
+                self.process.wait(timeout=60)
                 raise AssertionError(f"it did not end within {STOP_S} s:\n{self.log[-3000:]}") from None
         self.process = None

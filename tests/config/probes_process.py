@@ -139,7 +139,7 @@ def _listening(serve: object) -> Iterator[int]:
             yield int(listener.getsockname()[1])
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join(timeout=5)
+            thread.join(timeout=60)
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Prober:
             params=parameters,
             auth=(user, USERS.get(user, "wrong")) if user else None,
             verify=str(self.folder / "ca.crt"),
-            timeout=20,
+            timeout=60,
         )
 
     def probe(self, module: str, target: str, **parameters: str) -> dict[str, float]:

@@ -128,7 +128,7 @@ class PrometheusProcess:
             params=params,
             auth=(user, USERS.get(user, "wrong")) if user else None,
             verify=str(self.folder / "ca.crt"),
-            timeout=10,
+            timeout=60,
         )
 
     def series(self, query: str, at: float | None = None) -> list[dict[str, Any]]:

@@ -111,10 +111,10 @@ class SearchNode:
             return
         (self.process.kill if kill else self.process.terminate)()
         try:
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
         self.process = None
 
 
@@ -166,7 +166,7 @@ class SearchProcesses:
             headers={"content-type": "application/json"},
             auth=(user, password or password_of(user)) if user else None,
             verify=str(self.ca),
-            timeout=30,
+            timeout=60,
         )
 
     def as_admin(self, method: str, path: str, body: object = None) -> requests.Response:
@@ -179,7 +179,7 @@ class SearchProcesses:
             auth=login,
             cert=(str(certificate[0]), str(certificate[1])) if certificate else None,
             verify=str(self.ca),
-            timeout=30,
+            timeout=60,
         )
 
     def health(self, node: int = 0) -> dict[str, Any]:

@@ -130,8 +130,8 @@ def storage_process(folder: Path) -> Iterator[StorageProcess]:
         root.close()
         process.terminate()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         shutil.rmtree(folder, ignore_errors=True)

@@ -259,13 +259,13 @@ def test_it_speaks_https_only_and_its_metrics_need_their_own_login(events: Event
     assert float(written[1]) > 100
     for user in ("prometheus", "alertmanager"):
         answer = requests.get(
-            f"{events.url}/metrics", auth=(user, PASSWORDS[user]), verify=events.authority, timeout=10
+            f"{events.url}/metrics", auth=(user, PASSWORDS[user]), verify=events.authority, timeout=60
         )
         assert answer.status_code == 401
     with pytest.raises(requests.ConnectionError):
-        requests.post(f"http://localhost:{events.url.rpartition(':')[2]}{RAW}", json=[], timeout=10)
+        requests.post(f"http://localhost:{events.url.rpartition(':')[2]}{RAW}", json=[], timeout=60)
     with pytest.raises(requests.exceptions.SSLError):
-        requests.post(f"{events.url}{RAW}", json=[], timeout=10)
+        requests.post(f"{events.url}{RAW}", json=[], timeout=60)
 
 
 def test_no_password_is_in_its_log(events: EventsProcess) -> None:

@@ -147,7 +147,7 @@ class Store:
         eventually(lambda: count() >= times, 60, f"{times} looks at the rule")
 
     def _get(self, path: str, **params: str) -> requests.Response:
-        return requests.get(f"http://127.0.0.1:{self.port}{path}", params=params, timeout=30)
+        return requests.get(f"http://127.0.0.1:{self.port}{path}", params=params, timeout=60)
 
 
 def test_a_new_prometheus_says_so_before_any_other_alert_can_be_told(tmp_path: Path) -> None:

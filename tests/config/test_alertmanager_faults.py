@@ -180,7 +180,7 @@ def test_the_readiness_probe_of_the_pod_succeeds_with_its_password_only(both: Pa
         for word in ready_probe_command()[1:]:
             name = word.partition("=")[0]
             words.append(f"{name}={changed[name]}" if name in changed else word)
-        return subprocess.run([str(tools.path("amtool")), *words], capture_output=True, timeout=20).returncode
+        return subprocess.run([str(tools.path("amtool")), *words], capture_output=True, timeout=60).returncode
 
     right = both.folder / "client.yml"
     wrong = both.folder / "wrong.yml"

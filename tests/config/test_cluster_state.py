@@ -53,7 +53,7 @@ class Exporter:
     def get(self, path: str = "/metrics", auth: tuple[str, str] | None = (USER, PASSWORD)) -> requests.Response:
         """Ask it, as Prometheus does or as somebody else."""
         return requests.get(
-            f"https://localhost:{self.port}{path}", auth=auth, verify=str(self.folder / "ca.crt"), timeout=20
+            f"https://localhost:{self.port}{path}", auth=auth, verify=str(self.folder / "ca.crt"), timeout=60
         )
 
     def value(self, metric: str, **labels: str) -> float | None:

@@ -224,7 +224,7 @@ def records(broker: Broker, topic: str) -> Iterator[bytes]:
     reader = Consumer(broker.client(**{"group.id": "forgery", "enable.auto.commit": False}))
     try:
         ends = {
-            partition: reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1]
+            partition: reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=60)[1]
             for partition in range(4)
         }
         reader.assign([TopicPartition(topic, partition, 0) for partition, end in ends.items() if end])

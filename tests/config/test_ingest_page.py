@@ -56,7 +56,7 @@ def settings(endpoint: str, ca_file: Path) -> dict[str, str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=60,
     )
     return variables | {
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,

@@ -54,7 +54,7 @@ class Harness:
 
     def get(self, url: str, token: str | None = None) -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return requests.get(url, headers=headers, verify=self.ca, timeout=10, allow_redirects=False)
+        return requests.get(url, headers=headers, verify=self.ca, timeout=60, allow_redirects=False)
 
     @property
     def ca(self) -> str:
@@ -66,7 +66,7 @@ class Harness:
             data={"grant_type": "client_credentials"},
             auth=(client, TOOL_SECRET),
             verify=self.ca,
-            timeout=10,
+            timeout=60,
         )
         assert answer.status_code == 200, answer.text
         return str(answer.json()["access_token"])
@@ -76,12 +76,12 @@ class Harness:
         browser = requests.Session()
         browser.trust_env = False
         browser.verify = self.ca
-        form = browser.get(f"{self.proxy}/search", timeout=10)
+        form = browser.get(f"{self.proxy}/search", timeout=60)
         assert form.status_code == 200, form.text
         fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form.text))
         assert fields["code_challenge_method"] == "S256"
         return browser, browser.post(
-            f"{self.issuer}/authorize", data={**fields, "username": name, "password": password}, timeout=10
+            f"{self.issuer}/authorize", data={**fields, "username": name, "password": password}, timeout=60
         )
 
 
@@ -169,7 +169,7 @@ def test_a_user_with_the_group_signs_in_and_sees_the_trace(harness: Harness) -> 
     browser, page = harness.sign_in("carol")
     assert page.status_code == 200, page.text
     assert page.url.startswith(harness.proxy)
-    answer = browser.get(harness.trace_url, timeout=10)
+    answer = browser.get(harness.trace_url, timeout=60)
     assert answer.status_code == 200
     assert answer.json()["data"][0]["spans"][0]["operationName"] == "secret-work"
 
@@ -190,8 +190,8 @@ def test_a_user_without_the_group_gets_403_and_no_session(harness: Harness, name
     browser, page = harness.sign_in(name)
     assert page.status_code == 403
     assert "secret-work" not in page.text
-    assert browser.get(harness.trace_url, timeout=10).status_code == 401
-    later = browser.get(f"{harness.proxy}/search", timeout=10)
+    assert browser.get(harness.trace_url, timeout=60).status_code == 401
+    later = browser.get(f"{harness.proxy}/search", timeout=60)
     assert later.url.startswith(harness.issuer), "it shows the login form again"
 
 
@@ -269,13 +269,13 @@ def test_a_forged_cookie_is_refused(harness: Harness) -> None:
     name = "__Host-jaeger-query-confidential"
     value = browser.cookies[name]
     cookie = f"{name}={value[:-6]}AAAAAA"
-    answer = requests.get(harness.trace_url, headers={"Cookie": cookie}, verify=harness.ca, timeout=10)
+    answer = requests.get(harness.trace_url, headers={"Cookie": cookie}, verify=harness.ca, timeout=60)
     assert answer.status_code == 401
 
 
 def test_headers_that_claim_an_identity_change_nothing(harness: Harness) -> None:
     claims = {"X-Forwarded-User": "carol", "X-Forwarded-Groups": ALLOWED, "X-Forwarded-Email": "carol@example.org"}
-    answer = requests.get(harness.trace_url, headers=claims, verify=harness.ca, timeout=10)
+    answer = requests.get(harness.trace_url, headers=claims, verify=harness.ca, timeout=60)
     assert answer.status_code == 401
 
 
@@ -304,7 +304,7 @@ def test_the_audit_log_learns_who_read_which_trace_and_who_was_refused(harness: 
     assert harness.get(f"{harness.proxy}/api/traces/12?name=person", harness.tool_token("ops")).status_code < 500
     browser, answer = harness.sign_in("carol")
     assert answer.status_code < 400
-    browser.get(harness.trace_url, timeout=10)
+    browser.get(harness.trace_url, timeout=60)
     told = audited(harness)
 
     def seen(target: str) -> set[tuple[str, Outcome]]:

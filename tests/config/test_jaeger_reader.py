@@ -51,7 +51,7 @@ def test_traces_are_read_with_the_password(reader: JaegerProcess) -> None:
 
 
 def test_it_speaks_tls_only(reader: JaegerProcess) -> None:
-    answer = requests.get(f"http://localhost:{reader.query_port}/api/services", auth=LOGIN, timeout=10)
+    answer = requests.get(f"http://localhost:{reader.query_port}/api/services", auth=LOGIN, timeout=60)
     assert answer.status_code == 400
 
 

@@ -55,7 +55,7 @@ class Harness:
     queries: dict[str, JaegerProcess]
 
     def get(self, clearance: str, path: str) -> requests.Response:
-        return requests.get(f"http://127.0.0.1:{self.queries[clearance].query_port}{path}", timeout=30)
+        return requests.get(f"http://127.0.0.1:{self.queries[clearance].query_port}{path}", timeout=60)
 
     def services(self, clearance: str) -> set[str]:
         """Services that a clearance shows."""
@@ -161,7 +161,7 @@ def test_a_query_that_is_pointed_at_more_is_refused_by_the_search_cluster(harnes
     )
     with jaeger_process(tmp_path, config) as query:
         for path in (f"/api/traces/{TRACE_ID.hex()}", "/api/traces?service=patients&lookback=1h", "/api/services"):
-            answer = requests.get(f"http://127.0.0.1:{query.query_port}{path}", timeout=30)
+            answer = requests.get(f"http://127.0.0.1:{query.query_port}{path}", timeout=60)
             # Jaeger takes a refused part of a multi-search for an empty one.
             assert answer.status_code in (404, 500), f"{path}: {answer.text}"
             assert "secret" not in answer.text

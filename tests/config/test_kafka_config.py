@@ -170,7 +170,7 @@ def test_metrics_need_tls_and_the_scrape_password(cluster: list[RealNode]) -> No
     assert _metrics(cluster[0], kafka_nodes.SCRAPE_PASSWORD).status_code == 200
     assert _metrics(cluster[0], "wrong").status_code == 401
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://{cluster[0].node.host}:{config.METRICS_PORT}/metrics", timeout=30)
+        requests.get(f"http://{cluster[0].node.host}:{config.METRICS_PORT}/metrics", timeout=60)
 
 
 OF_QUOTAS = {"kafka_server_quota_throttle_milliseconds"}
@@ -220,7 +220,7 @@ def _metrics(node: RealNode, password: str) -> requests.Response:
         f"https://{node.node.host}:{config.METRICS_PORT}/metrics",
         auth=HTTPBasicAuth("scrape-kafka", password),
         verify=str(node.folder / "tls/ca.crt"),
-        timeout=10,
+        timeout=60,
     )
 
 
@@ -232,7 +232,7 @@ def _talks(node: RealNode, port: int, *, certificate: bool) -> bool:
     request = b"\0\x12\0\0\0\0\0\1\xff\xff"
     try:
         with (
-            socket.create_connection((node.node.host, port), timeout=5) as plain,
+            socket.create_connection((node.node.host, port), timeout=60) as plain,
             context.wrap_socket(plain, server_hostname=node.node.host) as connection,
         ):
             connection.sendall(len(request).to_bytes(4, "big") + request)

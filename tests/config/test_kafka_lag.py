@@ -203,7 +203,7 @@ def test_the_exporter_outlives_a_broker_that_hangs_and_one_that_is_killed(broker
 
         def sample(name: str) -> float:
             try:
-                answer = requests.get(url, auth=("scrape", PASSWORD), verify=str(files.folder / "ca.pem"), timeout=30)
+                answer = requests.get(url, auth=("scrape", PASSWORD), verify=str(files.folder / "ca.pem"), timeout=60)
             except requests.ConnectionError:
                 return 0.0
             values = re.findall(rf"^{re.escape(name)} (\S+)$", answer.text, re.M)

@@ -125,7 +125,7 @@ class Project:
 
     def partitions(self) -> int:
         """Partitions that the broker has of the topic; 0: there is no topic."""
-        topic = self.admin.list_topics(timeout=20).topics.get(TOPIC)
+        topic = self.admin.list_topics(timeout=60).topics.get(TOPIC)
         return len(topic.partitions) if topic else 0
 
     def empty_broker(self) -> None:
@@ -196,7 +196,7 @@ def opened_later(port: int, target: str, after_s: float) -> Iterator[None]:
         while True:
             try:
                 near = server.accept()[0]
-                far = socket.create_connection((host, int(number)), timeout=10)
+                far = socket.create_connection((host, int(number)), timeout=60)
             except OSError:
                 return
             far.settimeout(None)

@@ -271,8 +271,8 @@ def test_its_metrics_need_their_password(path: LogsPath) -> None:
         content = yaml.safe_load((path.folder / "metrics.yaml").read_text())
         url = f"https://localhost:{content['listen'].rpartition(':')[2]}"
         authority = str(path.folder / "gateway" / "ca.crt")
-        assert requests.get(f"{url}/metrics", verify=authority, timeout=10).status_code == 401
-        answer = requests.get(f"{url}/metrics", auth=("scrape-log-indexer", "scrape"), verify=authority, timeout=10)
+        assert requests.get(f"{url}/metrics", verify=authority, timeout=60).status_code == 401
+        answer = requests.get(f"{url}/metrics", auth=("scrape-log-indexer", "scrape"), verify=authority, timeout=60)
         assert "log_indexer_documents_total" in answer.text
 
 

@@ -136,7 +136,7 @@ def test_metrics_need_tls_and_the_scrape_password(harness: Harness) -> None:
     assert harness.mirror.metrics().status_code == 200
     assert harness.mirror.metrics("wrong").status_code == 401
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://{harness.mirror.address}:9404/metrics", timeout=30)
+        requests.get(f"http://{harness.mirror.address}:9404/metrics", timeout=60)
 
 
 def test_a_record_is_in_the_other_region_within_seconds(harness: Harness) -> None:

@@ -71,7 +71,7 @@ def scrape(servers: Postgres, port: int) -> Scraped:
         f"https://localhost:{port}/metrics",
         auth=("scrape-postgres", password_of("scrape")),
         verify=str(servers.ca),
-        timeout=20,
+        timeout=60,
     )
     answer.raise_for_status()
     samples: Scraped = {}
@@ -86,9 +86,9 @@ def scrape(servers: Postgres, port: int) -> Scraped:
 def test_it_serves_over_tls_to_its_own_user_only(pair: Postgres, exporters: list[tuple[int, Container]]) -> None:
     port = exporters[0][0]
     for auth in (None, ("scrape-postgres", "wrong"), ("somebody", password_of("scrape"))):
-        answer = requests.get(f"https://localhost:{port}/metrics", auth=auth, verify=str(pair.ca), timeout=10)
+        answer = requests.get(f"https://localhost:{port}/metrics", auth=auth, verify=str(pair.ca), timeout=60)
         assert answer.status_code == 401
-    assert requests.get(f"http://localhost:{port}/metrics", timeout=10).status_code == 400
+    assert requests.get(f"http://localhost:{port}/metrics", timeout=60).status_code == 400
 
 
 def test_every_metric_that_rules_read_is_there(pair: Postgres, exporters: list[tuple[int, Container]]) -> None:
@@ -159,7 +159,7 @@ def test_a_long_transaction_and_a_deadlock_are_counted(pair: Postgres, exporters
             one.execute("LOCK TABLE b")
         except psycopg.Error as error:
             raised.append(error)
-        thread.join(timeout=20)
+        thread.join(timeout=60)
         assert any(isinstance(error, psycopg.errors.DeadlockDetected) for error in raised)
         one.execute("ROLLBACK")
         two.execute("ROLLBACK")

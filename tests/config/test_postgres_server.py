@@ -244,7 +244,7 @@ def served_certificate(servers: Postgres) -> str:
     """The certificate that the server shows to a new client."""
     [server] = servers.servers
     command = ["openssl", "s_client", "-starttls", "postgres", "-connect", f"{server.address}:{server.member.port}"]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     return done.stdout[done.stdout.index("-----BEGIN") : done.stdout.index("-----END")]
 
 

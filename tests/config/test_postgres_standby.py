@@ -242,7 +242,7 @@ def test_with_two_standbys_a_commit_is_on_one_of_them(three: Postgres) -> None:
         eventually(lambda: three.streaming() == 2, 30, "both follow")
         three.servers[0].end(kill=True)
     finally:
-        writer.join(timeout=30)
+        writer.join(timeout=60)
     shutil.rmtree(three.servers[0].container.folder / "volume")
     behind = promote(three, 1)
     leading = 1 if behind.returncode == 0 else 2

@@ -41,7 +41,7 @@ def write(process: PrometheusProcess, request: ExportMetricsServiceRequest) -> N
         headers={"content-type": "application/x-protobuf"},
         auth=("writer", USERS["writer"]),
         verify=str(process.folder / "ca.crt"),
-        timeout=30,
+        timeout=60,
     )
     assert answer.status_code == 200, answer.text
 

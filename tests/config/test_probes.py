@@ -55,7 +55,7 @@ def test_the_program_accepts_the_modules(tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_text(rendered(probe_config(str(tmp_path))))
     command = [str(tools.path("blackbox_exporter")), f"--config.file={path}", "--config.check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(probe_config()["modules"]) == {module.value for module in Module}
 

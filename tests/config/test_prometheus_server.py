@@ -42,7 +42,7 @@ def write(prometheus: PrometheusProcess, body: bytes, user: str | None) -> reque
         auth=(user, USERS.get(user, "wrong")) if user else None,
         headers={"content-type": "application/x-protobuf"},
         verify=str(prometheus.folder / "ca.crt"),
-        timeout=10,
+        timeout=60,
     )
 
 
@@ -67,7 +67,7 @@ def test_anonymous_and_unknown_users_are_refused(prometheus: PrometheusProcess, 
 
 
 def test_plain_http_is_not_answered(prometheus: PrometheusProcess) -> None:
-    answer = requests.get(f"http://localhost:{prometheus.port}/-/ready", timeout=30)
+    answer = requests.get(f"http://localhost:{prometheus.port}/-/ready", timeout=60)
     assert answer.status_code == 400
 
 

@@ -48,7 +48,7 @@ def kafka(platform: Platform) -> Iterator[KafkaAdmin]:
     kafka = KafkaAdmin(platform)
     topics = [ADMIN.NewTopic(name, PARTITIONS, 1, config={"min.insync.replicas": "1"}) for name in ("theirs", "own")]
     for answer in kafka.client.create_topics(topics).values():
-        answer.result(timeout=30)
+        answer.result(timeout=60)
     yield kafka
     kafka.close()
 
@@ -119,7 +119,7 @@ def test_a_login_beyond_its_quota_is_delayed_and_another_is_not(
     eventually(
         lambda: (
             kafka.client.describe_user_scram_credentials(None)
-            .result(timeout=30)
+            .result(timeout=60)
             .keys()
             .isdisjoint({quotas.GREEDY, quotas.ORDINARY})
         ),

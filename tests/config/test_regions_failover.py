@@ -95,7 +95,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         admin = KafkaAdmin(platform)
         new = [ADMIN.NewTopic(name, 2, 1, config={"min.insync.replicas": "1"}) for name in TOPICS]
         for future in admin.client.create_topics(new).values():
-            future.result(timeout=20)
+            future.result(timeout=60)
         harness.lease(A)
         harness.agent(region=B, peer=A, role="standby", fingerprints=FINGERPRINTS)
         harness.until(True, 20, "region B is silent while A has the lease")

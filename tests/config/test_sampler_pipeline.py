@@ -43,7 +43,7 @@ class SamplerProcess:
             auth=SCRAPE,
             verify=str(self.folder / "ca.crt"),
             headers={"Accept": accept},
-            timeout=10,
+            timeout=60,
         )
         assert answer.status_code == 200, answer.text
         return answer.text

@@ -46,7 +46,7 @@ class Query:
             params={"query": query},
             auth=auth,
             verify=str(self.folder / "ca.crt"),
-            timeout=10,
+            timeout=60,
         )
 
     def result(self, query: str) -> list[dict[str, dict[str, str]]]:
@@ -124,7 +124,7 @@ def test_the_store_api_refuses_a_client_without_a_certificate(query: Query, tmp_
     address = (query.folder.parent / "endpoints/endpoints.yml").read_text().split("address: ")[1].split()[0]
     credentials = grpc.ssl_channel_credentials((query.folder / "ca.crt").read_bytes())
     with grpc.secure_channel(address, credentials) as channel, pytest.raises(grpc.RpcError) as failure:
-        channel.unary_unary("/thanos.info.Info/Info")(b"", timeout=30)
+        channel.unary_unary("/thanos.info.Info/Info")(b"", timeout=60)
     assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
 
 

@@ -186,7 +186,7 @@ def test_the_program_serves_what_kubelets_tell_to_who_has_the_password(scene: Sc
 
     def metrics(password: str) -> requests.Response:
         return requests.get(
-            f"https://localhost:{port}/metrics", auth=(USER, password), verify=str(folder / "ca.crt"), timeout=20
+            f"https://localhost:{port}/metrics", auth=(USER, password), verify=str(folder / "ca.crt"), timeout=60
         )
 
     try:
@@ -202,4 +202,4 @@ def test_the_program_serves_what_kubelets_tell_to_who_has_the_password(scene: Sc
         assert metrics("wrong").status_code == requests.codes.unauthorized
     finally:
         service.stop()
-        thread.join(timeout=20)
+        thread.join(timeout=60)

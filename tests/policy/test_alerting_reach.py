@@ -119,7 +119,7 @@ def test_alerts_arrive_where_amtool_says(route: Data, tmp_path: Path) -> None:
 def _amtool(file: Path, labels: frozenset[tuple[str, str]]) -> list[str]:
     words = [f"{key}={value}" for key, value in sorted(labels)]
     command = [str(tools.path("amtool")), "config", "routes", "test", f"--config.file={file}", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.strip().split(",")
 
 

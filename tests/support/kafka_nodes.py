@@ -191,7 +191,7 @@ class RealNode:
         """End the process at once."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=60)
             self.process = None
 
     def wait_for_port(self, port: int) -> None:

@@ -13,7 +13,7 @@ from tests.run import ROOT
 
 def git(folder: Path, *arguments: str) -> None:
     identity = ("-c", "user.name=made up", "-c", "user.email=made-up@example.com", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
 
 
 @pytest.fixture

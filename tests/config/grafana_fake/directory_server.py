@@ -92,7 +92,7 @@ class DirectoryServer:
         """End it and wait."""
         if self.process:
             self.process.terminate()
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=60)
             self.process = None
 
     def change(self, *lines: str) -> None:

@@ -72,7 +72,7 @@ class PostgresServer:
         """End it at once, as a crash would, and wait."""
         if self.process:
             self.process.send_signal(3)
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=60)
             self.process = None
 
     def make(self, database: str) -> None:

@@ -48,7 +48,7 @@ def test_nobody_changes_or_leaves_a_data_source(viewer: Client, method: str, pat
     request = viewer.session.prepare_request(requests.Request(method, viewer.replica.url))
     request.url = f"{viewer.replica.url}{PROXY}/metrics/{path}"
 
-    answer = viewer.session.send(request, verify=str(viewer.replica.ca_file), timeout=20)
+    answer = viewer.session.send(request, verify=str(viewer.replica.ca_file), timeout=60)
     assert answer.status_code == status, answer.text
 
 

@@ -75,16 +75,16 @@ def test_nobody_unknown_and_no_wrong_password_is_let_in(cluster: SearchProcesses
 
 def test_the_api_speaks_tls_only_and_the_transport_wants_a_certificate(cluster: SearchProcesses) -> None:
     with pytest.raises(requests.exceptions.ConnectionError):
-        requests.get(f"http://localhost:{cluster.nodes[0].http_port}/", timeout=30)
+        requests.get(f"http://localhost:{cluster.nodes[0].http_port}/", timeout=60)
     refused = subprocess.run(
         ["openssl", "s_client", "-connect", f"localhost:{cluster.nodes[0].transport_port}", "-tls1_2"],
         input=b"",
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert b"alert" in refused.stderr, refused.stderr
-    with socket.create_connection(("localhost", cluster.nodes[0].transport_port), timeout=5) as plain:
+    with socket.create_connection(("localhost", cluster.nodes[0].transport_port), timeout=60) as plain:
         plain.sendall(b"ES\x00\x00\x00\x01")
         plain.settimeout(5)
         assert plain.recv(1) in (b"", b"\x15")

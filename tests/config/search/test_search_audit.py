@@ -93,7 +93,7 @@ def test_a_name_with_line_breaks_forges_no_line(cluster: SearchProcesses, watch:
 
 def test_a_stack_trace_is_one_line(cluster: SearchProcesses, watch: Watch) -> None:
     with pytest.raises(requests.exceptions.ConnectionError):
-        requests.get(f"http://localhost:{cluster.nodes[0].http_port}/", timeout=30)
+        requests.get(f"http://localhost:{cluster.nodes[0].http_port}/", timeout=60)
     watch.all()
     assert [line for line in watch.lines if "NotSslRecordException" in line and "\\n\tat " in line]
     assert not [line for line in watch.lines if not line[:4].isdigit()]

@@ -102,7 +102,7 @@ def test_a_killed_node_stops_no_search_and_has_its_copies_only_when_the_cluster_
             [sys.executable, str(tmp_path / "copies_started.py"), str(tmp_path / "probe.json")],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
             env={**os.environ, "NODE_NAME": spans.nodes[node].name, "RUNNING_S": "1000"},
         )

@@ -25,7 +25,7 @@ class Server:
 
     def ready(self) -> bool:
         """Ask once."""
-        return subprocess.run(self.command, capture_output=True, timeout=30, check=False).returncode == 0
+        return subprocess.run(self.command, capture_output=True, timeout=60, check=False).returncode == 0
 
     def asked(self) -> int:
         """How often the costly question was put."""

@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 def run(*command: str) -> None:
     """Run a program that must do what it is told."""
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
 
 
 def inside(name: str, work: Callable[[], _T]) -> _T:

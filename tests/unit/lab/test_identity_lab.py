@@ -29,7 +29,7 @@ def test_a_person_of_the_lab_can_ask_for_a_form_and_the_tool_gets_a_token(paths:
         setup.wait_ready(paths)
         session.trust_env = False
         session.verify = str(setup.authority(paths))
-        offered = session.get(f"{setup.URL}/.well-known/openid-configuration", timeout=10).json()
+        offered = session.get(f"{setup.URL}/.well-known/openid-configuration", timeout=60).json()
         assert offered["issuer"] == setup.URL
         given = setup.identity_secrets(paths)
         assert given["authority"] == Path(session.verify).read_text()
@@ -37,7 +37,7 @@ def test_a_person_of_the_lab_can_ask_for_a_form_and_the_tool_gets_a_token(paths:
             offered["token_endpoint"],
             data={"grant_type": "client_credentials"},
             auth=(setup.TOOL, given["tool_secret"]),
-            timeout=10,
+            timeout=60,
         )
         assert answer.status_code == 200, answer.text
 

@@ -111,17 +111,17 @@ def test_a_missing_executor_is_one_clear_line(
 
 
 def test_cancelling_ends_the_program(host: language_pb2_grpc.LanguageRuntimeStub, program: Path) -> None:
-    (program / "__main__.py").write_text("import time\ntime.sleep(60)")
+    (program / "__main__.py").write_text("import time\ntime.sleep(600)")
     running = host.Run.future(run_request(program))
     _until((program / "started.json").exists)
     host.Cancel(empty_pb2.Empty())
-    assert running.result(timeout=10).error == f"the program was ended by signal {signal.SIGTERM.value}"
+    assert running.result(timeout=60).error == f"the program was ended by signal {signal.SIGTERM.value}"
 
 
 def test_an_engine_that_gives_a_call_up_ends_the_program(
     host: language_pb2_grpc.LanguageRuntimeStub, program: Path
 ) -> None:
-    text = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)"
+    text = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     (program / "__main__.py").write_text(text)
     running = host.Run.future(run_request(program))
     _until(lambda: (program / "pid").exists() and (program / "pid").read_text() != "")
@@ -181,7 +181,7 @@ def test_the_process_prints_its_port_and_ends_quietly_when_told(number: signal.S
     assert process.stdout is not None
     assert 0 < int(process.stdout.readline()) < 65536
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
 
 
@@ -195,7 +195,7 @@ def test_the_process_ends_when_its_engine_is_gone(tmp_path: Path) -> None:
         pid = int(engine.stdout.readline())
         _until(lambda: port_file.exists() and port_file.read_text().endswith("\n"))
         engine.kill()
-        engine.wait(timeout=10)
+        engine.wait(timeout=60)
         _until(lambda: not Path(f"/proc/{pid}").exists() or "(python) Z" in Path(f"/proc/{pid}/stat").read_text())
 
 

@@ -98,7 +98,7 @@ def tell(base: str, *, over: bool = False) -> None:
         "startsAt": (now - timedelta(minutes=1)).isoformat(),
         "endsAt": (now if over else now + timedelta(hours=1)).isoformat(),
     }
-    assert requests.post(f"{base}/api/v2/alerts", json=[alert], timeout=10).status_code == 200
+    assert requests.post(f"{base}/api/v2/alerts", json=[alert], timeout=60).status_code == 200
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_with_wrong_secrets_nothing_is_taken(all_fakes: Fakes) -> None:
         tell(base)
 
         def failed() -> bool:
-            text = requests.get(f"{base}/metrics", timeout=10).text
+            text = requests.get(f"{base}/metrics", timeout=60).text
             name = "alertmanager_notification_requests_failed_total"
             failures = [line for line in text.splitlines() if line.startswith(name) and not line.endswith(" 0")]
             kinds = ("pagerduty", "sns", "slack", "email", "webhook")

@@ -183,7 +183,7 @@ def test_people_see_notifications_open_incidents_and_the_switch(
     for dedup_key in ("a", "a", "b"):
         event = {"routing_key": key, "event_action": "trigger", "dedup_key": dedup_key, "payload": payload}
         url = f"{all_fakes.base}/v2/enqueue"
-        assert requests.post(url, json=event, verify=all_fakes.ca, timeout=10).status_code == 202
+        assert requests.post(url, json=event, verify=all_fakes.ca, timeout=60).status_code == 202
     show_notifications(LabPaths(instance="none"), last=5, alert=None, heartbeats=False)
     shown = capsys.readouterr().out
     assert shown.count("phone") == 2

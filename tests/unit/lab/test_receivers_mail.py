@@ -23,7 +23,7 @@ def message() -> EmailMessage:
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
 def test_mail_with_tls_and_login_is_taken_for_each_recipient(all_fakes: Fakes, mechanism: str) -> None:
-    with smtplib.SMTP("localhost", all_fakes.mail_port, timeout=10) as client:
+    with smtplib.SMTP("localhost", all_fakes.mail_port, timeout=60) as client:
         client.starttls(context=ssl.create_default_context(cafile=all_fakes.ca))
         client.ehlo()
         client.esmtp_features["auth"] = mechanism
@@ -40,7 +40,7 @@ def test_mail_with_tls_and_login_is_taken_for_each_recipient(all_fakes: Fakes, m
 
 
 def test_plain_text_alone_is_taken(all_fakes: Fakes) -> None:
-    with smtplib.SMTP("localhost", all_fakes.mail_port, timeout=10) as client:
+    with smtplib.SMTP("localhost", all_fakes.mail_port, timeout=60) as client:
         client.starttls(context=ssl.create_default_context(cafile=all_fakes.ca))
         client.login(MAIL_USER, all_fakes.secrets.mail_password)
         client.sendmail("a@example.org", ["b@example.org"], b"Subject: hello\r\n\r\nbody\r\n")
@@ -49,7 +49,7 @@ def test_plain_text_alone_is_taken(all_fakes: Fakes) -> None:
 
 
 def test_mail_without_tls_is_refused(all_fakes: Fakes) -> None:
-    with smtplib.SMTP("localhost", all_fakes.mail_port, timeout=10) as client:
+    with smtplib.SMTP("localhost", all_fakes.mail_port, timeout=60) as client:
         with pytest.raises(smtplib.SMTPNotSupportedError):
             client.login(MAIL_USER, all_fakes.secrets.mail_password)
         with pytest.raises(smtplib.SMTPResponseException, match="STARTTLS"):
@@ -59,7 +59,7 @@ def test_mail_without_tls_is_refused(all_fakes: Fakes) -> None:
 
 @pytest.mark.parametrize(("user", "password"), [(MAIL_USER, "wrong"), ("other", None), (MAIL_USER, "")])
 def test_mail_with_a_wrong_login_is_refused(all_fakes: Fakes, user: str, password: str | None) -> None:
-    with smtplib.SMTP("localhost", all_fakes.mail_port, timeout=10) as client:
+    with smtplib.SMTP("localhost", all_fakes.mail_port, timeout=60) as client:
         client.starttls(context=ssl.create_default_context(cafile=all_fakes.ca))
         with pytest.raises(smtplib.SMTPAuthenticationError):
             client.login(user, all_fakes.secrets.mail_password if password is None else password)
@@ -67,7 +67,7 @@ def test_mail_with_a_wrong_login_is_refused(all_fakes: Fakes, user: str, passwor
 
 
 def test_mail_without_a_login_is_refused(all_fakes: Fakes) -> None:
-    with smtplib.SMTP("localhost", all_fakes.mail_port, timeout=10) as client:
+    with smtplib.SMTP("localhost", all_fakes.mail_port, timeout=60) as client:
         client.starttls(context=ssl.create_default_context(cafile=all_fakes.ca))
         with pytest.raises(smtplib.SMTPResponseException, match="Authentication required"):
             client.send_message(message())
@@ -75,7 +75,7 @@ def test_mail_without_a_login_is_refused(all_fakes: Fakes) -> None:
 
 
 def test_a_client_without_the_authority_sends_nothing(all_fakes: Fakes) -> None:
-    client = smtplib.SMTP("localhost", all_fakes.mail_port, timeout=10)
+    client = smtplib.SMTP("localhost", all_fakes.mail_port, timeout=60)
     with pytest.raises(ssl.SSLCertVerificationError):
         client.starttls(context=ssl.create_default_context())
     client.close()

@@ -65,12 +65,12 @@ def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: P
             "event_action": "trigger",
             "payload": {"summary": "[CRITICAL] X", "source": secrets.mail_password, "severity": "critical"},
         }
-        assert requests.post(f"{base}/v2/enqueue", json=event, verify=authority, timeout=10).status_code == 202
-        with smtplib.SMTP("127.0.0.1", settings["smtp_port"], timeout=10) as client:
+        assert requests.post(f"{base}/v2/enqueue", json=event, verify=authority, timeout=60).status_code == 202
+        with smtplib.SMTP("127.0.0.1", settings["smtp_port"], timeout=60) as client:
             client.starttls(context=ssl.create_default_context(cafile=authority))
             client.login(keys.MAIL_USER, secrets.mail_password)
             client.sendmail("a@example.org", ["b@example.org"], b"Subject: hello\r\n\r\nbody\r\n")
-        beat = requests.get(f"{base}/heartbeat/{secrets.heartbeat_token}", verify=authority, timeout=10)
+        beat = requests.get(f"{base}/heartbeat/{secrets.heartbeat_token}", verify=authority, timeout=60)
         assert beat.status_code == 200
         receivers.wait_for(timeout_s=10, channel="dead-mans-switch")
         with route53(base, authority, zone.key, zone.secret) as client:
@@ -103,7 +103,7 @@ def test_a_second_process_at_the_same_address_says_so_in_one_line(tmp_path: Path
     (tmp_path / "config.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "lab.fakes.receivers", "--config", str(tmp_path / "config.json")]
     with running(command, tmp_path / "receivers.log", settings["https_port"]):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == "error: [Errno 98] Address already in use\n"
 

@@ -24,7 +24,7 @@ from tests.unit.lab.receivers_fakes import Fakes
 
 
 def post(receivers: Fakes, path: str, content: Any = None, **options: Any) -> requests.Response:
-    return requests.post(f"{receivers.base}{path}", json=content, verify=receivers.ca, timeout=10, **options)
+    return requests.post(f"{receivers.base}{path}", json=content, verify=receivers.ca, timeout=60, **options)
 
 
 def trigger(**changes: Any) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def test_heartbeats_need_the_right_address(all_fakes: Fakes) -> None:
     assert all_fakes.record.since() == []
     assert post(all_fakes, f"/heartbeat/{all_fakes.secrets.heartbeat_token}", alert).status_code == 200
     assert requests.get(
-        f"{all_fakes.base}/heartbeat/{all_fakes.secrets.heartbeat_token}", verify=all_fakes.ca, timeout=10
+        f"{all_fakes.base}/heartbeat/{all_fakes.secrets.heartbeat_token}", verify=all_fakes.ca, timeout=60
     ).ok
     assert [notification.channel for notification in all_fakes.record.since()] == ["heartbeat"] * 2
     assert all_fakes.record.since()[0].body == alert
@@ -275,7 +275,7 @@ def test_the_record_is_for_its_reader_only(all_fakes: Fakes) -> None:
     def read(password: str | None, since: str = "0") -> requests.Response:
         auth = (READER, password) if password is not None else None
         query = {"since": since}
-        return requests.get(f"{all_fakes.base}/notifications", query, auth=auth, verify=all_fakes.ca, timeout=10)
+        return requests.get(f"{all_fakes.base}/notifications", query, auth=auth, verify=all_fakes.ca, timeout=60)
 
     right = all_fakes.secrets.reader_password
     assert [read(secret).status_code for secret in (None, "", "wrong", right)] == [401, 401, 401, 200]
@@ -295,7 +295,7 @@ def test_nobody_reads_a_record_without_a_reader(tmp_path: Path) -> None:
         f"https://localhost:{server.server_port}/notifications",
         auth=("", ""),
         verify=str(tmp_path / "ca.crt"),
-        timeout=10,
+        timeout=60,
     )
     server.stop()
     assert answer.status_code == 401
@@ -313,7 +313,7 @@ def test_without_secrets_every_secret_is_taken_and_the_pagers_key_is_the_audienc
         ("/heartbeat", {}),
         ("/heartbeat/x", {}),
     ):
-        assert requests.post(base + path, json=content, verify=str(tmp_path / "ca.crt"), timeout=10).ok
+        assert requests.post(base + path, json=content, verify=str(tmp_path / "ca.crt"), timeout=60).ok
     server.stop()
     assert [(notification.channel, notification.audience) for notification in record.since()] == [
         ("phone", "k" * 32),
@@ -327,8 +327,8 @@ def test_other_paths_and_methods_are_refused_without_showing_a_secret(
     all_fakes: Fakes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert post(all_fakes, "/elsewhere", {}).status_code == 404
-    assert requests.get(f"{all_fakes.base}/v2/enqueue", verify=all_fakes.ca, timeout=10).status_code == 405
-    assert requests.get(f"{all_fakes.base}/healthz", verify=all_fakes.ca, timeout=10).text == "ok\n"
+    assert requests.get(f"{all_fakes.base}/v2/enqueue", verify=all_fakes.ca, timeout=60).status_code == 405
+    assert requests.get(f"{all_fakes.base}/healthz", verify=all_fakes.ca, timeout=60).text == "ok\n"
     post(all_fakes, f"/services/{all_fakes.secrets.slack_tokens['operators']}x", {"text": "x"})
     post(all_fakes, f"/heartbeat/{all_fakes.secrets.heartbeat_token}x", {})
     told = capfd.readouterr().err

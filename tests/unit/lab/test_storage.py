@@ -100,7 +100,7 @@ def test_a_wrong_key_an_unknown_key_and_no_key_are_refused(lab: LabPaths) -> Non
         ):
             stranger.list_objects_v2(Bucket=BUCKET)
         assert code(refused) == refusal
-    assert requests.get(f"{storage.URL}/{BUCKET}", verify=str(authority(lab)), timeout=5).status_code == 403
+    assert requests.get(f"{storage.URL}/{BUCKET}", verify=str(authority(lab)), timeout=60).status_code == 403
 
 
 def test_the_stacks_key_may_use_its_bucket_and_nothing_else(lab: LabPaths, bucket: Any) -> None:

@@ -122,7 +122,7 @@ def harness() -> Iterator[Harness]:
     new_world = Harness(url=url, witness=Witness(storage, login=(KEY, SECRET), wait=lambda _: None))
     s3, dns = new_world.client("s3"), new_world.client("route53")
     # What moto has outlives its server: other tests of the same process may have left something.
-    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
+    requests.post(f"{url}/moto-api/reset", timeout=60).raise_for_status()
     s3.create_bucket(Bucket=BUCKET)
     zone = dns.create_hosted_zone(Name=f"{ZONE}.", CallerReference="test")["HostedZone"]["Id"]
     record = {"Name": f"{NAME}.", "Type": "A", "TTL": 1, "ResourceRecords": [{"Value": ADDRESSES[A]}]}
@@ -131,7 +131,7 @@ def harness() -> Iterator[Harness]:
     try:
         yield new_world
     finally:
-        requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
+        requests.post(f"{url}/moto-api/reset", timeout=60).raise_for_status()
         for client in (s3, dns):
             client.close()
         new_world.witness.close()

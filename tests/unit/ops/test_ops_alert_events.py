@@ -75,7 +75,7 @@ def platform(empty: Platform) -> Platform:
     topics = [ADMIN.NewTopic(TOPICS[Stage.RAW], 4, 1), ADMIN.NewTopic(TOPICS[Stage.PROCESSED], 2, 1)]
     admin = KafkaAdmin(empty).client
     for future in admin.create_topics(topics).values():
-        future.result(timeout=20)
+        future.result(timeout=60)
     raw = TOPICS[Stage.RAW]
     old = posts.raw(_body([identified("KafkaOldNews", "kafka-0")]), NOW - timedelta(hours=3), "10.0.0.1")
     _write(empty, raw, old.records, NOW - timedelta(hours=3))

@@ -44,7 +44,7 @@ def project(tmp_path: Path) -> Path:
 
 def git(folder: Path, *arguments: str) -> None:
     options = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", "-C", str(folder), *options, *arguments], check=True, capture_output=True, timeout=30)
+    subprocess.run(["git", "-C", str(folder), *options, *arguments], check=True, capture_output=True, timeout=60)
 
 
 def save(folder: Path, message: str) -> None:

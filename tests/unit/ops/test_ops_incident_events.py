@@ -88,7 +88,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) 
             alerts.raw_events(test_platform, admin, OWN, TimeWindow(start=ago(60), end=NOW), Read())
         topics = [ADMIN.NewTopic("alerts-raw", 4, 1), ADMIN.NewTopic("alerts-processed", 2, 1)]
         for future in admin.client.create_topics(topics).values():
-            future.result(timeout=20)
+            future.result(timeout=60)
         write(test_platform)
         yield test_platform
 

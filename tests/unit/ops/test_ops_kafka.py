@@ -67,7 +67,7 @@ def _prepare(platform: Platform, users: dict[str, str]) -> None:
         admin.create_acls(acls),
     ):
         for future in futures.values():
-            future.result(timeout=20)
+            future.result(timeout=60)
 
 
 def _allowed(user: str, kind: Any, name: str, operation: Any) -> Any:
@@ -108,7 +108,7 @@ def test_the_lag_of_a_group_is_what_it_has_not_committed(platform: Platform) -> 
         producer.produce("telemetry-traces", b"x", partition=0)
     assert producer.flush(20) == 0
     request = ConsumerGroupTopicPartitions("a-group", [TopicPartition("telemetry-traces", 0, ends[0] + 2)])
-    kafka.client.alter_consumer_group_offsets([request])["a-group"].result(timeout=20)
+    kafka.client.alter_consumer_group_offsets([request])["a-group"].result(timeout=60)
     assert kafka.lag("a-group") == {"telemetry-traces": 3}
 
 

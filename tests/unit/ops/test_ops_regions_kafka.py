@@ -38,7 +38,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: Mapping[str, Any
         wanted.append(ADMIN.NewTopic("careful", 1, 1, config={"min.insync.replicas": "2"}))
         admin = KafkaAdmin(test_platform)
         for future in admin.client.create_topics(wanted).values():
-            future.result(timeout=20)
+            future.result(timeout=60)
         yield test_platform
 
 

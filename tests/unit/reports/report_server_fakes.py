@@ -126,7 +126,7 @@ def storage(folder: Path) -> Iterator[Storage]:
         verify=str(folder / "ca.crt"),
     )
     fake_storage = Storage(folder, server, client)
-    reset = requests.post(f"{fake_storage.endpoint}/moto-api/reset", verify=str(folder / "ca.crt"), timeout=10)
+    reset = requests.post(f"{fake_storage.endpoint}/moto-api/reset", verify=str(folder / "ca.crt"), timeout=60)
     reset.raise_for_status()
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
     try:
@@ -158,7 +158,7 @@ class ReportServer:
             f"https://localhost:{self.port}{path}",
             auth=login,
             verify=self.ca,
-            timeout=10,
+            timeout=60,
             allow_redirects=False,
         )
 

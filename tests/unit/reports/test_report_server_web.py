@@ -106,7 +106,7 @@ def test_the_first_page_leads_to_the_stored_index(report_server: ReportServer) -
 def test_what_is_not_there_or_outside_the_prefix_is_not_found(report_server: ReportServer, path: str) -> None:
     # By hand: `requests` itself would take the dots away.
     connection = http.client.HTTPSConnection(
-        "localhost", report_server.port, timeout=10, context=ssl.create_default_context(cafile=report_server.ca)
+        "localhost", report_server.port, timeout=60, context=ssl.create_default_context(cafile=report_server.ca)
     )
     login = base64.b64encode(":".join(READER).encode()).decode()
     with contextlib.closing(connection):

@@ -249,7 +249,7 @@ def test_elasticsearch_is_asked_whether_the_cluster_is_green_and_later_whether_n
     (tmp_path / "curl").chmod(0o755)
     command = nodes.probe_command(Engine.ELASTICSEARCH, files="/f", secrets="/s", ca_file="/ca")
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RUNNING_S": str(running_s)}
-    told = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=30).stdout.split()
+    told = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60).stdout.split()
     assert told[-1] == f"https://localhost:9200/_cluster/health?timeout=20s&{question}"
     assert {"--fail", "--cacert", "/ca", "-K", "/s/curl"} <= set(told)
 

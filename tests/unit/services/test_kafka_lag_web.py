@@ -31,7 +31,7 @@ class Exporter:
 
     def get(self, path: str, authorization: str = "") -> tuple[int, str]:
         context = ssl.create_default_context(cafile=self.folder / "ca.pem")
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=60)
         try:
             connection.request("GET", path, headers={"Authorization": authorization} if authorization else {})
             answer = connection.getresponse()
@@ -64,7 +64,7 @@ def program(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Exporter]]:
         yield process, Exporter(folder, port)
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_the_program_serves_without_brokers_and_ends_gracefully_on_sigterm(tmp_path: Path) -> None:
@@ -72,6 +72,6 @@ def test_the_program_serves_without_brokers_and_ends_gracefully_on_sigterm(tmp_p
         assert (exporter.get("/livez")[0], exporter.get("/readyz")[0]) == (200, 200)
         assert "kafka_lag_last_success_timestamp_seconds 0.0" in exporter.get("/metrics", GOOD)[1]
         process.send_signal(signal.SIGTERM)
-        _, rest = process.communicate(timeout=10)
+        _, rest = process.communicate(timeout=60)
         assert process.returncode == 0
         assert "kafka-lag: stopped\n" in rest

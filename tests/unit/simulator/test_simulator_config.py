@@ -78,7 +78,7 @@ def test_the_program_ends_with_one_line_and_code_2_for_an_unknown_key(tmp_path: 
         [sys.executable, "-m", "lab.simulator", "--config", str(file)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         cwd=CHECKOUT,
         check=False,
     )

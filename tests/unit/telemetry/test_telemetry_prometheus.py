@@ -63,7 +63,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, session: requests.Sessi
                 f"http://{address}/api/v1/otlp/v1/metrics",
                 data=body,
                 headers={"Content-Type": "application/x-protobuf"},
-                timeout=10,
+                timeout=60,
             )
             assert answer.status_code == 200, answer.text
             yield f"http://{address}"
@@ -85,7 +85,7 @@ def _await_ready(session: requests.Session, address: str, process: subprocess.Po
 
 
 def _get(session: requests.Session, url: str, **parameters: str) -> Any:
-    answer = session.get(url, params=parameters, timeout=10)
+    answer = session.get(url, params=parameters, timeout=60)
     assert answer.status_code == 200, answer.text
     return json.loads(answer.text)["data"]
 

@@ -46,7 +46,7 @@ class Run:
 
     def next(self) -> str:
         """Target, or reason of a gap, of the next record."""
-        entry = self.told.get(timeout=30)
+        entry = self.told.get(timeout=60)
         return entry.access.detail["reason"] if entry.access.action == GAP else entry.access.target
 
     def metric(self, name: str) -> float | None:

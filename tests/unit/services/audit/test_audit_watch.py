@@ -35,7 +35,7 @@ class Told:
         self.metrics = Metrics(self.registry, [Source.KAFKA, Source.OPS])
 
     def next(self) -> str:
-        entry = self.queue.get(timeout=30)
+        entry = self.queue.get(timeout=60)
         return entry.access.detail["reason"] if entry.access.action == GAP else entry.access.target
 
     def value(self, name: str, source: str = "kafka") -> float | None:
@@ -133,11 +133,11 @@ def test_each_event_is_told_once_and_what_is_none_is_counted(tmp_path: Path) -> 
         Commands(api, ["known"], told.queue.put, told.metrics).run(stop)
 
     with watching(tmp_path, cluster, work) as told:
-        assert told.queue.get(timeout=30).access.detail["run"] == "one"
+        assert told.queue.get(timeout=60).access.detail["run"] == "one"
         told.until("audit_open_streams", 1, "ops")
         for kind, name in (("ADDED", "one"), ("MODIFIED", "two"), ("ADDED", "three")):
             cluster.changes.put(("events", kind, item(name)))
-        assert told.queue.get(timeout=30).access.detail["run"] == "three"
+        assert told.queue.get(timeout=60).access.detail["run"] == "three"
         cluster.changes.put(("events", "ADDED", item("four", "no JSON")))
         told.until("audit_unreadable_total", 1, "ops")
     assert told.queue.empty()

@@ -91,7 +91,7 @@ def harness(folder: Path) -> Iterator[Harness]:
         verify=ca,
     )
     try:
-        requests.post(f"{url}/moto-api/reset", verify=ca, timeout=10).raise_for_status()
+        requests.post(f"{url}/moto-api/reset", verify=ca, timeout=60).raise_for_status()
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
         yield Harness(folder=folder, url=url, s3=s3)
     finally:

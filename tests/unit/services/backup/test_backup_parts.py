@@ -26,7 +26,7 @@ def test_a_password_reaches_a_program_by_a_file_that_is_nobody_elses() -> None:
         path = Path(variables["PGPASSFILE"])
         assert path.stat().st_mode & 0o777 == 0o600
         command = ["cat", str(path)]
-        process = subprocess.run(command, pass_fds=inherited, capture_output=True, check=True, timeout=10)
+        process = subprocess.run(command, pass_fds=inherited, capture_output=True, check=True, timeout=60)
     assert process.stdout == rb"*:*:*:*:pass\:wo\\rd" + b"\n"
     assert not os.path.exists(f"/proc/self/fd/{inherited[0]}")
 

@@ -142,7 +142,7 @@ def places(folder: Path) -> Iterator[Places]:
         verify=str(folder / "ca.crt"),
     )
     try:
-        requests.post(f"{url}/moto-api/reset", verify=str(folder / "ca.crt"), timeout=10).raise_for_status()
+        requests.post(f"{url}/moto-api/reset", verify=str(folder / "ca.crt"), timeout=60).raise_for_status()
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
         yield Places(folder=folder, record=record, mail_port=mail_port, s3=s3, storage_url=url)
     finally:

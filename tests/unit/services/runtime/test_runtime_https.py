@@ -40,7 +40,7 @@ class Exporter:
 
     def get(self, path: str, authorization: str = "", method: str = "GET") -> tuple[int, str]:
         context = ssl.create_default_context(cafile=self.folder / "ca.pem")
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=60)
         try:
             connection.request(method, path, headers={"Authorization": authorization} if authorization else {})
             answer = connection.getresponse()
@@ -136,7 +136,7 @@ def test_a_silent_peer_holds_nobody_up(exporter: Exporter) -> None:
 
 
 def test_plain_http_gets_no_answer(exporter: Exporter) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=60)
     connection.request("GET", "/livez")
     with pytest.raises((http.client.HTTPException, OSError)):
         connection.getresponse()
