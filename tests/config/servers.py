@@ -17,7 +17,7 @@ from tests.support.ports import free_port as free_port
 
 START_SECONDS = 120
 """Ends a start that hangs."""
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """The least that a wait is given whose length nobody promises: others use the cores too."""
 _LOOK_S, _LONGEST_LOOK_S = 0.1, 0.5
 """Between two looks: at first, and where nothing came for two seconds. Each is a request over TLS, with its answer."""
@@ -45,10 +45,10 @@ def running(
         finally:
             (process.kill if kill else process.terminate)()
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(timeout=20)
+                process.wait(timeout=60)
 
 
 def eventually(condition: Callable[[], bool], seconds: float, what: str, *, promised: bool = False) -> None:
