@@ -36,7 +36,6 @@ from components.k8s import (
 from components.k8s.permissions import Rule, cluster_role, namespace_role
 from components.k8s.recommendations import API as AUTOSCALER_API
 from components.k8s.recommendations import KIND as AUTOSCALER_KIND
-from components.k8s.recommendations import RESOURCE as AUTOSCALER_RESOURCE
 from components.web_access import web_file
 
 TOKEN = "obs:clusterstate:ClusterState"  # noqa: S105  (a type token)
@@ -54,6 +53,7 @@ _RESOURCES: Final = {
 }
 """API group -> what is watched in the namespace."""
 _AUTOSCALER_GROUP, _, _AUTOSCALER_VERSION = AUTOSCALER_API.partition("/")
+_AUTOSCALERS = f"{AUTOSCALER_KIND.lower()}s"
 _DEFINITIONS = Rule(group="apiextensions.k8s.io", resources=["customresourcedefinitions"], verbs=_WATCHED)
 _RECOMMENDED: Final = "kube_verticalpodautoscaler_status_recommendation_containerrecommendations_target"
 """The name that kube-state-metrics gave it while it knew vertical autoscalers by itself."""
@@ -172,7 +172,7 @@ class ClusterState(pulumi.ComponentResource):
         own = [Rule(group=group, resources=names, verbs=_WATCHED) for group, names in _RESOURCES.items()]
         whole = [Rule(resources=[_NODES], verbs=_WATCHED)] if args.nodes else []
         if args.recommendations:
-            own.append(Rule(group=_AUTOSCALER_GROUP, resources=[AUTOSCALER_RESOURCE], verbs=_WATCHED))
+            own.append(Rule(group=_AUTOSCALER_GROUP, resources=[_AUTOSCALERS], verbs=_WATCHED))
             whole.append(_DEFINITIONS)
         after: list[pulumi.Resource] = [namespace_role(self, context, workload=WORKLOAD, rules=own)]
         if whole:

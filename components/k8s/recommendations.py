@@ -10,7 +10,6 @@ from components.k8s.pods import metadata
 
 API = "autoscaling.k8s.io/v1"
 KIND = "VerticalPodAutoscaler"
-RESOURCE = "verticalpodautoscalers"
 
 
 def size_recommendations(parent: pulumi.Resource, context: DeploymentContext, workload: str, kind: str) -> None:

@@ -12,10 +12,11 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.utils.quantity import parse_quantity
 
-from components.k8s.recommendations import API, RESOURCE
+from components.k8s.recommendations import API
 from ops.core.kube import Kube, call_errors
 
 _TIMEOUT_S = 15
+_PLURAL: Final = "verticalpodautoscalers"
 _KINDS: Final = {"StatefulSet": "stateful_set", "Deployment": "deployment", "DaemonSet": "daemon_set"}
 SMALLEST: Final = {"cpu": 0.01, "memory": 1e7}
 """Cores and bytes that the recommender tells apart, the first step of its histograms: less is no difference."""
@@ -88,7 +89,7 @@ def recommendations(kube: Kube) -> list[Recommendation]:
     with call_errors("cannot list the vertical autoscalers"):
         try:
             listing = custom.list_namespaced_custom_object(
-                group, version, kube.namespace, RESOURCE, _request_timeout=_TIMEOUT_S
+                group, version, kube.namespace, _PLURAL, _request_timeout=_TIMEOUT_S
             )
         except ApiException as error:
             if error.status == requests.codes.not_found:
