@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -15,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Producer
-from kubernetes.client.exceptions import ApiException
 
 from components.search.access import RESTORER, RESTORER_SECRET
 from components.search.config import ADMIN as SEARCH_ADMIN
 from components.search.config import HTTP_PORT, WORKLOAD
 from ops.backups.options import Server
 from ops.core.context import Context
-from ops.core.errors import OpsError, one_line
+from ops.core.errors import OpsError
 from ops.core.grafana import address, administrator
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, errors
-from ops.core.kube import Kube, wait_until
+from ops.core.kube import wait_until
 from services.backup import grafana, restore
 from services.backup import manifest as form
 from services.backup.encryption import Identity
@@ -107,8 +105,7 @@ def _parts(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 _SECRET = f"{SEARCH_ADMIN}-tls"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}-")
-_REQUEST_S = 15
-_NOT_FOUND = 404
+_OTHERWISE = "give --url, --ca and --login of somebody who may make indices"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,17 +133,19 @@ def search_administrator(context: Context) -> Iterator[Cluster]:
         OpsError: There is neither, or no node is ready.
     """
     kube = context.kube
-    secret = _secret(kube, _SECRET)
-    if secret is None:
-        login = _secret(kube, RESTORER_SECRET)
+    try:
+        certificate = kube.secret(_SECRET)
+        login = kube.secret(RESTORER_SECRET) if certificate is None else None
+    except OpsError as error:
+        raise OpsError(f"{error}: {_OTHERWISE}") from None
+    if certificate is None:
         if login is None:
             raise OpsError(
                 f"there is neither Secret {_SECRET} nor {RESTORER_SECRET}, an administrator of the search cluster: "
-                "give --url, --ca and --login of somebody who may make indices"
+                f"{_OTHERWISE}"
             )
         url = context.tunnels.url(kube.ready_pod(WORKLOAD).name, HTTP_PORT)
-        password = base64.b64decode(login.data["password"]).decode()
-        yield Cluster(url=url, ca_file=Path(context.ca_file), login=(RESTORER, password))
+        yield Cluster(url=url, ca_file=Path(context.ca_file), login=(RESTORER, login["password"]))
         return
     url = context.tunnels.url(kube.ready_pod(WORKLOAD).name, HTTP_PORT)
     with tempfile.TemporaryDirectory(prefix="obs-search-") as folder:
@@ -154,22 +153,9 @@ def search_administrator(context: Context) -> Iterator[Cluster]:
         for name in ("tls.crt", "tls.key"):
             file = Path(folder) / name
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-                target.write(base64.b64decode(secret.data[name]))
+                target.write(certificate[name].encode())
             files.append(file)
         yield Cluster(url=url, ca_file=Path(context.ca_file), certificate=(files[0], files[1]))
-
-
-def _secret(kube: Kube, name: str) -> Any:
-    """A Secret; None where there is none."""
-    try:
-        return kube.core.read_namespaced_secret(name, kube.namespace, _request_timeout=_REQUEST_S)
-    except ApiException as error:
-        if error.status == _NOT_FOUND:
-            return None
-        raise OpsError(
-            f"cannot read Secret {name}, an administrator of the search cluster: HTTP {error.status} "
-            f"{one_line(error.reason)}: give --url, --ca and --login of somebody who may make indices"
-        ) from None
 
 
 def legal(prefix: str) -> str:

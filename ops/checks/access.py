@@ -5,7 +5,6 @@ Its configuration is as a pod really has it: files of the ConfigMaps and Secrets
 
 from __future__ import annotations
 
-import base64
 import configparser
 import secrets
 import tomllib
@@ -101,7 +100,7 @@ def file_of(kube: Kube, pod: str, name: str) -> str:
     with _errors(pod):
         manifest = kube.core.read_namespaced_pod(pod, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
         for kind, source in _sources(manifest.spec.volumes or []):
-            text = _config_map(kube, source, name) if kind == "ConfigMap" else _secret(kube, source, name)
+            text = _config_map(kube, source, name) if kind == "ConfigMap" else (kube.secret(source) or {}).get(name)
             if text is not None:
                 return text
     raise OpsError(f"{pod} mounts no ConfigMap or Secret with a file {name}")
@@ -123,12 +122,6 @@ def _sources(volumes: list[Any]) -> Iterator[tuple[str, str]]:
 def _config_map(kube: Kube, source: str, name: str) -> str | None:
     config_map = kube.core.read_namespaced_config_map(source, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
     return (config_map.data or {}).get(name)
-
-
-def _secret(kube: Kube, source: str, name: str) -> str | None:
-    secret = kube.core.read_namespaced_secret(source, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
-    text = (secret.data or {}).get(name)
-    return None if text is None else base64.b64decode(text).decode()
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -232,20 +233,47 @@ class Kube:
             name: Its name.
             account: As whom; None: as the operator. Who may not be somebody else is refused as well.
         """
-        api = self._api
-        if account is not None:
-            api = client.ApiClient(self._api.configuration)
-            api.set_default_header("Impersonate-User", account)  # type: ignore[no-untyped-call]
-        try:
-            client.CoreV1Api(api).read_namespaced_secret(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
-        except ApiException as error:
-            if error.status == HTTPStatus.FORBIDDEN:
-                return False
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise OpsError(f"cannot ask for a Secret: HTTP {error.status} {one_line(error.reason)}") from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise OpsError(f"cannot ask for a Secret: {one_line(error)}") from None
+        with ExitStack() as stack, call_errors("cannot ask for a Secret"):
+            core = self.core
+            if account is not None:
+                api = stack.enter_context(client.ApiClient(self._api.configuration))
+                api.set_default_header("Impersonate-User", account)
+                core = client.CoreV1Api(api)
+            try:
+                core.read_namespaced_secret(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+            except ApiException as error:
+                if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
+                    raise
+                return bool(error.status == HTTPStatus.NOT_FOUND)
         return True
+
+    def secret(self, name: str) -> dict[str, str] | None:
+        """What is in a Secret; None where there is none.
+
+        Raises:
+            OpsError: It may not be read, or the cluster does not answer.
+        """
+        with call_errors(f"cannot read Secret {name} of namespace {self.namespace}"):
+            try:
+                content = self.core.read_namespaced_secret(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+            except ApiException as error:
+                if error.status == HTTPStatus.NOT_FOUND:
+                    return None
+                raise
+        return {key: base64.b64decode(text).decode() for key, text in (content.data or {}).items()}
+
+    def secret_entry(self, name: str, key: str) -> str:
+        """One entry of a Secret.
+
+        Raises:
+            OpsError: It is not there, or may not be read.
+        """
+        content = self.secret(name)
+        if content is None or key not in content:
+            what = f"Secret {name} of namespace {self.namespace}"
+            missing = f"there is no {what}" if content is None else f"{what} has no {key}"
+            raise OpsError(f"{missing}: run `pulumi up` with this version")
+        return content[key]
 
     def cron_jobs(self) -> list[CronJob]:
         """Every CronJob."""

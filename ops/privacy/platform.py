@@ -21,7 +21,7 @@ from ops.backups.options import opened
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.privacy import stores
-from ops.privacy.record import Holding, secret_entry
+from ops.privacy.record import Holding
 from ops.privacy.stores import Days, Family, MetricStore, SearchStore, families, search_all, seconds
 from services.backup.encryption import Identity
 from services.index_manager.settings import IndexManagerSettings
@@ -86,7 +86,7 @@ def search_store(context: Context) -> tuple[SearchStore, tuple[Family, ...]]:
     Raises:
         OpsError: It is not there, or is of an older version.
     """
-    password = secret_entry(context.kube, ERASER_SECRET, "password")
+    password = context.kube.secret_entry(ERASER_SECRET, "password")
     url = context.tunnels.url(context.kube.ready_pod(SEARCH).name, HTTP_PORT)
     settings = _settings(context, INDEX_MANAGER)
     try:

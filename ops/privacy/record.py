@@ -6,7 +6,6 @@ person.
 
 from __future__ import annotations
 
-import base64
 import getpass
 import json
 import os
@@ -21,7 +20,7 @@ from components.gateway.component import WORKLOAD
 from components.gateway.config import HASH_KEY_FILE
 from components.masking.pseudonyms import pseudonym
 from ops.core.errors import OpsError
-from ops.core.kube import Kube, call_errors
+from ops.core.kube import Kube
 
 ASK = "-"
 """Given in place of the id: it is read from standard input, and stands in no list of processes and no history."""
@@ -53,20 +52,7 @@ def masking_key(kube: Kube) -> str:
     Raises:
         OpsError: The Secret is not there, or may not be read.
     """
-    return secret_entry(kube, AUTH_SECRET, HASH_KEY_ENTRY)
-
-
-def secret_entry(kube: Kube, name: str, key: str) -> str:
-    """An entry of a Secret of the platform's namespace.
-
-    Raises:
-        OpsError: It is not there, or may not be read.
-    """
-    with call_errors(f"cannot read Secret {name} of namespace {kube.namespace}"):
-        data = kube.core.read_namespaced_secret(name, kube.namespace, _request_timeout=15).data or {}
-    if key not in data:
-        raise OpsError(f"Secret {name} of namespace {kube.namespace} has no {key}: run `pulumi up` with this version")
-    return base64.b64decode(data[key]).decode()
+    return kube.secret_entry(AUTH_SECRET, HASH_KEY_ENTRY)
 
 
 def pseudonym_of(plain: str, key: str) -> str:

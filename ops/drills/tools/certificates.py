@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
@@ -49,11 +48,9 @@ class Certificates:
         serial_numbers = {}
         for certificate in listed(self._kube):
             if not certificate["spec"].get("isCA"):
-                secret = self._core.read_namespaced_secret(
-                    certificate["spec"]["secretName"], self._namespace, _request_timeout=_CALL_S
-                )
-                pem = base64.b64decode(secret.data["tls.crt"])
-                serial_numbers[certificate["metadata"]["name"]] = x509.load_pem_x509_certificate(pem).serial_number
+                pem = self._kube.secret_entry(certificate["spec"]["secretName"], "tls.crt")
+                issued = x509.load_pem_x509_certificate(pem.encode())
+                serial_numbers[certificate["metadata"]["name"]] = issued.serial_number
         return serial_numbers
 
     def renew(self, name: str) -> None:

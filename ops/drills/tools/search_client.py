@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,6 @@ from components.search.indices import LOGS, SPANS, trace_alias
 from components.telemetry.classification import CLASSES
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.kube import Kube
 from ops.drills.procedure import CannotRunError
 
 _PAGE = 2000
@@ -99,16 +97,10 @@ class SearchClient:
         return answer
 
 
-def secret(kube: Kube, name: str, key: str) -> str:
-    """A value of a Secret."""
-    secret_object = kube.core.read_namespaced_secret(name, kube.namespace, _request_timeout=15)
-    return base64.b64decode(secret_object.data[key]).decode()
-
-
 def stored_spans(context: Context) -> SearchClient:
     """Every span that is stored, as the query with the highest clearance reads them."""
     user = query_workload(CLASSES[-1])
-    password = secret(context.kube, f"{user}-auth", "search-password")
+    password = context.kube.secret_entry(f"{user}-auth", "search-password")
     return SearchClient(context, (user, password), trace_alias(CLASSES[-1], SPANS, "read"))
 
 

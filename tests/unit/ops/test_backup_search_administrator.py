@@ -13,6 +13,7 @@ from kubernetes.client.exceptions import ApiException
 from ops.backups.destinations import search_administrator
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.kube import Kube
 
 CERTIFICATE = {"search-admin-tls": {"tls.crt": "chain", "tls.key": "key"}}
 LOGIN = {"search-restorer-auth": {"username": "search-restorer", "password": "sesame"}}
@@ -28,11 +29,9 @@ def context(secrets: Mapping[str, Mapping[str, str]], *, missing: int = 404) -> 
             data={key: base64.b64encode(text.encode()).decode() for key, text in secrets[name].items()}
         )
 
-    kube = SimpleNamespace(
-        core=SimpleNamespace(read_namespaced_secret=read),
-        namespace="obs",
-        ready_pod=lambda _: SimpleNamespace(name="search-0"),
-    )
+    kube: Any = Kube(None, "obs")
+    kube.core = SimpleNamespace(read_namespaced_secret=read)
+    kube.ready_pod = lambda _: SimpleNamespace(name="search-0")
     tunnels = SimpleNamespace(url=lambda pod, port: f"https://{pod}:{port}")
     return cast(Context, SimpleNamespace(kube=kube, tunnels=tunnels, ca_file="/ca.crt"))
 
@@ -56,7 +55,7 @@ def test_elasticsearch_is_reached_with_the_login_that_restores() -> None:
     ("missing", "message"),
     [
         (404, "there is neither Secret search-admin-tls nor search-restorer-auth, .*: give --url, --ca and --login"),
-        (403, "cannot read Secret search-admin-tls, .*: HTTP 403 no: give --url, --ca and --login"),
+        (403, "cannot read Secret search-admin-tls of namespace obs: HTTP 403 no: give --url, --ca and --login"),
     ],
 )
 def test_who_may_be_neither_is_told_what_to_give(missing: int, message: str) -> None:

@@ -90,7 +90,9 @@ def kube_with(name: str, data: dict[str, str]) -> Kube:
         assert (secret, namespace) == (name, "obs")
         return SimpleNamespace(data={key: base64.b64encode(text.encode()).decode() for key, text in data.items()})
 
-    return cast(Kube, SimpleNamespace(core=SimpleNamespace(read_namespaced_secret=read), namespace="obs"))
+    kube = Kube(None, "obs")
+    kube.core = SimpleNamespace(read_namespaced_secret=read)
+    return kube
 
 
 def test_the_key_is_the_gateways_own_and_gives_its_pseudonyms() -> None:
@@ -193,10 +195,9 @@ class Cluster:
     def config_map(self, name: str) -> dict[str, str]:
         return dict(self._maps[name])
 
-    def read_namespaced_secret(self, name: str, namespace: str, **_: Any) -> Any:
-        assert (name, namespace) == ("search-eraser-auth", "obs")
-        data = {key: base64.b64encode(text.encode()).decode() for key, text in self._secret.items()}
-        return SimpleNamespace(data=data)
+    def secret_entry(self, name: str, key: str) -> str:
+        assert name == "search-eraser-auth"
+        return str(self._secret[key])
 
     def ready_pod(self, workload: str) -> Any:
         assert workload == "search"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -82,9 +81,6 @@ class Platform:
         core = SimpleNamespace(
             read_namespaced_pod=self._pod,
             read_namespaced_config_map=lambda *_, **__: SimpleNamespace(data=None),
-            read_namespaced_secret=lambda *_, **__: SimpleNamespace(
-                data={name: base64.b64encode(text.encode()).decode() for name, text in self.files.items()}
-            ),
         )
         stub = SimpleNamespace(
             ca_file=str(self.folder / "ca.crt"),
@@ -99,6 +95,7 @@ class Platform:
             kube=SimpleNamespace(
                 core=core,
                 namespace="obs",
+                secret=lambda _: dict(self.files),
                 pods=lambda _: pods,
                 ready_pod=lambda _: pods[0],
                 cron_job=self.jobs.get,
