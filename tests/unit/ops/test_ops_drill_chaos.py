@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,14 +13,18 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
+from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.kube import Kube
+from ops.core.kube import Kube, Pod
+from ops.core.web import Query
 from ops.drills import command
 from ops.drills.chaos import SPARED, Fault, Kind, Step, plan, targets
 from ops.drills.model import Drill
 from ops.drills.procedures.chaos import name_servers, out_of_memory, problems
 from ops.drills.run import find
+from ops.drills.tools import faults
 from ops.drills.tools.durations import CHAOS_MINUTES
+from ops.drills.tools.markers import Ticker
 
 PODS = {
     "gateway": 2, "kafka": 3, "alertmanager": 2, "search": 3, "log-indexer": 1, "thanos-query": 2, "sampler": 2,
@@ -170,3 +177,58 @@ def test_the_command_gives_minutes_and_seed_to_the_drill(monkeypatch: pytest.Mon
     assert drill.seconds - usual.seconds == 60 * (60 - CHAOS_MINUTES)
     assert drill.limit_s - usual.limit_s == 360 * (60 - CHAOS_MINUTES)
     assert CliRunner().invoke(command.drill_app, ["chaos", "--minutes", "0"]).exit_code == 2
+
+
+POD = Pod(
+    name="", workload="", uid="", phase="Running", ready=True, restarts=0, container_ids=(), containers=(), images=()
+)
+
+
+def _of(name: str, address: str) -> Pod:
+    return replace(POD, name=name, address=address)
+
+
+def test_two_pods_are_cut_off_in_both_directions_and_never_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(faults, "_iptables", lambda *arguments: calls.append(arguments))
+    inside: list[str] = []
+    with suppress(KeyboardInterrupt), faults.cut(_of("a-0", "10.1.0.1"), _of("b-0", "10.1.0.2")):
+        inside += [call[0] for call in calls]
+        raise KeyboardInterrupt
+    assert inside == ["-I", "-I"]
+    ways = [("-s", "10.1.0.1", "-d", "10.1.0.2"), ("-s", "10.1.0.2", "-d", "10.1.0.1")]
+    assert calls[:2] == [("-I", "FORWARD", "1", *way, "-j", "DROP") for way in ways]
+    assert calls[2:] == [("-D", "FORWARD", *way, "-j", "DROP") for way in ways]
+
+
+def test_a_rule_that_is_refused_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def refuse_the_second(*arguments: str) -> None:
+        if len(calls) == 1 and arguments[0] == "-I":
+            raise OpsError("no")
+        calls.append(arguments)
+
+    monkeypatch.setattr(faults, "_iptables", refuse_the_second)
+    with pytest.raises(OpsError, match="no"), faults.cut(_of("a-0", "10.1.0.1"), _of("b-0", "10.1.0.2")):
+        pytest.fail("it is not cut off in one direction only")
+    assert [call[0] for call in calls] == ["-I", "-D"]
+
+
+def test_the_longest_time_without_an_answer_is_known() -> None:
+    answers = iter([True, True, False, False, False, True])
+    asked = threading.Event()
+
+    def ask(_: str) -> bool:
+        try:
+            return next(answers)
+        except StopIteration:
+            asked.set()
+            return True
+
+    query = cast(Query, SimpleNamespace(instant=ask))
+    otlp = SimpleNamespace(metrics=lambda *_: (200, 0))
+    with Ticker(cast(Context, SimpleNamespace(otlp=otlp)), "1", query) as ticker:
+        assert asked.wait(60)
+    assert ticker.failed == ["empty answer"] * 3
+    assert 2.5 < ticker.longest_s < 60
