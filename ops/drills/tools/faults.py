@@ -105,7 +105,7 @@ def cut(one: Pod, other: Pod) -> Iterator[str]:
     Raises:
         OpsError: The firewall of this machine cannot be changed.
     """
-    say(f"cutting {one.name} and {other.name} off from each other")
+    say(f"no packet between {one.name} and {other.name}")
     ways = ((one.address, other.address), (other.address, one.address))
     with _ruled([["-s", source, "-d", target] for source, target in ways]):
         yield f"packets between {one.name} and {other.name} dropped on the node"

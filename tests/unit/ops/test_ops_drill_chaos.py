@@ -137,8 +137,8 @@ def test_what_does_not_hold_is_said(changed: dict[str, object], missing: int, pr
 
 
 def test_what_a_fault_explains_is_no_problem() -> None:
-    found = figures(**{"doubled in Kafka": 5, "notices twice": 1})
-    assert problems(found, steps("kafka", "alertmanager"), {"Kafka": 0}) == []
+    judged = figures(**{"doubled in Kafka": 5, "notices twice": 1})
+    assert problems(judged, steps("kafka", "alertmanager"), {"Kafka": 0}) == []
 
 
 def _pod(name: str, reason: str, at: datetime) -> Any:
@@ -217,18 +217,18 @@ def test_a_rule_that_is_refused_leaves_none_behind(monkeypatch: pytest.MonkeyPat
 
 def test_the_longest_time_without_an_answer_is_known() -> None:
     answers = iter([True, True, False, False, False, True])
-    asked = threading.Event()
+    done = threading.Event()
 
     def ask(_: str) -> bool:
         try:
             return next(answers)
         except StopIteration:
-            asked.set()
+            done.set()
             return True
 
     query = cast(Query, SimpleNamespace(instant=ask))
     otlp = SimpleNamespace(metrics=lambda *_: (200, 0))
     with Ticker(cast(Context, SimpleNamespace(otlp=otlp)), "1", query) as ticker:
-        assert asked.wait(60)
+        assert done.wait(60)
     assert ticker.failed == ["empty answer"] * 3
     assert 2.5 < ticker.longest_s < 60
