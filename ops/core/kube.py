@@ -34,7 +34,8 @@ class Pod:
     """One pod, reduced to what the checks read.
 
     ``started`` is 0 until a node has taken it, else seconds since 1970. ``images`` and ``image_ids`` are in the order
-    of ``containers``: what each is to run, and what its node says that it runs, empty until then.
+    of ``containers``: what each is to run, and what its node says that it runs, empty until then. ``address`` is that
+    of its network, empty until it has one.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Pod:
     images: tuple[str, ...]
     started: float = 0.0
     image_ids: tuple[str, ...] = ()
+    address: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,7 @@ def pod_of(item: Any) -> Pod:
         images=tuple(container.image for container in item.spec.containers),
         started=item.status.start_time.timestamp() if item.status.start_time else 0.0,
         image_ids=tuple(ids.get(container.name, "") for container in item.spec.containers),
+        address=item.status.pod_ip or "",
     )
 
 

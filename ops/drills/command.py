@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -42,6 +42,7 @@ from ops.drills.run import (
     steady_problems,
     wait_until_steady,
 )
+from ops.drills.tools.durations import CHAOS_MINUTES, CHAOS_SEED, variables
 from ops.drills.watch import Watched, Watcher
 from ops.evidence import files as evidence
 
@@ -88,11 +89,30 @@ def _command(name: str) -> Callable[[Path, bool, bool], None]:
     return command
 
 
+_CHAOS = "chaos"
+
+
+def _chaos(
+    minutes: Annotated[int, typer.Option("--minutes", min=1, max=240, help="Steps, one a minute.")] = CHAOS_MINUTES,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides which faults; the same seed, the same.")] = (
+        CHAOS_SEED
+    ),
+    folder: Folder = FOLDER,
+    as_json: AsJson = False,
+    yes: Yes = False,
+) -> None:
+    drill = find(_CHAOS)
+    more = 60 * (minutes - CHAOS_MINUTES)
+    lasting = replace(drill, seconds=drill.seconds + more, limit_s=drill.limit_s + 6 * more)
+    _drill(lasting, folder, as_json, yes, variables(CHAOS_MINUTES=minutes, CHAOS_SEED=seed))
+
+
 for _name, _shows in SHOWN.items():
-    drill_app.command(_name, help=f"{_shows[0].upper()}{_shows[1:]}.")(_command(_name))
+    _help = f"{_shows[0].upper()}{_shows[1:]}."
+    drill_app.command(_name, help=_help)(_chaos if _name == _CHAOS else _command(_name))
 
 
-def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
+def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool, changed: Mapping[str, str] | None = None) -> None:
     platform = platform_module.load()
     if not yes:
         _agreed(drill, f"{platform.platform} ({platform.region})")
@@ -105,7 +125,7 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
         if drill.looked_at and (wrong := wait_until_steady(lambda: steady_problems(context), BEFORE_S)):
             raise OpsError(f"not steady, so no drill: {one_line('; '.join(wrong), 300)}")
         try:
-            report = _carry_out(drill, context, progress)
+            report = _carry_out(drill, context, progress, changed or {})
         except KeyboardInterrupt:
             typer.echo(f"interrupted: drill {drill.name} was told to put back what it took away", err=True)
             raise typer.Exit(_INTERRUPTED) from None
@@ -118,14 +138,16 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
     raise typer.Exit(0 if report.passed else 1)
 
 
-def _carry_out(drill: Drill, context: Context, progress: DrillProgress) -> Report:
-    """Run the drill, look meanwhile, wait until everything is whole again, read what was told."""
+def _carry_out(drill: Drill, context: Context, progress: DrillProgress, changed: Mapping[str, str]) -> Report:
+    """Run the drill with changed variables, look meanwhile, wait until all is whole again, read what was told."""
     log = Path(tempfile.gettempdir()) / f"obs-drill-{drill.name}.log"
     watcher = Watcher(context) if drill.watched else None
     started, after = datetime.now(UTC), list[str]()
     with watcher or nullcontext():
         progress.say(f"{drill.fault}; load: {drill.load}")
-        outcome = run(command_of(drill), drill.limit_s, log, progress.beat, variables={steps.FILE: str(progress.steps)})
+        outcome = run(
+            command_of(drill), drill.limit_s, log, progress.beat, variables={**changed, steps.FILE: str(progress.steps)}
+        )
         progress.beat(outcome.seconds)
         if watcher is not None:
             progress.say("waiting until everything is whole again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ops.drills.model import Aspect, Drill
+from ops.drills.tools.durations import CHAOS_MINUTES
 
 _PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"
@@ -122,6 +123,37 @@ RECOVERY: tuple[Drill, ...] = (
                 "{notices twice} twice",
             ),
             Aspect.DASHBOARDS: ("{failed queries} of {queries} questions at the read address failed",),
+        },
+    ),
+    Drill(
+        name="chaos",
+        shows="a fault or two a minute by a plan that a seed decides: nothing is lost, alerts are told, reads answered",
+        requirements=("K1", "O1", "S2", "D3"),
+        procedure=f"{_PROCEDURES}.chaos:make_chaos",
+        evidence="chaos",
+        seconds=60 * CHAOS_MINUTES + 300,
+        limit_s=360 * CHAOS_MINUTES + 1200,
+        load="numbered metrics, log records and traces through the gateway; a marker and a question at the read "
+        "address each second; a Critical condition with every third step",
+        fault="pods killed and frozen, two cut off from each other, the object storage and the cluster's DNS away, "
+        "certificates renewed, as the seed decides",
+        figures={
+            Aspect.FAULT: ("seed {seed}, {minutes} minutes: {steps}",),
+            Aspect.RECOVERY: ("whole again after each step, s: {whole again after s}",),
+            Aspect.RTO: ("longest pause of clients {longest pause of clients s} s",),
+            Aspect.RPO: (
+                "{missing} of {acknowledged} acknowledged points missing, {doubled in Kafka} twice in Kafka",
+                "{log records missing} of {log records acknowledged} log records missing, {log records doubled} twice",
+                "{spans lost} of {spans acknowledged} spans lost",
+            ),
+            Aspect.NOTIFICATIONS: (
+                "{Criticals told in time} of {Criticals} Critical alerts within 30 s of their fault, the last after "
+                "{Critical told after s, worst} s; {notices twice} twice",
+            ),
+            Aspect.DASHBOARDS: (
+                "{failed queries} of {queries} questions at the read address failed, none answered for at most "
+                "{longest time without an answer s} s",
+            ),
         },
     ),
     Drill(

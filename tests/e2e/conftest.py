@@ -43,6 +43,7 @@ _ORDER = (
     "test_certificates",
     "test_zone",
     "test_region",
+    "test_chaos",
     "test_rebalance",
     "test_partitions",
     "test_storage",

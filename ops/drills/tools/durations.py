@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 
+_PREFIX = "OBS_E2E_"
+
 
 def seconds(name: str, default: float) -> float:
     """A duration, from the environment when it is set there."""
-    return float(os.environ.get(f"OBS_E2E_{name}", default))
+    return float(os.environ.get(f"{_PREFIX}{name}", default))
+
+
+def variables(**numbers: float) -> dict[str, str]:
+    """Variables of the environment that set durations."""
+    return {f"{_PREFIX}{name}": f"{number:g}" for name, number in numbers.items()}
 
 
 WARM_UP = seconds("WARM_UP", 5)
@@ -18,6 +25,9 @@ PRIMARY_DOWN = seconds("PRIMARY_DOWN", 60)
 KAFKA_OUTAGE = seconds("KAFKA_OUTAGE", 60)
 """The requirement is 600; a full run sets ``OBS_E2E_KAFKA_OUTAGE=600``."""
 
+CHAOS_MINUTES = int(seconds("CHAOS_MINUTES", 10))
+"""Faults of the drill of chaos; ``ops drill chaos --minutes`` sets it."""
+CHAOS_SEED = int(seconds("CHAOS_SEED", 1))
 STORAGE_OUTAGE = seconds("STORAGE_OUTAGE", 30)
 REGION_STEADY = seconds("REGION_STEADY", 30)
 FIRST_BLOCKS = seconds("FIRST_BLOCKS", 1500)

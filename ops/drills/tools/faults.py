@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -94,16 +94,35 @@ def dropped(port: int) -> Iterator[str]:
     Raises:
         OpsError: The firewall of this machine cannot be changed.
     """
-    rules = [["FORWARD", "-p", "tcp", side, str(port), "-j", "DROP"] for side in ("--dport", "--sport")]
-    done: list[list[str]] = []
-    try:
-        for rule in rules:
-            _iptables("-I", rule[0], "1", *rule[1:])
-            done.append(rule)
+    with _ruled([["-p", "tcp", side, str(port)] for side in ("--dport", "--sport")]):
         yield f"packets to and from port {port} dropped on the node"
+
+
+@contextmanager
+def cut(one: Pod, other: Pod) -> Iterator[str]:
+    """Drop packets between two pods on the node, in both directions; works where `dropped` does.
+
+    Raises:
+        OpsError: The firewall of this machine cannot be changed.
+    """
+    say(f"no packet between {one.name} and {other.name}")
+    ways = ((one.address, other.address), (other.address, one.address))
+    with _ruled([["-s", source, "-d", target] for source, target in ways]):
+        yield f"packets between {one.name} and {other.name} dropped on the node"
+
+
+@contextmanager
+def _ruled(matches: Sequence[Sequence[str]]) -> Iterator[None]:
+    """Inside the block what is forwarded and matches is dropped."""
+    done: list[Sequence[str]] = []
+    try:
+        for match in matches:
+            _iptables("-I", "FORWARD", "1", *match, "-j", "DROP")
+            done.append(match)
+        yield
     finally:
-        for rule in done:
-            _iptables("-D", *rule)
+        for match in done:
+            _iptables("-D", "FORWARD", *match, "-j", "DROP")
 
 
 def _iptables(*arguments: str) -> None:

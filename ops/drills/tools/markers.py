@@ -22,6 +22,8 @@ class Ticker:
         self.sent: set[int] = set()
         self.queries = 0
         self.failed: list[str] = []
+        self.longest_s = 0.0
+        """The longest time in which no question was answered."""
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._send), threading.Thread(target=self._ask)]
 
@@ -56,7 +58,7 @@ class Ticker:
             self._stopping.wait(max(second + 1 - time.time(), 0.0))
 
     def _ask(self) -> None:
-        seen = False
+        seen, answered_at = False, time.monotonic()
         while not self._stopping.is_set():
             try:
                 answered = bool(self._query.instant(self.selector))
@@ -68,4 +70,7 @@ class Ticker:
             self.queries += seen
             if seen and problem:
                 self.failed.append(problem)
+                self.longest_s = max(self.longest_s, time.monotonic() - answered_at)
+            else:
+                answered_at = time.monotonic()
             self._stopping.wait(1.0)

@@ -1,0 +1,233 @@
+"""Chaos: a fault or two a minute by a plan, under load of every signal; what is promised is watched all the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from components.alertmanager.component import WORKLOAD as ALERTMANAGER
+from components.gateway.component import WORKLOAD as GATEWAY
+from components.kafka.config import BROKERS as KAFKA
+from ops.core.context import Context
+from ops.core.kube import Kube, Pod, call_errors, pod_of, wait_until
+from ops.core.steps import say
+from ops.drills.chaos import Fault, Kind, Step, plan
+from ops.drills.procedure import CannotRunError, is_settled
+from ops.drills.procedures.logs import account_logs
+from ops.drills.procedures.traces import fate
+from ops.drills.tools import durations
+from ops.drills.tools.accounts import unmet
+from ops.drills.tools.certificates import Certificates
+from ops.drills.tools.conditions import CRITICAL, Injector, collected
+from ops.drills.tools.faults import cut, kill
+from ops.drills.tools.freezer import frozen, groups
+from ops.drills.tools.load import TOPIC, OtlpLoad
+from ops.drills.tools.log_load import LogLoad, gateway
+from ops.drills.tools.markers import Ticker
+from ops.drills.tools.notifications import NotificationRecord, duplicates
+from ops.drills.tools.outside import StorageCommands, storage_commands, taken_away, try_first
+from ops.drills.tools.span_load import SpanLoad, batches
+from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Traffic
+
+MINUTE_S: Final = 60.0
+WHOLE_S: Final = 300.0
+"""Until everything is ready and in sync again after a step."""
+NOTICED_S: Final = 40.0
+"""Until then callers run into what is gone; readiness probes and sessions end it."""
+ALERT_EVERY: Final = 3
+"""A Critical condition begins with one step in so many."""
+_LOOK_S, _TOLD_S, _DNS_NAMESPACE, _DNS = 2.0, 120.0, "kube-system", "k8s-app=kube-dns"
+_TRACES_PER_S: Final = 10
+_GIVE_UP_S: Final = 240.0
+
+
+def make_chaos(context: Context, figures: dict[str, Any]) -> list[str]:
+    """Carry out the plan of the seed, step by step, and count what became of the load.
+
+    Raises:
+        OpsError: The platform was not whole again in time after a step.
+    """
+    record, storage = NotificationRecord.of_environment(), storage_commands()
+    try_first("the object storage", storage.start)
+    steps = plan_of(context)
+    figures |= {"seed": durations.CHAOS_SEED, "steps": [str(step) for step in steps]}
+    start, newest, began = context.kafka.end_offsets(TOPIC), record.newest(), time.time()
+    spans = SpanLoad(
+        context, batches(Traffic(durations.CHAOS_SEED, failed=1.0), 10), per_second=_TRACES_PER_S, workers=2
+    )
+    points = OtlpLoad(context, workers=2, pause=0.5, give_up_after=_GIVE_UP_S)
+    logs = LogLoad(context.ca_file, gateway(context), pause=0.5)
+    recoveries = figures["whole again after s"] = []
+    with (
+        Injector(context.otlp) as injector,
+        Ticker(context, f"{int(began)}", context.thanos) as ticker,
+        points,
+        logs,
+        spans,
+    ):
+        points.run_for(durations.WARM_UP)
+        wait_until(lambda: ticker.queries > 3, 60, "the marker at Thanos Query")
+        first = time.monotonic()
+        for step in steps:
+            points.run_for(max(0.0, first + step.minute * MINUTE_S - time.monotonic()))
+            say(f"step {step.minute + 1} of {len(steps)}: {step}")
+            recoveries.append(_carried_out(context, step, storage, injector, points.run_for))
+            injector.end_told(record.since(newest))
+        points.run_for(durations.AFTER_FAULT)
+        told = collected(record, newest, injector.raised, _TOLD_S)
+    figures["minutes"] = round((time.monotonic() - first) / 60, 1)
+    latencies = [raised.latency(told) for raised in injector.raised]
+    known = [latency for latency in latencies if latency is not None]
+    figures |= {
+        "Criticals": len(latencies),
+        "Criticals not told": len(latencies) - len(known),
+        "Criticals told in time": sum(latency <= CRITICAL.limit_s for latency in known),
+        "Critical told after s, worst": round(max(known, default=0.0), 1),
+        "notices twice": duplicates([one for raised in injector.raised for one in raised.notifications(told)]),
+        "queries": ticker.queries,
+        "failed queries": len(ticker.failed),
+        "longest time without an answer s": round(ticker.longest_s, 1),
+        "longest pause of clients s": round(points.ledger.longest_gap(began, time.time()), 1),
+        "out of memory": out_of_memory(context.kube, began),
+    }
+    counts = points.counts_in_kafka(start, durations.ARRIVAL)
+    missing = {"Kafka": points.ledger.missing(counts)}
+    for replica in context.platform.prometheus_replicas:
+        query = context.prometheus(replica)
+        window = int(time.time() - began + durations.ARRIVAL + 60)
+        missing[query.name] = points.ledger.missing(points.in_prometheus(query, window, durations.ARRIVAL))
+    figures |= {
+        "acknowledged": len(points.ledger.acknowledged),
+        "missing": sum(map(len, missing.values())),
+        "doubled in Kafka": points.doubled(counts),
+        "given up": len(points.ledger.given_up) + len(logs.ledger.given_up) + len(spans.ledger.given_up),
+    }
+    log_problems = account_logs(figures, context, logs)
+    stored = fate(context, spans)
+    figures |= {
+        "spans acknowledged": len(spans.sent.sorts) * SPANS_PER_TRACE,
+        "spans lost": stored.lost(set(spans.sent.sorts)),
+        "spans stored twice": stored.doubled,
+    }
+    return [*log_problems, *problems(figures, steps, {name: len(numbers) for name, numbers in missing.items()})]
+
+
+def problems(figures: dict[str, Any], steps: tuple[Step, ...], missing: dict[str, int]) -> list[str]:
+    """What did not hold, from the figures of a run."""
+    faults = [fault for step in steps for fault in step.faults]
+    twice_allowed = any(ALERTMANAGER in fault.to for fault in faults)
+    again_allowed = any({GATEWAY, KAFKA} & {*fault.to} for fault in faults)
+    acknowledged, worst = figures["acknowledged"], figures["Critical told after s, worst"]
+    silence = figures["longest time without an answer s"]
+    return unmet(
+        (acknowledged > 0, "no point was acknowledged"),
+        *((not count, f"{count} of {acknowledged} acknowledged points are missing in {name}")
+          for name, count in missing.items()),
+        (figures["spans acknowledged"] > 0, "no span was acknowledged"),
+        (figures["spans lost"] == 0, f"{figures['spans lost']} of {figures['spans acknowledged']} spans are lost"),
+        (figures["given up"] == 0, f"{figures['given up']} points, log records or traces were never acknowledged"),
+        (
+            again_allowed or figures["doubled in Kafka"] == 0,
+            f"{figures['doubled in Kafka']} points are in Kafka twice though no gateway or broker had a fault",
+        ),
+        (figures["Criticals not told"] == 0, f"{figures['Criticals not told']} Critical alerts were never notified"),
+        (
+            worst <= CRITICAL.limit_s + NOTICED_S,
+            f"a Critical was notified after {worst} s, must be within {CRITICAL.limit_s + NOTICED_S:g} s of its fault",
+        ),
+        (
+            twice_allowed or figures["notices twice"] == 0,
+            f"{figures['notices twice']} notifications came twice though no Alertmanager had a fault",
+        ),
+        (silence <= NOTICED_S, f"the read address gave no answer for {silence} s, must be at most {NOTICED_S:g} s"),
+        (not figures["out of memory"], f"ended for want of memory: {', '.join(figures['out of memory'])}"),
+    )  # fmt: skip
+
+
+def plan_of(context: Context) -> tuple[Step, ...]:
+    """The plan for the platform as it is."""
+    sizes: dict[str, int] = {}
+    for pod in context.kube.pods():
+        if pod.workload and pod.ready:
+            sizes[pod.workload] = sizes.get(pod.workload, 0) + 1
+    return plan(durations.CHAOS_SEED, durations.CHAOS_MINUTES, sizes, sorted(Certificates(context).serials()))
+
+
+def _carried_out(
+    context: Context, step: Step, storage: StorageCommands, injector: Injector, run_for: Callable[[float], None]
+) -> float:
+    """Make the faults of a step, end them, and wait until everything is whole; seconds that this took."""
+    with ExitStack() as stack:
+        for fault in step.faults:
+            stack.enter_context(_made(context, fault, storage))
+        if step.minute % ALERT_EVERY == 0:
+            injector.raise_one(CRITICAL)
+        run_for(max(fault.held_s for fault in step.faults))
+    ended = time.monotonic()
+    wait_until(lambda: is_settled(context), WHOLE_S, f"everything is whole after: {step}", _LOOK_S)
+    return round(time.monotonic() - ended, 1)
+
+
+@contextmanager
+def _made(context: Context, fault: Fault, storage: StorageCommands) -> Iterator[None]:
+    """A fault inside the block."""
+    with ExitStack() as stack:
+        match fault.kind:
+            case Kind.KILL:
+                [pod] = _pods(context, fault)
+                kill(context.kube, pod)
+            case Kind.FREEZE:
+                stack.enter_context(frozen(groups(_pods(context, fault))))
+            case Kind.CUT:
+                one, other = _pods(context, fault)
+                stack.enter_context(cut(one, other))
+            case Kind.RENEW:
+                Certificates(context).renew(fault.to[0])
+            case Kind.STORAGE:
+                stack.enter_context(taken_away("the object storage", storage.stop, storage.start))
+            case Kind.NAMES:
+                stack.enter_context(frozen(groups(name_servers(context.kube))))
+        yield
+
+
+def _pods(context: Context, fault: Fault) -> list[Pod]:
+    """The pods of a fault: where a workload has fewer pods than planned, counted over again."""
+    chosen = []
+    for workload, number in zip(fault.to, fault.pods, strict=True):
+        pods = sorted(context.kube.pods(workload), key=lambda pod: pod.name)
+        chosen.append(pods[number % len(pods)])
+    return chosen
+
+
+def name_servers(kube: Kube) -> list[Pod]:
+    """Pods of the cluster's DNS.
+
+    Raises:
+        CannotRunError: There is none.
+    """
+    with call_errors("cannot list the pods of the cluster's DNS"):
+        items = kube.core.list_namespaced_pod(_DNS_NAMESPACE, label_selector=_DNS, _request_timeout=15).items
+    if not items:
+        raise CannotRunError(f"no pod in {_DNS_NAMESPACE} has the label {_DNS}")
+    return [pod_of(item) for item in items]
+
+
+def out_of_memory(kube: Kube, since: float) -> list[str]:
+    """Containers that the kernel ended since a moment because they took more memory than they may."""
+    with call_errors(f"cannot list the pods of {kube.namespace}"):
+        items = kube.core.list_namespaced_pod(kube.namespace, _request_timeout=15).items
+    return sorted(
+        f"{item.metadata.name}/{status.name}"
+        for item in items
+        for status in item.status.container_statuses or []
+        if (ended := status.last_state.terminated) is not None
+        and ended.reason == "OOMKilled"
+        and _moment(ended.finished_at) >= since
+    )
+
+
+def _moment(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else 0.0
