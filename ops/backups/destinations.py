@@ -145,7 +145,7 @@ def search_administrator(context: Context) -> Iterator[Cluster]:
                 f"{_OTHERWISE}"
             )
         url = context.tunnels.url(kube.ready_pod(WORKLOAD).name, HTTP_PORT)
-        yield Cluster(url=url, ca_file=Path(context.ca_file), login=(RESTORER, login["password"]))
+        yield Cluster(url=url, ca_file=Path(context.ca_file), login=(RESTORER, login["password"].decode()))
         return
     url = context.tunnels.url(kube.ready_pod(WORKLOAD).name, HTTP_PORT)
     with tempfile.TemporaryDirectory(prefix="obs-search-") as folder:
@@ -153,7 +153,7 @@ def search_administrator(context: Context) -> Iterator[Cluster]:
         for name in ("tls.crt", "tls.key"):
             file = Path(folder) / name
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-                target.write(certificate[name].encode())
+                target.write(certificate[name])
             files.append(file)
         yield Cluster(url=url, ca_file=Path(context.ca_file), certificate=(files[0], files[1]))
 

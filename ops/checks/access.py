@@ -100,7 +100,7 @@ def file_of(kube: Kube, pod: str, name: str) -> str:
     with _errors(pod):
         manifest = kube.core.read_namespaced_pod(pod, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
         for kind, source in _sources(manifest.spec.volumes or []):
-            text = _config_map(kube, source, name) if kind == "ConfigMap" else (kube.secret(source) or {}).get(name)
+            text = _config_map(kube, source, name) if kind == "ConfigMap" else _secret(kube, source, name)
             if text is not None:
                 return text
     raise OpsError(f"{pod} mounts no ConfigMap or Secret with a file {name}")
@@ -122,6 +122,11 @@ def _sources(volumes: list[Any]) -> Iterator[tuple[str, str]]:
 def _config_map(kube: Kube, source: str, name: str) -> str | None:
     config_map = kube.core.read_namespaced_config_map(source, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
     return (config_map.data or {}).get(name)
+
+
+def _secret(kube: Kube, source: str, name: str) -> str | None:
+    content = (kube.secret(source) or {}).get(name)
+    return None if content is None else content.decode()
 
 
 @contextmanager

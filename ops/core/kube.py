@@ -250,7 +250,7 @@ class Kube:
                 return bool(error.status == HTTPStatus.NOT_FOUND)
         return True
 
-    def secret(self, name: str) -> dict[str, str] | None:
+    def secret(self, name: str) -> dict[str, bytes] | None:
         """What is in a Secret; None where there is none.
 
         Raises:
@@ -263,10 +263,10 @@ class Kube:
                 if error.status == HTTPStatus.NOT_FOUND:
                     return None
                 raise
-        return {key: base64.b64decode(text).decode() for key, text in (content.data or {}).items()}
+        return {key: base64.b64decode(text) for key, text in (content.data or {}).items()}
 
     def secret_entry(self, name: str, key: str) -> str:
-        """One entry of a Secret.
+        """One entry of a Secret, a text.
 
         Raises:
             OpsError: It is not there, or may not be read.
@@ -276,7 +276,7 @@ class Kube:
             what = f"Secret {name} of namespace {self.namespace}"
             missing = f"there is no {what}" if content is None else f"{what} has no {key}"
             raise OpsError(f"{missing}: run `pulumi up` with this version")
-        return content[key]
+        return content[key].decode()
 
     def cron_jobs(self) -> list[CronJob]:
         """Every CronJob."""

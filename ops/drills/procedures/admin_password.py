@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any, Final
 
 from components.telemetry.topics import METRICS_TOPIC
@@ -43,7 +42,7 @@ def change_password(context: Context, figures: dict[str, Any]) -> list[str]:
         ops("kafka", "admin-password", "--yes")
         figures["set in Kafka after s"] = round(time.monotonic() - changed, 1)
         told = answers(platform)
-        refused = refusing(answers(replace(platform, kafka_admin=old)))
+        refused = refusing(answers(platform.model_copy(update={"kafka_admin": old})))
         say("pulumi up")
         changed = time.monotonic()
         pulumi.up()

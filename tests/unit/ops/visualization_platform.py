@@ -95,7 +95,7 @@ class Platform:
             kube=SimpleNamespace(
                 core=core,
                 namespace="obs",
-                secret=lambda _: dict(self.files),
+                secret=lambda _: {name: text.encode() for name, text in self.files.items()},
                 pods=lambda _: pods,
                 ready_pod=lambda _: pods[0],
                 cron_job=self.jobs.get,
