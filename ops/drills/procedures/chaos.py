@@ -92,7 +92,7 @@ def make_chaos(context: Context, figures: dict[str, Any]) -> list[str]:
         "queries": ticker.queries,
         "failed queries": len(ticker.failed),
         "longest time without an answer s": round(ticker.longest_s, 1),
-        "longest pause of clients s": round(points.ledger.longest_gap(began, time.time()), 1),
+        "longest pause of clients s": points.longest_pause(began),
         "out of memory": out_of_memory(context.kube, began),
     }
     counts = points.counts_in_kafka(start, durations.ARRIVAL)

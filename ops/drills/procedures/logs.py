@@ -44,7 +44,7 @@ def kill_agent(context: Context, figures: dict[str, Any]) -> list[str]:
         killed = time.time()
         figures["agents back after s"] = returning.after()
         load.run_for(durations.AFTER_FAULT / 2)
-    figures["longest pause of a sender s"] = round(load.ledger.longest_gap(killed, time.time()), 1)
+    figures["longest pause of a sender s"] = load.longest_pause(killed)
     return [
         *account_logs(figures, context, load),
         *unmet(
