@@ -56,7 +56,7 @@ def change_password(context: Context, figures: dict[str, Any]) -> list[str]:
         missing = load.missing(later, start, began)
     figures["acknowledged"] = len(load.ledger.acknowledged)
     figures["retries"] = load.ledger.retries
-    figures["longest pause of a client s"] = round(load.ledger.longest_gap(began, time.time()), 1)
+    figures["longest pause of a client s"] = load.longest_pause(began)
     figures["missing"] = sum(map(len, missing.values()))
     silent = [f"{answer.address}: {answer.problem}" for answer in told if answer.problem]
     return unmet(

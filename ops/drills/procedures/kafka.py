@@ -60,7 +60,7 @@ def kill_broker(context: Context, figures: dict[str, Any]) -> list[str]:
             figures["how"] = kill(context.kube, victim)
             killed = time.time()
             load.run_for(durations.AFTER_FAULT)
-        figures["longest pause of a producer s"] = round(direct.ledger.longest_gap(killed, time.time()), 1)
+        figures["longest pause of a producer s"] = direct.longest_pause(killed)
         figures["broker back after s"] = returning.after()
         return _accounts(context, figures, load, direct, start)
 

@@ -44,7 +44,7 @@ def kill_agent(context: Context, figures: dict[str, Any]) -> list[str]:
         killed = time.time()
         figures["agents back after s"] = returning.after()
         load.run_for(durations.AFTER_FAULT / 2)
-    figures["longest pause of a sender s"] = round(load.ledger.longest_gap(killed, time.time()), 1)
+    figures["longest pause of a sender s"] = load.longest_pause(killed)
     return [
         *account_logs(figures, context, load),
         *unmet(
@@ -56,8 +56,8 @@ def kill_agent(context: Context, figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def account_logs(figures: dict[str, Any], context: Context, load: LogLoad) -> list[str]:
-    """Note what became of numbered log records, of which none may be missing or there twice."""
+def account_logs(figures: dict[str, Any], context: Context, load: LogLoad, *, most_doubled: int = 0) -> list[str]:
+    """Note what became of numbered log records, of which none may be missing, and no more than some there twice."""
     stored = load.stored(stored_logs(context), durations.ARRIVAL)
     acknowledged, missing, doubled = (
         len(load.ledger.acknowledged),
@@ -73,5 +73,5 @@ def account_logs(figures: dict[str, Any], context: Context, load: LogLoad) -> li
     return unmet(
         (acknowledged > 0, "no log record was acknowledged"),
         (missing == 0, f"{missing} of {acknowledged} acknowledged log records are missing"),
-        (doubled == 0, f"{doubled} log records are there twice"),
+        (doubled <= most_doubled, f"{doubled} log records are there twice"),
     )

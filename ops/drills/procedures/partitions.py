@@ -58,7 +58,7 @@ def add_partitions(context: Context, figures: dict[str, Any]) -> list[str]:
     figures["new partitions with records"] = {
         name: len(partitions) for name, partitions in _new(context, before).items()
     }
-    figures["longest pause of a client s"] = round(load.ledger.longest_gap(changed, time.time()), 1)
+    figures["longest pause of a client s"] = load.longest_pause(changed)
     missing = load.missing(context, start, began)
     figures["acknowledged"] = len(load.ledger.acknowledged)
     figures["retries"] = load.ledger.retries

@@ -59,7 +59,7 @@ def add_and_drain_broker(context: Context, figures: dict[str, Any]) -> list[str]
     figures["brokers"] = f"{number} to {number + 1} to {len(context.kafka.brokers())}"
     figures["acknowledged"] = len(load.ledger.acknowledged)
     figures["retries"] = load.ledger.retries
-    figures["longest pause of a client s"] = round(load.ledger.longest_gap(began, time.time()), 1)
+    figures["longest pause of a client s"] = load.longest_pause(began)
     figures["missing"] = sum(map(len, missing.values()))
     return unmet(
         (bool(figures["copies of it"]), f"broker {number} got no copies"),

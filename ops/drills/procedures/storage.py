@@ -60,7 +60,7 @@ def grow_brokers(context: Context, figures: dict[str, Any]) -> list[str]:
     figures["pods restarted"] = sum(after.get(pod) != life for pod, life in before.items())
     missing = load.missing(context, start, began)
     figures["acknowledged"] = len(load.ledger.acknowledged)
-    figures["longest pause of a client s"] = round(load.ledger.longest_gap(began, time.time()), 1)
+    figures["longest pause of a client s"] = load.longest_pause(began)
     figures["missing"] = sum(map(len, missing.values()))
     return unmet(
         (bool(plan.lines), "the brokers have no volumes"),

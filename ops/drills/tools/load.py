@@ -50,6 +50,7 @@ class Load(ABC):
         self.ledger = Ledger()
         self._give_up_after, self._longest_wait = give_up_after, longest_wait
         self._stopping = threading.Event()
+        self._stopped_at: float | None = None
         self._threads = [
             threading.Thread(target=self._work, args=(worker,), name=f"load-{worker}") for worker in range(workers)
         ]
@@ -79,6 +80,15 @@ class Load(ABC):
             thread.join(_ENDS_S)
             if thread.is_alive():
                 raise OpsError(f"{thread.name} did not end within {_ENDS_S:.0f} s")
+        self._stopped_at = self._stopped_at or time.time()
+
+    def longest_pause(self, since: float) -> float:
+        """Longest time without an acknowledgement, in seconds, until the load was stopped.
+
+        Args:
+            since: Unix time.
+        """
+        return round(self.ledger.longest_gap(since, self._stopped_at or time.time()), 1)
 
     def run_for(self, seconds: float) -> None:
         """Let it run.

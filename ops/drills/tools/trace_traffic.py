@@ -41,10 +41,10 @@ class Traffic:
     has a span just under it. Which span it is changes from trace to trace.
     """
 
-    def __init__(self, seed: int, *, failed: float = 0.01, slow: float = 0.01) -> None:
-        """Make these shares of the traces failed and slow."""
+    def __init__(self, seed: int, *, failed: float = 0.01, slow: float = 0.01, throughout: bool = False) -> None:
+        """Make these shares of the traces failed and slow; failed ones in each of their spans where ``throughout``."""
         self._random = Random(seed)
-        self._failed, self._slow = failed, slow
+        self._failed, self._slow, self._throughout = failed, slow, throughout
 
     def trace(self) -> Trace:
         """The next trace; it ends now."""
@@ -80,7 +80,7 @@ class Traffic:
                     end_time_unix_nano=end,
                 )
                 span.attributes.add(key="data.classification").value.string_value = "internal"
-                if is_special and sort is Sort.FAILED:
+                if sort is Sort.FAILED and (is_special or self._throughout):
                     span.status.code = Status.STATUS_CODE_ERROR
                 parent, number = span.span_id, number + 1
         record: bytes = data.SerializeToString()

@@ -85,6 +85,15 @@ def test_a_load_that_is_stopped_still_sends_what_is_under_way_or_gives_it_up_at_
     assert time.monotonic() - began < WAIT_S
 
 
+def test_what_comes_after_the_end_of_a_load_is_no_pause_of_it() -> None:
+    began = time.time()
+    with Load(Gateway((200, 0))) as load:
+        eventually(lambda: len(load.ledger.acknowledged) >= 4, WAIT_S, "four numbers are taken")
+    longest = load.longest_pause(began)
+    time.sleep(longest + 1)
+    assert load.longest_pause(began) == longest
+
+
 def test_log_records_that_were_sent_twice_may_be_stored_twice() -> None:
     gateway = Gateway((503, 0), (200, 0))
     with LogLoad("", lambda _, body: gateway.take(body)[0], workers=1, batch=2, pause=0.01) as load:
