@@ -76,6 +76,9 @@ class Load:
             self._acknowledge()
             seconds -= 20.0
 
+    def longest_pause(self, since: float) -> float:
+        return self.ledger.longest_gap(since, CLOCK.now)
+
     def _acknowledge(self) -> None:
         self.ledger.acknowledge([(0, len(self.ledger.acknowledged))], CLOCK.now)
 
