@@ -18,6 +18,7 @@ from ops.drills.chaos import Fault, Kind, Step, plan
 from ops.drills.procedure import CannotRunError, is_settled
 from ops.drills.procedures.logs import account_logs
 from ops.drills.procedures.traces import fate
+from ops.drills.procedures.zone import NOTICED_S
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import unmet
 from ops.drills.tools.certificates import Certificates
@@ -35,8 +36,6 @@ from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Traffic
 MINUTE_S: Final = 60.0
 WHOLE_S: Final = 300.0
 """Until everything is ready and in sync again after a step."""
-NOTICED_S: Final = 40.0
-"""Until then callers run into what is gone; readiness probes and sessions end it."""
 ALERT_EVERY: Final = 3
 """A Critical condition begins with one step in so many."""
 _LOOK_S, _TOLD_S, _DNS_NAMESPACE, _DNS = 2.0, 120.0, "kube-system", "k8s-app=kube-dns"
@@ -96,11 +95,7 @@ def make_chaos(context: Context, figures: dict[str, Any]) -> list[str]:
         "out of memory": out_of_memory(context.kube, began),
     }
     counts = points.counts_in_kafka(start, durations.ARRIVAL)
-    missing = {"Kafka": points.ledger.missing(counts)}
-    for replica in context.platform.prometheus_replicas:
-        query = context.prometheus(replica)
-        window = int(time.time() - began + durations.ARRIVAL + 60)
-        missing[query.name] = points.ledger.missing(points.in_prometheus(query, window, durations.ARRIVAL))
+    missing = {"Kafka": points.ledger.missing(counts), **points.missing_in_prometheus(context, began)}
     figures |= {
         "acknowledged": len(points.ledger.acknowledged),
         "missing": sum(map(len, missing.values())),

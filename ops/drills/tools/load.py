@@ -187,7 +187,12 @@ class OtlpLoad(NumberedLoad):
             start: Offsets of the topic before the load.
             began: Unix time at which the load began, in seconds.
         """
-        missing = {"Kafka": self.ledger.missing(self.in_kafka(start, durations.ARRIVAL, context))}
+        kafka = self.ledger.missing(self.in_kafka(start, durations.ARRIVAL, context))
+        return {"Kafka": kafka, **self.missing_in_prometheus(context, began)}
+
+    def missing_in_prometheus(self, context: Context, began: float) -> dict[str, set[Number]]:
+        """Acknowledged numbers that a Prometheus does not have, by its name; arguments as of `missing`."""
+        missing = {}
         for replica in context.platform.prometheus_replicas:
             window = int(time.time() - began + durations.ARRIVAL + 60)
             query = context.prometheus(replica)
