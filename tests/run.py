@@ -1,8 +1,9 @@
 """Runs what a change must pass: ``python -m tests.run check|test|e2e|drills|record``.
 
-``test`` runs four things beside each other: format and lint, types, the tests that compute, and those that mostly
-wait for servers. The computing ones are niced, so that a server that wakes up gets a core at once. A test that fails
-fails the run; only one that ``tests/flaky.yaml`` lists is run a second time, alone, and named at the end.
+``test`` has two stages. The first is format and lint, types, and the tests that mostly wait for servers. The second
+is those whose subject is a time (mark ``timed``), and the tests that compute, which get what the timed ones leave of
+the processors. A test that fails fails the run; only one that ``tests/flaky.yaml`` lists is run a second time, alone,
+and named at the end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -38,7 +40,11 @@ WAITING_PER_CORE = 2
 """Workers that wait for servers. With three, servers wait for each other, and the run takes as long."""
 MOST_WAITING = 8
 """Of them, for the memory of their servers."""
+TIMED = "timed"
+"""Mark of the tests whose subject is a time. It stands in the file, for all of its tests."""
 NICE = 5
+LAST = 19
+"""Niceness of what must not disturb a time: a core that a timed test or its server wants is theirs at once."""
 TEST_LIMIT_S = 2400.0
 """Ends what hangs; a run takes less than 600 s on two quiet cores."""
 CHECK_LIMIT_S = 300.0
@@ -46,6 +52,7 @@ CHECK_BUDGET_S = 40.0
 """Of tests, one after the other: two workers, and the time that it takes them to start."""
 _SILENT_S = 30.0
 _SOME_FAILED = 1
+_MARKED = re.compile(rf"^pytestmark = .*pytest\.mark\.{TIMED}\b", re.MULTILINE)
 _PLUGIN = ("-p", "tests.reporting")
 
 
@@ -59,7 +66,8 @@ class Job:
         results: File for the results of pytest; None for other programs.
         nice: How much it lets others go first.
         code: How it ended.
-        took: Seconds from its start to its end.
+        began: When it began, by the monotonic clock.
+        took: Seconds from then to its end.
         cpu: Seconds of processor that it and its children used.
     """
 
@@ -68,6 +76,7 @@ class Job:
     results: Path | None = None
     nice: int = 0
     code: int | None = None
+    began: float = 0.0
     took: float = 0.0
     cpu: float = 0.0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -106,7 +115,7 @@ class Beside:
         threads = [threading.Thread(target=self._follow, args=(job,), daemon=True) for job in jobs]
         try:
             for job, thread in zip(jobs, threads, strict=True):
-                job.process = _start(job)
+                job.began, job.process = time.monotonic(), _start(job)
                 thread.start()
             while any(thread.is_alive() for thread in threads):
                 self._beat([job.name for job in jobs if job.code is None])
@@ -129,7 +138,7 @@ class Beside:
                 self._say(job.name, line.decode(errors="replace").rstrip())
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        job.took, job.cpu = time.monotonic() - self._began, used.ru_utime + used.ru_stime
+        job.took, job.cpu = time.monotonic() - job.began, used.ru_utime + used.ru_stime
         job.code = process.returncode
         self._say(job.name, f"{'ended' if job.code == 0 else f'failed ({job.code})'} after {clock(job.took)}")
 
@@ -196,11 +205,18 @@ def types() -> Job:
     return Job("types", ["flock", "--wait", "600", str(cache / "lock"), *mypy], nice=NICE)
 
 
-def _tests(name: str, places: Sequence[str], workers: int, folder: Path, nice: int = 0) -> Job:
+def timed_files() -> list[str]:
+    """Files of tests whose subject is a time."""
+    files = [file for place in (*COMPUTING, *WAITING) for file in (ROOT / place).rglob("test_*.py")]
+    return sorted(str(file.relative_to(ROOT)) for file in files if _MARKED.search(file.read_text()))
+
+
+def _tests(name: str, places: Sequence[str], workers: int, folder: Path, nice: int = 0, marks: str = "") -> Job:
     results = folder / f"{name}.json"
+    chosen = "not e2e and not drill" + (f" and {marks}" if marks else "")
     command = pytest_command(
         *places,
-        *("-q", "-m", "not e2e and not drill", "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"),
+        *("-q", "-m", chosen, "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"),
         *("-p", "no:cacheprovider", "--results", str(results)),
     )
     return Job(name, command, results, nice)
@@ -209,13 +225,15 @@ def _tests(name: str, places: Sequence[str], workers: int, folder: Path, nice: i
 def test() -> int:
     """Everything that needs no cluster."""
     with tempfile.TemporaryDirectory(prefix="obs-test-") as folder:
-        jobs = [
-            _tests("waiting", WAITING, min(WAITING_PER_CORE * CORES, MOST_WAITING), Path(folder)),
-            _tests("computing", COMPUTING, CORES, Path(folder), NICE),
-            lint(),
-            types(),
+        workers, untimed = min(WAITING_PER_CORE * CORES, MOST_WAITING), f"not {TIMED}"
+        stages = [
+            [_tests("waiting", WAITING, workers, Path(folder), marks=untimed), lint(), types()],
+            [
+                _tests("timed", timed_files(), CORES, Path(folder), marks=TIMED),
+                _tests("computing", COMPUTING, CORES, Path(folder), LAST, untimed),
+            ],
         ]
-        return _judged(jobs, TEST_LIMIT_S, "make test")
+        return _judged(stages, TEST_LIMIT_S, "make test")
 
 
 def check(base: str | None) -> int:
@@ -235,14 +253,16 @@ def check(base: str | None) -> int:
         jobs = [lint(), types()]
         if chosen.files:
             jobs.append(_tests("tests", chosen.files, min(CORES, len(chosen.files)), Path(folder)))
-        return _judged(jobs, CHECK_LIMIT_S, "make check")
+        return _judged([jobs], CHECK_LIMIT_S, "make check")
 
 
-def _judged(jobs: Sequence[Job], limit_s: float, title: str) -> int:
-    """Run jobs, run what is listed as flaky once more, print a row per job; 0 when all is well."""
+def _judged(stages: Sequence[Sequence[Job]], limit_s: float, title: str) -> int:
+    """Run the jobs of one stage after the other, what is listed as flaky once more; 0 when all is well."""
     times = cache_root() / "seconds" / f"{title.replace(' ', '-')}.json"
     began = time.monotonic()
-    Beside(limit_s, _last(times)).run(jobs)
+    jobs, beside = [job for stage in stages for job in stage], Beside(limit_s, _last(times))
+    for stage in stages:
+        beside.run(stage)
     again = [name for job in jobs if job.code == _SOME_FAILED for name in job.failed]
     repeated = _repeated(again)
     good = [job for job in jobs if job.code == 0 or (job.failed and set(job.failed) <= set(repeated))]

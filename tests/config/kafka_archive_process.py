@@ -60,12 +60,12 @@ class Harness:
 
     def make(self, topic: str, partitions: int = PARTITIONS) -> None:
         [future] = self.admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)]).values()
-        future.result(30)
+        future.result(60)
         eventually(lambda: self.end(topic) is not None, 20, f"{topic} is there")
 
     def unmake(self, topic: str) -> None:
         [gone] = self.admin.delete_topics([topic]).values()
-        gone.result(30)
+        gone.result(60)
         eventually(lambda: self.end(topic) is None, 20, f"{topic} is gone")
 
     def end(self, topic: str) -> dict[int, int] | None:
@@ -76,7 +76,7 @@ class Harness:
         partitions = {TopicPartition(topic, number): latest for number in listed.partitions}
         try:
             return {
-                partition.partition: answer.result(20).offset
+                partition.partition: answer.result(60).offset
                 for partition, answer in self.admin.list_offsets(partitions).items()
             }
         except KafkaException:
@@ -88,7 +88,7 @@ class Harness:
         [answer] = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]).values()
         return {
             topic_partition.partition: topic_partition.offset
-            for topic_partition in answer.result(20).topic_partitions
+            for topic_partition in answer.result(60).topic_partitions
             if topic_partition.topic == topic
         }
 
@@ -119,7 +119,7 @@ class Harness:
 
     def members(self) -> list[str]:
         group = self.broker.username
-        return [member.member_id for member in self.admin.describe_consumer_groups([group])[group].result(20).members]
+        return [member.member_id for member in self.admin.describe_consumer_groups([group])[group].result(60).members]
 
     @contextmanager
     def program(self, name: str, topic: str, **more: Any) -> Iterator[Program]:
@@ -225,12 +225,12 @@ class Sender:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(60)
         self.finish()
 
     def finish(self) -> None:
         """Wait until everything is confirmed."""
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(60) == 0
 
     def send(self, number: int) -> None:
         value = [os.urandom(self._size) + b"%d" % number, None, b""][0 if number % 10 else number // 10 % 3]

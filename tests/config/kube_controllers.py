@@ -52,7 +52,7 @@ class Node:
     def close(self) -> None:
         """End it."""
         self._end.set()
-        self._thread.join(30)
+        self._thread.join(60)
 
     def items(self, path: str) -> list[Object]:
         """List the objects at an API path."""

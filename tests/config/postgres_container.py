@@ -15,7 +15,7 @@ from pathlib import Path
 from components.k8s import UID
 from tests.config.servers import eventually
 
-STOP_S = 30.0
+STOP_S = 60.0
 
 _CONTAINER = """
 set -euo pipefail

@@ -22,7 +22,7 @@ from tests.config.alert_events_process import Brokers, EventsProcess, brokers, e
 from tests.config.servers import eventually
 from tests.unit.services.alert_events_fakes import PASSWORDS, PROCESSED, RAW, alert, notification
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+pytestmark = [pytest.mark.timed, pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")]
 PROMETHEUS_S = 10.0
 """After that Prometheus gives a post up."""
 GRACE_S = 30
@@ -89,7 +89,7 @@ class Numbered:
     def stop(self) -> None:
         """End after the post that is under way."""
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -26,6 +26,8 @@ from tests.config.alertmanager_files import config, write_files
 from tests.config.alertmanager_process import Pair, pair
 from tests.config.servers import START_SECONDS, eventually, free_port, running
 
+pytestmark = pytest.mark.timed
+
 GROUPS = escalated(
     (
         *alertmanager_rules(),

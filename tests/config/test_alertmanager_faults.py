@@ -22,6 +22,8 @@ from tests.config.alertmanager_process import Member, Pair, pair
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually
 
+pytestmark = pytest.mark.timed
+
 QUIET_S = 7.0
 """Longer than the second member waits for the first."""
 LATEST_S = 14.0

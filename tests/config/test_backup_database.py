@@ -171,11 +171,11 @@ def test_counts_and_dump_are_of_one_moment(server: Postgres, store: Store, tmp_p
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert begun.wait(30)
+        assert begun.wait(60)
         manifest = backed_up(server, store, tmp_path, "grafana")
     finally:
         stop.set()
-        writer.join(10)
+        writer.join(60)
     with server.connect() as connection:
         row = connection.execute("SELECT count(*) FROM nothing").fetchone()
         connection.execute("TRUNCATE nothing")

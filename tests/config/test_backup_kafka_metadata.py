@@ -94,7 +94,7 @@ def fill(admin: Any, broker: Broker) -> None:
     producer = Producer(broker.client())
     for number in range(20):
         producer.produce("telemetry-logs", str(number).encode(), partition=number % 2)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     consumer = Consumer(broker.client(**{"group.id": "indexer", "enable.auto.commit": False}))
     offsets = [TopicPartition("telemetry-logs", partition, 7 + partition) for partition in (0, 1)]
     try:

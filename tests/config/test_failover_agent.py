@@ -20,6 +20,8 @@ from tests.config.failover_agent_process import harness as new_harness
 from tests.config.servers import eventually
 from tests.config.storage_process import storage_process
 
+pytestmark = pytest.mark.timed
+
 QUIET_S = 7.0
 """Longer than the second member waits for the first."""
 OPERATORS = sorted([("phone", ROUTING_KEYS["operators"]), ("slack", "operators"), ("sms", topic("operators"))])

@@ -16,6 +16,8 @@ from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_process import Member, Pair, pair
 from tests.config.servers import eventually, free_port
 
+pytestmark = pytest.mark.timed
+
 QUIET_S = 7.0
 """Longer than the second member waits for the first."""
 CHANNELS = {"phone", "slack", "sms"}

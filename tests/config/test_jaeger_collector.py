@@ -226,7 +226,7 @@ def test_what_a_killed_collector_loses_is_bounded_and_shown(tmp_path: Path) -> N
             sender.start()
             eventually(lambda: len(acknowledged) > 1000, 60, "spans are acknowledged")
         stop.set()
-        sender.join(timeout=20)
+        sender.join(timeout=60)
         time.sleep(0.5)
         stored = {name for _, name in search.spans()}
     lost = len(set(acknowledged) - stored)

@@ -17,7 +17,7 @@ from tests.config.alertmanager_line import State
 from tests.config.kafka_archive_process import Harness, Sender, archive_harness
 from tests.config.servers import eventually, free_port
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timed, pytest.mark.timeout(240)]
 NEVER = {"flush_s": 3600}
 
 
@@ -102,7 +102,7 @@ def test_what_retention_removed_before_it_was_archived_is_counted(harness: Harne
         assert program.ends(30)[0] == 0
     send(harness, topic, 90)
     [deleted] = harness.admin.delete_records([TopicPartition(topic, 0, 25)]).values()
-    assert deleted.result(30).low_watermark == 25
+    assert deleted.result(60).low_watermark == 25
     with harness.program("gap-after", topic) as program:
         eventually(lambda: harness.all_stored(topic), 60, "all is stored")
         assert program.value('gap_records_total{topic="gap"}') == 15
@@ -188,7 +188,7 @@ def test_a_record_of_any_time_and_size_comes_back(harness: Harness) -> None:
     ]
     for row in rows:
         producer.produce(topic, partition=0, **row)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     with harness.program(topic, topic) as program:
         eventually(lambda: harness.all_stored(topic), 60, "all is stored")
         assert program.ends(30)[0] == 0

@@ -74,11 +74,11 @@ def fill(broker: Broker) -> None:
         admin.create_acls(permissions),
     ):
         for answer in answers.values():
-            answer.result(30)
+            answer.result(60)
     producer = Producer(login(broker))
     for number in range(20):
         producer.produce(TOPIC, str(number).encode(), partition=number % 2)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     commit(broker, {0: 7, 1: 8})
 
 

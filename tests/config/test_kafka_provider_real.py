@@ -18,6 +18,8 @@ from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
 from tests.support.provider import Engine, engine_of
 
+pytestmark = pytest.mark.timed
+
 HANDSHAKE_S = "10"
 """Enough for a broker that shares two cores to refuse a client; a shorter limit ends before the cause is known."""
 _SEEN_S = 60
@@ -90,7 +92,7 @@ def answer_to(broker: Broker, password: str) -> str:
         )
     )
     producer.produce("telemetry-metrics", b"x", on_delivery=lambda error, _: reasons.append(str(error or "")))
-    producer.flush(10)
+    producer.flush(60)
     return reasons[0] if reasons else "neither sent nor given up"
 
 

@@ -131,14 +131,14 @@ class Project:
     def empty_broker(self) -> None:
         """Remove what the program made."""
         if self.partitions():
-            self.admin.delete_topics([TOPIC])[TOPIC].result(20)
+            self.admin.delete_topics([TOPIC])[TOPIC].result(60)
         anything = AclBindingFilter(
             ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
         )
-        self.admin.delete_acls([anything])[anything].result(20)
+        self.admin.delete_acls([anything])[anything].result(60)
         user = UserScramCredentialDeletion(USER, ScramMechanism.SCRAM_SHA_512)
         with suppress(KafkaException):  # A test that failed may not have made the user.
-            self.admin.alter_user_scram_credentials([user])[USER].result(20)
+            self.admin.alter_user_scram_credentials([user])[USER].result(60)
         eventually(lambda: not self.partitions(), 30, "the topic is gone")
 
 
@@ -214,7 +214,7 @@ def opened_later(port: int, target: str, after_s: float) -> Iterator[None]:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
-        thread.join(15)
+        thread.join(60)
 
 
 @pytest.mark.timeout(400)

@@ -205,7 +205,7 @@ def test_reading_everything_again_makes_no_second_document(path: LogsPath) -> No
 def test_a_record_that_is_no_log_does_not_hold_the_others_up(path: LogsPath) -> None:
     producer = Producer(path.broker.client())
     producer.produce(TOPIC, b"\xff\xffgarbage", partition=0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     send(path, 1000, 5)
     with indexer(path, "garbage") as log:
         eventually(lambda: set(range(1000, 1005)) <= number_set(path), 60, "the logs after it are there")

@@ -211,7 +211,7 @@ def test_a_member_that_waits_for_its_data_ends_when_it_is_told_to() -> None:
         eventually(lambda: "waiting for a member that takes writes" in standby.container.log, 20, "it waits")
         started = time.monotonic()
         standby.end()
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
 
 
 def test_with_two_standbys_a_commit_is_on_one_of_them(three: Postgres) -> None:

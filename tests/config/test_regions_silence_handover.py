@@ -33,7 +33,7 @@ from tests.support import kafka_broker
 from tests.unit.ops.regions_alerts import notification, raised
 from tests.unit.ops.regions_harness import STACKS, A, B, operation
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timed, pytest.mark.timeout(300)]
 TELLING = tuple(step for step in FAILOVER if step.name in ("fence", "silence-handover", "notify"))
 TOPICS = ("alerts-raw", "alerts-processed")
 QUIET_S = 20.0
@@ -59,7 +59,7 @@ class Region:
             topic = "alerts-processed" if hasattr(event, "receiver") else "alerts-raw"
             at = int(event.received_at.timestamp() * 1000)
             producer.produce(topic, key=event.key, value=event.value(), timestamp=at)
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
 
     def fires(self, name: str, **labels: str) -> None:
         """An alert of telemetry fires in region B."""

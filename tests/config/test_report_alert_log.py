@@ -16,6 +16,8 @@ from services.reports.settings import KafkaAccess
 from tests.support import kafka_broker
 from tests.unit.services.reports.events import event
 
+pytestmark = pytest.mark.timed
+
 TOPIC = "alerts-processed"
 NOW = time.time()
 HOUR = 3600.0
@@ -47,7 +49,7 @@ def _fill(client: dict[str, str]) -> None:
         producer.produce(TOPIC, key=told.key, value=told.value(), timestamp=int(at * 1000))
     for value in (b"no JSON", b'{"schema_version": 2}', None):
         producer.produce(TOPIC, key=b"x", value=value, timestamp=int(NOW * 1000))
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def access(folder: Path, client: dict[str, str], **changed: str) -> KafkaAccess:
@@ -77,7 +79,7 @@ def test_reading_twice_gives_the_same_and_leaves_no_group_behind(folder: Path, c
     assert len(first.events) == 10
     assert first == second
     admin = AdminClient(client)
-    groups = admin.list_consumer_groups().result(20)
+    groups = admin.list_consumer_groups().result(60)
     assert [group.group_id for group in groups.valid] == []
 
 

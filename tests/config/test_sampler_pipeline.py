@@ -25,6 +25,8 @@ from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
 from tests.support.traces import KeptTraces, jaeger, produce
 
+pytestmark = pytest.mark.timed
+
 WITHIN_S = 15
 PARTITIONS = 8
 

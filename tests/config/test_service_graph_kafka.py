@@ -90,7 +90,7 @@ def search(search_folder: Path) -> Iterator[Search]:
     yield state
     server.shutdown()
     server.server_close()
-    thread.join(5)
+    thread.join(60)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ class Place:
         producer = Producer(self.client)
         for value in records:
             producer.produce(self.settings.kafka.topic, value)
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
 
 
 @pytest.fixture(scope="module")
@@ -286,5 +286,5 @@ def test_a_program_that_is_told_to_stop_commits_and_ends(place: Place, search: S
         assert graph_program.alive()
     finally:
         stop.set()
-        thread.join(15)
+        thread.join(60)
     assert not thread.is_alive()

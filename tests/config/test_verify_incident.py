@@ -21,6 +21,8 @@ from ops.incidents.record import Store
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_process import Pair, pair
 
+pytestmark = pytest.mark.timed
+
 QUICK = {severity: replace(timing, group_wait="1s", group_interval="1s") for severity, timing in TIMINGS.items()}
 """With these, an alert that is not silent is told at once."""
 QUIET_S = 8.0

@@ -50,7 +50,7 @@ def api_server(uid: str, more: Mapping[str, object] = MappingProxyType({})) -> I
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(30)
+        thread.join(60)
 
 
 _VERSION = ("gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform")

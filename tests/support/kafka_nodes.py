@@ -182,7 +182,7 @@ class RealNode:
         if self.process is not None:
             self.process.terminate()
             try:
-                self.process.wait(timeout=15)
+                self.process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 self.kill()
             self.process = None

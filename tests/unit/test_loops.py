@@ -21,7 +21,7 @@ def test_a_loop_that_runs_while_the_others_are_closed_is_kept() -> None:
     assert (idle.is_closed(), running.is_closed()) == (True, False)
     kept = weakref.ref(running)
     running.call_soon_threadsafe(running.stop)
-    thread.join(30)
+    thread.join(60)
     del running, loops, thread
     gc.collect()
     loop = kept()

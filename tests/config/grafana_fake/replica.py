@@ -81,7 +81,7 @@ class Replica:
         """End it, gently or not; returns its exit code."""
         assert self.process is not None
         (self.process.kill if kill else self.process.terminate)()
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(timeout=60)
         self.process = None
         return code
 

@@ -15,6 +15,8 @@ import pytest
 from tests.config.grafana_fake.directory_server import password_of
 from tests.config.grafana_fake.replica import Client, Replica
 
+pytestmark = pytest.mark.timed
+
 PEOPLE = 50
 PANELS = 12
 AVERAGE_S, P95_S = 3.0, 5.0

@@ -53,7 +53,7 @@ def sink() -> Iterator[Sink]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(30)
+        thread.join(60)
 
 
 def into_sink(config: dict[str, Any], port: int) -> None:

@@ -48,7 +48,7 @@ def inside(name: str, work: Callable[[], _T]) -> _T:
 
     thread = threading.Thread(target=enter)
     thread.start()
-    thread.join(30)
+    thread.join(60)
     return result.result(timeout=0)
 
 

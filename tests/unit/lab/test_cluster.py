@@ -126,7 +126,7 @@ def test_waiting_says_what_was_waited_for() -> None:
     started = time.monotonic()
     with pytest.raises(LabError, match=r"waited 0 s for the moon: it did not happen"):
         wait_until("the moon", lambda: False, timeout_s=0.1, every_s=0.01)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 def test_two_checkouts_share_no_state_and_no_namespace() -> None:

@@ -136,7 +136,7 @@ def harness() -> Iterator[Harness]:
             client.close()
         new_world.witness.close()
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
         server.server_close()
 
 

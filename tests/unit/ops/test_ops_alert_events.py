@@ -101,7 +101,7 @@ def _write(platform: Platform, topic: str, records: Any, at: datetime | None = N
     for record in records:
         stamp = {"timestamp": int(at.timestamp() * 1000)} if at else {}
         producer.produce(topic, record.value, record.key, **stamp)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def run(monkeypatch: pytest.MonkeyPatch, platform: Platform, *words: str) -> Any:

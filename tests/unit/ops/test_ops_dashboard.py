@@ -26,6 +26,8 @@ from ops.dashboards.panel_queries import GrafanaQueryClient, QueryClient, ask, l
 from tests.unit.ops.dashboard_fakes import ANSWERS, DISKS, HOUR, LINES, NUMBER, TABLE, query_client
 from tests.unit.ops.visualization_fakes import ADMINISTRATOR, PASSWORDS, State, accounts, replica
 
+pytestmark = pytest.mark.timed
+
 EMPTY = stat("Nothing", "Nothing.", "", Query(expr="nothing"))
 BROKEN = stat("Broken", "Refused.", "", Query(expr="broken"))
 BUG = stat("Bug", "Fails.", "", Query(expr="bug"))

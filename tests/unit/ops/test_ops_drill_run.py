@@ -60,12 +60,12 @@ def test_a_process_that_does_not_get_as_far_as_the_drill_is_no_result(tmp_path: 
 
 def test_one_that_does_not_end_is_killed(tmp_path: Path) -> None:
     stubborn = (
-        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('on', flush=True)\ntime.sleep(60)"
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('on', flush=True)\ntime.sleep(300)"
     )
     began = time.monotonic()
     outcome = run([sys.executable, "-c", stubborn], 1.0, tmp_path / "log", cwd=tmp_path, put_back_s=1.0)
     assert not outcome.passed
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 def test_one_drill_at_a_time(tmp_path: Path) -> None:

@@ -135,13 +135,13 @@ def test_a_source_that_gives_no_answer_is_not_waited_for(clients: Clients) -> No
     stop = threading.Event()
 
     def hang(clients: Clients, case: Case) -> Answer:
-        stop.wait(30)
+        stop.wait(200)
         return Answer(fields={"logs": ()})
 
     begun = time.monotonic()
     evidence = gather(clients, sources={"logs": hang, "silences": answering(silences=())}, limit_s=0.5)
     stop.set()
-    assert time.monotonic() - begun < 25
+    assert time.monotonic() - begun < 60
     assert evidence.sources["logs"].problem == "no answer within 0.5 s"
     assert not evidence.sources["silences"].problem
 
@@ -246,6 +246,6 @@ def test_something_is_made_once_for_several_threads() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert calls == [1]
     assert once.existing() == os.getpid()

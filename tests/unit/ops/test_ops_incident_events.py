@@ -122,7 +122,7 @@ def write(platform: Platform) -> None:
     producer = Producer(client_settings(platform, platform.kafka_admin))
     for topic, at, record in sorted(records, key=lambda record: record[1]):
         producer.produce(topic, record.value, record.key, timestamp=int(at.timestamp() * 1000))
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def window(begin: float = 60, end: float = 0) -> TimeWindow:

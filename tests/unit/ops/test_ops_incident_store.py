@@ -94,7 +94,7 @@ def test_notes_of_several_people_at_once_are_all_kept(store: Store) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     written = [note.text for note in store.read(incident.id).notes[len(incident.notes) :]]
     assert sorted(written) == sorted(f"{a}/{b}" for a in range(4) for b in range(5))
 
@@ -104,7 +104,7 @@ def test_ids_are_unique_when_several_people_open_at_once(store: Store) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(store.all()[0]) == 8
 
 

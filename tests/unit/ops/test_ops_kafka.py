@@ -89,12 +89,12 @@ def test_records_are_read_from_given_offsets_and_from_the_end(platform: Platform
     producer = Producer(client_settings(platform, platform.kafka_login("gateway")))
     for number in range(30):
         producer.produce(TOPIC, f"{number}".encode(), partition=number % 3)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     start = kafka.end_offsets(TOPIC)
     assert sum(start.values()) == 30
     for number in range(30, 36):
         producer.produce(TOPIC, f"{number}".encode(), partition=number % 3)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     assert {int(message.value()) for message in kafka.read(TOPIC, start, 5.0)} == set(range(30, 36))
     assert {int(message.value()) for message in kafka.read_last(TOPIC, 3)} == set(range(27, 36))
     assert list(kafka.read(TOPIC, kafka.end_offsets(TOPIC), 5.0)) == []
@@ -106,7 +106,7 @@ def test_the_lag_of_a_group_is_what_it_has_not_committed(platform: Platform) -> 
     producer = Producer(client_settings(platform, platform.kafka_admin))
     for _ in range(5):
         producer.produce("telemetry-traces", b"x", partition=0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     request = ConsumerGroupTopicPartitions("a-group", [TopicPartition("telemetry-traces", 0, ends[0] + 2)])
     kafka.client.alter_consumer_group_offsets([request])["a-group"].result(timeout=60)
     assert kafka.lag("a-group") == {"telemetry-traces": 3}

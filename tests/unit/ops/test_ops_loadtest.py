@@ -43,6 +43,8 @@ from ops.loadtest.virtual_users import (
 from tests.unit.ops.dashboard_fakes import HOUR, LINES, NUMBER, dashboard, query_client
 from tests.unit.ops.visualization_fakes import ADMINISTRATOR, NOTHING, PASSWORDS, READER, State, accounts, replica
 
+pytestmark = pytest.mark.timed
+
 CREDENTIALS = grafana_client.Credentials.model_validate(accounts())
 SMALL = dashboard(NUMBER, LINES)
 

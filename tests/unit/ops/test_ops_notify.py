@@ -162,7 +162,7 @@ def test_a_mail_server_without_starttls_gets_neither_password_nor_mail(fakes: Fa
         thread.start()
         settings = {**fakes.channels["mail"], "server": f"127.0.0.1:{server.getsockname()[1]}"}
         outcomes = fakes.send("senior-manager", mail=settings)
-        thread.join(30)
+        thread.join(60)
     assert not outcomes["senior-manager", "mail"].sent
     assert "STARTTLS" in outcomes["senior-manager", "mail"].detail
     assert b"AUTH" not in b"".join(heard)
@@ -173,7 +173,7 @@ def test_a_server_that_never_answers_costs_a_bounded_time(fakes: Fakes) -> None:
         settings = {**fakes.channels["mail"], "server": f"127.0.0.1:{mute.getsockname()[1]}"}
         begun = time.monotonic()
         outcomes = send_all(load(fakes.file(mail=settings)), fakes.folder, NOTIFICATION, (), 3.0)
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
     assert [outcome.channel for outcome in outcomes if not outcome.sent] == ["mail"]
     assert outcomes[-1].detail == "no answer in 3 s: it may have arrived"
 

@@ -134,7 +134,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int
     yield folder, page.server_address[1]
     page.shutdown()
     page.server_close()
-    thread.join(30)
+    thread.join(60)
 
 
 @pytest.fixture

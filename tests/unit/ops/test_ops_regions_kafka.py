@@ -47,7 +47,7 @@ def produce(platform: Platform, topic: str, count: int, at: datetime | None = No
     stamp = int((at or datetime.now(UTC)).timestamp() * 1000)
     for number in range(count):
         producer.produce(topic, str(number).encode(), key=str(number).encode(), timestamp=stamp)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def test_topics_that_can_be_written_are_good(platform: Platform) -> None:

@@ -238,5 +238,5 @@ def replica(folder: Path, state: State) -> Iterator[str]:
         yield f"https://localhost:{server.server_address[1]}"
     finally:
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
         server.server_close()

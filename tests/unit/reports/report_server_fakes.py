@@ -134,7 +134,7 @@ def storage(folder: Path) -> Iterator[Storage]:
     finally:
         client.close()
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
         server.server_close()
 
 
@@ -175,7 +175,7 @@ def report_server(fake_storage: Storage) -> Iterator[ReportServer]:
         yield running
     finally:
         service.stop()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive(), "the report server does not stop"
 
 

@@ -134,13 +134,13 @@ def test_posts_are_written_one_after_the_other_and_a_long_wait_is_refused(
 
     def hold() -> None:
         entered.set()
-        assert go.wait(10)
+        assert go.wait(60)
 
     producer.during_flush = hold
     target = new_sender(tmp_path, producer)
     first = threading.Thread(target=target.send, args=(TOPIC, records("first")))
     first.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     monkeypatch.setattr(sender, "TURN_S", 0.05)
     with pytest.raises(BusyError):
         target.send(TOPIC, records("second"))
@@ -150,7 +150,7 @@ def test_posts_are_written_one_after_the_other_and_a_long_wait_is_refused(
     third.start()
     go.set()
     for thread in (first, third):
-        thread.join(10)
+        thread.join(60)
     assert [key for _, key, _ in producer.records] == ["first", "third"]
 
 

@@ -202,16 +202,16 @@ def test_the_bytes_that_are_held_at_once_are_bounded(tmp_path: Path, monkeypatch
 
     def hold() -> None:
         entered.set()
-        assert go.wait(10)
+        assert go.wait(60)
 
     service.producer.during_flush = hold
     first = threading.Thread(target=lambda: answers.append(service.post(RAW, [alert()])[0]))
     first.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     assert service.post(RAW, [alert()])[0] == 503
     assert refused(service, "raw", "busy") == 1
     go.set()
-    first.join(10)
+    first.join(60)
     assert answers == [200]
     assert service.post(RAW, [alert()])[0] == 200
 

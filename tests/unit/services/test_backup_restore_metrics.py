@@ -237,7 +237,7 @@ def apis(tmp_path: Path) -> Iterator[tuple[QueryApi, QueryApi]]:
         )
     finally:
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
         server.server_close()
 
 

@@ -208,7 +208,7 @@ def test_the_loop_is_alive_while_it_turns_and_not_after_it_hung(loop: PollLoop) 
     turning.start()
     assert loop.alive()
     stop.set()
-    turning.join(30)
+    turning.join(60)
     assert not turning.is_alive()
     loop._last_turn -= 100
     assert not loop.alive()

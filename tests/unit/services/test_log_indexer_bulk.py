@@ -62,7 +62,7 @@ def cluster(folder: Path, *answers: tuple[int, Any]) -> Iterator[tuple[BulkWrite
         writer.close()
         server.shutdown()
         server.server_close()
-        thread.join(30)
+        thread.join(60)
 
 
 def items(*states: tuple[int, str | None]) -> str:

@@ -126,7 +126,7 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
     yield state
     server.shutdown()
     server.server_close()
-    thread.join(30)
+    thread.join(60)
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it() -> None:
         sender.put([number])
     gate.set()
     sender.stop(5)
-    sender.join(30)
+    sender.join(60)
     assert sent == [[0], [2], [3]]
     assert (sender.counts.accepted, sender.counts.dropped) == (3, 1)
 
@@ -201,7 +201,7 @@ def test_a_sender_repeats_a_bounded_number_of_times_and_waits_longer_each_time()
     sender.put([1])
     assert sender.flush(5)
     sender.stop(1)
-    sender.join(30)
+    sender.join(60)
     assert (sender.counts.retried, sender.counts.refused) == (2, 1)
     assert times[2] - times[1] > times[1] - times[0]
 

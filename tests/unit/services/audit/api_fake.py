@@ -146,4 +146,4 @@ def api_server(folder: Path, cluster: Cluster) -> Iterator[Kubernetes]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(30)
+        thread.join(60)

@@ -65,7 +65,7 @@ def following(
             run.stop.set()
             for waiting in cluster.live.values():
                 waiting.put(None)
-            run.thread.join(30)
+            run.thread.join(60)
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_it_ends_with_its_pod(tmp_path: Path, cluster: Cluster) -> None:
         assert [run.next(), run.next()] == ["topic:a", "topic:b"]
         cluster.pods["kafka-0"] = pod(uid="another")
         cluster.live["kafka-0"].put(None)
-        run.thread.join(30)
+        run.thread.join(60)
         assert not run.thread.is_alive()
         assert run.positions.all() == {}
         assert run.metric("audit_gaps_total") == 0

@@ -42,7 +42,7 @@ class Told:
         return self.registry.get_sample_value(name, {"source": source})
 
     def until(self, name: str, value: float, source: str = "kafka") -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self.value(name, source) != value:
             assert time.monotonic() < deadline, (name, self.value(name, source))
             time.sleep(0.02)
@@ -63,7 +63,7 @@ def watching(
             cluster.changes.put(None)
             for waiting in cluster.live.values():
                 waiting.put(None)
-            thread.join(30)
+            thread.join(60)
 
 
 def pods(positions: dict[str, str], *, first: bool = False) -> Callable[[KubernetesApi, Told, threading.Event], None]:

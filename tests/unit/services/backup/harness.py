@@ -97,5 +97,5 @@ def harness(folder: Path) -> Iterator[Harness]:
     finally:
         s3.close()
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
         server.server_close()

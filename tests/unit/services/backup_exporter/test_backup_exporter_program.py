@@ -48,7 +48,7 @@ def exporter(fake_storage: Storage) -> Iterator[ReportServer]:
         yield running
     finally:
         service.stop()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive(), "the backup exporter does not stop"
 
 

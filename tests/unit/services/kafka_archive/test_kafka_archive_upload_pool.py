@@ -81,7 +81,7 @@ def test_results_are_not_waited_for_without_end() -> None:
     began = time.monotonic()
     assert pool.results() == []
     assert pool.results(wait_s=0.05) == []
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 class Admin:

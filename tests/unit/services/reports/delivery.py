@@ -148,6 +148,6 @@ def places(folder: Path) -> Iterator[Places]:
     finally:
         s3.close()
         storage.shutdown()
-        thread.join(10)
+        thread.join(60)
         storage.server_close()
         mail.stop()

@@ -91,7 +91,7 @@ def serving(folder: Path, *, client_authority: Path | None = None) -> Iterator[S
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(30)
+        thread.join(60)
 
 
 @pytest.fixture

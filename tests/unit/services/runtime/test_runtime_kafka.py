@@ -44,7 +44,7 @@ def hanging_up() -> Iterator[int]:
         thread.start()
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
-    thread.join(30)
+    thread.join(60)
 
 
 @contextmanager
