@@ -53,7 +53,7 @@ class KafkaEndpoint:
         port: Port of the client listener.
         external: ``host:port`` of every broker outside the cluster.
         access_label: Label that a client pod needs (value ``"true"``).
-        users: User name -> credential; the user of a client is its workload name.
+        users: Workload name of a client -> credential.
         ready: Resolves when topics, users and ACLs exist; put it into ``depends_on``-like inputs when order matters.
     """
 

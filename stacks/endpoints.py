@@ -277,7 +277,7 @@ def _mirror_source(settings: Settings, role: Role, other: OtherRegion) -> Mirror
         bootstrap=peer.bootstrap,
         networks=peer.networks,
         authority=other.text(peer.stack, "ca_certificate"),
-        password=other.text(peer.stack, "kafka_users", SOURCE_USER),
+        password=other.text(peer.stack, "kafka_users", SOURCE_USER, "password"),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from components.alertevents.component import WORKLOAD as ALERT_EVENTS
 from components.audit.component import READER as AUDIT_READER
 from components.audit.component import WORKLOAD as AUDIT
@@ -29,7 +31,7 @@ COPIED_TOPICS = tuple(topic.name for topic in TOPICS)
 
 def own_users(settings: Settings) -> tuple[User, ...]:
     """Clients inside this region; both regions have the same."""
-    return (
+    clients = (
         User(name=GATEWAY, writes=tuple(TOPIC_OF_SIGNAL[signal] for signal in Signal)),
         *(
             User(name=consumer_name(replica), reads=(TOPIC_OF_SIGNAL[Signal.METRICS],))
@@ -52,10 +54,14 @@ def own_users(settings: Settings) -> tuple[User, ...]:
         ),
         User(name=ARCHIVE_USER, reads=tuple(topic.name for topic in TOPICS)),
     )
+    return tuple(replace(client, generation=settings.kafka.login_generation) for client in clients)
 
 
 def mirror_users(settings: Settings) -> tuple[User, ...]:
-    """The other region's mirror, and this one's; both in both roles, so that no failover waits for permissions."""
+    """The other region's mirror, and this one's; both in both roles, so that no failover waits for permissions.
+
+    Their logins have one generation: the other region hears of a new one with its own next update only.
+    """
     peer = settings.regions.peer
     if peer is None:
         return ()

@@ -36,9 +36,8 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "otlp_credentials": _credentials(platform.gateway.endpoint.credentials),
         "kafka_bootstrap": ",".join(kafka.endpoint.external),
         "kafka_admin": _login(kafka.admin),
-        "kafka_users": pulumi.Output.secret(
-            pulumi.Output.all(**{name: user.password for name, user in kafka.endpoint.users.items()})
-        ),
+        "kafka_users": _credentials(kafka.endpoint.users),
+        "kafka_login_generation": settings.kafka.login_generation,
         "topics": list(settings.topics),
         "consumer_groups": [*(consumer.group for consumer in platform.metrics.consumers), *TRACE_GROUPS],
         "prometheus_replicas": list(settings.prometheus.replicas),

@@ -234,12 +234,15 @@ class Kafka(SettingsModel):
     Attributes:
         brokers: One external address each.
         client_cidrs: Networks that may use these addresses.
-        quotas: Login -> its quotas, where they differ.
+        quotas: Client -> quotas of its login, where they differ.
+        login_generation: Of the logins of clients in this region. One more, and an update gives each of them a new one
+            while the one of before is good until its end.
     """
 
     brokers: tuple[ExternalHost, ...]
     client_cidrs: tuple[field_types.Cidr, ...] = Field(min_length=1)
     quotas: dict[str, KafkaQuota] = {}
+    login_generation: field_types.Count = 1
 
     @model_validator(mode="after")
     def _enough(self) -> Self:

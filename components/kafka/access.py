@@ -43,11 +43,13 @@ class User:
     """A client and the least that it needs.
 
     Attributes:
-        name: User name: the client's workload name.
+        name: The client's workload name, which is its login's too in the first generation.
         writes: Topics that it writes.
         reads: Topics that it reads, in the consumer group of its own name.
         describes_all: May see (not read) every topic and group, to measure lag.
         grants: Further permissions, one by one, of clients that do not fit the above.
+        generation: Of its login. With another one, an update makes a new login with a password of its own, lets the
+            client change over, and removes the one of before at its end (ADR 0062).
     """
 
     name: str
@@ -55,6 +57,12 @@ class User:
     reads: tuple[str, ...] = ()
     describes_all: bool = False
     grants: tuple[AclRule, ...] = ()
+    generation: int = 1
+
+    @property
+    def login(self) -> str:
+        """User name in Kafka."""
+        return self.name if self.generation == 1 else f"{self.name}-g{self.generation}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +118,8 @@ class Access:
     Attributes:
         topics: Topics.
         users: Users.
-        credentials: User name -> credential.
-        quotas: User name -> what it may take of each broker.
+        credentials: Client -> credential of its login.
+        quotas: Client -> what it may take of each broker.
         replication_factor: Copies of every record.
         min_insync_replicas: Copies that must have a record before it counts as written.
         max_message_bytes: Largest record batch.
@@ -195,8 +203,8 @@ def make_access(
     for user in access.users:
         resources.append(
             kafka.UserScramCredential(
-                user.name,
-                username=user.name,
+                user.login,
+                username=user.login,
                 scram_mechanism="SCRAM-SHA-512",
                 scram_iterations=4096,
                 password=access.credentials[user.name].password,
@@ -204,16 +212,16 @@ def make_access(
             )
         )
         kafka.Quota(
-            user.name,
-            entity_name=user.name,
+            user.login,
+            entity_name=user.login,
             entity_type="user",
             config=access.quotas[user.name].config(),
             opts=options(quota=True),
         )
         resources += [
             kafka.Acl(
-                f"{user.name}-{rule.operation}-{rule.resource_type}-{rule.resource}".lower().replace(_ANY, "any"),
-                acl_principal=f"User:{user.name}",
+                f"{user.login}-{rule.operation}-{rule.resource_type}-{rule.resource}".lower().replace(_ANY, "any"),
+                acl_principal=f"User:{user.login}",
                 acl_host=_ANY,
                 acl_operation=rule.operation,
                 acl_permission_type="Allow",

@@ -206,7 +206,7 @@ class Kafka(pulumi.ComponentResource):
         way_in = [pods[BROKERS], *self._addresses(args), *self._network(args)]
         self.authority = self._authority(context, pods[BROKERS])
         credentials = {
-            user.name: credential(self, name=f"{BROKERS}-user-{user.name}", username=user.name) for user in args.users
+            user.name: credential(self, name=f"{BROKERS}-user-{user.login}", username=user.login) for user in args.users
         }
         external = tuple(f"{broker.host}:{EXTERNAL_PORT}" for broker in args.brokers)
         connection = provider(

@@ -61,7 +61,7 @@ def read(platform: Platform, start: datetime) -> AuditLog:
     """
     if READER not in platform.kafka_users:
         raise OpsError(f"the stack has no Kafka user `{READER}`: bring up a version of the platform with an audit log")
-    settings = client_settings(platform, platform.kafka_login(READER))
+    settings = client_settings(platform, platform.kafka_users[READER])
     records: list[tuple[AuditRecord, bool]] = []
     unreadable = 0
     with consumer(settings, READER) as reader, errors(f"cannot read {TOPIC}"):

@@ -81,7 +81,7 @@ def _kafka(context: Context) -> list[Attempt]:
     topic = f"audit-try-{secrets.token_hex(6)}"
     at = time.time()
     with (
-        consumer(client_settings(platform, platform.kafka_login(READER)), READER) as reader,
+        consumer(client_settings(platform, platform.kafka_users[READER]), READER) as reader,
         errors("no answer from Kafka"),
     ):
         error = reader.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].error

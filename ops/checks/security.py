@@ -46,7 +46,7 @@ def wrong_password(platform: Platform) -> str:
 def writing(platform: Platform, user: str, topic: str) -> str:
     """``user`` writes to a topic that is not its own."""
     reasons: list[str] = []
-    settings = {**client_settings(platform, platform.kafka_login(user)), "message.timeout.ms": int(SECONDS * 1000)}
+    settings = {**client_settings(platform, platform.kafka_users[user]), "message.timeout.ms": int(SECONDS * 1000)}
     producer = Producer(settings)
     producer.produce(topic, b"refused", on_delivery=lambda error, _: reasons.append(error.name() if error else ""))
     producer.flush(SECONDS + 2)
@@ -74,7 +74,7 @@ def joining(platform: Platform, user: str, topic: str, group: str) -> str:
 
 @contextmanager
 def _consumer(platform: Platform, user: str, group: str) -> Iterator[Consumer]:
-    settings = client_settings(platform, platform.kafka_login(user))
+    settings = client_settings(platform, platform.kafka_users[user])
     consumer = Consumer({**settings, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"})
     try:
         yield consumer
@@ -176,7 +176,8 @@ def k5(context: Context) -> Finding:
             ADMIN.AclPermissionType.ANY,
         )
         acls = kafka.client.describe_acls(every).result(timeout=TIMEOUT_SECONDS)
-    missing = set(platform.kafka_users) - set(users)
+    logins = {login.username for login in platform.kafka_users.values()}
+    missing = logins - set(users)
     finding.expect(not missing, f"no SCRAM user {listed(missing)}")
     weak = [
         name
@@ -185,7 +186,7 @@ def k5(context: Context) -> Finding:
     ]
     finding.expect(not weak, f"not SCRAM-SHA-512: {listed(weak)}")
     quotas = kafka.quotas()
-    unbounded = [name for name in platform.kafka_users if not quotas.get(name, {}).keys() >= _QUOTAS]
+    unbounded = [name for name in sorted(logins) if not quotas.get(name, {}).keys() >= _QUOTAS]
     finding.expect(not unbounded, f"no quota of bytes and threads: {listed(unbounded)}")
     wide = [acl for acl in acls if acl.principal in ("User:*", "*")]
     finding.expect(not wide, f"{len(wide)} ACLs are for everybody")

@@ -64,7 +64,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "bench": _CONTEXT | {"log_reader"},
     "scale": frozenset(),
     "storage": frozenset(),
-    "kafka": frozenset({"kafka_admin"}),
+    "kafka": frozenset({"kafka_admin", "kafka_users"}),
     "report": _CONTEXT | {"kafka_users", "reports"},
     "backup": _CONTEXT | {"backups", "grafana_admin"},
     "maintain": _CONTEXT | {"backups", "grafana_admin", "log_reader"},

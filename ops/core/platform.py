@@ -120,7 +120,8 @@ class Platform(BaseModel):
     otlp_credentials: Mapping[str, Login]
     kafka_bootstrap: str
     kafka_admin: Login
-    kafka_users: Mapping[str, SecretStr]
+    kafka_users: Mapping[str, Login]
+    kafka_login_generation: int = 1
     query_url: str
     query_reader: Login
     prometheus_replicas: tuple[str, ...] = Field(min_length=1)
@@ -159,10 +160,6 @@ class Platform(BaseModel):
     def left_out(self, key: str) -> tuple[str, ...]:
         """What is not promised since a key of the stack file leaves it out, one line each."""
         return tuple(line for line in self.not_promised if line.startswith(f"settings.{key}:"))
-
-    def kafka_login(self, user: str) -> Login:
-        """Login of one of the platform's Kafka users."""
-        return Login(username=user, password=self.kafka_users[user])
 
 
 _NOBODY: Final = {"username": "", "password": ""}

@@ -56,6 +56,15 @@ def set_storage(part: str, size: str, stack: str = "", cwd: Path = PROJECT) -> N
     _set(["--path", f"{SETTINGS_KEY}.storage.{part}", size], stack, cwd)
 
 
+def set_login_generation(generation: int, stack: str = "", cwd: Path = PROJECT) -> None:
+    """Write the generation of Kafka's logins into the stack's file; ``stack`` empty is the selected one.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    _set(["--path", f"{SETTINGS_KEY}.kafka.login_generation", str(generation)], stack, cwd)
+
+
 def set_broker(number: int, address: str, stack: str = "", cwd: Path = PROJECT) -> None:
     """Write a broker's address into the stack's file; the number after the last one adds a broker.
 

@@ -103,6 +103,32 @@ RECOVERY: tuple[Drill, ...] = (
         watched=False,
     ),
     Drill(
+        name="kafka-logins",
+        shows="every client of Kafka gets a new login by one update: the old ones end, nobody is refused, none is lost",
+        requirements=("K5",),
+        procedure=f"{_PROCEDURES}.kafka_logins:rotate_logins",
+        evidence="kafka-logins-rotated",
+        seconds=600,
+        limit_s=6000,
+        load=f"{_METRICS}; numbered log records through the gateway",
+        fault="`ops kafka rotate-logins`: settings.kafka.login_generation is one more, and `pulumi up`",
+        figures={
+            Aspect.FAULT: ("{clients} clients, generation {generation}, within {rotated within s} s",),
+            Aspect.RECOVERY: (
+                "{old logins refused by every broker} of {clients} logins of before are refused by every broker",
+                "{logins refused meanwhile} logins refused while clients changed over",
+            ),
+            Aspect.RTO: (
+                "longest pause of a client {longest pause of a client s} s",
+                "clients of the gateway repeated {retries} sends",
+            ),
+            Aspect.RPO: (
+                "{missing} of {acknowledged} acknowledged points missing",
+                "{log records missing} of {log records acknowledged} log records missing",
+            ),
+        },
+    ),
+    Drill(
         name="zone",
         shows="one of everything that runs twice or thrice gone at once: the others go on, nothing is lost",
         requirements=("K1", "D3"),

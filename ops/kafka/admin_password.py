@@ -7,20 +7,16 @@ brokers know each other: no key leaves the cluster, and no file is written.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
-
-from confluent_kafka import KafkaError, KafkaException
+from typing import Final
 
 from components import java
 from components.kafka.config import BROKERS, CONFIG_DIRECTORY, INTERNAL_PORT
-from ops.core.errors import OpsError, one_line
-from ops.core.kafka import ADMIN, client_settings
+from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.platform import Platform
 from ops.core.steps import say
+from ops.kafka.sign_in import Answer, addresses, sign_in
 
 CONTAINER: Final = BROKERS
 """Container of a broker's server, in a pod of the workload of the same name."""
@@ -28,9 +24,6 @@ TOOL_S: Final = 120.0
 """Longest run of Kafka's tool, whose own limits are 40 s: a busy broker has little for it to start with."""
 LIMIT_S: Final = 60.0
 """Longest time until every broker that answers has read the new password."""
-_ASK_S: Final = 10.0
-_ONE_TRY_S: Final = 1.0
-_LOGIN: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
 _SCRIPT: Final = f"""\
 set -euo pipefail
 IFS= read -r password
@@ -51,28 +44,13 @@ RunInBroker = Callable[[Sequence[str], str], object]
 """Runs a command with a text as its standard input in a broker's container; raises `OpsError` where it fails."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a broker says to the administrator of the outputs.
-
-    Attributes:
-        address: Its ``host:port``.
-        problem: Why the administrator is not signed in; empty: is.
-        refused: The broker answers, and does not take user and password.
-    """
-
-    address: str
-    problem: str = ""
-    refused: bool = False
-
-
 def answers(platform: Platform) -> tuple[Answer, ...]:
     """What each broker says at its external address.
 
     Raises:
         OpsError: None of them answers.
     """
-    told = tuple(_sign_in(platform, address) for address in platform.kafka_bootstrap.split(","))
+    told = tuple(sign_in(platform, platform.kafka_admin, address) for address in addresses(platform))
     if all(answer.problem and not answer.refused for answer in told):
         raise OpsError(f"no broker answers, nothing was changed; {told[0].address}: {told[0].problem}")
     return told
@@ -120,29 +98,3 @@ def change(platform: Platform, run: RunInBroker, limit_s: float = LIMIT_S) -> tu
 
     wait_until(taken, limit_s, "brokers that take the new password")
     return last[-1]
-
-
-def _sign_in(platform: Platform, address: str) -> Answer:
-    said: list[KafkaError] = []
-    settings: dict[str, Any] = {
-        **client_settings(platform, platform.kafka_admin),
-        "bootstrap.servers": address,
-        "error_cb": said.append,
-        # Brokers count refusals, and tell of many (KafkaLoginsFail).
-        "reconnect.backoff.ms": 1000,
-    }
-    client = ADMIN.AdminClient(settings)
-    deadline = time.monotonic() + _ASK_S
-    while True:
-        try:
-            client.list_topics(timeout=_ONE_TRY_S)
-        except KafkaException as error:
-            # What went wrong before is told by a callback, which this serves.
-            client.poll(0.1)
-            login = next((reported for reported in said if reported.code() in _LOGIN), None)
-            if login is not None:
-                return Answer(address=address, problem=one_line(login.str()), refused=True)
-            if time.monotonic() > deadline:
-                return Answer(address=address, problem=one_line((said[-1] if said else error.args[0]).str()))
-        else:
-            return Answer(address=address)

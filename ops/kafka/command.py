@@ -1,4 +1,4 @@
-"""``ops kafka``: partitions move so that brokers carry alike; Kafka gets the password that the outputs have."""
+"""``ops kafka``: partitions move so that brokers carry alike; clients get new logins, the administrator a password."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.core.steps import clock, heard
 from ops.kafka import admin_password as passwords
+from ops.kafka import logins
 from ops.kafka.cluster import Cluster
 from ops.kafka.plan import Layout, Move
 from ops.kafka.rebalance import AT_ONCE, Wish, look
 from ops.kafka.rebalance import rebalance as move_partitions
+from ops.kafka.sign_in import Answer
 
-kafka_app = typer.Typer(
-    help="Kafka: which brokers have what, moving it; the administrator's password.", no_args_is_help=True
-)
+kafka_app = typer.Typer(help="Kafka: which brokers have what, moving it; logins and passwords.", no_args_is_help=True)
 
 _FILE_WIDTH = 160
 _HOUR_S = 3600.0
@@ -109,7 +109,26 @@ def admin_password(
     _tell_silent(told)
 
 
-def _tell_silent(told: Sequence[passwords.Answer]) -> None:
+@kafka_app.command("rotate-logins")
+def rotate_logins(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    stack: Annotated[str, typer.Option("--stack", help="Stack; default: the selected one.")] = "",
+) -> None:
+    """Give every client of Kafka a new login while the one of before is good. Repeated after an error, it goes on."""
+    platform = platform_module.load(stack=stack)
+    chosen = logins.plan(platform, stack)
+    already = ", which the stack's file has already" if chosen.written else ""
+    typer.echo(f"logins of Kafka's clients: generation {chosen.deployed} now, {chosen.generation} next{already}")
+    _confirm(yes, "Bring the stack up with new ones?", "--yes")
+    with heard(lambda line: typer.echo(line, err=True)):
+        done = logins.rotate(platform, chosen, stack)
+    typer.echo(
+        f"{done.taken} logins are taken by every broker, {len(done.removed)} of before are gone; commit "
+        f"{logins.KEY} in the stack's file"
+    )
+
+
+def _tell_silent(told: Sequence[Answer]) -> None:
     if addresses := passwords.silent(told):
         typer.echo(f"no answer, so not tried: {', '.join(addresses)}", err=True)
 

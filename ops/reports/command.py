@@ -75,7 +75,7 @@ def build(context: Context, kind: Kind, at: date | None, zone: ZoneInfo) -> Repo
 
 
 def _notifications(context: Context, folder: Path) -> KafkaAccess:
-    user, password = context.platform.kafka_login(USER).pair
+    user, password = context.platform.kafka_users[USER].pair
     file = folder / "password"
     file.touch(mode=0o600)
     file.write_text(password, encoding="utf-8")

@@ -55,12 +55,13 @@ class Lab:
                 "Outputs",
                 (),
                 {
-                    "kafka_users": {"audit-reader": ""},
+                    "kafka_users": {
+                        "audit-reader": Login.model_validate(
+                            {"username": "audit-reader", "password": "audit-reader-password"}
+                        )
+                    },
                     "kafka_bootstrap": self.broker.bootstrap,
                     "ca_certificate": self.broker.ca,
-                    "kafka_login": lambda _, user: Login.model_validate(
-                        {"username": user, "password": f"{user}-password"}
-                    ),
                 },
             )(),
         )

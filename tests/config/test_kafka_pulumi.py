@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -34,17 +35,32 @@ from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
 
 ROOT = Path(__file__).parents[2]
-TOPIC, USER = "telemetry-metrics", "gateway"
+TOPIC, USER, SECOND = "telemetry-metrics", "gateway", "gateway-g2"
+ANYTHING = AclBindingFilter(
+    ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+)
 PROGRAM = """
 import os
+from types import SimpleNamespace
 import pulumi
 from components.contracts import Credential
 from components.kafka.access import Access, AclRule, Quota, Topic, User, make_access, provider
 from components.kafka.wait_for_brokers import Brokers
+from ops.core.platform import Login
+from ops.kafka.sign_in import sign_in
 
 secret = pulumi.Output.secret
 admin = Credential(username="admin", password=secret(os.environ["ADMIN_PASSWORD"]), bcrypt=secret(""))
-gateway = Credential(username="gateway", password=secret("a-password-of-the-gateway"), bcrypt=secret(""))
+gateway = User(
+    name="gateway",
+    writes=("telemetry-metrics",),
+    # More than the program has threads: all of them wait for the brokers at once.
+    grants=tuple(
+        AclRule(operation="Describe", resource_type="Topic", resource=f"topic-{number}") for number in range(40)
+    ),
+    generation=int(os.environ["GENERATION"]),
+)
+password = secret(f"password-of-{gateway.login}")
 parent = pulumi.ComponentResource("obs:kafka:Kafka", "kafka")
 external = [os.environ["BROKER"]]
 connection = provider(
@@ -53,23 +69,24 @@ connection = provider(
 brokers = Brokers("answer", external, admin, os.environ["AUTHORITY"], limit_s=float(os.environ["LIMIT"]))
 access = Access(
     topics=[Topic(name="telemetry-metrics", partitions=int(os.environ["PARTITIONS"]), retention_ms=60_000)],
-    # More than the program has threads: all of them wait for the brokers at once.
-    users=[
-        User(
-            name="gateway",
-            writes=("telemetry-metrics",),
-            grants=tuple(
-                AclRule(operation="Describe", resource_type="Topic", resource=f"topic-{number}") for number in range(40)
-            ),
-        )
-    ],
-    credentials={"gateway": gateway},
+    users=[gateway],
+    credentials={"gateway": Credential(username=gateway.login, password=password, bcrypt=secret(""))},
     quotas={"gateway": Quota(produce=2**20, fetch=2**20, requests=100)},
     replication_factor=1,
     min_insync_replicas=1,
     max_message_bytes=1_000_000,
 )
-pulumi.export("ready", make_access(parent, connection, brokers, access))
+ready = make_access(parent, connection, brokers, access)
+pulumi.export("ready", ready)
+
+def signed_in(_):
+    # While the update goes on, as clients do that have not changed over yet.
+    platform = SimpleNamespace(kafka_bootstrap=external[0], ca_certificate=os.environ["AUTHORITY"])
+    logins = [Login(username=name, password=f"password-of-{name}") for name in os.environ["TRIED"].split()]
+    return [login.username for login in logins if not sign_in(platform, login, external[0]).problem]
+
+if os.environ["TRIED"]:
+    pulumi.export("signed_in", ready.apply(signed_in))
 """
 
 
@@ -79,7 +96,9 @@ class Project:
 
     folder: Path
     broker: Broker
-    told: dict[str, str] = field(default_factory=lambda: {"PARTITIONS": "3", "LIMIT": "60"})
+    told: dict[str, str] = field(
+        default_factory=lambda: {"PARTITIONS": "3", "LIMIT": "60", "GENERATION": "1", "TRIED": ""}
+    )
 
     def pulumi(self, *words: str, **told: str) -> tuple[int, str]:
         """Run the engine; its exit code and everything it said."""
@@ -128,17 +147,23 @@ class Project:
         topic = self.admin.list_topics(timeout=60).topics.get(TOPIC)
         return len(topic.partitions) if topic else 0
 
+    def users(self) -> set[str]:
+        """Users that the broker knows, but for the administrator."""
+        return set(self.admin.describe_user_scram_credentials(None).result(60)) - {self.broker.username}
+
+    def principals(self) -> set[str]:
+        """Whoever may do anything."""
+        return {binding.principal for binding in self.admin.describe_acls(ANYTHING).result(60)}
+
     def empty_broker(self) -> None:
         """Remove what the program made."""
         if self.partitions():
             self.admin.delete_topics([TOPIC])[TOPIC].result(60)
-        anything = AclBindingFilter(
-            ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
-        )
-        self.admin.delete_acls([anything])[anything].result(60)
-        user = UserScramCredentialDeletion(USER, ScramMechanism.SCRAM_SHA_512)
-        with suppress(KafkaException):  # A test that failed may not have made the user.
-            self.admin.alter_user_scram_credentials([user])[USER].result(60)
+        self.admin.delete_acls([ANYTHING])[ANYTHING].result(60)
+        for name in (USER, SECOND):
+            user = UserScramCredentialDeletion(name, ScramMechanism.SCRAM_SHA_512)
+            with suppress(KafkaException):  # A test that failed may not have made the user.
+                self.admin.alter_user_scram_credentials([user])[name].result(60)
         eventually(lambda: not self.partitions(), 30, "the topic is gone")
 
 
@@ -269,6 +294,21 @@ def test_a_topic_whose_partitions_shrink_is_stopped_in_the_preview_and_would_be_
     assert code == 0, said
     assert "~ 1 updated" in said
     assert project.partitions() == 5
+
+
+@pytest.mark.timeout(400)
+def test_a_new_login_is_good_before_the_old_one_ends_and_then_it_alone_is(project: Project) -> None:
+    assert project.up()[0] == 0
+    assert (project.users(), project.principals()) == ({USER}, {f"User:{USER}"})
+    code, said = project.up(GENERATION="2", TRIED=f"{USER} {SECOND} nobody")
+    assert code == 0, said
+    assert json.loads(project.pulumi("stack", "output", "--json")[1])["signed_in"] == [USER, SECOND]
+    assert (project.users(), project.principals()) == ({SECOND}, {f"User:{SECOND}"})
+    # Topics are untouched, and the same generation again changes nothing.
+    assert "Topic" not in said.partition("Outputs")[0]
+    assert "unchanged" in project.up(GENERATION="2", TRIED=f"{USER} {SECOND} nobody")[1].partition("Resources")[2]
+    code, said = project.up(GENERATION="2", TRIED=f"{SECOND} {USER}")
+    assert json.loads(project.pulumi("stack", "output", "--json")[1])["signed_in"] == [SECOND], said
 
 
 @pytest.mark.timeout(200)

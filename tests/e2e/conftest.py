@@ -48,6 +48,7 @@ _ORDER = (
     "test_partitions",
     "test_storage",
     "test_admin_password",
+    "test_kafka_logins",
 )
 """Cheap ones first; dashboards after what they draw (reports, backups, people); faults, which restart pods, last."""
 

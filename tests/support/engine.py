@@ -175,7 +175,7 @@ def other_outputs() -> dict[str, Any]:
     """What a stack reference finds: the outputs of a primary region that agrees with every stack."""
     return {
         "ca_certificate": AUTHORITY,
-        "kafka_users": {"mirror": password_of("other mirror")},
+        "kafka_users": {"mirror": {"username": "mirror", "password": password_of("other mirror")}},
         "otlp_credentials": {layer.name: {"password": password_of(f"other {layer.name}")} for layer in LAYERS},
         "id_hash_key": password_of("other ids"),
     }

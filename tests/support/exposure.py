@@ -24,7 +24,7 @@ def known_secrets(platform: Platform, exported: Mapping[str, Any]) -> dict[str, 
         platform: Outputs of the stack.
         exported: ``pulumi stack export --show-secrets``.
     """
-    secret_values = {f"kafka user {user}": secret.get_secret_value() for user, secret in platform.kafka_users.items()}
+    secret_values = {f"kafka user {user}": login.pair[1] for user, login in platform.kafka_users.items()}
     for kind, logins in (
         ("otlp", platform.otlp_credentials),
         ("prometheus", platform.prometheus_credentials),

@@ -95,12 +95,13 @@ def _kafka(context: Context, allowed: Matrix, passwords: Passwords, problems: li
 
     def job(user: str) -> Job:
         def attempt() -> list[Try]:
-            settings = client_settings(platform, platform.kafka_login(user))
+            settings = client_settings(platform, known[user])
             return list(access_kafka.KafkaTries(settings, allowed, user).all(topics, groups))
 
         return attempt
 
-    users = [user for user in allowed.kafka_users if user in platform.kafka_users]
+    known = {login.username: login for login in platform.kafka_users.values()}
+    users = [user for user in allowed.kafka_users if user in known]
     _unknown(problems, access_kafka.PART, sorted({*allowed.kafka_users} - {*users}))
     return {f"Kafka as {user}": job(user) for user in users}, {access_kafka.PART: users}
 

@@ -33,7 +33,7 @@ def made_up() -> dict[str, Any]:
         "otlp_credentials": {"device": login},
         "kafka_bootstrap": "198.18.0.10:9094",
         "kafka_admin": login,
-        "kafka_users": {"gateway": "another-password"},
+        "kafka_users": {"gateway": {"username": "gateway", "password": "another-password"}},
         "query_url": "https://198.18.0.21:9090",
         "query_reader": login,
         "prometheus_replicas": ["primary", "secondary"],

@@ -40,7 +40,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) 
                 "kafka_bootstrap": broker.bootstrap,
                 "ca_certificate": broker.ca,
                 "kafka_admin": {"username": broker.username, "password": broker.password},
-                "kafka_users": users,
+                "kafka_users": {name: {"username": name, "password": password} for name, password in users.items()},
             }
         )
         _prepare(test_platform, users)
@@ -86,7 +86,7 @@ def test_brokers_topics_and_settings_are_described(platform: Platform) -> None:
 
 def test_records_are_read_from_given_offsets_and_from_the_end(platform: Platform) -> None:
     kafka = KafkaAdmin(platform)
-    producer = Producer(client_settings(platform, platform.kafka_login("gateway")))
+    producer = Producer(client_settings(platform, platform.kafka_users["gateway"]))
     for number in range(30):
         producer.produce(TOPIC, f"{number}".encode(), partition=number % 3)
     assert producer.flush(60) == 0
@@ -207,7 +207,7 @@ def test_a_probe_that_is_let_in_has_no_reason(platform: Platform) -> None:
 
 def test_a_control_client_that_is_refused_is_an_error(platform: Platform) -> None:
     wrong = platform.model_copy(
-        update={"kafka_admin": platform.kafka_login("gateway").model_copy(update={"username": "x"})}
+        update={"kafka_admin": platform.kafka_users["gateway"].model_copy(update={"username": "x"})}
     )
     with pytest.raises(OpsError, match="the right client is refused, too"):
         security.control(wrong)

@@ -16,9 +16,10 @@ from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.platform import Login, Platform
-from ops.kafka import admin_password
-from ops.kafka.admin_password import Answer, change
+from ops.kafka import admin_password, sign_in
+from ops.kafka.admin_password import change
 from ops.kafka.command import kafka_app
+from ops.kafka.sign_in import Answer
 from tests.support.ports import free_port
 
 PASSWORD = "secondpassword2"
@@ -44,7 +45,7 @@ def test_only_who_answers_and_does_not_sign_in_refuses() -> None:
 
 
 def test_where_nobody_answers_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_password, "_ASK_S", 0.0)
+    monkeypatch.setattr(sign_in, "_ASK_S", 0.0)
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(OpsError, match=f"no broker answers, nothing was changed; {address}: "):
         admin_password.answers(outputs(bootstrap=address))

@@ -23,7 +23,6 @@ from ops.incidents.collect import Clients
 
 USES = {
     **{name: name for name in SECRETS},
-    "kafka_login": "kafka_users",
     "backup_access": "backups",
     "report_access": "reports",
 }
@@ -49,7 +48,7 @@ def parsed(file: Path) -> tuple[frozenset[Path], frozenset[str]]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Attribute) and ast.unparse(node.value) != "settings":  # those of a stack file
-            used |= {USES[node.attr]} if node.attr in USES and node.attr in {*SECRETS, "kafka_login"} else set()
+            used |= {USES[node.attr]} if node.attr in SECRETS else set()
         elif isinstance(node, ast.Name):
             used |= {USES[node.id]} if node.id in {"backup_access", "report_access"} else set()
         imported |= {loaded for name in names if name.split(".")[0] == "ops" and (loaded := module_file(name))}

@@ -19,7 +19,7 @@ def test_complete_outputs_are_read_and_unknown_ones_ignored(outputs: dict[str, A
     parsed_platform = platform.parse(outputs)
     assert parsed_platform.namespace == "obs-local"
     assert parsed_platform.otlp_credentials["device"].pair == ("someone", "a-long-password")
-    assert parsed_platform.kafka_login("gateway").pair == ("gateway", "another-password")
+    assert parsed_platform.kafka_users["gateway"].pair == ("gateway", "another-password")
 
 
 def test_no_representation_shows_a_password(outputs: dict[str, Any]) -> None:

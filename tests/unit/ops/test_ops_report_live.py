@@ -78,7 +78,10 @@ def live(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Platform:
         return fake_platform
 
     stub = context(
-        platform(outputs, kafka_users={"reports": "password-of-reports"}), report_server_web(), Cluster(), "/ca.pem"
+        platform(outputs, kafka_users={"reports": {"username": "reports", "password": "password-of-reports"}}),
+        report_server_web(),
+        Cluster(),
+        "/ca.pem",
     )
     monkeypatch.setattr(command, "ThanosMetrics", metrics)
     monkeypatch.setattr(command, "KafkaAlertLog", alerts)

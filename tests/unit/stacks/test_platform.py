@@ -342,6 +342,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "kafka_admin",
         "kafka_bootstrap",
         "kafka_users",
+        "kafka_login_generation",
         "log_reader",
         "namespace",
         "not_promised",

@@ -165,10 +165,11 @@ def test_a_difference_stops_the_region_that_stands_by() -> None:
 
 
 def test_what_the_other_stack_lacks_is_named_in_an_update() -> None:
-    assert needed({"mirror": "secret"}, STACK, "kafka_users", "mirror") == "secret"
-    for outputs in (None, {}, {"mirror": None}, {"mirror": ""}, "text"):
-        with pytest.raises(SettingsError, match=f"the stack {STACK} has no output kafka_users.mirror: run `pulumi up`"):
-            needed(outputs, STACK, "kafka_users", "mirror")
+    path = ("kafka_users", "mirror", "password")
+    assert needed({"mirror": {"password": "secret"}}, STACK, *path) == "secret"
+    for outputs in (None, {}, {"mirror": None}, {"mirror": "secret"}, {"mirror": {"password": ""}}, "text"):
+        with pytest.raises(SettingsError, match=f"the stack {STACK} has no output {'.'.join(path)}: run `pulumi up`"):
+            needed(outputs, STACK, *path)
 
 
 @pytest.mark.parametrize(
