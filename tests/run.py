@@ -36,10 +36,10 @@ CORES = len(os.sched_getaffinity(0))
 COMPUTING = ("tests/unit", "tests/policy", "tests/rules")
 WAITING = ("tests/config",)
 """Folder of the tests that start servers."""
-WAITING_PER_CORE = 2
-"""Workers that wait for servers. With three, servers wait for each other, and the run takes as long."""
-MOST_WAITING = 8
-"""Of them, for the memory of their servers."""
+WAITING_WORKERS = min(5 * CORES // 2, 8)
+"""Workers that wait for servers: with four on two cores a quarter of the time is idle, and each server takes memory."""
+TIMED_WORKERS = CORES + 1
+"""They use a fifth of two cores."""
 TIMED = "timed"
 """Mark of the tests whose subject is a time. It stands in the file, for all of its tests."""
 NICE = 5
@@ -225,11 +225,11 @@ def _tests(name: str, places: Sequence[str], workers: int, folder: Path, nice: i
 def test() -> int:
     """Everything that needs no cluster."""
     with tempfile.TemporaryDirectory(prefix="obs-test-") as folder:
-        workers, untimed = min(WAITING_PER_CORE * CORES, MOST_WAITING), f"not {TIMED}"
+        untimed = f"not {TIMED}"
         stages = [
-            [_tests("waiting", WAITING, workers, Path(folder), marks=untimed), lint(), types()],
+            [_tests("waiting", WAITING, WAITING_WORKERS, Path(folder), marks=untimed), lint(), types()],
             [
-                _tests("timed", timed_files(), CORES, Path(folder), marks=TIMED),
+                _tests("timed", timed_files(), TIMED_WORKERS, Path(folder), marks=TIMED),
                 _tests("computing", COMPUTING, CORES, Path(folder), LAST, untimed),
             ],
         ]

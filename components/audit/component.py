@@ -114,6 +114,7 @@ def audit_settings(args: AuditArgs) -> AuditSettings:
             bootstrap=args.kafka.bootstrap,
             ca_file=CA_FILE,
             user=args.kafka.users[WORKLOAD].username,
+            group=WORKLOAD,
             password_file=Path(f"{_AUTH}/kafka-password"),
         ),
         kubernetes=Kubernetes(

@@ -273,6 +273,7 @@ def archive_settings(
             topics=tuple(topics),
             ca_file=CA_FILE,
             username=kafka.users[ARCHIVE_USER].username,
+            group=ARCHIVE_USER,
             password_file=Path(f"{folder}/{KAFKA_PASSWORD}"),
         ),
         storage=StorageSettings.parse(STORAGE.section(target.storage, folder, private=private)),

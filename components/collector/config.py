@@ -52,22 +52,29 @@ class KafkaClient:
 
     Attributes:
         brokers: Bootstrap addresses, ``host:port``.
-        user: SCRAM user; also the client id.
+        user: SCRAM user.
+        name: Client id, and consumer group of who reads; empty: the user.
         password_file: Where the collector finds the password.
         ca_file: Certificate of the authority that signed the brokers' certificates.
     """
 
     brokers: tuple[str, ...]
     user: str
+    name: str = ""
     password_file: str = KAFKA_PASSWORD
     ca_file: str = f"{TLS_DIRECTORY}/ca.crt"
+
+    @property
+    def client_id(self) -> str:
+        """Name at the brokers, and of the group."""
+        return self.name or self.user
 
 
 def kafka_client(client: KafkaClient) -> Data:
     """Client section that Kafka exporters and receivers share: SASL_SSL with SCRAM-SHA-512 (requirement K5)."""
     return {
         "brokers": list(client.brokers),
-        "client_id": client.user,
+        "client_id": client.client_id,
         "tls": {"ca_file": client.ca_file, "min_version": "1.2"},
         "auth": {
             "sasl": {
@@ -93,7 +100,7 @@ def kafka_consumer(
     """The receiver ``kafka`` of a consumer whose position moves only past what its destination has taken.
 
     Args:
-        client: Who reads; also the group.
+        client: Who reads.
         member: Static member of the group, so that a restart moves no partition.
         topic: What is read.
         signal: Of which kind its records are.
@@ -103,7 +110,7 @@ def kafka_consumer(
     first, longest = retries
     return {
         **kafka_client(client),
-        "group_id": client.user,
+        "group_id": client.client_id,
         "group_instance_id": member,
         "group_rebalance_strategy": "cooperative-sticky",
         "session_timeout": SESSION,
@@ -133,7 +140,7 @@ def kafka_producer(client: KafkaClient) -> Data:
     """Client section of the exporter ``kafkabuckets``: TLS with SCRAM-SHA-512, its only mechanism (requirement K5)."""
     return {
         "brokers": list(client.brokers),
-        "client_id": client.user,
+        "client_id": client.client_id,
         "tls": {"ca_file": client.ca_file, "min_version": "1.2"},
         "auth": {"username": client.user, "password": f"${{file:{client.password_file}}}"},
         # A broker that hangs keeps its connections: who leads instead is known from here alone.

@@ -70,7 +70,7 @@ class MetricsConsumerConfig:
     """What a metrics consumer's configuration depends on.
 
     Attributes:
-        kafka: Client settings for Kafka; the user is also the consumer group.
+        kafka: Client settings for Kafka.
         prometheus_url: Address of the Prometheus to fill, ``https://host:port``.
         writer: User name there.
         tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
@@ -109,7 +109,7 @@ def metrics_consumer_config(settings: MetricsConsumerConfig) -> Data:
 def _receiver(settings: MetricsConsumerConfig) -> Data:
     return kafka_consumer(
         settings.kafka,
-        member=settings.kafka.user,
+        member=settings.kafka.client_id,
         topic=TOPIC_OF_SIGNAL[Signal.METRICS],
         signal=Signal.LOGS.value,
         encoding="raw",
@@ -208,7 +208,7 @@ def _volumes(parent: pulumi.Resource, args: MetricsConsumerArgs, workload: str) 
     user = args.kafka.users[workload]
     config = metrics_consumer_config(
         MetricsConsumerConfig(
-            kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=user.username),
+            kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=user.username, name=workload),
             prometheus_url=args.prometheus.url,
             writer=args.prometheus.writer.username,
         )

@@ -158,7 +158,7 @@ class Gateway(pulumi.ComponentResource):
     def _workload(self, args: GatewayArgs, tls: TlsIdentity, clients: Sequence[Credential]) -> Workload:
         context = args.context
         settings = GatewayConfig(
-            kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=args.kafka.users[WORKLOAD].username),
+            kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=args.kafka.users[WORKLOAD].username, name=WORKLOAD),
             volume_bytes=size_bytes(args.storage),
             memory_bytes=size_bytes(args.resources.memory_limit),
             max_message_bytes=args.max_message_bytes,

@@ -64,6 +64,7 @@ def indexer_settings(args: LogIndexerArgs, scrape_user: str) -> LogIndexerSettin
             topic=TOPIC_OF_SIGNAL[Signal.LOGS],
             ca_file=CA_FILE,
             username=kafka.users[WORKLOAD].username,
+            group=WORKLOAD,
             password_file=Path(f"{_AUTH}/kafka-password"),
         ),
         search=SearchIndex(

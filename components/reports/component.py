@@ -258,6 +258,7 @@ def reports_settings(args: ReportsArgs, *, private_mail: bool, private_storage: 
             topic=ALERTS_PROCESSED_TOPIC.name,
             ca_file=TRUST_FILE,
             user=kafka.users[names.USER].username,
+            group=names.USER,
             password_file=folder / names.KAFKA_PASSWORD,
         ),
         mail=MailSettings(

@@ -128,7 +128,7 @@ class SamplerConfig:
     """What a sampler's configuration depends on.
 
     Attributes:
-        kafka: Client settings for Kafka; the user is also the consumer group.
+        kafka: Client settings for Kafka.
         traces: ``host:port`` of Jaeger's OTLP over gRPC.
         traces_name: Name to verify in its certificate.
         policy: What is kept.
@@ -369,7 +369,7 @@ class Sampler(pulumi.ComponentResource):
         user = args.kafka.users[WORKLOAD]
         config = sampler_config(
             SamplerConfig(
-                kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=user.username),
+                kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=user.username, name=WORKLOAD),
                 traces=args.traces.grpc,
                 traces_name=args.traces.server_name,
                 policy=args.policy,

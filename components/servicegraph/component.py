@@ -67,6 +67,7 @@ def graph_settings(args: ServiceGraphArgs, scrape_user: str) -> ServiceGraphSett
             topic=TOPIC_OF_SIGNAL[Signal.TRACES],
             ca_file=CA_FILE,
             username=kafka.users[WORKLOAD].username,
+            group=WORKLOAD,
             password_file=Path(f"{_AUTH}/kafka-password"),
         ),
         search=SearchIndex(

@@ -197,7 +197,7 @@ def k5(context: Context) -> Finding:
     finding.figures.append(f"{len(reasons) - len(let_in)} of {len(reasons)} forbidden clients refused")
     finding.figures.append(f"{len(users)} SCRAM-SHA-512 users, {len(acls)} ACLs, {len(quotas)} quotas")
     finding.seen.extend(f"{name}: {reason.strip('_')}" for name, reason in reasons.items() if reason)
-    finding.drill("quota-exceeded")
+    finding.drill("quota-exceeded", "certificates-renewed", "kafka-admin-password", "kafka-logins-rotated")
     return finding
 
 

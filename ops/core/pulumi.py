@@ -25,7 +25,8 @@ _LIMIT_S = 60.0
 _THROWN = re.compile(r"\w*(Error|Exception): ")
 _VIOLATION = re.compile(r"^(- )?\[mandatory\]")
 _REFRESH_LIMIT_S = 300.0
-_OPTIONS = ("--yes", "--skip-preview", "--non-interactive", "--suppress-outputs", "--color=never")
+_SKIP = "--skip-preview"
+_OPTIONS = ("--yes", _SKIP, "--non-interactive", "--suppress-outputs", "--color=never")
 _UP, _REFRESH = ("pulumi", "up", *_OPTIONS), ("pulumi", "refresh", *_OPTIONS)
 
 
@@ -104,7 +105,9 @@ def refresh(targets: Sequence[str], stack: str = "", cwd: Path = PROJECT) -> Non
     _run([*_REFRESH, *chosen, *_stack(stack)], "pulumi refresh", _REFRESH_LIMIT_S, stack, cwd)
 
 
-def up(stack: str = "", cwd: Path = PROJECT, role: str = "", target_replace: str = "") -> None:
+def up(
+    stack: str = "", cwd: Path = PROJECT, role: str = "", target_replace: str = "", *, preview: bool = False
+) -> None:
     """Bring a stack up; what Pulumi says is kept in a file when it fails.
 
     Args:
@@ -113,6 +116,8 @@ def up(stack: str = "", cwd: Path = PROJECT, role: str = "", target_replace: str
         role: The role that its region gets by this; empty: the one that it has.
         target_replace: URN, with ``**`` for anything, of what is made anew, while all else stays; empty: everything is
             brought up.
+        preview: First look at everything, so that what a policy of the whole stack forbids is not begun: policies of
+            that kind are asked at the end of an update, when what is to go has gone.
 
     Raises:
         OpsError: Pulumi or the policy pack is not there, a policy is violated, the command fails, or it needs longer
@@ -122,6 +127,8 @@ def up(stack: str = "", cwd: Path = PROJECT, role: str = "", target_replace: str
     # Another command line knows the stack from PULUMI_STACK.
     command = _checked(given) if given else [*_UP, *_policies(cwd), *_stack(stack)]
     command += ["--target-replace", target_replace] if target_replace else []
+    if preview:
+        command = [word for word in command if word != _SKIP]
     _run(command, shlex.join(given) or "pulumi up", UP_LIMIT_S, stack, cwd, {NEW_ROLE: role} if role else {})
 
 

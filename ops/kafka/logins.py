@@ -82,7 +82,7 @@ def rotate(platform: Platform, chosen: Plan, stack: str = "") -> Rotated:
     if not chosen.written:
         pulumi.set_login_generation(chosen.generation, stack)
     say("pulumi up")
-    pulumi.up(stack)
+    pulumi.up(stack, preview=True)
     after = platform_module.load(stack=stack)
     kept = {login.username for login in after.kafka_users.values()}
     removed = tuple(sorted({login.username for login in platform.kafka_users.values()} - kept))

@@ -18,7 +18,7 @@ from components.prometheus.rules import DISK_HIGH as PROMETHEUS_DISK
 from components.reports.config import SCHEDULES
 from components.versions import IMAGES
 from ops.core.errors import OpsError
-from ops.maintenance import check_functions, images
+from ops.maintenance import check_functions, images, passwords
 from ops.maintenance.check_functions import FRESH_LIMIT, archive_kept, backups_made, backups_whole
 from ops.maintenance.model import Check, Metric, Period, Unit, metric
 
@@ -384,6 +384,15 @@ MONTHLY: tuple[Check, ...] = (
             f"`make bench SIGNAL={signal}`; compare with docs/measured.md",
         )
         for signal in ("metrics", "traces")
+    ),
+    Check(
+        id="passwords",
+        what="no password that the program made is older than a year",
+        query="Pulumi: when each RandomPassword of the selected stack's state was made",
+        limit=f"{passwords.LONGEST.days} days",
+        remediation="Kafka's clients: `ops kafka rotate-logins`; others, one by one, as docs/secrets.md says",
+        run=passwords.young(),
+        seconds=90,
     ),
     Check(
         id="versions",

@@ -32,11 +32,16 @@ class Source(StrEnum):
 
 
 class Kafka(SettingsModel):
-    """The brokers, and who this program is there: it reads and writes one topic."""
+    """The brokers, and who this program is there: it reads and writes one topic.
+
+    Attributes:
+        group: Consumer group; none: as the user.
+    """
 
     bootstrap: Text
     ca_file: File
     user: Text
+    group: Text | None = None
     password_file: File
 
 

@@ -26,12 +26,17 @@ def _topics(value: Any) -> Any:
 
 
 class KafkaTopics(SettingsModel):
-    """Where records come from; the user is also the consumer group."""
+    """Where records come from.
+
+    Attributes:
+        group: Consumer group; none: as the user.
+    """
 
     bootstrap: Text
     topics: Annotated[tuple[str, ...], BeforeValidator(_topics)]
     ca_file: File
     username: Text
+    group: Text | None = None
     password_file: File
 
 

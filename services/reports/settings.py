@@ -84,12 +84,17 @@ class Query(SettingsModel):
 
 
 class KafkaAccess(SettingsModel):
-    """The brokers, the topic, and who reads."""
+    """The brokers, the topic, and who reads.
+
+    Attributes:
+        group: Consumer group, which nobody joins; none: as the user.
+    """
 
     bootstrap: Text
     topic: Text
     ca_file: File
     user: Text
+    group: Text | None = None
     password_file: File
 
     @property

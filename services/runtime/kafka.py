@@ -58,7 +58,7 @@ def librdkafka(*, bootstrap: str, ca: str | Path, username: str, password: str, 
 
 
 class GroupAccess(Protocol):
-    """Settings of a program that reads as a group; the user is also the group."""
+    """Settings of a program that reads as a group, which has the user's name where none is given."""
 
     @property
     def bootstrap(self) -> str: ...
@@ -66,6 +66,8 @@ class GroupAccess(Protocol):
     def ca_file(self) -> Path: ...
     @property
     def username(self) -> str: ...
+    @property
+    def group(self) -> str | None: ...
     @property
     def password_file(self) -> Path: ...
 
@@ -82,9 +84,9 @@ def group_consumer(access: GroupAccess) -> dict[str, Any]:
             ca=access.ca_file,
             username=access.username,
             password=access.password_file.read_text().strip(),
-            client_id=access.username,
+            client_id=access.group or access.username,
         ),
-        "group.id": access.username,
+        "group.id": access.group or access.username,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",

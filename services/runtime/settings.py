@@ -259,12 +259,17 @@ class ServerSettings(SettingsModel):
 
 
 class KafkaTopic(SettingsModel):
-    """Where records come from; the user is also the consumer group."""
+    """Where records come from.
+
+    Attributes:
+        group: Consumer group; none: as the user.
+    """
 
     bootstrap: Text
     topic: Text
     ca_file: File
     username: Text
+    group: Text | None = None
     password_file: File
 
 

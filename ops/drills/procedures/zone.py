@@ -59,13 +59,10 @@ def take_zone_away(context: Context, figures: dict[str, Any]) -> list[str]:
         [notification for raised in injector.raised for notification in raised.notifications(told)]
     )
     figures["queries"], figures["failed queries"] = ticker.queries, len(ticker.failed)
-    missing = load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))
-    figures["acknowledged"], figures["missing"] = len(load.ledger.acknowledged), len(missing)
+    missing = {name: len(numbers) for name, numbers in load.missing(context, start, began).items()}
+    figures["acknowledged"], figures["missing"] = len(load.ledger.acknowledged), missing.pop("Kafka")
     figures["retries"], figures["given up"] = load.ledger.retries, len(load.ledger.given_up)
-    for replica in context.platform.prometheus_replicas:
-        window = int(time.time() - began + 60)
-        arrived = load.in_prometheus(context.prometheus(replica), window, durations.ARRIVAL)
-        figures[f"missing in prometheus-{replica}"] = len(load.ledger.missing(arrived))
+    figures |= {f"missing in {name}": count for name, count in missing.items()}
     return problems(figures, context.platform.prometheus_replicas)
 
 

@@ -20,11 +20,6 @@ from tests.unit.ops.test_ops_drill_procedures import Load
 CLIENTS = ("gateway", "sampler")
 
 
-class Points(Load):
-    def missing(self, *_: object) -> dict[str, set[Any]]:
-        return {"Kafka": set(self.ledger.missing(self._arrived())), "prometheus-primary": set()}
-
-
 class Live:
     """A platform whose clients change over, or do not."""
 
@@ -51,8 +46,8 @@ class Live:
         figures: dict[str, Any] = {}
         return rotate_logins(self.context, figures), figures
 
-    def _points(self, _: Context) -> Points:
-        load = Points()
+    def _points(self, _: Context) -> Load:
+        load = Load()
         load.lost = self.lost
         return load
 
@@ -115,5 +110,6 @@ def test_refusals_meanwhile_are_a_problem_and_so_is_not_to_know(live: Live) -> N
 def test_what_is_lost_is_a_problem(live: Live) -> None:
     live.lost = 1
     problems, figures = live.run()
-    assert problems == ["1 acknowledged points are not in Kafka"]
-    assert figures["missing"] == 1
+    stores = ("Kafka", "prometheus-primary", "prometheus-secondary")
+    assert problems == [f"1 acknowledged points are not in {store}" for store in stores]
+    assert figures["missing"] == 3

@@ -85,6 +85,10 @@ class Load:
     def _arrived(self) -> set[Number]:
         return set(sorted(self.ledger.acknowledged)[self.lost :])
 
+    def missing(self, *_: object) -> dict[str, set[Number]]:
+        lost = self.ledger.missing(self._arrived())
+        return {name: set(lost) for name in ("Kafka", "prometheus-primary", "prometheus-secondary")}
+
     def in_kafka(self, *_: object) -> set[Number]:
         return self._arrived()
 
