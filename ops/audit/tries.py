@@ -77,11 +77,11 @@ def attempts(context: Context) -> list[Attempt]:
 
 
 def _kafka(context: Context) -> list[Attempt]:
-    platform = context.platform
+    platform, login = context.platform, context.platform.kafka_users[READER]
     topic = f"audit-try-{secrets.token_hex(6)}"
     at = time.time()
     with (
-        consumer(client_settings(platform, platform.kafka_users[READER]), READER) as reader,
+        consumer(client_settings(platform, login), READER) as reader,
         errors("no answer from Kafka"),
     ):
         error = reader.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].error
@@ -92,7 +92,7 @@ def _kafka(context: Context) -> list[Attempt]:
         Attempt(
             source=Source.KAFKA,
             outcome=Outcome.REFUSED,
-            fits=lambda record: record.who == READER and record.target == target,
+            fits=lambda record: record.who == login.username and record.target == target,
             at=at,
         )
     ]

@@ -58,6 +58,14 @@ def test_the_partitions_of_a_topic_are_a_number_in_the_settings_and_the_rest_sta
     assert settings == {"topics": topics, "protect": False}
 
 
+def test_the_generation_of_logins_is_a_number_beside_the_brokers(project: Path) -> None:
+    file = project / "Pulumi.local.yaml"
+    file.write_text(yaml.safe_dump({"config": {pulumi.SETTINGS_KEY: {"kafka": {"quotas": {}}}}}))
+    pulumi.set_login_generation(2, cwd=project)
+    kafka = yaml.safe_load(file.read_text())["config"][pulumi.SETTINGS_KEY]["kafka"]
+    assert kafka == {"quotas": {}, "login_generation": 2}
+
+
 def test_a_broker_is_added_behind_the_last_one_and_taken_away_again(project: Path) -> None:
     file = project / "Pulumi.local.yaml"
     committed = [{"host": f"198.18.0.{10 + number}", "address": f"198.18.0.{10 + number}"} for number in range(3)]
@@ -82,12 +90,17 @@ def test_another_command_line_brings_up_the_stack_that_is_meant(project: Path, m
     script = project / "own up"
     script.write_text('#!/bin/sh\necho "$PULUMI_STACK $*" >> "$0.log"\n')
     script.chmod(0o755)
-    monkeypatch.setenv(pulumi.COMMAND, f"'{script}' up --yes")
+    monkeypatch.setenv(pulumi.COMMAND, f"'{script}' up --yes --skip-preview")
     pulumi.up(cwd=project)
     pulumi.up(FULL, cwd=project)
     pulumi.up(cwd=project, target_replace="**Kind::name")
-    said = (project / "own up.log").read_text()
-    assert said == f"local up --yes\n{FULL} up --yes\nlocal up --yes --target-replace **Kind::name\n"
+    pulumi.up(cwd=project, preview=True)
+    assert (project / "own up.log").read_text().splitlines() == [
+        "local up --yes --skip-preview",
+        f"{FULL} up --yes --skip-preview",
+        "local up --yes --skip-preview --target-replace **Kind::name",
+        "local up --yes",
+    ]
 
 
 def test_a_command_that_fails_says_why_and_keeps_what_it_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
