@@ -70,7 +70,7 @@ class Brokers:
         self._settings = settings
         self._connect = connect
         self._client: Any = None
-        self._secrets: tuple[str, str] | None = None
+        self._authority = self._password = ""
 
     def poll(self) -> PollResult:
         """Poll once; failures are told, not raised. After one, the next poll has a new client."""
@@ -98,20 +98,24 @@ class Brokers:
                 client.close()
 
     def _admin(self) -> Any:
-        """Return the client; a new one whenever the CA or the password was renewed."""
+        """Return the client; a new one whenever the CA was renewed.
+
+        The password stays that of the start. A later one may be of another user, whom only a new process is told.
+        """
         settings = self._settings
-        current = (settings.ca_file.read_text(), settings.password_file.read_text().strip())
-        if self._client is None or current != self._secrets:
+        authority = settings.ca_file.read_text()
+        self._password = self._password or settings.password_file.read_text().strip()
+        if self._client is None or authority != self._authority:
             self.close()
             self._client = self._connect(
                 bootstrap=settings.bootstrap,
-                ca=current[0],
+                ca=authority,
                 username=settings.username,
-                password=current[1],
+                password=self._password,
                 client_id="kafka-lag",
                 request_s=REQUEST_S,
             )
-            self._secrets = current
+            self._authority = authority
         return self._client
 
 

@@ -76,7 +76,7 @@ class Sender:
         self._turn = threading.Lock()
         self._turn_began: float | None = None
         self._producer: Any = None
-        self._secrets: tuple[str, str] | None = None
+        self._authority = self._password = ""
         self._heard = ""
 
     def send(self, topic: str, records: Sequence[Record]) -> None:
@@ -159,22 +159,25 @@ class Sender:
         self._heard = error.str()
 
     def _current(self) -> Any:
-        """The producer; a new one whenever the CA or the password was renewed.
+        """The producer; a new one whenever the CA was renewed.
+
+        The password stays that of the start. A later one may be of another user, whom only a new process is told.
 
         Raises:
             BrokersError: One of those files cannot be read, or is no certificate.
         """
         kafka = self._settings.kafka
         try:
-            secrets = (kafka.ca_file.read_text(), kafka.password_file.read_text().strip())
+            authority = kafka.ca_file.read_text()
+            self._password = self._password or kafka.password_file.read_text().strip()
         except OSError as error:
             raise BrokersError(f"{error.filename} cannot be read: {error.strerror}") from None
-        if self._producer is None or secrets != self._secrets:
+        if self._producer is None or authority != self._authority:
             try:
-                self._producer = self._factory(self._client_settings(*secrets))
+                self._producer = self._factory(self._client_settings(authority, self._password))
             except KafkaException as error:
                 raise BrokersError(f"no producer can be made: {error.args[0]}") from None
-            self._secrets = secrets
+            self._authority = authority
         return self._producer
 
     def _client_settings(self, authority: str, password: str) -> dict[str, Any]:

@@ -53,12 +53,12 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 
 
-def keys_at(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """Keys of the model at a location."""
+def keys_at(location: tuple[int | str, ...], model: type[BaseModel], *, needed: bool = False) -> list[str]:
+    """Keys of the model at a location, all or those that must be there."""
     for part in location:
         if isinstance(part, str) and part in model.model_fields:
             model = _nested_model(model.model_fields[part].annotation) or model
-    return list(model.model_fields)
+    return [key for key, known in model.model_fields.items() if known.is_required() or not needed]
 
 
 def instead(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
@@ -289,7 +289,7 @@ def _line(detail: ErrorDetails, model: type[BaseModel], content: object) -> str:
     location, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
     path = _path(location)
     if kind == "missing":
-        return f"{path} is missing; needed: {', '.join(keys_at(location[:-1], model))}"
+        return f"{path} is missing; needed: {', '.join(keys_at(location[:-1], model, needed=True))}"
     if kind == "extra_forbidden":
         return f"{path} is not a setting; allowed: {', '.join(keys_at(location[:-1], model))}"
     if kind in ("model_type", "model_attributes_type"):

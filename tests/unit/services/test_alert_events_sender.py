@@ -106,14 +106,19 @@ def test_any_other_error_keeps_the_producer_and_with_it_the_order(tmp_path: Path
     assert len(producer.produced) == 1
 
 
-def test_a_renewed_password_makes_a_new_producer(tmp_path: Path) -> None:
+def test_a_renewed_authority_makes_a_new_producer_and_the_password_is_that_of_the_start(tmp_path: Path) -> None:
     producer = Producer()
     target = new_sender(tmp_path, producer)
     target.send(TOPIC, records("a"))
-    (tmp_path / "kafka").write_text("another")
+    (tmp_path / "kafka").write_text("of another user")
     target.send(TOPIC, records("a"))
+    assert len(producer.produced) == 1
+    (tmp_path / "ca.crt").write_text("renewed")
     target.send(TOPIC, records("a"))
-    assert [settings["sasl.password"] for settings in producer.produced] == ["sesame-for-kafka", "another"]
+    assert [(seen["ssl.ca.pem"], seen["sasl.password"]) for seen in producer.produced] == [
+        ("authority", "sesame-for-kafka"),
+        ("renewed", "sesame-for-kafka"),
+    ]
 
 
 def test_a_missing_file_or_a_client_that_cannot_be_made_is_told_without_a_password(tmp_path: Path) -> None:

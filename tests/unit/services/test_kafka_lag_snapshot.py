@@ -175,14 +175,17 @@ def test_old_lag_is_not_served_for_ever(
     assert "kafka_consumergroup_lag{" not in served(metrics)
 
 
-def test_the_client_is_kept_until_the_password_is_renewed(
+def test_the_client_is_kept_until_the_authority_is_renewed_and_the_password_as_long_as_the_process(
     loop: PollLoop, settings: KafkaLagSettings, brokers: BrokersFake
 ) -> None:
     loop.once()
     loop.once()
-    settings.password_file.write_text("renewed")
+    settings.password_file.write_text("of another user")
     loop.once()
-    assert [configuration["password"] for configuration in brokers.configurations] == ["hunter2", "renewed"]
+    assert len(brokers.configurations) == 1
+    settings.ca_file.write_text("renewed")
+    loop.once()
+    assert [(seen["ca"], seen["password"]) for seen in brokers.configurations][1:] == [("renewed", "hunter2")]
     assert brokers.closed == 1
 
 
