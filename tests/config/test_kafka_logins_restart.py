@@ -33,7 +33,7 @@ def altered(kafka: KafkaAdmin, change: object) -> None:
     answer.result(60)
 
 
-def made(kafka: KafkaAdmin, name: str) -> None:
+def create_login(kafka: KafkaAdmin, name: str) -> None:
     how = ADMIN.ScramCredentialInfo(SCRAM, 4096)
     altered(kafka, ADMIN.UserScramCredentialUpsertion(name, how, login(name).pair[1].encode()))
 
@@ -67,7 +67,7 @@ def test_logins_that_stay_are_known_after_a_restart_where_a_snapshot_was_taken_b
         eventually(lambda: len(kafka.brokers()) == 1, 60, "the broker is there")
         for generation in ("", LATER):
             for client in clients:
-                made(kafka, f"{client}{generation}")
+                create_login(kafka, f"{client}{generation}")
         taken = snapshots(node)
         if snapshot:
             eventually(lambda: snapshots(node) > taken, 60, "a snapshot with logins")

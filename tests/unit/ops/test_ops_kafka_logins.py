@@ -66,7 +66,8 @@ class Stack:
     def _set(self, generation: int, stack: str) -> None:
         self.settings["kafka"]["login_generation"] = generation
 
-    def _up(self, stack: str) -> None:
+    def _up(self, stack: str, *, preview: bool) -> None:
+        assert preview, "what a policy forbids is not begun"
         self.ups += 1
         if self.broken:
             self.broken -= 1
