@@ -257,6 +257,16 @@ def destroy(stack: _Chosen = environment.STACK) -> None:
     steps.save()
 
 
+@app.command(name="simulator")
+def renew_simulator() -> None:
+    """Give the simulator the passwords of the stack's outputs, and wait until it sends with them."""
+    _enter()
+    chosen = Stack(_PATHS, environment.STACK)
+    chosen.ensure()
+    simulator.deploy(chosen.outputs(), str(_PATHS.kubeconfig), _PATHS.netns)
+    print("the simulator sends with the passwords of the stack's outputs")
+
+
 @app.command()
 def partition(
     namespace: str,

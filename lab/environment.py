@@ -115,7 +115,7 @@ def notification_record(paths: LabPaths) -> dict[str, str]:
 
 
 def drill_commands(paths: LabPaths) -> dict[str, str]:
-    """Environment in which drills stop the object storage and cut a region off."""
+    """Environment in which drills stop the object storage, cut a region off, and give clients new passwords."""
     commands = {
         "storage": {"stop": ["storage", "stop"], "start": ["storage", "start"]},
         "region": {
@@ -124,6 +124,7 @@ def drill_commands(paths: LabPaths) -> dict[str, str]:
             "reconnect": ["reconnect", "{namespace}"],
             "beside": ["keep-scaled-down"],
         },
+        "clients": {"renew": ["simulator"]},
     }
     lab = [sys.executable, "-m", "lab"]
     whole = {part: {name: [*lab, *words] for name, words in named.items()} for part, named in commands.items()}

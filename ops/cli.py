@@ -42,6 +42,7 @@ COMMANDS = {
     "scale": "ops.scaling.command:scale_app",
     "storage": "ops.storage.command:storage_app",
     "kafka": "ops.kafka.command:kafka_app",
+    "gateway": "ops.connect.gateway:gateway_app",
     "report": "ops.reports.command:report_app",
     "backup": "ops.backups.command:backup_app",
     "maintain": "ops.maintenance.command:maintain_app",

@@ -30,7 +30,7 @@ from components.dashboards import drilldowns
 from components.dashboards import grafana as dashboard_json
 from components.dashboards.grafana import Plugins
 from components.dashboards.registry import DASHBOARDS
-from components.gateway.logins import IDS, GatewayLogins, gateway_logins
+from components.gateway.logins import GatewayLogins, GivenLogins, gateway_logins
 from components.jaeger.collector import traces_endpoint
 from components.jaeger.reader import trace_reader_endpoint
 from components.k8s import DeploymentContext, LoadBalancerOptions
@@ -49,6 +49,8 @@ from stacks.secrets import alerting_secrets
 from stacks.settings import Cluster, Role, Settings, SettingsError
 from stacks.sizing import Sizing
 
+_GIVEN = ("otlp_credentials", "otlp_former_credentials")
+"""Outputs with the passwords of the layers, the newer ones first."""
 _UNKNOWN = "unknownbeforetheotherregionisthere"
 
 
@@ -142,6 +144,7 @@ def parity_fingerprints(settings: Settings) -> dict[str, str]:
 
     * ``topics``: names, partitions, retention;
     * ``permissions``: users and what each may do, without the mirror's;
+    * ``passwords``: generations of the layers' passwords;
     * ``rules``: alerts and recordings of layers and platform, with the delays of the escalation;
     * ``notifications``: who is notified by which channel;
     * ``dashboards``: every dashboard.
@@ -150,6 +153,7 @@ def parity_fingerprints(settings: Settings) -> dict[str, str]:
     return {
         "topics": _digest({name: topic.model_dump() for name, topic in settings.topics.items()}),
         "permissions": _digest({user.name: [asdict(rule) for rule in acl_rules(user)] for user in own_users(settings)}),
+        "passwords": _digest(settings.gateway.password_generations),
         "rules": _digest([*(group.data("") for group in rules.FIXED), alerting.escalation.model_dump()]),
         "notifications": _digest({name: contact.model_dump() for name, contact in alerting.contacts.items()}),
         "dashboards": _digest(
@@ -233,7 +237,7 @@ class Endpoints(pulumi.ComponentResource):
         settings, context = args.settings, args.context
         other = OtherRegion(self)
         self.scrapes = scrape_targets(self, context, settings, args.sizing, args.role)
-        self.gateway = gateway_logins(self, _passwords_of(settings.regions.credentials, other))
+        self.gateway = gateway_logins(self, settings.gateway.password_generations, _given_logins(settings, other))
         self.prometheus = tuple(prometheus_endpoint(self, context, replica) for replica in settings.prometheus.replicas)
         self.query = query_endpoint(self, context, address=settings.query.address, hosts=[settings.query.host])
         self.traces = traces_endpoint(self, context)
@@ -258,14 +262,18 @@ class Endpoints(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _passwords_of(stack: str | None, other: OtherRegion) -> dict[str, pulumi.Output[str]]:
-    """Layer -> password, and the key of hashed ids, of another stack; empty where this one makes them."""
+def _given_logins(settings: Settings, other: OtherRegion) -> GivenLogins | None:
+    """What another stack made; None where this one does."""
+    stack = settings.regions.credentials
     if stack is None:
-        return {}
-    return {
-        **{layer.name: other.text(stack, "otlp_credentials", layer.name, "password") for layer in LAYERS},
-        IDS: other.text(stack, "id_hash_key"),
-    }
+        return None
+    return GivenLogins(
+        layers={
+            generation: {layer.name: other.text(stack, output, layer.name, "password") for layer in LAYERS}
+            for generation, output in zip(settings.gateway.password_generations, _GIVEN, strict=False)
+        },
+        hash_key=other.text(stack, "id_hash_key"),
+    )
 
 
 def _mirror_source(settings: Settings, role: Role, other: OtherRegion) -> MirrorSource | None:

@@ -34,6 +34,8 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "otlp_grpc": platform.gateway.endpoint.grpc,
         "otlp_http": platform.gateway.endpoint.http,
         "otlp_credentials": _credentials(platform.gateway.endpoint.credentials),
+        "otlp_former_credentials": _credentials(endpoints.gateway.former),
+        "otlp_password_generations": list(settings.gateway.password_generations),
         "kafka_bootstrap": ",".join(kafka.endpoint.external),
         "kafka_admin": _login(kafka.admin),
         "kafka_users": _credentials(kafka.endpoint.users),
@@ -154,6 +156,5 @@ def _login(credential: Credential) -> pulumi.Output[dict[str, str]]:
 
 
 def _credentials(credentials: Mapping[str, Credential]) -> pulumi.Output[dict[str, dict[str, str]]]:
-    return pulumi.Output.secret(
-        pulumi.Output.all(**{name: _login(credential) for name, credential in credentials.items()})
-    )
+    logins = {name: _login(credential) for name, credential in credentials.items()}
+    return pulumi.Output.secret(pulumi.Output.from_input(logins))

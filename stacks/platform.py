@@ -355,6 +355,8 @@ def _agent(inputs: PlatformInputs, gateway: Gateway) -> AgentArgs:
         gateway_port=GATEWAY_GRPC_PORT,
         login=logins.agent,
         layers=logins.layers,
+        former=logins.former,
+        after=[gateway.pods],
         request_limit=gateway.request_limit,
         queue_bytes=2 * gateway.request_limit,
         peak=inputs.settings.gateway.peak.by_signal,

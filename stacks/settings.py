@@ -261,10 +261,13 @@ class Gateway(ExternalEndpoint):
         peak: Items a second of all layers together that come in for a while. Each layer has its share of them
             (``components/telemetry/registry/layers.yaml``), and is told to come again with more.
         open_layers: Layers of which also names pass that the catalogue does not have.
+        password_generations: Of the passwords of layers and node agents: one, or two while new ones are handed out,
+            the newer one first. Both are taken, and the newer one is given to clients.
     """
 
     peak: Peak
     open_layers: tuple[str, ...]
+    password_generations: tuple[field_types.Count, ...] = (1,)
 
     @model_validator(mode="after")
     def _layers(self) -> Self:
@@ -272,6 +275,13 @@ class Gateway(ExternalEndpoint):
         if unknown:
             raise not_allowed(f"only the layers {', '.join(LAYER_NAMES)}; remove {', '.join(unknown)}")
         return self
+
+    @field_validator("password_generations")
+    @classmethod
+    def _one_or_two(cls, generations: tuple[int, ...]) -> tuple[int, ...]:
+        if len(generations) != 1 and not (len(generations) == 2 and generations[0] == generations[1] + 1):
+            raise not_allowed("one number, or two with the newer one first, such as [2, 1]")
+        return generations
 
 
 class Topic(SettingsModel):

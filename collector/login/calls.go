@@ -46,7 +46,7 @@ func (l *login) tap(ctx context.Context, info *tap.Info) (context.Context, error
 	if values := info.Header.Get("authorization"); len(values) > 0 {
 		header = values[0]
 	}
-	user, err := l.check(ctx, header)
+	user, _, err := l.check(ctx, header)
 	if err != nil {
 		return nil, err
 	}

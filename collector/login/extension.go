@@ -1,5 +1,6 @@
 // Package login is an extension that checks passwords before anything of a request is read or decoded, over gRPC too, and
-// remembers right ones, so that the slow hash of the password file is computed once and not for each request.
+// remembers right ones, so that the slow hash of the password file is computed once and not for each request. A user may have
+// two passwords while a new one is handed out; requests that still come with the former one are counted.
 //
 // As an authenticator it takes the place of basicauth; as a middleware of a gRPC server it looks at the headers of a call
 // before the call's message is received. As a middleware of both servers it looks through a message before it is decoded
@@ -38,7 +39,7 @@ import (
 
 // Config is the extension's section in the collector's configuration.
 type Config struct {
-	// Htpasswd is the file with a line user:bcrypt for each user.
+	// Htpasswd is the file with a line user:bcrypt for each password: of a user's two, the former one comes second.
 	Htpasswd string `mapstructure:"htpasswd"`
 	// Remember is how long a verdict is used again; a right one as long as it is used.
 	Remember time.Duration `mapstructure:"remember"`
@@ -107,12 +108,24 @@ var (
 	_ extensionmiddleware.HTTPServer = (*login)(nil)
 )
 
-const mostRemembered = 4096
+const (
+	mostRemembered = 4096
+	mostPasswords  = 2 // of a user
+)
+
+// place is which of a user's passwords one is.
+type place int
+
+const (
+	wrong place = iota - 1
+	current
+	former
+)
 
 type digest [sha256.Size]byte
 
 type remembered struct {
-	right bool
+	place place
 	until time.Time
 }
 
@@ -120,7 +133,7 @@ type login struct {
 	component.ShutdownFunc
 	config   *Config
 	secret   []byte // of the digests under which verdicts are remembered
-	hashes   map[string][]byte
+	hashes   map[string][][]byte
 	mutex    sync.Mutex
 	verdicts map[digest]remembered
 	checks   chan struct{}
@@ -132,6 +145,7 @@ type login struct {
 	open     *connections
 	shares   *shares
 	refused  metric.Int64Counter
+	formers  metric.Int64Counter
 	now      func() time.Time
 }
 
@@ -139,6 +153,11 @@ func newLogin(set extension.Settings, config *Config) (*login, error) {
 	meter := set.MeterProvider.Meter("obs-platform/collector/login")
 	refused, err := meter.Int64Counter("otelcol_login_refused_requests",
 		metric.WithDescription("Requests that were refused before anything of them was read."), metric.WithUnit("{requests}"))
+	if err != nil {
+		return nil, err
+	}
+	formers, err := meter.Int64Counter("otelcol_login_former_password_requests",
+		metric.WithDescription("Requests with the former of their user's two passwords."), metric.WithUnit("{requests}"))
 	if err != nil {
 		return nil, err
 	}
@@ -156,18 +175,18 @@ func newLogin(set extension.Settings, config *Config) (*login, error) {
 	}
 	return &login{
 		config: config, secret: secret, verdicts: map[digest]remembered{}, checks: make(chan struct{}, config.Checks), open: open, shares: divided,
-		refused: refused,
-		now:     time.Now,
+		refused: refused, formers: formers,
+		now: time.Now,
 	}, nil
 }
 
 // Start reads the password file.
-func (l *login) Start(context.Context, component.Host) error {
+func (l *login) Start(ctx context.Context, _ component.Host) error {
 	content, err := os.ReadFile(l.config.Htpasswd)
 	if err != nil {
 		return fmt.Errorf("login: %w", err)
 	}
-	l.hashes = map[string][]byte{}
+	l.hashes = map[string][][]byte{}
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	for number := 1; lines.Scan(); number++ {
 		line := strings.TrimSpace(lines.Text())
@@ -181,9 +200,19 @@ func (l *login) Start(context.Context, component.Host) error {
 		if _, known := l.config.Clients[user]; !known && len(l.config.Clients) > 0 {
 			return fmt.Errorf("login: %s, line %d: user %s has no share: add it to clients", l.config.Htpasswd, number, user)
 		}
-		l.hashes[user] = []byte(hash)
+		if len(l.hashes[user]) == mostPasswords {
+			return fmt.Errorf("login: %s, line %d: user %s has %d passwords already, no more are allowed", l.config.Htpasswd, number, user, mostPasswords)
+		}
+		l.hashes[user] = append(l.hashes[user], []byte(hash))
+		if len(l.hashes[user]) == mostPasswords {
+			l.countFormer(ctx, user, 0)
+		}
 	}
 	return lines.Err()
+}
+
+func (l *login) countFormer(ctx context.Context, user string, requests int64) {
+	l.formers.Add(ctx, requests, metric.WithAttributes(attribute.String("layer", user)))
 }
 
 // Authenticate checks the header of a request.
@@ -195,49 +224,58 @@ func (l *login) Authenticate(ctx context.Context, headers map[string][]string) (
 			break
 		}
 	}
-	user, err := l.check(ctx, header)
+	user, place, err := l.check(ctx, header)
 	if err != nil {
 		return ctx, err
+	}
+	if place == former {
+		l.countFormer(ctx, user, 1)
 	}
 	info := client.FromContext(ctx)
 	info.Auth = identity(user)
 	return client.NewContext(ctx, info), nil
 }
 
-// check tells who sends a header.
-func (l *login) check(ctx context.Context, header string) (string, error) {
+// check tells who sends a header, and with which of his passwords.
+func (l *login) check(ctx context.Context, header string) (string, place, error) {
 	user, password, ok := parse(header)
 	if !ok {
-		return "", l.refuse(ctx, "none", errNone)
+		return "", wrong, l.refuse(ctx, "none", errNone)
 	}
-	hash, known := l.hashes[user]
+	hashes, known := l.hashes[user]
 	if !known {
-		return "", l.refuse(ctx, "wrong", errWrong)
+		return "", wrong, l.refuse(ctx, "wrong", errWrong)
 	}
 	key := l.digest(user, password)
-	if verdict, ok := l.remembered(key); ok {
-		if !verdict {
-			return "", l.refuse(ctx, "wrong", errWrong)
+	found, ok := l.remembered(key)
+	if !ok {
+		if l.waiting.Add(1) > int64(l.config.Waiting) {
+			l.waiting.Add(-1)
+			return "", wrong, l.refuse(ctx, "busy", errBusy)
 		}
-		return user, nil
+		defer l.waiting.Add(-1)
+		select {
+		case l.checks <- struct{}{}:
+		case <-ctx.Done():
+			return "", wrong, l.refuse(ctx, "busy", errBusy)
+		}
+		found = compare(hashes, []byte(password))
+		<-l.checks
+		l.remember(key, found)
 	}
-	if l.waiting.Add(1) > int64(l.config.Waiting) {
-		l.waiting.Add(-1)
-		return "", l.refuse(ctx, "busy", errBusy)
+	if found == wrong {
+		return "", wrong, l.refuse(ctx, "wrong", errWrong)
 	}
-	defer l.waiting.Add(-1)
-	select {
-	case l.checks <- struct{}{}:
-	case <-ctx.Done():
-		return "", l.refuse(ctx, "busy", errBusy)
+	return user, found, nil
+}
+
+func compare(hashes [][]byte, password []byte) place {
+	for index, hash := range hashes {
+		if bcrypt.CompareHashAndPassword(hash, password) == nil {
+			return place(index)
+		}
 	}
-	right := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil
-	<-l.checks
-	l.remember(key, right)
-	if !right {
-		return "", l.refuse(ctx, "wrong", errWrong)
-	}
-	return user, nil
+	return wrong
 }
 
 func parse(header string) (user, password string, ok bool) {
@@ -266,33 +304,33 @@ func (l *login) digest(user, password string) (made digest) {
 	return made
 }
 
-func (l *login) remembered(key digest) (right, ok bool) {
+func (l *login) remembered(key digest) (place, bool) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	found, ok := l.verdicts[key]
 	if !ok || l.now().After(found.until) {
-		return false, false
+		return wrong, false
 	}
-	if found.right {
+	if found.place != wrong {
 		// Who is known goes on being known, however many wrong passwords wait for their turn.
-		l.verdicts[key] = remembered{true, l.now().Add(l.config.Remember)}
+		l.verdicts[key] = remembered{found.place, l.now().Add(l.config.Remember)}
 	}
-	return found.right, true
+	return found.place, true
 }
 
 // remember keeps a verdict. When there are too many, the wrong and the old ones go, for they are an attack's.
-func (l *login) remember(key digest, right bool) {
+func (l *login) remember(key digest, found place) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	now := l.now()
 	if len(l.verdicts) >= mostRemembered {
 		for each, verdict := range l.verdicts {
-			if !verdict.right || now.After(verdict.until) {
+			if verdict.place == wrong || now.After(verdict.until) {
 				delete(l.verdicts, each)
 			}
 		}
 	}
-	l.verdicts[key] = remembered{right, now.Add(l.config.Remember)}
+	l.verdicts[key] = remembered{found, now.Add(l.config.Remember)}
 }
 
 // user is who signed in, or "".

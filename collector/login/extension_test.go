@@ -1,6 +1,7 @@
 package login
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 	"go.opentelemetry.io/otel/metric"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -99,7 +101,7 @@ func TestARightPasswordIsComparedOnceUntilItsTimeIsOver(t *testing.T) {
 	now := time.Now()
 	l.now = func() time.Time { return now }
 	ask := func() error {
-		_, err := l.check(context.Background(), basic("device", "right"))
+		_, _, err := l.check(context.Background(), basic("device", "right"))
 		return err
 	}
 	if err := ask(); err != nil {
@@ -118,16 +120,16 @@ func TestARightPasswordIsComparedOnceUntilItsTimeIsOver(t *testing.T) {
 
 func TestManyWrongPasswordsKeepMemoryBoundedAndTheRightOneInUse(t *testing.T) {
 	l := started(t, nil)
-	if _, err := l.check(context.Background(), basic("device", "right")); err != nil {
+	if _, _, err := l.check(context.Background(), basic("device", "right")); err != nil {
 		t.Fatal(err)
 	}
 	for index := range 2 * mostRemembered {
-		l.remember(l.digest("device", fmt.Sprint(index)), false)
+		l.remember(l.digest("device", fmt.Sprint(index)), wrong)
 	}
 	if size := len(l.verdicts); size > mostRemembered+1 {
 		t.Errorf("%d verdicts are remembered", size)
 	}
-	if right, ok := l.remembered(l.digest("device", "right")); !right || !ok {
+	if found, ok := l.remembered(l.digest("device", "right")); found != current || !ok {
 		t.Error("the right password was forgotten")
 	}
 }
@@ -138,6 +140,53 @@ func TestAFileWithAMistakeIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := l.Start(context.Background(), componenttest.NewNopHost()); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func hashed(t *testing.T, password string) []byte {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash
+}
+
+func TestBothPasswordsOfAUserAreTakenAndTheFormerOneIsCounted(t *testing.T) {
+	reader := sdk.NewManualReader()
+	l := startedWith(t, sdk.NewMeterProvider(sdk.WithReader(reader)), func(c *Config) {
+		lines := fmt.Appendf(nil, "device:%s\ndevice:%s\nstreaming:%s\n", hashed(t, "new"), hashed(t, "former"), hashed(t, "right"))
+		if err := os.WriteFile(c.Htpasswd, lines, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, attempt := range []struct {
+		user, password string
+		counted        int64
+	}{{"device", "new", 0}, {"streaming", "right", 0}, {"device", "former", 1}, {"device", "former", 2}, {"device", "new", 2}} {
+		ctx, err := l.Authenticate(context.Background(), map[string][]string{"authorization": {basic(attempt.user, attempt.password)}})
+		if err != nil || user(ctx) != attempt.user {
+			t.Errorf("%s with %s: %v, %v", attempt.user, attempt.password, user(ctx), err)
+		}
+		if got := gathered(t, reader)["otelcol_login_former_password_requests{device}"]; got != attempt.counted {
+			t.Errorf("after %s with %s: %v are counted, want %v", attempt.user, attempt.password, got, attempt.counted)
+		}
+	}
+	for _, header := range []string{basic("device", "right"), basic("streaming", "former"), basic("streaming", "new")} {
+		if _, err := l.Authenticate(context.Background(), map[string][]string{"authorization": {header}}); status.Code(err) != codes.Unauthenticated {
+			t.Errorf("a password of another user: %v", err)
+		}
+	}
+}
+
+func TestAThirdPasswordOfAUserIsAMistake(t *testing.T) {
+	l := started(t, nil)
+	line := fmt.Appendf(nil, "device:%s\n", hashed(t, "right"))
+	if err := os.WriteFile(l.config.Htpasswd, bytes.Repeat(line, 3), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Start(context.Background(), componenttest.NewNopHost()); err == nil || !strings.Contains(err.Error(), "line 3: user device has 2 passwords already") {
 		t.Errorf("error is %v", err)
 	}
 }

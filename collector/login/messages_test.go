@@ -176,7 +176,7 @@ func TestWhoIsKnownStaysKnownAsLongAsItComes(t *testing.T) {
 	now := time.Now()
 	l.now = func() time.Time { return now }
 	for range 5 {
-		if _, err := l.check(context.Background(), basic("device", "right")); err != nil {
+		if _, _, err := l.check(context.Background(), basic("device", "right")); err != nil {
 			t.Fatal(err)
 		}
 		l.waiting.Store(int64(l.config.Waiting)) // others wait for ever

@@ -38,7 +38,7 @@ from components.collector.config import (
     rendered,
     server_tls,
 )
-from components.collector.passwords import htpasswd
+from components.collector.passwords import client_file
 from components.collector.pods import collector_container
 from components.collector.shares import BURST_S, agent_clients
 from components.contracts import Credential, OtlpEndpoint, ScrapeTarget
@@ -206,6 +206,8 @@ class AgentArgs:
         gateway_port: Its port of OTLP over gRPC.
         login: The agents' user at the gateway, which may send for any layer.
         layers: Layer -> credential: the same as at the gateway.
+        former: The same with the password of before, which is taken as well; empty where there is none.
+        after: Resources that exist once the gateway takes the agents' login.
         request_limit: Largest request that the gateway takes, in bytes.
         queue_bytes: Most that waits for the gateway in an agent, of each signal.
         peak: Items a second of all layers together, for a while, by signal.
@@ -218,6 +220,8 @@ class AgentArgs:
     gateway_port: int
     login: Credential
     layers: Mapping[str, Credential]
+    former: Mapping[str, Credential]
+    after: Sequence[pulumi.Resource]
     request_limit: int
     queue_bytes: int
     peak: Mapping[Signal, float]
@@ -264,6 +268,7 @@ class Agent(pulumi.ComponentResource):
                 access=[naming.access_label(args.gateway)],
                 grace_s=45,
             ),
+            after=args.after,
         )
         host = context.host(WORKLOAD)
         self.endpoint = OtlpEndpoint(
@@ -284,16 +289,14 @@ class Agent(pulumi.ComponentResource):
         public = config_files(
             self, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)}
         )
-        scrape = self.scrape.credential
-        clients = {layer.username: layer.password for layer in args.layers.values()}
         secret = secret_files(
             self,
             args.context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={
-                "clients.htpasswd": pulumi.Output.all(**clients).apply(htpasswd),
-                "scrape.htpasswd": pulumi.Output.all(**{scrape.username: scrape.password}).apply(htpasswd),
+                "clients.htpasswd": client_file(args.layers.values(), args.former.values()),
+                "scrape.htpasswd": client_file([self.scrape.credential]),
                 "gateway-password": args.login.password,
             },
         )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import bcrypt
+import pulumi
+
+from components.contracts import Credential
 
 _COST = 4
 """The usual cost of 10 is 60 ms of processor time for each wrong password, and for each scrape, which nothing
@@ -14,12 +18,25 @@ remembers. Cost slows the guessing of weak passwords down; ours are 32 random ch
 cost."""
 
 
-def htpasswd(passwords: Mapping[str, str]) -> str:
-    """An htpasswd file of user name -> password.
+def htpasswd(passwords: Mapping[str, str], former: Mapping[str, str] = MappingProxyType({})) -> str:
+    """An htpasswd file.
 
     The salt follows from user and password, so that the same input gives the same file (and no roll of the pods).
+
+    Args:
+        passwords: User name -> password.
+        former: User name -> a second password that is taken as well, which comes after the user's other one; only the
+            extension ``login`` knows what that means.
     """
-    return "".join(f"{user}:{_hash(user, password)}\n" for user, password in sorted(passwords.items()))
+    return "".join(
+        f"{user}:{_hash(user, password)}\n" for each in (passwords, former) for user, password in sorted(each.items())
+    )
+
+
+def client_file(users: Iterable[Credential], former: Iterable[Credential] = ()) -> pulumi.Output[str]:
+    """The htpasswd file of users, and of the passwords that some of them had before."""
+    given, before = ({user.username: user.password for user in each} for each in (users, former))
+    return pulumi.Output.all(given, before).apply(lambda both: htpasswd(*both))
 
 
 def _hash(user: str, password: str) -> str:

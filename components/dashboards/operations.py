@@ -197,6 +197,18 @@ _GATEWAY = Row(
             width=12,
         ),
         series(
+            "Sent with a password of before",
+            "Requests per second with the former of a layer's two passwords, while new ones are handed out "
+            "(`ops gateway rotate-passwords`).",
+            "{request}/s",
+            Query(
+                expr="sum by (layer) (rate(otelcol_login_former_password_requests_total"
+                '{job=~"gateway|agent"}[5m])) or vector(0)',
+                legend="{{layer}}",
+            ),
+            width=24,
+        ),
+        series(
             "Refused before anything was decoded",
             "Requests and connections per second that the gateways refused for their login, their number or their "
             "shape.",

@@ -9,9 +9,9 @@ import pulumi
 
 from components import naming
 from components.collector.config import METRICS_PORT, KafkaClient, rendered
-from components.collector.passwords import htpasswd
+from components.collector.passwords import client_file
 from components.collector.pods import collector_container, size_bytes
-from components.contracts import Credential, KafkaEndpoint, OtlpEndpoint, ScrapeTarget, TlsIdentity
+from components.contracts import KafkaEndpoint, OtlpEndpoint, ScrapeTarget, TlsIdentity
 from components.gateway.config import (
     CATALOGUE_DIRECTORY,
     CATALOGUE_FILE,
@@ -104,11 +104,13 @@ class Gateway(pulumi.ComponentResource):
         endpoint: Where and with which passwords the layers send.
         scrape: The gateway's own metrics.
         request_limit: Largest request, in bytes.
+        pods: They take the logins once this has changed.
     """
 
     endpoint: OtlpEndpoint
     scrape: ScrapeTarget
     request_limit: int
+    pods: pulumi.Resource
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
@@ -120,9 +122,10 @@ class Gateway(pulumi.ComponentResource):
         pods = stateful_set(
             self,
             context,
-            self._workload(args, tls, (*args.logins.layers.values(), args.logins.agent)),
+            self._workload(args, tls),
             claims=[StorageClaim(name="queue", size=args.storage)],
         )
+        self.pods = pods
         service = load_balancer(
             self,
             context,
@@ -155,7 +158,7 @@ class Gateway(pulumi.ComponentResource):
             egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],
         )
 
-    def _workload(self, args: GatewayArgs, tls: TlsIdentity, clients: Sequence[Credential]) -> Workload:
+    def _workload(self, args: GatewayArgs, tls: TlsIdentity) -> Workload:
         context = args.context
         settings = GatewayConfig(
             kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=args.kafka.users[WORKLOAD].username, name=WORKLOAD),
@@ -183,12 +186,8 @@ class Gateway(pulumi.ComponentResource):
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={
-                "clients.htpasswd": pulumi.Output.all(**{client.username: client.password for client in clients}).apply(
-                    htpasswd
-                ),
-                "scrape.htpasswd": pulumi.Output.all(
-                    **{self.scrape.credential.username: self.scrape.credential.password}
-                ).apply(htpasswd),
+                "clients.htpasswd": client_file(args.logins.users, args.logins.former_users),
+                "scrape.htpasswd": client_file([self.scrape.credential]),
                 "hash-key": args.logins.hash_key,
                 # Known only when topics, users and ACLs exist: until then a record would be refused for good.
                 "kafka-password": pulumi.Output.all(args.kafka.users[WORKLOAD].password, args.kafka.ready).apply(

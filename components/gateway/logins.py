@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -13,8 +13,8 @@ from components.gateway.config import AGENT
 from components.k8s import credential
 from components.telemetry.layers import LAYER_NAMES, LAYERS
 
-IDS = "ids"
-"""Name of the key of hashed ids among passwords."""
+_FIRST = 1
+"""Generation of the passwords that a new stack has."""
 _GATEWAY = "gateway"
 
 
@@ -24,31 +24,67 @@ class GatewayLogins:
 
     Attributes:
         layers: Layer -> its user.
+        former: Layer -> its user with the password of before, which is taken as well; empty where there is none.
         agent: The node agents' user: it may send for every layer, since agents check who sends to them.
+        former_agent: The same with the password of before, or None.
         hash_key: With which ids are hashed, see `components.masking.pseudonyms`; secret.
     """
 
     layers: Mapping[str, Credential]
+    former: Mapping[str, Credential]
     agent: Credential
+    former_agent: Credential | None
+    hash_key: pulumi.Output[str]
+
+    @property
+    def users(self) -> tuple[Credential, ...]:
+        """Everybody, with the password that is given to clients."""
+        return (*self.layers.values(), self.agent)
+
+    @property
+    def former_users(self) -> tuple[Credential, ...]:
+        """Everybody who had another password before, with that."""
+        return (*self.former.values(), *((self.former_agent,) if self.former_agent else ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenLogins:
+    """Passwords that another stack made.
+
+    Attributes:
+        layers: Generation -> layer -> password.
+        hash_key: With which ids are hashed.
+    """
+
+    layers: Mapping[int, Mapping[str, pulumi.Output[str]]]
     hash_key: pulumi.Output[str]
 
 
-def gateway_logins(parent: pulumi.Resource, given: Mapping[str, pulumi.Output[str]]) -> GatewayLogins:
+def gateway_logins(parent: pulumi.Resource, generations: Sequence[int], given: GivenLogins | None) -> GatewayLogins:
     """Every password; what is not given is made.
 
     Args:
         parent: Component that owns the passwords.
-        given: Layer -> password, and ``IDS`` -> key of the hashes, from another stack; empty: all are made.
+        generations: Of the passwords that are taken; the first one is given to clients.
+        given: What another stack made, or None: all are made.
     """
+
+    def made(user: str, generation: int) -> Credential:
+        suffix = "" if generation == _FIRST else f"-g{generation}"
+        return credential(parent, name=f"{_GATEWAY}-{user}{suffix}", username=user)
+
+    def layers(generation: int) -> dict[str, Credential]:
+        if given is None:
+            return {layer.name: made(layer.user, generation) for layer in LAYERS}
+        return {layer.name: _given(layer.user, given.layers[generation][layer.name]) for layer in LAYERS}
+
+    newest, *rest = generations
     return GatewayLogins(
-        layers={
-            layer.name: _given(layer.user, given[layer.name])
-            if layer.name in given
-            else credential(parent, name=f"{_GATEWAY}-{layer.name}", username=layer.user)
-            for layer in LAYERS
-        },
-        agent=credential(parent, name=f"{_GATEWAY}-{AGENT}", username=AGENT),
-        hash_key=given.get(IDS) or credential(parent, name=f"{_GATEWAY}-hash-key", username=IDS).password,
+        layers=layers(newest),
+        former=layers(rest[0]) if rest else {},
+        agent=made(AGENT, newest),
+        former_agent=made(AGENT, rest[0]) if rest else None,
+        hash_key=given.hash_key if given else credential(parent, name=f"{_GATEWAY}-hash-key", username="ids").password,
     )
 
 

@@ -118,6 +118,8 @@ class Platform(BaseModel):
     otlp_grpc: str
     otlp_http: str
     otlp_credentials: Mapping[str, Login]
+    otlp_former_credentials: Mapping[str, Login] = {}
+    otlp_password_generations: tuple[int, ...] = (1,)
     kafka_bootstrap: str
     kafka_admin: Login
     kafka_users: Mapping[str, Login]

@@ -66,6 +66,30 @@ def set_login_generation(generation: int, stack: str = "", cwd: Path = PROJECT) 
     _set(["--path", f"{SETTINGS_KEY}.kafka.login_generation", str(generation)], stack, cwd)
 
 
+def set_password_generations(generations: Sequence[int], stack: str = "", cwd: Path = PROJECT) -> None:
+    """Write the generations of the gateway's passwords into the stack's file; ``stack`` empty is the selected one.
+
+    Interrupted, it leaves what was there, or two equal numbers, with which no update begins.
+
+    Args:
+        generations: One, or two with the newer one first.
+        stack: Its name.
+        cwd: Folder of the project.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    path = f"{SETTINGS_KEY}.gateway.password_generations"
+    newest, *former = generations
+    for older in former:
+        for place in (0, 1):
+            _set(["--path", f"{path}[{place}]", str(older)], stack, cwd)
+    _set(["--path", f"{path}[0]", str(newest)], stack, cwd)
+    if not former:
+        command = ["pulumi", "config", "rm", "--path", f"{path}[1]", "--non-interactive", *_stack(stack)]
+        _run(command, "pulumi config rm", _LIMIT_S, stack, cwd)
+
+
 def set_broker(number: int, address: str, stack: str = "", cwd: Path = PROJECT) -> None:
     """Write a broker's address into the stack's file; the number after the last one adds a broker.
 

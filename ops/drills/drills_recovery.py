@@ -129,6 +129,30 @@ RECOVERY: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="gateway-passwords",
+        shows="layers get new passwords while both are taken: nobody is refused, those of before end when unused",
+        requirements=("O1",),
+        procedure=f"{_PROCEDURES}.gateway_passwords:rotate_passwords",
+        evidence="gateway-passwords-rotated",
+        seconds=900,
+        limit_s=6000,
+        load=f"{_METRICS}, one with the password of before, one with the new one",
+        fault="`ops gateway rotate-passwords`, later --finish: settings.gateway.password_generations, `pulumi up`",
+        figures={
+            Aspect.FAULT: (
+                "generation {generations}; both taken within {both taken within s} s, those of before ended within "
+                "{ended within s} s",
+            ),
+            Aspect.RECOVERY: (
+                "{passwords of before refused} of {layers} passwords of before are refused at the end",
+                "{refused with a good password} requests refused with a password that was good",
+                "{requests with one of before counted} requests with one of before counted, which kept it from ending",
+            ),
+            Aspect.RTO: ("longest pause of a client {longest pause of a client s} s",),
+            Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
+        },
+    ),
+    Drill(
         name="zone",
         shows="one of everything that runs twice or thrice gone at once: the others go on, nothing is lost",
         requirements=("K1", "D3"),

@@ -14,9 +14,13 @@ from ops.core.rows import Finding
 from ops.maintenance.model import Tools
 
 LONGEST: Final = timedelta(days=365)
+BOTH: Final = timedelta(days=30)
+"""So long two passwords of a user may be taken."""
 _TYPE: Final = "random:index/randomPassword:RandomPassword"
 _KEPT: Final = re.compile(r"gateway-hash-key|.*-keystore")
 """Names of those that open nothing by themselves, or cannot be changed without loss."""
+_GENERATIONS: Final = re.compile(r"(gateway-.+?)(?:-g\d+)?")
+"""Of passwords of which two may be taken at a time: name without the generation."""
 _LIMIT_S: Final = 60.0
 _MOST_NAMED: Final = 5
 
@@ -42,6 +46,15 @@ def created() -> dict[str, datetime]:
         raise OpsError("`pulumi stack export` did not print a state that says when passwords were made") from None
 
 
+def _both(ages: Mapping[str, timedelta]) -> dict[str, timedelta]:
+    """User of whom two passwords are taken -> age of the newer one."""
+    users: dict[str, list[timedelta]] = {}
+    for name, age in ages.items():
+        if match := _GENERATIONS.fullmatch(name):
+            users.setdefault(match[1], []).append(age)
+    return {user: min(both) for user, both in users.items() if len(both) > 1}
+
+
 def young(read: Created = created) -> Callable[[Tools], Finding]:
     """A check that none is older than `LONGEST`, but for those that are to stay."""
 
@@ -52,6 +65,11 @@ def young(read: Created = created) -> Callable[[Tools], Finding]:
         finding.wrong += [f"{name} is {known[name].days} days old" for name in old[:_MOST_NAMED]]
         if len(old) > _MOST_NAMED:
             finding.wrong.append(f"{len(old) - _MOST_NAMED} more")
+        finding.wrong += [
+            f"two passwords of {user} have been taken for {age.days} days: `ops gateway rotate-passwords --finish`"
+            for user, age in _both(known).items()
+            if age > BOTH
+        ]
         finding.expect(bool(known), "the state has no password")
         oldest = max((age.days for age in known.values()), default=0)
         finding.figures.append(f"{len(known)} passwords, the oldest {oldest} days")

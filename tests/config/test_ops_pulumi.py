@@ -66,6 +66,20 @@ def test_the_generation_of_logins_is_a_number_beside_the_brokers(project: Path) 
     assert kafka == {"quotas": {}, "login_generation": 2}
 
 
+def test_generations_of_passwords_are_a_list_that_grows_and_shrinks(project: Path) -> None:
+    file = project / "Pulumi.local.yaml"
+    file.write_text(yaml.safe_dump({"config": {pulumi.SETTINGS_KEY: {"gateway": {"open_layers": []}}}}))
+
+    def written() -> object:
+        gateway = yaml.safe_load(file.read_text())["config"][pulumi.SETTINGS_KEY]["gateway"]
+        assert gateway.pop("open_layers") == []
+        return gateway
+
+    for generations in ((2, 1), (2,), (3, 2), (3,)):
+        pulumi.set_password_generations(generations, cwd=project)
+        assert written() == {"password_generations": list(generations)}
+
+
 def test_a_broker_is_added_behind_the_last_one_and_taken_away_again(project: Path) -> None:
     file = project / "Pulumi.local.yaml"
     committed = [{"host": f"198.18.0.{10 + number}", "address": f"198.18.0.{10 + number}"} for number in range(3)]

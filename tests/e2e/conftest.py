@@ -49,6 +49,7 @@ _ORDER = (
     "test_storage",
     "test_admin_password",
     "test_kafka_logins",
+    "test_gateway_passwords",
 )
 """Cheap ones first; dashboards after what they draw (reports, backups, people); faults, which restart pods, last."""
 

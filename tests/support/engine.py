@@ -177,6 +177,7 @@ def other_outputs() -> dict[str, Any]:
         "ca_certificate": AUTHORITY,
         "kafka_users": {"mirror": {"username": "mirror", "password": password_of("other mirror")}},
         "otlp_credentials": {layer.name: {"password": password_of(f"other {layer.name}")} for layer in LAYERS},
+        "otlp_former_credentials": {layer.name: {"password": password_of(f"former {layer.name}")} for layer in LAYERS},
         "id_hash_key": password_of("other ids"),
     }
 

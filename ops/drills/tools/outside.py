@@ -1,5 +1,5 @@
 """What drills have done outside the platform, by commands that only the place it runs in knows: the object storage
-stopped and started, a region cut off.
+stopped and started, a region cut off, new passwords given to clients.
 
 `VARIABLE` names a file with them; the lab's is named by ``python -m lab exec``.
 """
@@ -68,11 +68,22 @@ class RegionCommands(_Model):
     beside: Command | None = None
 
 
+class ClientCommands(_Model):
+    """Clients of the gateway that are not the drill's own.
+
+    Attributes:
+        renew: Gives them the passwords of the stack's outputs, and ends once they send with these.
+    """
+
+    renew: Command
+
+
 class Commands(_Model):
     """In a file, as JSON; what a place cannot do is left out."""
 
     storage: StorageCommands | None = None
     region: RegionCommands | None = None
+    clients: ClientCommands | None = None
 
     @classmethod
     def of_environment(cls) -> Commands:
@@ -111,6 +122,18 @@ def region_commands() -> RegionCommands:
     commands = Commands.of_environment().region
     if commands is None:
         raise CannotRunError(_missing("a region is cut off and reconnected", '"region": {"cut": [...], ...}'))
+    return commands
+
+
+def client_commands() -> ClientCommands:
+    """How clients get new passwords.
+
+    Raises:
+        CannotRunError: Nobody says how.
+    """
+    commands = Commands.of_environment().clients
+    if commands is None:
+        raise CannotRunError(_missing("clients get new passwords", '"clients": {"renew": [...]}'))
     return commands
 
 

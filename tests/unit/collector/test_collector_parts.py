@@ -48,6 +48,13 @@ def test_the_password_file_holds_hashes_and_does_not_change_from_run_to_run() ->
         assert bcrypt.checkpw(f"secret-{user}".encode(), hashed.encode())
 
 
+def test_a_password_of_before_comes_after_the_other_one_of_its_user() -> None:
+    given, before = {"device": "secret-device", "data": "secret-data"}, {"device": "of-before"}
+    text = htpasswd(given, before)
+    assert text == htpasswd(given) + htpasswd(before)
+    assert [line.partition(":")[0] for line in text.splitlines()] == ["data", "device", "device"]
+
+
 def test_equal_passwords_of_two_users_have_different_hashes() -> None:
     first, second = (line.partition(":")[2] for line in htpasswd({"a": "same", "b": "same"}).splitlines())
     assert first != second

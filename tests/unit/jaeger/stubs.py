@@ -104,6 +104,8 @@ def default_build() -> Made:
                 gateway_port=4317,
                 login=credential(stack, name="gateway-agent", username="agent"),
                 layers={layer.name: credential(stack, name=layer.name, username=layer.user) for layer in LAYERS},
+                former={},
+                after=[],
                 request_limit=2 * 2**20,
                 queue_bytes=16 * 2**20,
                 peak=dict.fromkeys(Signal, 1000.0),

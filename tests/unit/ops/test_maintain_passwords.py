@@ -30,6 +30,13 @@ def test_what_is_to_stay_is_not_asked_for() -> None:
     assert (finding.wrong, finding.figures) == ([], ["1 passwords, the oldest 1 days"])
 
 
+def test_two_passwords_of_a_user_for_over_a_month_are_named() -> None:
+    known = ages(gateway_device=90, gateway_device_g2=31, gateway_data=90, gateway_data_g2=30, gateway_agent=90)
+    assert young(lambda: known)(tools()).wrong == [
+        "two passwords of gateway-device have been taken for 31 days: `ops gateway rotate-passwords --finish`"
+    ]
+
+
 def test_many_are_counted() -> None:
     finding = young(lambda: ages(**{f"p{number}": 400 + number for number in range(8)}))(tools())
     assert len(finding.wrong) == 6

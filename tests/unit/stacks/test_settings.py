@@ -31,6 +31,7 @@ def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
     free = (
         ".load_balancers.annotations.",
         ".gateway.open_layers[",
+        ".gateway.password_generations[",
         ".topics.",
         ".autoscaling.horizontal.",
         ".audit.cluster",
@@ -152,6 +153,21 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         _set("gateway", "open_layers", to=["moon", "device"]),
         "settings.gateway: allowed is only the layers device, streaming, business, data, analytics; remove moon; "
         "correct it",
+    ),
+    "passwords whose generations do not follow each other": (
+        _set("gateway", "password_generations", to=[3, 1]),
+        "settings.gateway.password_generations: allowed is only one number, or two with the newer one first, such as "
+        "[2, 1]; correct it",
+    ),
+    "two passwords of one generation": (
+        _set("gateway", "password_generations", to=[2, 2]),
+        "settings.gateway.password_generations: allowed is only one number, or two with the newer one first, such as "
+        "[2, 1]; correct it",
+    ),
+    "no password": (
+        _set("gateway", "password_generations", to=[]),
+        "settings.gateway.password_generations: allowed is only one number, or two with the newer one first, such as "
+        "[2, 1]; correct it",
     ),
     "a workload whose number of pods is not to follow its use": (
         _set("autoscaling", "horizontal", to={"kafka": {"minimum": 3, "maximum": 6, "cpu_percent": 60}}),
