@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from ops.connect import passwords
 from ops.core import platform as platform_module
-from ops.core.context import Context
+from ops.core import web
 from ops.core.errors import OpsError
-from ops.core.kube import Kube
+from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
 from ops.core.steps import heard, say
+from ops.core.web import Query
 
 gateway_app = typer.Typer(help="The gateway: passwords of layers and node agents.", no_args_is_help=True)
 _HOUR_S = 3600
@@ -48,12 +51,12 @@ def rotate_passwords(
     if finish and chosen.wanted == chosen.deployed:
         typer.echo("one password of each user is taken: nothing to end")
         return
-    with connected(platform) as context, heard(lambda line: typer.echo(line, err=True)):
+    with connected(platform) as (_, metrics), heard(lambda line: typer.echo(line, err=True)):
         if not finish and chosen.wanted == chosen.deployed:
-            _tell(passwords.senders(context.thanos, min(quiet_s, _HOUR_S)), min(quiet_s, _HOUR_S))
+            _tell(passwords.senders(metrics, min(quiet_s, _HOUR_S)), min(quiet_s, _HOUR_S))
             return
         if finish and not anyway:
-            late = passwords.senders(context.thanos, quiet_s)
+            late = passwords.senders(metrics, quiet_s)
             if late:
                 raise OpsError(
                     f"still sent with a password of before, within {quiet_s} s: {_listed(late)}; give them the new one "
@@ -63,19 +66,22 @@ def rotate_passwords(
         say("pulumi up")
         passwords.apply(chosen, stack)
     after = platform_module.load(stack=stack)
-    with connected(after) as context, heard(lambda line: typer.echo(line, err=True)):
+    with connected(after) as (otlp, _), heard(lambda line: typer.echo(line, err=True)):
         say("the gateways are asked")
-        passwords.check_taken(context.otlp, after.otlp_credentials)
+        passwords.check_taken(otlp, after.otlp_credentials)
         if finish:
-            passwords.check_refused(context.otlp, platform.otlp_former_credentials)
+            passwords.check_refused(otlp, platform.otlp_former_credentials)
         else:
-            passwords.check_taken(context.otlp, after.otlp_former_credentials, former=True)
+            passwords.check_taken(otlp, after.otlp_former_credentials, former=True)
     typer.echo(_DONE[finish].format(count=len(after.otlp_credentials), key=passwords.KEY))
 
 
-def connected(platform: Platform) -> Context:
-    """Clients of a platform, which end with the block."""
-    return Context(platform, Kube.of(platform))
+@contextmanager
+def connected(platform: Platform) -> Iterator[tuple[OtlpClient, Query]]:
+    """The gateway, and the address at which metrics are read, for as long as the block lasts."""
+    with web.connected(platform.ca_certificate) as client:
+        metrics = Query(client, lambda: platform.query_url, platform.query_reader.pair, "Thanos Query")
+        yield OtlpClient(platform, client), metrics
 
 
 def _listed(late: dict[str, int]) -> str:

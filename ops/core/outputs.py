@@ -46,7 +46,7 @@ _ALERTS: Final = frozenset({"alertmanager_operator"})
 _BOTH_REGIONS: Final = _CONTEXT - {"prometheus_credentials"} | {"regions"}
 
 READS: Final[Mapping[str, frozenset[str]]] = {
-    "verify": SECRETS - {"regions"},
+    "verify": SECRETS - {"otlp_former_credentials", "regions"},
     "health": _CONTEXT,
     "open": frozenset({"alertmanager_operator", "grafana_admin", "query_reader"}),
     "connect": frozenset({"otlp_credentials"}),
@@ -66,7 +66,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "scale": frozenset(),
     "storage": frozenset(),
     "kafka": frozenset({"kafka_admin", "kafka_users"}),
-    "gateway": _CONTEXT | {"otlp_former_credentials"},
+    "gateway": frozenset({"otlp_credentials", "otlp_former_credentials", "query_reader"}),
     "report": _CONTEXT | {"kafka_users", "reports"},
     "backup": _CONTEXT | {"backups", "grafana_admin"},
     "maintain": _CONTEXT | {"backups", "grafana_admin", "log_reader"},
