@@ -11,6 +11,7 @@ from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
+from ops.core.platform import Platform
 from ops.core.pulumi import UP_LIMIT_S
 from ops.core.steps import say
 from ops.drills.procedure import settle
@@ -39,7 +40,7 @@ def rotate_passwords(context: Context, figures: dict[str, Any]) -> list[str]:
         ops(*_ROTATE, "--yes", limit_s=UP_LIMIT_S)
         figures["both taken within s"] = round(time.monotonic() - changed, 1)
         both = platform_module.load()
-        with Context(both, Kube.of(both)) as new_context:
+        with reached(both) as new_context:
             newer = OtlpLoad(new_context)
             with newer:
                 newer.run_for(COUNTED_S)
@@ -77,6 +78,11 @@ def rotate_passwords(context: Context, figures: dict[str, Any]) -> list[str]:
         *all_arrived(former, missing[0]),
         *all_arrived(newer, missing[1]),
     )
+
+
+def reached(platform: Platform) -> Context:
+    """Clients of the platform with the passwords of other outputs."""
+    return Context(platform, Kube.of(platform))
 
 
 def _first(load: OtlpLoad) -> float:

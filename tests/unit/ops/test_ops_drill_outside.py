@@ -24,6 +24,7 @@ from ops.drills.tools import outside
 from ops.drills.tools.outside import (
     VARIABLE,
     beside,
+    client_commands,
     of_namespace,
     region_commands,
     run,
@@ -202,6 +203,8 @@ def test_a_place_that_tells_no_command_is_told_what_is_needed(monkeypatch: pytes
     assert storage_commands().start == ("c",)
     with pytest.raises(CannotRunError, match="nothing tells how a region is cut off and reconnected"):
         region_commands()
+    with pytest.raises(CannotRunError, match="nothing tells how clients get new passwords"):
+        client_commands()
 
 
 def test_the_lab_names_commands_that_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -217,7 +220,7 @@ def test_the_lab_names_commands_that_it_has(monkeypatch: pytest.MonkeyPatch, tmp
         for group in app.registered_groups
         for command in group.typer_instance.registered_commands
     }
-    for command in (region.cut, region.thaw, region.reconnect, region.beside):
+    for command in (region.cut, region.thaw, region.reconnect, region.beside, client_commands().renew):
         assert command[:3] == (sys.executable, "-m", "lab")
         assert command[3] in known
     assert {storage.stop[3:], storage.start[3:]} <= groups
