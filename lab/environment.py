@@ -52,6 +52,7 @@ ROLE = "observability:role"
 _ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
 _STORAGE_LINE, _SIZE_LINE = "    storage:", re.compile(r"      (\w+): (\d+[MGT]i)")
 _TOPICS_LINE = re.compile(r"    topics: (\{.*\})(\s+#.*)?")
+_GENERATIONS_LINE = re.compile(r"(\s+(?:login_generation|password_generations): )(.+)")
 
 
 def variables(paths: LabPaths) -> dict[str, str]:
@@ -157,8 +158,9 @@ def project(paths: LabPaths) -> Path:
 
     Pulumi writes each stack's encryption salt into its stack file; the lab's passphrase is this machine's alone, so the
     salt belongs into a copy and not into the committed file. The same is true of the secrets of what is outside the
-    platform, which are encrypted with it, of the role that a region of the lab has since a failover, and of partitions
-    that were added and volumes that have grown, which nobody can take away again.
+    platform, which are encrypted with it, of the role that a region of the lab has since a failover, of partitions that
+    were added and volumes that have grown, which nobody can take away again, and of newer generations of logins and
+    passwords.
     """
     view = paths.state / "project"
     view.mkdir(parents=True, exist_ok=True)
@@ -175,7 +177,7 @@ def project(paths: LabPaths) -> Path:
 
 
 def forget_changes(paths: LabPaths, stack: str) -> None:
-    """Give a stack of the lab role, partitions and volumes of its committed file again: what was there is gone."""
+    """Give a stack of the lab role, partitions, volumes and generations of its committed file again."""
     file = CHECKOUT / f"Pulumi.{stack}.yaml"
     target = paths.state / "project" / file.name
     if file.exists() and target.exists():
@@ -207,8 +209,8 @@ def _copied(file: Path, target: Path, *, changes: bool = True) -> str:
         kept = dict(_kept(target))
         role = kept.pop(ROLE, None)
         if changes:
-            topics = _settings(target, "topics")
-            lines = [_changed(line, role, topics) for line in _grown(lines, _settings(target, "storage"))]
+            topics, generations = _settings(target, "topics"), _generations(target)
+            lines = [_changed(line, role, topics, generations) for line in _grown(lines, _settings(target, "storage"))]
         lines = _with([line for key, value in kept.items() for line in (f"  {key}:", f"    secure: {value}")], lines)
     return "\n".join([*lines, *salt]) + "\n"
 
@@ -254,10 +256,31 @@ def _grown(lines: list[str], copied: Mapping[str, str]) -> Iterator[str]:
         yield f"      {match[1]}: {size}" if match and size_of(size) > size_of(match[2]) else line
 
 
-def _changed(line: str, role: str | None, topics: Mapping[str, Mapping[str, int]]) -> str:
-    """A line of the committed file with the copy's role, or the copy's partitions where these are more."""
+def _generations(file: Path) -> dict[str, Any]:
+    """Generations of logins and passwords in a copy of a stack file, by their keys."""
+    return {
+        key: group[key]
+        for name, key in (("kafka", "login_generation"), ("gateway", "password_generations"))
+        if key in (group := _settings(file, name))
+    }
+
+
+def _stage(generations: int | list[int]) -> tuple[int, int]:
+    """How far a rotation is: the newest generation, and fewer of them at its end."""
+    each = [generations] if isinstance(generations, int) else generations
+    return max(each, default=0), -len(each)
+
+
+def _changed(
+    line: str, role: str | None, topics: Mapping[str, Mapping[str, int]], generations: Mapping[str, Any]
+) -> str:
+    """A line of the committed file with the copy's role, or what is more or newer in the copy."""
     if role is not None and _ROLE_LINE.fullmatch(line):
         return f"  {ROLE}: {role}"
+    if match := _GENERATIONS_LINE.fullmatch(line):
+        copied = generations.get(match[1].strip(" :"))
+        newer = copied is not None and _stage(copied) > _stage(yaml.safe_load(match[2]))
+        return f"{match[1]}{json.dumps(copied)}" if newer else line
     if match := _TOPICS_LINE.fullmatch(line):
         committed = yaml.safe_load(match[1])
         for name, copied in topics.items():

@@ -16,7 +16,7 @@ from lab import LabError, environment
 from lab.cluster import network
 from lab.paths import CHECKOUT, LabPaths
 from lab.stack import Stack
-from ops.core.pulumi import set_partitions, set_storage
+from ops.core.pulumi import set_login_generation, set_partitions, set_password_generations, set_storage
 
 STACKS = ("local", "local-dr")
 SECRET = environment.WITNESS_SECRETS
@@ -127,6 +127,27 @@ def test_volumes_that_have_grown_stay_until_the_stack_is_destroyed(
     environment.forget_changes(paths, "local")
     environment.project(paths)
     assert content(paths, "local")["config"]["observability:settings"]["storage"] == committed
+
+
+def test_generations_of_a_rotation_stay_until_the_stack_is_destroyed(
+    paths: LabPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.variables(paths).items():
+        monkeypatch.setenv(name, value)
+
+    def kept() -> tuple[object, object]:
+        environment.project(paths)
+        settings = content(paths, "local")["config"]["observability:settings"]
+        return settings["kafka"]["login_generation"], settings["gateway"]["password_generations"]
+
+    assert kept() == (1, [1])
+    set_login_generation(3)
+    set_password_generations((2, 1))
+    assert kept() == (3, [2, 1])
+    set_password_generations((2,))
+    assert kept() == (3, [2])
+    environment.forget_changes(paths, "local")
+    assert kept() == (1, [1])
 
 
 def test_a_command_inside_the_lab_is_for_the_stack_that_is_chosen(
