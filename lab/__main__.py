@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab import LabError, directory, environment, external_services, install_page, storage, timing
+from lab import LabError, directory, environment, external_services, install_page, registry, storage, timing
 from lab.cluster import disruptions, lifecycle, network, scaling
 from lab.cluster.controllers import Cluster
 from lab.fakes.identity import setup as identity
@@ -191,6 +191,8 @@ def up(stack: _Chosen = environment.STACK) -> None:
     lifecycle.up(_PATHS, steps)
     network.join(_PATHS.netns)
     external_services.wait_ready(_PATHS, steps)
+    with steps.step("images to the registry"):
+        registry.publish(_PATHS)
     with steps.step("pulumi home"):
         home.install(_PATHS.pulumi_home, Path(sys.executable))
     if second:
@@ -200,7 +202,7 @@ def up(stack: _Chosen = environment.STACK) -> None:
     chosen.ensure()
     chosen.give_secrets(external_services.secrets(_PATHS, stack))
     coming = scaling.scale_down_on_creation(_PATHS, _namespace(stack)) if second else nullcontext()
-    with steps.step("pulumi up"), coming:
+    with steps.step("pulumi up"), coming, registry.pull_secret_given(_PATHS, _namespace(stack)):
         chosen.up()
     lifecycle.wait_for_metrics(_PATHS, steps)
     outputs = chosen.outputs()

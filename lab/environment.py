@@ -16,7 +16,7 @@ import yaml
 
 from components.sizes import size_of
 from components.telemetry.topics import topic
-from lab import LabError, directory, storage
+from lab import LabError, directory, registry, storage
 from lab.cluster import network
 from lab.fakes.receivers import keys
 from lab.fakes.receivers import settings as receivers_settings
@@ -52,6 +52,7 @@ ROLE = "observability:role"
 _ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
 _STORAGE_LINE, _SIZE_LINE = "    storage:", re.compile(r"      (\w+): (\d+[MGT]i)")
 _TOPICS_LINE = re.compile(r"    topics: (\{.*\})(\s+#.*)?")
+_DIGESTS_LINE = "      digests: {}"
 _GENERATIONS_LINE = re.compile(r"(\s+(?:login_generation|password_generations): )(.+)")
 
 
@@ -160,14 +161,14 @@ def project(paths: LabPaths) -> Path:
     salt belongs into a copy and not into the committed file. The same is true of the secrets of what is outside the
     platform, which are encrypted with it, of the role that a region of the lab has since a failover, of partitions that
     were added and volumes that have grown, which nobody can take away again, and of newer generations of logins and
-    passwords.
+    passwords. The digests of images in the lab's registry are this machine's too.
     """
     view = paths.state / "project"
     view.mkdir(parents=True, exist_ok=True)
     for entry in CHECKOUT.iterdir():
         target = view / entry.name
         if _is_stack_file(entry):
-            _write(target, _copied(entry, target))
+            _write(target, _copied(paths, entry, target))
         elif not target.is_symlink():
             target.symlink_to(entry)
     for link in view.iterdir():
@@ -181,7 +182,7 @@ def forget_changes(paths: LabPaths, stack: str) -> None:
     file = CHECKOUT / f"Pulumi.{stack}.yaml"
     target = paths.state / "project" / file.name
     if file.exists() and target.exists():
-        _write(target, _copied(file, target, changes=False))
+        _write(target, _copied(paths, file, target, changes=False))
 
 
 def committed(stack: str) -> Mapping[str, object]:
@@ -201,11 +202,13 @@ def _is_stack_file(file: Path) -> bool:
     return file.name.startswith("Pulumi.") and file.name != "Pulumi.yaml"
 
 
-def _copied(file: Path, target: Path, *, changes: bool = True) -> str:
+def _copied(paths: LabPaths, file: Path, target: Path, *, changes: bool = True) -> str:
     """Text of a stack file with what its copy alone has."""
     salt = [line for line in _lines(target) if line.startswith("encryptionsalt:")]
     lines = _lines(file)
     if file.name in {f"Pulumi.{stack}.yaml" for stack in STACKS}:
+        digests = registry.digests(paths)
+        lines = [f"      digests: {json.dumps(digests)}" if line == _DIGESTS_LINE else line for line in lines]
         kept = dict(_kept(target))
         role = kept.pop(ROLE, None)
         if changes:

@@ -1,10 +1,12 @@
-"""What is outside the platform in the lab: receivers of notifications, directory, identity provider, object storage."""
+"""What is outside the platform in the lab: receivers of notifications, directory, identity provider, object storage,
+registry of images.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lab import directory, environment, storage
+from lab import directory, environment, registry, storage
 from lab.cluster import audit_webhook
 from lab.cluster.network import Daemon
 from lab.fakes.identity import setup as identity
@@ -23,11 +25,12 @@ def prepare(paths: LabPaths) -> None:
     directory.prepare(paths)
     identity.prepare(paths)
     storage.prepare(paths)
+    registry.prepare(paths)
 
 
 def daemons(paths: LabPaths) -> tuple[Daemon, ...]:
     """Their processes, inside the lab's network namespace."""
-    return receivers.daemon(paths), directory.daemon(paths), identity.daemon(paths), storage.daemon(paths)
+    return tuple(part.daemon(paths) for part in (receivers, directory, identity, storage, registry))
 
 
 def wait_ready(paths: LabPaths, steps: Steps) -> None:

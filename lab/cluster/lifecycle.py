@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -74,7 +73,7 @@ def up(paths: LabPaths, steps: Steps) -> None:
         for name, part in parts.items():
             if name not in _AFTER_ADDONS:
                 part.start()
-    with steps.step("node: images"):
+    with steps.step("node: images of add-ons"):
         _import_images(paths)
     with steps.step("node: add-ons"):
         controllers.apply(paths.kubeconfig, network.enter(paths.netns))
@@ -252,30 +251,17 @@ def _import_images(paths: LabPaths) -> None:
     marks = paths.state / "images"
     marks.mkdir(exist_ok=True)
     ctr, log = _ctr(paths), paths.logs / "images.log"
-    for image in images.images():
+    for image in images.addon_images():
         mark = marks / image.key
         if mark.exists():
             continue
-        known = marks / image.repository.replace("/", "_")
         archive = paths.state / "image.tar"
         with archive.open("wb") as file:
             image.archive(file)
         run_logged([*ctr, "images", "import", "--no-unpack", str(archive)], cwd=paths.state, log=log)
         run_logged([*ctr, "images", "label", image.name, "io.cri-containerd.pinned=pinned"], cwd=paths.state, log=log)
         archive.unlink()
-        if known.exists():
-            _restart_users(paths, image.name)
-        known.touch()
         mark.touch()
-
-
-def _restart_users(paths: LabPaths, image: str) -> None:
-    """Roll the workloads of an image that has changed under the same tag, as a registry's new tag would."""
-    process = kubectl(paths, "get", "deployments,statefulsets", "-A", "-o", "json")
-    for item in json.loads(process.stdout)["items"]:
-        if any(container["image"] == image for container in item["spec"]["template"]["spec"]["containers"]):
-            target = f"{item['kind'].lower()}/{item['metadata']['name']}"
-            kubectl(paths, "-n", item["metadata"]["namespace"], "rollout", "restart", target)
 
 
 def _ctr(paths: LabPaths) -> list[str]:

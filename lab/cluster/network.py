@@ -25,12 +25,14 @@ NODE = "198.18.0.1"
 NODE_NAME = "lab"
 NODE_PREFIX = 24
 RECEIVERS = "198.18.0.2"
-"""Address of what is outside the platform: receivers of notifications, directory, identity provider, storage."""
+"""Address of what is outside the platform: receivers of notifications, directory, identity provider, storage,
+registry of images."""
 RECEIVERS_HTTPS_PORT = 8443
 RECEIVERS_SMTP_PORT = 8587
 DIRECTORY_PORT = 8636
 STORAGE_PORT = 8444
 IDENTITY_PORT = 8445
+REGISTRY_PORT = 8446
 API_PORT = 6443
 API_URL = f"https://{NODE}:{API_PORT}"
 ETCD_PORT = 2379

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from components.cluster import EMBEDDED
-from lab import LabError
+from lab import LabError, registry
 from lab.cluster import audit_webhook
 from lab.cluster.network import (
     API_PORT,
@@ -40,6 +40,7 @@ from lab.cluster.network import (
 )
 from lab.paths import LabPaths
 from lab.toolchain import tools
+from lab.toolchain.images import REGISTRY
 
 _LIFETIME = dt.timedelta(days=365)
 
@@ -184,7 +185,7 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-PAUSE_IMAGE = "registry.lab.internal/lab/pause:1"
+PAUSE_IMAGE = f"{REGISTRY}/lab/pause:1"
 _ETCD = f"http://127.0.0.1:{ETCD_PORT}"
 
 
@@ -238,6 +239,8 @@ def _containerd_config(paths: LabPaths) -> Path:
                 "  restrict_oom_score_adj = true",
                 "  disable_apparmor = true",
                 '  stream_server_address = "127.0.0.1"',
+                '[plugins."io.containerd.grpc.v1.cri".registry]',
+                f'  config_path = "{_registries(paths)}"',
                 '[plugins."io.containerd.grpc.v1.cri".cni]',
                 '  bin_dir = "/usr/lib/cni"',
                 f'  conf_dir = "{state}/cni"',
@@ -248,6 +251,15 @@ def _containerd_config(paths: LabPaths) -> Path:
         )
     )
     return config
+
+
+def _registries(paths: LabPaths) -> Path:
+    """Folder with how containerd finds registries behind their names."""
+    place = paths.state / "registries"
+    file = place / REGISTRY / "hosts.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(registry.hosts_file(paths))
+    return place
 
 
 def _kubelet_config(paths: LabPaths, cgroup: str) -> Path:

@@ -1,4 +1,7 @@
-"""Container images without a registry: layers from built tools, written as docker archives for containerd."""
+"""Container images: layers from built tools, with configuration and manifest as registries have them (OCI).
+
+Those that a cluster needs before it can pull are written as docker archives for containerd.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from dataclasses import dataclass
 
 from components.versions import IMAGES
 from lab.toolchain import debian, layers
-from lab.toolchain.layers import Layer, programs
+from lab.toolchain.layers import Layer, bytes_digest, programs
 from lab.toolchain.recipes import COREDNS, METRICS_SERVER, VERTICAL_AUTOSCALER
 
 REGISTRY = "registry.lab.internal"
+_OCI = "application/vnd.oci.image"
 _WEB_EXTRAS = (f"PYTHONPATH={':'.join(layers.WEB_EXTRAS_PATH)}",)
 _DRAWING = (*_WEB_EXTRAS, "XDG_CACHE_HOME=/tmp/cache", "MPLCONFIGDIR=/tmp/matplotlib")
 
@@ -47,20 +51,43 @@ class Image:
         named = {assignment.partition("=")[0]: assignment for assignment in (*common, *self.environment)}
         return list(named.values())
 
-    def archive(self, target: io.BufferedIOBase) -> None:
-        """Write the image as a docker archive."""
-        digests = [layers.file_digest(layer.ensure()) for layer in self.layers]
-        config = json.dumps(
+    def config(self) -> bytes:
+        """Its configuration (OCI image specification)."""
+        return json.dumps(
             {
                 "architecture": "amd64",
                 "os": "linux",
                 "config": {"Entrypoint": list(self.entrypoint), "Env": self.variables},
-                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
+                "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in self.layers]},
                 "history": [{"created_by": f"lab layer {layer.key}"} for layer in self.layers],
             }
         ).encode()
+
+    def manifest(self) -> bytes:
+        """Its manifest, whose digest is the image's."""
+        config = self.config()
+        described = {"mediaType": f"{_OCI}.config.v1+json", "digest": bytes_digest(config), "size": len(config)}
+        return json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": f"{_OCI}.manifest.v1+json",
+                "config": described,
+                "layers": [
+                    {
+                        "mediaType": f"{_OCI}.layer.v1.tar",
+                        "digest": layer.digest,
+                        "size": layer.tar.stat().st_size,
+                    }
+                    for layer in self.layers
+                ],
+            }
+        ).encode()
+
+    def archive(self, target: io.BufferedIOBase) -> None:
+        """Write the image as a docker archive."""
+        config = self.config()
         name = f"{hashlib.sha256(config).hexdigest()}.json"
-        paths = [f"{digest}/layer.tar" for digest in digests]
+        paths = [f"{layer.digest.partition(':')[2]}/layer.tar" for layer in self.layers]
         manifest = json.dumps([{"Config": name, "RepoTags": [self.name], "Layers": paths}]).encode()
         with tarfile.open(fileobj=target, mode="w|") as archive:
             for member, content in ((name, config), ("manifest.json", manifest)):
@@ -80,8 +107,26 @@ def _platform_image(name: str, *image_layers: Layer, environment: tuple[str, ...
     return Image(repository, tag, image_layers, environment=environment)
 
 
-def images() -> tuple[Image, ...]:
-    """Every image that the embedded cluster needs."""
+def addon_images() -> tuple[Image, ...]:
+    """What the cluster itself runs: a cluster of one's own comes with these."""
+    return (
+        Image("lab/pause", "1", (layers.pause(),), entrypoint=("/pause",)),
+        Image("coredns/coredns", COREDNS, (programs("coredns", {"coredns": "/coredns"}),)),
+        Image(
+            "metrics-server/metrics-server",
+            METRICS_SERVER,
+            (programs("metrics-server", {"metrics-server": "/metrics-server"}),),
+        ),
+        Image(
+            "autoscaling/vpa-recommender",
+            VERTICAL_AUTOSCALER,
+            (programs("vertical-pod-autoscaler", {"vpa-recommender": "/recommender"}),),
+        ),
+    )
+
+
+def platform_images() -> tuple[Image, ...]:
+    """What the platform runs, under the names of ``components/versions.py``."""
     base, packages, web_extras = debian.base(), layers.packages(), layers.web_extras()
     sources = layers.sources()
     go_servers = {
@@ -96,18 +141,6 @@ def images() -> tuple[Image, ...]:
         "kube-state-metrics": {"kube-state-metrics": "/kube-state-metrics"},
     }
     return (
-        Image("lab/pause", "1", (layers.pause(),), entrypoint=("/pause",)),
-        Image("coredns/coredns", COREDNS, (programs("coredns", {"coredns": "/coredns"}),)),
-        Image(
-            "metrics-server/metrics-server",
-            METRICS_SERVER,
-            (programs("metrics-server", {"metrics-server": "/metrics-server"}),),
-        ),
-        Image(
-            "autoscaling/vpa-recommender",
-            VERTICAL_AUTOSCALER,
-            (programs("vertical-pod-autoscaler", {"vpa-recommender": "/recommender"}),),
-        ),
         *(_platform_image(name, programs(name, paths)) for name, paths in go_servers.items()),
         _platform_image("kafka", base, layers.kafka()),
         _platform_image("opensearch", base, layers.search(), environment=(f"LD_PRELOAD={layers.OPEN_FILES_PLACE}",)),

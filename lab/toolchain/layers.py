@@ -6,6 +6,7 @@ Among them are those of our own Python programs: their packages and their source
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -58,6 +59,16 @@ class Layer:
         """The layer in the cache."""
         return cache_root() / "layers" / self.key / "layer.tar"
 
+    @property
+    def digest(self) -> str:
+        """``sha256:...`` of the tar, which is built for it where it is not there."""
+        tar, noted = self.ensure(), self.tar.with_name("digest")
+        if not noted.exists():
+            draft = noted.with_name(f"digest.{os.getpid()}")
+            draft.write_text(f"sha256:{file_digest(tar)}")
+            draft.replace(noted)
+        return noted.read_text()
+
     def ensure(self) -> Path:
         """Build the layer unless it is cached."""
         if not self.tar.exists():
@@ -92,6 +103,11 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def bytes_digest(content: bytes) -> str:
+    """``sha256:...`` of a text."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def programs(recipe_name: str, placed: dict[str, str]) -> Layer:

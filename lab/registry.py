@@ -1,0 +1,314 @@
+"""The registry from which the node pulls the platform's images: Debian's docker-registry, over TLS, with logins.
+
+It is outside of the cluster, as the object storage is. What it holds is kept in the cache, by content: an image is sent
+once, and not to each new cluster.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import bcrypt
+import requests
+import yaml
+
+from components.versions import IMAGES
+from lab import LabError, private_file
+from lab.cluster import network
+from lab.cluster.network import RECEIVERS, REGISTRY_PORT, Daemon, wait_until
+from lab.fakes.receivers import certificates
+from lab.fakes.receivers import settings as receivers
+from lab.paths import LabPaths, cache_root
+from lab.toolchain import images, tools
+from lab.toolchain.images import Image
+from lab.toolchain.layers import bytes_digest
+from ops.core.private_file import write_private
+
+PROGRAM: Final = "docker-registry"
+URL: Final = f"https://{RECEIVERS}:{REGISTRY_PORT}"
+PULL_SECRET: Final = "registry"  # noqa: S105  (a name)
+"""Secret of a namespace with which its pods' images are pulled; the stack files name it."""
+PUBLISHER, NODES = "publisher", "nodes"
+"""Users: of who sends images, and of who pulls them."""
+CERTIFICATES, SECRETS, CONFIGURATION, PASSWORDS, STARTED_AS = (
+    "pki",
+    "secrets.json",
+    "registry.yaml",
+    "htpasswd",
+    "started-as.json",
+)
+"""Names below `folder`."""
+DIGESTS: Final = "digests.json"
+"""In the state: short name of an image -> its digest, for the stack files."""
+_CALL_LIMIT_S, _SEND_LIMIT_S, _READY_LIMIT_S = 30, 300, 60
+_COST = 5
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_OK = requests.codes.ok
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """Passwords of both users."""
+
+    publisher: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    nodes: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+
+    def all(self) -> list[str]:
+        """Every secret text, for those who must not show any."""
+        return [self.publisher, self.nodes]
+
+
+def folder(paths: LabPaths) -> Path:
+    """Folder of the registry in a lab's state."""
+    return paths.state / "registry"
+
+
+def configuration(place: Path, blobs: Path, address: str) -> dict[str, Any]:
+    """Its configuration.
+
+    Args:
+        place: Folder with its certificate and passwords.
+        blobs: Folder in which it keeps images.
+        address: Where it listens, ``host:port``.
+    """
+    pki = place / CERTIFICATES
+    return {
+        "version": 0.1,
+        "log": {"accesslog": {"disabled": True}, "level": "warn"},
+        "storage": {"filesystem": {"rootdirectory": str(blobs)}, "delete": {"enabled": False}},
+        "http": {
+            "addr": address,
+            "tls": {
+                "certificate": str(pki / certificates.CERTIFICATE),
+                "key": str(pki / certificates.KEY),
+                "minimumtls": "tls1.2",
+            },
+        },
+        "auth": {"htpasswd": {"realm": "images", "path": str(place / PASSWORDS)}},
+    }
+
+
+def daemon(paths: LabPaths) -> Daemon:
+    """The process, inside the lab's network namespace."""
+    program = shutil.which(PROGRAM)
+    if program is None:
+        raise LabError(f"{PROGRAM} is not there: run `make tools`")
+    line = [program, "serve", str(folder(paths) / CONFIGURATION)]
+    return Daemon("image-registry", [*network.enter(paths.netns), *line], paths.state)
+
+
+def prepare(paths: LabPaths) -> None:
+    """Make the files that are missing, and end a process that was started in another way than it would be now.
+
+    Raises:
+        LabError: The server is not there, or its secrets are not whole.
+    """
+    place, authority = folder(paths), receivers.folder(paths) / receivers.CERTIFICATES
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    certificates.create_authority(authority)
+    certificates.issue(authority, place / CERTIFICATES, "registry", RECEIVERS)
+    known = private_file.load_or_make(Secrets, place / SECRETS, "the registry of images")
+    if not (place / PASSWORDS).exists():
+        lines = [
+            f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(_COST)).decode()}\n"
+            for user, password in ((PUBLISHER, known.publisher), (NODES, known.nodes))
+        ]
+        write_private(place / PASSWORDS, "".join(lines).encode())
+    text = yaml.safe_dump(configuration(place, cache_root() / "registry", f"{RECEIVERS}:{REGISTRY_PORT}"))
+    (place / CONFIGURATION).write_text(text)
+    wanted = json.dumps([text, (place / CERTIFICATES / certificates.CERTIFICATE).read_text()])
+    mark = place / STARTED_AS
+    if not mark.exists() or mark.read_text() != wanted:
+        daemon(paths).stop()
+        mark.write_text(wanted)
+
+
+class Registry:
+    """A registry to which images are sent, over the OCI distribution API.
+
+    Args:
+        url: ``https://host:port``.
+        authority: File of who signs its certificate.
+        login: User and password.
+    """
+
+    def __init__(self, url: str, authority: Path, login: tuple[str, str]) -> None:
+        self._url = url
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify, self._session.auth = str(authority), login
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def answers(self) -> bool:
+        """Whether it takes the login."""
+        try:
+            return self._call("GET", "/v2/").status_code == _OK
+        except LabError:
+            return False
+
+    def publish(self, image: Image) -> str:
+        """Send an image unless it is there.
+
+        Returns:
+            Its digest.
+
+        Raises:
+            LabError: The registry refuses it, or does not answer.
+        """
+        config, manifest = image.config(), image.manifest()
+        digest, at = bytes_digest(manifest), f"/v2/{image.repository}/manifests/{image.tag}"
+        found = self._call("HEAD", at, headers={"Accept": _MANIFEST})
+        if found.status_code == _OK and found.headers.get("Docker-Content-Digest") == digest:
+            return digest
+        for layer in image.layers:
+            if not self._has(image.repository, layer.digest):
+                with layer.ensure().open("rb") as content:
+                    self._send(image.repository, layer.digest, content)
+        self._send(image.repository, bytes_digest(config), config)
+        self._must("PUT", at, data=manifest, headers={"Content-Type": _MANIFEST})
+        return digest
+
+    def _has(self, repository: str, digest: str) -> bool:
+        return self._call("HEAD", f"/v2/{repository}/blobs/{digest}").status_code == _OK
+
+    def _send(self, repository: str, digest: str, content: Any) -> None:
+        begun = self._must("POST", f"/v2/{repository}/blobs/uploads/")
+        self._must(
+            "PUT",
+            begun.headers["Location"],
+            params={"digest": digest},
+            data=content,
+            headers={"Content-Type": "application/octet-stream"},
+        )
+
+    def _must(self, method: str, path: str, **options: Any) -> requests.Response:
+        answer = self._call(method, path, **options)
+        if not answer.ok:
+            reason = " ".join(answer.text.split())[:200]
+            raise LabError(f"the registry of images answered {answer.status_code} to {method} {path}: {reason}")
+        return answer
+
+    def _call(self, method: str, path: str, **options: Any) -> requests.Response:
+        url = path if path.startswith("https://") else f"{self._url}{path}"
+        try:
+            return self._session.request(method, url, timeout=(_CALL_LIMIT_S, _SEND_LIMIT_S), **options)
+        except requests.RequestException as error:
+            raise LabError(f"the registry of images does not answer: {type(error).__name__}") from None
+
+
+def publish(paths: LabPaths) -> dict[str, str]:
+    """Send the platform's images, and note their digests for the stack files; works inside the lab's namespace.
+
+    Returns:
+        Short name of each -> its digest.
+
+    Raises:
+        LabError: The registry ended, does not answer, or refuses one; the message carries the end of its log.
+    """
+    process = daemon(paths)
+    login = PUBLISHER, _secrets(paths).publisher
+    with closing(Registry(URL, _authority(paths), login)) as registry:
+
+        def alive_and_answers() -> bool:
+            if process.pid() is None:
+                raise LabError(f"the registry of images ended; log {process.log}:\n{process.tail()}")
+            return registry.answers()
+
+        wait_until("the registry of images to answer", alive_and_answers, timeout_s=_READY_LIMIT_S)
+        names = {reference: name for name, reference in IMAGES.items()}
+        digests = {
+            names[f"{image.repository}:{image.tag}"]: registry.publish(image) for image in images.platform_images()
+        }
+    (paths.state / DIGESTS).write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
+    return digests
+
+
+def digests(paths: LabPaths) -> dict[str, str]:
+    """Short name of each image that was published -> its digest; empty where none was."""
+    try:
+        known: dict[str, str] = json.loads((paths.state / DIGESTS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return known
+
+
+def hosts_file(paths: LabPaths) -> str:
+    """How containerd finds the registry behind its name."""
+    return (
+        f'server = "https://{images.REGISTRY}"\n'
+        f'[host."{URL}"]\n'
+        '  capabilities = ["pull", "resolve"]\n'
+        f'  ca = "{_authority(paths)}"\n'
+    )
+
+
+def pull_secret(paths: LabPaths, namespace: str) -> dict[str, Any]:
+    """The Secret with which pods of a namespace pull.
+
+    Raises:
+        LabError: There are no secrets: no lab.
+    """
+    password = _secrets(paths).nodes
+    login = base64.b64encode(f"{NODES}:{password}".encode()).decode()
+    content = {"auths": {images.REGISTRY: {"username": NODES, "password": password, "auth": login}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": PULL_SECRET, "namespace": namespace},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": base64.b64encode(json.dumps(content).encode()).decode()},
+    }
+
+
+@contextmanager
+def pull_secret_given(paths: LabPaths, namespace: str) -> Iterator[None]:
+    """Make that Secret as soon as the namespace is there, which the program makes, while the block runs.
+
+    Raises:
+        LabError: The namespace is there at the end, and the Secret could not be made.
+    """
+    manifest, ending = json.dumps(pull_secret(paths, namespace)), threading.Event()
+    problem = ["the namespace did not come"]
+
+    def follow() -> None:
+        while True:
+            done = _kubectl(paths, "apply", "--server-side", "--field-manager=lab", "-f", "-", given=manifest)
+            problem[:] = [] if done.returncode == 0 else [" ".join(done.stderr.split())[-200:]]
+            if not problem or ending.wait(1.0):
+                return
+
+    thread = threading.Thread(target=follow, name="pull-secret", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
+    if problem:
+        raise LabError(f"the Secret {PULL_SECRET} of {namespace} could not be made: {problem[0]}")
+
+
+def _kubectl(paths: LabPaths, *arguments: str, given: str) -> subprocess.CompletedProcess[str]:
+    command = [*network.enter(paths.netns), str(tools.path("kubectl")), f"--kubeconfig={paths.kubeconfig}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, input=given)
+
+
+def _authority(paths: LabPaths) -> Path:
+    return folder(paths) / CERTIFICATES / certificates.AUTHORITY
+
+
+def _secrets(paths: LabPaths) -> Secrets:
+    return private_file.load(Secrets, folder(paths) / SECRETS, "the registry of images")
