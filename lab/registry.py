@@ -155,7 +155,7 @@ class Registry:
     def answers(self) -> bool:
         """Whether it takes the login."""
         try:
-            return self._call("GET", "/v2/").status_code == _OK
+            return bool(self._call("GET", "/v2/").status_code == _OK)
         except LabError:
             return False
 
@@ -182,7 +182,7 @@ class Registry:
         return digest
 
     def _has(self, repository: str, digest: str) -> bool:
-        return self._call("HEAD", f"/v2/{repository}/blobs/{digest}").status_code == _OK
+        return bool(self._call("HEAD", f"/v2/{repository}/blobs/{digest}").status_code == _OK)
 
     def _send(self, repository: str, digest: str, content: Any) -> None:
         begun = self._must("POST", f"/v2/{repository}/blobs/uploads/")

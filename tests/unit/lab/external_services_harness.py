@@ -33,7 +33,7 @@ def loopback_lab(*modules: Any) -> Iterator[tuple[LabPaths, int]]:
         for module in modules:
             patch.setattr(module, "URL", f"{module.URL.partition('://')[0]}://127.0.0.1:{port}")
             patch.setattr(module, "RECEIVERS", "127.0.0.1")
-            for name in ("STORAGE_PORT", "IDENTITY_PORT"):
+            for name in ("STORAGE_PORT", "IDENTITY_PORT", "REGISTRY_PORT"):
                 patch.setattr(module, name, port, raising=False)
         try:
             yield LabPaths("x"), port

@@ -40,7 +40,13 @@ def test_each_is_a_part_of_the_lab_in_its_namespace(paths: LabPaths, monkeypatch
     monkeypatch.setattr(lifecycle.node, "daemons", lambda *_: ())
     (paths.state / "pki").mkdir(parents=True)
     (paths.state / "pki" / "complete").touch()
-    assert [name for name, _ in lifecycle.status(paths)][-4:] == ["receivers", "directory", "identity", "storage"]
+    assert [name for name, _ in lifecycle.status(paths)][-5:] == [
+        "receivers",
+        "directory",
+        "identity",
+        "storage",
+        "image-registry",
+    ]
     for process in external_services.daemons(paths):
         assert process.command[:2] == ["nsenter", "--net=/run/netns/obs-x"]
         assert process.state == paths.state, "what a part writes must go with the lab"

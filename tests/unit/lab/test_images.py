@@ -17,7 +17,7 @@ from components.versions import IMAGES
 from lab.paths import CHECKOUT
 from lab.toolchain import layers
 from lab.toolchain.debian import lay
-from lab.toolchain.images import Image, images
+from lab.toolchain.images import Image, addon_images, platform_images
 from lab.toolchain.recipes import COREDNS, METRICS_SERVER, VERTICAL_AUTOSCALER
 from ops.images.pins import pinned
 
@@ -38,7 +38,7 @@ WITH_WEB_EXTRAS = {
 
 
 def test_every_image_that_pods_name_is_built_here() -> None:
-    built = [f"{image.repository}:{image.tag}" for image in images()]
+    built = [f"{image.repository}:{image.tag}" for image in (*addon_images(), *platform_images())]
     assert len(set(built)) == len(built)
     of_the_node = {
         "lab/pause:1",
@@ -56,7 +56,7 @@ def test_what_an_image_gives_wins_over_what_all_images_have_and_stands_once() ->
 
 
 def test_images_that_share_layers_keep_theirs_apart() -> None:
-    keys = {image.repository: [layer.key for layer in image.layers] for image in images()}
+    keys = {image.repository: [layer.key for layer in image.layers] for image in platform_images()}
     services, grafana, reports = (keys[name] for name in ("obs/services", "grafana/grafana", "obs/reports"))
     web_extras = layers.web_extras().key
     assert web_extras not in services

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from lab.cluster import recommender
-from lab.toolchain.images import images
+from lab.toolchain.images import addon_images
 
 
 def test_its_pod_is_hardened_and_runs_the_image_that_is_built() -> None:
     item = recommender.deployment()
     [container] = item["spec"]["template"]["spec"]["containers"]
-    assert container["image"] in {image.name for image in images()}
+    assert container["image"] in {image.name for image in addon_images()}
     context = container["securityContext"]
     assert context["readOnlyRootFilesystem"]
     assert context["runAsNonRoot"]

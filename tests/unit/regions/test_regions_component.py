@@ -124,7 +124,7 @@ def test_it_runs_once_and_an_old_one_has_gone_before_a_new_one_starts(recording:
 def test_its_image_has_what_reads_an_object_storage(recording: Recording) -> None:
     [container] = recording.one("Deployment", "failover-agent")["spec"]["template"]["spec"]["containers"]
     name = container["image"].removeprefix("registry.example/").partition(":")[0]
-    [image] = [image for image in images.images() if image.repository == name]
+    [image] = [image for image in images.platform_images() if image.repository == name]
     assert any(layer.key.startswith("python-web-extras-") for layer in image.layers)
 
 

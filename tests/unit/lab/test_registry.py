@@ -1,0 +1,145 @@
+"""The registry of images: a real docker-registry over HTTPS, as the lab's daemon runs it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+
+from lab import LabError, private_file, registry
+from lab.cluster.network import wait_until
+from lab.fakes.receivers import certificates
+from lab.paths import LabPaths
+from lab.registry import NODES, PUBLISHER, Registry, Secrets
+from lab.toolchain.images import Image
+from lab.toolchain.layers import Layer, bytes_digest
+from tests.unit.lab.external_services_harness import loopback_lab, started
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabPaths]:
+    with loopback_lab(registry) as (paths, _), pytest.MonkeyPatch.context() as patch:
+        blobs = tmp_path_factory.mktemp("cache")
+        patch.setattr(registry, "cache_root", lambda: blobs)
+        registry.prepare(paths)
+        with started(registry.daemon(paths)), closing(sender(paths)) as known:
+            wait_until("the registry to answer", known.answers, timeout_s=60)
+            yield paths
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own for the layers."""
+    monkeypatch.setenv("OBS_CACHE", str(tmp_path / "cache"))
+
+
+def passwords(lab: LabPaths) -> Secrets:
+    return private_file.load(Secrets, registry.folder(lab) / "secrets.json", "the registry of images")
+
+
+def authority(lab: LabPaths) -> Path:
+    return registry.folder(lab) / "pki" / certificates.AUTHORITY
+
+
+def sender(lab: LabPaths, password: str = "") -> Registry:
+    return Registry(registry.URL, authority(lab), (PUBLISHER, password or passwords(lab).publisher))
+
+
+def image(content: str, *, tag: str = "1") -> Image:
+    def layer(name: str, text: str) -> Layer:
+        return Layer(f"{name}-{text}", lambda root: (root / name).write_text(text) and None)
+
+    return Image("obs/program", tag, (layer("base", "the same"), layer("program", content)), environment=("A=b",))
+
+
+def pulled(lab: LabPaths, reference: str, folder: Path) -> dict[str, object]:
+    """What skopeo copies of an image with the login of the nodes: an OCI folder's index."""
+    folder.mkdir()
+    login = base64.b64encode(f"{NODES}:{passwords(lab).nodes}".encode()).decode()
+    host = registry.URL.removeprefix("https://")
+    auth = folder / "auth.json"
+    auth.write_text(json.dumps({"auths": {host: {"auth": login}}}))
+    certs = folder / "certs"
+    certs.mkdir()
+    (certs / "ca.crt").write_bytes(authority(lab).read_bytes())
+    command = ["skopeo", "copy", "--authfile", str(auth), "--src-cert-dir", str(certs), "--preserve-digests"]
+    done = subprocess.run(
+        [*command, f"docker://{host}/{reference}", f"oci:{folder}/image"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    index: dict[str, object] = json.loads((folder / "image" / "index.json").read_text())
+    return index
+
+
+def test_an_image_is_sent_once_and_pulled_by_its_digest(
+    lab: LabPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = image("one")
+    with closing(sender(lab)) as known:
+        digest = known.publish(first)
+        assert digest == bytes_digest(first.manifest())
+        monkeypatch.setattr(known, "_send", lambda *_: pytest.fail("it is there already"))
+        assert known.publish(first) == digest
+    index = pulled(lab, f"obs/program@{digest}", tmp_path / "pulled")
+    [manifest] = index["manifests"]  # type: ignore[misc,attr-defined]
+    assert manifest["digest"] == digest
+
+
+def test_what_two_images_share_is_sent_once(lab: LabPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(sender(lab)) as known:
+        known.publish(image("two"))
+        sent: list[str] = []
+        send = known._send
+        monkeypatch.setattr(
+            known, "_send", lambda place, digest, content: (sent.append(digest), send(place, digest, content))
+        )
+        other = image("three")
+        known.publish(other)
+    assert sent == [other.layers[1].digest, bytes_digest(other.config())]
+
+
+def test_a_tag_leads_to_what_was_sent_last(lab: LabPaths, tmp_path: Path) -> None:
+    with closing(sender(lab)) as known:
+        digests = [known.publish(image(content, tag="moving")) for content in ("four", "five")]
+    index = pulled(lab, "obs/program:moving", tmp_path / "pulled")
+    assert [entry["digest"] for entry in index["manifests"]] == digests[1:]  # type: ignore[attr-defined]
+
+
+def test_nobody_gets_in_without_a_login(lab: LabPaths) -> None:
+    answer = requests.get(f"{registry.URL}/v2/", verify=str(authority(lab)), timeout=60)
+    assert answer.status_code == requests.codes.unauthorized
+    with closing(sender(lab, "wrong")) as stranger:
+        assert not stranger.answers()
+        with pytest.raises(LabError, match=r"^the registry of images answered 401 to POST "):
+            stranger.publish(image("six"))
+
+
+def test_a_registry_that_is_away_is_one_line(lab: LabPaths) -> None:
+    with closing(Registry("https://127.0.0.1:9", authority(lab), ("a", "b"))) as nobody:
+        assert not nobody.answers()
+        with pytest.raises(LabError, match=r"^the registry of images does not answer: ConnectionError$"):
+            nobody.publish(image("seven"))
+
+
+def test_pods_get_the_login_of_nodes_and_passwords_stay_in_files_of_their_owner(lab: LabPaths) -> None:
+    secret = registry.pull_secret(lab, "obs-local")
+    content = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
+    assert content["auths"]["registry.lab.internal"]["username"] == NODES
+    assert content["auths"]["registry.lab.internal"]["password"] == passwords(lab).nodes
+    place = registry.folder(lab)
+    for name in ("secrets.json", "htpasswd"):
+        assert (place / name).stat().st_mode & 0o777 == 0o600
+    assert not any(password in (place / "registry.yaml").read_text() for password in passwords(lab).all())
+
+
+def test_containerd_is_led_to_the_registry_behind_its_name(lab: LabPaths) -> None:
+    text = registry.hosts_file(lab)
+    assert text.splitlines()[0] == 'server = "https://registry.lab.internal"'
+    assert f'[host."{registry.URL}"]' in text
+    assert f'ca = "{authority(lab)}"' in text
