@@ -27,7 +27,7 @@ from typing import Any, Final
 
 import yaml
 
-from lab import LabError, environment, storage
+from lab import LabError, environment, registry, storage
 from lab.cluster import lifecycle, network
 from lab.live import wait_for_layers
 from lab.paths import CHECKOUT, LabPaths
@@ -55,6 +55,7 @@ OURS: Final = {
     "port: 9000": f"port: {network.STORAGE_PORT}",
     "registry.example.com/observability": "registry.lab.internal",
     "storage_class: standard": "storage_class: lab-local",
+    "pull_secrets: []": f"pull_secrets: [{registry.PULL_SECRET}]",
 }
 """What of `Pulumi.kind.yaml` is its reader's own, as the page says -> what it is here."""
 _LINE_LIMIT_S: Final = 1500.0
@@ -83,13 +84,17 @@ def typed(page: str, section: str = SECTION) -> list[str]:
     return [line for line in lines if line]
 
 
-def adapted(stack_file: str) -> str:
+def adapted(stack_file: str, digests: Mapping[str, str]) -> str:
     """The stack file with what is the lab's own.
+
+    Args:
+        stack_file: Its text.
+        digests: Short name of each image in the lab's registry -> its digest.
 
     Raises:
         LabError: Something that the page tells to change is not in the file any more.
     """
-    for theirs, ours in OURS.items():
+    for theirs, ours in {**OURS, "digests: {}": f"digests: {json.dumps(digests)}"}.items():
         if theirs not in stack_file:
             raise LabError(f"Pulumi.{STACK}.yaml has no {theirs} any more: lab/install_page.py names it")
         stack_file = stack_file.replace(theirs, ours)
@@ -249,7 +254,8 @@ def follow(paths: LabPaths) -> None:
     shell = Shell(folder / "checkout", paths.netns, _variables(paths, folder))
     try:
         _prepare(paths, folder)
-        status = _type_all(shell)
+        with registry.pull_secret_given(paths, NAMESPACE):
+            status = _type_all(shell)
         figures = _look(paths, shell, status)
         figures["total s"] = round(time.monotonic() - began, 1)
         figures["steps s"] = shell.taken
@@ -310,7 +316,7 @@ def _prepare(paths: LabPaths, folder: Path) -> None:
     if clone.returncode:
         raise LabError(f"git clone failed: {clone.stderr.strip()[-300:]}")
     stack_file = checkout / f"Pulumi.{STACK}.yaml"
-    stack_file.write_text(adapted(stack_file.read_text(encoding="utf-8")), encoding="utf-8")
+    stack_file.write_text(adapted(stack_file.read_text(encoding="utf-8"), registry.digests(paths)), encoding="utf-8")
     content = yaml.safe_load(paths.kubeconfig.read_text(encoding="utf-8"))
     write_private(folder / "kubeconfig", yaml.safe_dump(kubeconfig(content)).encode())
     command = [sys.executable, "-m", "lab", "storage", "bucket", BUCKET, str(checkout / "storage.json")]

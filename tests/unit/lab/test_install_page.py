@@ -38,6 +38,7 @@ never
 nor this
 ```
 """
+DIGEST = f"sha256:{'0' * 64}"
 FORWARD = """import pathlib, signal, sys, time
 print("grafana: https://localhost:1/")
 print(f"authority of its certificate: {pathlib.Path('ca.pem').resolve()} (browsers)", flush=True)
@@ -80,12 +81,12 @@ def test_the_page_makes_an_environment_checks_brings_up_and_opens_a_page() -> No
 
 
 def test_what_is_the_readers_own_is_the_labs_in_the_copy() -> None:
-    content = adapted(STACK_FILE)
+    content = adapted(STACK_FILE, {"kafka": DIGEST})
     for theirs in install_page.OURS:
         assert theirs not in content
     lab = yaml.safe_load((CHECKOUT / "Pulumi.local.yaml").read_text())["config"]["observability:settings"]
     settings = yaml.safe_load(content)["config"]["observability:settings"]
-    assert settings["images"]["registry"] == lab["images"]["registry"]
+    assert settings["images"] == {**lab["images"], "digests": {"kafka": DIGEST}}
     assert settings["storage"]["storage_class"] == lab["storage"]["storage_class"]
     assert settings["object_storage"]["endpoint"] == lab["object_storage"]["endpoint"]
     assert settings["namespace"] == install_page.NAMESPACE
@@ -96,7 +97,7 @@ def test_what_is_the_readers_own_is_the_labs_in_the_copy() -> None:
 
 def test_a_stack_file_that_says_it_otherwise_is_told() -> None:
     with pytest.raises(LabError, match=r"Pulumi\.kind\.yaml has no 172\.18\.0\.0/16 any more"):
-        adapted(STACK_FILE.replace("172.18.0.0/16", "172.19.0.0/16"))
+        adapted(STACK_FILE.replace("172.18.0.0/16", "172.19.0.0/16"), {})
 
 
 def test_the_clusters_context_is_named_as_kind_names_it() -> None:
