@@ -46,7 +46,7 @@ NICE = 5
 LAST = 19
 """Niceness of what must not disturb a time: a core that a timed test or its server wants is theirs at once."""
 TEST_LIMIT_S = 2400.0
-"""Ends what hangs; a run takes less than 600 s on two quiet cores."""
+"""Ends what hangs."""
 CHECK_LIMIT_S = 300.0
 CHECK_BUDGET_S = 40.0
 """Of tests, one after the other: two workers, and the time that it takes them to start."""
@@ -257,7 +257,11 @@ def check(base: str | None) -> int:
 
 
 def _judged(stages: Sequence[Sequence[Job]], limit_s: float, title: str) -> int:
-    """Run the jobs of one stage after the other, what is listed as flaky once more; 0 when all is well."""
+    """Run the jobs of one stage after the other, what is listed as flaky once more, print a row per job.
+
+    Returns:
+        0 when all is well.
+    """
     times = cache_root() / "seconds" / f"{title.replace(' ', '-')}.json"
     began = time.monotonic()
     jobs, beside = [job for stage in stages for job in stage], Beside(limit_s, _last(times))

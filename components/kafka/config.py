@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 CLIENT_PORT = 9092
 INTERNAL_PORT = 9091
-SNAPSHOT_S = 300
-"""Between two snapshots of the cluster's metadata, in seconds."""
 CONTROLLER_PORT = 9093
 EXTERNAL_PORT = 9094
 METRICS_PORT = 9404
+SNAPSHOT_S = 300
+"""Between two snapshots of the cluster's metadata, in seconds."""
 
 BROKERS = "kafka"
 """Workload, Service and certificate name of the brokers; also their principal."""
