@@ -53,28 +53,23 @@ class KafkaClient:
     Attributes:
         brokers: Bootstrap addresses, ``host:port``.
         user: SCRAM user.
-        name: Client id, and consumer group of who reads; empty: the user.
+        name: Client id, and consumer group of who reads.
         password_file: Where the collector finds the password.
         ca_file: Certificate of the authority that signed the brokers' certificates.
     """
 
     brokers: tuple[str, ...]
     user: str
-    name: str = ""
+    name: str
     password_file: str = KAFKA_PASSWORD
     ca_file: str = f"{TLS_DIRECTORY}/ca.crt"
-
-    @property
-    def client_id(self) -> str:
-        """Name at the brokers, and of the group."""
-        return self.name or self.user
 
 
 def kafka_client(client: KafkaClient) -> Data:
     """Client section that Kafka exporters and receivers share: SASL_SSL with SCRAM-SHA-512 (requirement K5)."""
     return {
         "brokers": list(client.brokers),
-        "client_id": client.client_id,
+        "client_id": client.name,
         "tls": {"ca_file": client.ca_file, "min_version": "1.2"},
         "auth": {
             "sasl": {
@@ -110,7 +105,7 @@ def kafka_consumer(
     first, longest = retries
     return {
         **kafka_client(client),
-        "group_id": client.client_id,
+        "group_id": client.name,
         "group_instance_id": member,
         "group_rebalance_strategy": "cooperative-sticky",
         "session_timeout": SESSION,
@@ -140,7 +135,7 @@ def kafka_producer(client: KafkaClient) -> Data:
     """Client section of the exporter ``kafkabuckets``: TLS with SCRAM-SHA-512, its only mechanism (requirement K5)."""
     return {
         "brokers": list(client.brokers),
-        "client_id": client.client_id,
+        "client_id": client.name,
         "tls": {"ca_file": client.ca_file, "min_version": "1.2"},
         "auth": {"username": client.user, "password": f"${{file:{client.password_file}}}"},
         # A broker that hangs keeps its connections: who leads instead is known from here alone.

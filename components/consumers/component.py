@@ -109,7 +109,7 @@ def metrics_consumer_config(settings: MetricsConsumerConfig) -> Data:
 def _receiver(settings: MetricsConsumerConfig) -> Data:
     return kafka_consumer(
         settings.kafka,
-        member=settings.kafka.client_id,
+        member=settings.kafka.name,
         topic=TOPIC_OF_SIGNAL[Signal.METRICS],
         signal=Signal.LOGS.value,
         encoding="raw",

@@ -16,7 +16,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.platform import Platform
 from ops.core.steps import say
-from ops.kafka.sign_in import Answer, addresses, sign_in
+from ops.kafka.sign_in import Answer, sign_in_everywhere
 
 CONTAINER: Final = BROKERS
 """Container of a broker's server, in a pod of the workload of the same name."""
@@ -50,7 +50,7 @@ def answers(platform: Platform) -> tuple[Answer, ...]:
     Raises:
         OpsError: None of them answers.
     """
-    told = tuple(sign_in(platform, platform.kafka_admin, address) for address in addresses(platform))
+    told = sign_in_everywhere(platform, platform.kafka_admin)
     if all(answer.problem and not answer.refused for answer in told):
         raise OpsError(f"no broker answers, nothing was changed; {told[0].address}: {told[0].problem}")
     return told

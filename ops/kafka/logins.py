@@ -19,7 +19,7 @@ from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, errors
 from ops.core.kube import wait_until
 from ops.core.platform import Login, Platform
 from ops.core.steps import say
-from ops.kafka.sign_in import Answer, addresses, sign_in
+from ops.kafka.sign_in import Answer, sign_in_everywhere
 
 KEY: Final = "settings.kafka.login_generation"
 GONE_S: Final = 30.0
@@ -46,12 +46,10 @@ class Rotated:
     """What became of it.
 
     Attributes:
-        platform: The stack's outputs from now on.
         taken: Logins that were signed in with, at every broker.
         removed: User names that brokers no longer know.
     """
 
-    platform: Platform
     taken: int
     removed: tuple[str, ...]
 
@@ -88,15 +86,12 @@ def rotate(platform: Platform, chosen: Plan, stack: str = "") -> Rotated:
     removed = tuple(sorted({login.username for login in platform.kafka_users.values()} - kept))
     say("the brokers are asked")
     _gone(after, removed)
-    return Rotated(platform=after, taken=_taken(after), removed=removed)
+    return Rotated(taken=_taken(after), removed=removed)
 
 
 def answers(platform: Platform, logins: Mapping[str, Login]) -> dict[str, tuple[Answer, ...]]:
     """User name -> what each broker says to it."""
-    return {
-        login.username: tuple(sign_in(platform, login, address) for address in addresses(platform))
-        for login in logins.values()
-    }
+    return {login.username: sign_in_everywhere(platform, login) for login in logins.values()}
 
 
 def _written(stack: str) -> int:

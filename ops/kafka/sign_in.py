@@ -32,9 +32,9 @@ class Answer:
     refused: bool = False
 
 
-def addresses(platform: Platform) -> list[str]:
-    """External ``host:port`` of every broker."""
-    return platform.kafka_bootstrap.split(",")
+def sign_in_everywhere(platform: Platform, login: Login) -> tuple[Answer, ...]:
+    """What each broker says to a login, at its external address."""
+    return tuple(sign_in(platform, login, address) for address in platform.kafka_bootstrap.split(","))
 
 
 def sign_in(platform: Platform, login: Login, address: str) -> Answer:

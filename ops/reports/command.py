@@ -84,6 +84,7 @@ def _notifications(context: Context, folder: Path) -> KafkaAccess:
         topic=ALERTS_PROCESSED_TOPIC.name,
         ca_file=Path(context.ca_file),
         user=user,
+        group=USER,
         password_file=file,
     )
 

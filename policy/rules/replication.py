@@ -23,6 +23,8 @@ _COPIES = {
     ),
 }
 _INTERNAL = ("transaction.state.log", "share.coordinator.state.topic")
+_SNAPSHOTS = "metadata.log.max.snapshot.interval.ms"
+_HOUR_MS = 3_600_000
 _TOPICS = {
     "telemetry-metrics": 12,
     "telemetry-traces": 8,
@@ -122,6 +124,16 @@ def _steady_brokers(resource: Resource, options: Options) -> Iterator[Finding]:
             yield finding(resource, where, problem, "set it to a folder on the broker's volume")
 
 
+def _metadata_snapshots(resource: Resource, options: Options) -> Iterator[Finding]:
+    most = options["most_ms"]
+    for server in servers(resource):
+        node = server[_SNAPSHOTS]
+        value = number(node)
+        if value is None or not 0 < value <= most:
+            problem = f"{_SNAPSHOTS} {stated(node, _HOUR_MS)}, not from 1 to {most}"
+            yield finding(resource, node, problem, f"set it to {most} or less")
+
+
 def _acks(resource: Resource, options: Options) -> Iterator[Finding]:
     for client in clients(resource):
         node = client["acks"]
@@ -214,6 +226,21 @@ RULES: tuple[Rule, ...] = (
         sources=("K1",),
         kinds=_FILES,
         resource=_steady_brokers,
+    ),
+    Rule(
+        id="kafka-metadata-snapshots",
+        promise="Nodes write a snapshot of their metadata, logins with it, every few minutes.",
+        why="A node of Kafka 4.3 that starts from a log with a removed login, and no snapshot, refuses every login.",
+        sources=("K5",),
+        options={
+            "most_ms": Option(
+                default=600_000,
+                schema={"type": "integer", "minimum": 1},
+                meaning="Longest time between two snapshots, in milliseconds.",
+            )
+        },
+        kinds=_FILES,
+        resource=_metadata_snapshots,
     ),
     Rule(
         id="kafka-client-acks",

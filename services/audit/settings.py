@@ -32,16 +32,12 @@ class Source(StrEnum):
 
 
 class Kafka(SettingsModel):
-    """The brokers, and who this program is there: it reads and writes one topic.
-
-    Attributes:
-        group: Consumer group; none: as the user.
-    """
+    """The brokers, and who this program is there: it reads and writes one topic."""
 
     bootstrap: Text
     ca_file: File
     user: Text
-    group: Text | None = None
+    group: Text
     password_file: File
 
 

@@ -26,17 +26,13 @@ def _topics(value: Any) -> Any:
 
 
 class KafkaTopics(SettingsModel):
-    """Where records come from.
-
-    Attributes:
-        group: Consumer group; none: as the user.
-    """
+    """Where records come from."""
 
     bootstrap: Text
     topics: Annotated[tuple[str, ...], BeforeValidator(_topics)]
     ca_file: File
     username: Text
-    group: Text | None = None
+    group: Text
     password_file: File
 
 

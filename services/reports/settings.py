@@ -87,14 +87,14 @@ class KafkaAccess(SettingsModel):
     """The brokers, the topic, and who reads.
 
     Attributes:
-        group: Consumer group, which nobody joins; none: as the user.
+        group: Consumer group, which nobody joins.
     """
 
     bootstrap: Text
     topic: Text
     ca_file: File
     user: Text
-    group: Text | None = None
+    group: Text
     password_file: File
 
     @property

@@ -58,7 +58,7 @@ def librdkafka(*, bootstrap: str, ca: str | Path, username: str, password: str, 
 
 
 class GroupAccess(Protocol):
-    """Settings of a program that reads as a group, which has the user's name where none is given."""
+    """Settings of a program that reads as a group."""
 
     @property
     def bootstrap(self) -> str: ...
@@ -67,7 +67,7 @@ class GroupAccess(Protocol):
     @property
     def username(self) -> str: ...
     @property
-    def group(self) -> str | None: ...
+    def group(self) -> str: ...
     @property
     def password_file(self) -> Path: ...
 
@@ -84,9 +84,9 @@ def group_consumer(access: GroupAccess) -> dict[str, Any]:
             ca=access.ca_file,
             username=access.username,
             password=access.password_file.read_text().strip(),
-            client_id=access.group or access.username,
+            client_id=access.group,
         ),
-        "group.id": access.group or access.username,
+        "group.id": access.group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",

@@ -259,17 +259,13 @@ class ServerSettings(SettingsModel):
 
 
 class KafkaTopic(SettingsModel):
-    """Where records come from.
-
-    Attributes:
-        group: Consumer group; none: as the user.
-    """
+    """Where records come from."""
 
     bootstrap: Text
     topic: Text
     ca_file: File
     username: Text
-    group: Text | None = None
+    group: Text
     password_file: File
 
 

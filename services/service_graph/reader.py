@@ -97,7 +97,7 @@ class Reader:
         self.records = 0
         self.undecodable = 0
         self._lost = ""
-        static_member = {"group.instance.id": settings.group or settings.username, "session.timeout.ms": 60_000}
+        static_member = {"group.instance.id": settings.group, "session.timeout.ms": 60_000}
         self._client = connect(group_consumer(settings) | static_member)
         self._client.subscribe([settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
 

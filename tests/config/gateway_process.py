@@ -46,6 +46,7 @@ def kafka_user(folder: Path, broker: Broker | None) -> KafkaClient:
     return KafkaClient(
         brokers=(broker.bootstrap if broker else NOWHERE,),
         user=broker.username if broker else "gateway",
+        name=broker.username if broker else "gateway",
         password_file=str(folder / "kafka-password"),
         ca_file=str(authority),
     )

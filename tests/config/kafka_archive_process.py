@@ -103,6 +103,7 @@ class Harness:
                 "topics": [topic],
                 "ca_file": str(self.folder / "kafka-ca.crt"),
                 "username": self.broker.username,
+                "group": self.broker.username,
                 "password_file": str(self.folder / "kafka-password"),
             },
             "storage": self.storage.settings("backups/") | {"endpoint": f"https://localhost:{self.line.port}"},

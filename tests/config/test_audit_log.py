@@ -135,6 +135,7 @@ def files(folder: Path, lab: Lab) -> dict[str, Any]:
             "bootstrap": lab.broker.bootstrap,
             "ca_file": folder / "ca-kafka.pem",
             "user": "audit",
+            "group": "audit",
             "password_file": folder / "password",
         },
         "followed": [{"source": "kafka", "workload": "kafka", "container": "kafka"}],

@@ -83,6 +83,7 @@ class LogsPath:
                 "topic": TOPIC,
                 "ca_file": str(folder / "kafka-ca.crt"),
                 "username": self.broker.username,
+                "group": self.broker.username,
                 "password_file": str(folder / "kafka-password"),
             },
             "search": {

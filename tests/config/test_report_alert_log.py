@@ -59,6 +59,7 @@ def access(folder: Path, client: dict[str, str], **changed: str) -> KafkaAccess:
         topic=values["topic"],
         ca_file=folder / "ca.pem",
         user=values["user"],
+        group=values["user"],
         password_file=folder / values["password"],
     )
 

@@ -146,6 +146,7 @@ def place(search_folder: Path, broker: kafka_broker.Broker, client: dict[str, st
         "topic": TOPIC,
         "ca_file": str(search_folder / "kafka-ca.pem"),
         "username": broker.username,
+        "group": broker.username,
         "password_file": str(search_folder / "kafka-password"),
     }
     given["search"] |= {

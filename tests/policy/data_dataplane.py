@@ -29,6 +29,7 @@ NODE: Data = {
     "allow.everyone.if.no.acl.found": "false",
     "super.users": "User:operator;User:broker",
     "log.dirs": "/data/kafka",
+    "metadata.log.max.snapshot.interval.ms": "300000",
     "default.replication.factor": "3",
     "min.insync.replicas": "2",
     "auto.create.topics.enable": "false",

@@ -225,6 +225,8 @@ def _replication(key: str) -> Iterator[Any]:
             yield "1"
             if key == "min.insync.replicas":
                 yield GONE
+        case "metadata.log.max.snapshot.interval.ms":
+            yield from ("0", "3600000", GONE)
         case "default.replication.factor" | "offsets.topic.replication.factor":
             yield from ("1", "2")
             if key == "default.replication.factor":

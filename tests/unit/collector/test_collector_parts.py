@@ -11,7 +11,7 @@ from components.collector.pods import size_bytes
 
 
 def test_kafka_is_reached_with_tls_and_scram_and_the_password_stays_in_its_file() -> None:
-    client = kafka_client(KafkaClient(brokers=("kafka:9092",), user="gateway"))
+    client = kafka_client(KafkaClient(brokers=("kafka:9092",), user="gateway", name="gateway"))
     assert client["tls"] == {"ca_file": "/etc/tls/ca.crt", "min_version": "1.2"}
     assert client["auth"]["sasl"] == {
         "mechanism": "SCRAM-SHA-512",

@@ -12,7 +12,7 @@ from tests.support import engine
 REPLICAS = ("primary", "secondary")
 CONFIG = metrics_consumer_config(
     MetricsConsumerConfig(
-        kafka=KafkaClient(brokers=("kafka:9092",), user="metrics-consumer-primary"),
+        kafka=KafkaClient(brokers=("kafka:9092",), user="metrics-consumer-primary", name="metrics-consumer-primary"),
         prometheus_url="https://prometheus-primary:9090",
         writer="writer",
     )

@@ -13,7 +13,7 @@ from components.gateway.logins import speakers
 from components.telemetry.layers import Signal
 
 MIB = 2**20
-KAFKA = KafkaClient(brokers=("kafka:9092",), user="gateway")
+KAFKA = KafkaClient(brokers=("kafka:9092",), user="gateway", name="gateway")
 PEAK = {Signal.METRICS: 200_000.0, Signal.TRACES: 20_000.0, Signal.LOGS: 40_000.0}
 SETTINGS = GatewayConfig(
     kafka=KAFKA,

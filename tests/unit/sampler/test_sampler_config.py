@@ -27,7 +27,7 @@ def rendered_config(**changed: Any) -> dict[str, Any]:
     policy = SamplingPolicy(**changed)
     return sampler_config(
         SamplerConfig(
-            kafka=KafkaClient(brokers=("kafka:9092",), user="sampler"),
+            kafka=KafkaClient(brokers=("kafka:9092",), user="sampler", name="sampler"),
             traces="jaeger-collector:4317",
             traces_name="jaeger-collector.obs.svc",
             policy=policy,

@@ -24,6 +24,7 @@ def content(folder: Path) -> dict[str, Any]:
             "topic": "telemetry-logs",
             "ca_file": str(folder / "ca.pem"),
             "username": "log-indexer",
+            "group": "log-indexer",
             "password_file": file,
         },
         "search": {

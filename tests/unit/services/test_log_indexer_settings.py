@@ -31,7 +31,11 @@ def changed(folder: Path, path: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("kafka.topic", None, "kafka.topic is missing; needed: bootstrap, topic, ca_file, username, password_file"),
+        (
+            "kafka.topic",
+            None,
+            "kafka.topic is missing; needed: bootstrap, topic, ca_file, username, group, password_file",
+        ),
         ("kafka.colour", "red", "kafka.colour is not a setting"),
         ("search.url", "http://search:9200", "search.url is 'http://search:9200'; it must be https://host:port"),
         ("batch_records", 0, "batch_records is 0; it must be a whole number from 1 to 10000"),

@@ -27,6 +27,7 @@ def content() -> dict[str, Any]:
             "topic": "telemetry-traces",
             "ca_file": "/tls/ca.crt",
             "username": "service-graph",
+            "group": "service-graph",
             "password_file": "/auth/kafka",
         },
         "search": {

@@ -49,6 +49,7 @@ class Audit:
                     "bootstrap": "b:1",
                     "ca_file": folder / "ca.pem",
                     "user": "audit",
+                    "group": "audit",
                     "password_file": folder / "password",
                 },
                 "kubernetes": {"host": "k", "port": 1, "ca_file": "c", "token_file": "t", "namespace": "obs"},

@@ -34,6 +34,7 @@ def content(folder: Path) -> dict[str, Any]:
             "topics": [TOPIC],
             "ca_file": str(folder / "ca.pem"),
             "username": "archive",
+            "group": "archive",
             "password_file": file,
         },
         "storage": {

@@ -93,6 +93,7 @@ def content(
             "topic": "alerts-processed",
             "ca_file": ca,
             "user": "reports",
+            "group": "reports",
             "password_file": str(folder / "kafka"),
         },
         "mail": {
