@@ -359,11 +359,6 @@ class LoadTestResult:
             most = max(most, now)
         return most
 
-    @property
-    def whole(self) -> int:
-        """Dashboards of which every panel was answered."""
-        return sum(not load.problems for load in self.loads)
-
     def wrong(self) -> list[str]:
         """What the requirement does not allow."""
         if not self.loads:
