@@ -143,7 +143,7 @@ class Platform:
         self.same, self.verified = True, True
         self.state: dict[str, Any] = {"version": 3, "deployment": {"resources": []}}
         self.password = "the password"
-        self.until, self.compared = UNTIL, (0, 0)
+        self.compared = (0, 0)
         (folder / "identity").write_text(str(pyrage.x25519.Identity.generate()))
         monkeypatch.setenv(IDENTITY, str(folder / "identity"))
         monkeypatch.setenv("PATH", f"{tools.path('prometheus').parent}{os.pathsep}{os.environ['PATH']}")
@@ -197,7 +197,7 @@ class Platform:
             case ("restore", "topic"):
                 return {"missing": [], "records": 2, "segments": 1, "doubled": 0, "compared_equal": 2}
             case ("restore", "metrics"):
-                for name, until, hints in (("in-order", self.until, {}), ("late", LATER, {"hints": [LATE]})):
+                for name, until, hints in (("in-order", UNTIL, {}), ("late", LATER, {"hints": [LATE]})):
                     meta = Path(words[words.index("--to") + 1]) / name / "meta.json"
                     meta.parent.mkdir(parents=True)
                     meta.write_text(json.dumps({"maxTime": until, "compaction": {"level": 1, **hints}}))
