@@ -30,7 +30,7 @@ from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet
 from ops.drills.tools.archive import live, without_offsets
 from ops.drills.tools.operator import ops, ops_json
-from ops.drills.tools.prometheus import DATA, opened_blocks, program
+from ops.drills.tools.prometheus import DATA, in_order_until, opened_blocks, program
 from services.backup.restore_metrics import QueryApi, compare
 
 RESTORED_TOPIC: Final = "alerts-raw"
@@ -219,7 +219,8 @@ def restored_metrics(context: Context, folder: Path, tag: str) -> Figures:
 
     wait_until(shipped, durations.FIRST_BLOCKS, "the first block of metrics in the object storage", _LOOK_S)
     report = ops_json("backup", "restore", "metrics", "--to", str(folder / DATA), "--replica", REPLICA)
-    end = round(datetime.fromisoformat(report["end"]).timestamp() * 1000) - 1
+    # A block of late samples may be shipped before the one with the others of its time.
+    end = in_order_until(folder) - 1
     start = max(round(datetime.fromisoformat(report["start"]).timestamp() * 1000), end - COMPARED_MS)
     user, password = context.platform.prometheus_credentials[REPLICA].pair
     url = context.prometheus_url(REPLICA)

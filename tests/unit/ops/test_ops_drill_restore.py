@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -118,6 +119,11 @@ def test_its_certificate_holds_where_every_rule_is_looked_at(tmp_path: Path) -> 
     assert "password" not in (tmp_path / "web.yml").read_text().replace("basic_auth_users", "")
 
 
+LATE = "from-out-of-order"
+UNTIL = round(datetime(2026, 11, 28, 1, 30, tzinfo=UTC).timestamp() * 1000)
+LATER = UNTIL + 30 * 60 * 1000
+
+
 def record(offset: int) -> Record:
     return Record(offset, 1_000 + offset, 1, b"key", b"value", ())
 
@@ -137,6 +143,7 @@ class Platform:
         self.same, self.verified = True, True
         self.state: dict[str, Any] = {"version": 3, "deployment": {"resources": []}}
         self.password = "the password"
+        self.compared = (0, 0)
         (folder / "identity").write_text(str(pyrage.x25519.Identity.generate()))
         monkeypatch.setenv(IDENTITY, str(folder / "identity"))
         monkeypatch.setenv("PATH", f"{tools.path('prometheus').parent}{os.pathsep}{os.environ['PATH']}")
@@ -149,7 +156,7 @@ class Platform:
             "opened": self.opened,
             "opened_blocks": self.opened_blocks,
             "live": lambda context, topic, start: self.running if topic == "alerts-raw" else self.restored,
-            "compare": lambda *_: SimpleNamespace(same=self.same, equal=60),
+            "compare": self.compare,
             "run_pulumi": lambda *_, **__: SimpleNamespace(returncode=0, stdout=json.dumps(self.state), stderr=b""),
         }.items():
             monkeypatch.setattr(restore, name, stub)
@@ -160,6 +167,10 @@ class Platform:
         monkeypatch.setattr(restore.runs, "shipped", lambda _: [SimpleNamespace(name="primary")])
         monkeypatch.setattr(restore.runs, "newest", lambda *_: SimpleNamespace(counts={"dashboards": 12, "folders": 5}))
         monkeypatch.setattr(restore.pulumi_state, "counted", lambda _: {"resources": 568})
+
+    def compare(self, running: object, restored: object, selectors: object, start: int, end: int) -> SimpleNamespace:
+        self.compared = start, end
+        return SimpleNamespace(same=self.same, equal=60)
 
     def make(self, name: str, partitions: int = 3) -> None:
         self.topics[name] = SimpleNamespace(partitions=partitions, replicas=(3,) * partitions)
@@ -186,6 +197,10 @@ class Platform:
             case ("restore", "topic"):
                 return {"missing": [], "records": 2, "segments": 1, "doubled": 0, "compared_equal": 2}
             case ("restore", "metrics"):
+                for name, until, hints in (("in-order", UNTIL, {}), ("late", LATER, {"hints": [LATE]})):
+                    meta = Path(words[words.index("--to") + 1]) / name / "meta.json"
+                    meta.parent.mkdir(parents=True)
+                    meta.write_text(json.dumps({"maxTime": until, "compaction": {"level": 1, **hints}}))
                 moments = {"start": "2026-11-28T00:00:00+00:00", "end": "2026-11-28T02:00:00+00:00"}
                 return {"blocks": 4, "samples": 9000, **moments}
             case ("verify", *_):
@@ -254,6 +269,29 @@ def test_every_kind_is_made_restored_and_verified(platform: Platform) -> None:
     texts = [*(text for texts in drill.figures.values() for text in texts), entry.text]
     wanted = {figure for text in texts for figure in named(text)}
     assert [figure for figure in sorted(wanted) if evidence.figure(figures, figure) is None] == []
+
+
+def test_metrics_are_compared_as_far_as_they_came_in_order(platform: Platform) -> None:
+    """A block of late samples is shipped before the block with all others of its time."""
+    assert platform.carried_out()[0] == []
+    assert platform.compared == (UNTIL - 1 - restore.COMPARED_MS, UNTIL - 1)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"maxTime": "soon", "compaction": {}}', '{"compaction": 1}'])
+def test_a_block_that_says_nothing_of_itself_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / prometheus.DATA / "01" / "meta.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    with pytest.raises(OpsError, match=r"01/meta\.json is not what a block says of itself$"):
+        prometheus.in_order_until(tmp_path)
+
+
+def test_late_samples_alone_are_nothing_to_compare(tmp_path: Path) -> None:
+    file = tmp_path / prometheus.DATA / "01" / "meta.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"maxTime": 1, "compaction": {"hints": [LATE]}}))
+    with pytest.raises(OpsError, match="has no block of samples that came in order"):
+        prometheus.in_order_until(tmp_path)
 
 
 CHANGES: tuple[tuple[str, Any, list[str]], ...] = (

@@ -111,6 +111,7 @@ def test_a_stack_file_without_kafka_is_one_line(stack: Stack, settings: object) 
 def test_every_client_changes_over_and_logins_of_two_regions_stay(stack: Stack) -> None:
     done = rotate(outputs(1), plan(outputs(1)))
     assert (done.taken, done.removed) == (3, CLIENTS)
+    assert stack.deployed == 2
     assert stack.settings == {"kafka": {"login_generation": 2}}
 
 
