@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -211,7 +211,7 @@ def up(stack: _Chosen = environment.STACK) -> None:
             chosen.declare_replicas(_namespace(stack), scaling.scale_down(_PATHS, _namespace(stack)))
     else:
         with steps.step("simulator"):
-            simulator.deploy(outputs, str(_PATHS.kubeconfig), _PATHS.netns)
+            _give_simulator(outputs)
     with steps.step("five layers live"):
         series = wait_for_layers(outputs, _COPIED_LIMIT_S) if second else wait_for_layers(outputs)
     show_summary(_PATHS, outputs, series, second=second)
@@ -265,8 +265,13 @@ def renew_simulator() -> None:
     _enter()
     chosen = Stack(_PATHS, environment.STACK)
     chosen.ensure()
-    simulator.deploy(chosen.outputs(), str(_PATHS.kubeconfig), _PATHS.netns)
+    _give_simulator(chosen.outputs())
     print("the simulator sends with the passwords of the stack's outputs")
+
+
+def _give_simulator(outputs: Mapping[str, Any]) -> None:
+    pull_secret = registry.pull_secret(_PATHS, simulator.NAMESPACE)
+    simulator.deploy(outputs, pull_secret, str(_PATHS.kubeconfig), _PATHS.netns)
 
 
 @app.command()

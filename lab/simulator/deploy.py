@@ -1,7 +1,7 @@
 """Puts the simulator on the embedded cluster: ``python -m lab.simulator.deploy {apply|remove|faults FILE}``.
 
 The API server listens inside the lab's network namespace only, so `deploy` and `remove` run this module there; the
-stack's outputs, which hold passwords, go through its standard input.
+stack's outputs, which hold passwords, and the pull secret go through its standard input.
 """
 
 from __future__ import annotations
@@ -41,12 +41,17 @@ _CONFIG, _FAULTS, _CREDENTIALS, _RUN = (
 
 
 def objects(
-    outputs: Mapping[str, Any], *, devices: int, faults: Sequence[Mapping[str, Any]] = ()
+    outputs: Mapping[str, Any],
+    pull_secret: Mapping[str, Any],
+    *,
+    devices: int,
+    faults: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """All objects, in the order in which they are to be applied.
 
     Args:
         outputs: The stack's outputs: ``namespace``, ``ca_certificate``, ``otlp_credentials``.
+        pull_secret: Secret of `NAMESPACE` with which the image is pulled.
         devices: Number of devices.
         faults: Fault plan, as in ``lab/simulator/config.py``.
 
@@ -70,11 +75,12 @@ def objects(
             },
         },
         *(_policy(name, spec) for name, spec in _policies(platform).items()),
+        dict(pull_secret),
         _object("v1", "ServiceAccount", NAME, automountServiceAccountToken=False),
         _object("v1", "Secret", f"{NAME}-credentials", type="Opaque", data=_encoded(credentials)),
         _object("v1", "ConfigMap", NAME, data=config),
         fault_plan(faults),
-        _object("apps/v1", "Deployment", NAME, spec=_deployment(checksum)),
+        _object("apps/v1", "Deployment", NAME, spec=_deployment(checksum, str(pull_secret["metadata"]["name"]))),
     ]
 
 
@@ -139,7 +145,7 @@ def _policies(platform: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _deployment(checksum: str) -> dict[str, Any]:
+def _deployment(checksum: str, pull_secret: str) -> dict[str, Any]:
     volumes: dict[str, dict[str, Any]] = {
         "config": {"configMap": {"name": NAME}},
         "faults": {"configMap": {"name": f"{NAME}-faults"}},
@@ -178,6 +184,7 @@ def _deployment(checksum: str) -> dict[str, Any]:
             "metadata": {"labels": dict(_LABELS), "annotations": {"obs.lab/config": checksum}},
             "spec": {
                 "serviceAccountName": NAME,
+                "imagePullSecrets": [{"name": pull_secret}],
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
                 "terminationGracePeriodSeconds": 20,
@@ -201,11 +208,19 @@ _FIELD_MANAGER = "obs-lab-simulator"
 _DEVICES = 36
 
 
-def deploy(outputs: Mapping[str, Any], kubeconfig: str, netns: str, *, devices: int = _DEVICES) -> None:
+def deploy(
+    outputs: Mapping[str, Any],
+    pull_secret: Mapping[str, Any],
+    kubeconfig: str,
+    netns: str,
+    *,
+    devices: int = _DEVICES,
+) -> None:
     """Apply the simulator from outside the lab's network namespace and wait until it is Ready.
 
     Args:
         outputs: Stack outputs with secrets in clear.
+        pull_secret: Secret of `NAMESPACE` with which the image is pulled.
         kubeconfig: Path of the administrator's kubeconfig.
         netns: Name of the lab's network namespace.
         devices: Number of simulated devices.
@@ -213,7 +228,8 @@ def deploy(outputs: Mapping[str, Any], kubeconfig: str, netns: str, *, devices: 
     Raises:
         LabError: An output is missing, the API server refused, or the pod did not become Ready.
     """
-    _inside(netns, ["apply", "--devices", str(devices)], kubeconfig, json.dumps(dict(outputs)))
+    given = json.dumps({"outputs": dict(outputs), "pull_secret": dict(pull_secret)})
+    _inside(netns, ["apply", "--devices", str(devices)], kubeconfig, given)
 
 
 def remove(kubeconfig: str, netns: str) -> None:
@@ -334,14 +350,16 @@ class Cluster:
         return f"phase {pod.status.phase}"
 
 
-def apply(outputs: Mapping[str, Any], cluster: Cluster, *, devices: int = _DEVICES) -> None:
+def apply(
+    outputs: Mapping[str, Any], pull_secret: Mapping[str, Any], cluster: Cluster, *, devices: int = _DEVICES
+) -> None:
     """Apply every object and wait until the pod is Ready.
 
     Raises:
         LabError: An output is missing, or the pod did not become Ready.
     """
     try:
-        bodies = objects(outputs, devices=devices)
+        bodies = objects(outputs, pull_secret, devices=devices)
     except (KeyError, TypeError) as error:
         raise LabError(f"stack outputs lack {error}: run `pulumi up` of the local stack first") from error
     for body in bodies:
@@ -378,7 +396,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lab.simulator.deploy")
     parser.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG", ""))
     commands = parser.add_subparsers(dest="command", required=True)
-    applying = commands.add_parser("apply", help="stack outputs (JSON, secrets shown) on standard input")
+    applying = commands.add_parser("apply", help="stack outputs and the pull secret (JSON) on standard input")
     applying.add_argument("--devices", type=int, default=_DEVICES)
     commands.add_parser("remove", help="remove the simulator")
     commands.add_parser("faults", help="replace the fault plan").add_argument("file", type=Path)
@@ -386,7 +404,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         cluster = Cluster(given.kubeconfig)
         if given.command == "apply":
-            apply(json.load(sys.stdin), cluster, devices=given.devices)
+            secrets = json.load(sys.stdin)
+            apply(secrets["outputs"], secrets["pull_secret"], cluster, devices=given.devices)
         elif given.command == "faults":
             set_faults(cluster, given.file)
         else:

@@ -20,6 +20,7 @@ OUTPUTS = {
     "ca_certificate": "-----BEGIN CERTIFICATE-----\n",
     "otlp_credentials": {name: {"username": name, "password": f"secret-of-{name}"} for name in LAYER_NAMES},
 }
+PULL_SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "registry", "namespace": "obs-devices"}}
 
 
 class RecordingCluster:
@@ -45,7 +46,9 @@ class RecordingCluster:
 def find(kind: str, name: str) -> dict[str, Any]:
     """One object of those that are applied."""
     return next(
-        body for body in deploy.objects(OUTPUTS, devices=36) if (body["kind"], body["metadata"]["name"]) == (kind, name)
+        body
+        for body in deploy.objects(OUTPUTS, PULL_SECRET, devices=36)
+        if (body["kind"], body["metadata"]["name"]) == (kind, name)
     )
 
 
@@ -69,13 +72,13 @@ def test_an_empty_fault_plan_and_one_with_faults_are_readable() -> None:
 
 
 def test_passwords_are_in_the_secret_and_nowhere_else() -> None:
-    for body in deploy.objects(OUTPUTS, devices=36):
+    for body in deploy.objects(OUTPUTS, PULL_SECRET, devices=36):
         text = json.dumps(body)
         for name in LAYER_NAMES:
             secret = f"secret-of-{name}"
             assert secret not in text
             encoded = base64.b64encode(secret.encode()).decode()
-            assert (encoded in text) == (body["kind"] == "Secret")
+            assert (encoded in text) == (body["metadata"]["name"] == "simulator-credentials")
 
 
 def test_the_pod_is_hardened() -> None:
@@ -92,6 +95,8 @@ def test_the_pod_is_hardened() -> None:
     }
     assert {"requests", "limits"} == set(container["resources"])
     assert container["image"] == "registry.lab.internal/obs/services:1"
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert find("Secret", "registry") == PULL_SECRET
 
 
 def test_everything_is_denied_but_dns_and_the_gateway() -> None:
@@ -108,7 +113,7 @@ def test_everything_is_denied_but_dns_and_the_gateway() -> None:
 
 def test_a_new_password_rolls_the_pod_and_a_new_fault_plan_does_not() -> None:
     def checksum(outputs: dict[str, Any], **more: Any) -> str:
-        body = deploy.objects(outputs, devices=36, **more)[-1]
+        body = deploy.objects(outputs, PULL_SECRET, devices=36, **more)[-1]
         return str(body["spec"]["template"]["metadata"]["annotations"]["obs.lab/config"])
 
     changed = {**OUTPUTS, "otlp_credentials": {name: {"password": "other"} for name in LAYER_NAMES}}
@@ -118,7 +123,7 @@ def test_a_new_password_rolls_the_pod_and_a_new_fault_plan_does_not() -> None:
 
 def test_applying_applies_the_namespace_first_and_waits() -> None:
     cluster = RecordingCluster()
-    deploy.apply(OUTPUTS, cluster)  # type: ignore[arg-type]
+    deploy.apply(OUTPUTS, PULL_SECRET, cluster)  # type: ignore[arg-type]
     assert cluster.applied[0]["kind"] == "Namespace"
     assert cluster.applied[-1]["kind"] == "Deployment"
     assert cluster.waited == 1
@@ -126,7 +131,7 @@ def test_applying_applies_the_namespace_first_and_waits() -> None:
 
 def test_a_missing_output_is_one_clear_line() -> None:
     with pytest.raises(LabError, match="stack outputs lack 'otlp_credentials': run `pulumi up`"):
-        deploy.apply({"namespace": "obs-local", "ca_certificate": ""}, RecordingCluster())  # type: ignore[arg-type]
+        deploy.apply({"namespace": "obs-local", "ca_certificate": ""}, PULL_SECRET, RecordingCluster())  # type: ignore[arg-type]
 
 
 def test_faults_are_checked_before_they_reach_the_cluster(tmp_path: Path) -> None:
