@@ -123,6 +123,9 @@ def metrics(
         "bytes": got.bytes,
         "start": datetime.fromtimestamp(got.start_ms / 1000, UTC).isoformat(),
         "end": datetime.fromtimestamp(got.end_ms / 1000, UTC).isoformat(),
+        "in_order_until": None
+        if got.in_order_until_ms is None
+        else datetime.fromtimestamp(got.in_order_until_ms / 1000, UTC).isoformat(),
     }
     _show(report, as_json)
 

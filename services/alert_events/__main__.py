@@ -32,7 +32,7 @@ class Service(serving.Service):
         """
         super().__init__()
         self._reached = threading.Event()
-        self._sender = Sender(settings)
+        self._sender = Sender(settings, "alert-events")
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         endpoints = Endpoints(settings, self._sender, registry, log)

@@ -45,7 +45,7 @@ class Service(serving.Service):
         self._settings = settings
         self._writer: Writer | None = None
         self._watches: list[threading.Thread] = []
-        self._sender = Sender(settings)
+        self._sender = Sender(settings, "audit")
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         followed = [container.source for container in settings.followed]

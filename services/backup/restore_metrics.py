@@ -29,6 +29,8 @@ _BLOCK = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _FILE = re.compile(r"index|chunks/\d{6}")
 _HALF = ".tmp-for-creation"
 """What the folder of an unfinished block ends with: Prometheus removes such folders when it starts."""
+_LATE = "from-out-of-order"
+"""What Prometheus notes of a block of nothing but late samples."""
 _MOST_BLOCKS, _MOST_META = 50_000, 2**26
 _AT_ONCE = 4
 _TIMEOUT_S = (10.0, 120.0)
@@ -55,6 +57,7 @@ class Block:
         start_ms, end_ms: Time that it covers, without the end, in milliseconds since 1970.
         samples: Number of samples.
         resolution_ms: 0 for raw samples; else it is a coarser copy of another one.
+        late: Whether all its samples came late. It may be shipped before the block with the others of its time.
         files: Its files but ``meta.json``.
         meta: Content of ``meta.json``.
     """
@@ -65,6 +68,7 @@ class Block:
     end_ms: int
     samples: int
     resolution_ms: int
+    late: bool
     files: tuple[BlockFile, ...]
     meta: bytes = field(repr=False)
 
@@ -76,13 +80,18 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """What was restored: number of blocks, samples and bytes, the time from the first to the last (milliseconds)."""
+    """What was restored: number of blocks, samples and bytes, the time from the first to the last (milliseconds).
+
+    Attributes:
+        in_order_until_ms: Until when samples are there that did not come late; None: there are late ones alone.
+    """
 
     blocks: int
     samples: int
     bytes: int
     start_ms: int
     end_ms: int
+    in_order_until_ms: int | None
 
 
 def blocks(store: Store) -> list[Block]:
@@ -154,6 +163,7 @@ def restore(
         bytes=total,
         start_ms=min(block.start_ms for block in chosen),
         end_ms=max(block.end_ms for block in chosen),
+        in_order_until_ms=max((block.end_ms for block in chosen if not block.late), default=None),
     )
 
 
@@ -179,6 +189,7 @@ def _block(name: str, meta: bytes, there: Mapping[str, int]) -> Block:
             end_ms=int(data["maxTime"]),
             samples=int(data["stats"]["numSamples"]),
             resolution_ms=int(thanos["downsample"]["resolution"]),
+            late=_LATE in data["compaction"].get("hints", ()),
             files=tuple(listed),
             meta=meta,
         )

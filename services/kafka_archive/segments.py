@@ -25,6 +25,8 @@ from services.backup.encryption import Identity, decrypt_bytes, encrypt_bytes
 from services.runtime.kafka import librdkafka
 
 FOLDER = "archive/"
+_CLIENT = "kafka-archive"
+"""Its name in the brokers' logs."""
 _KEY = re.compile(r"archive/([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{20})-(\d{20})\.([A-Za-z0-9_-]{22})\.avro\.age")
 OVERHEAD = 64
 """What a record weighs beside its key, value and headers, about."""
@@ -142,7 +144,7 @@ def record(message: Any) -> Record:
 
 def connection(bootstrap: str, ca_file: Path, username: str, password: str) -> dict[str, Any]:
     """What every client of the brokers says."""
-    access = librdkafka(bootstrap=bootstrap, ca=ca_file, username=username, password=password, client_id=username)
+    access = librdkafka(bootstrap=bootstrap, ca=ca_file, username=username, password=password, client_id=_CLIENT)
     return {**access, "log_level": 3}
 
 

@@ -69,9 +69,17 @@ class BrokersError(Exception):
 class Sender:
     """The one producer. What is written by one call comes before all that later calls write, key by key."""
 
-    def __init__(self, settings: SenderSettings, producer_factory: Callable[[dict[str, Any]], Any] = Producer) -> None:
-        """Write to the brokers of ``settings``; ``producer_factory`` makes the client from librdkafka settings."""
-        self._settings = settings
+    def __init__(
+        self,
+        settings: SenderSettings,
+        client_id: str,
+        producer_factory: Callable[[dict[str, Any]], Any] = Producer,
+    ) -> None:
+        """Write to the brokers of ``settings`` under a name that stays when the login changes.
+
+        ``producer_factory`` makes the client from librdkafka settings.
+        """
+        self._settings, self._client_id = settings, client_id
         self._factory = producer_factory
         self._turn = threading.Lock()
         self._turn_began: float | None = None
@@ -184,7 +192,11 @@ class Sender:
         kafka = self._settings.kafka
         return {
             **librdkafka(
-                bootstrap=kafka.bootstrap, ca=authority, username=kafka.user, password=password, client_id=kafka.user
+                bootstrap=kafka.bootstrap,
+                ca=authority,
+                username=kafka.user,
+                password=password,
+                client_id=self._client_id,
             ),
             "acks": "all",
             "enable.idempotence": True,

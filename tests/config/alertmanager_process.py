@@ -324,5 +324,5 @@ def events_server(folder: Path, port: int, brokers: Brokers) -> HttpsServer:
     )
     registry = CollectorRegistry()
     rest = metrics_application(registry, "metrics", settings.metrics.password_file, lambda: True)
-    app = Endpoints(settings, Sender(settings, brokers), registry, lambda text: None).application(rest)
+    app = Endpoints(settings, Sender(settings, "alert-events", brokers), registry, lambda text: None).application(rest)
     return HttpsServer("127.0.0.1", port, settings.cert_file, settings.key_file, app, limits=LIMITS)

@@ -30,7 +30,7 @@ from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet
 from ops.drills.tools.archive import live, without_offsets
 from ops.drills.tools.operator import ops, ops_json
-from ops.drills.tools.prometheus import DATA, in_order_until, opened_blocks, program
+from ops.drills.tools.prometheus import DATA, opened_blocks, program
 from services.backup.restore_metrics import QueryApi, compare
 
 RESTORED_TOPIC: Final = "alerts-raw"
@@ -219,9 +219,9 @@ def restored_metrics(context: Context, folder: Path, tag: str) -> Figures:
 
     wait_until(shipped, durations.FIRST_BLOCKS, "the first block of metrics in the object storage", _LOOK_S)
     report = ops_json("backup", "restore", "metrics", "--to", str(folder / DATA), "--replica", REPLICA)
-    # A block of late samples may be shipped before the one with the others of its time.
-    end = in_order_until(folder) - 1
-    start = max(round(datetime.fromisoformat(report["start"]).timestamp() * 1000), end - COMPARED_MS)
+    must(report["in_order_until"] is not None, "only blocks of late samples are in the object storage")
+    end = _milliseconds(report["in_order_until"]) - 1
+    start = max(_milliseconds(report["start"]), end - COMPARED_MS)
     user, password = context.platform.prometheus_credentials[REPLICA].pair
     url = context.prometheus_url(REPLICA)
     running = QueryApi(url=url, user=user, password=password, ca_file=Path(context.ca_file))
@@ -230,6 +230,10 @@ def restored_metrics(context: Context, folder: Path, tag: str) -> Figures:
         comparison = compare(running, restored, ['job="kafka"'], start, end)
     must(comparison.same, f"the restored metrics are not those of {REPLICA}: {comparison}")
     return {"blocks": report["blocks"], "samples": report["samples"], "samples compared": comparison.equal}
+
+
+def _milliseconds(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 RESTORES: Mapping[str, Callable[[Context, Path, str], Figures]] = {

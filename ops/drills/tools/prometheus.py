@@ -4,7 +4,6 @@ certificate and a login of its own.
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import socket
@@ -35,7 +34,6 @@ PROGRAM: Final = "prometheus"
 DATA: Final = "data"
 USER: Final = "drill"
 STARTS_S: Final = 120.0
-_LATE: Final = "from-out-of-order"
 _ENDS_S: Final = 30.0
 _LOOK_S: Final = 0.2
 _COST: Final = 4
@@ -55,28 +53,6 @@ def program() -> str:
             "or a newer one (in the lab: python -m lab exec --)"
         )
     return path
-
-
-def in_order_until(folder: Path) -> int:
-    """Time in milliseconds up to which restored blocks have what came in order: one of late samples alone has not.
-
-    Args:
-        folder: As of `opened_blocks`.
-
-    Raises:
-        OpsError: There is no such block, or one says nothing of itself.
-    """
-    ends = []
-    for file in (folder / DATA).glob("*/meta.json"):
-        try:
-            meta = json.loads(file.read_text())
-            if _LATE not in meta["compaction"].get("hints", ()):
-                ends.append(int(meta["maxTime"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise OpsError(f"{file} is not what a block says of itself") from None
-    if not ends:
-        raise OpsError(f"{folder / DATA} has no block of samples that came in order")
-    return max(ends)
 
 
 @contextmanager

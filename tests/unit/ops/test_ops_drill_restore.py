@@ -119,9 +119,7 @@ def test_its_certificate_holds_where_every_rule_is_looked_at(tmp_path: Path) -> 
     assert "password" not in (tmp_path / "web.yml").read_text().replace("basic_auth_users", "")
 
 
-LATE = "from-out-of-order"
-UNTIL = round(datetime(2026, 11, 28, 1, 30, tzinfo=UTC).timestamp() * 1000)
-LATER = UNTIL + 30 * 60 * 1000
+UNTIL = datetime(2026, 11, 28, 1, 30, tzinfo=UTC)
 
 
 def record(offset: int) -> Record:
@@ -144,6 +142,7 @@ class Platform:
         self.state: dict[str, Any] = {"version": 3, "deployment": {"resources": []}}
         self.password = "the password"
         self.compared = (0, 0)
+        self.in_order_until: str | None = UNTIL.isoformat()
         (folder / "identity").write_text(str(pyrage.x25519.Identity.generate()))
         monkeypatch.setenv(IDENTITY, str(folder / "identity"))
         monkeypatch.setenv("PATH", f"{tools.path('prometheus').parent}{os.pathsep}{os.environ['PATH']}")
@@ -197,12 +196,8 @@ class Platform:
             case ("restore", "topic"):
                 return {"missing": [], "records": 2, "segments": 1, "doubled": 0, "compared_equal": 2}
             case ("restore", "metrics"):
-                for name, until, hints in (("in-order", UNTIL, {}), ("late", LATER, {"hints": [LATE]})):
-                    meta = Path(words[words.index("--to") + 1]) / name / "meta.json"
-                    meta.parent.mkdir(parents=True)
-                    meta.write_text(json.dumps({"maxTime": until, "compaction": {"level": 1, **hints}}))
                 moments = {"start": "2026-11-28T00:00:00+00:00", "end": "2026-11-28T02:00:00+00:00"}
-                return {"blocks": 4, "samples": 9000, **moments}
+                return {"blocks": 4, "samples": 9000, **moments, "in_order_until": self.in_order_until}
             case ("verify", *_):
                 return {"proofs": [{"kind": kind, "good": self.verified} for kind in ("database", "archive")]}
         return self.counts
@@ -274,24 +269,13 @@ def test_every_kind_is_made_restored_and_verified(platform: Platform) -> None:
 def test_metrics_are_compared_as_far_as_they_came_in_order(platform: Platform) -> None:
     """A block of late samples is shipped before the block with all others of its time."""
     assert platform.carried_out()[0] == []
-    assert platform.compared == (UNTIL - 1 - restore.COMPARED_MS, UNTIL - 1)
+    end = round(UNTIL.timestamp() * 1000) - 1
+    assert platform.compared == (end - restore.COMPARED_MS, end)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"maxTime": "soon", "compaction": {}}', '{"compaction": 1}'])
-def test_a_block_that_says_nothing_of_itself_is_named(tmp_path: Path, text: str) -> None:
-    file = tmp_path / prometheus.DATA / "01" / "meta.json"
-    file.parent.mkdir(parents=True)
-    file.write_text(text)
-    with pytest.raises(OpsError, match=r"01/meta\.json is not what a block says of itself$"):
-        prometheus.in_order_until(tmp_path)
-
-
-def test_late_samples_alone_are_nothing_to_compare(tmp_path: Path) -> None:
-    file = tmp_path / prometheus.DATA / "01" / "meta.json"
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"maxTime": 1, "compaction": {"hints": [LATE]}}))
-    with pytest.raises(OpsError, match="has no block of samples that came in order"):
-        prometheus.in_order_until(tmp_path)
+def test_late_samples_alone_are_nothing_to_compare(platform: Platform) -> None:
+    platform.in_order_until = None
+    assert platform.carried_out()[0] == ["metrics: only blocks of late samples are in the object storage"]
 
 
 CHANGES: tuple[tuple[str, Any, list[str]], ...] = (

@@ -139,7 +139,7 @@ class Service:
     def __post_init__(self) -> None:
         self.registry = CollectorRegistry()
         settings = AlertEventsSettings.parse(content(self.folder))
-        self.sender = Sender(settings, self.producer)
+        self.sender = Sender(settings, "alert-events", self.producer)
         self.app = Endpoints(settings, self.sender, self.registry, self.told.append).application(self._rest)
 
     def _rest(self, environ: Any, start: Any) -> list[bytes]:

@@ -21,7 +21,7 @@ def records(*names: str) -> list[Record]:
 
 
 def new_sender(folder: Path, producer: Producer) -> Sender:
-    return Sender(AlertEventsSettings.parse(content(folder)), producer)
+    return Sender(AlertEventsSettings.parse(content(folder)), "alert-events", producer)
 
 
 def test_it_returns_when_everything_is_acknowledged(tmp_path: Path) -> None:
@@ -41,6 +41,7 @@ def test_the_producer_is_one_that_loses_and_reorders_nothing(tmp_path: Path) -> 
     assert settings["partitioner"] == "murmur2_random"
     assert settings["security.protocol"] == "sasl_ssl"
     assert settings["sasl.mechanism"] == "SCRAM-SHA-512"
+    assert settings["sasl.username"] != settings["client.id"] == "alert-events", "the name of a login changes"
     assert settings["sasl.password"] == "sesame-for-kafka"
     assert settings["ssl.ca.pem"] == "authority"
 
@@ -125,11 +126,11 @@ def test_a_missing_file_or_a_client_that_cannot_be_made_is_told_without_a_passwo
     (tmp_path / "other").mkdir()
     settings = AlertEventsSettings.parse(content(tmp_path / "other"))
     with pytest.raises(BrokersError, match="no producer can be made") as caught:
-        Sender(settings).send(TOPIC, records("a"))
+        Sender(settings, "alert-events").send(TOPIC, records("a"))
     assert "sesame" not in str(caught.value)
     (tmp_path / "other" / "kafka").unlink()
     with pytest.raises(BrokersError, match="kafka cannot be read: No such file"):
-        Sender(settings, Producer()).send(TOPIC, records("a"))
+        Sender(settings, "alert-events", Producer()).send(TOPIC, records("a"))
 
 
 def test_posts_are_written_one_after_the_other_and_a_long_wait_is_refused(

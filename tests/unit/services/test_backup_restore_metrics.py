@@ -64,6 +64,7 @@ def meta(name: str, **changes: Any) -> dict[str, Any]:
         "minTime": 1_000,
         "maxTime": 7_000,
         "stats": {"numSamples": 12},
+        "compaction": {"level": 1, "sources": [name]},
         "version": 1,
         "thanos": {
             "labels": LABELS,
@@ -112,6 +113,16 @@ def test_all_blocks_of_one_replica_are_there_as_they_were_shipped(shipped: Shipp
     assert json.loads((folder / "thanos.shipper.json").read_text())["uploaded"] == [FIRST, SECOND]
     assert told[-1] == (done.bytes, done.bytes)
     assert len(told) == 2
+
+
+def test_late_samples_do_not_say_how_far_the_others_came(shipped: Shipped, tmp_path: Path) -> None:
+    late = {"compaction": {"level": 1, "sources": [SECOND], "hints": ["from-out-of-order"]}}
+    shipped.block(SECOND, minTime=7_000, maxTime=9_000, **late)
+    alone = restore(shipped.store, LABELS, tmp_path / "alone")
+    assert (alone.end_ms, alone.in_order_until_ms) == (9_000, None)
+    shipped.block(FIRST)
+    both = restore(shipped.store, LABELS, tmp_path / "both")
+    assert (both.end_ms, both.in_order_until_ms) == (9_000, 7_000)
 
 
 def test_unfinished_merged_and_coarser_blocks_are_left_out(shipped: Shipped, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class Audit:
         self.open = threading.Event()
         self.open.set()
         self.brokers = Producer(during_flush=self._until_open)
-        sender = Sender(settings, self.brokers)
+        sender = Sender(settings, "audit", self.brokers)
         self.writer = Writer(
             Journal(settings, sender, None, self.metrics), Positions({}), self.told.append, checkpoint_s=3600
         )
