@@ -36,8 +36,10 @@ CORES = len(os.sched_getaffinity(0))
 COMPUTING = ("tests/unit", "tests/policy", "tests/rules")
 WAITING = ("tests/config",)
 """Folder of the tests that start servers."""
-WAITING_WORKERS = min(5 * CORES // 2, 8)
-"""Workers that wait for servers: with four on two cores a quarter of the time is idle, and each server takes memory."""
+WAITING_WORKERS = min(3 * CORES, 8)
+"""Workers that wait for servers: with five on two cores a third of the time is idle, and each server takes memory."""
+COMPUTING_WORKERS = CORES + 1
+"""With as many as cores a third of the time is idle, since some tests wait for a program."""
 TIMED_WORKERS = CORES + 1
 """They use a fifth of two cores."""
 TIMED = "timed"
@@ -230,7 +232,7 @@ def test() -> int:
             [_tests("waiting", WAITING, WAITING_WORKERS, Path(folder), marks=untimed), lint(), types()],
             [
                 _tests("timed", timed_files(), TIMED_WORKERS, Path(folder), marks=TIMED),
-                _tests("computing", COMPUTING, CORES, Path(folder), LAST, untimed),
+                _tests("computing", COMPUTING, COMPUTING_WORKERS, Path(folder), LAST, untimed),
             ],
         ]
         return _judged(stages, TEST_LIMIT_S, "make test")

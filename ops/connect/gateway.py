@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Annotated
 
 import typer
@@ -13,6 +13,7 @@ from ops.connect import passwords
 from ops.core import platform as platform_module
 from ops.core import web
 from ops.core.errors import OpsError
+from ops.core.kube import Kube
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
 from ops.core.steps import heard, say
@@ -66,6 +67,9 @@ def rotate_passwords(
         say("pulumi up")
         passwords.apply(chosen, stack)
     after = platform_module.load(stack=stack)
+    with closing(Kube.of(after)) as kube, heard(lambda line: typer.echo(line, err=True)):
+        say("the gateways roll")
+        passwords.await_rolled(kube)
     with connected(after) as (otlp, _), heard(lambda line: typer.echo(line, err=True)):
         say("the gateways are asked")
         passwords.check_taken(otlp, after.otlp_credentials)

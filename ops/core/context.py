@@ -83,3 +83,8 @@ class Context:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def reached(platform: Platform) -> Context:
+    """Clients of a platform; with newer outputs, those with the passwords that it has now."""
+    return Context(platform, Kube.of(platform))

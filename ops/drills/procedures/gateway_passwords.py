@@ -8,10 +8,8 @@ from typing import Any, Final
 from components.telemetry.topics import METRICS_TOPIC
 from ops.connect.passwords import REFUSED, answers, senders
 from ops.core import platform as platform_module
-from ops.core.context import Context
+from ops.core.context import Context, reached
 from ops.core.errors import OpsError
-from ops.core.kube import Kube
-from ops.core.platform import Platform
 from ops.core.pulumi import UP_LIMIT_S
 from ops.core.steps import say
 from ops.drills.procedure import settle
@@ -78,11 +76,6 @@ def rotate_passwords(context: Context, figures: dict[str, Any]) -> list[str]:
         *all_arrived(former, missing[0]),
         *all_arrived(newer, missing[1]),
     )
-
-
-def reached(platform: Platform) -> Context:
-    """Clients of the platform with the passwords of other outputs."""
-    return Context(platform, Kube.of(platform))
 
 
 def _first(load: OtlpLoad) -> float:

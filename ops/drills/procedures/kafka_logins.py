@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from components.telemetry.topics import METRICS_TOPIC
 from ops.core import platform as platform_module
-from ops.core.context import Context
+from ops.core.context import Context, reached
 from ops.core.pulumi import UP_LIMIT_S
 from ops.core.steps import say
 from ops.drills.procedure import settle
@@ -46,12 +46,13 @@ def rotate_logins(context: Context, figures: dict[str, Any]) -> list[str]:
     refused = sum(all(answer.refused for answer in said) for said in told.values())
     figures["generation"] = f"{before.kafka_login_generation} to {after.kafka_login_generation}"
     figures["clients"], figures["old logins refused by every broker"] = len(old), refused
-    settle(context)
-    missing = points.missing(context, start, began)
+    with reached(after) as new_context:
+        settle(new_context)
+        missing = points.missing(new_context, start, began)
+        log_problems = account_logs(figures, new_context, records)
     figures["acknowledged"], figures["missing"] = len(points.ledger.acknowledged), sum(map(len, missing.values()))
     figures["retries"] = points.ledger.retries
     figures["longest pause of a client s"] = points.longest_pause(began)
-    log_problems = account_logs(figures, context, records)
     meanwhile = figures["logins refused meanwhile"]
     return (
         unmet(

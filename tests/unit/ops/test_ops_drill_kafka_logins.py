@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -32,7 +33,8 @@ class Live:
         monkeypatch.setattr(kafka_logins, "gateway", lambda _: None)
         monkeypatch.setattr(kafka_logins, "account_logs", self._logs)
         monkeypatch.setattr(kafka_logins, "ops", lambda *_, **__: "")
-        monkeypatch.setattr(kafka_logins, "settle", lambda _: None)
+        monkeypatch.setattr(kafka_logins, "settle", self._settle)
+        monkeypatch.setattr(kafka_logins, "reached", lambda outputs: nullcontext(SimpleNamespace(platform=outputs)))
         monkeypatch.setattr(kafka_logins, "answers", self._answers)
         monkeypatch.setattr(platform_module, "load", lambda: self._outputs(2 if self.changed else 1))
         thanos = SimpleNamespace(
@@ -45,6 +47,10 @@ class Live:
     def run(self) -> tuple[list[str], dict[str, Any]]:
         figures: dict[str, Any] = {}
         return rotate_logins(self.context, figures), figures
+
+    def _settle(self, context: Context) -> None:
+        newest = 2 if self.changed else 1
+        assert context.platform.kafka_login_generation == newest, "the logins of before are gone"
 
     def _points(self, _: Context) -> Load:
         load = Load()

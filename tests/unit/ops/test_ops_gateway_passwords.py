@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,8 @@ from ops.config.source import Configuration
 from ops.connect import gateway, passwords
 from ops.connect.gateway import gateway_app
 from ops.connect.passwords import KEY, Plan, plan
+from ops.core import kube, pulumi
 from ops.core import platform as platform_module
-from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.platform import Login
 
@@ -43,6 +44,7 @@ class Stack:
         self.deployed: tuple[int, ...] = (1,)
         self.broken = 0
         self.taken: set[int] | None = None
+        self.rolls = 0
         self.watched, self.senders = True, {"device": 3.0}
         self.queries: list[str] = []
         monkeypatch.setattr(passwords, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
@@ -50,6 +52,8 @@ class Stack:
         monkeypatch.setattr(pulumi, "set_password_generations", self._set)
         monkeypatch.setattr(pulumi, "up", self._up)
         monkeypatch.setattr(gateway, "connected", self._connected)
+        monkeypatch.setattr(gateway, "Kube", SimpleNamespace(of=lambda _: self))
+        monkeypatch.setattr(kube, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None))
 
     def run(self, *options: str) -> Any:
         return CliRunner().invoke(gateway_app, ["rotate-passwords", *options])
@@ -66,6 +70,7 @@ class Stack:
             self.broken -= 1
             raise OpsError("`pulumi up` failed: a pod did not get ready")
         self.deployed = tuple(self.settings["gateway"]["password_generations"])
+        self.rolls = 3
 
     def _connected(self, _: Any) -> Any:
         return nullcontext((self, self))
@@ -74,7 +79,16 @@ class Stack:
         assert request.ByteSize() == 0
         generation = int(login.pair[1].split()[1])
         taken = self.taken if self.taken is not None else set(self.deployed)
+        assert not self.rolls, "asked while the gateways roll"
         return "OK" if generation in taken else "UNAUTHENTICATED"
+
+    def rolled(self, workload: str) -> bool:
+        assert workload == "gateway"
+        self.rolls = max(0, self.rolls - 1)
+        return not self.rolls
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def number(self, query: str) -> float | None:
         self.queries.append(query)
