@@ -24,6 +24,7 @@ from components.contracts import KafkaEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
+from components.gateway.config import request_limit
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.query import PROXY, query_workload
 from components.k8s import CertificatePolicy, DeploymentContext, DnsPods, DnsServers, default_deny
@@ -158,8 +159,8 @@ class Platform(pulumi.ComponentResource):
         trust_bundle(self, context, self.kafka.authority)
         KafkaLag(KAFKA_LAG, _lag(inputs, self.kafka), parent)
 
-        self.gateway = Gateway(GATEWAY, _gateway(inputs, self.kafka), parent)
-        Agent(AGENT, _agent(inputs, self.gateway), parent)
+        agent = Agent(AGENT, _agent(inputs), parent)
+        self.gateway = Gateway(GATEWAY, _gateway(inputs, self.kafka, agent), parent)
         self.regions = Regions("regions", RegionsArgs(inputs=inputs, kafka=kafka), parent)
         # Where another region is active, no alert comes in before this one's failover agent keeps it silent.
         agent = self.regions.failover_agent
@@ -320,7 +321,7 @@ def _volumes(inputs: PlatformInputs, kubelets: Kubelets) -> VolumesArgs:
     )
 
 
-def _gateway(inputs: PlatformInputs, kafka: Kafka) -> GatewayArgs:
+def _gateway(inputs: PlatformInputs, kafka: Kafka, agent: Agent) -> GatewayArgs:
     """Where the layers send to, also by the names that move from region to region."""
     settings, sizing = inputs.settings, inputs.sizing
     external_endpoint, dns = settings.gateway, settings.regions.dns
@@ -329,6 +330,7 @@ def _gateway(inputs: PlatformInputs, kafka: Kafka) -> GatewayArgs:
         scrape=inputs.endpoints.scrapes[GATEWAY],
         logins=inputs.endpoints.gateway,
         kafka=kafka.endpoint,
+        after=[agent.pods],
         replicas=sizing.gateway_replicas,
         resources=sizing.gateway,
         storage=settings.storage.gateway,
@@ -345,9 +347,9 @@ def _gateway(inputs: PlatformInputs, kafka: Kafka) -> GatewayArgs:
     )
 
 
-def _agent(inputs: PlatformInputs, gateway: Gateway) -> AgentArgs:
+def _agent(inputs: PlatformInputs) -> AgentArgs:
     """One collector on every node, for programs inside the cluster."""
-    logins = inputs.endpoints.gateway
+    logins, limit = inputs.endpoints.gateway, request_limit(inputs.sizing.max_message_bytes)
     return AgentArgs(
         context=inputs.context,
         scrape=inputs.endpoints.scrapes[AGENT],
@@ -356,9 +358,8 @@ def _agent(inputs: PlatformInputs, gateway: Gateway) -> AgentArgs:
         login=logins.agent,
         layers=logins.layers,
         former=logins.former,
-        after=[gateway.pods],
-        request_limit=gateway.request_limit,
-        queue_bytes=2 * gateway.request_limit,
+        request_limit=limit,
+        queue_bytes=2 * limit,
         peak=inputs.settings.gateway.peak.by_signal,
         resources=inputs.sizing.traces.agent,
     )

@@ -207,7 +207,6 @@ class AgentArgs:
         login: The agents' user at the gateway, which may send for any layer.
         layers: Layer -> credential: the same as at the gateway.
         former: The same with the password of before, which is taken as well; empty where there is none.
-        after: Resources that exist once the gateway takes the agents' login.
         request_limit: Largest request that the gateway takes, in bytes.
         queue_bytes: Most that waits for the gateway in an agent, of each signal.
         peak: Items a second of all layers together, for a while, by signal.
@@ -221,7 +220,6 @@ class AgentArgs:
     login: Credential
     layers: Mapping[str, Credential]
     former: Mapping[str, Credential]
-    after: Sequence[pulumi.Resource]
     request_limit: int
     queue_bytes: int
     peak: Mapping[Signal, float]
@@ -234,10 +232,12 @@ class Agent(pulumi.ComponentResource):
     Attributes:
         endpoint: Where programs inside the cluster send; each reaches the agent of its own node.
         scrape: The agents' own metrics.
+        pods: They use another login once this has changed.
     """
 
     endpoint: OtlpEndpoint
     scrape: ScrapeTarget
+    pods: pulumi.Resource
 
     def __init__(self, name: str, args: AgentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
@@ -256,7 +256,7 @@ class Agent(pulumi.ComponentResource):
             ],
             egress=[Allow(peers=[workload_pods(args.gateway)], ports=[args.gateway_port])],
         )
-        pods = daemon_set(
+        self.pods = daemon_set(
             self,
             context,
             Workload(
@@ -268,13 +268,12 @@ class Agent(pulumi.ComponentResource):
                 access=[naming.access_label(args.gateway)],
                 grace_s=45,
             ),
-            after=args.after,
         )
         host = context.host(WORKLOAD)
         self.endpoint = OtlpEndpoint(
             grpc=f"{host}:{GRPC_PORT}", http=f"https://{host}:{HTTP_PORT}", credentials=args.layers
         )
-        self.register_outputs({"pods": pods.id})
+        self.register_outputs({"pods": self.pods.id})
 
     def _volumes(self, args: AgentArgs) -> Sequence[Volume]:
         config = agent_config(

@@ -63,6 +63,7 @@ class GatewayArgs:
         scrape: Its metrics endpoint.
         logins: Who may send, and the key of hashed ids.
         kafka: Where telemetry goes.
+        after: Resources that have changed before the gateways do: who uses a password that is to end.
         replicas: Pods (at creation, where ``autoscale`` is set).
         resources: Of each pod.
         storage: Size of each pod's queue volume, e.g. ``4Gi``; `queue_bytes` says how much of it the queues take.
@@ -82,6 +83,7 @@ class GatewayArgs:
     scrape: ScrapeTarget
     logins: GatewayLogins
     kafka: KafkaEndpoint
+    after: Sequence[pulumi.Resource]
     replicas: int
     resources: Resources
     storage: str
@@ -103,14 +105,10 @@ class Gateway(pulumi.ComponentResource):
     Attributes:
         endpoint: Where and with which passwords the layers send.
         scrape: The gateway's own metrics.
-        request_limit: Largest request, in bytes.
-        pods: They take the logins once this has changed.
     """
 
     endpoint: OtlpEndpoint
     scrape: ScrapeTarget
-    request_limit: int
-    pods: pulumi.Resource
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
@@ -124,8 +122,8 @@ class Gateway(pulumi.ComponentResource):
             context,
             self._workload(args, tls),
             claims=[StorageClaim(name="queue", size=args.storage)],
+            after=args.after,
         )
-        self.pods = pods
         service = load_balancer(
             self,
             context,
@@ -170,7 +168,6 @@ class Gateway(pulumi.ComponentResource):
             partitions=args.partitions,
             fsync=args.fsync,
         )
-        self.request_limit = settings.request_limit
         config = gateway_config(settings)
         public = config_files(self, context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)})
         catalogue = config_files(
@@ -186,7 +183,7 @@ class Gateway(pulumi.ComponentResource):
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={
-                "clients.htpasswd": client_file(args.logins.users, args.logins.former_users),
+                "clients.htpasswd": client_file(args.logins.users, args.logins.others),
                 "scrape.htpasswd": client_file([self.scrape.credential]),
                 "hash-key": args.logins.hash_key,
                 # Known only when topics, users and ACLs exist: until then a record would be refused for good.

@@ -84,6 +84,15 @@ _CONNECTION_BYTES = 128 * 1024
 """Of an idle connection: buffers of TLS and HTTP/2 both ways, and the stacks of its two threads."""
 
 
+def request_limit(max_message_bytes: int) -> int:
+    """Largest request in bytes, uncompressed and in whole MiB: what is accepted always fits in one record.
+
+    Args:
+        max_message_bytes: Largest record that the topics take.
+    """
+    return max_message_bytes // 2 // _MIB * _MIB
+
+
 @dataclass(frozen=True, kw_only=True)
 class GatewayConfig:
     """What the gateway's configuration depends on.
@@ -146,8 +155,8 @@ class GatewayConfig:
 
     @property
     def request_limit(self) -> int:
-        """Largest request in bytes, uncompressed and in whole MiB: what is accepted always fits in one record."""
-        return self.max_message_bytes // 2 // _MIB * _MIB
+        """As `request_limit`."""
+        return request_limit(self.max_message_bytes)
 
     @property
     def calls_in_flight(self) -> int:

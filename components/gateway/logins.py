@@ -25,26 +25,27 @@ class GatewayLogins:
     Attributes:
         layers: Layer -> its user.
         former: Layer -> its user with the password of before, which is taken as well; empty where there is none.
-        agent: The node agents' user: it may send for every layer, since agents check who sends to them.
-        former_agent: The same with the password of before, or None.
+        agent: The node agents' user, with the password of the oldest generation: they change in the update that ends
+            it, before the gateways do. It may send for every layer, since agents check who sends to them.
+        next_agent: The same with the newer password, which is taken as well, or None.
         hash_key: With which ids are hashed, see `components.masking.pseudonyms`; secret.
     """
 
     layers: Mapping[str, Credential]
     former: Mapping[str, Credential]
     agent: Credential
-    former_agent: Credential | None
+    next_agent: Credential | None
     hash_key: pulumi.Output[str]
 
     @property
     def users(self) -> tuple[Credential, ...]:
-        """Everybody, with the password that is given to clients."""
+        """Everybody, with the password that is to be used."""
         return (*self.layers.values(), self.agent)
 
     @property
-    def former_users(self) -> tuple[Credential, ...]:
-        """Everybody who had another password before, with that."""
-        return (*self.former.values(), *((self.former_agent,) if self.former_agent else ()))
+    def others(self) -> tuple[Credential, ...]:
+        """Everybody of whom another password is taken as well, with that."""
+        return (*self.former.values(), *((self.next_agent,) if self.next_agent else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ def gateway_logins(parent: pulumi.Resource, generations: Sequence[int], given: G
 
     Args:
         parent: Component that owns the passwords.
-        generations: Of the passwords that are taken; the first one is given to clients.
+        generations: Of the passwords that are taken; the first one is given to clients, the last one to agents.
         given: What another stack made, or None: all are made.
     """
 
@@ -82,8 +83,8 @@ def gateway_logins(parent: pulumi.Resource, generations: Sequence[int], given: G
     return GatewayLogins(
         layers=layers(newest),
         former=layers(rest[0]) if rest else {},
-        agent=made(AGENT, newest),
-        former_agent=made(AGENT, rest[0]) if rest else None,
+        agent=made(AGENT, generations[-1]),
+        next_agent=made(AGENT, newest) if rest else None,
         hash_key=given.hash_key if given else credential(parent, name=f"{_GATEWAY}-hash-key", username="ids").password,
     )
 

@@ -30,7 +30,7 @@ ROLLED_S: Final = 900.0
 ASKED: Final = 4
 """Connections with each password: each goes to one of the gateways."""
 REFUSED: Final = "UNAUTHENTICATED"
-_FORMER: Final = 'otelcol_login_former_password_requests_total{job=~"gateway|agent"}'
+_FORMER: Final = 'otelcol_login_former_password_requests_total{job=~"gateway|otel-agent"}'
 _TAKEN: Final = "OK"
 
 Generations = tuple[int, ...]

@@ -105,7 +105,6 @@ def default_build() -> Made:
                 login=credential(stack, name="gateway-agent", username="agent"),
                 layers={layer.name: credential(stack, name=layer.name, username=layer.user) for layer in LAYERS},
                 former={},
-                after=[],
                 request_limit=2 * 2**20,
                 queue_bytes=16 * 2**20,
                 peak=dict.fromkeys(Signal, 1000.0),

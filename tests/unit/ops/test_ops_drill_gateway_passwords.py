@@ -17,6 +17,8 @@ from ops.drills.procedures import gateway_passwords
 from ops.drills.procedures.gateway_passwords import rotate_passwords
 from ops.drills.run import find
 from ops.drills.tools import outside
+from ops.drills.tools.load import LAYER
+from ops.drills.tools.log_load import LAYER as LOG_LAYER
 from ops.evidence.figures import named
 from tests.unit.ops.test_ops_drill_procedures import Load
 
@@ -36,11 +38,15 @@ class Live:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loads: list[Stopping] = []
         self.lost = self.wrong = 0
-        self.former_sent: dict[str, int] = {"device": 12}
+        self.former_sent: dict[str, int] = {LAYER: 12, LOG_LAYER: 4}
+        self.logs_lost: list[str] = []
         self.refusal = "still sent with a password of before, within 60 s: device (12 requests)"
         self.taken_still = set[str]()
         self.given: list[tuple[str, ...]] = []
         monkeypatch.setattr(gateway_passwords, "OtlpLoad", self._load)
+        monkeypatch.setattr(gateway_passwords, "LogLoad", self._load)
+        monkeypatch.setattr(gateway_passwords, "agent", lambda _: None)
+        monkeypatch.setattr(gateway_passwords, "account_logs", self._logs)
         monkeypatch.setattr(gateway_passwords, "ops", self._ops)
         monkeypatch.setattr(gateway_passwords, "settle", lambda _: None)
         monkeypatch.setattr(gateway_passwords, "answers", self._answers)
@@ -60,7 +66,7 @@ class Live:
     @staticmethod
     def _context(platform: Any) -> Context:
         kafka = SimpleNamespace(end_offsets=lambda _: {})
-        return cast(Context, SimpleNamespace(platform=platform, kafka=kafka, otlp=None, thanos=None))
+        return cast(Context, SimpleNamespace(platform=platform, kafka=kafka, otlp=None, thanos=None, ca_file=""))
 
     @staticmethod
     def _outputs(generations: tuple[int, ...]) -> Any:
@@ -69,7 +75,11 @@ class Live:
         }
         return SimpleNamespace(otlp_password_generations=generations, otlp_former_credentials=former)
 
-    def _load(self, _: Context) -> Stopping:
+    def _logs(self, figures: dict[str, Any], *_: object) -> list[str]:
+        figures |= {"log records acknowledged": 4, "log records missing": len(self.logs_lost)}
+        return self.logs_lost
+
+    def _load(self, *_: object) -> Stopping:
         load = Stopping()
         load.lost = self.lost
         if self.wrong:
@@ -96,7 +106,7 @@ def test_every_figure_of_the_drill_is_noted(live: Live) -> None:
     problems, figures = live.run()
     assert problems == []
     assert (figures["layers"], figures["generations"], figures["missing"]) == (2, "1 to 2", 0)
-    assert (figures["passwords of before refused"], figures["requests with one of before counted"]) == (2, 12)
+    assert (figures["passwords of before refused"], figures["requests with one of before counted"]) == (2, 16)
     assert live.given == [("give", "new")]
     for texts in find("gateway-passwords").figures.values():
         for text in texts:
@@ -109,8 +119,8 @@ def test_a_former_password_that_is_taken_at_the_end_is_a_problem(live: Live) -> 
 
 
 def test_requests_that_are_not_counted_are_a_problem(live: Live) -> None:
-    live.former_sent = {"data": 3}
-    assert live.run()[0] == ["requests with a password of before are not counted"]
+    live.former_sent = {LAYER: 3}
+    assert live.run()[0] == ["requests with a password of before are not all counted"]
 
 
 def test_an_end_while_one_is_in_use_is_a_problem(live: Live) -> None:
@@ -126,7 +136,7 @@ def test_an_end_that_fails_for_another_reason_ends_the_drill(live: Live) -> None
 
 def test_a_client_that_is_refused_with_a_good_password_is_a_problem(live: Live) -> None:
     live.wrong = 2
-    assert live.run()[0] == ["clients were refused 4 times with a password that was good"]
+    assert live.run()[0] == ["clients were refused 8 times with a password that was good"]
 
 
 def test_what_is_lost_is_a_problem(live: Live) -> None:
@@ -135,6 +145,11 @@ def test_what_is_lost_is_a_problem(live: Live) -> None:
     stores = ("Kafka", "prometheus-primary", "prometheus-secondary")
     assert problems == [f"1 acknowledged points are not in {store}" for store in stores] * 2
     assert figures["missing"] == 6
+
+
+def test_what_an_agent_loses_is_a_problem(live: Live) -> None:
+    live.logs_lost = ["2 of 6 acknowledged log records are missing"]
+    assert live.run()[0] == live.logs_lost
 
 
 def test_without_a_way_to_give_clients_new_ones_nothing_is_begun(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def lines(recording: Recording, secret: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("secret", "users"), [("gateway-auth", (*LAYER_NAMES, AGENT)), ("otel-agent-auth", LAYER_NAMES)]
 )
-def test_both_passwords_are_taken_with_the_newer_one_first(
+def test_both_passwords_are_taken_with_the_one_that_is_to_be_used_first(
     stages: tuple[str, Recording, Recording, Recording], secret: str, users: tuple[str, ...]
 ) -> None:
     stack, _, both, after = stages
@@ -66,25 +66,26 @@ def test_both_passwords_are_taken_with_the_newer_one_first(
     for user, hashes in taken.items():
         assert [
             bcrypt.checkpw(made(stack, user, generation).encode(), hashed.encode())
-            for generation, hashed in zip((2, 1), hashes, strict=True)
+            for generation, hashed in zip((1, 2) if user == AGENT else (2, 1), hashes, strict=True)
         ] == [True, True]
     if stack != "dr":
-        assert lines(after, secret) == {user: hashes[:1] for user, hashes in taken.items()}
+        newer = {user: hashes[1:] if user == AGENT else hashes[:1] for user, hashes in taken.items()}
+        assert lines(after, secret) == newer
 
 
-def test_the_newer_one_is_given_to_clients_and_used_by_agents(
+def test_the_newer_one_is_given_to_clients_at_once_and_to_agents_in_the_end(
     stages: tuple[str, Recording, Recording, Recording],
 ) -> None:
     stack, before, both, after = stages
     if stack == "dr":
         return
-    for recording, newest in ((before, 1), (both, 2), (after, 2)):
+    for recording, newest, oldest in ((before, 1, 1), (both, 2, 1), (after, 2, 2)):
         given = recording.outputs["otlp_credentials"]
         assert {layer: login["password"] for layer, login in given.items()} == {
             layer: made(stack, layer, newest) for layer in LAYER_NAMES
         }
         agents = recording.one("Secret", "otel-agent-auth")["stringData"]["gateway-password"]
-        assert agents == made(stack, AGENT, newest)
+        assert agents == made(stack, AGENT, oldest)
     former = both.outputs["otlp_former_credentials"]
     assert {layer: login["password"] for layer, login in former.items()} == {
         layer: made(stack, layer, 1) for layer in LAYER_NAMES
