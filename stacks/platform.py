@@ -159,8 +159,8 @@ class Platform(pulumi.ComponentResource):
         trust_bundle(self, context, self.kafka.authority)
         KafkaLag(KAFKA_LAG, _lag(inputs, self.kafka), parent)
 
-        agent = Agent(AGENT, _agent(inputs), parent)
-        self.gateway = Gateway(GATEWAY, _gateway(inputs, self.kafka, agent), parent)
+        node_agent = Agent(AGENT, _agent(inputs), parent)
+        self.gateway = Gateway(GATEWAY, _gateway(inputs, self.kafka, node_agent), parent)
         self.regions = Regions("regions", RegionsArgs(inputs=inputs, kafka=kafka), parent)
         # Where another region is active, no alert comes in before this one's failover agent keeps it silent.
         agent = self.regions.failover_agent
