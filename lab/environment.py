@@ -270,8 +270,8 @@ def _generations(file: Path) -> dict[str, Any]:
 
 def _stage(generations: int | list[int]) -> tuple[int, int]:
     """How far a rotation is: the newest generation, and fewer of them at its end."""
-    each = [generations] if isinstance(generations, int) else generations
-    return max(each, default=0), -len(each)
+    listed = [generations] if isinstance(generations, int) else generations
+    return max(listed, default=0), -len(listed)
 
 
 def _changed(

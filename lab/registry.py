@@ -170,8 +170,8 @@ class Registry:
         """
         config, manifest = image.config(), image.manifest()
         digest, at = bytes_digest(manifest), f"/v2/{image.repository}/manifests/{image.tag}"
-        found = self._call("HEAD", at, headers={"Accept": _MANIFEST})
-        if found.status_code == _OK and found.headers.get("Docker-Content-Digest") == digest:
+        present = self._call("HEAD", at, headers={"Accept": _MANIFEST})
+        if present.status_code == _OK and present.headers.get("Docker-Content-Digest") == digest:
             return digest
         for layer in image.layers:
             if not self._has(image.repository, layer.digest):

@@ -157,4 +157,4 @@ def _login(credential: Credential) -> pulumi.Output[dict[str, str]]:
 
 def _credentials(credentials: Mapping[str, Credential]) -> pulumi.Output[dict[str, dict[str, str]]]:
     logins = {name: _login(credential) for name, credential in credentials.items()}
-    return pulumi.Output.secret(pulumi.Output.all(logins).apply(lambda found: dict(found[0])))
+    return pulumi.Output.secret(pulumi.Output.all(logins).apply(lambda known: dict(known[0])))

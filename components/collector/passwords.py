@@ -29,13 +29,13 @@ def htpasswd(passwords: Mapping[str, str], former: Mapping[str, str] = MappingPr
             extension ``login`` knows what that means.
     """
     return "".join(
-        f"{user}:{_hash(user, password)}\n" for each in (passwords, former) for user, password in sorted(each.items())
+        f"{user}:{_hash(user, password)}\n" for group in (passwords, former) for user, password in sorted(group.items())
     )
 
 
 def client_file(users: Iterable[Credential], former: Iterable[Credential] = ()) -> pulumi.Output[str]:
     """The htpasswd file of users, and of the passwords that some of them had before."""
-    given, before = ({user.username: user.password for user in each} for each in (users, former))
+    given, before = ({user.username: user.password for user in group} for group in (users, former))
     return pulumi.Output.all(given, before).apply(lambda both: htpasswd(*both))
 
 

@@ -70,21 +70,21 @@ def gateway_logins(parent: pulumi.Resource, generations: Sequence[int], given: G
         given: What another stack made, or None: all are made.
     """
 
-    def made(user: str, generation: int) -> Credential:
+    def generated(user: str, generation: int) -> Credential:
         suffix = "" if generation == _FIRST else f"-g{generation}"
         return credential(parent, name=f"{_GATEWAY}-{user}{suffix}", username=user)
 
     def layers(generation: int) -> dict[str, Credential]:
         if given is None:
-            return {layer.name: made(layer.user, generation) for layer in LAYERS}
+            return {layer.name: generated(layer.user, generation) for layer in LAYERS}
         return {layer.name: _given(layer.user, given.layers[generation][layer.name]) for layer in LAYERS}
 
     newest, *rest = generations
     return GatewayLogins(
         layers=layers(newest),
         former=layers(rest[0]) if rest else {},
-        agent=made(AGENT, generations[-1]),
-        next_agent=made(AGENT, newest) if rest else None,
+        agent=generated(AGENT, generations[-1]),
+        next_agent=generated(AGENT, newest) if rest else None,
         hash_key=given.hash_key if given else credential(parent, name=f"{_GATEWAY}-hash-key", username="ids").password,
     )
 

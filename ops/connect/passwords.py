@@ -67,7 +67,7 @@ def plan(deployed: Generations, *, finish: bool, stack: str = "") -> Plan:
     newest = deployed[0]
     wanted = (newest,) if finish else deployed if len(deployed) > 1 else (newest + 1, newest)
     if written not in (deployed, wanted, (newest, newest)):
-        allowed = " or ".join(str(list(each)) for each in dict.fromkeys((deployed, wanted)))
+        allowed = " or ".join(str(list(generations)) for generations in dict.fromkeys((deployed, wanted)))
         raise OpsError(f"{KEY} is {list(written)}, and {list(deployed)} is deployed: allowed is {allowed}; correct it")
     return Plan(deployed=deployed, wanted=wanted, written=written == wanted != deployed)
 

@@ -53,7 +53,7 @@ FOREIGN = frozenset(
 )
 """Words that are no name of ours: of Pulumi, of cert-manager, of Kafka, of Debian, and of the pages' own tables."""
 COMMAND = re.compile(r"(python -m ops|ops|obs|pulumi|kubectl|git|make|pip|grafana cli) ")
-OPTIONS = {"--replace", "--target-replace", "--path", "--roll"}
+OPTIONS = {"--replace", "--target-replace", "--path", "--roll", "--finish", "--finish --anyway", "--quiet SECONDS"}
 _PULUMI = re.compile(r"pulumi ([a-z]+)")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")

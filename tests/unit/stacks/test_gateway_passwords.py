@@ -38,7 +38,7 @@ def stages(request: pytest.FixtureRequest) -> tuple[str, Recording, Recording, R
     return stack, engine.recorded(stack), recorded(stack, 2, 1), recorded(stack, 2)
 
 
-def made(stack: str, user: str, generation: int) -> str:
+def password(stack: str, user: str, generation: int) -> str:
     """The password of a user; in the region that stands by the layers' come from the other one."""
     if stack == "dr" and user != AGENT:
         return password_of(f"{'other' if generation == 2 else 'former'} {user}")
@@ -65,7 +65,7 @@ def test_both_passwords_are_taken_with_the_one_that_is_to_be_used_first(
     assert sorted(taken) == sorted(users)
     for user, hashes in taken.items():
         assert [
-            bcrypt.checkpw(made(stack, user, generation).encode(), hashed.encode())
+            bcrypt.checkpw(password(stack, user, generation).encode(), hashed.encode())
             for generation, hashed in zip((1, 2) if user == AGENT else (2, 1), hashes, strict=True)
         ] == [True, True]
     if stack != "dr":
@@ -82,13 +82,13 @@ def test_the_newer_one_is_given_to_clients_at_once_and_to_agents_in_the_end(
     for recording, newest, oldest in ((before, 1, 1), (both, 2, 1), (after, 2, 2)):
         given = recording.outputs["otlp_credentials"]
         assert {layer: login["password"] for layer, login in given.items()} == {
-            layer: made(stack, layer, newest) for layer in LAYER_NAMES
+            layer: password(stack, layer, newest) for layer in LAYER_NAMES
         }
         agents = recording.one("Secret", "otel-agent-auth")["stringData"]["gateway-password"]
-        assert agents == made(stack, AGENT, oldest)
+        assert agents == password(stack, AGENT, oldest)
     former = both.outputs["otlp_former_credentials"]
     assert {layer: login["password"] for layer, login in former.items()} == {
-        layer: made(stack, layer, 1) for layer in LAYER_NAMES
+        layer: password(stack, layer, 1) for layer in LAYER_NAMES
     }
     assert before.outputs["otlp_former_credentials"] == after.outputs["otlp_former_credentials"] == {}
     generations = [recording.outputs["otlp_password_generations"] for recording in (before, both, after)]
@@ -102,7 +102,10 @@ def test_no_other_password_changes_and_of_configurations_the_regions_agreement_o
     names = set(both.passwords) - set(before.passwords)
     assert names == {f"gateway-{user}-g2" for user in ((AGENT,) if stack == "dr" else (*LAYER_NAMES, AGENT))}
     assert set(before.passwords) <= set(both.passwords)
-    now, later = ({each["metadata"]["name"]: each["data"] for each in run.kinds("ConfigMap")} for run in (before, both))
+    now, later = (
+        {manifest["metadata"]["name"]: manifest["data"] for manifest in run.kinds("ConfigMap")}
+        for run in (before, both)
+    )
     assert now.keys() == later.keys()
     assert {name for name in now if now[name] != later[name]} == {"failover-agent"}
     lines = zip(*(files["failover-agent"]["config.yaml"].splitlines() for files in (now, later)), strict=True)
@@ -124,5 +127,5 @@ def test_no_policy_is_against_it(stages: tuple[str, Recording, Recording, Record
 
 
 def test_a_region_whose_passwords_are_not_the_other_one_s_is_told_so() -> None:
-    here, there = (parity_fingerprints(parse(settings("prod", *each), "prod")) for each in ((1,), (2, 1)))
+    here, there = (parity_fingerprints(parse(settings("prod", *generations), "prod")) for generations in ((1,), (2, 1)))
     assert [kind for kind in here if here[kind] != there[kind]] == ["passwords"]

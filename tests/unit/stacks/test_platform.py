@@ -348,6 +348,8 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "not_promised",
         "notify_channels",
         "otlp_credentials",
+        "otlp_former_credentials",
+        "otlp_password_generations",
         "otlp_grpc",
         "otlp_http",
         "platform",

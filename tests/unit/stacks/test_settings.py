@@ -32,6 +32,7 @@ def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
         ".load_balancers.annotations.",
         ".gateway.open_layers[",
         ".gateway.password_generations[",
+        ".images.pull_secrets[",
         ".topics.",
         ".autoscaling.horizontal.",
         ".audit.cluster",
@@ -156,17 +157,17 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     ),
     "passwords whose generations do not follow each other": (
         _set("gateway", "password_generations", to=[3, 1]),
-        "settings.gateway.password_generations: allowed is only one number, or two with the newer one first, such as "
+        "settings.gateway.password_generations: allowed is one number, or two with the newer one first, such as "
         "[2, 1]; correct it",
     ),
     "two passwords of one generation": (
         _set("gateway", "password_generations", to=[2, 2]),
-        "settings.gateway.password_generations: allowed is only one number, or two with the newer one first, such as "
+        "settings.gateway.password_generations: allowed is one number, or two with the newer one first, such as "
         "[2, 1]; correct it",
     ),
     "no password": (
         _set("gateway", "password_generations", to=[]),
-        "settings.gateway.password_generations: allowed is only one number, or two with the newer one first, such as "
+        "settings.gateway.password_generations: allowed is one number, or two with the newer one first, such as "
         "[2, 1]; correct it",
     ),
     "a workload whose number of pods is not to follow its use": (
