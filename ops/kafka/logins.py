@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,12 +17,15 @@ from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, errors
-from ops.core.kube import wait_until
+from ops.core.kube import Kube, wait_until
 from ops.core.platform import Login, Platform
 from ops.core.steps import say
 from ops.kafka.sign_in import Answer, sign_in_everywhere
 
 KEY: Final = "settings.kafka.login_generation"
+WORKLOAD: Final = "gateway"
+ROLLED_S: Final = 900.0
+"""Pulumi does not always wait for these (ADR 63): two gateways, each of which may hand over what is on its disk."""
 GONE_S: Final = 30.0
 """Until brokers no longer list logins that Pulumi has removed."""
 
@@ -84,6 +88,9 @@ def rotate(platform: Platform, chosen: Plan, stack: str = "") -> Rotated:
     after = platform_module.load(stack=stack)
     kept = {login.username for login in after.kafka_users.values()}
     removed = tuple(sorted({login.username for login in platform.kafka_users.values()} - kept))
+    say("the gateways roll")
+    with closing(Kube.of(after)) as kube:
+        wait_until(lambda: kube.rolled(WORKLOAD), ROLLED_S, f"every pod of {WORKLOAD} to be ready with its new login")
     say("the brokers are asked")
     _gone(after, removed)
     return Rotated(taken=_taken(after), removed=removed)

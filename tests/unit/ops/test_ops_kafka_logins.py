@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.config.source import Configuration
+from ops.core import kube, pulumi
 from ops.core import platform as platform_module
-from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.platform import Login, Platform
 from ops.kafka import logins, sign_in
@@ -42,9 +43,11 @@ class Stack:
         self.settings: Any = {"kafka": {}}
         self.deployed, self.broken, self.ups = 1, 0, 0
         self.refused: set[str] = set()
-        self.forgotten = True
+        self.forgotten, self.rolls = True, 3
         monkeypatch.setattr(logins, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
         monkeypatch.setattr(logins, "KafkaAdmin", lambda _: self)
+        monkeypatch.setattr(logins, "Kube", SimpleNamespace(of=lambda _: self))
+        monkeypatch.setattr(kube, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None))
         monkeypatch.setattr(sign_in, "sign_in", self._sign_in)
         monkeypatch.setattr(logins, "GONE_S", 0.2)
         monkeypatch.setattr(platform_module, "load", lambda **_: outputs(self.deployed))
@@ -56,6 +59,11 @@ class Stack:
         names = [login.username for login in outputs(self.deployed).kafka_users.values()]
         known = names if self.forgotten else [*names, *CLIENTS]
         return SimpleNamespace(describe_user_scram_credentials=lambda _: SimpleNamespace(result=lambda timeout: known))
+
+    def rolled(self, workload: str) -> bool:
+        assert (workload, self.deployed) == ("gateway", 2)
+        self.rolls -= 1
+        return self.rolls <= 0
 
     def close(self) -> None:
         pass
@@ -111,6 +119,7 @@ def test_a_stack_file_without_kafka_is_one_line(stack: Stack, settings: object) 
 def test_every_client_changes_over_and_logins_of_two_regions_stay(stack: Stack) -> None:
     done = rotate(outputs(1), plan(outputs(1)))
     assert (done.taken, done.removed) == (3, CLIENTS)
+    assert stack.rolls == 0, "the gateways had rolled before brokers were asked"
     assert stack.deployed == 2
     assert stack.settings == {"kafka": {"login_generation": 2}}
 
