@@ -203,7 +203,7 @@ _GATEWAY = Row(
             "{request}/s",
             Query(
                 expr="sum by (layer) (rate(otelcol_login_former_password_requests_total"
-                '{job=~"gateway|agent"}[5m])) or vector(0)',
+                '{job=~"gateway|otel-agent"}[5m])) or vector(0)',
                 legend="{{layer}}",
             ),
             width=24,

@@ -69,7 +69,7 @@ def rotate_passwords(
     after = platform_module.load(stack=stack)
     with closing(Kube.of(after)) as kube, heard(lambda line: typer.echo(line, err=True)):
         say("the gateways roll")
-        passwords.await_rolled(kube)
+        kube.wait_rolled("gateway")
     with connected(after) as (otlp, _), heard(lambda line: typer.echo(line, err=True)):
         say("the gateways are asked")
         passwords.check_taken(otlp, after.otlp_credentials)

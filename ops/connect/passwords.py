@@ -17,16 +17,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from ops.config.source import of_stack
 from ops.core import pulumi
 from ops.core.errors import OpsError
-from ops.core.kube import Kube, wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Login
 from ops.core.web import Query
 
-WORKLOAD: Final = "gateway"
 KEY: Final = "settings.gateway.password_generations"
 ALLOWED: Final = "one whole number from 1 on, or two with the newer one first, such as [2, 1]"
-ROLLED_S: Final = 900.0
-"""Two gateways, each of which may take some minutes to hand over what it has on its disk."""
 ASKED: Final = 4
 """Connections with each password: each goes to one of the gateways."""
 REFUSED: Final = "UNAUTHENTICATED"
@@ -81,18 +77,6 @@ def apply(chosen: Plan, stack: str = "") -> None:
     if not chosen.written:
         pulumi.set_password_generations(chosen.wanted, stack)
     pulumi.up(stack, preview=True)
-
-
-def await_rolled(kube: Kube) -> None:
-    """Wait until every gateway runs with what the update gave it.
-
-    Pulumi does not always wait for a StatefulSet: where the cluster is slow to say that it has seen the change, the
-    status of before looks like that of a finished roll.
-
-    Raises:
-        OpsError: One does not in time.
-    """
-    wait_until(lambda: kube.rolled(WORKLOAD), ROLLED_S, f"every pod of {WORKLOAD} to be ready with its new passwords")
 
 
 def answers(otlp: OtlpClient, logins: Mapping[str, Login]) -> dict[str, str]:

@@ -22,6 +22,8 @@ from ops.core.platform import ClusterIdentity, Platform
 from ops.core.steps import say
 
 _TIMEOUT_SECONDS = 15
+_ROLLED_S = 900.0
+"""Two gateways, each of which may take some minutes to hand over what it has on its disk."""
 _TOLD_AFTER_S = 2.0
 """A wait that takes longer is a step that is told."""
 NAME_LABEL = "app.kubernetes.io/name"
@@ -355,6 +357,17 @@ class Kube:
             and (status.ready_replicas or 0) == wanted
             and (status.updated_replicas or wanted) == wanted
         )
+
+    def wait_rolled(self, workload: str) -> float:
+        """Wait after an update until `rolled`; seconds it took.
+
+        Pulumi does not always wait for a StatefulSet: where the cluster is slow to say that it has seen the change, the
+        status of before looks like that of a finished roll.
+
+        Raises:
+            OpsError: It is not in time.
+        """
+        return wait_until(lambda: self.rolled(workload), _ROLLED_S, f"every pod of {workload} to be ready as updated")
 
     def _set(self, kind: str, verb: str) -> Any:
         return getattr(self.apps, f"{verb}_namespaced_{'stateful_set' if kind == STATEFUL_SET else 'deployment'}")

@@ -23,9 +23,6 @@ from ops.core.steps import say
 from ops.kafka.sign_in import Answer, sign_in_everywhere
 
 KEY: Final = "settings.kafka.login_generation"
-WORKLOAD: Final = "gateway"
-ROLLED_S: Final = 900.0
-"""Pulumi does not always wait for these (ADR 63): two gateways, each of which may hand over what is on its disk."""
 GONE_S: Final = 30.0
 """Until brokers no longer list logins that Pulumi has removed."""
 
@@ -90,7 +87,7 @@ def rotate(platform: Platform, chosen: Plan, stack: str = "") -> Rotated:
     removed = tuple(sorted({login.username for login in platform.kafka_users.values()} - kept))
     say("the gateways roll")
     with closing(Kube.of(after)) as kube:
-        wait_until(lambda: kube.rolled(WORKLOAD), ROLLED_S, f"every pod of {WORKLOAD} to be ready with its new login")
+        kube.wait_rolled("gateway")
     say("the brokers are asked")
     _gone(after, removed)
     return Rotated(taken=_taken(after), removed=removed)

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +31,8 @@ PUT_BACK_S: Final = 80.0
 """Of each of two attempts: together less than a drill that is ended has to put things back."""
 _ENDS_S: Final = 30.0
 _MOST_SHOWN: Final = 200
+
+_Named = TypeVar("_Named")
 
 Command = Annotated[tuple[str, ...], Field(min_length=1)]
 """A program and its arguments."""
@@ -107,10 +109,11 @@ def storage_commands() -> StorageCommands:
     Raises:
         CannotRunError: Nobody says how.
     """
-    commands = Commands.of_environment().storage
-    if commands is None:
-        raise CannotRunError(_missing("the object storage is stopped and started", '"storage": {"stop": [...], ...}'))
-    return commands
+    return _said(
+        Commands.of_environment().storage,
+        "the object storage is stopped and started",
+        '"storage": {"stop": [...], ...}',
+    )
 
 
 def region_commands() -> RegionCommands:
@@ -119,10 +122,9 @@ def region_commands() -> RegionCommands:
     Raises:
         CannotRunError: Nobody says how.
     """
-    commands = Commands.of_environment().region
-    if commands is None:
-        raise CannotRunError(_missing("a region is cut off and reconnected", '"region": {"cut": [...], ...}'))
-    return commands
+    return _said(
+        Commands.of_environment().region, "a region is cut off and reconnected", '"region": {"cut": [...], ...}'
+    )
 
 
 def client_commands() -> ClientCommands:
@@ -131,14 +133,14 @@ def client_commands() -> ClientCommands:
     Raises:
         CannotRunError: Nobody says how.
     """
-    commands = Commands.of_environment().clients
+    return _said(Commands.of_environment().clients, "clients get new passwords", '"clients": {"renew": [...]}')
+
+
+def _said(commands: _Named | None, what: str, form: str) -> _Named:
     if commands is None:
-        raise CannotRunError(_missing("clients get new passwords", '"clients": {"renew": [...]}'))
+        form = f"{VARIABLE} must name a file with {{{form}}}"
+        raise CannotRunError(f"nothing tells how {what}: {form} (in the lab: python -m lab exec --)")
     return commands
-
-
-def _missing(what: str, form: str) -> str:
-    return f"nothing tells how {what}: {VARIABLE} must name a file with {{{form}}} (in the lab: python -m lab exec --)"
 
 
 def run(command: Sequence[str], limit_s: float) -> str:

@@ -18,6 +18,7 @@ from ops.connect.passwords import KEY, Plan, plan
 from ops.core import kube, pulumi
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
+from ops.core.kube import Kube
 from ops.core.platform import Login
 
 LAYERS = ("device", "data")
@@ -81,6 +82,9 @@ class Stack:
         taken = self.taken if self.taken is not None else set(self.deployed)
         assert not self.rolls, "asked while the gateways roll"
         return "OK" if generation in taken else "UNAUTHENTICATED"
+
+    def wait_rolled(self, workload: str) -> float:
+        return Kube.wait_rolled(self, workload)  # type: ignore[arg-type]
 
     def rolled(self, workload: str) -> bool:
         assert workload == "gateway"

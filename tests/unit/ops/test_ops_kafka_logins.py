@@ -14,6 +14,7 @@ from ops.config.source import Configuration
 from ops.core import kube, pulumi
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
+from ops.core.kube import Kube
 from ops.core.platform import Login, Platform
 from ops.kafka import logins, sign_in
 from ops.kafka.command import kafka_app
@@ -59,6 +60,9 @@ class Stack:
         names = [login.username for login in outputs(self.deployed).kafka_users.values()]
         known = names if self.forgotten else [*names, *CLIENTS]
         return SimpleNamespace(describe_user_scram_credentials=lambda _: SimpleNamespace(result=lambda timeout: known))
+
+    def wait_rolled(self, workload: str) -> float:
+        return Kube.wait_rolled(self, workload)  # type: ignore[arg-type]
 
     def rolled(self, workload: str) -> bool:
         assert (workload, self.deployed) == ("gateway", 2)
