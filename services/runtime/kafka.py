@@ -14,11 +14,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakSet
 
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, KafkaTimeoutError, for_code
 from kafka.net.inet import KafkaNetSocket
-from kafka.net.transport import KafkaSSLTransport
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
 
 _ANY_NAME = 2
@@ -127,9 +128,12 @@ class Admin(KafkaAdminClient):  # type: ignore[misc]
             _LOG.removeHandler(problem)
 
     def close(self) -> None:
-        """End all connections, also those that are only being made, which the client itself leaves as they are."""
+        """End all connections, also those that the client itself leaves as they are: see below."""
+        before = [*_SOCKETS.get(self._net, ())]
         super().close()
         self._net.close()
+        for sock in (*before, *_SOCKETS.pop(self._net, ())):
+            sock.close()
 
     def quotas(self, kind: str) -> dict[str, dict[str, float]]:
         """Quotas of every single user, client id or address; librdkafka has no such request.
@@ -242,6 +246,7 @@ async def _connect_or_close(self: Any, net: Any, sock: Any, *where: Any, **optio
 
 async def _handshake_or_close(self: Any) -> None:
     sock, until = self._sock, time.monotonic() + HANDSHAKE_S
+    _SOCKETS.setdefault(self._net, WeakSet()).add(sock)
     try:
         while True:
             try:
@@ -257,10 +262,14 @@ async def _handshake_or_close(self: Any) -> None:
         raise
 
 
-# kafka-python 3.0.12 leaves the socket of each attempt that fails to the garbage collector, so that a client that waits
-# for its brokers would run out of descriptors first; and its handshake with a broker that hangs never ends.
+# kafka-python 3.0.12 leaves sockets to the garbage collector, so that a client that waits for its brokers would run out
+# of descriptors first: that of an attempt that fails; that of a connection closed while a request waits to be written,
+# for closing cancels the writer, who would have closed it; that of a connection made while another thread closes the
+# client. And its handshake with a broker that hangs never ends.
+_SOCKETS: WeakKeyDictionary[Any, WeakSet[ssl.SSLSocket]] = WeakKeyDictionary()
 KafkaNetSocket.sock_connect = _connect_or_close
 KafkaSSLTransport.handshake = _handshake_or_close
+KafkaTCPTransport.close = KafkaTCPTransport.abort
 
 
 class _LastProblem(logging.Handler):
