@@ -53,7 +53,7 @@ _ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
 _STORAGE_LINE, _SIZE_LINE = "    storage:", re.compile(r"      (\w+): (\d+[MGT]i)")
 _TOPICS_LINE = re.compile(r"    topics: (\{.*\})(\s+#.*)?")
 _DIGESTS_LINE = "      digests: {}"
-_GENERATIONS_LINE = re.compile(r"(\s+(?:login_generation|password_generations): )(.+)")
+_GENERATIONS_LINE = re.compile(r"(\s+(?:login_generations|password_generations): )(.+)")
 
 
 def variables(paths: LabPaths) -> dict[str, str]:
@@ -263,15 +263,14 @@ def _generations(file: Path) -> dict[str, Any]:
     """Generations of logins and passwords in a copy of a stack file, by their keys."""
     return {
         key: group[key]
-        for name, key in (("kafka", "login_generation"), ("gateway", "password_generations"))
+        for name, key in (("kafka", "login_generations"), ("gateway", "password_generations"))
         if key in (group := _settings(file, name))
     }
 
 
-def _stage(generations: int | list[int]) -> tuple[int, int]:
+def _stage(generations: list[int]) -> tuple[int, int]:
     """How far a rotation is: the newest generation, and fewer of them at its end."""
-    listed = [generations] if isinstance(generations, int) else generations
-    return max(listed, default=0), -len(listed)
+    return max(generations, default=0), -len(generations)
 
 
 def _changed(

@@ -111,6 +111,16 @@ Stack = Annotated[
 Cron = Annotated[str, AfterValidator(_cron)]
 
 
+def _one_or_two(generations: tuple[int, ...]) -> tuple[int, ...]:
+    if len(generations) != 1 and not (len(generations) == 2 and generations[0] == generations[1] + 1):
+        raise not_allowed("one number, or two with the newer one first, such as [2, 1]")
+    return generations
+
+
+Generations = Annotated[tuple[Count, ...], AfterValidator(_one_or_two)]
+"""Of passwords: one, or two while they change over."""
+
+
 _QUALIFIED_NAME = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 QualifiedName = Annotated[str, pattern(_QUALIFIED_NAME, "a name of Kubernetes such as example.com/name")]
 

@@ -30,7 +30,7 @@ COPIED_TOPICS = tuple(topic.name for topic in TOPICS)
 
 
 def own_users(settings: Settings) -> tuple[User, ...]:
-    """Clients inside this region; both regions have the same."""
+    """Clients inside this region, those of a newer generation first; both regions have the same."""
     clients = (
         User(name=GATEWAY, writes=tuple(TOPIC_OF_SIGNAL[signal] for signal in Signal)),
         *(
@@ -54,7 +54,15 @@ def own_users(settings: Settings) -> tuple[User, ...]:
         ),
         User(name=ARCHIVE_USER, reads=tuple(topic.name for topic in TOPICS)),
     )
-    return tuple(replace(client, generation=settings.kafka.login_generation) for client in clients)
+    return tuple(
+        replace(client, generation=generation) for generation in settings.kafka.login_generations for client in clients
+    )
+
+
+def former_logins(settings: Settings) -> tuple[str, ...]:
+    """Logins that are good while clients change over, and end then."""
+    newest = settings.kafka.login_generations[0]
+    return tuple(user.login for user in own_users(settings) if user.generation != newest)
 
 
 def mirror_users(settings: Settings) -> tuple[User, ...]:

@@ -11,7 +11,7 @@ import pulumi
 from components.contracts import Credential
 from stacks.backups import PREFIX as BACKUP_PREFIX
 from stacks.endpoints import Endpoints
-from stacks.kafka_users import TRACE_GROUPS
+from stacks.kafka_users import TRACE_GROUPS, former_logins
 from stacks.metrics import METRICS_PREFIX
 from stacks.platform import Platform
 from stacks.promises import not_promised
@@ -39,7 +39,8 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "kafka_bootstrap": ",".join(kafka.endpoint.external),
         "kafka_admin": _login(kafka.admin),
         "kafka_users": _credentials(kafka.endpoint.users),
-        "kafka_login_generation": settings.kafka.login_generation,
+        "kafka_login_generations": settings.kafka.login_generations,
+        "kafka_former_logins": former_logins(settings),
         "topics": list(settings.topics),
         "consumer_groups": [*(consumer.group for consumer in platform.metrics.consumers), *TRACE_GROUPS],
         "prometheus_replicas": list(settings.prometheus.replicas),

@@ -235,14 +235,14 @@ class Kafka(SettingsModel):
         brokers: One external address each.
         client_cidrs: Networks that may use these addresses.
         quotas: Client -> quotas of its login, where they differ.
-        login_generation: Of the logins of clients in this region. One more, and an update gives each of them a new one
-            while the one of before is good until its end.
+        login_generations: Of the logins of clients in this region: one, or two while clients change over, the newer one
+            first. Both are good, and clients have the newer one.
     """
 
     brokers: tuple[ExternalHost, ...]
     client_cidrs: tuple[field_types.Cidr, ...] = Field(min_length=1)
     quotas: dict[str, KafkaQuota] = {}
-    login_generation: field_types.Count = 1
+    login_generations: field_types.Generations = (1,)
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -267,7 +267,7 @@ class Gateway(ExternalEndpoint):
 
     peak: Peak
     open_layers: tuple[str, ...]
-    password_generations: tuple[field_types.Count, ...] = (1,)
+    password_generations: field_types.Generations = (1,)
 
     @model_validator(mode="after")
     def _layers(self) -> Self:
@@ -275,13 +275,6 @@ class Gateway(ExternalEndpoint):
         if unknown:
             raise not_allowed(f"only the layers {', '.join(LAYER_NAMES)}; remove {', '.join(unknown)}")
         return self
-
-    @field_validator("password_generations")
-    @classmethod
-    def _one_or_two(cls, generations: tuple[int, ...]) -> tuple[int, ...]:
-        if len(generations) != 1 and not (len(generations) == 2 and generations[0] == generations[1] + 1):
-            raise not_allowed("one number, or two with the newer one first, such as [2, 1]")
-        return generations
 
 
 class Topic(SettingsModel):

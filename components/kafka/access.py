@@ -48,8 +48,8 @@ class User:
         reads: Topics that it reads, in the consumer group of its own name.
         describes_all: May see (not read) every topic and group, to measure lag.
         grants: Further permissions, one by one, of clients that do not fit the above.
-        generation: Of its login. With another one, an update makes a new login with a password of its own, lets the
-            client change over, and removes the one of before at its end (ADR 0062).
+        generation: Of its login, which has a password of its own. While clients change over, each is there twice,
+            with the newer generation first (ADR 0062).
     """
 
     name: str
@@ -118,7 +118,7 @@ class Access:
     Attributes:
         topics: Topics.
         users: Users.
-        credentials: Client -> credential of its login.
+        credentials: Login -> its credential.
         quotas: Client -> what it may take of each broker.
         replication_factor: Copies of every record.
         min_insync_replicas: Copies that must have a record before it counts as written.
@@ -207,7 +207,7 @@ def make_access(
                 username=user.login,
                 scram_mechanism="SCRAM-SHA-512",
                 scram_iterations=4096,
-                password=access.credentials[user.name].password,
+                password=access.credentials[user.login].password,
                 opts=options(),
             )
         )

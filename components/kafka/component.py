@@ -146,7 +146,7 @@ class KafkaArgs:
         network_threads: Threads per listener.
         io_threads: Threads that do requests.
         topics: Topics.
-        users: Clients.
+        users: Clients; one with two logins uses the first.
         quotas: Client -> what it may take of each broker.
     """
 
@@ -206,7 +206,8 @@ class Kafka(pulumi.ComponentResource):
         way_in = [pods[BROKERS], *self._addresses(args), *self._network(args)]
         self.authority = self._authority(context, pods[BROKERS])
         credentials = {
-            user.name: credential(self, name=f"{BROKERS}-user-{user.login}", username=user.login) for user in args.users
+            user.login: credential(self, name=f"{BROKERS}-user-{user.login}", username=user.login)
+            for user in args.users
         }
         external = tuple(f"{broker.host}:{EXTERNAL_PORT}" for broker in args.brokers)
         connection = provider(
@@ -226,7 +227,7 @@ class Kafka(pulumi.ComponentResource):
             port=CLIENT_PORT,
             external=external,
             access_label=naming.access_label(BROKERS),
-            users=credentials,
+            users={user.name: credentials[user.login] for user in reversed(args.users)},
             ready=make_access(
                 self, connection, Brokers(f"{name}-answer", external, self.admin, self.authority), access
             ),

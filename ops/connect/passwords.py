@@ -7,29 +7,27 @@ while.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from ops.config.source import of_stack
+from ops.config import generations
+from ops.config.generations import Generations
 from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Login
 from ops.core.web import Query
 
-KEY: Final = "settings.gateway.password_generations"
-ALLOWED: Final = "one whole number from 1 on, or two with the newer one first, such as [2, 1]"
+_PLACE: Final = ("gateway", "password_generations")
+KEY: Final = ".".join(("settings", *_PLACE))
 ASKED: Final = 4
 """Connections with each password: each goes to one of the gateways."""
 REFUSED: Final = "UNAUTHENTICATED"
 _FORMER: Final = 'otelcol_login_former_password_requests_total{job=~"gateway|otel-agent"}'
 _TAKEN: Final = "OK"
-
-Generations = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +57,9 @@ def plan(deployed: Generations, *, finish: bool, stack: str = "") -> Plan:
         OpsError: The file cannot be read, has generations that do not follow those that are deployed, or takes its
             passwords from another stack.
     """
-    written = _written(stack)
     newest = deployed[0]
     wanted = (newest,) if finish else deployed if len(deployed) > 1 else (newest + 1, newest)
-    if written not in (deployed, wanted, (newest, newest)):
-        allowed = " or ".join(str(list(generations)) for generations in dict.fromkeys((deployed, wanted)))
-        raise OpsError(f"{KEY} is {list(written)}, and {list(deployed)} is deployed: allowed is {allowed}; correct it")
-    return Plan(deployed=deployed, wanted=wanted, written=written == wanted != deployed)
+    return Plan(deployed=deployed, wanted=wanted, written=generations.check(KEY, _written(stack), deployed, wanted))
 
 
 def apply(chosen: Plan, stack: str = "") -> None:
@@ -75,7 +69,7 @@ def apply(chosen: Plan, stack: str = "") -> None:
         OpsError: Pulumi fails.
     """
     if not chosen.written:
-        pulumi.set_password_generations(chosen.wanted, stack)
+        pulumi.set_generations(_PLACE, chosen.wanted, stack)
     pulumi.up(stack, preview=True)
 
 
@@ -133,22 +127,11 @@ def senders(metrics: Query, quiet_s: int) -> dict[str, int]:
 
 
 def _written(stack: str) -> Generations:
-    values = of_stack(stack).values
-    try:
-        settings: Any = json.loads(values[pulumi.SETTINGS_KEY])
-        generations: Any = settings["gateway"].get("password_generations", [1])
-        elsewhere = settings["regions"]["credentials"]
-    except (KeyError, ValueError, TypeError, AttributeError):
-        raise OpsError("the stack's file has no settings.gateway: run `ops config check`") from None
+    settings = generations.settings(stack)
+    elsewhere = (settings.get("regions") or {}).get("credentials")
     if elsewhere:
         raise OpsError(
             f"the passwords are those of the stack {elsewhere}: rotate there, write the same {KEY} here, and bring "
             "this stack up before clients get new ones"
         )
-    if (
-        not isinstance(generations, list)
-        or not 0 < len(generations) <= 2
-        or not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in generations)
-    ):
-        raise OpsError(f"{KEY} is {generations!r}: allowed is {ALLOWED}; correct it")
-    return tuple(generations)
+    return generations.written(settings, *_PLACE)

@@ -346,17 +346,7 @@ class Kube:
         """Whether every pod of a StatefulSet or Deployment is ready and of its newest revision."""
         with call_errors(f"cannot read {workload}"):
             resource = self._set(kind, "read")(workload, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
-        status, wanted = resource.status, resource.spec.replicas
-        if kind == STATEFUL_SET:
-            only_new = status.update_revision == status.current_revision
-        else:
-            only_new = (status.replicas or 0) == wanted
-        return bool(
-            status.observed_generation == resource.metadata.generation
-            and only_new
-            and (status.ready_replicas or 0) == wanted
-            and (status.updated_replicas or wanted) == wanted
-        )
+        return _is_rolled(resource, kind)
 
     def wait_rolled(self, workload: str) -> float:
         """Wait after an update until `rolled`; seconds it took.
@@ -369,6 +359,37 @@ class Kube:
         """
         return wait_until(lambda: self.rolled(workload), _ROLLED_S, f"every pod of {workload} to be ready as updated")
 
+    def wait_all_rolled(self) -> float:
+        """Wait after an update until every StatefulSet and Deployment is `rolled` and no pod is ending; seconds.
+
+        Raises:
+            OpsError: One is not in time.
+        """
+        waiting: list[str] = []
+
+        def all_rolled() -> bool:
+            waiting[:] = self._unrolled()
+            return not waiting
+
+        try:
+            return wait_until(all_rolled, _ROLLED_S, "every pod to be ready as updated, and none of before")
+        except OpsError as error:
+            raise OpsError(f"{error}: {', '.join(waiting)}") from None
+
+    def _unrolled(self) -> list[str]:
+        with call_errors(f"cannot list the workloads of {self.namespace}"):
+            late = [
+                str(resource.metadata.name)
+                for kind, listed in (
+                    (STATEFUL_SET, self.apps.list_namespaced_stateful_set),
+                    (DEPLOYMENT, self.apps.list_namespaced_deployment),
+                )
+                for resource in listed(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
+                if not _is_rolled(resource, kind)
+            ]
+            pods = self.core.list_namespaced_pod(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
+        return late + [str(pod.metadata.name) for pod in pods if pod.metadata.deletion_timestamp is not None]
+
     def _set(self, kind: str, verb: str) -> Any:
         return getattr(self.apps, f"{verb}_namespaced_{'stateful_set' if kind == STATEFUL_SET else 'deployment'}")
 
@@ -379,6 +400,20 @@ class Kube:
             seconds,
             f"{count} ready pods of {workload}",
         )
+
+
+def _is_rolled(resource: Any, kind: str) -> bool:
+    status, wanted = resource.status, resource.spec.replicas
+    if kind == STATEFUL_SET:
+        only_new = status.update_revision == status.current_revision
+    else:
+        only_new = (status.replicas or 0) == wanted
+    return bool(
+        status.observed_generation == resource.metadata.generation
+        and only_new
+        and (status.ready_replicas or 0) == wanted
+        and (status.updated_replicas or wanted) == wanted
+    )
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: float = 1.0) -> float:

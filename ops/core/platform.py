@@ -123,7 +123,8 @@ class Platform(BaseModel):
     kafka_bootstrap: str
     kafka_admin: Login
     kafka_users: Mapping[str, Login]
-    kafka_login_generation: int = 1
+    kafka_login_generations: tuple[int, ...] = (1,)
+    kafka_former_logins: tuple[str, ...] = ()
     query_url: str
     query_reader: Login
     prometheus_replicas: tuple[str, ...] = Field(min_length=1)

@@ -57,21 +57,13 @@ def set_storage(part: str, size: str, stack: str = "", cwd: Path = PROJECT) -> N
     _set(["--path", f"{SETTINGS_KEY}.storage.{part}", size], stack, cwd)
 
 
-def set_login_generation(generation: int, stack: str = "", cwd: Path = PROJECT) -> None:
-    """Write the generation of Kafka's logins into the stack's file; ``stack`` empty is the selected one.
-
-    Raises:
-        OpsError: Pulumi is not there, refuses, or does not answer.
-    """
-    _set(["--path", f"{SETTINGS_KEY}.kafka.login_generation", str(generation)], stack, cwd)
-
-
-def set_password_generations(generations: Sequence[int], stack: str = "", cwd: Path = PROJECT) -> None:
-    """Write the generations of the gateway's passwords into the stack's file; ``stack`` empty is the selected one.
+def set_generations(place: Sequence[str], generations: Sequence[int], stack: str = "", cwd: Path = PROJECT) -> None:
+    """Write generations of passwords into the stack's file; ``stack`` empty is the selected one.
 
     Interrupted, it leaves what was there, or two equal numbers, with which no update begins.
 
     Args:
+        place: Group and key of the settings.
         generations: One, or two with the newer one first.
         stack: Its name.
         cwd: Folder of the project.
@@ -79,11 +71,11 @@ def set_password_generations(generations: Sequence[int], stack: str = "", cwd: P
     Raises:
         OpsError: Pulumi is not there, refuses, or does not answer.
     """
-    path = f"{SETTINGS_KEY}.gateway.password_generations"
+    path = ".".join((SETTINGS_KEY, *place))
     newest, *former = generations
     for older in former:
-        for place in (0, 1):
-            _set(["--path", f"{path}[{place}]", str(older)], stack, cwd)
+        for number in (0, 1):
+            _set(["--path", f"{path}[{number}]", str(older)], stack, cwd)
     _set(["--path", f"{path}[0]", str(newest)], stack, cwd)
     if not former:
         command = ["pulumi", "config", "rm", "--path", f"{path}[1]", "--non-interactive", *_stack(stack)]

@@ -104,14 +104,14 @@ RECOVERY: tuple[Drill, ...] = (
     ),
     Drill(
         name="kafka-logins",
-        shows="every client of Kafka gets a new login by one update: the old ones end, nobody is refused, none is lost",
+        shows="every client of Kafka gets a new login: the old ones end, nobody is refused, none is lost",
         requirements=("K5",),
         procedure=f"{_PROCEDURES}.kafka_logins:rotate_logins",
         evidence="kafka-logins-rotated",
         seconds=600,
         limit_s=6000,
         load=f"{_METRICS}; numbered log records through the gateway",
-        fault="`ops kafka rotate-logins`: settings.kafka.login_generation is one more, and `pulumi up`",
+        fault="`ops kafka rotate-logins`: settings.kafka.login_generations, and `pulumi up`, twice",
         figures={
             Aspect.FAULT: ("{clients} clients, generation {generation}, within {rotated within s} s",),
             Aspect.RECOVERY: (

@@ -114,12 +114,13 @@ def rotate_logins(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     stack: Annotated[str, typer.Option("--stack", help="Stack; default: the selected one.")] = "",
 ) -> None:
-    """Give every client of Kafka a new login while the one of before is good. Repeated after an error, it goes on."""
+    """Give every client of Kafka a new login, then end those of before. Repeated after an error, it goes on."""
     platform = platform_module.load(stack=stack)
     chosen = logins.plan(platform, stack)
     already = ", which the stack's file has already" if chosen.written else ""
-    typer.echo(f"logins of Kafka's clients: generation {chosen.deployed} now, {chosen.generation} next{already}")
-    _confirm(yes, "Bring the stack up with new ones?", "--yes")
+    steps = ", then ".join(str(list(step)) for step in chosen.steps)
+    typer.echo(f"logins of Kafka's clients: generations {list(chosen.deployed)} now, {steps} next{already}")
+    _confirm(yes, "Bring the stack up with them?", "--yes")
     with heard(lambda line: typer.echo(line, err=True)):
         done = logins.rotate(platform, chosen, stack)
     typer.echo(

@@ -1,18 +1,19 @@
-"""Gives every client of Kafka in this region a new login, by its generation in the stack's file (ADR 0062).
+"""Gives every client of Kafka in this region a new login, by generations in the stack's file (ADR 0062).
 
-One update makes the new logins with their rights, lets each client change over, and removes those of before at its
-end. Until then both are good, so nobody is refused; an update that was interrupted goes on with the next one.
+It takes two updates: the first one makes the new logins with their rights and lets each client change over, the second
+one ends those of before, once every client has. Between them both are good, so nobody is refused; a rotation that was
+interrupted goes on with the next call.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from ops.config.source import of_stack
+from ops.config import generations
+from ops.config.generations import Generations
 from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.errors import OpsError
@@ -22,23 +23,26 @@ from ops.core.platform import Login, Platform
 from ops.core.steps import say
 from ops.kafka.sign_in import Answer, sign_in_everywhere
 
-KEY: Final = "settings.kafka.login_generation"
+_PLACE: Final = ("kafka", "login_generations")
+KEY: Final = ".".join(("settings", *_PLACE))
 GONE_S: Final = 30.0
 """Until brokers no longer list logins that Pulumi has removed."""
+_STEP: Final = {2: "pulumi up: new logins, those of before stay", 1: "pulumi up: the logins of before end"}
+"""Generations of an update -> what is told of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which generation the logins get.
+    """Which generations the logins get.
 
     Attributes:
-        deployed: The one that the stack's outputs have.
-        generation: The one to come.
-        written: Whether the stack's file has it already: an update was interrupted, or is still to come.
+        deployed: Those that the stack's outputs have.
+        steps: Those of each update to come.
+        written: Whether the stack's file has the first of them already: an update was interrupted, or is still to come.
     """
 
-    deployed: int
-    generation: int
+    deployed: Generations
+    steps: tuple[Generations, ...]
     written: bool
 
 
@@ -59,16 +63,17 @@ def plan(platform: Platform, stack: str = "") -> Plan:
     """Compare the stack's file with what is deployed.
 
     Raises:
-        OpsError: The file cannot be read, or has a generation from before the deployed one.
+        OpsError: The file cannot be read, or has generations that do not follow the deployed ones.
     """
-    deployed, written = platform.kafka_login_generation, _written(stack)
-    if written < deployed:
-        raise OpsError(f"{KEY} is {written}, and {deployed} is deployed: allowed is {deployed} or more; correct it")
-    return Plan(deployed=deployed, generation=max(written, deployed + 1), written=written > deployed)
+    deployed = platform.kafka_login_generations
+    newest, *former = deployed
+    steps: tuple[Generations, ...] = ((newest,),) if former else ((newest + 1, newest), (newest + 1,))
+    written = generations.check(KEY, generations.written(generations.settings(stack), *_PLACE), deployed, steps[0])
+    return Plan(deployed=deployed, steps=steps, written=written)
 
 
 def rotate(platform: Platform, chosen: Plan, stack: str = "") -> Rotated:
-    """Write the generation into the stack's file, bring the stack up, and ask the brokers.
+    """Write generations into the stack's file, bring the stack up and wait for the clients; then ask the brokers.
 
     Args:
         platform: The outputs of before.
@@ -76,18 +81,22 @@ def rotate(platform: Platform, chosen: Plan, stack: str = "") -> Rotated:
         stack: Its name; empty: the selected one.
 
     Raises:
-        OpsError: Pulumi fails, a broker refuses a new login or does not answer, or old ones are still there.
+        OpsError: Pulumi fails, clients do not roll, a broker refuses a new login or does not answer, or old ones are
+            still there.
     """
-    if not chosen.written:
-        pulumi.set_login_generation(chosen.generation, stack)
-    say("pulumi up")
-    pulumi.up(stack, preview=True)
-    after = platform_module.load(stack=stack)
-    kept = {login.username for login in after.kafka_users.values()}
-    removed = tuple(sorted({login.username for login in platform.kafka_users.values()} - kept))
-    say("the gateways roll")
-    with closing(Kube.of(after)) as kube:
-        kube.wait_rolled("gateway")
+    before = {login.username for login in platform.kafka_users.values()} | {*platform.kafka_former_logins}
+    after, written = platform, chosen.written
+    for step in chosen.steps:
+        if not written:
+            pulumi.set_generations(_PLACE, step, stack)
+        written = False
+        say(_STEP[len(step)])
+        pulumi.up(stack, preview=True)
+        after = platform_module.load(stack=stack)
+        say("every client rolls")
+        with closing(Kube.of(after)) as kube:
+            kube.wait_all_rolled()
+    removed = tuple(sorted(before - {login.username for login in after.kafka_users.values()}))
     say("the brokers are asked")
     _gone(after, removed)
     return Rotated(taken=_taken(after), removed=removed)
@@ -96,17 +105,6 @@ def rotate(platform: Platform, chosen: Plan, stack: str = "") -> Rotated:
 def answers(platform: Platform, logins: Mapping[str, Login]) -> dict[str, tuple[Answer, ...]]:
     """User name -> what each broker says to it."""
     return {login.username: sign_in_everywhere(platform, login) for login in logins.values()}
-
-
-def _written(stack: str) -> int:
-    values = of_stack(stack).values
-    try:
-        generation = json.loads(values[pulumi.SETTINGS_KEY])["kafka"].get("login_generation", 1)
-    except (KeyError, ValueError, TypeError, AttributeError):
-        raise OpsError("the stack's file has no settings.kafka: run `ops config check`") from None
-    if not isinstance(generation, int) or isinstance(generation, bool) or generation < 1:
-        raise OpsError(f"{KEY} is {generation!r}: allowed is a whole number from 1 on; correct it")
-    return generation
 
 
 def _gone(platform: Platform, removed: tuple[str, ...]) -> None:

@@ -51,16 +51,18 @@ from ops.kafka.sign_in import sign_in
 
 secret = pulumi.Output.secret
 admin = Credential(username="admin", password=secret(os.environ["ADMIN_PASSWORD"]), bcrypt=secret(""))
-gateway = User(
-    name="gateway",
-    writes=("telemetry-metrics",),
-    # More than the program has threads: all of them wait for the brokers at once.
-    grants=tuple(
-        AclRule(operation="Describe", resource_type="Topic", resource=f"topic-{number}") for number in range(40)
-    ),
-    generation=int(os.environ["GENERATION"]),
-)
-password = secret(f"password-of-{gateway.login}")
+users = [
+    User(
+        name="gateway",
+        writes=("telemetry-metrics",),
+        # More than the program has threads: all of them wait for the brokers at once.
+        grants=tuple(
+            AclRule(operation="Describe", resource_type="Topic", resource=f"topic-{number}") for number in range(40)
+        ),
+        generation=int(generation),
+    )
+    for generation in os.environ["GENERATIONS"].split()
+]
 parent = pulumi.ComponentResource("obs:kafka:Kafka", "kafka")
 external = [os.environ["BROKER"]]
 connection = provider(
@@ -69,8 +71,11 @@ connection = provider(
 brokers = Brokers("answer", external, admin, os.environ["AUTHORITY"], limit_s=float(os.environ["LIMIT"]))
 access = Access(
     topics=[Topic(name="telemetry-metrics", partitions=int(os.environ["PARTITIONS"]), retention_ms=60_000)],
-    users=[gateway],
-    credentials={"gateway": Credential(username=gateway.login, password=password, bcrypt=secret(""))},
+    users=users,
+    credentials={
+        user.login: Credential(username=user.login, password=secret(f"password-of-{user.login}"), bcrypt=secret(""))
+        for user in users
+    },
     quotas={"gateway": Quota(produce=2**20, fetch=2**20, requests=100)},
     replication_factor=1,
     min_insync_replicas=1,
@@ -97,7 +102,7 @@ class Project:
     folder: Path
     broker: Broker
     told: dict[str, str] = field(
-        default_factory=lambda: {"PARTITIONS": "3", "LIMIT": "60", "GENERATION": "1", "TRIED": ""}
+        default_factory=lambda: {"PARTITIONS": "3", "LIMIT": "60", "GENERATIONS": "1", "TRIED": ""}
     )
 
     def pulumi(self, *words: str, **told: str) -> tuple[int, str]:
@@ -300,14 +305,21 @@ def test_a_topic_whose_partitions_shrink_is_stopped_in_the_preview_and_would_be_
 def test_a_new_login_is_good_before_the_old_one_ends_and_then_it_alone_is(project: Project) -> None:
     assert project.up()[0] == 0
     assert (project.users(), project.principals()) == ({USER}, {f"User:{USER}"})
-    code, said = project.up(GENERATION="2", TRIED=f"{USER} {SECOND} nobody")
+    both = {"GENERATIONS": "2 1", "TRIED": f"{USER} {SECOND} nobody"}
+    code, said = project.up(**both)
     assert code == 0, said
     assert json.loads(project.pulumi("stack", "output", "--json")[1])["signed_in"] == [USER, SECOND]
+    assert (project.users(), project.principals()) == ({USER, SECOND}, {f"User:{USER}", f"User:{SECOND}"})
+    # Topics and the login of before are untouched, and the same generations again change nothing.
+    told = said.partition("Outputs")[0]
+    assert "Topic" not in told
+    assert "deleted" not in told
+    assert "unchanged" in project.up(**both)[1].partition("Resources")[2]
+    code, said = project.up(GENERATIONS="2", TRIED="")
+    assert code == 0, said
+    assert "created" not in said.partition("Outputs")[0]
     assert (project.users(), project.principals()) == ({SECOND}, {f"User:{SECOND}"})
-    # Topics are untouched, and the same generation again changes nothing.
-    assert "Topic" not in said.partition("Outputs")[0]
-    assert "unchanged" in project.up(GENERATION="2", TRIED=f"{USER} {SECOND} nobody")[1].partition("Resources")[2]
-    code, said = project.up(GENERATION="2", TRIED=f"{SECOND} {USER}")
+    code, said = project.up(GENERATIONS="2", TRIED=f"{SECOND} {USER}")
     assert json.loads(project.pulumi("stack", "output", "--json")[1])["signed_in"] == [SECOND], said
 
 

@@ -58,14 +58,6 @@ def test_the_partitions_of_a_topic_are_a_number_in_the_settings_and_the_rest_sta
     assert settings == {"topics": topics, "protect": False}
 
 
-def test_the_generation_of_logins_is_a_number_beside_the_brokers(project: Path) -> None:
-    file = project / "Pulumi.local.yaml"
-    file.write_text(yaml.safe_dump({"config": {pulumi.SETTINGS_KEY: {"kafka": {"quotas": {}}}}}))
-    pulumi.set_login_generation(2, cwd=project)
-    kafka = yaml.safe_load(file.read_text())["config"][pulumi.SETTINGS_KEY]["kafka"]
-    assert kafka == {"quotas": {}, "login_generation": 2}
-
-
 def test_generations_of_passwords_are_a_list_that_grows_and_shrinks(project: Path) -> None:
     file = project / "Pulumi.local.yaml"
     file.write_text(yaml.safe_dump({"config": {pulumi.SETTINGS_KEY: {"gateway": {"open_layers": []}}}}))
@@ -76,7 +68,7 @@ def test_generations_of_passwords_are_a_list_that_grows_and_shrinks(project: Pat
         return gateway
 
     for generations in ((2, 1), (2,), (3, 2), (3,)):
-        pulumi.set_password_generations(generations, cwd=project)
+        pulumi.set_generations(("gateway", "password_generations"), generations, cwd=project)
         assert written() == {"password_generations": list(generations)}
 
 

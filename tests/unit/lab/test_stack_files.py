@@ -16,7 +16,7 @@ from lab import LabError, environment
 from lab.cluster import network
 from lab.paths import CHECKOUT, LabPaths
 from lab.stack import Stack
-from ops.core.pulumi import set_login_generation, set_partitions, set_password_generations, set_storage
+from ops.core.pulumi import set_generations, set_partitions, set_storage
 
 STACKS = ("local", "local-dr")
 SECRET = environment.WITNESS_SECRETS
@@ -138,16 +138,17 @@ def test_generations_of_a_rotation_stay_until_the_stack_is_destroyed(
     def kept() -> tuple[object, object]:
         environment.project(paths)
         settings = content(paths, "local")["config"]["observability:settings"]
-        return settings["kafka"]["login_generation"], settings["gateway"]["password_generations"]
+        return settings["kafka"]["login_generations"], settings["gateway"]["password_generations"]
 
-    assert kept() == (1, [1])
-    set_login_generation(3)
-    set_password_generations((2, 1))
-    assert kept() == (3, [2, 1])
-    set_password_generations((2,))
-    assert kept() == (3, [2])
+    logins, passwords = ("kafka", "login_generations"), ("gateway", "password_generations")
+    assert kept() == ([1], [1])
+    set_generations(logins, (3, 2))
+    set_generations(passwords, (2, 1))
+    assert kept() == ([3, 2], [2, 1])
+    set_generations(passwords, (2,))
+    assert kept() == ([3, 2], [2])
     environment.forget_changes(paths, "local")
-    assert kept() == (1, [1])
+    assert kept() == ([1], [1])
 
 
 def test_a_command_inside_the_lab_is_for_the_stack_that_is_chosen(

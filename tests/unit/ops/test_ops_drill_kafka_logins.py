@@ -50,7 +50,7 @@ class Live:
 
     def _settle(self, context: Context) -> None:
         newest = 2 if self.changed else 1
-        assert context.platform.kafka_login_generation == newest, "the logins of before are gone"
+        assert context.platform.kafka_login_generations == (newest,), "the logins of before are gone"
 
     def _points(self, _: Context) -> Load:
         load = Load()
@@ -68,7 +68,7 @@ class Live:
         users = {name: Login.model_validate({"username": f"{name}{suffix}", "password": "any"}) for name in CLIENTS} | {
             "mirror": Login.model_validate({"username": "mirror", "password": "any"})
         }
-        return SimpleNamespace(kafka_users=users, kafka_login_generation=generation)
+        return SimpleNamespace(kafka_users=users, kafka_login_generations=(generation,))
 
     def _answers(self, _: Any, logins: dict[str, Login]) -> dict[str, tuple[Answer, ...]]:
         return {

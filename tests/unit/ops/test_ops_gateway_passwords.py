@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from ops.config import generations
 from ops.config.source import Configuration
-from ops.connect import gateway, passwords
+from ops.connect import gateway
 from ops.connect.gateway import gateway_app
 from ops.connect.passwords import KEY, Plan, plan
 from ops.core import kube, pulumi
@@ -48,9 +49,9 @@ class Stack:
         self.rolls = 0
         self.watched, self.senders = True, {"device": 3.0}
         self.queries: list[str] = []
-        monkeypatch.setattr(passwords, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
+        monkeypatch.setattr(generations, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
         monkeypatch.setattr(platform_module, "load", lambda **_: outputs(self.deployed))
-        monkeypatch.setattr(pulumi, "set_password_generations", self._set)
+        monkeypatch.setattr(pulumi, "set_generations", self._set)
         monkeypatch.setattr(pulumi, "up", self._up)
         monkeypatch.setattr(gateway, "connected", self._connected)
         monkeypatch.setattr(gateway, "Kube", SimpleNamespace(of=lambda _: self))
@@ -62,8 +63,9 @@ class Stack:
     def _values(self) -> dict[str, str]:
         return {pulumi.SETTINGS_KEY: json.dumps(self.settings)}
 
-    def _set(self, generations: tuple[int, ...], stack: str) -> None:
-        self.settings["gateway"]["password_generations"] = list(generations)
+    def _set(self, place: tuple[str, str], generations: tuple[int, ...], stack: str) -> None:
+        group, key = place
+        self.settings[group][key] = list(generations)
 
     def _up(self, stack: str, *, preview: bool) -> None:
         assert preview, "what a policy forbids is not begun"
