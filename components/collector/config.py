@@ -42,8 +42,8 @@ memory: a consumer holds, unpacked, what it works on and as much again that it h
 ``kafka-backlog-fits-memory``). A larger batch comes all the same, alone."""
 
 SESSION = "25m"
-"""Of every consumer: a partition whose processing a lost session cut short stays paused (ADR 0007). Kafka's own upper
-limit is 30 minutes (``group.max.session.timeout.ms``)."""
+"""Of every consumer: a restart or an outage of Kafka moves no partition (ADR 0007). Kafka's own upper limit is 30 minutes
+(``group.max.session.timeout.ms``)."""
 
 
 @dataclass(frozen=True, kw_only=True)

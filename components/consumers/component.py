@@ -12,10 +12,9 @@ answer the receiver tries the record again, without end.
 Its memory is bounded by what it asks for at once. A memory limiter would refuse what is held already, which frees
 nothing, and a backlog would stand still (ADR 57).
 
-**Why the session is so long.** The receiver pauses a partition whose processing a lost session cut short, and never
-resumes it (seen: Prometheus away, and Kafka silent for longer than the session; the consumer then read nothing more).
-So the session must outlive every outage of Kafka that the platform is made for. Nobody waits for it to end: the group
-has one member, whose static membership lets it carry on at once after a restart.
+**Why the session is so long.** A lost session ends what is under way, and it is read again; so the session outlives
+every outage of Kafka that the platform is made for. Nobody waits for it to end: the group has one member, whose static
+membership lets it carry on at once after a restart.
 """
 
 from __future__ import annotations

@@ -36,11 +36,11 @@ RULES: tuple[RuleGroup, ...] = (
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} writes nothing although metrics reach Kafka",
-                description="Its Prometheus does not answer, it lost its permission in Kafka, or a partition is "
-                "paused. Kafka keeps the data; readers see the other replica's.",
+                description="Its Prometheus does not answer or refuses a record for now, or it lost its permission in "
+                "Kafka. Kafka keeps the data; readers see the other replica's.",
                 annotations={
                     "summary_ja": "Kafka に届くメトリクスを {{ $labels.job }} が書き込んでいません",
-                    "description_ja": "Prometheus の無応答、Kafka の権限喪失、またはパーティションの停止です。"
+                    "description_ja": "Prometheus の無応答または一時的な拒否、あるいは Kafka の権限喪失です。"
                     "データは Kafka に残り、もう一方から読めます。",
                 },
             ),
