@@ -3,14 +3,14 @@ package kafkabuckets
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"obs-platform/collector/kafkaclient"
 )
 
 // errNoAnswer is the result of a record whose acknowledgement did not come in time; it may be in the topic.
@@ -18,9 +18,14 @@ var errNoAnswer = errors.New("kafka did not acknowledge in time")
 
 // newClient connects to Kafka: all replicas in sync acknowledge, writes are idempotent, Snappy, a bucket's own partition.
 func newClient(ctx context.Context, c *Config, further ...kgo.Opt) (*kgo.Client, error) {
-	options := []kgo.Opt{
-		kgo.SeedBrokers(c.Brokers...),
-		kgo.ClientID(c.ClientID),
+	options, err := kafkaclient.Options(ctx, kafkaclient.Settings{
+		Brokers: c.Brokers, ClientID: c.ClientID, TLS: c.TLS,
+		Username: c.Auth.Username, Password: c.Auth.Password, MetadataRefresh: c.MetadataRefresh,
+	})
+	if err != nil {
+		return nil, err
+	}
+	options = append(options,
 		kgo.DefaultProduceTopic(c.Topic),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression()),
@@ -29,26 +34,17 @@ func newClient(ctx context.Context, c *Config, further ...kgo.Opt) (*kgo.Client,
 		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
 			return func(record *kgo.Record, partitions int) int { return int(record.Partition) % partitions }
 		})),
-		kgo.MetadataMaxAge(c.MetadataRefresh),
-		kgo.MetadataMinAge(250 * time.Millisecond),
-		kgo.ProduceRequestTimeout(c.deliveryTimeout()),
+		kgo.ProduceRequestTimeout(acknowledged),
 		kgo.RecordDeliveryTimeout(c.deliveryTimeout()),
 		kgo.UnknownTopicRetries(-1),
 		kgo.MaxBufferedBytes(mostBuffered),
-		kgo.DisableClientMetrics(),
-	}
-	if c.Auth.Username != "" {
-		options = append(options, kgo.SASL(scram.Auth{User: c.Auth.Username, Pass: string(c.Auth.Password)}.AsSha512Mechanism()))
-	}
-	tls, err := c.TLS.LoadTLSConfig(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	if tls != nil {
-		options = append(options, kgo.DialTLSConfig(tls))
-	}
+	)
 	return kgo.NewClient(append(options, further...)...)
 }
+
+// acknowledged is how long a broker may wait for the other replicas. Until it has answered, or its connection is given up,
+// no other broker gets a record of the partition: they would not be in order.
+var acknowledged = 5 * time.Second
 
 const mostBuffered = 128 << 20
 

@@ -1,9 +1,9 @@
 // Package kafkarecords is a receiver that reads records of Kafka for a group, at least once: a record's place is committed
 // when the pipeline has answered for it, and until then it is tried without end.
 //
-// Its type is `kafka` and its settings are those of the receiver of that type in opentelemetry-collector-contrib, as far as
-// it has them; it stands in the distribution instead of that one (docs/adr/0064-own-kafka-receiver.md). It gives up a broker
-// that hangs after seconds, and goes on with a partition that it lost and got again.
+// Its settings are those of the receiver `kafka` in opentelemetry-collector-contrib, as far as it has them
+// (docs/adr/0064-own-kafka-receiver.md). It gives up a broker that hangs after seconds, and goes on with a partition that it
+// lost and got again.
 package kafkarecords
 
 import (
@@ -159,7 +159,7 @@ func (c *Config) Validate() error {
 
 const longestWait = 10 * time.Second
 
-var kind = component.MustNewType("kafka")
+var kind = component.MustNewType("kafkarecords")
 
 // NewFactory makes the factory that the collector is built with.
 func NewFactory() receiver.Factory {

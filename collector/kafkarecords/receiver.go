@@ -248,6 +248,8 @@ func (r *reader) giveAll() {
 	r.give(all)
 }
 
+const commitLimit = 10 * time.Second
+
 // commit writes down the places of records that have been answered for.
 func (r *reader) commit(ctx context.Context, client *kgo.Client) {
 	ctx, cancel := context.WithTimeout(ctx, commitLimit)

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"obs-platform/collector/kafkaclient"
+	"obs-platform/collector/kafkaclient/kafkatest"
 )
 
 func TestRecordsAreHandedOverAsTheyAreAndARestartGoesOn(t *testing.T) {
@@ -166,9 +168,9 @@ func TestSpansAreDecodedAndWhatIsNoRequestIsPassedOver(t *testing.T) {
 // A machine that lost its power closes no connection. The leader moves, and the client must hear of it soon, whomever it
 // asks: of three brokers two hang.
 func TestABrokerThatHangsIsGivenUpAndItsPartitionReadFromTheNextLeader(t *testing.T) {
-	shorten(t, 300*time.Millisecond, 500*time.Millisecond)
-	lines := &lines{}
-	cluster := kafka(t, kfake.TLS(serverTLS(t)), kfake.ListenFn(lines.listen))
+	kafkatest.Shorten(t, 300*time.Millisecond, 500*time.Millisecond)
+	lines := &kafkatest.Lines{}
+	cluster := hanging(t, lines)
 	config := configFor(cluster)
 	config.TLS = clientTLS()
 	target := &sink{}
@@ -182,12 +184,12 @@ func TestABrokerThatHangsIsGivenUpAndItsPartitionReadFromTheNextLeader(t *testin
 	lead(func(number int32) int32 { return number % 2 })
 	write(t, cluster, 0, 60)
 	reader := started(t, config, target)
-	if limit := reader.client.OptValue(kgo.DialTimeout); limit != dialLimit {
-		t.Errorf("a connection may take %v, want %s", limit, dialLimit)
+	if limit := reader.client.OptValue(kgo.DialTimeout); limit != kafkaclient.DialLimit {
+		t.Errorf("a connection may take %v, want %s", limit, kafkaclient.DialLimit)
 	}
 	eventually(t, func() bool { return target.distinct() == 60 }, "records are read from the first leaders")
 	for broker := range 2 {
-		lines.freeze(broker)
+		lines.Freeze(broker)
 	}
 	lead(func(int32) int32 { return 2 })
 	write(t, cluster, 60, 60)
@@ -197,7 +199,7 @@ func TestABrokerThatHangsIsGivenUpAndItsPartitionReadFromTheNextLeader(t *testin
 		t.Errorf("it took %s, want less than the 10 s of one attempt to connect without a limit of our own", took)
 	}
 	for broker := range 2 {
-		lines.thaw(broker)
+		lines.Thaw(broker)
 	}
 	shut(t, reader)
 }

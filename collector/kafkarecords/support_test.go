@@ -2,14 +2,7 @@ package kafkarecords
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
-	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,6 +20,8 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"obs-platform/collector/kafkaclient/kafkatest"
 )
 
 const (
@@ -259,94 +254,12 @@ func total(t testing.TB, telemetry *componenttest.Telemetry, name string) (sum i
 	return sum
 }
 
-// lines are the connections of a cluster's brokers, each of which can stand still as those of a hung machine do.
-type lines struct {
-	mutex  sync.Mutex
-	gates  []chan struct{} // closed: traffic passes
-	opened int
-}
-
-type line struct {
-	net.Conn
-	owner  *lines
-	broker int
-}
-
-type door struct {
-	net.Listener
-	owner  *lines
-	broker int
-}
-
-func (l *lines) listen(network, address string) (net.Listener, error) {
-	listener, err := net.Listen(network, address)
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	open := make(chan struct{})
-	close(open)
-	l.gates = append(l.gates, open)
-	l.opened++
-	return &door{Listener: listener, owner: l, broker: l.opened - 1}, err
-}
-
-func (d *door) Accept() (net.Conn, error) {
-	conn, err := d.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &line{Conn: conn, owner: d.owner, broker: d.broker}, nil
-}
-
-// Read gives nothing that came while the broker stands still, until it goes on.
-func (l *line) Read(into []byte) (int, error) {
-	read, err := l.Conn.Read(into)
-	<-l.owner.gate(l.broker)
-	return read, err
-}
-
-func (l *lines) gate(broker int) chan struct{} {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.gates[broker]
-}
-
-func (l *lines) freeze(broker int) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	l.gates[broker] = make(chan struct{})
-}
-
-func (l *lines) thaw(broker int) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	close(l.gates[broker])
-}
-
-// shorten makes a test of what takes time a short one.
-func shorten(t testing.TB, dial, answer time.Duration) {
+// hanging is a cluster with TLS whose brokers can stand still.
+func hanging(t testing.TB, lines *kafkatest.Lines) *kfake.Cluster {
 	t.Helper()
-	dialBefore, answerBefore := dialLimit, answerLimit
-	dialLimit, answerLimit = dial, answer
-	t.Cleanup(func() { dialLimit, answerLimit = dialBefore, answerBefore })
-}
-
-func serverTLS(t testing.TB) *tls.Config {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kafka"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	secured.Store(true)
 	t.Cleanup(func() { secured.Store(false) })
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	return kafka(t, kfake.TLS(kafkatest.ServerTLS(t)), kfake.ListenFn(lines.Listen))
 }
 
 var secured atomic.Bool

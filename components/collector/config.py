@@ -41,9 +41,12 @@ FETCH_BYTES = 512 * 1024
 memory: a consumer holds, unpacked, what it works on and as much again that it has fetched meanwhile (policy
 ``kafka-backlog-fits-memory``). A larger batch comes all the same, alone."""
 
+READER = "kafkarecords"
+"""Type of the receiver of Kafka: the stock one's settings, and limits of its own for brokers that hang (ADR 0064)."""
+
 SESSION = "25m"
-"""Of every consumer: a restart or an outage of Kafka moves no partition (ADR 0007). Kafka's own upper limit is 30 minutes
-(``group.max.session.timeout.ms``)."""
+"""Of every consumer: a restart or an outage of Kafka moves no partition (ADR 0007). Kafka's own upper limit is 30
+minutes (``group.max.session.timeout.ms``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +95,7 @@ def kafka_consumer(
     retries: tuple[str, str],
     encoding: str = "otlp_proto",
 ) -> Data:
-    """The receiver ``kafka`` of a consumer whose position moves only past what its destination has taken.
+    """The receiver `READER` of a consumer whose position moves only past what its destination has taken.
 
     Args:
         client: Who reads.

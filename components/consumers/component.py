@@ -26,6 +26,7 @@ import pulumi
 from components import naming
 from components.collector.config import (
     METRICS_PORT,
+    READER,
     SCRAPE_HTPASSWD,
     TLS_DIRECTORY,
     Data,
@@ -93,12 +94,12 @@ def metrics_consumer_config(settings: MetricsConsumerConfig) -> Data:
             "extensions": {
                 WRITER_AUTH: {"client_auth": {"username": settings.writer, "password_file": settings.writer_password}}
             },
-            "receivers": {"kafka": _receiver(settings)},
+            "receivers": {READER: _receiver(settings)},
             "exporters": {EXPORTER: _exporter(settings)},
             "service": {
                 "extensions": [WRITER_AUTH],
                 "pipelines": {
-                    "logs/records": {"receivers": ["kafka"], "exporters": [EXPORTER]},
+                    "logs/records": {"receivers": [READER], "exporters": [EXPORTER]},
                 },
             },
         },

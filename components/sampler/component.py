@@ -32,6 +32,7 @@ import pulumi
 from components import naming
 from components.collector.config import (
     METRICS_PORT,
+    READER,
     SCRAPE_HTPASSWD,
     SELF_EXPORTER,
     TLS_DIRECTORY,
@@ -149,7 +150,7 @@ def sampler_config(settings: SamplerConfig) -> Data:
     return merged(
         own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
         {
-            "receivers": {"kafka": _receiver(settings)},
+            "receivers": {READER: _receiver(settings)},
             "processors": {"memory_limiter": memory_limiter(), SAMPLING: _sampling(settings.policy)},
             "connectors": {SPAN_METRICS: _span_metrics(), DECIDE: {}},
             # Exemplars, which lead from a slow bucket to a trace, exist in this format only.
@@ -157,7 +158,7 @@ def sampler_config(settings: SamplerConfig) -> Data:
             "service": {
                 "pipelines": {
                     "traces/in": {
-                        "receivers": ["kafka"],
+                        "receivers": [READER],
                         "processors": ["memory_limiter"],
                         "exporters": [SPAN_METRICS, DECIDE],
                     },

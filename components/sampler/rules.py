@@ -20,7 +20,7 @@ _KINDS = "|".join(f"SPAN_KIND_{kind}" for kind in ENTRY_KINDS)
 _CALLS = "traces_span_metrics_calls_total"
 _SECONDS = "traces_span_metrics_duration_seconds"
 _OVERFLOW = 'otel_metric_overflow=""'
-_READ = f'otelcol_receiver_accepted_spans_total{{{_JOB},receiver="kafka"}}'
+_READ = f'otelcol_receiver_accepted_spans_total{{{_JOB},receiver="kafkarecords"}}'
 _REFUSED = f"otelcol_exporter_send_failed_spans_total{{{_WRITES},{NOT_STOPPING}}}"
 _FAILED = ',status_code="STATUS_CODE_ERROR"'
 _BY_SERVICE = "service_name, layer"

@@ -16,6 +16,8 @@ RECORDS = "otlprecords"
 """Our exporter of Kafka records: it has no queue and no retries, and answers with what became of a record's request."""
 WRITERS = ("kafka", BUCKETS)
 """Exporters that write records."""
+READER = "kafkarecords"
+"""Our receiver of Kafka."""
 LOGIN = "login"
 """Our extension that checks passwords, over gRPC before the message is read."""
 DRAIN = "drain"
@@ -48,8 +50,9 @@ class Component:
 
     @property
     def type(self) -> str:
-        """What it is."""
-        return self.name.split("/", 1)[0]
+        """What it is; our receiver of Kafka has the settings of the stock one, and goes by its rules."""
+        kind = self.name.split("/", 1)[0]
+        return "kafka" if kind == READER else kind
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ SINGLETONS = (
     },
     {
         "image": "obs/otelcol",
-        "receiver": "kafka",
+        "receiver": "kafkarecords",
         "exporter": "otlprecords",
         "together": 1,
         "reason": "one consumer per store keeps the order of a partition; its records wait in Kafka while it restarts",

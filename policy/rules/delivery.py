@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import BUCKETS, RECORDS, Collector, Component, Pipeline, collectors
+from policy.rules._collector import BUCKETS, READER, RECORDS, Collector, Component, Pipeline, collectors
 from policy.rules._values import Unknowns, finding, flag, number, seconds, shown, stated
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -236,7 +236,7 @@ def _memory(resource: Resource, options: Options) -> Iterator[Finding]:
 def _handing_over(pipeline: Pipeline) -> bool:
     """Whether it holds nothing but what its receiver asked Kafka for and waits to be rid of."""
     ends = [*pipeline.node["receivers"].texts(), *pipeline.node["exporters"].texts()]
-    return all(name.split("/", 1)[0] in ("kafka", RECORDS) for name in ends)
+    return all(name.split("/", 1)[0] in ("kafka", READER, RECORDS) for name in ends)
 
 
 def _limits(resource: Resource, limiter: Component, most: float) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric, MetricsDat
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from components.collector.config import rendered
+from components.collector.config import READER, rendered
 from components.collector.pods import memory_settings, size_bytes
 from components.consumers.component import MetricsConsumerConfig, metrics_consumer_config
 from components.masking.pseudonyms import pseudonym
@@ -317,7 +317,7 @@ def test_a_backlog_is_read_within_the_memory_of_the_smallest_pod(path: Front, tm
     assert producer.flush(60) == 0
 
     def three_brokers_in_one(config: dict[str, Any]) -> None:
-        receiver = config["receivers"]["kafka"]
+        receiver = config["receivers"][READER]
         receiver["max_fetch_size"] *= 3
         receiver["max_partition_fetch_size"] *= 3
 

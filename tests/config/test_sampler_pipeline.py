@@ -237,7 +237,7 @@ def test_slow_buckets_lead_to_traces(path: Harness) -> None:
 
 
 RULE_METRICS = (
-    'otelcol_receiver_accepted_spans_total{.*receiver="kafka"',
+    'otelcol_receiver_accepted_spans_total{.*receiver="kafkarecords"',
     'otelcol_exporter_sent_spans_total{.*exporter="otlp/jaeger"',
     'otelcol_exporter_queue_size{.*exporter="otlp/jaeger"',
     'otelcol_exporter_queue_capacity{.*exporter="otlp/jaeger"',

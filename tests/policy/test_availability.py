@@ -26,7 +26,7 @@ from tests.policy.fixtures_kubernetes import (
 POD = "spec/template/spec"
 SPREAD = f"{POD}/topologySpreadConstraints"
 RETENTION = "spec/persistentVolumeClaimRetentionPolicy"
-CONSUMER = """receivers: {kafka: {}}
+CONSUMER = """receivers: {kafkarecords: {}}
 exporters: {%s: {}}
 service: {pipelines: {metrics: {receivers: [%s], exporters: [%s]}}}
 """

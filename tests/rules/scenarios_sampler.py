@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.rules.scenario import Scenario
 
 SAMPLER = 'job="sampler",instance="sampler-0"'
-_READ = f'otelcol_receiver_accepted_spans_total{{{SAMPLER},receiver="kafka"}}'
+_READ = f'otelcol_receiver_accepted_spans_total{{{SAMPLER},receiver="kafkarecords"}}'
 _PRODUCED = 'otelcol_kafkabuckets_items_total{job="gateway",instance="gateway-0",topic="telemetry-traces"}'
 _REFUSED = f'otelcol_exporter_send_failed_spans_total{{{SAMPLER},exporter="otlp/jaeger"}}'
 _QUEUE = f'otelcol_exporter_queue_%s{{{SAMPLER},exporter="otlp/jaeger",data_type="traces"}}'

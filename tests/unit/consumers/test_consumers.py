@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from components.collector.config import KafkaClient
+from components.collector.config import READER, KafkaClient
 from components.consumers.component import MetricsConsumerConfig, metrics_consumer_config
 from tests.support import engine
 
@@ -20,29 +20,29 @@ CONFIG = metrics_consumer_config(
 
 
 def test_a_record_is_marked_only_after_prometheus_has_answered() -> None:
-    receiver = CONFIG["receivers"]["kafka"]
+    receiver = CONFIG["receivers"][READER]
     assert receiver["message_marking"] == {"after": True, "on_error": False, "on_permanent_error": True}
     assert receiver["initial_offset"] == "earliest"
 
 
 def test_records_are_handed_over_undecoded() -> None:
-    receiver = CONFIG["receivers"]["kafka"]
+    receiver = CONFIG["receivers"][READER]
     assert receiver["logs"] == {"topics": ["telemetry-metrics"], "encoding": "raw"}
     assert CONFIG["service"]["pipelines"]["logs/records"] == {
-        "receivers": ["kafka"],
+        "receivers": [READER],
         "exporters": ["otlprecords/prometheus"],
     }
     assert CONFIG["exporters"]["otlprecords/prometheus"]["max_requests"] >= 2
 
 
 def test_errors_that_may_pass_are_tried_again_for_ever() -> None:
-    backoff = CONFIG["receivers"]["kafka"]["error_backoff"]
+    backoff = CONFIG["receivers"][READER]["error_backoff"]
     assert backoff["enabled"] is True
     assert backoff["max_elapsed_time"] == 0
 
 
 def test_the_session_outlives_a_long_outage_of_kafka_and_a_restart_does_not_wait_for_it() -> None:
-    receiver = CONFIG["receivers"]["kafka"]
+    receiver = CONFIG["receivers"][READER]
     assert 10 < int(receiver["session_timeout"].removesuffix("m")) < 30
     assert receiver["group_instance_id"] == receiver["group_id"] == "metrics-consumer-primary"
 
@@ -61,7 +61,7 @@ def test_each_prometheus_has_one_consumer_with_a_group_of_its_own(replica: str) 
     assert deployment["replicas"] == 1
     assert deployment["strategy"]["type"] == "Recreate"
     config = yaml.safe_load(recording.one("ConfigMap", name)["data"]["config.yaml"])
-    assert config["receivers"]["kafka"]["group_id"] == name
+    assert config["receivers"][READER]["group_id"] == name
     assert f"prometheus-{replica}." in config["exporters"]["otlprecords/prometheus"]["endpoint"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.collector.config import KafkaClient
+from components.collector.config import READER, KafkaClient
 from components.sampler.component import (
     LATENCY_BUCKETS_S,
     SERIES_PER_SERVICE,
@@ -84,7 +84,7 @@ def test_a_trace_is_decided_early_enough_to_be_in_jaeger_within_15_s() -> None:
 
 
 def test_a_record_is_marked_only_after_the_processor_took_it_and_errors_are_tried_again_for_ever() -> None:
-    receiver = CONFIG["receivers"]["kafka"]
+    receiver = CONFIG["receivers"][READER]
     assert receiver["message_marking"] == {"after": True, "on_error": False, "on_permanent_error": True}
     assert receiver["error_backoff"]["max_elapsed_time"] == 0
     assert receiver["initial_offset"] == "earliest"
@@ -93,7 +93,7 @@ def test_a_record_is_marked_only_after_the_processor_took_it_and_errors_are_trie
 
 
 def test_each_sampler_is_a_member_of_its_own_with_a_place_that_is_kept() -> None:
-    receiver = CONFIG["receivers"]["kafka"]
+    receiver = CONFIG["receivers"][READER]
     assert receiver["group_id"] == "sampler"
     assert receiver["group_instance_id"] == "${env:POD_NAME}"
     assert receiver["session_timeout"] == "25m"
