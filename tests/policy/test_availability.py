@@ -130,7 +130,7 @@ def test_a_store_may_be_one_pod_when_there_are_two_stores() -> None:
 
 @pytest.mark.parametrize(
     ("receiver", "exporter", "alone"),
-    [("kafka", "otlprecords", True), ("otlp", "otlprecords", False), ("kafka", "otlp", False)],
+    [("kafkarecords", "otlprecords", True), ("otlp", "otlprecords", False), ("kafkarecords", "otlp", False)],
 )
 def test_a_collector_may_be_one_pod_only_when_it_writes_one_store_from_kafka(
     receiver: str, exporter: str, alone: bool
