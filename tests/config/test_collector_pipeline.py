@@ -286,8 +286,8 @@ def test_a_prometheus_that_is_away_is_asked_ever_more_rarely(path: Front, tmp_pa
 
         def delays() -> list[float]:
             # Of all partitions; the collector leaves lines out where there are many.
-            records = (json.loads(line) for line in lines.read_text().splitlines() if '"delay":' in line)
-            return [record["delay"] for record in records]
+            records = (json.loads(line) for line in lines.read_text().splitlines() if '"after":' in line)
+            return [record["after"] for record in records]
 
         eventually(lambda: max(delays(), default=0.0) >= 2.0, 40, "a wait of two seconds")
         assert min(delays()) >= 0.39
