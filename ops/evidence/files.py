@@ -292,8 +292,9 @@ def staleness(evidence: Evidence, project: Path = PROJECT) -> str | None:
     changed = bool(_git(project, "status", "--porcelain", "--", *patterns))
     count = int(counted or 0) + changed
     if count == 0:
-        # Without a digest the history alone decides; with one, the run was made with uncommitted changes.
-        return "stale, run with uncommitted changes" if evidence.covers_digest or evidence.dirty else None
+        # Without a digest the history alone decides, and where the catalog listed other paths when the run was made.
+        changed_unseen = bool(evidence.covers_digest) and _paths_at(evidence.commit, evidence.name, project) == paths
+        return "stale, run with uncommitted changes" if changed_unseen or evidence.dirty else None
     return f"stale, {count} commit{'' if count == 1 else 's'}"
 
 
@@ -377,6 +378,21 @@ def versions(kube: Kube) -> dict[str, str]:
     """Images that run, by repository."""
     images = {image for pod in kube.pods() for image in pod.images}
     return {name: tag for name, _, tag in (image.rpartition(":") for image in sorted(images))}
+
+
+@cache
+def _catalog_at(revision: str, project: Path) -> Catalog | None:
+    """The catalog of a commit; None when it had none of this shape."""
+    try:
+        return Catalog.model_validate(yaml.safe_load(_git(project, "show", f"{revision}:evidence/{CATALOG.name}")))
+    except (yaml.YAMLError, ValidationError):
+        return None
+
+
+def _paths_at(revision: str, name: str, project: Path) -> tuple[str, ...]:
+    """Paths that a name covered in a commit; those of today when that commit cannot tell."""
+    then = _catalog_at(revision, project) or catalog()
+    return then.paths(name) if name in then.evidence else ()
 
 
 def _parse(file: Path) -> Evidence:

@@ -22,6 +22,7 @@ CATALOG = Catalog(
         "other": Entry(title="another", covers=("settings.yaml",), run="make b"),
     },
 )
+CHANGED_UNSEEN = "stale, run with uncommitted changes"
 HERE = PlatformId(stack="local", namespace="obs", cluster_id="cluster-1")
 
 
@@ -172,7 +173,29 @@ def test_a_run_of_uncommitted_changes_is_valid_once_they_are_committed_and_stale
     save(project, "the change")
     assert evidence.staleness(written, project) is None
     git(project, "reset", "-q", "--hard", "HEAD~1")
-    assert evidence.staleness(written, project) == "stale, run with uncommitted changes"
+    assert evidence.staleness(written, project) == CHANGED_UNSEEN
+
+
+def test_a_run_stays_valid_when_its_list_of_sources_changes_unless_it_had_uncommitted_ones(project: Path) -> None:
+    def listed(*covers: str) -> None:
+        entry = {"title": "a drill", "covers": covers, "run": "make a"}
+        content = {"sources": {}, "evidence": {"a-drill": entry}}
+        (project / "evidence" / "catalog.yaml").write_text(json.dumps(content))
+
+    (project / "evidence").mkdir()
+    listed("code/b*.py")
+    save(project, "another list")
+    (project / "code" / "b.py").write_text("untracked\n")
+    written = write(project)
+    unlisted = written.model_copy(update={"covers_digest": "0123456789abcdef"})
+    (project / "code" / "b.py").unlink()
+    assert not written.dirty
+    assert evidence.staleness(unlisted, project) is None
+    assert evidence.staleness(unlisted.model_copy(update={"dirty": True}), project) == CHANGED_UNSEEN
+    listed("code/**/*")
+    save(project, "today's list")
+    same = unlisted.model_copy(update={"commit": evidence.commit(project)})
+    assert evidence.staleness(same, project) == CHANGED_UNSEEN
 
 
 def test_a_run_of_a_commit_that_is_not_in_the_history_is_stale(project: Path) -> None:
