@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from ops.core.alertmanager import FiringAlert
 from ops.core.context import Context
+from ops.core.errors import OpsError
 from ops.core.kube import Pod, wait_until
 from ops.drills.procedure import is_settled
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import unmet
-from ops.drills.tools.conditions import CRITICAL, Injector, collected
+from ops.drills.tools.conditions import CRITICAL, Injector, Kind, collected, condition, new_name
 from ops.drills.tools.faults import kill
 from ops.drills.tools.freezer import frozen, groups
 from ops.drills.tools.load import TOPIC, OtlpLoad
@@ -23,7 +24,9 @@ from ops.drills.tools.notifications import NotificationRecord, duplicates
 
 NOTICED_S: Final = 40.0
 """Until then callers run into what is gone; readiness probes and sessions end it."""
+KAFKA: Final = "kafka"
 _BACK_S, _TOLD_S, _LOOK_S, _ANSWERS_S = 600.0, 120.0, 2.0, 60.0
+_ARRIVES_S, _READ_S = 60.0, 5.0
 
 
 def take_zone_away(context: Context, figures: dict[str, Any]) -> list[str]:
@@ -35,7 +38,7 @@ def take_zone_away(context: Context, figures: dict[str, Any]) -> list[str]:
         with OtlpLoad(context, give_up_after=240) as load:
             load.run_for(durations.WARM_UP)
             wait_until(lambda: ticker.queries > 3, 60, "the marker at Thanos Query")
-            zone = members(context)
+            zone = members(context, leader_for(context, CRITICAL))
             figures["taken away"] = sorted(pod.name for pod in zone)
             with away(context, zone) as how:
                 gone = time.time()
@@ -100,16 +103,44 @@ def began_to_fire(context: Context, since: float) -> set[str]:
     return {alert.name for alert in alerts if alert.starts.timestamp() >= since}
 
 
-def members(context: Context) -> list[Pod]:
-    """The last pod of each workload that has several, and the primary Prometheus with its consumer.
+def leader_for(context: Context, kind: Kind) -> int:
+    """The broker that leads the partition of a condition: one within its threshold is sent, and looked for.
 
-    What runs once stands in another zone: nothing can be said about it by taking it away.
+    Raises:
+        OpsError: It does not arrive in Kafka.
+    """
+    name, start = new_name(), context.kafka.end_offsets(TOPIC)
+    context.otlp.metrics(condition(kind, name, kind.good), kind.layer)
+    places: list[int] = []
+
+    def arrived() -> bool:
+        records = context.kafka.read(TOPIC, start, _READ_S)
+        places.extend(record.partition() for record in records if name.encode() in record.value())
+        return bool(places)
+
+    wait_until(arrived, _ARRIVES_S, "a value of the alert's condition in Kafka", _LOOK_S)
+    return context.kafka.topics()[TOPIC].leaders[places[0]]
+
+
+def members(context: Context, leader: int) -> list[Pod]:
+    """One pod of each workload that has several, and the primary Prometheus with its consumer.
+
+    It is the broker that leads, the hardest to be without, and of other workloads the last pod. What runs once stands
+    in another zone: nothing can be said about it by taking it away.
+
+    Args:
+        context: The platform.
+        leader: Id of the broker.
     """
     pods = sorted((pod for pod in context.kube.pods() if pod.workload), key=lambda pod: (pod.workload, pod.name))
     by_workload = {workload: list(group) for workload, group in groupby(pods, lambda pod: pod.workload)}
     primary = context.platform.prometheus_replicas[0]
     alone = [*by_workload[f"prometheus-{primary}"], *by_workload[f"metrics-consumer-{primary}"]]
-    return [*(pods[-1] for pods in by_workload.values() if len(pods) > 1), *alone]
+    broker = next((pod for pod in by_workload[KAFKA] if pod.name == f"{KAFKA}-{leader}"), None)
+    if broker is None:
+        raise OpsError(f"broker {leader} leads the partition of the alert, and has no pod {KAFKA}-{leader}")
+    others = (pods[-1] for name, pods in by_workload.items() if len(pods) > 1 and name != KAFKA)
+    return [broker, *others, *alone]
 
 
 @contextmanager

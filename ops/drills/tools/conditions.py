@@ -106,7 +106,7 @@ class Injector:
 
     def raise_one(self, kind: Kind, name: str | None = None) -> Raised:
         """Begin a condition; its clock starts before the first value leaves."""
-        raised = Raised(kind, name or f"drill-{secrets.token_hex(3)}x", time.time())
+        raised = Raised(kind, name or new_name(), time.time())
         self.raised.append(raised)
         thread = threading.Thread(target=self._keep, args=(raised,), name=raised.name)
         thread.start()
@@ -143,6 +143,11 @@ class Injector:
     def _send(self, raised: Raised, value: float) -> None:
         with suppress(OpsError):
             self._sender.metrics(condition(raised.kind, raised.name, value), raised.kind.layer)
+
+
+def new_name() -> str:
+    """A name that no condition has had."""
+    return f"drill-{secrets.token_hex(3)}x"
 
 
 def condition(kind: Kind, name: str, value: float) -> ExportMetricsServiceRequest:

@@ -11,15 +11,18 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, Pod
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import zone
-from ops.drills.procedures.zone import away, members, problems
+from ops.drills.procedures.zone import away, leader_for, members, problems
 from ops.drills.tools.cgroups import CGROUPS, Group, group_of
+from ops.drills.tools.conditions import CRITICAL
 from ops.drills.tools.freezer import frozen, groups
+from ops.drills.tools.load import TOPIC
 from tests.unit.lab.test_freezer import counting
 
 UID = "0f1e2d3c-0000-4000-8000-000000000001"
@@ -49,12 +52,33 @@ def platform(pods: list[Pod]) -> Context:
     )
 
 
-def test_a_zone_is_the_last_of_what_runs_more_than_once_and_the_primary_prometheus() -> None:
+def test_a_zone_is_the_leading_broker_the_last_of_what_runs_more_than_once_and_the_primary_prometheus() -> None:
     pods = [pod("kafka", number) for number in (2, 0, 1)] + [pod("gateway", number) for number in (1, 0)]
     pods += [pod(name) for name in ("prometheus-primary", "prometheus-secondary", "metrics-consumer-primary", "once")]
     pods.append(replace(pod("job"), workload=""))
-    names = [member.name for member in members(platform(pods))]
-    assert names == ["gateway-1", "kafka-2", "prometheus-primary-0", "metrics-consumer-primary-0"]
+    names = [member.name for member in members(platform(pods), 1)]
+    assert names == ["kafka-1", "gateway-1", "prometheus-primary-0", "metrics-consumer-primary-0"]
+    with pytest.raises(OpsError, match="broker 3 leads the partition of the alert, and has no pod kafka-3"):
+        members(platform(pods), 3)
+
+
+def test_the_leading_broker_is_that_of_the_partition_where_the_conditions_values_arrive() -> None:
+    sent: list[ExportMetricsServiceRequest] = []
+
+    def record(partition: int, value: bytes) -> SimpleNamespace:
+        return SimpleNamespace(partition=lambda: partition, value=lambda: value)
+
+    def read(topic: str, start: dict[int, int], seconds: float) -> list[SimpleNamespace]:
+        assert (topic, start) == (TOPIC, {0: 7, 1: 9})
+        return [record(0, b"of another client"), record(1, sent[0].SerializeToString())]
+
+    kafka = SimpleNamespace(
+        end_offsets=lambda _: {0: 7, 1: 9}, read=read, topics=lambda: {TOPIC: SimpleNamespace(leaders=(2, 1))}
+    )
+    otlp = SimpleNamespace(metrics=lambda request, layer: sent.append(request))
+    assert leader_for(cast(Context, SimpleNamespace(kafka=kafka, otlp=otlp)), CRITICAL) == 1
+    [point] = sent[0].resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points
+    assert point.as_double == CRITICAL.good
 
 
 V1 = f"12:cpu,cpuacct:/x/pod{UID}/c\n7:freezer:/obs-a/kubepods/burstable/pod{UID}/c\n0::/obs-a/kubepods/pod{UID}/c\n"
