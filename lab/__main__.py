@@ -33,6 +33,7 @@ from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
 from lab.stack import Stack
 from lab.timing import TOOL, Steps
+from lab.toolchain import images
 from lab.toolchain import tools as toolbox
 from lab.toolchain.recipes import LOAD_GENERATOR, RECIPES
 from ops.core.private_file import write_private
@@ -188,6 +189,8 @@ def up(stack: _Chosen = environment.STACK) -> None:
     build_tools(steps)
     if second:
         _need_first_region()
+    with steps.step("images of the platform"):
+        images.build()
     lifecycle.up(_PATHS, steps)
     network.join(_PATHS.netns)
     external_services.wait_ready(_PATHS, steps)

@@ -154,3 +154,10 @@ def platform_images() -> tuple[Image, ...]:
         ),
         _platform_image("reports", base, packages, web_extras, debian.typesetting(), sources, environment=_DRAWING),
     )
+
+
+def build() -> None:
+    """Build what the cache lacks of the platform's images: their packages come from outside of the lab's network."""
+    for image in platform_images():
+        for layer in image.layers:
+            layer.ensure()

@@ -6,16 +6,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lab import LabError
+from lab import LabError, external_services, registry
 from lab import __main__ as command_line
 from lab.cluster import disruptions, lifecycle, network, node
 from lab.cluster.network import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
 from lab.paths import LabPaths
 from lab.stack import Stack
+from lab.toolchain import images
 
 
 @pytest.fixture
@@ -105,6 +107,28 @@ def test_a_second_region_needs_room_and_the_first(
     code, _, error = said(capsys, monkeypatch, "up", "--stack", "local-dr")
     assert code == 1
     assert re.fullmatch(f"error: {message}", error), error
+
+
+def test_images_are_built_before_the_lab_has_a_network_of_its_own(
+    paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    class Missing:
+        def ensure(self) -> None:
+            done.append("layer")
+
+    def published(_: LabPaths) -> None:
+        raise LabError("as far as this test goes")
+
+    monkeypatch.setattr(images, "platform_images", lambda: [SimpleNamespace(layers=[Missing()])])
+    monkeypatch.setattr(lifecycle, "up", lambda *_: done.append("cluster"))
+    monkeypatch.setattr(network, "join", lambda _: done.append("network"))
+    monkeypatch.setattr(external_services, "wait_ready", lambda *_: None)
+    monkeypatch.setattr(registry, "publish", published)
+    code, _, error = said(capsys, monkeypatch, "up")
+    assert (code, error) == (1, "error: as far as this test goes")
+    assert done == ["layer", "cluster", "network"]
 
 
 def test_a_cut_is_shown_and_keeps_its_stack_from_being_waited_for(
