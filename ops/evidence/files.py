@@ -31,6 +31,8 @@ CATALOG: Final = FOLDER / "catalog.yaml"
 SCOPE_VARIABLE: Final = "OBS_EVIDENCE_SCOPE"
 KEPT_RUNS: Final = 12
 """Runs of one name that stay; beyond that the oldest passed one goes first."""
+_NOT_RUN: Final = ("_test.go", ".md")
+"""Endings of files that are no part of what runs: no run covers them."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _GIT_S = 15
 _LARGEST_BYTES = 2**20
@@ -287,14 +289,12 @@ def staleness(evidence: Evidence, project: Path = PROJECT) -> str | None:
         return None
     if not _git(project, "rev-parse", "--verify", "--quiet", f"{evidence.commit}^{{commit}}"):
         return "stale, commit not in this history"
-    patterns = [f":(glob){path}" for path in paths]
+    patterns = [*(f":(glob){path}" for path in paths), *(f":(exclude,glob)**/*{end}" for end in _NOT_RUN)]
     counted = _git(project, "rev-list", "--count", f"{evidence.commit}..HEAD", "--", *patterns)
     changed = bool(_git(project, "status", "--porcelain", "--", *patterns))
     count = int(counted or 0) + changed
     if count == 0:
-        # Without a digest the history alone decides, and where the catalog listed other paths when the run was made.
-        changed_unseen = bool(evidence.covers_digest) and _paths_at(evidence.commit, evidence.name, project) == paths
-        return "stale, run with uncommitted changes" if changed_unseen or evidence.dirty else None
+        return "stale, run with uncommitted changes" if evidence.dirty else None
     return f"stale, {count} commit{'' if count == 1 else 's'}"
 
 
@@ -346,10 +346,8 @@ def whole_history(project: Path = PROJECT) -> bool:
 
 
 def dirty(project: Path = PROJECT) -> bool:
-    """Whether tracked files have uncommitted changes; evidence and pages made from it do not count."""
-    return bool(
-        _git(project, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!evidence", ":!docs", ":!README.md")
-    )
+    """Whether there are uncommitted changes, new files too; evidence and pages made from it do not count."""
+    return bool(_git(project, "status", "--porcelain", "--", ".", ":!evidence", ":!docs", ":!README.md"))
 
 
 def digest(patterns: Iterable[str], project: Path = PROJECT) -> str:
@@ -378,21 +376,6 @@ def versions(kube: Kube) -> dict[str, str]:
     """Images that run, by repository."""
     images = {image for pod in kube.pods() for image in pod.images}
     return {name: tag for name, _, tag in (image.rpartition(":") for image in sorted(images))}
-
-
-@cache
-def _catalog_at(revision: str, project: Path) -> Catalog | None:
-    """The catalog of a commit; None when it had none of this shape."""
-    try:
-        return Catalog.model_validate(yaml.safe_load(_git(project, "show", f"{revision}:evidence/{CATALOG.name}")))
-    except (yaml.YAMLError, ValidationError):
-        return None
-
-
-def _paths_at(revision: str, name: str, project: Path) -> tuple[str, ...]:
-    """Paths that a name covered in a commit; those of today when that commit cannot tell."""
-    then = _catalog_at(revision, project) or catalog()
-    return then.paths(name) if name in then.evidence else ()
 
 
 def _parse(file: Path) -> Evidence:
@@ -425,7 +408,7 @@ def _passed(file: Path) -> bool:
 
 
 def _source(file: Path) -> bool:
-    return "__pycache__" not in file.parts and file.suffix != ".pyc"
+    return "__pycache__" not in file.parts and not file.name.endswith((".pyc", *_NOT_RUN))
 
 
 def _git(folder: Path, *arguments: str) -> str:

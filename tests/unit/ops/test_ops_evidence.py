@@ -176,26 +176,32 @@ def test_a_run_of_uncommitted_changes_is_valid_once_they_are_committed_and_stale
     assert evidence.staleness(written, project) == CHANGED_UNSEEN
 
 
-def test_a_run_stays_valid_when_its_list_of_sources_changes_unless_it_had_uncommitted_ones(project: Path) -> None:
-    def listed(*covers: str) -> None:
-        entry = {"title": "a drill", "covers": covers, "run": "make a"}
-        content = {"sources": {}, "evidence": {"a-drill": entry}}
-        (project / "evidence" / "catalog.yaml").write_text(json.dumps(content))
-
-    (project / "evidence").mkdir()
-    listed("code/b*.py")
-    save(project, "another list")
-    (project / "code" / "b.py").write_text("untracked\n")
+def test_a_run_stays_valid_when_more_is_covered_unless_it_had_uncommitted_changes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = write(project)
-    unlisted = written.model_copy(update={"covers_digest": "0123456789abcdef"})
+    (project / "code" / "b.py").write_text("new\n")
+    uncommitted = write(project)
     (project / "code" / "b.py").unlink()
-    assert not written.dirty
-    assert evidence.staleness(unlisted, project) is None
-    assert evidence.staleness(unlisted.model_copy(update={"dirty": True}), project) == CHANGED_UNSEEN
-    listed("code/**/*")
-    save(project, "today's list")
-    same = unlisted.model_copy(update={"commit": evidence.commit(project)})
-    assert evidence.staleness(same, project) == CHANGED_UNSEEN
+    entry = CATALOG.evidence["a-drill"].model_copy(update={"covers": ("code", "settings.yaml")})
+    more = CATALOG.model_copy(update={"evidence": {"a-drill": entry}})
+    monkeypatch.setattr(evidence, "catalog", lambda: more)
+    assert evidence.staleness(written, project) is None
+    assert (written.dirty, uncommitted.dirty) == (False, True)
+    assert evidence.staleness(uncommitted, project) == CHANGED_UNSEEN
+    (project / "settings.yaml").write_text("a: 2\n")
+    assert evidence.staleness(written, project) == "stale, 1 commit"
+
+
+@pytest.mark.parametrize("name", ["a_test.go", "README.md"])
+def test_what_does_not_run_makes_no_run_stale(project: Path, name: str) -> None:
+    written = write(project)
+    (project / "code" / name).write_text("new\n")
+    assert evidence.staleness(written, project) is None
+    assert write(project).covers_digest == written.covers_digest
+    save(project, "no part of what runs")
+    elsewhere = written.model_copy(update={"covers_digest": "0123456789abcdef"})
+    assert evidence.staleness(elsewhere, project) is None
 
 
 def test_a_run_of_a_commit_that_is_not_in_the_history_is_stale(project: Path) -> None:
