@@ -1,13 +1,16 @@
 """pytest plugin: how long each test took, for the next run; and with ``--steps`` a line at each step, with time left.
 
-Loaded by ``tests.run``. Node ids, results and seconds go to the file of ``--results``.
+Loaded by ``tests.run``. Node ids, results and seconds go to the file of ``--results``, and the processor time of each
+file with that of what it started, as far as that has ended.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -34,12 +37,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch in the process that the workers report to."""
+    """Watch in the process that the workers report to; measure where the tests run."""
+    config.pluginmanager.register(ProcessorTime(), "obs-processor-time")
     if hasattr(config, "workerinput"):
         return
     config.pluginmanager.register(Results(config.getoption("results")), "obs-results")
     if config.getoption("steps"):
         config.pluginmanager.register(Steps(config), "obs-steps")
+
+
+class ProcessorTime:
+    """Gives each report the processor time since the one before it, as ``cpu``."""
+
+    def __init__(self) -> None:
+        self._used = _used()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """One phase of one test: its set-up, itself, or its end, with that of its file's servers."""
+        report = yield
+        before, self._used = self._used, _used()
+        report.cpu = self._used - before
+        return report
+
+
+def _used() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 class Results:
@@ -53,11 +77,13 @@ class Results:
         self._file = Path(file) if file else None
         self._seconds: dict[str, float] = {}
         self._failed: dict[str, str] = {}
+        self._cpu: Counter[str] = Counter()
         self._passed = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add one phase of one test."""
         self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+        self._cpu[report.nodeid.partition("::")[0]] += report.cpu
         if report.failed:
             self._failed.setdefault(report.nodeid, _reason(report))
         elif report.when == "call" and report.passed:
@@ -68,7 +94,7 @@ class Results:
         whole = {test: took for test, took in self._seconds.items() if test not in self._failed}
         seconds.remember(whole)
         if self._file is not None:
-            summary = {"passed": self._passed, "failed": self._failed, "seconds": self._seconds}
+            summary = {"passed": self._passed, "failed": self._failed, "seconds": self._seconds, "cpu": self._cpu}
             self._file.write_text(json.dumps(summary))
 
 

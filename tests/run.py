@@ -53,6 +53,8 @@ CHECK_LIMIT_S = 300.0
 CHECK_BUDGET_S = 40.0
 """Of tests, one after the other: two workers, and the time that it takes them to start."""
 _SILENT_S = 30.0
+_NAMED = 15
+"""Files of tests that are named for the processor time that they used."""
 _SOME_FAILED = 1
 _MARKED = re.compile(rf"^pytestmark = .*pytest\.mark\.{TIMED}\b", re.MULTILINE)
 _PLUGIN = ("-p", "tests.reporting")
@@ -92,6 +94,11 @@ class Job:
     def failed(self) -> dict[str, str]:
         """Node ids of the tests that failed, each with its reason in one line."""
         return dict(self._read("failed", {}))
+
+    @property
+    def files(self) -> dict[str, float]:
+        """File of tests -> seconds of processor that its tests used, with what they started."""
+        return dict(self._read("cpu", {}))
 
     def _read(self, key: str, default: Any) -> Any:
         if self.results is None or not self.results.exists() or not self.results.stat().st_size:
@@ -277,6 +284,8 @@ def _judged(stages: Sequence[Sequence[Job]], limit_s: float, title: str) -> int:
     for job in jobs:
         print(f"{job.name:10} {job.took:8.0f} {job.cpu:8.0f} {job.passed or '':>8} {len(job.failed) or '':>8}")
     print(f"{title:10} {took:8.0f} {sum(job.cpu for job in jobs):8.0f}")
+    costly = sorted(((cpu, file) for job in jobs for file, cpu in job.files.items()), reverse=True)[:_NAMED]
+    print("most processor time:", ", ".join(f"{file} {cpu:.0f} s" for cpu, file in costly if cpu >= 1) or "none")
     for name, entry in repeated.items():
         print(f"repeated, and passed then: {name} (listed since {entry.since}: {entry.reason})")
     lost = {name: reason for job in jobs for name, reason in job.failed.items() if name not in repeated}

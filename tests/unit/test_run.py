@@ -186,6 +186,14 @@ def test_beside_another_failure_nothing_is_run_again(judge: Judge) -> None:
     assert "once more" not in said
 
 
+def test_files_are_named_by_the_processor_time_that_they_and_what_they_started_used(judge: Judge) -> None:
+    busy = "import time\nwhile time.process_time() < 1.3: pass"
+    starts = f"import subprocess, sys\n\ndef test_starts():\n    subprocess.run([sys.executable, '-c', {busy!r}])\n"
+    code, said = judge(a=PASSES, b=starts)
+    assert code == 0
+    assert re.search(r"^most processor time: test_b\.py [12] s$", said, re.MULTILINE), said
+
+
 def test_a_file_that_cannot_be_read_fails(judge: Judge) -> None:
     code, said = judge(a=PASSES, d="import nothing_of_that_name\n")
     assert code == 1
