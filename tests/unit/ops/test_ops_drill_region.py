@@ -58,6 +58,12 @@ class Record:
         return len(self.received)
 
 
+class Platform(str):
+    """One that is told from the other by its name."""
+
+    prometheus_replicas = ("primary", "secondary")
+
+
 class Harness:
     """Two regions that do as they should: who is cut off tells nobody, and the other one takes over when told to."""
 
@@ -68,10 +74,16 @@ class Harness:
         self.given: list[tuple[str, ...]] = []
         self.fails = ""
         self.notifies = True
+        self.unread = 0
+        self.asked_for: set[str] = set()
 
     @property
     def is_cut(self) -> bool:
         return self.cut.exists()
+
+    def lag(self, group: str) -> dict[str, int]:
+        self.asked_for.add(group)
+        return {"telemetry-metrics": self.unread, "telemetry-other": 1}
 
     def raised(self, kind: Any, name: str) -> None:
         if self.is_cut or kind.channel == SLACK:
@@ -188,9 +200,9 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
         return cast(
             Context,
             SimpleNamespace(
-                platform=name if name == "a" else "b",
+                platform=Platform("a" if name == "a" else "b"),
                 kube=SimpleNamespace(pods=lambda _: [SimpleNamespace(name="alertmanager-0")]),
-                kafka=SimpleNamespace(end_offsets=lambda _: {0: 0}),
+                kafka=SimpleNamespace(end_offsets=lambda _: {0: 0}, lag=harness.lag),
                 alertmanager=lambda *_: member,
             ),
         )
@@ -304,6 +316,7 @@ def test_a_region_is_cut_off_taken_over_and_handed_back(harness: Harness, tmp_pa
         ("failback", "--to", "region-a"),
     ]
     assert figures["how"] == "obs-local cut off"
+    assert harness.asked_for == {"metrics-consumer-primary", "metrics-consumer-secondary"}
     drill, entry = find("region"), evidence.catalog().entry("region-drill")
     texts = [*(text for texts in drill.figures.values() for text in texts), entry.text]
     wanted = {figure for text in texts for figure in named(text)} | {target.figure for target in entry.targets}
@@ -335,6 +348,7 @@ def test_what_on_call_hears_before_the_cut_makes_no_gap(harness: Harness, monkey
     [
         ("leads", B, CannotRunError, f"the name leads to {B}, and region-a is at {A}: fail back first"),
         ("notifies", False, OpsError, "before the drill region-a does not notify"),
+        ("unread", region.UNREAD, OpsError, "in vain for the consumers of region-b to have read what was copied"),
     ],
 )
 def test_regions_that_are_not_as_they_must_be_are_left_alone(
