@@ -246,6 +246,9 @@ def destroy(stack: _Chosen = environment.STACK) -> None:
     if not second:
         with steps.step("simulator"):
             simulator.remove(str(_PATHS.kubeconfig), _PATHS.netns)
+    if namespace in scaling.namespaces(_PATHS):
+        with steps.step("what was filled is scaled up, to be emptied"):
+            scaling.scale_up_filled(_PATHS, namespace)
     with steps.step("pulumi destroy"):
         chosen.destroy()
     with steps.step("nothing left"):

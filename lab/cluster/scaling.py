@@ -121,15 +121,20 @@ def scale_up(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) ->
     if not counts:
         return {}
     ask = _asked(paths, namespace, kubectl)
-    parts = _parts(counts)
-    first = {name: count for name, count in parts.items() if name in _FIRST}
-    for group in (first, {name: count for name, count in parts.items() if name not in first}):
-        if group:
-            _scale(ask, group)
-            _wait_ready(ask, namespace, group)
+    _scale_up(ask, namespace, _parts(counts))
     _suspend(ask, counts, on=False)
     _file(paths, namespace).unlink()
     return counts
+
+
+def scale_up_filled(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) -> None:
+    """Give the parts that Pulumi itself talks to their replicas again: what it made in them it removes there.
+
+    Raises:
+        LabError: The API server refused, or they were not ready after ten minutes.
+    """
+    counts = {name: count for name, count in _remembered(paths, namespace).items() if name in _FILLED}
+    _scale_up(_asked(paths, namespace, kubectl), namespace, counts)
 
 
 def namespaces(paths: LabPaths) -> dict[str, int]:
@@ -141,6 +146,14 @@ def namespaces(paths: LabPaths) -> dict[str, int]:
 def forget(paths: LabPaths, namespace: str) -> None:
     """The namespace is gone, and with it what could be scaled up."""
     _file(paths, namespace).unlink(missing_ok=True)
+
+
+def _scale_up(ask: Kubectl, namespace: str, parts: Mapping[str, int]) -> None:
+    first = {name: count for name, count in parts.items() if name in _FIRST}
+    for group in (first, {name: count for name, count in parts.items() if name not in first}):
+        if group:
+            _scale(ask, group)
+            _wait_ready(ask, namespace, group)
 
 
 def _wait_ready(ask: Kubectl, namespace: str, wanted: Mapping[str, int]) -> None:

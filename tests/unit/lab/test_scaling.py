@@ -104,6 +104,17 @@ def test_what_alerts_need_stays_and_the_rest_comes_back_as_it_was(paths: LabPath
     assert cluster.scaled[1:] == back
 
 
+def test_what_pulumi_empties_is_there_for_it_and_nothing_else(paths: LabPaths) -> None:
+    cluster = workloads()
+    cluster.replicas |= {"statefulset/grafana": 2, "statefulset/postgres": 2}
+    scaling.scale_up_filled(paths, NAMESPACE, cluster)
+    assert cluster.scaled == [], "nothing was scaled down"
+    before = scaling.scale_down(paths, NAMESPACE, cluster)
+    scaling.scale_up_filled(paths, NAMESPACE, cluster)
+    assert cluster.scaled[1:] == [(2, ("statefulset/postgres",)), (2, ("statefulset/grafana",))]
+    assert scaling.scale_up(paths, NAMESPACE, cluster) == before
+
+
 def test_setting_aside_again_does_not_forget_how_many_there_were(paths: LabPaths) -> None:
     cluster = workloads()
     first = scaling.scale_down(paths, NAMESPACE, cluster)
