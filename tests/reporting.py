@@ -52,6 +52,10 @@ class ProcessorTime:
     def __init__(self) -> None:
         self._used = _used()
 
+    def pytest_collection_finish(self) -> None:
+        """What it took to collect the tests is no file's."""
+        self._used = _used()
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """One phase of one test: its set-up, itself, or its end, with that of its file's servers."""
@@ -83,7 +87,7 @@ class Results:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add one phase of one test."""
         self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
-        self._cpu[report.nodeid.partition("::")[0]] += report.cpu
+        self._cpu[report.nodeid.partition("::")[0]] += getattr(report, "cpu", 0.0)  # none of a worker that died
         if report.failed:
             self._failed.setdefault(report.nodeid, _reason(report))
         elif report.when == "call" and report.passed:

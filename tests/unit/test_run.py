@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import conftest, flaky, run, seconds
+from tests import conftest, flaky, reporting, run, seconds
 from tests.e2e.core import CORE
 from tests.flaky import Entry, ListError
 from tests.run import Beside, Job
@@ -192,6 +192,17 @@ def test_files_are_named_by_the_processor_time_that_they_and_what_they_started_u
     code, said = judge(a=PASSES, b=starts)
     assert code == 0
     assert re.search(r"^most processor time: test_b\.py [12] s$", said, re.MULTILINE), said
+
+
+def test_what_xdist_reports_of_a_worker_that_died_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OBS_CACHE", str(tmp_path / "cache"))
+    results = reporting.Results(str(tmp_path / "results.json"))
+    where = ("test_b.py", None, "test_dies")
+    results.pytest_runtest_logreport(pytest.TestReport("test_b.py::test_dies", where, {}, "failed", "it died", "call"))
+    results.pytest_sessionfinish()
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["failed"] == {"test_b.py::test_dies": "it died"}
+    assert document["cpu"] == {"test_b.py": 0.0}
 
 
 def test_a_file_that_cannot_be_read_fails(judge: Judge) -> None:
