@@ -161,7 +161,8 @@ RECOVERY: tuple[Drill, ...] = (
         seconds=420,
         limit_s=1560,
         load=f"{_METRICS}; a marker and a question at the read address each second; two Critical conditions",
-        fault="the last pod of each workload and the primary Prometheus frozen at once, then killed",
+        fault="the broker that leads the alert's partition, the last pod of each other workload and the primary "
+        "Prometheus frozen at once, then killed",
         figures={
             Aspect.FAULT: ("away for {away s} s",),
             Aspect.DETECTION: ("{alerts}",),

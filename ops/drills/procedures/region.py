@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from components.consumers.component import consumer_name
 from components.dashboards.registry import dashboard_named
 from ops.core.context import ALERTMANAGER_PORT, Context
 from ops.core.errors import OpsError
@@ -58,8 +59,8 @@ COPIED_S = 2.0
 """Time for the condition of the gap to reach the other region, and too short to be told of: High waits for 10 s."""
 IN_THE_GAP_S = 20.0
 DETECTION_S, FENCED_S, TOLD_S, BACK_S, COPIED_UP_S = 240.0, 240.0, 240.0, 600.0, 900.0
-UNREAD = 200
-"""Records that a consumer may be behind while it keeps up: of less than half a minute."""
+MOST_LAG = 200
+"""Records that a group may have left: what it reads and has not committed yet is counted too."""
 RETRIED_S = 75.0
 """How long Alertmanager goes on trying to send what it began before it was silenced: the interval of a High group."""
 DOUBLES_S = 30.0
@@ -119,15 +120,16 @@ def whole(side: Side) -> None:
     wait_until(lambda: is_settled(side.context), BACK_S, f"{side.name} to be whole", 3.0)
 
 
-def read_up(side: Side) -> None:
+def consumers_caught_up(side: Side) -> None:
     """Wait until every Prometheus has what its brokers have: a new region first reads hours of copied records."""
-    groups = [f"metrics-consumer-{replica}" for replica in side.context.platform.prometheus_replicas]
-    wait_until(
-        lambda: all(sum(side.context.kafka.lag(group).values()) <= UNREAD for group in groups),
-        COPIED_UP_S,
-        f"the consumers of {side.name} to have read what was copied",
-        10.0,
-    )
+    groups = [consumer_name(replica) for replica in side.context.platform.prometheus_replicas]
+
+    def caught_up() -> bool:
+        lags = [side.context.kafka.lag(group) for group in groups]
+        # A group that has committed nothing yet has no lag either.
+        return all(lag and sum(lag.values()) <= MOST_LAG for lag in lags)
+
+    wait_until(caught_up, COPIED_UP_S, f"the consumers of {side.name} to have read what was copied", 10.0)
 
 
 def steady(pair: Pair) -> dict[str, Any]:
@@ -149,7 +151,7 @@ def steady(pair: Pair) -> dict[str, Any]:
         return behind is not None and behind <= RPO_LIMIT_S
 
     wait_until(copied, COPIED_UP_S, f"the copy in {pair.b.name} to keep up", 10.0)
-    read_up(pair.b)
+    consumers_caught_up(pair.b)
     told = {region["region"]: region for region in state["regions"]}
     must(told[pair.a.name]["notifies"] is True, f"before the drill {pair.a.name} does not notify")
     must(told[pair.b.name]["notifies"] is False, f"before the drill {pair.b.name} notifies too")

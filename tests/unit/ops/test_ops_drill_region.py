@@ -75,6 +75,7 @@ class Harness:
         self.fails = ""
         self.notifies = True
         self.unread = 0
+        self.committed = True
         self.asked_for: set[str] = set()
 
     @property
@@ -83,7 +84,7 @@ class Harness:
 
     def lag(self, group: str) -> dict[str, int]:
         self.asked_for.add(group)
-        return {"telemetry-metrics": self.unread, "telemetry-other": 1}
+        return {"telemetry-metrics": self.unread, "telemetry-other": 1} if self.committed else {}
 
     def raised(self, kind: Any, name: str) -> None:
         if self.is_cut or kind.channel == SLACK:
@@ -348,7 +349,8 @@ def test_what_on_call_hears_before_the_cut_makes_no_gap(harness: Harness, monkey
     [
         ("leads", B, CannotRunError, f"the name leads to {B}, and region-a is at {A}: fail back first"),
         ("notifies", False, OpsError, "before the drill region-a does not notify"),
-        ("unread", region.UNREAD, OpsError, "in vain for the consumers of region-b to have read what was copied"),
+        ("committed", False, OpsError, "in vain for the consumers of region-b to have read what was copied"),
+        ("unread", region.MOST_LAG, OpsError, "in vain for the consumers of region-b to have read what was copied"),
     ],
 )
 def test_regions_that_are_not_as_they_must_be_are_left_alone(
