@@ -8,11 +8,13 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
+from components.consumers.component import consumer_name
 from components.telemetry.layers import LAYERS
 from ops.core import otlp
 from ops.core import platform as platform_module
@@ -23,6 +25,7 @@ from ops.core.kafka import KafkaAdmin
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
+from ops.core.steps import say
 from ops.core.web import Query, Web, authority_file
 from services.regions.witness import RegionError, Witness
 from services.runtime.settings import Storage
@@ -181,6 +184,10 @@ def witness_errors() -> Iterator[None]:
 
 METRIC = "obs_failover_probe"
 SEEN_S = 30.0
+READ_S = 900.0
+"""How long consumers may read records that are older than the point; a region that stood by has hours of them."""
+CAUGHT_UP = 200
+"""Records that a group may have left: what it reads and has not committed yet is counted too."""
 _SEND_S = 20.0
 _CONNECT_S = 5.0
 
@@ -208,13 +215,13 @@ def handshake(region: Region, host: str = "") -> None:
         raise OpsError(f"the gateway at {where[0]}:{where[1]}: {one_line(error)}") from None
 
 
-def probe(region: Region, host: str = "", seen_s: float = SEEN_S) -> float:
+def probe(region: Region, host: str = "", tell: Callable[[str], None] = say) -> float:
     """Send a numbered point and wait until a query finds it; seconds from the answer to the find.
 
     Args:
         region: The region.
         host: Address of the gateway; the stack's own if empty.
-        seen_s: How long it may take.
+        tell: Is told what is waited for, where consumers have older records to read first.
 
     Raises:
         OpsError: The gateway does not take it, or it is not seen in time.
@@ -233,4 +240,66 @@ def probe(region: Region, host: str = "", seen_s: float = SEEN_S) -> float:
     wait_until(sent, _SEND_S, f"the gateway of {region.name} to take a point", 1.0)
     query = f"{METRIC} == {number}"
     what = f"point {number} at the read address of {region.name}"
-    return wait_until(lambda: bool(region.metrics.instant(query)), seen_s, what, 0.5)
+    groups = [consumer_name(replica) for replica in region.platform.prometheus_replicas]
+    return wait_for_point(
+        lambda: bool(region.metrics.instant(query)), lambda: unread(region.kafka, groups), what, tell=tell
+    )
+
+
+class GroupLag(Protocol):
+    """Tells how far a consumer group is."""
+
+    def lag(self, group: str) -> dict[str, int]:
+        """Records that the group has not committed, by topic."""
+
+
+def unread(kafka: GroupLag, groups: Sequence[str]) -> int | None:
+    """Records that the group which is furthest has not committed; None while no group has committed anything."""
+    lags = [sum(lag.values()) for group in groups if (lag := kafka.lag(group))]
+    return min(lags, default=None)
+
+
+def wait_for_point(
+    seen: Callable[[], bool],
+    left: Callable[[], int | None],
+    what: str,
+    *,
+    tell: Callable[[str], None],
+    seen_s: float = SEEN_S,
+    read_s: float = READ_S,
+    pause_s: float = 10.0,
+) -> float:
+    """Wait for a point, longer than usual only while the consumers have older records to read; seconds that it took.
+
+    Args:
+        seen: Whether the point is there.
+        left: Records that the consumers have not read; None if nobody knows.
+        what: Name of the point, for messages.
+        tell: Is told how far the consumers are behind.
+        seen_s: How long a point may take that nothing stands before.
+        read_s: How long consumers may read what does.
+        pause_s: Between two looks at how far they are.
+
+    Raises:
+        OpsError: It is not seen in time; the message says how many records are unread.
+    """
+    start = time.monotonic()
+    try:
+        return wait_until(seen, seen_s, what, 0.5)
+    except OpsError as error:
+        records = left()
+        if records is None or records <= CAUGHT_UP:
+            raise OpsError(
+                f"{error}; the consumers have {'an unknown number of' if records is None else records} records unread"
+            ) from None
+
+    def caught_up() -> bool:
+        if seen():
+            return True
+        records = left()
+        tell(f"the consumers have {records} older records to read before {what}, up to {read_s:.0f} s")
+        return records is not None and records <= CAUGHT_UP
+
+    wait_until(caught_up, read_s, f"the consumers to have read what is older than {what}", pause_s)
+    wait_until(seen, seen_s, what, 0.5)
+    return time.monotonic() - start

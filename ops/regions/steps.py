@@ -200,7 +200,7 @@ def names(context: FailoverContext) -> Figures:
 
 def first_probe(context: FailoverContext) -> Figures:
     """A point through the name: telemetry goes all the way again."""
-    return {"seen_after_s": round(probe(context.target, answer(context.target)), 2)}
+    return {"seen_after_s": round(probe(context.target, answer(context.target), context.tell), 2)}
 
 
 def answer(region: Region) -> str:
@@ -262,7 +262,7 @@ def verify(context: FailoverContext) -> Figures:
     current = takeover.current(context.witness)
     if current is None or not current[0].may_notify(context.target.name):
         raise OpsError(f"{context.target.name} may not notify: another command has the lease")
-    seen = probe(context.target, answer(context.target))
+    seen = probe(context.target, answer(context.target), context.tell)
 
     def free() -> bool:
         return not any(

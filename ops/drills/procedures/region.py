@@ -47,7 +47,7 @@ from ops.drills.tools.region_count import (
 from ops.drills.tools.region_traffic import LOGS_TOPIC, Group, MovingLoad, logs_of, readable
 from ops.drills.tools.regions import Command, Gateway, Name, Side, both, both_authorities, mentions
 from ops.drills.watch import DASHBOARD, Questions, answered_before
-from ops.regions.region import witness_of
+from ops.regions.region import CAUGHT_UP, witness_of
 from services.regions.witness import FAILOVER_AGENT
 
 DETECTED_BY = "RegionPeerSilent"
@@ -59,8 +59,6 @@ COPIED_S = 2.0
 """Time for the condition of the gap to reach the other region, and too short to be told of: High waits for 10 s."""
 IN_THE_GAP_S = 20.0
 DETECTION_S, FENCED_S, TOLD_S, BACK_S, COPIED_UP_S = 240.0, 240.0, 240.0, 600.0, 900.0
-MOST_LAG = 200
-"""Records that a group may have left: what it reads and has not committed yet is counted too."""
 RETRIED_S = 75.0
 """How long Alertmanager goes on trying to send what it began before it was silenced: the interval of a High group."""
 DOUBLES_S = 30.0
@@ -127,7 +125,7 @@ def consumers_caught_up(side: Side) -> None:
     def caught_up() -> bool:
         lags = [side.context.kafka.lag(group) for group in groups]
         # A group that has committed nothing yet has no lag either.
-        return all(lag and sum(lag.values()) <= MOST_LAG for lag in lags)
+        return all(lag and sum(lag.values()) <= CAUGHT_UP for lag in lags)
 
     wait_until(caught_up, COPIED_UP_S, f"the consumers of {side.name} to have read what was copied", 10.0)
 
