@@ -136,13 +136,32 @@ class Inhibition:
     reason: str = ""
 
 
+class Reads(StrEnum):
+    """What rules read: it says who evaluates them where the layers' series are divided over shards."""
+
+    PLATFORM = "platform"
+    """What is scraped, and what other such rules record: the first shard of every replica has it."""
+    SHARD = "shard"
+    """What a server holds itself: each evaluates them for its own part."""
+    LAYERS = "layers"
+    """What layers send, perhaps beside the platform's own: only all shards together have it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RuleGroup:
-    """Rules that are evaluated together, in order."""
+    """Rules that are evaluated together, in order.
+
+    Attributes:
+        name: Unique name.
+        rules: Alerts and recordings.
+        interval: Time between two evaluations.
+        reads: What they read.
+    """
 
     name: str
     rules: tuple[Alert | Recording, ...]
     interval: str = "10s"
+    reads: Reads = Reads.PLATFORM
 
     @property
     def alerts(self) -> tuple[Alert, ...]:

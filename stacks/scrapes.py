@@ -47,6 +47,8 @@ from components.prometheus.component import SIDECAR_PORT_NAME
 from components.prometheus.config import WEB_PORT as PROMETHEUS_PORT
 from components.prometheus.credentials import sidecar_name, workload_name
 from components.prometheus.query import WORKLOAD as QUERY
+from components.prometheus.ruler import ruler_name
+from components.prometheus.shards import server_names
 from components.prometheus.store import COMPACTOR as COMPACTOR
 from components.prometheus.store import WORKLOAD as STORE
 from components.prometheus.thanos import QUERY_PORT, SIDECAR_HTTP_PORT, STORE_HTTP_PORT
@@ -94,15 +96,19 @@ def scrape_targets(
 
 def without_sidecars(scrapes: Mapping[str, ScrapeTarget], settings: Settings) -> list[ScrapeTarget]:
     """Endpoints of workloads: a Thanos sidecar is part of its Prometheus, which is there too."""
-    sidecars = {sidecar_name(replica) for replica in settings.prometheus.replicas}
+    sidecars = {sidecar_name(server) for server in _servers(settings)}
     return [target for job, target in scrapes.items() if job not in sidecars]
+
+
+def _servers(settings: Settings) -> tuple[str, ...]:
+    return server_names(settings.prometheus.replicas, settings.prometheus.shards)
 
 
 def _metrics(settings: Settings, sizing: Sizing, role: Role) -> Iterator[_Metrics]:
     def on(port: int, *workloads: str) -> Iterator[_Metrics]:
         return (_Metrics(workload=workload, port=port) for workload in workloads)
 
-    replicas = settings.prometheus.replicas
+    servers = _servers(settings)
     yield from on(KAFKA_PORT, BROKERS, *([CONTROLLERS] if sizing.controllers else []))
     yield from on(KAFKA_LAG_PORT, KAFKA_LAG)
     yield from on(COLLECTOR_PORT, GATEWAY, AGENT)
@@ -127,12 +133,12 @@ def _metrics(settings: Settings, sizing: Sizing, role: Role) -> Iterator[_Metric
     yield from on(STORE_HTTP_PORT, STORE, COMPACTOR)
     yield from on(FAILOVER_AGENT_PORT, *([FAILOVER_AGENT] if settings.regions.witness else []))
     yield from on(MIRROR_PORT, *([MIRROR] if settings.mirrored(role) else []))
-    yield from on(COLLECTOR_PORT, *map(consumer_name, replicas))
+    yield from on(COLLECTOR_PORT, *map(consumer_name, servers))
     yield from on(QUERY_PORT, QUERY)
     yield from on(PROBES_PORT, PROBES)
-    for replica in replicas:
-        workload = workload_name(replica)
+    if settings.prometheus.shards > 1:
+        yield from on(STORE_HTTP_PORT, *map(ruler_name, settings.prometheus.replicas))
+    for server in servers:
+        workload = workload_name(server)
         yield _Metrics(workload=workload, port=PROMETHEUS_PORT)
-        yield _Metrics(
-            workload=workload, port=SIDECAR_HTTP_PORT, job=sidecar_name(replica), port_name=SIDECAR_PORT_NAME
-        )
+        yield _Metrics(workload=workload, port=SIDECAR_HTTP_PORT, job=sidecar_name(server), port_name=SIDECAR_PORT_NAME)
