@@ -37,7 +37,7 @@ from components.prometheus.component import Prometheus, PrometheusArgs
 from components.prometheus.config import WEB_PORT
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.query import ThanosQuery, ThanosQueryArgs
-from components.prometheus.ruler import Ruler, RulerArgs, ruler_name
+from components.prometheus.ruler import Ruler, RulerArgs
 from components.prometheus.store import COMPACTOR as COMPACTOR
 from components.prometheus.store import WORKLOAD as STORE
 from components.prometheus.store import Compactor, CompactorArgs, StoreEndpoint, StoreGateway, StoreGatewayArgs
@@ -48,6 +48,7 @@ from components.reports.component import WORKLOAD as REPORT_SERVER
 from components.rules import Reads, RuleGroup
 from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
+from components.shards import ruler_name
 from stacks import rules
 from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.scrapes import without_sidecars

@@ -47,8 +47,6 @@ from components.prometheus.component import SIDECAR_PORT_NAME
 from components.prometheus.config import WEB_PORT as PROMETHEUS_PORT
 from components.prometheus.credentials import sidecar_name, workload_name
 from components.prometheus.query import WORKLOAD as QUERY
-from components.prometheus.ruler import ruler_name
-from components.prometheus.shards import server_names
 from components.prometheus.store import COMPACTOR as COMPACTOR
 from components.prometheus.store import WORKLOAD as STORE
 from components.prometheus.thanos import QUERY_PORT, SIDECAR_HTTP_PORT, STORE_HTTP_PORT
@@ -61,6 +59,7 @@ from components.search.access import INDEX_MANAGER
 from components.search.component import PORT as INDEX_MANAGER_PORT
 from components.servicegraph.component import PORT as SERVICE_GRAPH_PORT
 from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
+from components.shards import ruler_name, server_names
 from stacks.settings import Role, Settings
 from stacks.sizing import Sizing
 

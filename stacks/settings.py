@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 from components.alertmanager.receivers import FIRST
 from components.cluster import EMBEDDED
 from components.postgres.config import RESERVED_CONNECTIONS
-from components.prometheus.shards import ambiguous, largest_share
+from components.shards import ambiguous, largest_share
 from components.sizes import size_of, size_text
 from components.telemetry import capacity
 from components.telemetry.fields import not_allowed

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from components.prometheus.shards import SERVER_PATTERN
 from components.rules import Alert, RuleGroup, Severity, grew
+from components.shards import SERVER_PATTERN
 
 _JOB = 'job=~"metrics-consumer-.+"'
 _REFUSED = f"otelcol_otlprecords_lost_items_total{{{_JOB}}}"

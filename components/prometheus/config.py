@@ -15,7 +15,7 @@ import yaml
 
 from components.contracts import AlertReceiver, ProbeJob, ProbeTarget, ScrapeTarget
 from components.k8s import TLS_MOUNT
-from components.prometheus.shards import SHARD_LABEL
+from components.shards import REPLICA_LABEL, SHARD_LABEL
 from components.telemetry.attributes import PROMOTED_ATTRIBUTES
 
 PATH = "/probe"
@@ -103,7 +103,6 @@ def _pods(module: str) -> list[dict[str, Any]]:
 Data = dict[str, Any]
 
 WEB_PORT = 9090
-REPLICA_LABEL = "prometheus_replica"
 CONFIG_DIRECTORY = "/etc/prometheus"
 WEB_DIRECTORY = "/etc/prometheus-web"
 SCRAPE_DIRECTORY = "/etc/prometheus-scrape"

@@ -10,8 +10,8 @@ from components import naming
 from components.contracts import Credential, PrometheusEndpoint
 from components.k8s import DeploymentContext, credential
 from components.prometheus.config import WEB_PORT
-from components.prometheus.shards import server_name
 from components.prometheus.thanos import GRPC_PORT, STORE_NAME
+from components.shards import server_name
 
 
 @dataclass(frozen=True, kw_only=True)

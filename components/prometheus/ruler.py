@@ -36,9 +36,8 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
-from components.prometheus.config import REPLICA_LABEL, RULES_FILE, WEB_DIRECTORY, password_file_of, rendered
+from components.prometheus.config import RULES_FILE, WEB_DIRECTORY, password_file_of, rendered
 from components.prometheus.query import WORKLOAD as QUERY
-from components.prometheus.shards import RULER_SHARD, SHARD_LABEL
 from components.prometheus.store import StoreEndpoint
 from components.prometheus.thanos import (
     GRPC_PORT,
@@ -54,17 +53,13 @@ from components.prometheus.thanos import (
     ruler_command,
 )
 from components.rules import RuleGroup, rule_file
+from components.shards import REPLICA_LABEL, RULER_SHARD, SHARD_LABEL, ruler_name
 from components.web_access import web_file
 
 TOKEN = "obs:prometheus:Ruler"  # noqa: S105  (a type token)
 CONFIG_DIRECTORY: Final = "/etc/thanos-rules"
 DATA_DIRECTORY: Final = "/var/thanos"
 _QUERY_PASSWORD: Final = "query-password"  # noqa: S105  (a file name)
-
-
-def ruler_name(replica: str) -> str:
-    """Workload of the ruler of a replica."""
-    return f"thanos-rule-{replica}"
 
 
 def query_config(

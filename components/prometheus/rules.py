@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.prometheus.shards import SERVER_PATTERN
 from components.prometheus.thanos_rules import QUERY, block_rules
 from components.rules import Alert, Inhibition, Reads, Recording, RuleGroup, Severity, any_of
+from components.shards import SERVER_PATTERN
 from components.telemetry.layers import LAYER_NAMES
 
 _GROUP = "pair-"

@@ -19,7 +19,6 @@ from components.prometheus.config import (
     BLOCK_DURATION,
     CLIENT_CONFIG,
     DATA_DIRECTORY,
-    REPLICA_LABEL,
     RESEND_DELAY,
     RULES_FILE,
     WEB_DIRECTORY,
@@ -27,7 +26,7 @@ from components.prometheus.config import (
     Data,
     rendered,
 )
-from components.prometheus.shards import SHARD_LABEL
+from components.shards import REPLICA_LABEL, SHARD_LABEL
 
 OBJECTS_DIRECTORY = "/etc/thanos-objects"
 OBJECTS_FILE = "objects.yml"

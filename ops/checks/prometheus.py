@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 
+from components.shards import REPLICA_LABEL, SHARD_LABEL
 from components.telemetry.catalogue import METRICS
 from components.telemetry.layers import LAYERS, Layer
 from ops.core import otlp
@@ -56,7 +57,7 @@ def p1(context: Context) -> Finding:
     finding = Finding()
     replicas = context.platform.prometheus_replicas
     finding.expect(len(replicas) >= 2, f"there is only {listed(replicas)}")
-    own = [context.prometheus(replica) for replica in replicas]
+    own = [context.replica(replica) for replica in replicas]
     for query in own:
         lasting = set(query.unreached())
         deadline = time.monotonic() + LATE_SECONDS
@@ -72,7 +73,8 @@ def p1(context: Context) -> Finding:
     finding.figures.append(f"device to query {freshness(context):.1f} s")
     doubled = context.thanos.instant(MARKER)
     finding.expect(
-        not any("prometheus_replica" in sample.labels for sample in doubled), "Thanos Query does not remove duplicates"
+        not any({REPLICA_LABEL, SHARD_LABEL} & set(sample.labels) for sample in doubled),
+        "Thanos Query does not remove duplicates",
     )
     finding.drill("five-layers", "prometheus-primary-down")
     return finding

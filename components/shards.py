@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+REPLICA_LABEL: Final = "prometheus_replica"
+"""External label of every replica, by which Thanos takes duplicates away."""
 SHARD_LABEL: Final = "prometheus_shard"
 """External label of every shard but the first, and of the rulers: Thanos tells their blocks apart by it, and takes it
 away from answers as it does with the replica's."""
@@ -39,6 +41,11 @@ def replica_and_shard(server: str) -> tuple[str, int]:
     if match is None:
         raise ValueError("a server has a name")
     return match[1], int(match[2] or 0)
+
+
+def ruler_name(replica: str) -> str:
+    """Workload of the ruler of a replica."""
+    return f"thanos-rule-{replica}"
 
 
 def largest_share(partitions: int, shards: int) -> float:
