@@ -36,7 +36,6 @@ from components.postgres.rules import RULES as POSTGRES_RULES
 from components.probes.rules import INHIBITIONS as PROBE_INHIBITIONS
 from components.probes.rules import probe_rules
 from components.prometheus.ruler_rules import INHIBITIONS as RULER_INHIBITIONS
-from components.prometheus.ruler_rules import RULES as RULER_RULES
 from components.prometheus.rules import INHIBITIONS as PROMETHEUS_INHIBITIONS
 from components.prometheus.rules import prometheus_rules
 from components.regions.rules import INHIBITIONS as REGION_INHIBITIONS
@@ -87,7 +86,6 @@ _INHIBITIONS = (
     *REPORT_INHIBITIONS,
     *BACKUP_INHIBITIONS,
     *REGION_INHIBITIONS,
-    *RULER_INHIBITIONS,
 )
 
 
@@ -136,8 +134,8 @@ def groups(
             volume_bytes=size_bytes(settings.storage.prometheus),
             memory_bytes=size_bytes(sizing.prometheus.memory_limit),
             block_duration_s=milliseconds(settings.backups.metrics_block) // 1000,
+            ruled=ruled,
         ),
-        *(RULER_RULES if ruled else ()),
     )
     regions = region_rules(witness=settings.regions.witness is not None, mirrored=mirrored)
     return escalated((*FIXED, *sized, *regions), delays(settings.alerting))

@@ -45,7 +45,7 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="ThanosRulerReadsPart",
-                expr=f"{_increase('thanos_rule_evaluation_with_warnings_total', '5m')} > 0",
+                expr=f"{_increase('thanos_rule_evaluation_with_warnings_total', '2m')} > 0",
                 for_="5m",
                 severity=Severity.MEDIUM,
                 summary="{{ $labels.instance }} evaluates rules on a part of the metrics",

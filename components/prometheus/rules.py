@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.prometheus.ruler_rules import INHIBITIONS as RULER_INHIBITIONS
+from components.prometheus.ruler_rules import RULES as RULER_RULES
 from components.prometheus.thanos_rules import QUERY, block_rules
 from components.rules import Alert, Inhibition, Reads, Recording, RuleGroup, Severity, any_of
 from components.shards import SERVER_PATTERN
@@ -205,11 +207,17 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         equal=("job",),
         reason="A consumer that writes nothing writes too little.",
     ),
+    *RULER_INHIBITIONS,
 )
 
 
 def prometheus_rules(
-    jobs: Sequence[str], *, volume_bytes: int, memory_bytes: int, block_duration_s: int = _BLOCK_S
+    jobs: Sequence[str],
+    *,
+    volume_bytes: int,
+    memory_bytes: int,
+    block_duration_s: int = _BLOCK_S,
+    ruled: bool = False,
 ) -> tuple[RuleGroup, ...]:
     """Rules for Prometheus replicas that scrape ``jobs``.
 
@@ -218,6 +226,7 @@ def prometheus_rules(
         volume_bytes: Size of each replica's volume.
         memory_bytes: Memory limit of each replica.
         block_duration_s: Time that a block covers, in seconds. Rules about shipped blocks are silent where none are.
+        ruled: Whether there are rulers.
     """
     return (
         targets(jobs),
@@ -228,6 +237,7 @@ def prometheus_rules(
         block_rules(block_duration_s),
         environment(),
         _freshness(),
+        *(RULER_RULES if ruled else ()),
     )
 
 
