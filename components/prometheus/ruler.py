@@ -36,7 +36,14 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
-from components.prometheus.config import RULES_FILE, WEB_DIRECTORY, password_file_of, rendered
+from components.prometheus.config import (
+    RULES_FILE,
+    WEB_DIRECTORY,
+    AlertTarget,
+    alert_targets,
+    password_file_of,
+    rendered,
+)
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.store import StoreEndpoint
 from components.prometheus.thanos import (
@@ -63,23 +70,36 @@ _QUERY_PASSWORD: Final = "query-password"  # noqa: S105  (a file name)
 
 
 def query_config(
-    endpoint: QueryEndpoint, username: str, *, tls_directory: str = TLS_MOUNT, web_directory: str = WEB_DIRECTORY
+    address: str,
+    *,
+    server_name: str,
+    username: str,
+    tls_directory: str = TLS_MOUNT,
+    web_directory: str = WEB_DIRECTORY,
 ) -> list[dict[str, Any]]:
-    """Where a ruler asks for what its rules read."""
+    """Where a ruler asks for what its rules read.
+
+    Args:
+        address: ``host:port`` of the read address.
+        server_name: Name to verify in its certificate.
+        username: Login name there.
+        tls_directory: Folder with ``ca.crt``.
+        web_directory: Folder of passwords.
+    """
     return [
         {
             "http_config": {
                 "basic_auth": {"username": username, "password_file": f"{web_directory}/{_QUERY_PASSWORD}"},
-                "tls_config": {"ca_file": f"{tls_directory}/ca.crt", "server_name": endpoint.server_name},
+                "tls_config": {"ca_file": f"{tls_directory}/ca.crt", "server_name": server_name},
             },
-            "static_configs": [endpoint.internal_url.removeprefix("https://")],
+            "static_configs": [address],
             "scheme": "https",
         }
     ]
 
 
 def receivers_config(
-    receivers: Sequence[AlertReceiver], *, tls_directory: str = TLS_MOUNT, web_directory: str = WEB_DIRECTORY
+    receivers: Sequence[AlertTarget], *, tls_directory: str = TLS_MOUNT, web_directory: str = WEB_DIRECTORY
 ) -> dict[str, Any]:
     """Where a ruler sends its alerts: to every pod of each receiver, as Prometheus does."""
     return {
@@ -87,7 +107,7 @@ def receivers_config(
             {
                 "http_config": {
                     "basic_auth": {
-                        "username": receiver.credential.username,
+                        "username": receiver.username,
                         "password_file": f"{web_directory}/{password_file_of(receiver.name)}",
                     },
                     "tls_config": {"ca_file": f"{tls_directory}/ca.crt", "server_name": receiver.server_name},
@@ -220,8 +240,14 @@ def _volumes(parent: pulumi.Resource, args: RulerArgs, workload: str) -> list[Vo
         workload=workload,
         files={
             RULES_FILE: ruler_rules_file(args.rule_groups, args.runbook_base),
-            "query.yml": rendered(query_config(args.query, args.user.username)),
-            "alertmanagers.yml": rendered(receivers_config(args.alert_receivers)),
+            "query.yml": rendered(
+                query_config(
+                    args.query.internal_url.removeprefix("https://"),
+                    server_name=args.query.server_name,
+                    username=args.user.username,
+                )
+            ),
+            "alertmanagers.yml": rendered(receivers_config(alert_targets(args.alert_receivers))),
         },
     )
     passwords: Mapping[str, pulumi.Input[str]] = {
