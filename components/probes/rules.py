@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.alerting.timings import duration, milliseconds
 from components.probes.config import POD_JOB, SERVICE_JOB, Module
-from components.rules import SETTLED, Alert, Inhibition, RuleGroup, Severity, any_of
+from components.rules import FRESH_S, SETTLED, Alert, Inhibition, RuleGroup, Severity, any_of
 
 _JOBS = f'job=~"{POD_JOB}|{SERVICE_JOB}"'
 _BY = "endpoint, instance"
@@ -14,6 +14,9 @@ _CODES = f'max by ({_BY}) (probe_http_status_code{{job="{SERVICE_JOB}",module="{
 _OPEN = f"({_CODES} >= 200) < 300"
 _SOON, _AT_ONCE = 2, 10
 """Fractions of the time before its end at which a certificate is renewed."""
+
+_POD, _SERVICE = (f'probe_success{{job="{job}"}}' for job in (POD_JOB, SERVICE_JOB))
+_POD_EVERY_S = 60
 
 INHIBITIONS: tuple[Inhibition, ...] = (
     Inhibition(
@@ -29,6 +32,11 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         reason="A pod that does not answer Prometheus does not answer the prober.",
     ),
 )
+
+
+def _asked(success: str, within_s: int) -> str:
+    """Whether a probe is still made: of an endpoint that was taken away, the last result is known for minutes more."""
+    return f"max by ({_BY}) (time() - timestamp({success}) < {within_s})"
 
 
 def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
@@ -77,8 +85,8 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                     name="EndpointUnreachable",
                     expr=any_of(
                         (
-                            f'max by ({_BY}) (max_over_time(probe_success{{job="{POD_JOB}"}}[4m])) == 0',
-                            f'max by ({_BY}) (probe_success{{job="{SERVICE_JOB}"}}) == 0 unless {_OPEN}',
+                            f"max by ({_BY}) (max_over_time({_POD}[4m])) == 0 and {_asked(_POD, 2 * _POD_EVERY_S)}",
+                            f"max by ({_BY}) ({_SERVICE}) == 0 and {_asked(_SERVICE, FRESH_S)} unless {_OPEN}",
                         )
                     ),
                     for_="1m",

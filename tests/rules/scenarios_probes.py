@@ -8,6 +8,7 @@ RENEW_BEFORE = "720h"
 _DAY = 86400
 _POD = 'job="probe-pods",endpoint="kafka/client",instance="kafka-0",module="tls"'
 _SERVICE = 'job="probe-services",endpoint="gateway-http",instance="gateway-http",module="closed"'
+_GONE = 'job="probe-pods",endpoint="prometheus-primary-shard-1/grpc",instance="prometheus-primary-shard-1-0"'
 _LABELS = {"endpoint": "kafka/client", "instance": "kafka-0"}
 _DOOR = {"endpoint": "gateway-http", "instance": "gateway-http"}
 _UP = 'up{job="%s",endpoint="kafka/client",instance="kafka-0",module="tls"}'
@@ -49,7 +50,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="EndpointUnreachable",
         bad={f"probe_success{{{_SERVICE}}}": "1x9 0x40", f"probe_http_status_code{{{_SERVICE}}}": "401x9 0x40"},
-        good={f"probe_success{{{_SERVICE}}}": "1x9 0 1x40"},
+        good={
+            f"probe_success{{{_SERVICE}}}": "1x9 0 1x40",
+            # An endpoint that was taken away: asked in vain once, and then no more.
+            f"probe_success{{{_GONE.replace('pods', 'services')}}}": "1x9 0 _x40",
+        },
         silent_at="5m45s",
         firing_at="6m15s",
         labels=_DOOR,
@@ -58,7 +63,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="EndpointUnreachable",
         bad={f"probe_success{{{_POD}}}": "1x9 0x40"},
-        good={f"probe_success{{{_POD}}}": "1x9 0x7 1x40"},
+        good={f"probe_success{{{_POD}}}": "1x9 0x7 1x40", f"probe_success{{{_GONE}}}": "1x9 0x3 _x40"},
         silent_at="9m15s",
         firing_at="10m15s",
         labels=_LABELS,
