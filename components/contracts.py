@@ -82,10 +82,12 @@ class OtlpEndpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class PrometheusEndpoint:
-    """One Prometheus replica, as its writer and its readers see it.
+    """One Prometheus server, as its writer and its readers see it.
 
     Attributes:
-        replica: Replica name, for example ``primary``.
+        replica: Replica that it is part of, for example ``primary``.
+        shard: Part of the layers' series that it holds, from 0; 0 also scrapes the platform.
+        server: Its name: that of the replica, with the shard unless it is 0.
         workload: Workload (and Service) name, for example ``prometheus-primary``.
         url: ``https://host:port`` inside the cluster.
         server_name: Name to verify in the certificate.
@@ -98,6 +100,8 @@ class PrometheusEndpoint:
     """
 
     replica: str
+    shard: int
+    server: str
     workload: str
     url: str
     server_name: str
@@ -162,14 +166,23 @@ class QueryEndpoint:
     Attributes:
         url: URL outside the cluster.
         internal_url: URL inside the cluster.
+        server_name: Name to verify in the certificate inside the cluster.
         access_label: Label that a client pod needs.
         reader: May query.
+        ruler: Asks for what rules read, where there are shards.
     """
 
     url: str
     internal_url: str
+    server_name: str
     access_label: str
     reader: Credential
+    ruler: Credential | None = None
+
+    @property
+    def users(self) -> tuple[Credential, ...]:
+        """Everybody who may query."""
+        return (self.reader, *([self.ruler] if self.ruler else []))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ Every alert names a severity of requirement 6.2, has a runbook, ``docs/runbooks/
 ``alert_id``, its identity: one string, the same for an alert and for its escalated twin, such as
 ``KafkaBrokerDown/instance=kafka-1/job=kafka``: the name of the alert, then the labels of the series that fires, sorted
 by name. What is not a letter, a digit or one of ``-_.~`` is escaped as in a URL's query, so that different alerts never
-share an identity, and it is one plain word of a command line. The metric's name is left out.
+share an identity, and it is one plain word of a command line. The metric's name is left out, and what is an external
+label of who evaluates the rule: a ruler finds those on every series, a Prometheus on none.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def id_template(name: str) -> str:
         name: Name of the alert, for an escalated one the original's.
     """
     label = "/{{ $k | urlquery }}={{ $v | urlquery }}"
-    return f'{name}{{{{ range $k, $v := $labels }}}}{{{{ if ne $k "{_METRIC}" }}}}{label}{{{{ end }}}}{{{{ end }}}}'
+    told = f'and (ne $k "{_METRIC}") (ne $v (index $externalLabels $k))'
+    return f"{name}{{{{ range $k, $v := $labels }}}}{{{{ if {told} }}}}{label}{{{{ end }}}}{{{{ end }}}}"
 
 
 def alert_id(name: str, labels: Mapping[str, str]) -> str:
@@ -136,13 +138,32 @@ class Inhibition:
     reason: str = ""
 
 
+class Reads(StrEnum):
+    """What rules read: it says who evaluates them where the layers' series are divided over shards."""
+
+    PLATFORM = "platform"
+    """What is scraped, and what other such rules record: the first shard of every replica has it."""
+    SHARD = "shard"
+    """What a server holds itself: each evaluates them for its own part."""
+    LAYERS = "layers"
+    """What layers send, perhaps beside the platform's own: only all shards together have it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RuleGroup:
-    """Rules that are evaluated together, in order."""
+    """Rules that are evaluated together, in order.
+
+    Attributes:
+        name: Unique name.
+        rules: Alerts and recordings.
+        interval: Time between two evaluations.
+        reads: What they read.
+    """
 
     name: str
     rules: tuple[Alert | Recording, ...]
     interval: str = "10s"
+    reads: Reads = Reads.PLATFORM
 
     @property
     def alerts(self) -> tuple[Alert, ...]:

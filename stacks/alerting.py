@@ -47,7 +47,8 @@ class Alerting(pulumi.ComponentResource):
 def _alertmanager(inputs: PlatformInputs) -> AlertmanagerArgs:
     settings, sizing, endpoints = inputs.settings, inputs.sizing, inputs.endpoints
     alerting, external_endpoint = settings.alerting, settings.alerting.external_endpoint
-    # The mirror's inhibitions also where no mirror runs: a failover must not restart what notifies people.
+    # Inhibitions of the mirror and of rulers also where there are none: neither a failover nor a further shard must
+    # restart what notifies people.
     paired = settings.regions.peer is not None
     return AlertmanagerArgs(
         context=inputs.context,
@@ -63,11 +64,12 @@ def _alertmanager(inputs: PlatformInputs) -> AlertmanagerArgs:
         events=endpoints.alert_events,
         escalation=alerting.steps,
         inhibitions=rules.inhibit_rules(
-            rules.groups([ALERTMANAGER], settings, sizing, mirrored=paired),
+            rules.groups([ALERTMANAGER], settings, sizing, mirrored=paired, ruled=True),
             mirrored=paired,
             database=settings.database.embedded is not None,
             witness=settings.regions.witness is not None,
             volumes=settings.cluster.kubelets is not None,
+            ruled=True,
         ),
         networks=alerting.networks,
         ports=alerting.ports,

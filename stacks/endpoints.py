@@ -205,7 +205,7 @@ class Endpoints(pulumi.ComponentResource):
     Attributes:
         scrapes: Job -> metrics endpoint of every workload.
         gateway: Who may send telemetry, and the key of hashed ids.
-        prometheus: Every replica: where samples are written and read.
+        prometheus: Every server, those of a shard together: where samples are written and read.
         query: The one address at which metrics are read.
         traces: Where samplers send the traces that are kept.
         trace_reader: Where Grafana reads traces, or None.
@@ -238,8 +238,18 @@ class Endpoints(pulumi.ComponentResource):
         other = OtherRegion(self)
         self.scrapes = scrape_targets(self, context, settings, args.sizing, args.role)
         self.gateway = gateway_logins(self, settings.gateway.password_generations, _given_logins(settings, other))
-        self.prometheus = tuple(prometheus_endpoint(self, context, replica) for replica in settings.prometheus.replicas)
-        self.query = query_endpoint(self, context, address=settings.query.address, hosts=[settings.query.host])
+        self.prometheus = tuple(
+            prometheus_endpoint(self, context, replica, shard)
+            for shard in range(settings.prometheus.shards)
+            for replica in settings.prometheus.replicas
+        )
+        self.query = query_endpoint(
+            self,
+            context,
+            address=settings.query.address,
+            hosts=[settings.query.host],
+            ruled=settings.prometheus.shards > 1,
+        )
         self.traces = traces_endpoint(self, context)
         self.trace_reader = trace_reader_endpoint(self, context) if settings.grafana.trace_clearance else None
         self.alert_events = alert_events_endpoint(self, context)

@@ -16,7 +16,7 @@ from components.alerting.timings import milliseconds
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.process import WEB_PORT as ALERTMANAGER_PORT
 from components.consumers.component import MetricsConsumer, MetricsConsumerArgs, consumer_name
-from components.contracts import KafkaEndpoint, ObjectStorage, PrometheusEndpoint
+from components.contracts import Credential, KafkaEndpoint, ObjectStorage, PrometheusEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.gateway.config import HTTP_PORT as GATEWAY_HTTP_PORT
@@ -37,6 +37,7 @@ from components.prometheus.component import Prometheus, PrometheusArgs
 from components.prometheus.config import WEB_PORT
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.query import ThanosQuery, ThanosQueryArgs
+from components.prometheus.ruler import Ruler, RulerArgs
 from components.prometheus.store import COMPACTOR as COMPACTOR
 from components.prometheus.store import WORKLOAD as STORE
 from components.prometheus.store import Compactor, CompactorArgs, StoreEndpoint, StoreGateway, StoreGatewayArgs
@@ -44,8 +45,10 @@ from components.prometheus.thanos import GRPC_PORT as STORE_PORT
 from components.prometheus.thanos import QUERY_PORT
 from components.reports.component import PORT as REPORT_SERVER_PORT
 from components.reports.component import WORKLOAD as REPORT_SERVER
+from components.rules import Reads, RuleGroup
 from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
+from components.shards import ruler_name
 from stacks import rules
 from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.scrapes import without_sidecars
@@ -79,7 +82,7 @@ class MetricsArgs:
 
 
 class Metrics(pulumi.ComponentResource):
-    """Consumers, prober, Prometheus replicas, and Thanos around them.
+    """Consumers, prober, Prometheus servers, and Thanos around them.
 
     Attributes:
         consumers: One per Prometheus.
@@ -91,20 +94,94 @@ class Metrics(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         inputs, parent = args.inputs, pulumi.ResourceOptions(parent=self)
         objects = object_storage(inputs.settings, METRICS_PREFIX)
-        self.consumers = tuple(
-            MetricsConsumer(consumer_name(endpoint.replica), _consumer(inputs, args.kafka, endpoint), parent)
-            for endpoint in inputs.endpoints.prometheus
-        )
         probes = Probes(PROBES, probes_args(inputs), parent)
-        Prometheus(
+        by_reader = rules.divided(_rule_groups(inputs), inputs.settings.prometheus.shards)
+        rulers = self._rulers(inputs, by_reader[Reads.LAYERS], objects, args.after)
+        prometheus = Prometheus(
             "prometheus",
-            _prometheus(inputs, probes, objects),
-            pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
+            _prometheus(inputs, probes, by_reader, objects),
+            # Where shards are added, the rulers have taken over before Prometheus gives rules away.
+            pulumi.ResourceOptions(parent=self, depends_on=[*args.after, *(ruler.pods for ruler in rulers)]),
         )
+        self.consumers = self._consumers(inputs, args.kafka, prometheus)
         store = StoreGateway(STORE, _store(inputs, objects), parent)
         Compactor(COMPACTOR, _compactor(inputs, objects), parent)
-        ThanosQuery(QUERY, _query(inputs, store.endpoint), parent)
+        ThanosQuery(QUERY, _query(inputs, (store.endpoint, *(ruler.endpoint for ruler in rulers))), parent)
         self.register_outputs({})
+
+    def _consumers(
+        self, inputs: PlatformInputs, kafka: KafkaEndpoint, prometheus: Prometheus
+    ) -> tuple[MetricsConsumer, ...]:
+        """The consumers; those of the first shard wait for the others, and for what these write to.
+
+        By their word partitions are divided anew, so that nothing has to wait for anybody then.
+        """
+        consumers: list[MetricsConsumer] = []
+        for endpoint in reversed(inputs.endpoints.prometheus):
+            others = [one for one in consumers if one.shard] if endpoint.shard == 0 else []
+            consumer = MetricsConsumer(
+                consumer_name(endpoint.server),
+                _consumer(inputs, kafka, endpoint),
+                pulumi.ResourceOptions(parent=self, depends_on=[*others, *([prometheus] if others else [])]),
+            )
+            consumers.insert(0, consumer)
+        return tuple(consumers)
+
+    def _rulers(
+        self,
+        inputs: PlatformInputs,
+        groups: Sequence[RuleGroup],
+        objects: ObjectStorage,
+        after: Sequence[pulumi.Resource],
+    ) -> tuple[Ruler, ...]:
+        """One for each replica where there are rules for them, updated one after the other."""
+        rulers: list[Ruler] = []
+        user = inputs.endpoints.query.ruler
+        if user is None:
+            return ()
+        for replica in inputs.settings.prometheus.replicas:
+            before = tuple(ruler.pods for ruler in rulers[-1:])
+            rulers.append(
+                Ruler(
+                    ruler_name(replica),
+                    _ruler(inputs, replica, user, groups, objects, before),
+                    pulumi.ResourceOptions(parent=self, depends_on=list(after)),
+                )
+            )
+        return tuple(rulers)
+
+
+def _rule_groups(inputs: PlatformInputs) -> tuple[RuleGroup, ...]:
+    jobs = [target.job for target in without_sidecars(inputs.endpoints.scrapes, inputs.settings)]
+    ruled = inputs.settings.prometheus.shards > 1
+    return rules.groups(jobs, inputs.settings, inputs.sizing, mirrored=inputs.mirrored, ruled=ruled)
+
+
+def _ruler(
+    inputs: PlatformInputs,
+    replica: str,
+    user: Credential,
+    groups: Sequence[RuleGroup],
+    objects: ObjectStorage,
+    after: Sequence[pulumi.Resource],
+) -> RulerArgs:
+    settings, endpoints = inputs.settings, inputs.endpoints
+    return RulerArgs(
+        context=inputs.context,
+        replica=replica,
+        query=endpoints.query,
+        user=user,
+        alert_receivers=[endpoints.alertmanager_receiver, endpoints.alert_events_receiver],
+        rule_groups=groups,
+        runbook_base=settings.runbook_base,
+        scrape=endpoints.scrapes[ruler_name(replica)],
+        resources=inputs.sizing.ruler,
+        storage=inputs.sizing.ruler_volume,
+        objects=objects,
+        encryption=ENCRYPTION,
+        block_duration=settings.backups.metrics_block,
+        after=after,
+    )
 
 
 def _consumer(inputs: PlatformInputs, kafka: KafkaEndpoint, prometheus: PrometheusEndpoint) -> MetricsConsumerArgs:
@@ -112,21 +189,24 @@ def _consumer(inputs: PlatformInputs, kafka: KafkaEndpoint, prometheus: Promethe
         context=inputs.context,
         kafka=kafka,
         prometheus=prometheus,
-        scrape=inputs.endpoints.scrapes[consumer_name(prometheus.replica)],
+        shards=inputs.settings.prometheus.shards,
+        scrape=inputs.endpoints.scrapes[consumer_name(prometheus.server)],
         resources=inputs.sizing.consumer,
     )
 
 
-def _prometheus(inputs: PlatformInputs, probes: Probes, objects: ObjectStorage) -> PrometheusArgs:
+def _prometheus(
+    inputs: PlatformInputs, probes: Probes, by_reader: Mapping[Reads, tuple[RuleGroup, ...]], objects: ObjectStorage
+) -> PrometheusArgs:
     settings, sizing, endpoints = inputs.settings, inputs.sizing, inputs.endpoints
-    jobs = [target.job for target in without_sidecars(endpoints.scrapes, settings)]
     return PrometheusArgs(
         context=inputs.context,
         endpoints=endpoints.prometheus,
         scrapes=endpoints.scrapes,
         alert_receivers=[endpoints.alertmanager_receiver, endpoints.alert_events_receiver],
         probes=probes.jobs,
-        rule_groups=rules.groups(jobs, settings, sizing, mirrored=inputs.mirrored),
+        rule_groups=by_reader[Reads.PLATFORM],
+        shard_rule_groups=by_reader[Reads.SHARD],
         runbook_base=settings.runbook_base,
         resources=sizing.prometheus,
         sidecar_resources=sizing.sidecar,
@@ -171,13 +251,13 @@ def _compactor(inputs: PlatformInputs, objects: ObjectStorage) -> CompactorArgs:
     )
 
 
-def _query(inputs: PlatformInputs, store: StoreEndpoint) -> ThanosQueryArgs:
+def _query(inputs: PlatformInputs, gateways: Sequence[StoreEndpoint]) -> ThanosQueryArgs:
     settings, sizing = inputs.settings.query, inputs.sizing
     return ThanosQueryArgs(
         context=inputs.context,
         endpoint=inputs.endpoints.query,
         stores=inputs.endpoints.prometheus,
-        gateways=[store],
+        gateways=gateways,
         scrape=inputs.endpoints.scrapes[QUERY],
         replicas=sizing.query_replicas,
         resources=sizing.query,

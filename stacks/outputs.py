@@ -42,11 +42,12 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "kafka_login_generations": settings.kafka.login_generations,
         "kafka_former_logins": former_logins(settings),
         "topics": list(settings.topics),
-        "consumer_groups": [*(consumer.group for consumer in platform.metrics.consumers), *TRACE_GROUPS],
-        "prometheus_replicas": list(settings.prometheus.replicas),
-        "prometheus_credentials": _credentials(
-            {endpoint.replica: endpoint.reader for endpoint in endpoints.prometheus}
+        "consumer_groups": list(
+            dict.fromkeys([*(consumer.group for consumer in platform.metrics.consumers), *TRACE_GROUPS])
         ),
+        "prometheus_replicas": list(settings.prometheus.replicas),
+        "prometheus_shards": settings.prometheus.shards,
+        "prometheus_credentials": _credentials({endpoint.server: endpoint.reader for endpoint in endpoints.prometheus}),
         "query_url": endpoints.query.url,
         "query_reader": _login(endpoints.query.reader),
         "trace_query_urls": {name: query.endpoint.url for name, query in platform.traces.queries.items()},

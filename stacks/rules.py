@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from components.agent.rules import RULES as AGENT_RULES
@@ -35,13 +35,14 @@ from components.postgres.rules import INHIBITIONS as POSTGRES_INHIBITIONS
 from components.postgres.rules import RULES as POSTGRES_RULES
 from components.probes.rules import INHIBITIONS as PROBE_INHIBITIONS
 from components.probes.rules import probe_rules
+from components.prometheus.ruler_rules import INHIBITIONS as RULER_INHIBITIONS
 from components.prometheus.rules import INHIBITIONS as PROMETHEUS_INHIBITIONS
 from components.prometheus.rules import prometheus_rules
 from components.regions.rules import INHIBITIONS as REGION_INHIBITIONS
 from components.regions.rules import RULES as REGION_RULES
 from components.reports.rules import INHIBITIONS as REPORT_INHIBITIONS
 from components.reports.rules import RULES as REPORT_RULES
-from components.rules import Inhibition, RuleGroup
+from components.rules import Inhibition, Reads, RuleGroup
 from components.sampler.rules import RULES as SAMPLER_RULES
 from components.search.rules import RULES as SEARCH_RULES
 from components.servicegraph.rules import RULES as GRAPH_RULES
@@ -108,7 +109,9 @@ def region_rules(*, witness: bool, mirrored: bool) -> tuple[RuleGroup, ...]:
     return (*(REGION_RULES if witness else ()), *(MIRROR_RULES if mirrored else ()))
 
 
-def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored: bool = False) -> tuple[RuleGroup, ...]:
+def groups(
+    jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored: bool = False, ruled: bool = False
+) -> tuple[RuleGroup, ...]:
     """All rules, with those that raise unacknowledged alerts again.
 
     Args:
@@ -116,6 +119,7 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
         settings: Volumes, certificates, delays of the escalation.
         sizing: Numbers of pods, and bounds of autoscalers.
         mirrored: Whether the other region is copied into this one.
+        ruled: Whether there are rulers.
     """
     sized = (
         *kafka_rules(min_insync_replicas=sizing.min_insync_replicas, volume_bytes=size_bytes(settings.storage.kafka)),
@@ -130,10 +134,24 @@ def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored:
             volume_bytes=size_bytes(settings.storage.prometheus),
             memory_bytes=size_bytes(sizing.prometheus.memory_limit),
             block_duration_s=milliseconds(settings.backups.metrics_block) // 1000,
+            ruled=ruled,
         ),
     )
     regions = region_rules(witness=settings.regions.witness is not None, mirrored=mirrored)
     return escalated((*FIXED, *sized, *regions), delays(settings.alerting))
+
+
+def divided(all_groups: Sequence[RuleGroup], shards: int) -> Mapping[Reads, tuple[RuleGroup, ...]]:
+    """Groups by who evaluates them: `PLATFORM` the first shard, `SHARD` every other one too, `LAYERS` the rulers.
+
+    Args:
+        all_groups: All rules.
+        shards: How many there are; of a single one Prometheus evaluates everything.
+    """
+    if shards == 1:
+        return {Reads.PLATFORM: tuple(all_groups), Reads.SHARD: (), Reads.LAYERS: ()}
+    by = {reads: tuple(group for group in all_groups if group.reads is reads) for reads in Reads}
+    return {**by, Reads.PLATFORM: (*by[Reads.PLATFORM], *by[Reads.SHARD])}
 
 
 def inhibit_rules(
@@ -143,6 +161,7 @@ def inhibit_rules(
     database: bool = True,
     witness: bool = True,
     volumes: bool = True,
+    ruled: bool = False,
 ) -> tuple[Inhibition, ...]:
     """Inhibitions among the alerts of these groups.
 
@@ -152,11 +171,13 @@ def inhibit_rules(
         database: Whether the database is the platform's own.
         witness: Whether there is a lease that says which region is active.
         volumes: Whether kubelets are asked how full volumes are.
+        ruled: Whether there are rules about rulers.
     """
     absent = (
         *(() if database else POSTGRES_INHIBITIONS),
         *(() if witness else REGION_INHIBITIONS),
         *(() if volumes else CLUSTER_STATE_INHIBITIONS),
+        *(() if ruled else RULER_INHIBITIONS),
     )
     fixed = [inhibition for inhibition in _INHIBITIONS if inhibition not in absent]
     return inhibitions.collected(all_groups, (*fixed, *(MIRROR_INHIBITIONS if mirrored else ())))

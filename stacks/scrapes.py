@@ -59,6 +59,7 @@ from components.search.access import INDEX_MANAGER
 from components.search.component import PORT as INDEX_MANAGER_PORT
 from components.servicegraph.component import PORT as SERVICE_GRAPH_PORT
 from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
+from components.shards import ruler_name, server_names
 from stacks.settings import Role, Settings
 from stacks.sizing import Sizing
 
@@ -94,15 +95,19 @@ def scrape_targets(
 
 def without_sidecars(scrapes: Mapping[str, ScrapeTarget], settings: Settings) -> list[ScrapeTarget]:
     """Endpoints of workloads: a Thanos sidecar is part of its Prometheus, which is there too."""
-    sidecars = {sidecar_name(replica) for replica in settings.prometheus.replicas}
+    sidecars = {sidecar_name(server) for server in _servers(settings)}
     return [target for job, target in scrapes.items() if job not in sidecars]
+
+
+def _servers(settings: Settings) -> tuple[str, ...]:
+    return server_names(settings.prometheus.replicas, settings.prometheus.shards)
 
 
 def _metrics(settings: Settings, sizing: Sizing, role: Role) -> Iterator[_Metrics]:
     def on(port: int, *workloads: str) -> Iterator[_Metrics]:
         return (_Metrics(workload=workload, port=port) for workload in workloads)
 
-    replicas = settings.prometheus.replicas
+    servers = _servers(settings)
     yield from on(KAFKA_PORT, BROKERS, *([CONTROLLERS] if sizing.controllers else []))
     yield from on(KAFKA_LAG_PORT, KAFKA_LAG)
     yield from on(COLLECTOR_PORT, GATEWAY, AGENT)
@@ -127,12 +132,12 @@ def _metrics(settings: Settings, sizing: Sizing, role: Role) -> Iterator[_Metric
     yield from on(STORE_HTTP_PORT, STORE, COMPACTOR)
     yield from on(FAILOVER_AGENT_PORT, *([FAILOVER_AGENT] if settings.regions.witness else []))
     yield from on(MIRROR_PORT, *([MIRROR] if settings.mirrored(role) else []))
-    yield from on(COLLECTOR_PORT, *map(consumer_name, replicas))
+    yield from on(COLLECTOR_PORT, *map(consumer_name, servers))
     yield from on(QUERY_PORT, QUERY)
     yield from on(PROBES_PORT, PROBES)
-    for replica in replicas:
-        workload = workload_name(replica)
+    if settings.prometheus.shards > 1:
+        yield from on(STORE_HTTP_PORT, *map(ruler_name, settings.prometheus.replicas))
+    for server in servers:
+        workload = workload_name(server)
         yield _Metrics(workload=workload, port=PROMETHEUS_PORT)
-        yield _Metrics(
-            workload=workload, port=SIDECAR_HTTP_PORT, job=sidecar_name(replica), port_name=SIDECAR_PORT_NAME
-        )
+        yield _Metrics(workload=workload, port=SIDECAR_HTTP_PORT, job=sidecar_name(server), port_name=SIDECAR_PORT_NAME)

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 from components.alertmanager.receivers import FIRST
 from components.cluster import EMBEDDED
 from components.postgres.config import RESERVED_CONNECTIONS
+from components.shards import ambiguous, largest_share
 from components.sizes import size_of, size_text
 from components.telemetry import capacity
 from components.telemetry.fields import not_allowed
@@ -288,9 +289,14 @@ class Topic(SettingsModel):
 
 
 class Prometheus(SettingsModel):
-    """Replicas by name, and how long they keep samples."""
+    """Replicas by name, shards of each, and how long they keep samples.
+
+    A platform may be given more shards at any time. With fewer, what only the servers of the removed ones have is read
+    no more until it is in the object storage or they are back: their volumes stay (docs/scaling.md).
+    """
 
     replicas: tuple[field_types.Name, ...] = Field(min_length=2)
+    shards: field_types.Count = 1
     retention_time: field_types.Days
     retention_size: field_types.ByteSize
 
@@ -298,6 +304,8 @@ class Prometheus(SettingsModel):
     def _different(self) -> Self:
         if len(set(self.replicas)) != len(self.replicas):
             raise not_allowed("replica names that differ")
+        if any(map(ambiguous, self.replicas)):
+            raise not_allowed("replica names that are no name of a shard, such as primary")
         return self
 
 
@@ -411,11 +419,18 @@ class Settings(SettingsModel):
                 "and the topics' retention_days, or less of these"
             )
         prometheus, kept = self.prometheus, int(self.prometheus.retention_time[:-1])
-        samples = capacity.samples_size(load, kept)
+        partitions = self.topics[TOPIC_OF_SIGNAL[Signal.METRICS]].partitions
+        if prometheus.shards > partitions:
+            raise not_allowed(
+                f"at most {partitions} for prometheus.shards, which is {prometheus.shards}: a shard reads whole "
+                f"partitions of {TOPIC_OF_SIGNAL[Signal.METRICS]}"
+            )
+        samples = capacity.samples_size(load, kept) * largest_share(partitions, prometheus.shards)
         if samples > size_of(prometheus.retention_size):
             raise not_allowed(
                 f"a prometheus.retention_size of at least {-(-samples // 2**20):.0f}MB (it is "
-                f"{prometheus.retention_size}) for load.points and {prometheus.retention_time}, or less of these"
+                f"{prometheus.retention_size}) for load.points and {prometheus.retention_time}, less of these, or "
+                f"more than {prometheus.shards} prometheus.shards"
             )
         if size_of(prometheus.retention_size) > capacity.USABLE * size_of(self.storage.prometheus):
             raise not_allowed(

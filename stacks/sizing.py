@@ -391,6 +391,8 @@ class Sizing:
         consumer: A metrics consumer.
         prometheus: A Prometheus.
         sidecar: Its Thanos sidecar.
+        ruler: What evaluates rules over all shards, where there are several.
+        ruler_volume: Its volume.
         out_of_order_window: Longest outage of a Prometheus after which Kafka still fills its gap.
         prometheus_gogc: Growth of its heap, in percent, after which it is collected; more costs memory, less time.
         scrape_interval: How often metrics are scraped and rules evaluated.
@@ -424,6 +426,8 @@ class Sizing:
     consumer: Resources
     prometheus: Resources
     sidecar: Resources
+    ruler: Resources
+    ruler_volume: str
     out_of_order_window: str
     prometheus_gogc: int
     scrape_interval: str
@@ -461,6 +465,8 @@ SMALL = Sizing(
     consumer=Resources(cpu="40m", memory="96Mi", memory_limit="384Mi"),
     prometheus=Resources(cpu="100m", memory="256Mi", memory_limit="1536Mi"),
     sidecar=Resources(cpu="20m", memory="48Mi", memory_limit="256Mi"),
+    ruler=Resources(cpu="30m", memory="96Mi", memory_limit="512Mi"),
+    ruler_volume="1Gi",
     out_of_order_window="6h",
     prometheus_gogc=200,
     scrape_interval="10s",
@@ -508,6 +514,8 @@ PRODUCTION = Sizing(
     consumer=Resources(cpu="1", memory="1Gi", memory_limit="3Gi"),
     prometheus=Resources(cpu="2", memory="8Gi", memory_limit="24Gi"),
     sidecar=Resources(cpu="100m", memory="256Mi", memory_limit="1Gi"),
+    ruler=Resources(cpu="1", memory="2Gi", memory_limit="8Gi"),
+    ruler_volume="20Gi",
     out_of_order_window="48h",
     prometheus_gogc=75,
     scrape_interval="10s",

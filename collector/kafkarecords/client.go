@@ -22,7 +22,7 @@ func newClient(ctx context.Context, c *Config, logger *zap.Logger, topics []stri
 	options = append(options,
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumerGroup(c.GroupID),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		c.balancers(),
 		kgo.SessionTimeout(c.SessionTimeout),
 		kgo.HeartbeatInterval(c.HeartbeatInterval),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),

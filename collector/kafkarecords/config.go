@@ -41,13 +41,15 @@ type Config struct {
 	Metadata MetadataConfig         `mapstructure:"metadata"`
 	GroupID  string                 `mapstructure:"group_id"`
 	// GroupInstanceID makes the member a static one: a restart moves no partition.
-	GroupInstanceID        string        `mapstructure:"group_instance_id"`
-	GroupRebalanceStrategy string        `mapstructure:"group_rebalance_strategy"`
-	SessionTimeout         time.Duration `mapstructure:"session_timeout"`
-	HeartbeatInterval      time.Duration `mapstructure:"heartbeat_interval"`
-	InitialOffset          string        `mapstructure:"initial_offset"`
-	Logs                   TopicsConfig  `mapstructure:"logs"`
-	Traces                 TopicsConfig  `mapstructure:"traces"`
+	GroupInstanceID        string `mapstructure:"group_instance_id"`
+	GroupRebalanceStrategy string `mapstructure:"group_rebalance_strategy"`
+	// Shard is for the strategy `sharded` alone, which `kafka` does not have.
+	Shard             ShardConfig   `mapstructure:"shard"`
+	SessionTimeout    time.Duration `mapstructure:"session_timeout"`
+	HeartbeatInterval time.Duration `mapstructure:"heartbeat_interval"`
+	InitialOffset     string        `mapstructure:"initial_offset"`
+	Logs              TopicsConfig  `mapstructure:"logs"`
+	Traces            TopicsConfig  `mapstructure:"traces"`
 	// MinFetchSize is how many bytes a broker waits for, at most MaxFetchWait.
 	MinFetchSize int32         `mapstructure:"min_fetch_size"`
 	MaxFetchWait time.Duration `mapstructure:"max_fetch_wait"`
@@ -135,8 +137,12 @@ func (c *Config) Validate() error {
 		return errors.New("auth.sasl needs both username and password, or none")
 	case sasl.Username != "" && sasl.Mechanism != scramSHA512:
 		return fmt.Errorf("auth.sasl.mechanism is %q, must be %s", sasl.Mechanism, scramSHA512)
-	case c.GroupRebalanceStrategy != cooperativeSticky:
-		return fmt.Errorf("group_rebalance_strategy is %q, must be %s", c.GroupRebalanceStrategy, cooperativeSticky)
+	case c.GroupRebalanceStrategy != cooperativeSticky && c.GroupRebalanceStrategy != sharded:
+		return fmt.Errorf("group_rebalance_strategy is %q, must be %s or %s", c.GroupRebalanceStrategy, cooperativeSticky, sharded)
+	case c.GroupRebalanceStrategy == sharded && c.Shard.validate() != nil:
+		return c.Shard.validate()
+	case c.GroupRebalanceStrategy != sharded && c.Shard != ShardConfig{}:
+		return fmt.Errorf("shard needs group_rebalance_strategy: %s", sharded)
 	case c.InitialOffset != earliest:
 		return fmt.Errorf("initial_offset is %q, must be %s", c.InitialOffset, earliest)
 	case c.Metadata.RefreshInterval < time.Second:

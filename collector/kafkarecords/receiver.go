@@ -62,8 +62,12 @@ func newReader(set receiver.Settings, c *Config, topics []string) (*reader, erro
 
 // Start joins the group; records come once it has its partitions.
 func (r *reader) Start(ctx context.Context, _ component.Host) error {
+	var joined sync.Once
 	client, err := newClient(ctx, r.config, r.settings.Logger, r.topics,
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, given map[string][]int32) { r.take(given) }),
+		kgo.OnPartitionsAssigned(func(ctx context.Context, client *kgo.Client, given map[string][]int32) {
+			r.take(given)
+			joined.Do(func() { r.asksForItsPart(ctx, client) })
+		}),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { r.give(lost) }),
 		kgo.OnPartitionsRevoked(func(ctx context.Context, client *kgo.Client, revoked map[string][]int32) {
 			r.give(revoked)

@@ -56,7 +56,7 @@ class KafkaClient:
     Attributes:
         brokers: Bootstrap addresses, ``host:port``.
         user: SCRAM user.
-        name: Client id, and consumer group of who reads.
+        name: Client id, and consumer group of who reads unless it has another.
         password_file: Where the collector finds the password.
         ca_file: Certificate of the authority that signed the brokers' certificates.
     """
@@ -66,6 +66,17 @@ class KafkaClient:
     name: str
     password_file: str = KAFKA_PASSWORD
     ca_file: str = f"{TLS_DIRECTORY}/ca.crt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Partition p is read by the member whose index is p modulo the count."""
+
+    index: int
+    count: int
+
+
+ONLY_SHARD = Shard(index=0, count=1)
 
 
 def kafka_client(client: KafkaClient) -> Data:
@@ -94,6 +105,8 @@ def kafka_consumer(
     signal: str,
     retries: tuple[str, str],
     encoding: str = "otlp_proto",
+    group: str = "",
+    shard: Shard | None = None,
 ) -> Data:
     """The receiver `READER` of a consumer whose position moves only past what its destination has taken.
 
@@ -104,13 +117,19 @@ def kafka_consumer(
         signal: Of which kind its records are.
         retries: First and longest wait before a record is tried again, which never ends.
         encoding: How records are decoded; ``raw``: not at all.
+        group: Consumer group; the client's name if empty.
+        shard: The part of the partitions that is this member's; None: they are spread evenly over whoever is there.
     """
     first, longest = retries
     return {
         **kafka_client(client),
-        "group_id": client.name,
+        "group_id": group or client.name,
         "group_instance_id": member,
-        "group_rebalance_strategy": "cooperative-sticky",
+        **(
+            {"group_rebalance_strategy": "sharded", "shard": {"index": shard.index, "count": shard.count}}
+            if shard
+            else {"group_rebalance_strategy": "cooperative-sticky"}
+        ),
         "session_timeout": SESSION,
         "heartbeat_interval": "3s",
         "initial_offset": "earliest",

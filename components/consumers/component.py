@@ -1,6 +1,7 @@
 """A metrics consumer (requirement O5): Kafka to one Prometheus, at least once; one pod per Prometheus at a time.
 
-Two members in one group would not make one Prometheus faster, and a single member's restart is covered by Kafka.
+The consumers of a replica are one group: each reads the partitions of its shard (ADR 65). Two members for one
+Prometheus would not make it faster, and a single member's restart is covered by Kafka.
 
 A record's offset is marked only after Prometheus has answered. Nothing in between acknowledges earlier: no batch
 processor and no sending queue. The receiver hands records over undecoded, as log records; ``otlprecords`` sends their
@@ -26,11 +27,13 @@ import pulumi
 from components import naming
 from components.collector.config import (
     METRICS_PORT,
+    ONLY_SHARD,
     READER,
     SCRAPE_HTPASSWD,
     TLS_DIRECTORY,
     Data,
     KafkaClient,
+    Shard,
     kafka_consumer,
     merged,
     own_metrics,
@@ -73,6 +76,8 @@ class MetricsConsumerConfig:
         kafka: Client settings for Kafka.
         prometheus_url: Address of the Prometheus to fill, ``https://host:port``.
         writer: User name there.
+        group: Consumer group, with the consumers of the replica's other shards; the client's name if empty.
+        shard: The part of the partitions that it reads.
         tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
         writer_password: File with the password.
         scrape_htpasswd: Password file of the metrics endpoint.
@@ -81,6 +86,8 @@ class MetricsConsumerConfig:
     kafka: KafkaClient
     prometheus_url: str
     writer: str
+    group: str = ""
+    shard: Shard = ONLY_SHARD
     tls_directory: str = TLS_DIRECTORY
     writer_password: str = WRITER_PASSWORD
     scrape_htpasswd: str = SCRAPE_HTPASSWD
@@ -114,6 +121,8 @@ def _receiver(settings: MetricsConsumerConfig) -> Data:
         signal=Signal.LOGS.value,
         encoding="raw",
         retries=("500ms", "10s"),
+        group=settings.group,
+        shard=settings.shard,
     )
 
 
@@ -142,6 +151,7 @@ class MetricsConsumerArgs:
         context: Deployment context.
         kafka: Where metrics come from.
         prometheus: Where they go.
+        shards: How many shards there are.
         scrape: The consumer's own metrics.
         resources: Of the pod.
     """
@@ -149,13 +159,14 @@ class MetricsConsumerArgs:
     context: DeploymentContext
     kafka: KafkaEndpoint
     prometheus: PrometheusEndpoint
+    shards: int
     scrape: ScrapeTarget
     resources: Resources
 
 
-def consumer_name(replica: str) -> str:
-    """Workload, SCRAM user and consumer group of the consumer that feeds Prometheus ``replica``."""
-    return f"metrics-consumer-{replica}"
+def consumer_name(server: str) -> str:
+    """Workload of the consumer that feeds a Prometheus server; of a replica's name, also SCRAM user and group."""
+    return f"metrics-consumer-{server}"
 
 
 class MetricsConsumer(pulumi.ComponentResource):
@@ -163,17 +174,20 @@ class MetricsConsumer(pulumi.ComponentResource):
 
     Attributes:
         group: Consumer group.
+        shard: Part of the layers' series that its Prometheus holds.
         scrape: The consumer's own metrics.
     """
 
     group: str
+    shard: int
     scrape: ScrapeTarget
 
     def __init__(self, name: str, args: MetricsConsumerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        workload = consumer_name(args.prometheus.replica)
-        self.group = workload
+        workload = consumer_name(args.prometheus.server)
+        self.group = consumer_name(args.prometheus.replica)
+        self.shard = args.prometheus.shard
         self.scrape = args.scrape
         tls = certificate(self, context, workload=workload)
         headless_service(self, context, workload=workload, ports={naming.METRICS_PORT: METRICS_PORT})
@@ -201,16 +215,19 @@ class MetricsConsumer(pulumi.ComponentResource):
             ),
             recreate=True,
         )
-        self.register_outputs({"pods": pods.id, "group": workload})
+        self.register_outputs({"pods": pods.id, "group": self.group})
 
 
 def _volumes(parent: pulumi.Resource, args: MetricsConsumerArgs, workload: str) -> list[Volume]:
-    user = args.kafka.users[workload]
+    group, prometheus = consumer_name(args.prometheus.replica), args.prometheus
+    user = args.kafka.users[group]
     config = metrics_consumer_config(
         MetricsConsumerConfig(
             kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=user.username, name=workload),
-            prometheus_url=args.prometheus.url,
-            writer=args.prometheus.writer.username,
+            group=group,
+            shard=Shard(index=prometheus.shard, count=args.shards),
+            prometheus_url=prometheus.url,
+            writer=prometheus.writer.username,
         )
     )
     public = config_files(

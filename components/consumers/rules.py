@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from components.rules import Alert, RuleGroup, Severity, grew
+from components.shards import SERVER_PATTERN
 
 _JOB = 'job=~"metrics-consumer-.+"'
 _REFUSED = f"otelcol_otlprecords_lost_items_total{{{_JOB}}}"
 _WRITTEN = f"otelcol_otlprecords_sent_items_total{{{_JOB}}}"
+_REPLICA = f'"job", "metrics-consumer-$1", "job", "metrics-consumer-{SERVER_PATTERN}"'
+"""The consumers of all shards of a replica together write what there is."""
 _INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-metrics"}'
 
 ENOUGH = 0.8
@@ -46,7 +49,7 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="ConsumerFallsShort",
-                expr=f"sum by (job) (increase({_WRITTEN}[10m])) < on () group_left () "
+                expr=f"sum by (job) (label_replace(increase({_WRITTEN}[10m]), {_REPLICA})) < on () group_left () "
                 f"{ENOUGH} * sum(increase({_INTO_KAFKA}[10m]))",
                 for_="5m",
                 severity=Severity.HIGH,

@@ -75,9 +75,15 @@ SIDECAR_PORT_NAME = "sidecar"
 
 
 def prometheus_container(
-    resources: Resources, *, retention_time: str, retention_size: str, block_duration: str, shipped: bool
+    resources: Resources,
+    *,
+    retention_time: str,
+    retention_size: str,
+    block_duration: str,
+    shipped: bool,
+    scrapes: bool = True,
 ) -> Container:
-    """Prometheus, with volumes ``config``, ``web``, ``scrape`` and ``data``."""
+    """Prometheus, with volumes ``config``, ``web``, ``data``, and ``scrape`` where it scrapes."""
     return Container(
         name="prometheus",
         image="prometheus",
@@ -92,7 +98,7 @@ def prometheus_container(
         mounts=[
             Mount(volume="config", path=CONFIG_DIRECTORY),
             Mount(volume="web", path=WEB_DIRECTORY),
-            Mount(volume="scrape", path=SCRAPE_DIRECTORY),
+            *([Mount(volume="scrape", path=SCRAPE_DIRECTORY)] if scrapes else []),
             Mount(volume="data", path=DATA_DIRECTORY, writable=True),
         ],
         # Reading a large write-ahead log takes minutes, during which it listens but is not ready.
@@ -135,11 +141,12 @@ class PrometheusArgs:
 
     Attributes:
         context: Deployment context.
-        endpoints: The replicas, each with all data: `prometheus_endpoint`.
+        endpoints: The servers, those of a shard together, which have the same data: `prometheus_endpoint`.
         scrapes: Job -> metrics endpoint of everything, replicas and sidecars included.
         alert_receivers: What takes the alerts, from every replica.
         probes: What a prober is asked for.
-        rule_groups: Rules of all components.
+        rule_groups: Rules that the first shard evaluates.
+        shard_rule_groups: Rules that each other one evaluates for its own part.
         runbook_base: Address under which runbooks are found.
         resources: Of Prometheus.
         sidecar_resources: Of the Thanos sidecar.
@@ -160,6 +167,7 @@ class PrometheusArgs:
     alert_receivers: Sequence[AlertReceiver]
     probes: Sequence[ProbeJob]
     rule_groups: Sequence[RuleGroup]
+    shard_rule_groups: Sequence[RuleGroup] = ()
     runbook_base: str
     resources: Resources
     sidecar_resources: Resources
@@ -179,7 +187,7 @@ class PrometheusArgs:
 
 
 class Prometheus(pulumi.ComponentResource):
-    """Prometheus replicas with equal content, each fed from Kafka by a consumer of its own."""
+    """Prometheus replicas with equal content, each server fed from Kafka by a consumer of its own."""
 
     def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
@@ -206,10 +214,10 @@ class Prometheus(pulumi.ComponentResource):
         before: list[pulumi.Resource] = []
         for endpoint in args.endpoints:
             # One after the other: an update never takes all replicas from readers and alerts.
-            before = [self._replica(args, endpoint, (scrape_passwords, objects), before)]
-        self.register_outputs({"replicas": [endpoint.replica for endpoint in args.endpoints]})
+            before = [self._server(args, endpoint, (scrape_passwords, objects), before)]
+        self.register_outputs({"servers": [endpoint.server for endpoint in args.endpoints]})
 
-    def _replica(
+    def _server(
         self,
         args: PrometheusArgs,
         endpoint: PrometheusEndpoint,
@@ -234,15 +242,7 @@ class Prometheus(pulumi.ComponentResource):
                 Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[WEB_PORT, SIDECAR_HTTP_PORT]),
             ],
             egress=[
-                *(
-                    Allow(peers=[workload_pods(target.service.removesuffix("-headless"))], ports=[target.port])
-                    for target in args.scrapes.values()
-                ),
-                *(
-                    Allow(peers=[workload_pods(alert_receiver.workload)], ports=[alert_receiver.port])
-                    for alert_receiver in args.alert_receivers
-                ),
-                *(Allow(peers=[workload_pods(probe.workload)], ports=[probe.port]) for probe in args.probes),
+                *(_of_the_first_shard(args) if endpoint.shard == 0 else []),
                 *([to_storage(args.objects)] if args.objects else []),
             ],
         )
@@ -260,7 +260,7 @@ class Prometheus(pulumi.ComponentResource):
             writer=endpoint.writer,
             sidecar=credential(self, name=f"{endpoint.workload}-sidecar", username="sidecar"),
             scrape=args.scrapes[endpoint.workload].credential,
-            sidecar_scrape=args.scrapes[sidecar_name(endpoint.replica)].credential,
+            sidecar_scrape=args.scrapes[sidecar_name(endpoint.server)].credential,
         )
 
     def _workload(
@@ -272,9 +272,7 @@ class Prometheus(pulumi.ComponentResource):
     ) -> Workload:
         workload, users = endpoint.workload, self._users(args, endpoint)
         scrape_passwords, objects = shared
-        public = config_files(
-            self, args.context, name=workload, workload=workload, files=_public_files(args, endpoint.replica)
-        )
+        public = config_files(self, args.context, name=workload, workload=workload, files=_public_files(args, endpoint))
         secret = secret_files(
             self,
             args.context,
@@ -299,30 +297,50 @@ class Prometheus(pulumi.ComponentResource):
                     retention_size=args.retention_size,
                     block_duration=args.block_duration,
                     shipped=objects is not None,
+                    scrapes=endpoint.shard == 0,
                 ),
                 sidecar_container(args.sidecar_resources, shipping=objects is not None),
             ],
             volumes=[
                 Volume(name="config", files=public, reloaded=True),
                 Volume(name="web", files=secret),
-                Volume(name="scrape", files=scrape_passwords, reloaded=True),
+                *([Volume(name="scrape", files=scrape_passwords, reloaded=True)] if endpoint.shard == 0 else []),
                 *([objects_volume(objects)] if objects else []),
             ],
             tls=tls,
-            access=[naming.METRICS_ACCESS, *(alert_receiver.access_label for alert_receiver in args.alert_receivers)],
+            access=[naming.METRICS_ACCESS, *(receiver.access_label for receiver in args.alert_receivers)]
+            if endpoint.shard == 0
+            else [],
             grace_s=120,
         )
 
 
-def _public_files(args: PrometheusArgs, replica: str) -> dict[str, str]:
+def _of_the_first_shard(args: PrometheusArgs) -> list[Allow]:
+    """Whom a server calls that scrapes the platform and raises alerts."""
+    return [
+        *(
+            Allow(peers=[workload_pods(target.service.removesuffix("-headless"))], ports=[target.port])
+            for target in args.scrapes.values()
+        ),
+        *(
+            Allow(peers=[workload_pods(alert_receiver.workload)], ports=[alert_receiver.port])
+            for alert_receiver in args.alert_receivers
+        ),
+        *(Allow(peers=[workload_pods(probe.workload)], ports=[probe.port]) for probe in args.probes),
+    ]
+
+
+def _public_files(args: PrometheusArgs, endpoint: PrometheusEndpoint) -> dict[str, str]:
+    first = endpoint.shard == 0
     config = prometheus_config(
         PrometheusConfig(
             platform=args.context.platform,
             region=args.context.region,
-            replica=replica,
-            jobs=scrape_jobs([*args.scrapes.values()]),
-            alerts=alert_targets(args.alert_receivers),
-            probes=probe_scrapes(args.probes),
+            replica=endpoint.replica,
+            shard=endpoint.shard,
+            jobs=scrape_jobs([*args.scrapes.values()]) if first else (),
+            alerts=alert_targets(args.alert_receivers) if first else (),
+            probes=probe_scrapes(args.probes) if first else (),
             scrape_interval=args.scrape_interval,
             gogc=args.gogc,
             out_of_order_window=args.out_of_order_window,
@@ -330,5 +348,5 @@ def _public_files(args: PrometheusArgs, replica: str) -> dict[str, str]:
     )
     return {
         "prometheus.yml": rendered(config),
-        RULES_FILE: rendered(rule_file(args.rule_groups, args.runbook_base)),
+        RULES_FILE: rendered(rule_file(args.rule_groups if first else args.shard_rule_groups, args.runbook_base)),
     }

@@ -15,6 +15,7 @@ import yaml
 
 from components.contracts import AlertReceiver, ProbeJob, ProbeTarget, ScrapeTarget
 from components.k8s import TLS_MOUNT
+from components.shards import REPLICA_LABEL, SHARD_LABEL
 from components.telemetry.attributes import PROMOTED_ATTRIBUTES
 
 PATH = "/probe"
@@ -102,7 +103,6 @@ def _pods(module: str) -> list[dict[str, Any]]:
 Data = dict[str, Any]
 
 WEB_PORT = 9090
-REPLICA_LABEL = "prometheus_replica"
 CONFIG_DIRECTORY = "/etc/prometheus"
 WEB_DIRECTORY = "/etc/prometheus-web"
 SCRAPE_DIRECTORY = "/etc/prometheus-scrape"
@@ -161,6 +161,7 @@ class PrometheusConfig:
         platform: Name of the platform.
         region: Region it runs in.
         replica: Name of this replica.
+        shard: Its part of the layers' series, from 0.
         jobs: What is scraped.
         alerts: Where alerts go.
         probes: What a prober is asked for.
@@ -175,6 +176,7 @@ class PrometheusConfig:
     platform: str
     region: str
     replica: str
+    shard: int = 0
     jobs: Sequence[ScrapeJob]
     alerts: Sequence[AlertTarget]
     probes: Sequence[ProbeScrape] = ()
@@ -197,6 +199,7 @@ def prometheus_config(settings: PrometheusConfig) -> Data:
                 "platform": settings.platform,
                 "region": settings.region,
                 REPLICA_LABEL: settings.replica,
+                **({SHARD_LABEL: str(settings.shard)} if settings.shard else {}),
             },
         },
         "runtime": {"gogc": settings.gogc},
@@ -208,7 +211,7 @@ def prometheus_config(settings: PrometheusConfig) -> Data:
         "rule_files": list(settings.rule_files),
         "alerting": {
             # Else the replicas' alerts would be different ones, and everybody would be told twice.
-            "alert_relabel_configs": [{"action": "labeldrop", "regex": REPLICA_LABEL}],
+            "alert_relabel_configs": [{"action": "labeldrop", "regex": f"{REPLICA_LABEL}|{SHARD_LABEL}"}],
             "alertmanagers": [_alert_target(settings, target) for target in settings.alerts],
         },
         "scrape_configs": [
@@ -321,9 +324,10 @@ def ready_probe_command() -> tuple[str, ...]:
     )
 
 
-def rendered(config: Mapping[str, Any]) -> str:
+def rendered(config: Mapping[str, Any] | list[dict[str, Any]]) -> str:
     """YAML text."""
-    return yaml.dump(dict(config), Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
+    content = dict(config) if isinstance(config, Mapping) else config
+    return yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
 
 
 def job_names(jobs: Iterable[ScrapeJob]) -> list[str]:

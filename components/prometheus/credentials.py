@@ -11,6 +11,7 @@ from components.contracts import Credential, PrometheusEndpoint
 from components.k8s import DeploymentContext, credential
 from components.prometheus.config import WEB_PORT
 from components.prometheus.thanos import GRPC_PORT, STORE_NAME
+from components.shards import server_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,31 +29,37 @@ class Users:
         return (self.reader, self.writer, self.sidecar, self.scrape)
 
 
-def workload_name(replica: str) -> str:
-    """Workload (and Service) of a replica."""
-    return f"prometheus-{replica}"
+def workload_name(server: str) -> str:
+    """Workload (and Service) of a server."""
+    return f"prometheus-{server}"
 
 
-def sidecar_name(replica: str) -> str:
-    """Scrape job of a replica's Thanos sidecar."""
-    return f"thanos-sidecar-{replica}"
+def sidecar_name(server: str) -> str:
+    """Scrape job of a server's Thanos sidecar."""
+    return f"thanos-sidecar-{server}"
 
 
-def prometheus_endpoint(parent: pulumi.Resource, context: DeploymentContext, replica: str) -> PrometheusEndpoint:
-    """Where a replica will be, with the passwords of its writer and its readers.
+def prometheus_endpoint(
+    parent: pulumi.Resource, context: DeploymentContext, replica: str, shard: int = 0
+) -> PrometheusEndpoint:
+    """Where a server will be, with the passwords of its writer and its readers.
 
     Args:
         parent: Component that owns the passwords.
         context: Deployment context.
         replica: Name of the replica.
+        shard: Its part of the layers' series.
     """
-    workload = workload_name(replica)
+    server = server_name(replica, shard)
+    workload = workload_name(server)
 
     def new_credential(username: str) -> Credential:
         return credential(parent, name=f"{workload}-{username}", username=username)
 
     return PrometheusEndpoint(
         replica=replica,
+        shard=shard,
+        server=server,
         workload=workload,
         url=f"https://{context.host(workload)}:{WEB_PORT}",
         server_name=context.host(workload),

@@ -47,8 +47,8 @@ class ThanosQueryArgs:
     Attributes:
         context: Deployment context.
         endpoint: Where it answers: `query_endpoint`.
-        stores: The Prometheus replicas.
-        gateways: What answers for samples that only the object storage has.
+        stores: The Prometheus servers.
+        gateways: What else has samples: of the past, or recorded by rulers.
         scrape: Its own metrics.
         replicas: Pods.
         resources: Of each pod.
@@ -72,7 +72,12 @@ class ThanosQueryArgs:
 
 
 def query_endpoint(
-    parent: pulumi.Resource, context: DeploymentContext, *, address: str | None, hosts: Sequence[str] = ()
+    parent: pulumi.Resource,
+    context: DeploymentContext,
+    *,
+    address: str | None,
+    hosts: Sequence[str] = (),
+    ruled: bool = False,
 ) -> QueryEndpoint:
     """Where metrics will be read, with the reader's password.
 
@@ -81,13 +86,16 @@ def query_endpoint(
         context: Deployment context.
         address: Load balancer address to ask for, or None.
         hosts: Host names of the load balancer.
+        ruled: Whether rulers ask it.
     """
     host = hosts[0] if hosts else address or context.host(WORKLOAD)
     return QueryEndpoint(
         url=f"https://{host}:{QUERY_PORT}",
         internal_url=f"https://{context.host(WORKLOAD)}:{QUERY_PORT}",
+        server_name=context.host(WORKLOAD),
         access_label=naming.access_label(WORKLOAD),
         reader=credential(parent, name=f"{WORKLOAD}-reader", username="reader"),
+        ruler=credential(parent, name=f"{WORKLOAD}-ruler", username="ruler") if ruled else None,
     )
 
 
@@ -140,7 +148,7 @@ class ThanosQuery(pulumi.ComponentResource):
             context,
             name=f"{WORKLOAD}-web",
             workload=WORKLOAD,
-            files={"web.yml": web_file([args.endpoint.reader, args.scrape.credential])},
+            files={"web.yml": web_file([*args.endpoint.users, args.scrape.credential])},
         )
         pods = deployment(
             self,

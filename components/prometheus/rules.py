@@ -9,21 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.prometheus.ruler_rules import INHIBITIONS as RULER_INHIBITIONS
+from components.prometheus.ruler_rules import RULES as RULER_RULES
 from components.prometheus.thanos_rules import QUERY, block_rules
-from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
+from components.rules import Alert, Inhibition, Reads, Recording, RuleGroup, Severity, any_of
+from components.shards import SERVER_PATTERN
 from components.telemetry.layers import LAYER_NAMES
 
 _GROUP = "pair-"
 _RESULTS = f'prometheus_rule_group_last_evaluation_samples{{job=~"prometheus-.+",rule_group=~".+;{_GROUP}.+"}}'
-_SEEN = f'label_replace({_RESULTS}, "what", "$1", "rule_group", ".+;{_GROUP}(.+)")'
-_MISSING = f"1 - {_SEEN} / on (what) group_left () max by (what) ({_SEEN})"
+_WHAT = f'label_replace({_RESULTS}, "what", "$1", "rule_group", ".+;{_GROUP}(.+)")'
+_SEEN = f'label_replace({_WHAT}, "shard", "$1", "job", ".+-shard-([0-9]+)")'
+"""Each shard has its own part: a server is compared with the one of the same shard."""
+_MISSING = f"1 - {_SEEN} / on (what, shard) group_left () max by (what, shard) ({_SEEN})"
 _CATCHING_UP = 'deriv(obs:consumer_lag:sum{consumergroup=~"metrics-consumer-.+"}[5m]) < -1'
-_REPLICA = '"job", "prometheus-$1", "consumergroup", "metrics-consumer-(.+)"'
+_FED_BY = f'"consumergroup", "metrics-consumer-$1", "job", "prometheus-{SERVER_PATTERN}"'
+_DISAGREES = f"label_replace(max by (job, what) ({_MISSING}) > 0.2, {_FED_BY})"
 
 PAIR: tuple[RuleGroup, ...] = (
     RuleGroup(
         name=f"{_GROUP}senders",
         rules=(Recording(record="obs:pair_senders:count", expr='count by (layer, job) (target_info{layer!=""})'),),
+        reads=Reads.SHARD,
     ),
     RuleGroup(
         name=f"{_GROUP}alerts",
@@ -34,7 +41,7 @@ PAIR: tuple[RuleGroup, ...] = (
         rules=(
             Alert(
                 name="PrometheusPairDisagrees",
-                expr=f"max by (job, what) ({_MISSING}) > 0.2 unless on (job) label_replace({_CATCHING_UP}, {_REPLICA})",
+                expr=f"max by (job, what) ({_DISAGREES} unless on (consumergroup) {_CATCHING_UP})",
                 for_="15m",
                 severity=Severity.MEDIUM,
                 summary="{{ $labels.job }} sees {{ $value | humanizePercentage }} fewer {{ $labels.what }} than the "
@@ -54,6 +61,7 @@ PAIR: tuple[RuleGroup, ...] = (
 
 
 _SELF = 'job=~"prometheus-.+"'
+_EVALUATES = 'job=~"(prometheus|thanos-rule)-.+"'
 _OWN_ALERTS = "prometheus-.+|probe-.+"
 """Jobs with alerts of their own for targets that do not answer."""
 _UP = f'up{{job!~"{_OWN_ALERTS}"}}'
@@ -199,11 +207,17 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         equal=("job",),
         reason="A consumer that writes nothing writes too little.",
     ),
+    *RULER_INHIBITIONS,
 )
 
 
 def prometheus_rules(
-    jobs: Sequence[str], *, volume_bytes: int, memory_bytes: int, block_duration_s: int = _BLOCK_S
+    jobs: Sequence[str],
+    *,
+    volume_bytes: int,
+    memory_bytes: int,
+    block_duration_s: int = _BLOCK_S,
+    ruled: bool = False,
 ) -> tuple[RuleGroup, ...]:
     """Rules for Prometheus replicas that scrape ``jobs``.
 
@@ -212,6 +226,7 @@ def prometheus_rules(
         volume_bytes: Size of each replica's volume.
         memory_bytes: Memory limit of each replica.
         block_duration_s: Time that a block covers, in seconds. Rules about shipped blocks are silent where none are.
+        ruled: Whether there are rulers.
     """
     return (
         targets(jobs),
@@ -222,6 +237,7 @@ def prometheus_rules(
         block_rules(block_duration_s),
         environment(),
         _freshness(),
+        *(RULER_RULES if ruled else ()),
     )
 
 
@@ -333,7 +349,7 @@ def _store(volume_bytes: int, memory_bytes: int) -> RuleGroup:
 
 def _rules() -> RuleGroup:
     missed, all_rounds = (
-        f"sum by (job, instance) (rate(prometheus_rule_group_iterations_{kind}total{{{_SELF}}}[5m]))"
+        f"sum by (job, instance) (rate(prometheus_rule_group_iterations_{kind}total{{{_EVALUATES}}}[5m]))"
         for kind in ("missed_", "")
     )
     notifications = "prometheus_notifications"
@@ -342,7 +358,7 @@ def _rules() -> RuleGroup:
         rules=(
             Alert(
                 name="PrometheusRuleFailures",
-                expr="sum by (job, instance) (increase(prometheus_rule_evaluation_failures_total[5m])) > 0",
+                expr=f"sum by (job, instance) (increase(prometheus_rule_evaluation_failures_total{{{_SELF}}}[5m])) > 0",
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="Rules of {{ $labels.instance }} fail",
@@ -390,6 +406,7 @@ def _freshness() -> RuleGroup:
     newest = "obs:layer_newest_sample:timestamp_seconds"
     return RuleGroup(
         name="freshness",
+        reads=Reads.LAYERS,
         rules=(
             # target_info: one series per sender, written with each of its requests.
             Recording(record=newest, expr='max by (layer) (timestamp(target_info{layer!=""}))'),

@@ -6,7 +6,8 @@ The object storage of metrics is one file, which holds the key, in a Secret (req
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -15,14 +16,17 @@ import pulumi
 from components.contracts import ObjectStorage
 from components.k8s import TLS_MOUNT, DeploymentContext, FileSet, Mount, Volume, secret_files
 from components.prometheus.config import (
+    BLOCK_DURATION,
     CLIENT_CONFIG,
     DATA_DIRECTORY,
-    REPLICA_LABEL,
+    RESEND_DELAY,
+    RULES_FILE,
     WEB_DIRECTORY,
     WEB_PORT,
     Data,
     rendered,
 )
+from components.shards import REPLICA_LABEL, SHARD_LABEL
 
 OBJECTS_DIRECTORY = "/etc/thanos-objects"
 OBJECTS_FILE = "objects.yml"
@@ -267,7 +271,8 @@ def _store_api(tls_directory: str) -> list[str]:
 def query_command(*, directory: str = QUERY_DIRECTORY, tls_directory: str = TLS_MOUNT) -> list[str]:
     """Program and arguments of the query layer.
 
-    Replicas that are down are left out of an answer instead of failing it: that is the readers' failover.
+    Replicas that are down are left out of an answer instead of failing it: that is the readers' failover. A series that
+    has moved to another shard is one series all the same: the label of the shard is taken away as the replica's is.
     """
     return [
         "/bin/thanos",
@@ -281,10 +286,64 @@ def query_command(*, directory: str = QUERY_DIRECTORY, tls_directory: str = TLS_
         f"--endpoint.sd-config-file={directory}/endpoints/endpoints.yml",
         "--store.sd-dns-interval=5s",
         "--store.response-timeout=5s",
-        f"--query.replica-label={REPLICA_LABEL}",
+        *(f"--query.replica-label={label}" for label in (REPLICA_LABEL, SHARD_LABEL)),
         "--query.partial-response",
         "--query.timeout=60s",
         "--query.auto-downsampling",
+        "--web.disable-cors",
+        "--log.format=json",
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RulerConfig:
+    """What a ruler's command line depends on.
+
+    Attributes:
+        labels: External labels of what it records and raises.
+        query_url: Address that alerts lead people to.
+        block_duration: Time that a block covers.
+        config_directory: Folder of the rules, and of who is asked and told.
+        data_directory: Folder of what it records.
+        objects_directory: Folder with the object storage's file.
+        web_directory: Folder of the web configuration.
+        tls_directory: Folder of the certificate.
+    """
+
+    labels: Mapping[str, str]
+    query_url: str
+    block_duration: str = BLOCK_DURATION
+    config_directory: str
+    data_directory: str
+    objects_directory: str = OBJECTS_DIRECTORY
+    web_directory: str = WEB_DIRECTORY
+    tls_directory: str = TLS_MOUNT
+
+
+def ruler_command(config: RulerConfig) -> list[str]:
+    """Program and arguments of a ruler, whose times are those of Prometheus' own rules."""
+    return [
+        "/bin/thanos",
+        "rule",
+        f"--data-dir={config.data_directory}",
+        f"--rule-file={config.config_directory}/{RULES_FILE}",
+        f"--query.config-file={config.config_directory}/query.yml",
+        f"--alertmanagers.config-file={config.config_directory}/alertmanagers.yml",
+        "--alertmanagers.sd-dns-interval=15s",
+        f"--alert.query-url={config.query_url}",
+        *(f'--label={name}="{value}"' for name, value in config.labels.items()),
+        # Else the alerts of the two rulers would be different ones, and everybody would be told twice.
+        *(f"--alert.label-drop={label}" for label in (REPLICA_LABEL, SHARD_LABEL)),
+        "--eval-interval=10s",
+        "--for-grace-period=30s",
+        f"--resend-delay={RESEND_DELAY}",
+        f"--tsdb.block-duration={config.block_duration}",
+        "--tsdb.retention=48h",
+        objects_option(config.objects_directory),
+        _HASHED,
+        f"--http-address=0.0.0.0:{STORE_HTTP_PORT}",
+        f"--http.config={config.web_directory}/web.yml",
+        *_store_api(config.tls_directory),
         "--web.disable-cors",
         "--log.format=json",
     ]

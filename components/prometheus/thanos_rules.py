@@ -26,11 +26,13 @@ QUERY = RuleGroup(
             for_="30s",
             severity=Severity.HIGH,
             summary="No pod of the query layer answers",
-            description="Metrics cannot be read: dashboards are empty. They are still stored, and alerts still raised.",
+            description="Metrics cannot be read: dashboards are empty. They are still stored, and alerts still raised; "
+            "but where metrics are in shards, those of the layers are not.",
             labels={"job": "thanos-query"},
             annotations={
                 "summary_ja": "照会層のポッドが応答しません",
-                "description_ja": "メトリクスを閲覧できません。保存とアラートは続いています。",
+                "description_ja": "メトリクスを閲覧できません。保存とアラートは続いています"
+                "(シャード構成ではレイヤーのアラートは出ません)。",
             },
         ),
         Alert(

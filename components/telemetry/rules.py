@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
+from components.rules import Alert, Inhibition, Reads, Recording, RuleGroup, Severity, any_of
 from components.telemetry.file import CatalogueError
 from components.telemetry.layers import LAYERS
 from components.telemetry.rows import seconds, spoken
@@ -43,8 +43,8 @@ def slo_groups(document: Document) -> tuple[RuleGroup, ...]:
     windows = sorted({BASE_WINDOW, *(window for rate in rates for window in (rate.long, rate.short))}, key=seconds)
     recordings = (rule for slo in slos for rule in _recordings(slo, windows))
     return (
-        RuleGroup(name="slo", rules=(*recordings, *_alerts(slos, rates)), interval=_OFTEN),
-        RuleGroup(name="slo-budget", rules=tuple(_budget(slo) for slo in slos), interval=_SELDOM),
+        RuleGroup(name="slo", rules=(*recordings, *_alerts(slos, rates)), interval=_OFTEN, reads=Reads.LAYERS),
+        RuleGroup(name="slo-budget", rules=tuple(_budget(slo) for slo in slos), interval=_SELDOM, reads=Reads.LAYERS),
     )
 
 
@@ -158,7 +158,9 @@ def layer_groups(document: Document) -> tuple[RuleGroup, ...]:
     is a part of the time until somebody hears of it (30 s for critical, 2 min for high, an hour for medium).
     """
     return tuple(
-        RuleGroup(name=f"layer-{layer.name}-{interval}", rules=tuple(map(_alert, rows)), interval=interval)
+        RuleGroup(
+            name=f"layer-{layer.name}-{interval}", rules=tuple(map(_alert, rows)), interval=interval, reads=Reads.LAYERS
+        )
         for layer in LAYERS
         for interval in (_AT_ONCE, _SOON, _OFTEN)
         if (rows := [row for row in document.thresholds if row.layer is layer and _interval(row) == interval])

@@ -12,6 +12,7 @@ from kubernetes import client
 
 from components.backups.component import workload_name
 from components.backups.schedule import Kind
+from components.shards import REPLICA_LABEL, SHARD_LABEL, server_name
 from ops.core.errors import OpsError
 from ops.core.jobs import Started, job, wait
 from ops.core.kube import Kube, call_errors
@@ -196,8 +197,11 @@ class Shipped:
 
     @property
     def name(self) -> str:
-        """Name of the replica, else all of its labels."""
-        return self.labels.get("prometheus_replica") or ",".join(f"{k}={v}" for k, v in sorted(self.labels.items()))
+        """Name of the server, else all of its labels; of a ruler ``rules of <replica>``."""
+        replica, shard = self.labels.get(REPLICA_LABEL), self.labels.get(SHARD_LABEL, "0")
+        if not replica:
+            return ",".join(f"{k}={v}" for k, v in sorted(self.labels.items()))
+        return server_name(replica, int(shard)) if shard.isdecimal() else f"{shard} of {replica}"
 
 
 def shipped(store: Store) -> list[Shipped]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from components.telemetry.rules import RULES
 from components.telemetry.thresholds import THRESHOLDS
@@ -12,7 +10,6 @@ from ops.alerts import events as alert_events
 from ops.alerts.silences import WATCHDOG
 from ops.checks.grace_period import grace_period_end
 from ops.core.context import Context
-from ops.core.errors import OpsError
 from ops.core.platform import Platform
 from ops.core.rows import Check, Finding, listed, not_set_up
 
@@ -25,26 +22,11 @@ CHANGE_DRILL = "change-reviewed"
 LATENCY_DRILLS = ("alert-latency-both", "alert-latency-one-killed", "alert-latency-partitioned")
 
 
-def live_rules(context: Context, replica: str) -> dict[str, Mapping[str, Any]]:
-    """Alerting rules that a Prometheus evaluates, by name.
-
-    Raises:
-        OpsError: It does not answer.
-    """
-    auth = context.platform.prometheus_credentials[replica].pair
-    url = f"{context.prometheus_url(replica)}/api/v1/rules"
-    with context.web.call("GET", url, auth=auth, params={"type": "alert"}) as response:
-        if response.status_code != 200:
-            raise OpsError(f"prometheus-{replica} answered {response.status_code} to the question for its rules")
-        groups = response.json()["data"]["groups"]
-    return {rule["name"]: rule for group in groups for rule in group["rules"]}
-
-
 def p3(context: Context) -> Finding:
     """Both Prometheus evaluate an alert of every threshold, each with a priority and a runbook, without errors."""
     finding = Finding()
     for replica in context.platform.prometheus_replicas:
-        rules = live_rules(context, replica)
+        rules = context.rules(replica)
         missing = {threshold.alert for threshold in THRESHOLDS} - set(rules)
         finding.expect(not missing, f"prometheus-{replica} has no rule {listed(missing)}")
         broken = [name for name, rule in rules.items() if rule["health"] == "err"]
@@ -142,7 +124,7 @@ def m4(context: Context) -> Finding:
     finding = Finding()
     wanted = {alert.name: alert for group in RULES for alert in group.alerts}
     for replica in context.platform.prometheus_replicas:
-        rules = live_rules(context, replica)
+        rules = context.rules(replica)
         differ = [
             name
             for name, alert in wanted.items()

@@ -55,7 +55,7 @@ def d1(context: Context) -> Finding:
             whole(store, newest, access, Path(folder) / kind, finding)
         archive(runs.archived(store), finding, kube.created() + ARCHIVED_WITHIN)
     with opened(access, access.metrics_prefix) as store:
-        blocks(runs.shipped(store), context.platform.prometheus_replicas, finding, lambda name: first_block(kube, name))
+        blocks(runs.shipped(store), context.platform.prometheus_servers, finding, lambda name: first_block(kube, name))
     late = context.thanos.number("max(time() - backup_metrics_due_timestamp_seconds) > 0")
     finding.expect(late is None, f"the next block of metrics is missing since {(late or 0) / 60:.0f} min")
     failed = context.thanos.number("max(backup_poll_failed)")
@@ -124,9 +124,9 @@ def archive(archives: list[Archived], finding: Finding, due: datetime) -> None:
     )
 
 
-def blocks(shipped: list[Shipped], replicas: tuple[str, ...], finding: Finding, due: Callable[[str], datetime]) -> None:
+def blocks(shipped: list[Shipped], servers: tuple[str, ...], finding: Finding, due: Callable[[str], datetime]) -> None:
     """Every Prometheus ships its blocks, each since it is ``due`` to."""
-    for name in sorted(set(replicas) - {replica.name for replica in shipped}):
+    for name in sorted(set(servers) - {replica.name for replica in shipped}):
         problem = f"no block of metrics is stored of {name}"
         finding.expect_by(due(name), False, f"first block of metrics of {name}", problem)
     for replica in shipped:

@@ -1,10 +1,11 @@
-"""P1 and L1..L5: what arrives in both Prometheus and through Thanos Query."""
+"""P1, P4 and L1..L5: what arrives in both Prometheus and through Thanos Query."""
 
 from __future__ import annotations
 
 import secrets
 import time
 
+from components.shards import REPLICA_LABEL, SHARD_LABEL, server_names
 from components.telemetry.catalogue import METRICS
 from components.telemetry.layers import LAYERS, Layer
 from ops.core import otlp
@@ -18,6 +19,8 @@ WINDOW = "2m"
 MARKER = "obs_verify_freshness"
 FRESH_SECONDS = 60.0
 POLL_SECONDS = 0.2
+MOVING = 0.2
+"""Part of the senders that may come or go between two questions, or be in two shards for a while after an update."""
 LATE_SECONDS = 25.0
 """One scrape may come too late on a busy machine; two in a row say something."""
 
@@ -56,7 +59,7 @@ def p1(context: Context) -> Finding:
     finding = Finding()
     replicas = context.platform.prometheus_replicas
     finding.expect(len(replicas) >= 2, f"there is only {listed(replicas)}")
-    own = [context.prometheus(replica) for replica in replicas]
+    own = [context.replica(replica) for replica in replicas]
     for query in own:
         lasting = set(query.unreached())
         deadline = time.monotonic() + LATE_SECONDS
@@ -72,9 +75,30 @@ def p1(context: Context) -> Finding:
     finding.figures.append(f"device to query {freshness(context):.1f} s")
     doubled = context.thanos.instant(MARKER)
     finding.expect(
-        not any("prometheus_replica" in sample.labels for sample in doubled), "Thanos Query does not remove duplicates"
+        not any({REPLICA_LABEL, SHARD_LABEL} & set(sample.labels) for sample in doubled),
+        "Thanos Query does not remove duplicates",
     )
     finding.drill("five-layers", "prometheus-primary-down")
+    return finding
+
+
+def p4(context: Context) -> Finding:
+    """Each shard holds its own part in every replica, the read address has all of it once; the drill added shards."""
+    finding = Finding()
+    platform = context.platform
+    senders = f'count(last_over_time(target_info{{layer!=""}}[{WINDOW}]))'
+    counts = {server: int(context.prometheus(server).number(senders) or 0) for server in platform.prometheus_servers}
+    empty = [server for server, count in counts.items() if not count]
+    finding.expect(not empty, f"shards without a sender: {listed(empty)}")
+    read = int(context.thanos.number(senders) or 0)
+    for replica in platform.prometheus_replicas:
+        held = sum(counts[server] for server in server_names([replica], platform.prometheus_shards))
+        finding.expect(
+            abs(held - read) <= MOVING * read, f"{replica} has {held} senders in all, the read address {read}"
+        )
+    finding.figures.append(f"{platform.prometheus_shards} shards, {read} senders")
+    finding.seen.append(f"senders of the last {WINDOW} by server: {counts}")
+    finding.drill("shards-added")
     return finding
 
 
@@ -96,4 +120,4 @@ def layer_check(layer: Layer) -> Check:
     return check
 
 
-CHECKS: dict[str, Check] = {"P1": p1, **{layer.source: layer_check(layer) for layer in LAYERS}}
+CHECKS: dict[str, Check] = {"P1": p1, "P4": p4, **{layer.source: layer_check(layer) for layer in LAYERS}}

@@ -205,10 +205,10 @@ def p2(context: Context) -> Finding:
     """Anonymous, wrong and foreign logins get 401; the right ones get 200."""
     finding = Finding()
     platform, web = context.platform, context.web
-    replicas = platform.prometheus_replicas
-    names = {f"prometheus-{replica}": context.prometheus_url(replica) for replica in replicas}
+    servers = platform.prometheus_servers
+    names = {f"prometheus-{server}": context.prometheus_url(server) for server in servers}
     names["thanos-query"] = platform.query_url
-    readers = {f"prometheus-{replica}": platform.prometheus_credentials[replica].pair for replica in replicas}
+    readers = {f"prometheus-{server}": platform.prometheus_credentials[server].pair for server in servers}
     readers["thanos-query"] = platform.query_reader.pair
     scrapers = {name: login.pair for name, login in platform.scrape_credentials.items()}
     tried = 0

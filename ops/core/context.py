@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from urllib.parse import urlsplit
 
+from components.shards import ruler_name, server_names
 from ops.core.alertmanager import Alertmanager, client_of
+from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
 from ops.core.tunnel import Tunnels
-from ops.core.web import Query, Web
+from ops.core.web import Query, ShardedQuery, Web
 
 PROMETHEUS_PORT = 9090
 ALERTMANAGER_PORT = 9093
+RULER_PORT = 10902
 
 
 class Context:
@@ -50,14 +55,42 @@ class Context:
         names = {urlsplit(base).netloc: name for base, name in known.items() if base}
         return names.get(at) or self.tunnels.what(urlsplit(url).port or 0)
 
-    def prometheus_url(self, replica: str) -> str:
+    def prometheus_url(self, server: str) -> str:
         """Base URL of one Prometheus, through a tunnel to its pod."""
-        return self.tunnels.url(self.kube.ready_pod(f"prometheus-{replica}").name, PROMETHEUS_PORT)
+        return self.tunnels.url(self.kube.ready_pod(f"prometheus-{server}").name, PROMETHEUS_PORT)
 
-    def prometheus(self, replica: str) -> Query:
+    def prometheus(self, server: str) -> Query:
         """Query API of one Prometheus."""
+        reader = self.platform.prometheus_credentials[server]
+        return Query(self.web, lambda: self.prometheus_url(server), reader.pair, f"prometheus-{server}", 3)
+
+    def replica(self, replica: str) -> Query:
+        """What all servers of a replica have together."""
+        servers = server_names([replica], self.platform.prometheus_shards)
+        if len(servers) == 1:
+            return self.prometheus(replica)
+        return ShardedQuery([self.prometheus(server) for server in servers], f"prometheus-{replica}")
+
+    def rules(self, replica: str) -> dict[str, Mapping[str, Any]]:
+        """Alerting rules that a replica evaluates, by name: the first shard, and the ruler where there are shards.
+
+        Raises:
+            OpsError: One of them does not answer.
+        """
         reader = self.platform.prometheus_credentials[replica]
-        return Query(self.web, lambda: self.prometheus_url(replica), reader.pair, f"prometheus-{replica}", 3)
+        asked_of = [(f"prometheus-{replica}", self.prometheus_url(replica), reader)]
+        if self.platform.prometheus_shards > 1:
+            ruler = ruler_name(replica)
+            url = self.tunnels.url(self.kube.ready_pod(ruler).name, RULER_PORT)
+            asked_of.append((ruler, url, self.platform.scrape_credentials[ruler]))
+        rules: dict[str, Mapping[str, Any]] = {}
+        for name, base, login in asked_of:
+            with self.web.call("GET", f"{base}/api/v1/rules", auth=login.pair, params={"type": "alert"}) as response:
+                if response.status_code != 200:
+                    raise OpsError(f"{name} answered {response.status_code} to the question for its rules")
+                groups = response.json()["data"]["groups"]
+            rules |= {rule["name"]: rule for group in groups for rule in group["rules"]}
+        return rules
 
     def alertmanager(self, member: str | None = None) -> Alertmanager:
         """Alertmanager's API at its common address, or through a tunnel to one member.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from components.shards import server_names
 from ops.core import command_record
 from ops.core.access import BackupAccess, RegionsAccess, ReportAccess
 from ops.core.cluster import refuse_another
@@ -128,6 +129,7 @@ class Platform(BaseModel):
     query_url: str
     query_reader: Login
     prometheus_replicas: tuple[str, ...] = Field(min_length=1)
+    prometheus_shards: int = Field(default=1, ge=1)
     prometheus_credentials: Mapping[str, Login]
     scrape_credentials: Mapping[str, Login]
     consumer_groups: tuple[str, ...]
@@ -159,6 +161,11 @@ class Platform(BaseModel):
             if name in Platform.model_fields:
                 raise OpsError(f"this command does not read the output `{name}`: READS in ops/core/outputs.py says so")
             return super().__getattr__(name)
+
+    @property
+    def prometheus_servers(self) -> tuple[str, ...]:
+        """Names of all Prometheus servers, those of a shard together."""
+        return server_names(self.prometheus_replicas, self.prometheus_shards)
 
     def left_out(self, key: str) -> tuple[str, ...]:
         """What is not promised since a key of the stack file leaves it out, one line each."""

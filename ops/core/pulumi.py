@@ -48,6 +48,15 @@ def set_partitions(topic: str, partitions: int, stack: str = "", cwd: Path = PRO
     _set(["--path", f'{SETTINGS_KEY}.topics["{topic}"].partitions', str(partitions)], stack, cwd)
 
 
+def set_shards(shards: int, stack: str = "", cwd: Path = PROJECT) -> None:
+    """Write the number of shards into the stack's file; ``stack`` empty is the selected one.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    _set(["--path", f"{SETTINGS_KEY}.prometheus.shards", str(shards)], stack, cwd)
+
+
 def set_storage(part: str, size: str, stack: str = "", cwd: Path = PROJECT) -> None:
     """Write the size of a part's volumes into the stack's file; ``stack`` empty is the selected one.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,6 +196,38 @@ class Query:
             raise OpsError(f"{self.name} refused {params.get('query', path)!r}: {one_line(body.get('error', ''))}")
         data: dict[str, Any] = body["data"]
         return data
+
+
+class ShardedQuery(Query):
+    """What the servers of one replica have together.
+
+    Aggregations are each server's own: of `instant` ask for sums and counts that may be added up, or for series.
+
+    Args:
+        shards: The servers.
+        name: For messages.
+    """
+
+    def __init__(self, shards: Sequence[Query], name: str) -> None:
+        self._shards, self.name = tuple(shards), name
+
+    def instant(self, expression: str, time: float | None = None) -> list[Sample]:
+        """The answers of all."""
+        return [sample for shard in self._shards for sample in shard.instant(expression, time)]
+
+    def raw(
+        self, selector: str, seconds: int, time: float | None = None
+    ) -> dict[tuple[tuple[str, str], ...], list[tuple[float, float]]]:
+        """Stored samples of all; of a series that moved, those of every shard that it was in."""
+        joined: dict[tuple[tuple[str, str], ...], set[tuple[float, float]]] = {}
+        for shard in self._shards:
+            for labels, samples in shard.raw(selector, seconds, time).items():
+                joined.setdefault(labels, set()).update(samples)
+        return {labels: sorted(samples) for labels, samples in joined.items()}
+
+    def unreached(self) -> list[str]:
+        """Targets of all whose last scrape failed, and jobs without any target."""
+        return [target for shard in self._shards for target in shard.unreached()]
 
 
 def _cause(error: BaseException) -> str:

@@ -98,6 +98,36 @@ FLOW: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="shards",
+        shows="metrics are divided over two shards and three by settings: one view, nothing lost, alerts told once",
+        requirements=("P4",),
+        procedure=f"{_PROCEDURES}.shards:add_shards",
+        evidence="shards-added",
+        seconds=600,
+        limit_s=3600,
+        load=f"{_METRICS}; a High that lasts, a Critical after each update, a question a second to the read address",
+        fault="a shard more for each replica, twice, by the stack's file and `pulumi up`; in the end as before",
+        figures={
+            Aspect.FAULT: ("{shards}", "`pulumi up` took {pulumi up s} s"),
+            Aspect.RECOVERY: (
+                "every sender in one shard {divided after s} s after it",
+                "the fullest of three has {senders of the fullest shard} of {senders} senders",
+            ),
+            Aspect.RTO: (
+                "Critical told after {Critical told after s} s, a High that lasted told "
+                "{notices of the High that lasted} times",
+                "{failed questions} of {questions} questions failed",
+                "longest pause of a client {longest pause of a client s} s",
+            ),
+            Aspect.RPO: (
+                "missing of {acknowledged} acknowledged points: {missing}",
+                "series of the load at the read address {fewest series of the load read} to "
+                "{most series of the load read} of {series of the load read}",
+                "{points left out by the read address} points left out by the read address",
+            ),
+        },
+    ),
+    Drill(
         name="storage-grow",
         shows="the brokers' volumes grow by settings under load: no pod restarts, nothing is lost",
         requirements=("S1",),

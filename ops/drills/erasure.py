@@ -63,11 +63,11 @@ def erase_on_platform(context: Context, figures: dict[str, Any]) -> list[str]:
         metrics = [
             MetricStore(
                 context.web,
-                context.prometheus_url(replica),
-                context.platform.prometheus_credentials[replica].pair,
-                f"prometheus-{replica}",
+                context.prometheus_url(server),
+                context.platform.prometheus_credentials[server].pair,
+                f"prometheus-{server}",
             ).find(who)
-            for replica in context.platform.prometheus_replicas
+            for server in context.platform.prometheus_servers
         ]
         return [*search_all(search, families, who, erase=False), *metrics]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from components.alerting.escalation import ESCALATION_LABEL, SUFFIX, recorded_of
-from components.prometheus.config import REPLICA_LABEL
 from components.rules import ID_LABEL
+from components.shards import REPLICA_LABEL
 from components.telemetry.catalogue import METRICS
 from ops.core.errors import OpsError
 from ops.core.metrics import Found, Metrics, step

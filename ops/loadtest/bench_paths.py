@@ -102,11 +102,11 @@ class MetricsPath:
 
     def __init__(self, context: Context, batch: Batch) -> None:
         self._replicas = context.platform.prometheus_replicas
-        self._queries = {replica: context.prometheus(replica) for replica in self._replicas}
+        self._queries = {replica: context.replica(replica) for replica in self._replicas}
         self._per_sample = batch.items / batch.units
-        consumers = tuple(consumer_name(replica) for replica in self._replicas)
-        servers = tuple(f"prometheus-{replica}" for replica in self._replicas)
-        self.groups = consumers
+        consumers = tuple(map(consumer_name, context.platform.prometheus_servers))
+        servers = tuple(f"prometheus-{server}" for server in context.platform.prometheus_servers)
+        self.groups = tuple(map(consumer_name, self._replicas))
         self.workloads = ("gateway", "kafka", *consumers, *servers, "kafka-archive")
 
     def mark(self) -> Mark:

@@ -68,11 +68,11 @@ def holdings(
         told("traces and logs")
         store, indices = search_store(context)
         kept += search_all(store, indices, pseudonym, erase=erase)
-    for replica in context.platform.prometheus_replicas:
-        told(f"metrics of prometheus-{replica}")
-        reader = context.platform.prometheus_credentials[replica].pair
-        name = f"prometheus-{replica}"
-        prometheus = MetricStore(context.web, context.prometheus_url(replica), reader, name)
+    for server in context.platform.prometheus_servers:
+        told(f"metrics of prometheus-{server}")
+        reader = context.platform.prometheus_credentials[server].pair
+        name = f"prometheus-{server}"
+        prometheus = MetricStore(context.web, context.prometheus_url(server), reader, name)
         kept.append((prometheus.erase if erase else prometheus.find)(pseudonym))
     kept += blocks(context, pseudonym, told)
     kept += kafka(context, now)

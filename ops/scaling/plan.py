@@ -32,7 +32,7 @@ BROKER_VOLUME: Final = size_of("8Ti")
 PARTITION_BYTES_PER_S: Final = 5 * 2**20
 COPIES: Final = 3
 _ONE_PROCESS: Final = ("prometheus-", "metrics-consumer-")
-"""Beginnings of names of workloads that are one process for each replica until there are shards (P4)."""
+"""Beginnings of names of workloads that are one process for each shard of a replica (P4)."""
 _TOTALS: Final = ("all", "load generator")
 
 
@@ -49,7 +49,7 @@ class Row:
     """One workload: cores at `BUSY`, pods, the volume of each in bytes (0: of no size that follows from the load).
 
     Attributes:
-        limit: What it cannot do as it is built; empty where it can.
+        limit: What it needs that is not so by default; empty where there is nothing.
     """
 
     workload: str
@@ -157,10 +157,10 @@ def _row(workload: str, cores: float, load: Load, days: Mapping[Signal, float]) 
         volume = broker_volume(load, days, brokers=brokers, copies=COPIES)
         return Row(workload=workload, cores=cores, pods=brokers, volume=volume)
     if workload.startswith(_ONE_PROCESS):
-        volume = samples_size(load, days[Signal.METRICS]) if workload.startswith("prometheus-") else 0.0
-        processes = math.ceil(cores / SERVER_CORES)
-        limit = f"needs {processes} shards, which there are not (P4)" if processes > 1 else ""
-        return Row(workload=workload, cores=cores, pods=1, volume=volume, limit=limit)
+        shards = math.ceil(cores / SERVER_CORES)
+        volume = samples_size(load, days[Signal.METRICS]) / shards if workload.startswith("prometheus-") else 0.0
+        limit = f"prometheus.shards: {shards}" if shards > 1 else ""
+        return Row(workload=workload, cores=cores, pods=shards, volume=volume, limit=limit)
     return Row(workload=workload, cores=cores, pods=max(2, math.ceil(cores / POD_CORES)))
 
 

@@ -76,13 +76,19 @@ def _wired(resources: Sequence[Resource], options: Options) -> Iterator[Finding]
 
 def _wired_at(resource: Resource) -> Iterator[Finding]:
     for document in documents(resource, Format.PROMETHEUS):
-        if not _alertmanagers(document):
+        if not _alertmanagers(document) and not _holds_a_shard_alone(document):
             yield finding(
                 resource,
                 document.node["alerting"]["alertmanagers"],
                 "this Prometheus sends its alerts nowhere although the stack has an Alertmanager",
                 "list every Alertmanager under alerting.alertmanagers",
             )
+
+
+def _holds_a_shard_alone(document: Document) -> bool:
+    """Whether it is a further shard, which scrapes nothing: rules about what it holds are the rulers'."""
+    labels, jobs = document.node.at("global.external_labels"), document.node["scrape_configs"]
+    return bool(labels["prometheus_shard"].text()) and not list(jobs.elements())
 
 
 def _identity(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:

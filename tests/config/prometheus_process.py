@@ -43,6 +43,7 @@ def write_files(
     folder: Path,
     *jobs: ScrapeJob,
     replica: str = "primary",
+    shard: int = 0,
     alerts: Sequence[AlertTarget] = (),
     passwords: Mapping[str, str] | None = None,
     members: Mapping[str, Sequence[int]] | None = None,
@@ -53,6 +54,7 @@ def write_files(
         folder: Where it is written.
         jobs: What is scraped.
         replica: Name of the replica.
+        shard: Its shard.
         alerts: Where alerts go.
         passwords: Name of an alert target -> password of the login there.
         members: Name of an alert target -> ports on this machine, in place of what DNS would say.
@@ -72,6 +74,7 @@ def write_files(
             platform="obs-test",
             region="here",
             replica=replica,
+            shard=shard,
             jobs=jobs,
             alerts=alerts,
             scrape_interval="15s",

@@ -44,6 +44,7 @@ _ORDER = (
     "test_zone",
     "test_region",
     "test_chaos",
+    "test_shards",
     "test_rebalance",
     "test_partitions",
     "test_storage",

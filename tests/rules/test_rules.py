@@ -40,6 +40,7 @@ MADE: dict[str, tuple[RuleGroup, ...]] = {
         scenarios_prometheus.JOBS,
         volume_bytes=scenarios_prometheus.VOLUME_BYTES,
         memory_bytes=scenarios_prometheus.MEMORY_BYTES,
+        ruled=True,
     ),
 }
 """Rules that are made for a platform; every other ``components/<part>/rules.py`` has them as ``RULES``."""

@@ -284,6 +284,14 @@ def _recorded(stack: str, role: str) -> Recording:
     return shared.once(f"recording of {stack} as {role}", lambda: record(stack, stack_settings(stack), role))
 
 
+@functools.cache
+def sharded(shards: int = 2) -> Recording:
+    """The recording of the local stack with its metrics in shards; do not change it."""
+    settings = stack_settings("local")
+    settings["prometheus"]["shards"] = shards
+    return shared.once(f"recording of local in {shards} shards", lambda: record("local", settings))
+
+
 def texts(value: Any) -> Iterator[str]:
     """Every text in nested data."""
     if isinstance(value, str):

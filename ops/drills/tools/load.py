@@ -195,7 +195,7 @@ class OtlpLoad(NumberedLoad):
         missing = {}
         for replica in context.platform.prometheus_replicas:
             window = int(time.time() - began + durations.ARRIVAL + 60)
-            query = context.prometheus(replica)
+            query = context.replica(replica)
             missing[query.name] = self.ledger.missing(self.in_prometheus(query, window, durations.ARRIVAL))
         return missing
 

@@ -65,9 +65,10 @@ def test_there_are_as_many_brokers_as_cores_or_volumes_need(measured: Costs) -> 
     assert next(row.pods for row in short.rows if row.workload == "kafka") == 5, "20 cores, four a pod"
 
 
-def test_what_one_process_cannot_do_is_said(measured: Costs) -> None:
+def test_what_one_process_cannot_do_is_divided(measured: Costs) -> None:
     rows = {row.workload: row for row in plan(Load(points=2e6, spans=0, log_records=0), DAYS, measured).rows}
-    assert rows["prometheus-secondary"].limit == "needs 2 shards, which there are not (P4)"
+    assert rows["prometheus-secondary"].limit == "prometheus.shards: 2"
+    assert rows["prometheus-secondary"].pods == 2
     workload, rate = breaks_first(measured)[Signal.METRICS]
     assert workload == "prometheus-secondary"
     assert rate == pytest.approx(16 * 0.6 / 9.0 * 1e6)

@@ -14,9 +14,12 @@ from tests.support.engine import Recording
 WORKLOADS = ("StatefulSet", "Deployment", "DaemonSet")
 
 
-@pytest.fixture(params=engine.STACKS)
+SHARDED = "local in shards"
+
+
+@pytest.fixture(params=[*engine.STACKS, SHARDED])
 def recording(request: pytest.FixtureRequest) -> Recording:
-    return engine.recorded(request.param)
+    return engine.sharded() if request.param == SHARDED else engine.recorded(request.param)
 
 
 def _pods(recording: Recording) -> list[tuple[str, dict[str, Any]]]:

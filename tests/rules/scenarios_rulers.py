@@ -1,0 +1,58 @@
+"""Scenarios of the alerts about rulers."""
+
+from __future__ import annotations
+
+from tests.rules.scenario import Scenario
+
+_RULER = 'job="thanos-rule-primary",instance="thanos-rule-primary-0"'
+_OTHER = 'job="thanos-rule-secondary",instance="thanos-rule-secondary-0"'
+_LABELS = {"job": "thanos-rule-primary", "instance": "thanos-rule-primary-0"}
+_FAILURES = f"prometheus_rule_evaluation_failures_total{{{_RULER}}}"
+_WARNINGS = f'thanos_rule_evaluation_with_warnings_total{{{_RULER},strategy="warn"}}'
+_UNSENT = f"thanos_alert_sender_alerts_dropped_total{{{_RULER}}}"
+_UNQUEUED = f"thanos_alert_queue_alerts_dropped_total{{{_RULER}}}"
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        alert="ThanosRulersDown",
+        bad={f"up{{{_RULER}}}": "1x9 0x40", f"up{{{_OTHER}}}": "1x9 0x40"},
+        # One of two is enough.
+        good={f"up{{{_RULER}}}": "1x9 0x40", f"up{{{_OTHER}}}": "1x50"},
+        silent_at="5m15s",
+        firing_at="5m30s",
+        labels={"job": "thanos-rule"},
+    ),
+    Scenario(
+        alert="ThanosRulerFails",
+        bad={_FAILURES: "0x9 0+1x40"},
+        good={_FAILURES: "1x50"},
+        silent_at="5m45s",
+        firing_at="7m",
+        labels=_LABELS,
+    ),
+    Scenario(
+        alert="ThanosRulerReadsPart",
+        bad={_WARNINGS: "0x9 0+1x60"},
+        # The restart of a store: two minutes.
+        good={_WARNINGS: "0x9 0+1x4 4x60"},
+        silent_at="9m45s",
+        firing_at="11m",
+        labels=_LABELS,
+    ),
+    Scenario(
+        alert="ThanosRulerCannotNotify",
+        bad={_UNSENT: "0x9 0+5x40", _UNQUEUED: "0x50"},
+        good={_UNSENT: "5x50", _UNQUEUED: "1x50"},
+        silent_at="5m15s",
+        firing_at="6m30s",
+        labels=_LABELS,
+    ),
+    Scenario(
+        alert="ThanosRulerCannotNotify",
+        bad={_UNSENT: "0x50", _UNQUEUED: "0x9 0+5x40"},
+        good={_UNSENT: "0x50", _UNQUEUED: "5x50"},
+        silent_at="5m15s",
+        firing_at="6m30s",
+        labels=_LABELS,
+    ),
+)
