@@ -121,6 +121,7 @@ def build_tools(steps: Steps, only: Collection[str] = ()) -> None:
     for name, recipe in missing.items():
         with steps.step(name):
             toolbox.ensure(recipe)
+    toolbox.drop_build_cache()
 
 
 def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int], *, second: bool = False) -> None:

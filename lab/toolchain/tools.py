@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab import LabError
@@ -186,6 +186,26 @@ _GO_ENV = {
 }
 
 
+def _build_cache() -> Path:
+    """Compiled packages of upstream's servers, apart from what the user's own builds keep: 13 GB, used once."""
+    return cache_root() / "go-build"
+
+
+@contextmanager
+def _build_cache_held(operation: int) -> Iterator[None]:
+    locks = cache_root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / "go-build").open("w") as handle:
+        fcntl.flock(handle, operation)
+        yield
+
+
+def drop_build_cache() -> None:
+    """Remove what building upstream's servers has left, unless another checkout builds at this moment."""
+    with suppress(BlockingIOError), _build_cache_held(fcntl.LOCK_EX | fcntl.LOCK_NB):
+        shutil.rmtree(_build_cache(), ignore_errors=True)
+
+
 def module_folder(module: str, version: str) -> Path:
     """Folder of a Go module in the module cache, downloaded if need be."""
     return _module_file(module, version, "Dir", cache_root())
@@ -230,9 +250,12 @@ def _go(recipe: GoTool, work: Path, log: Path) -> None:
         log=log,
     )
     tags = ["-tags", ",".join(recipe.tags)] if recipe.tags else []
-    for binary, package in recipe.programs.items():
-        command = ["go", "build", "-trimpath", *tags, f"-ldflags={recipe.ldflags}", "-o", str(work / binary), package]
-        run_logged(command, cwd=source, log=log, env=_GO_ENV)
+    environment = {**_GO_ENV, "GOCACHE": str(_build_cache())}
+    with _build_cache_held(fcntl.LOCK_SH):
+        for binary, package in recipe.programs.items():
+            out = str(work / binary)
+            command = ["go", "build", "-trimpath", *tags, f"-ldflags={recipe.ldflags}", "-o", out, package]
+            run_logged(command, cwd=source, log=log, env=environment)
     shutil.rmtree(source)
 
 

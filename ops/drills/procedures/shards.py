@@ -113,8 +113,8 @@ def problems(figures: Mapping[str, Any], arrived: list[tuple[bool, str]]) -> lis
 class View:
     """Asks the read address once a second for the number of series of a load: fewer is a gap, more is a double."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, every_s: float = 1.0) -> None:
+        self._context, self._every_s = context, every_s
         self._counts: list[int] = []
         self._failed = 0
         self._ended = threading.Event()
@@ -142,7 +142,7 @@ class View:
         }
 
     def _ask(self, query: str) -> None:
-        while not self._ended.wait(1.0):
+        while not self._ended.wait(self._every_s):
             try:
                 self._counts.append(int(self._context.thanos.number(query) or 0))
             except OpsError:
