@@ -101,10 +101,11 @@ func shardsOf(b *kgo.ConsumerBalancer) (owners map[int32]*kmsg.JoinGroupResponse
 	return owners, count, err
 }
 
-// balancers are the strategies that the member takes part in.
+// balancers are the strategies that the member takes part in, the one it wants first. Of a group whose members have none in
+// common Kafka lets nobody in, and a static member of before is in it for as long as its session.
 func (c *Config) balancers() kgo.Opt {
 	if c.GroupRebalanceStrategy == sharded {
-		return kgo.Balancers(balancer{shard: c.Shard})
+		return kgo.Balancers(balancer{shard: c.Shard}, kgo.CooperativeStickyBalancer())
 	}
 	return kgo.Balancers(kgo.CooperativeStickyBalancer())
 }

@@ -130,3 +130,20 @@ func TestTheShardIsPartOfItsStrategyAlone(t *testing.T) {
 		}
 	}
 }
+
+// A static member is in its group until its session ends, also while it is replaced by one of another release.
+func TestAMemberOfAnotherStrategyIsReplacedAtOnceAndBack(t *testing.T) {
+	cluster := kafka(t)
+	target := &sink{}
+	before := shardOf(cluster, 0, 1)
+	before.GroupRebalanceStrategy, before.Shard = cooperativeSticky, ShardConfig{}
+	for step, config := range []*Config{before, shardOf(cluster, 0, 1), before} {
+		write(t, cluster, step*60, 60)
+		member := started(t, config, target)
+		eventually(t, func() bool { return target.distinct() == (step+1)*60 }, "the next member reads on")
+		shut(t, member)
+	}
+	if total := target.count(); total != 180 {
+		t.Errorf("%d records were read, want each of 180 once", total)
+	}
+}
