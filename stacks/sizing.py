@@ -36,10 +36,10 @@ class AlertSizing:
 
 
 _SMALL_ALERTING = AlertSizing(
-    alertmanager=Resources(cpu="15m", memory="64Mi", memory_limit="256Mi"),
-    closer=Resources(cpu="5m", memory="48Mi", memory_limit="128Mi"),
-    events=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
-    probes=Resources(cpu="20m", memory="32Mi", memory_limit="128Mi"),
+    alertmanager=Resources(cpu="10m", memory="64Mi", memory_limit="256Mi"),
+    closer=Resources(cpu="4m", memory="48Mi", memory_limit="128Mi"),
+    events=Resources(cpu="14m", memory="64Mi", memory_limit="256Mi"),
+    probes=Resources(cpu="14m", memory="32Mi", memory_limit="128Mi"),
 )
 """One machine of two cores."""
 
@@ -93,19 +93,19 @@ class BackupSizing:
 
 
 _SMALL_BACKUPS = BackupSizing(
-    job=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
-    archive=Resources(cpu="20m", memory="128Mi", memory_limit="384Mi"),
-    exporter=Resources(cpu="10m", memory="64Mi", memory_limit="256Mi"),
+    job=Resources(cpu="35m", memory="128Mi", memory_limit="512Mi"),
+    archive=Resources(cpu="14m", memory="128Mi", memory_limit="384Mi"),
+    exporter=Resources(cpu="7m", memory="64Mi", memory_limit="256Mi"),
     flush_s=15,
     segment_bytes=2 * _MIB,
     memory_bytes=32 * _MIB,
-    store=Resources(cpu="10m", memory="64Mi", memory_limit="384Mi"),
+    store=Resources(cpu="7m", memory="64Mi", memory_limit="384Mi"),
     stores=2,
     store_volume="1Gi",
     index_cache="32MB",
     chunk_pool="64MB",
     serves_after="2d",
-    compactor=Resources(cpu="10m", memory="64Mi", memory_limit="512Mi"),
+    compactor=Resources(cpu="7m", memory="64Mi", memory_limit="512Mi"),
     compactor_volume="1Gi",
 )
 """One machine of two cores."""
@@ -159,8 +159,8 @@ AES, so that AES-GCM costs four times as much as ChaCha20 (docs/adr/0043)."""
 _SERIAL = ("-XX:+UseSerialGC", *_QUICK_COMPILER)
 
 _SMALL_REGIONS = RegionSizing(
-    failover_agent=Resources(cpu="5m", memory="64Mi", memory_limit="192Mi"),
-    mirror=Resources(cpu="40m", memory="320Mi", memory_limit="512Mi"),
+    failover_agent=Resources(cpu="4m", memory="64Mi", memory_limit="192Mi"),
+    mirror=Resources(cpu="28m", memory="320Mi", memory_limit="512Mi"),
     mirror_heap="256m",
     mirror_flags=_SERIAL,
     mirror_tasks=2,
@@ -234,7 +234,7 @@ class TraceSizing:
 
 _SMALL_TRACES = TraceSizing(
     search=NodeSize(
-        resources=Resources(cpu="55m", memory="768Mi", memory_limit="1Gi"),
+        resources=Resources(cpu="38m", memory="768Mi", memory_limit="1Gi"),
         heap="384m",
         jvm_flags=("-XX:+UseParallelGC", *_QUICK_COMPILER, "-XX:-AlwaysPreTouch"),
         storage="",
@@ -246,18 +246,18 @@ _SMALL_TRACES = TraceSizing(
     ),
     span_shards=2,
     log_shards=2,
-    index_manager=Resources(cpu="10m", memory="64Mi", memory_limit="192Mi"),
+    index_manager=Resources(cpu="7m", memory="64Mi", memory_limit="192Mi"),
     index_manager_interval_s=10,
-    collector=Resources(cpu="30m", memory="96Mi", memory_limit="512Mi"),
+    collector=Resources(cpu="21m", memory="96Mi", memory_limit="512Mi"),
     collector_autoscale=None,
-    query=Resources(cpu="10m", memory="48Mi", memory_limit="256Mi"),
+    query=Resources(cpu="7m", memory="48Mi", memory_limit="256Mi"),
     query_autoscale=None,
-    proxy=Resources(cpu="10m", memory="32Mi", memory_limit="96Mi"),
-    sampler=Resources(cpu="40m", memory="128Mi", memory_limit="768Mi"),
+    proxy=Resources(cpu="7m", memory="32Mi", memory_limit="96Mi"),
+    sampler=Resources(cpu="28m", memory="128Mi", memory_limit="768Mi"),
     sampling=SamplingPolicy(decision_wait_s=5, base_spans_per_s=60),
-    graph=Resources(cpu="30m", memory="96Mi", memory_limit="384Mi"),
-    indexer=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
-    agent=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
+    graph=Resources(cpu="21m", memory="96Mi", memory_limit="384Mi"),
+    indexer=Resources(cpu="14m", memory="64Mi", memory_limit="256Mi"),
+    agent=Resources(cpu="14m", memory="64Mi", memory_limit="256Mi"),
 )
 """One machine of two cores."""
 
@@ -324,16 +324,16 @@ class VisualizationSizing:
 
 
 _SMALL_VISUALIZATION = VisualizationSizing(
-    database=Resources(cpu="30m", memory="96Mi", memory_limit="384Mi"),
-    exporter=Resources(cpu="10m", memory="24Mi", memory_limit="96Mi"),
+    database=Resources(cpu="21m", memory="96Mi", memory_limit="384Mi"),
+    exporter=Resources(cpu="7m", memory="24Mi", memory_limit="96Mi"),
     shared_buffers="48MB",
     connections=60,
-    grafana=Resources(cpu="40m", memory="96Mi", memory_limit="384Mi"),
+    grafana=Resources(cpu="28m", memory="96Mi", memory_limit="384Mi"),
     grafana_connections=15,
     grafana_autoscale=None,
-    trace_reader=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
-    report=Resources(cpu="50m", memory="256Mi", memory_limit="1Gi"),
-    report_server=Resources(cpu="10m", memory="64Mi", memory_limit="256Mi"),
+    trace_reader=Resources(cpu="14m", memory="64Mi", memory_limit="256Mi"),
+    report=Resources(cpu="35m", memory="256Mi", memory_limit="1Gi"),
+    report_server=Resources(cpu="7m", memory="64Mi", memory_limit="256Mi"),
 )
 """One machine of two cores."""
 
@@ -442,42 +442,42 @@ class Sizing:
 
 SMALL = Sizing(
     broker=Java(
-        resources=Resources(cpu="100m", memory="512Mi", memory_limit="768Mi"),
+        resources=Resources(cpu="70m", memory="512Mi", memory_limit="768Mi"),
         heap="320m",
         flags=_SERIAL,
         grace_s=45,
     ),
     controller=Java(
-        resources=Resources(cpu="50m", memory="256Mi", memory_limit="512Mi"), heap="192m", flags=_SERIAL, grace_s=30
+        resources=Resources(cpu="35m", memory="256Mi", memory_limit="512Mi"), heap="192m", flags=_SERIAL, grace_s=30
     ),
     controllers=0,
     internal_partitions=9,
     network_threads=2,
     io_threads=4,
-    lag=Resources(cpu="20m", memory="64Mi", memory_limit="192Mi"),
-    audit=Resources(cpu="5m", memory="64Mi", memory_limit="192Mi"),
-    cluster_state=Resources(cpu="2m", memory="32Mi", memory_limit="128Mi"),
-    volumes=Resources(cpu="3m", memory="48Mi", memory_limit="128Mi"),
+    lag=Resources(cpu="14m", memory="64Mi", memory_limit="192Mi"),
+    audit=Resources(cpu="4m", memory="64Mi", memory_limit="192Mi"),
+    cluster_state=Resources(cpu="1m", memory="32Mi", memory_limit="128Mi"),
+    volumes=Resources(cpu="2m", memory="48Mi", memory_limit="128Mi"),
     lag_interval_s=5,
-    gateway=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
+    gateway=Resources(cpu="35m", memory="128Mi", memory_limit="512Mi"),
     gateway_autoscale=None,
     gateway_fsync=True,
-    consumer=Resources(cpu="40m", memory="96Mi", memory_limit="384Mi"),
-    prometheus=Resources(cpu="100m", memory="256Mi", memory_limit="1536Mi"),
-    sidecar=Resources(cpu="20m", memory="48Mi", memory_limit="256Mi"),
-    ruler=Resources(cpu="30m", memory="96Mi", memory_limit="512Mi"),
+    consumer=Resources(cpu="28m", memory="96Mi", memory_limit="384Mi"),
+    prometheus=Resources(cpu="70m", memory="256Mi", memory_limit="1536Mi"),
+    sidecar=Resources(cpu="14m", memory="48Mi", memory_limit="256Mi"),
+    ruler=Resources(cpu="21m", memory="96Mi", memory_limit="512Mi"),
     ruler_volume="1Gi",
     out_of_order_window="6h",
     prometheus_gogc=200,
     scrape_interval="10s",
-    query=Resources(cpu="30m", memory="64Mi", memory_limit="384Mi"),
+    query=Resources(cpu="21m", memory="64Mi", memory_limit="384Mi"),
     traces=_SMALL_TRACES,
     alerting=_SMALL_ALERTING,
     visualization=_SMALL_VISUALIZATION,
     backups=_SMALL_BACKUPS,
     regions=_SMALL_REGIONS,
 )
-"""One machine of two cores."""
+"""One machine of two cores. Requests of CPU leave a third of it free: shards, a broker and a gateway more have room."""
 
 _T = TypeVar("_T")
 

@@ -72,12 +72,12 @@ def test_the_fullest_shard_is_one_of_a_replica() -> None:
 
 def test_a_platform_in_shards_is_left_alone() -> None:
     context = cast(Context, SimpleNamespace(platform=SimpleNamespace(prometheus_shards=2)))
-    with pytest.raises(CannotRunError, match="prometheus.shards is 2: the drill begins with 1"):
+    with pytest.raises(CannotRunError, match=r"prometheus\.shards is 2: the drill begins with 1"):
         shards.add_shards(context, {})
 
 
 def test_the_view_is_asked_all_the_time_and_failures_count() -> None:
-    answers: list[float | None | Exception] = [4.0, 3.0, OpsError("no answer"), 4.0]
+    answers: list[float | Exception | None] = [4.0, 3.0, OpsError("no answer"), 4.0]
     asked = []
 
     def number(query: str) -> float | None:

@@ -22,7 +22,7 @@ from ops.incidents.series import firing, measured
 from ops.incidents.times import TimeWindow
 from tests.config.prometheus_process import prometheus_process, write_files
 from tests.config.servers import eventually, free_port, running
-from tests.config.test_thanos import local
+from tests.config.thanos_process import local
 from tests.unit.ops import incident_samples as samples
 
 PASSWORD = "query-password"

@@ -196,7 +196,7 @@ def test_the_checks_of_k1_and_k2_find_what_a_single_broker_lacks(platform: Platf
 
 
 def test_the_check_of_o5_finds_groups_that_nobody_is_in(platform: Platform) -> None:
-    assert f"group {READER} has no member" in o5(context(platform)).wrong
+    assert f"group {READER} has 0 of 1 members" in o5(context(platform)).wrong
 
 
 def test_a_probe_that_is_let_in_has_no_reason(platform: Platform) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from components.contracts import ProbeTarget
 from components.prometheus.config import (
-    REPLICA_LABEL,
     AlertTarget,
     ProbeScrape,
     PrometheusConfig,
@@ -18,6 +17,7 @@ from components.prometheus.config import (
 )
 from components.prometheus.rules import prometheus_rules
 from components.prometheus.thanos import endpoints_config, query_command, sidecar_command
+from components.shards import REPLICA_LABEL, SHARD_LABEL
 from components.web_access import web_config
 
 JOB = ScrapeJob(
@@ -120,7 +120,7 @@ def test_alerts_go_to_every_member_by_verified_tls_and_without_the_replica() -> 
     assert target["dns_sd_configs"][0]["names"] == [ALERTS.srv]
     assert target["tls_config"]["server_name"] == "alertmanager.svc"
     assert target["basic_auth"]["password_file"].endswith(f"/{password_file_of('alertmanager')}")
-    assert alerting["alert_relabel_configs"] == [{"action": "labeldrop", "regex": REPLICA_LABEL}]
+    assert alerting["alert_relabel_configs"] == [{"action": "labeldrop", "regex": f"{REPLICA_LABEL}|{SHARD_LABEL}"}]
 
 
 def test_a_prober_is_asked_for_each_target_and_not_the_target_itself() -> None:
