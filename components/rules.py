@@ -198,6 +198,8 @@ def any_of(conditions: Iterable[str]) -> str:
     return " or ".join(conditions)
 
 
+FRESH_S = 45
+"""Age below which a scrape tells of now: a target that is looked for no more is known for five minutes."""
 SETTLED = "count(up offset 1m)"
 """True once Prometheus has scraped for a minute; before that, a target that it does not know yet is no news."""
 

@@ -211,10 +211,11 @@ class Prometheus(pulumi.ComponentResource):
             if args.objects
             else None
         )
-        before: list[pulumi.Resource] = []
+        before: dict[int, list[pulumi.Resource]] = {}
         for endpoint in args.endpoints:
-            # One after the other: an update never takes all replicas from readers and alerts.
-            before = [self._server(args, endpoint, (scrape_passwords, objects), before)]
+            # One of a shard after the other: an update never takes all replicas from readers and alerts.
+            server = self._server(args, endpoint, (scrape_passwords, objects), before.get(endpoint.shard, []))
+            before[endpoint.shard] = [server]
         self.register_outputs({"servers": [endpoint.server for endpoint in args.endpoints]})
 
     def _server(

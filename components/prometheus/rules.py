@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from components.prometheus.ruler_rules import INHIBITIONS as RULER_INHIBITIONS
 from components.prometheus.ruler_rules import RULES as RULER_RULES
 from components.prometheus.thanos_rules import QUERY, block_rules
-from components.rules import Alert, Inhibition, Reads, Recording, RuleGroup, Severity, any_of
+from components.rules import FRESH_S, Alert, Inhibition, Reads, Recording, RuleGroup, Severity, any_of
 from components.shards import SERVER_PATTERN
 from components.telemetry.layers import LAYER_NAMES
 
@@ -61,12 +61,12 @@ PAIR: tuple[RuleGroup, ...] = (
 
 
 _SELF = 'job=~"prometheus-.+"'
+_TELLS = f'{_SELF},job!~".+-shard-[0-9]+"'
+"""The first shards: the others raise no alerts."""
 _EVALUATES = 'job=~"(prometheus|thanos-rule)-.+"'
 _OWN_ALERTS = "prometheus-.+|probe-.+"
 """Jobs with alerts of their own for targets that do not answer."""
 _UP = f'up{{job!~"{_OWN_ALERTS}"}}'
-_FRESH_S = 45
-"""A replica that starts again does not know which targets it had: for five minutes it finds their last scrapes."""
 _CLOCKS = (
     "prometheus_rule_group_last_evaluation_timestamp_seconds",
     "kafka_lag_last_success_timestamp_seconds",
@@ -83,7 +83,7 @@ def targets(jobs: Sequence[str]) -> RuleGroup:
         rules=(
             Alert(
                 name="TargetDown",
-                expr=f"{_UP} == 0 and time() - timestamp({_UP}) < {_FRESH_S}",
+                expr=f"{_UP} == 0 and time() - timestamp({_UP}) < {FRESH_S}",
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} {{ $labels.instance }} does not answer",
@@ -253,7 +253,8 @@ def _store(volume_bytes: int, memory_bytes: int) -> RuleGroup:
         rules=(
             Alert(
                 name="PrometheusDown",
-                expr=f"up{{{_SELF}}} == 0",
+                # Of a server that was taken away, the last scrape is known for five minutes more.
+                expr=f"up{{{_SELF}}} == 0 and time() - timestamp(up{{{_SELF}}}) < {FRESH_S}",
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="Prometheus {{ $labels.instance }} does not answer",
@@ -386,7 +387,7 @@ def _rules() -> RuleGroup:
                 name="PrometheusCannotNotify",
                 expr=f"sum by (job, instance) (rate({notifications}_sent_total{{{_SELF}}}[1m])) == 0 and "
                 f"sum by (job, instance) (rate({notifications}_errors_total{{{_SELF}}}[1m])) > 0 "
-                f"or {notifications}_alertmanagers_discovered{{{_SELF}}} == 0",
+                f"or {notifications}_alertmanagers_discovered{{{_TELLS}}} == 0",
                 for_="30s",
                 severity=Severity.HIGH,
                 summary="Nobody takes the alerts of {{ $labels.instance }}",

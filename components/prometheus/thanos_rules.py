@@ -6,13 +6,14 @@ or the compactor does not answer is told by the rules about all targets.
 
 from __future__ import annotations
 
-from components.rules import Alert, RuleGroup, Severity, any_of, fewer_up
+from components.rules import FRESH_S, Alert, RuleGroup, Severity, any_of, fewer_up
 
 _QUERY = 'job="thanos-query"'
 _QUESTIONS = f'{_QUERY},handler=~"query|query_range"'
 _CALLS = f'grpc_client_handled_total{{{_QUERY},grpc_service="thanos.Store",grpc_method="Series"'
 _SIDECARS = f'thanos_store_nodes_grpc_connections{{{_QUERY},store_type="sidecar"}}'
-_REPLICAS = 'count(count by (job) (up{job=~"prometheus-.+"}))'
+_SERVERS = 'up{job=~"prometheus-.+"}'
+_REPLICAS = f"count(count by (job) (time() - timestamp({_SERVERS}) < {FRESH_S}))"
 
 SLOW_S = 5
 """P95 of the answers above which somebody is told (requirement S2)."""

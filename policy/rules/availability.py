@@ -53,6 +53,12 @@ SINGLETONS = (
         "reason": "two on one bucket would destroy blocks; nothing waits for it, and its absence is an alert",
     },
     {
+        "image": "thanosio/thanos",
+        "argument": "rule",
+        "together": 2,
+        "reason": "each is a workload of its own with its own volume; two of them raise the same alerts",
+    },
+    {
         "image": "obs/services",
         "argument": "services.kafka_lag",
         "together": 1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import BUCKETS, READER, RECORDS, Collector, Component, Pipeline, collectors
@@ -263,17 +263,32 @@ def _errors(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _own_groups(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    first: dict[str, Resource] = {}
+    members: dict[str, dict[str, Resource]] = {}
     unknown = Unknowns()
     for resource in resources:
         for collector in unknown.known(collectors(resource)):
             for receiver in collector.components("receivers", "kafka"):
                 group = receiver.node["group_id"]
-                owner = first.setdefault(group.text() or "otel-collector", resource)
-                if owner is not resource:
+                shards = members.setdefault(group.text() or "otel-collector", {})
+                owner = _same_part(shards, _shard(receiver.node))
+                if owner is None:
+                    shards[_shard(receiver.node)] = resource
+                elif owner is not resource:
                     problem = f"{receiver} shares group {group.text() or 'otel-collector'} with {owner.label}"
                     yield finding(resource, group, problem, "set group_id to the name of the workload")
     unknown.tell()
+
+
+def _shard(receiver: Node) -> str:
+    """The part of every topic that a receiver is given; empty where it takes what the group gives it."""
+    return receiver["shard"]["index"].text() if receiver["group_rebalance_strategy"].text() == "sharded" else ""
+
+
+def _same_part(shards: Mapping[str, Resource], shard: str) -> Resource | None:
+    """Who of a group may be given the same partitions: one of the same shard, or one of none."""
+    if not shard:
+        return next(iter(shards.values()), None)
+    return shards.get(shard) or shards.get("")
 
 
 RULES: tuple[Rule, ...] = (

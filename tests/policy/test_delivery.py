@@ -29,6 +29,23 @@ def test_groups_of_different_destinations_differ() -> None:
     ]
 
 
+def test_members_of_one_group_have_different_shards() -> None:
+    def member(index: int | None) -> dict[str, Any]:
+        config = CONSUMER
+        if index is not None:
+            config = broken(config, ("receivers", "kafka", "group_rebalance_strategy"), "sharded")
+            config = broken(config, ("receivers", "kafka", "shard"), {"index": index, "count": 2})
+        return config
+
+    def findings(*indices: int | None) -> int:
+        members = [config_map({"config.yaml": member(index)}, name=f"of-{n}") for n, index in enumerate(indices)]
+        return len(said("collector-own-group", members))
+
+    assert findings(0, 1) == 0
+    assert findings(0, 0) == 1
+    assert findings(None, 1) == findings(0, None) == 1
+
+
 def test_sizes_that_agree_are_passed() -> None:
     assert said("kafka-records-fit", platform()) == []
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from policy.model import Resource
+from policy.rules import RULES
 from tests.policy.fixtures_servers import rule, rules_of, said
 from tests.support import engine
 
@@ -107,6 +108,25 @@ def test_a_change_that_breaks_a_promise_is_said(
 @pytest.mark.parametrize("rule_id", sorted(one.id for one in rules_of("shards")))
 def test_the_platform_keeps_every_promise_about_shards(rule_id: str, platform: list[Resource]) -> None:
     assert said(rule(rule_id), platform) == []
+
+
+def test_the_platform_in_shards_keeps_every_promise_that_it_keeps_with_one(platform: list[Resource]) -> None:
+    before = [Resource(one.token, one.name, one.inputs) for one in engine.recorded("local").resources]
+    assert not _problems(platform) - _problems(before)
+
+
+def _problems(resources: list[Resource]) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    for one in RULES:
+        look, options = one.resource, one.defaults()
+        if look is None:
+            assert one.stack is not None
+            findings = [*one.stack(resources, options)]
+        else:
+            seen = (resource for resource in resources if not one.kinds or resource.kind in one.kinds)
+            findings = [finding for resource in seen for finding in look(resource, options)]
+        found |= {(one.id, finding.problem) for finding in findings}
+    return found
 
 
 def test_a_further_shard_sends_no_alerts_and_the_first_must(platform: list[Resource]) -> None:

@@ -72,7 +72,12 @@ STORE: tuple[Scenario, ...] = (
     Scenario(
         alert="PrometheusDown",
         bad={f"up{{{_STORE}}}": "1x9 0x40"},
-        good={f"up{{{_STORE}}}": "1x9 0 1x40", 'up{job="gateway",instance="gateway-0"}': "0x50"},
+        good={
+            f"up{{{_STORE}}}": "1x9 0 1x40",
+            'up{job="gateway",instance="gateway-0"}': "0x50",
+            # A shard that was taken away: scraped in vain once, and then no more.
+            'up{job="prometheus-primary-shard-1",instance="prometheus-primary-shard-1-0"}': "1x9 0 _x40",
+        },
         silent_at="5m45s",
         firing_at="6m15s",
         labels=_LABELS,
@@ -192,7 +197,10 @@ NOTIFICATIONS: tuple[Scenario, ...] = (
     Scenario(
         alert="PrometheusCannotNotify",
         bad={f"prometheus_notifications_alertmanagers_discovered{{{_STORE}}}": "4x9 0x40"},
-        good={f"prometheus_notifications_alertmanagers_discovered{{{_STORE}}}": "4x9 1x40"},
+        good={
+            f"prometheus_notifications_alertmanagers_discovered{{{_STORE}}}": "4x9 1x40",
+            'prometheus_notifications_alertmanagers_discovered{job="prometheus-primary-shard-1",instance="p"}': "0x50",
+        },
         silent_at="5m15s",
         firing_at="5m45s",
         labels=_LABELS,

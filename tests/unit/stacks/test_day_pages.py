@@ -98,8 +98,7 @@ def known() -> frozenset[str]:
     names |= {secrets.CLUSTER_AUDIT_KEY}
     config = _schema()["properties"]["config"]["properties"]
     names |= set(settings(config[f"{CONFIG_NAMESPACE}:settings"]))
-    for stack in secret_tables.STACKS:
-        recording = engine.recorded(stack)
+    for recording in (*map(engine.recorded, secret_tables.STACKS), engine.sharded()):
         names |= {manifest["metadata"]["name"] for manifest in recording.manifests()}
         names |= {manifest["spec"]["secretName"] for manifest in recording.kinds("Certificate")}
         names |= set(secret_tables.passwords(recording)) | set(recording.outputs)

@@ -359,6 +359,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "platform",
         "prometheus_credentials",
         "prometheus_replicas",
+        "prometheus_shards",
         "query_reader",
         "query_url",
         "region",

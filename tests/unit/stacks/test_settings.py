@@ -204,8 +204,8 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     ),
     "more than a Prometheus keeps": (
         _set("prometheus", "retention_size", to="10MB"),
-        "settings: allowed is a prometheus.retention_size of at least 18MB (it is 10MB) for load.points and 7d, or "
-        "less of these; correct it",
+        "settings: allowed is a prometheus.retention_size of at least 18MB (it is 10MB) for load.points and 7d, "
+        "less of these, or more than 1 prometheus.shards; correct it",
     ),
     "gateways that refuse what is promised": (
         _set("gateway", "peak", to={"points": 14, "spans": 60000, "log_records": 40000}),
