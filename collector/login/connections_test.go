@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -128,8 +129,13 @@ func TestWhatNeverFinishesItsHandshakeGivesItsPlaceBack(t *testing.T) {
 				t.Error("a silent connection takes no place")
 			}
 			_ = raw.Close()
-		} else if _, err := raw.Write([]byte(says)); err != nil {
-			t.Fatal(err)
+		} else {
+			if _, err := raw.Write([]byte(says)); err != nil {
+				t.Fatal(err)
+			}
+			// Until it is closed it may not even have been accepted, and counts nowhere.
+			_ = raw.SetReadDeadline(time.Now().Add(handshakeLimit))
+			_, _ = io.Copy(io.Discard, raw)
 		}
 		eventually(t, "its place is free", func() bool { return l.open.count() == 0 })
 		_ = raw.Close()

@@ -82,6 +82,7 @@ def query() -> QueryEndpoint:
     return QueryEndpoint(
         url="https://198.18.0.25:10902",
         internal_url="https://thanos-query.ns.svc.cluster.local:10902",
+        server_name="thanos-query.ns.svc.cluster.local",
         access_label="obs.access/thanos-query",
         reader=login("reader"),
     )

@@ -72,6 +72,7 @@ def arguments(where: DeploymentContext, **changes: Any) -> ReportsArgs:
         "query": QueryEndpoint(
             url="https://198.18.0.21:9090",
             internal_url="https://thanos-query.obs.svc.cluster.local:9090",
+            server_name="thanos-query.obs.svc.cluster.local",
             access_label="obs.access/thanos-query",
             reader=user("reader"),
         ),
