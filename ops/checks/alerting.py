@@ -2,31 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from components.shards import ruler_name
 from components.telemetry.rules import RULES
 from components.telemetry.thresholds import THRESHOLDS
 from ops.alerts import events as alert_events
 from ops.alerts.silences import WATCHDOG
 from ops.checks.grace_period import grace_period_end
 from ops.core.context import Context
+from ops.core.errors import OpsError
 from ops.core.platform import Platform
 from ops.core.rows import Check, Finding, listed, not_set_up
 
 WORKLOAD = "alertmanager"
 CLOSER = "incident-closer"
 MEMBERS = 2
+RULER_PORT = 10902
 EVENTS_WINDOW = timedelta(minutes=10)
 HEARTBEAT_WINDOW = "5m"
 CHANGE_DRILL = "change-reviewed"
 LATENCY_DRILLS = ("alert-latency-both", "alert-latency-one-killed", "alert-latency-partitioned")
 
 
+def live_rules(context: Context, replica: str) -> dict[str, Mapping[str, Any]]:
+    """Alerting rules that a replica evaluates, by name: the first shard, and the ruler where there are shards.
+
+    Raises:
+        OpsError: One of them does not answer.
+    """
+    platform = context.platform
+    evaluators = [(f"prometheus-{replica}", context.prometheus_url(replica), platform.prometheus_credentials[replica])]
+    if platform.prometheus_shards > 1:
+        ruler = ruler_name(replica)
+        url = context.tunnels.url(context.kube.ready_pod(ruler).name, RULER_PORT)
+        evaluators.append((ruler, url, platform.scrape_credentials[ruler]))
+    rules: dict[str, Mapping[str, Any]] = {}
+    for name, base, login in evaluators:
+        with context.web.call("GET", f"{base}/api/v1/rules", auth=login.pair, params={"type": "alert"}) as response:
+            if response.status_code != 200:
+                raise OpsError(f"{name} answered {response.status_code} to the question for its rules")
+            groups = response.json()["data"]["groups"]
+        rules |= {rule["name"]: rule for group in groups for rule in group["rules"]}
+    return rules
+
+
 def p3(context: Context) -> Finding:
     """Both Prometheus evaluate an alert of every threshold, each with a priority and a runbook, without errors."""
     finding = Finding()
     for replica in context.platform.prometheus_replicas:
-        rules = context.rules(replica)
+        rules = live_rules(context, replica)
         missing = {threshold.alert for threshold in THRESHOLDS} - set(rules)
         finding.expect(not missing, f"prometheus-{replica} has no rule {listed(missing)}")
         broken = [name for name, rule in rules.items() if rule["health"] == "err"]
@@ -124,7 +151,7 @@ def m4(context: Context) -> Finding:
     finding = Finding()
     wanted = {alert.name: alert for group in RULES for alert in group.alerts}
     for replica in context.platform.prometheus_replicas:
-        rules = context.rules(replica)
+        rules = live_rules(context, replica)
         differ = [
             name
             for name, alert in wanted.items()

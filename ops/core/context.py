@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
-from components.shards import ruler_name, server_names
+from components.shards import server_names
 from ops.core.alertmanager import Alertmanager, client_of
-from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.core.otlp import OtlpClient
@@ -21,7 +18,6 @@ from ops.core.web import Query, ShardedQuery, Web
 
 PROMETHEUS_PORT = 9090
 ALERTMANAGER_PORT = 9093
-RULER_PORT = 10902
 
 
 class Context:
@@ -70,27 +66,6 @@ class Context:
         if len(servers) == 1:
             return self.prometheus(replica)
         return ShardedQuery([self.prometheus(server) for server in servers], f"prometheus-{replica}")
-
-    def rules(self, replica: str) -> dict[str, Mapping[str, Any]]:
-        """Alerting rules that a replica evaluates, by name: the first shard, and the ruler where there are shards.
-
-        Raises:
-            OpsError: One of them does not answer.
-        """
-        reader = self.platform.prometheus_credentials[replica]
-        asked_of = [(f"prometheus-{replica}", self.prometheus_url(replica), reader)]
-        if self.platform.prometheus_shards > 1:
-            ruler = ruler_name(replica)
-            url = self.tunnels.url(self.kube.ready_pod(ruler).name, RULER_PORT)
-            asked_of.append((ruler, url, self.platform.scrape_credentials[ruler]))
-        rules: dict[str, Mapping[str, Any]] = {}
-        for name, base, login in asked_of:
-            with self.web.call("GET", f"{base}/api/v1/rules", auth=login.pair, params={"type": "alert"}) as response:
-                if response.status_code != 200:
-                    raise OpsError(f"{name} answered {response.status_code} to the question for its rules")
-                groups = response.json()["data"]["groups"]
-            rules |= {rule["name"]: rule for group in groups for rule in group["rules"]}
-        return rules
 
     def alertmanager(self, member: str | None = None) -> Alertmanager:
         """Alertmanager's API at its common address, or through a tunnel to one member.

@@ -62,8 +62,8 @@ class Scene:
             timeout=30,
         )
         assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()
-        return found
+        alerts: list[dict[str, Any]] = answer.json()
+        return alerts
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,7 @@ def test_the_platform_in_shards_keeps_every_promise_that_it_keeps_with_one(platf
 
 
 def _problems(resources: list[Resource]) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
+    problems: set[tuple[str, str]] = set()
     for one in RULES:
         look, options = one.resource, one.defaults()
         if look is None:
@@ -125,8 +125,8 @@ def _problems(resources: list[Resource]) -> set[tuple[str, str]]:
         else:
             seen = (resource for resource in resources if not one.kinds or resource.kind in one.kinds)
             findings = [finding for resource in seen for finding in look(resource, options)]
-        found |= {(one.id, finding.problem) for finding in findings}
-    return found
+        problems |= {(one.id, finding.problem) for finding in findings}
+    return problems
 
 
 def test_a_further_shard_sends_no_alerts_and_the_first_must(platform: list[Resource]) -> None:

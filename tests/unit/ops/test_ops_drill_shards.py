@@ -78,11 +78,11 @@ def test_a_platform_in_shards_is_left_alone() -> None:
 
 def test_the_view_is_asked_all_the_time_and_failures_count() -> None:
     answers: list[float | Exception | None] = [4.0, 3.0, OpsError("no answer"), 4.0]
-    asked = []
+    queries: list[str] = []
 
     def number(query: str) -> float | None:
-        asked.append(query)
-        answer = answers[min(len(asked), len(answers)) - 1]
+        queries.append(query)
+        answer = answers[min(len(queries), len(answers)) - 1]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -90,10 +90,10 @@ def test_the_view_is_asked_all_the_time_and_failures_count() -> None:
     view = shards.View(cast(Context, SimpleNamespace(thanos=SimpleNamespace(number=number))), every_s=0.01)
     with view.asked("run7"):
         deadline = time.monotonic() + 10
-        while len(asked) < 4 and time.monotonic() < deadline:
+        while len(queries) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
     figures = view.figures()
-    assert asked[0] == 'count(obs_e2e_sequence{run="run7"})'
+    assert queries[0] == 'count(obs_e2e_sequence{run="run7"})'
     assert figures["failed questions"] == 1
     assert figures["series of the load read"] == figures["most series of the load read"] == 4
     assert figures["fewest series of the load read"] == 3
