@@ -187,7 +187,7 @@ _GO_ENV = {
 
 
 def _build_cache() -> Path:
-    """Compiled packages of upstream's servers, apart from what the user's own builds keep: 13 GB, used once."""
+    """Compiled packages of upstream's servers, apart from what the user's own builds keep: used once."""
     return cache_root() / "go-build"
 
 

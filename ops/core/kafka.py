@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final, Protocol
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 from confluent_kafka import admin as _admin
@@ -260,6 +260,23 @@ def consumer(settings: Mapping[str, Any], group: str = _READER) -> Iterator[Cons
         yield reader
     finally:
         reader.close()
+
+
+CAUGHT_UP: Final = 200
+"""Records that a group may have left: what it reads and has not committed yet is counted too."""
+
+
+class GroupLag(Protocol):
+    """Tells how far a consumer group is."""
+
+    def lag(self, group: str) -> dict[str, int]:
+        """Records that the group has not committed, by topic."""
+
+
+def caught_up(kafka: GroupLag, groups: Iterable[str]) -> bool:
+    """Whether every group has read what there is; one that has committed nothing yet has no lag either, and has not."""
+    lags = (kafka.lag(group) for group in groups)
+    return all(lag and sum(lag.values()) <= CAUGHT_UP for lag in lags)
 
 
 def watermarks(reader: Consumer, topic: str, partition: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from ops.core.steps import say
 from ops.drills.gate_forgery import new_run
 from ops.privacy import platform as stores
 from ops.privacy.record import Holding, PrivacyRecord, masking_key, pseudonym_of
-from ops.privacy.stores import MetricStore, search_all
+from ops.privacy.stores import search_all
 
 ARRIVAL_S: Final = 240.0
 _DEVICE: Final = LAYERS[0].name
@@ -60,15 +60,7 @@ def erase_on_platform(context: Context, figures: dict[str, Any]) -> list[str]:
     search, families = stores.search_store(context)
 
     def held(who: str) -> list[Holding]:
-        metrics = [
-            MetricStore(
-                context.web,
-                context.prometheus_url(server),
-                context.platform.prometheus_credentials[server].pair,
-                f"prometheus-{server}",
-            ).find(who)
-            for server in context.platform.prometheus_servers
-        ]
+        metrics = [stores.metric_store(context, server).find(who) for server in context.platform.prometheus_servers]
         return [*search_all(search, families, who, erase=False), *metrics]
 
     def counts(holdings: list[Holding]) -> dict[str, int]:

@@ -70,14 +70,18 @@ def holdings(
         kept += search_all(store, indices, pseudonym, erase=erase)
     for server in context.platform.prometheus_servers:
         told(f"metrics of prometheus-{server}")
-        reader = context.platform.prometheus_credentials[server].pair
-        name = f"prometheus-{server}"
-        prometheus = MetricStore(context.web, context.prometheus_url(server), reader, name)
+        prometheus = metric_store(context, server)
         kept.append((prometheus.erase if erase else prometheus.find)(pseudonym))
     kept += blocks(context, pseudonym, told)
     kept += kafka(context, now)
     kept += archived(context, pseudonym, scan, now, told)
     return kept
+
+
+def metric_store(context: Context, server: str) -> MetricStore:
+    """A Prometheus server, where one finds and erases."""
+    reader = context.platform.prometheus_credentials[server].pair
+    return MetricStore(context.web, context.prometheus_url(server), reader, f"prometheus-{server}")
 
 
 def search_store(context: Context) -> tuple[SearchStore, tuple[Family, ...]]:

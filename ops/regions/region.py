@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from components.consumers.component import consumer_name
@@ -21,7 +20,7 @@ from ops.core import platform as platform_module
 from ops.core.access import Peer, RegionsAccess, WitnessAccess
 from ops.core.alertmanager import Alertmanager, client_of
 from ops.core.errors import OpsError, one_line
-from ops.core.kafka import KafkaAdmin
+from ops.core.kafka import CAUGHT_UP, GroupLag, KafkaAdmin
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
@@ -186,8 +185,6 @@ METRIC = "obs_failover_probe"
 SEEN_S = 30.0
 READ_S = 900.0
 """How long consumers may read records that are older than the point; a region that stood by has hours of them."""
-CAUGHT_UP = 200
-"""Records that a group may have left: what it reads and has not committed yet is counted too."""
 _SEND_S = 20.0
 _CONNECT_S = 5.0
 
@@ -244,13 +241,6 @@ def probe(region: Region, host: str = "", tell: Callable[[str], None] = say) -> 
     return wait_for_point(
         lambda: bool(region.metrics.instant(query)), lambda: unread(region.kafka, groups), what, tell=tell
     )
-
-
-class GroupLag(Protocol):
-    """Tells how far a consumer group is."""
-
-    def lag(self, group: str) -> dict[str, int]:
-        """Records that the group has not committed, by topic."""
 
 
 def unread(kafka: GroupLag, groups: Sequence[str]) -> int | None:

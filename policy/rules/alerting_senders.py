@@ -22,35 +22,45 @@ def _alertmanagers(document: Document) -> list[Node]:
 def _delivery(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.PROMETHEUS):
         for node in _alertmanagers(document):
-            yield from _secured(resource, node)
+            yield from secured(resource, node, node, who="Prometheus")
 
 
-def _secured(resource: Resource, node: Node) -> Iterator[Finding]:
+def secured(resource: Resource, node: Node, client: Node, *, who: str) -> Iterator[Finding]:
+    """Whether alerts go to one group of Alertmanagers over verified TLS and with a login.
+
+    Args:
+        resource: Holds the file.
+        node: The group.
+        client: Where its TLS and login are.
+        who: Sends the alerts.
+    """
     if node["scheme"].text() != "https":
         yield finding(
             resource,
             node["scheme"],
-            f"alerts leave Prometheus in clear text: scheme {shown(node['scheme'])}",
+            f"alerts leave {who} in clear text: scheme {shown(node['scheme'])}",
             "set scheme to https",
         )
-    yield from client_tls(resource, node["tls_config"], what="Alertmanager")
-    if not node["tls_config"]["server_name"].text() and any(key.endswith("_sd_configs") for key, _ in node.items()):
+    yield from client_tls(resource, client["tls_config"], what="Alertmanager")
+    if not client["tls_config"]["server_name"].text() and any(key.endswith("_sd_configs") for key, _ in node.items()):
         yield finding(
             resource,
-            node["tls_config"]["server_name"],
+            client["tls_config"]["server_name"],
             "alerts go to any host of the platform that discovery names",
             "set server_name to the name in the certificates of those that are told",
         )
-    if not any(node[section][key].text() for section, key in CREDENTIAL_KEYS):
+    if not any(client[section][key].text() for section, key in CREDENTIAL_KEYS):
         yield finding(
             resource,
-            node,
-            "Prometheus shows Alertmanager no login that comes from a file",
+            client,
+            f"{who} shows Alertmanager no login that comes from a file",
             "set basic_auth with username and password_file",
         )
-    elif node["basic_auth"].exists and not any(node["basic_auth"][key].text() for key in ("username", "username_file")):
+    elif client["basic_auth"].exists and not any(
+        client["basic_auth"][key].text() for key in ("username", "username_file")
+    ):
         yield finding(
-            resource, node["basic_auth"]["username"], "the login at Alertmanager has no user name", "set username"
+            resource, client["basic_auth"]["username"], "the login at Alertmanager has no user name", "set username"
         )
 
 

@@ -8,8 +8,8 @@ from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._commands import processes
 from policy.rules._mounts import known_documents
-from policy.rules._routes import CREDENTIAL_KEYS
-from policy.rules._values import client_tls, finding, number, shown
+from policy.rules._values import finding, number
+from policy.rules.alerting_senders import secured
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _SHARD, _REPLICA = "prometheus_shard", "prometheus_replica"
@@ -101,26 +101,7 @@ def _told_once(resource: Resource, options: Options) -> Iterator[Finding]:
 def _told_over_tls(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.OTHER):
         for node in document.node["alertmanagers"].elements():
-            yield from _secured(resource, node)
-
-
-def _secured(resource: Resource, node: Node) -> Iterator[Finding]:
-    http = node["http_config"]
-    if node["scheme"].text() != "https":
-        yield finding(
-            resource,
-            node["scheme"],
-            f"alerts leave the ruler in clear text: scheme {shown(node['scheme'])}",
-            "set scheme to https",
-        )
-    yield from client_tls(resource, http["tls_config"], what="Alertmanager")
-    if not any(http[section][key].text() for section, key in CREDENTIAL_KEYS):
-        yield finding(
-            resource,
-            http,
-            "the ruler shows Alertmanager no login that comes from a file",
-            "set basic_auth with username and password_file",
-        )
+            yield from secured(resource, node, node["http_config"], who="the ruler")
 
 
 RULES = (

@@ -14,6 +14,7 @@ from components.consumers.component import consumer_name
 from components.dashboards.registry import dashboard_named
 from ops.core.context import ALERTMANAGER_PORT, Context
 from ops.core.errors import OpsError
+from ops.core.kafka import caught_up
 from ops.core.kube import wait_until
 from ops.core.web import Web
 from ops.dashboards.command import query_client
@@ -47,7 +48,7 @@ from ops.drills.tools.region_count import (
 from ops.drills.tools.region_traffic import LOGS_TOPIC, Group, MovingLoad, logs_of, readable
 from ops.drills.tools.regions import Command, Gateway, Name, Side, both, both_authorities, mentions
 from ops.drills.watch import DASHBOARD, Questions, answered_before
-from ops.regions.region import CAUGHT_UP, witness_of
+from ops.regions.region import witness_of
 from services.regions.witness import FAILOVER_AGENT
 
 DETECTED_BY = "RegionPeerSilent"
@@ -121,13 +122,8 @@ def whole(side: Side) -> None:
 def consumers_caught_up(side: Side) -> None:
     """Wait until every Prometheus has what its brokers have: a new region first reads hours of copied records."""
     groups = [consumer_name(replica) for replica in side.context.platform.prometheus_replicas]
-
-    def caught_up() -> bool:
-        lags = [side.context.kafka.lag(group) for group in groups]
-        # A group that has committed nothing yet has no lag either.
-        return all(lag and sum(lag.values()) <= CAUGHT_UP for lag in lags)
-
-    wait_until(caught_up, COPIED_UP_S, f"the consumers of {side.name} to have read what was copied", 10.0)
+    what = f"the consumers of {side.name} to have read what was copied"
+    wait_until(lambda: caught_up(side.context.kafka, groups), COPIED_UP_S, what, 10.0)
 
 
 def steady(pair: Pair) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.kafka import caught_up
 from ops.core.kube import wait_until
 from ops.core.steps import say
 from ops.drills.procedure import CannotRunError
@@ -22,7 +23,6 @@ from ops.drills.tools.accounts import all_arrived, unmet
 from ops.drills.tools.conditions import CRITICAL, HIGH, Injector, Raised, collected
 from ops.drills.tools.load import METRIC, TOPIC, OtlpLoad
 from ops.drills.tools.notifications import FIRING, RESOLVED, NotificationRecord, status
-from ops.regions.region import CAUGHT_UP
 
 SHARDS: Final = (2, 3)
 DIVIDED_S: Final = 300.0
@@ -192,14 +192,14 @@ def _up() -> float:
 def _divided(context: Context) -> float:
     """Wait until each shard has its own part in every replica; seconds that it took."""
     platform = context.platform
+    groups = [consumer_name(replica) for replica in platform.prometheus_replicas]
 
     def divided() -> bool:
         held = _held(context)
-        lags = (context.kafka.lag(consumer_name(replica)) for replica in platform.prometheus_replicas)
         return (
             all(held.values())
             and not twice(held, platform.prometheus_replicas, platform.prometheus_shards)
-            and all(sum(lag.values()) <= CAUGHT_UP for lag in lags)
+            and caught_up(context.kafka, groups)
         )
 
     what = f"every sender to be in one of {platform.prometheus_shards} shards"

@@ -15,6 +15,7 @@ import pytest
 
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.kafka import CAUGHT_UP
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import region
 from ops.drills.procedures.region import DETECTED_BY, opened, problems
@@ -27,7 +28,6 @@ from ops.drills.tools.regions import Side
 from ops.drills.tools.sequences import Ledger, Number
 from ops.evidence import files as evidence
 from ops.evidence.figures import named
-from ops.regions.region import CAUGHT_UP
 
 A, B = "198.18.0.20", "198.18.0.50"
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from ops.core.errors import OpsError
-from ops.regions.region import CAUGHT_UP, unread, wait_for_point
+from ops.core.kafka import CAUGHT_UP
+from ops.regions.region import unread, wait_for_point
 
 
 def told(lags: Iterator[int | None], seen_from: int | None) -> tuple[float, list[str]]:
