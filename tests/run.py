@@ -1,9 +1,9 @@
 """Runs what a change must pass: ``python -m tests.run check|test|e2e|drills|record``.
 
-``test`` has two stages. The first is format and lint, types, and the tests that mostly wait for servers. The second
-is those whose subject is a time (mark ``timed``), and the tests that compute, which get what the timed ones leave of
-the processors. A test that fails fails the run; only one that ``tests/flaky.yaml`` lists is run a second time, alone,
-and named at the end.
+``test`` has two lines of jobs beside each other. In one are the tests that mostly wait for servers, and after them
+those whose subject is a time (mark ``timed``). In the other are format and lint, types, and the tests that compute,
+which get what the first line leaves of the processors. A test that fails fails the run; only one that
+``tests/flaky.yaml`` lists is run a second time, alone, and named at the end.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ WAITING_WORKERS = min(3 * CORES, 8)
 """Workers that wait for servers: with five on two cores a third of the time is idle, and each server takes memory."""
 COMPUTING_WORKERS = CORES + 1
 """With as many as cores a third of the time is idle, since some tests wait for a program."""
-TIMED_WORKERS = CORES + 1
-"""They use a fifth of two cores."""
+TIMED_WORKERS = min(3 * CORES, 8)
+"""With three on two cores they use a fifth of the time."""
 TIMED = "timed"
 """Mark of the tests whose subject is a time. It stands in the file, for all of its tests."""
 NICE = 5
@@ -107,7 +107,7 @@ class Job:
 
 
 class Beside:
-    """Runs jobs at the same time and relays what they say.
+    """Runs lines of jobs at the same time, the jobs of a line one after the other, and relays what they say.
 
     Args:
         limit_s: Seconds after which what still runs is ended and counts as failed.
@@ -117,26 +117,36 @@ class Beside:
     def __init__(self, limit_s: float, about_s: float = 0.0) -> None:
         self._limit_s, self._about_s = limit_s, about_s
         self._began = self._spoke = time.monotonic()
-        self._lock = threading.Lock()
+        self._lock, self._ending = threading.Lock(), threading.Event()
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run(self, *lines: Sequence[Job]) -> None:
         """Run all to their end."""
-        threads = [threading.Thread(target=self._follow, args=(job,), daemon=True) for job in jobs]
+        jobs = [job for line in lines for job in line]
+        threads = [threading.Thread(target=self._run_line, args=(line,), daemon=True) for line in lines]
         try:
-            for job, thread in zip(jobs, threads, strict=True):
-                job.began, job.process = time.monotonic(), _start(job)
+            for thread in threads:
                 thread.start()
             while any(thread.is_alive() for thread in threads):
-                self._beat([job.name for job in jobs if job.code is None])
+                self._beat(_running(jobs))
                 if time.monotonic() - self._began > self._limit_s:
                     self._say("make", f"ended after {clock(self._limit_s)}: {_running(jobs)}")
                     break
                 time.sleep(0.2)
         finally:
+            with self._lock:
+                self._ending.set()
             for job in jobs:
                 _end(job)
         for thread in threads:
             thread.join(10)
+
+    def _run_line(self, line: Sequence[Job]) -> None:
+        for job in line:
+            with self._lock:
+                if self._ending.is_set():
+                    return
+                job.began, job.process = time.monotonic(), _start(job)
+            self._follow(job)
 
     def _follow(self, job: Job) -> None:
         process = job.process
@@ -151,12 +161,12 @@ class Beside:
         job.code = process.returncode
         self._say(job.name, f"{'ended' if job.code == 0 else f'failed ({job.code})'} after {clock(job.took)}")
 
-    def _beat(self, running: Sequence[str]) -> None:
+    def _beat(self, running: str) -> None:
         if time.monotonic() - self._spoke < _SILENT_S:
             return
         gone = time.monotonic() - self._began
         left = f", about {clock(self._about_s - gone)} left" if self._about_s > gone else ""
-        self._say("make", f"{clock(gone)} gone{left}; running: {', '.join(running)}")
+        self._say("make", f"{clock(gone)} gone{left}; running: {running}")
 
     def _say(self, name: str, line: str) -> None:
         with self._lock:
@@ -165,7 +175,7 @@ class Beside:
 
 
 def _running(jobs: Sequence[Job]) -> str:
-    return ", ".join(job.name for job in jobs if job.code is None)
+    return ", ".join(job.name for job in jobs if job.process is not None and job.code is None)
 
 
 def _start(job: Job) -> subprocess.Popen[bytes]:
@@ -235,14 +245,14 @@ def test() -> int:
     """Everything that needs no cluster."""
     with tempfile.TemporaryDirectory(prefix="obs-test-") as folder:
         untimed = f"not {TIMED}"
-        stages = [
-            [_tests("waiting", WAITING, WAITING_WORKERS, Path(folder), marks=untimed), lint(), types()],
+        lines = [
             [
+                _tests("waiting", WAITING, WAITING_WORKERS, Path(folder), marks=untimed),
                 _tests("timed", timed_files(), TIMED_WORKERS, Path(folder), marks=TIMED),
-                _tests("computing", COMPUTING, COMPUTING_WORKERS, Path(folder), LAST, untimed),
             ],
+            [lint(), types(), _tests("computing", COMPUTING, COMPUTING_WORKERS, Path(folder), LAST, untimed)],
         ]
-        return _judged(stages, TEST_LIMIT_S, "make test")
+        return _judged(lines, TEST_LIMIT_S, "make test")
 
 
 def check(base: str | None) -> int:
@@ -259,23 +269,22 @@ def check(base: str | None) -> int:
     if chosen.left_out:
         print(f"left to `make test`, for want of time: {', '.join(chosen.left_out)}")
     with tempfile.TemporaryDirectory(prefix="obs-check-") as folder:
-        jobs = [lint(), types()]
+        lines = [[lint()], [types()]]
         if chosen.files:
-            jobs.append(_tests("tests", chosen.files, min(CORES, len(chosen.files)), Path(folder)))
-        return _judged([jobs], CHECK_LIMIT_S, "make check")
+            lines.append([_tests("tests", chosen.files, min(CORES, len(chosen.files)), Path(folder))])
+        return _judged(lines, CHECK_LIMIT_S, "make check")
 
 
-def _judged(stages: Sequence[Sequence[Job]], limit_s: float, title: str) -> int:
-    """Run the jobs of one stage after the other, what is listed as flaky once more, print a row per job.
+def _judged(lines: Sequence[Sequence[Job]], limit_s: float, title: str) -> int:
+    """Run all lines of jobs, what is listed as flaky once more, print a row per job.
 
     Returns:
         0 when all is well.
     """
     times = cache_root() / "seconds" / f"{title.replace(' ', '-')}.json"
     began = time.monotonic()
-    jobs, beside = [job for stage in stages for job in stage], Beside(limit_s, _last(times))
-    for stage in stages:
-        beside.run(stage)
+    jobs = [job for line in lines for job in line]
+    Beside(limit_s, _last(times)).run(*lines)
     again = [name for job in jobs if job.code == _SOME_FAILED for name in job.failed]
     repeated = _repeated(again)
     good = [job for job in jobs if job.code == 0 or (job.failed and set(job.failed) <= set(repeated))]

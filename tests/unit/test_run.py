@@ -147,8 +147,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
         for name, text in files.items():
             (project / f"test_{name}.py").write_text(text)
         monkeypatch.setattr(flaky, "read", lambda: (Entry(listed, TODAY, "made up"),) if listed else ())
-        jobs = [run._tests("tests", ["."], 1, tmp_path)]
-        return run._judged([jobs], 100, "make test"), capfd.readouterr().out
+        return run._judged([[run._tests("tests", ["."], 1, tmp_path)]], 100, "make test"), capfd.readouterr().out
 
     return judged
 
@@ -214,7 +213,7 @@ def test_a_file_that_cannot_be_read_fails(judge: Judge) -> None:
 def test_jobs_run_beside_each_other_and_are_relayed(capfd: pytest.CaptureFixture[str]) -> None:
     busy = "import time\nwhile time.process_time() < 0.3: pass\nprint('worked')"
     jobs = [Job("busy", [sys.executable, "-c", busy]), Job("wrong", [sys.executable, "-c", "raise SystemExit(3)"])]
-    Beside(60).run(jobs)
+    Beside(60).run(*([job] for job in jobs))
     assert [job.code for job in jobs] == [0, 3]
     assert jobs[0].cpu >= 0.3
     assert jobs[0].took > 0
@@ -223,13 +222,23 @@ def test_jobs_run_beside_each_other_and_are_relayed(capfd: pytest.CaptureFixture
     assert "wrong     | failed (3) after " in said
 
 
-def test_what_hangs_is_ended_and_named(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_jobs_of_a_line_run_one_after_the_other(capfd: pytest.CaptureFixture[str]) -> None:
+    line = [Job("first", [sys.executable, "-c", "raise SystemExit(3)"]), Job("second", [sys.executable, "-c", ""])]
+    Beside(60).run(line)
+    assert [job.code for job in line] == [3, 0]
+    assert line[1].began >= line[0].began + line[0].took
+    assert "failed (3)" in capfd.readouterr().out
+
+
+def test_what_hangs_is_ended_and_named_and_nothing_starts_after_it(capfd: pytest.CaptureFixture[str]) -> None:
     job = Job("hangs", [sys.executable, "-c", "import time; time.sleep(200)"])
+    later = Job("later", [sys.executable, "-c", ""])
     began = time.monotonic()
-    Beside(1).run([job])
+    Beside(1).run([job, later])
     assert time.monotonic() - began < 60
     assert job.code not in (0, None)
-    assert "ended after 1 s: hangs" in capfd.readouterr().out
+    assert later.process is None
+    assert "ended after 1 s: hangs\n" in capfd.readouterr().out
 
 
 STEPS = """
