@@ -19,14 +19,16 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from components.alerting.timings import TIMINGS, Timing
+from components.rules import Severity
 from lab.paths import CHECKOUT
 from lab.storage import client
 from services.regions.witness import FAILOVER_AGENT, LEASE_KEY, Lease, Witness, region_key
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_line import Line
-from tests.config.alertmanager_process import Member, Pair
+from tests.config.alertmanager_process import Member, Pair, pair
 from tests.config.servers import eventually, free_port, port_is_open
-from tests.config.storage_process import BUCKET, StorageProcess
+from tests.config.storage_process import BUCKET, StorageProcess, storage_process
 
 SCRAPER = ("scrape-failover-agent", "password-of-scrape")
 ISOLATED_S = 6
@@ -238,3 +240,18 @@ def harness(pair: Pair, storage: StorageProcess) -> Iterator[Harness]:
         new_world.line.close()
         new_world.door.close()
         new_world.end()
+
+
+@contextmanager
+def of_a_quick_pair(folder: Path) -> Iterator[Harness]:
+    """A harness with servers of its own, which tell all but Critical alerts after a second."""
+    quick = Timing(group_wait="1s", group_interval="2s", repeat_interval="1h")
+    timings = {severity: TIMINGS[severity] if severity is Severity.CRITICAL else quick for severity in Severity}
+    for name in ("pair", "witness"):
+        (folder / name).mkdir()
+    with (
+        pair(folder / "pair", timings=timings) as both,
+        storage_process(folder / "witness") as storage,
+        harness(both, storage) as own,
+    ):
+        yield own
