@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cache, partial
@@ -189,20 +190,35 @@ def failed_table(source: Source, page: Path) -> str:
 
 
 def machines(source: Source) -> str:
-    """On which machines, with which versions, the newest runs were made."""
-    newest = [run for name in evidence.catalog().evidence if (run := source.newest(name))]
+    """On which machines the newest runs were made."""
+    newest = _newest(source)
     if not newest:
         return f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]} on any machine."
-    counts: dict[str, int] = {}
-    for run in newest:
-        text = f"{run.machine.get('cores', '?')} cores, {run.machine.get('memory_gib', '?')} GiB"
-        text += f", {run.machine.get('processor', 'processor not recorded')}"
-        counts[text] = counts.get(text, 0) + 1
-    where = "; ".join(f"{text} ({count} of {len(newest)} newest runs)" for text, count in sorted(counts.items()))
-    latest = max((run for run in newest if run.versions), key=lambda run: (run.time, run.name), default=None)
-    versions = latest.versions if latest else {}
-    listed = ", ".join(f"{image.rpartition('/')[2]} {tag}" for image, tag in sorted(versions.items()))
-    return f"Machine: {where}. Images of the newest of them: {listed or 'not recorded'}."
+    sizes = Counter(
+        f"{run.machine.get('cores', '?')} cores, {run.machine.get('memory_gib', '?')} GiB" for run in newest
+    )
+    processors = Counter(str(run.machine.get("processor", "not recorded")) for run in newest)
+    return f"Machine of the {len(newest)} newest runs: {_counted(sizes)}. Processor: {_counted(processors)}."
+
+
+def versions(source: Source) -> str:
+    """Which images the newest run that recorded them used."""
+    latest = max((run for run in _newest(source) if run.versions), key=lambda run: (run.time, run.name), default=None)
+    if latest is None:
+        return "No run recorded its images."
+    images = sorted(image.rpartition("/")[2].partition("@")[0] for image in latest.versions)
+    return f"Images of the newest run, {latest.name} (its file has the digests): {', '.join(images)}."
+
+
+def _newest(source: Source) -> list[Evidence]:
+    return [run for name in evidence.catalog().evidence if (run := source.newest(name))]
+
+
+def _counted(kinds: Counter[str]) -> str:
+    """Each kind with how many there are, the most common first; the kind alone where there is one only."""
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
 
 
 def scaling_table(source: Source, page: Path) -> str:
@@ -249,6 +265,7 @@ def refreshed_page(text: str, page: Path, source: Source, tables: Tables) -> str
         "evidence: failed": lambda: failed_table(source, page),
         "evidence: machine": lambda: machines(source),
         "evidence: scaling": lambda: scaling_table(source, page),
+        "evidence: versions": lambda: versions(source),
     }
     for name, rows in tables.tables.items():
         blocks[f"evidence: {name}"] = partial(promises, rows, source, page)

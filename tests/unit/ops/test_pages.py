@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -176,12 +177,26 @@ def test_no_failed_run_is_said_in_words(project: Path) -> None:
     assert pages.failed_table(source(project), project / "README.md") == "No run that is kept failed."
 
 
-def test_the_machine_and_versions_are_those_of_the_runs(project: Path) -> None:
+def test_the_machines_are_those_of_the_runs(project: Path) -> None:
     assert pages.machines(source(project)) == "Not measured on any machine."
     run = left(project)
-    said = pages.machines(source(project))
-    assert f"{run.machine['cores']} cores, {run.machine['memory_gib']} GiB, {run.machine['processor']}" in said
-    assert "(1 of 1 newest runs). Images of the newest of them: not recorded." in said
+    size = f"{run.machine['cores']} cores, {run.machine['memory_gib']} GiB"
+    told = f"Machine of the 1 newest runs: {size}. Processor: {run.machine['processor']}."
+    assert pages.machines(source(project)) == told
+
+
+def test_kinds_are_counted_where_there_are_several() -> None:
+    assert pages._counted(Counter(("slow", "fast", "fast"))) == "fast (2), slow (1)"
+
+
+def test_the_versions_are_those_of_the_newest_run_that_recorded_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = left(project)
+    assert pages.versions(source(project)) == "No run recorded its images."
+    images = {"registry.example/b:2@sha256": "bb", "registry.example/a/a:1@sha256": "aa"}
+    monkeypatch.setattr(pages, "_newest", lambda given: [run, run.model_copy(update={"versions": images})])
+    assert pages.versions(source(project)).endswith("(its file has the digests): a:1, b:2.")
 
 
 def test_a_page_is_filled_once_and_then_stays(project: Path) -> None:
