@@ -25,18 +25,15 @@ from tests.support.kafka_nodes import RealNode
 
 pytestmark = pytest.mark.timeout(600)
 
-ROOT = Path(__file__).parents[2]
 SECOND, THIRD = "secondpassword2", "thirdpassword3"
-KUBECTL = """#!{python}
+KUBECTL = """#!{python} -IS
 import os, sys
-from pathlib import Path
-sys.path.insert(0, {root!r})
-from components.kafka.config import Node
-from tests.support.kafka_nodes import RealNode
+os.environ.update({variables!r})
 with open({calls!r}, "a") as calls:
     print(*sys.argv[1:], file=calls)
-node = RealNode(Node(identity=0, host={host!r}, broker=True, controller=False), Path({folder!r}))
-command = [node.rewrite(word) for word in sys.argv[sys.argv.index("--") + 1:]]
+command = sys.argv[sys.argv.index("--") + 1:]
+for old, new in {moves!r}.items():
+    command = [word.replace(old, new) for word in command]
 os.execvp(command[0], command)
 """
 """Stands for ``kubectl exec``: the command runs beside the broker, with the paths of its folder."""
@@ -47,7 +44,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RealNode]]:
     """Two brokers, and the controller that they hand changes to."""
     first, second, voter = kafka_nodes.loopback(3)
     cluster = kafka_nodes.small_cluster((first, second), (voter,))
-    with kafka_nodes.formatted(cluster, tmp_path_factory.mktemp("kafka")) as nodes:
+    with kafka_nodes.formatted(cluster, tmp_path_factory.mktemp("kafka"), metrics=False) as nodes:
         for node in nodes:
             node.serve()
         for node in nodes:
@@ -62,7 +59,7 @@ def calls(nodes: list[RealNode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     program = tmp_path / "kubectl"
     program.write_text(
         KUBECTL.format(
-            python=sys.executable, root=str(ROOT), calls=str(calls), host=broker.node.host, folder=str(broker.folder)
+            python=sys.executable, calls=str(calls), moves=broker.moves(), variables=kafka_nodes.tool_variables()
         )
     )
     program.chmod(0o755)

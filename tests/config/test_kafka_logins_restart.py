@@ -57,7 +57,8 @@ def test_logins_that_stay_are_known_after_a_restart_where_a_snapshot_was_taken_b
 ) -> None:
     """Without one this shows the defect of Kafka: where it fails, Kafka has mended it, and the setting may go."""
     clients = [user.name for user in kafka_users.own_users(parse(engine.stack_settings("local"), "Pulumi.local.yaml"))]
-    with kafka_nodes.formatted(kafka_nodes.small_cluster(kafka_nodes.loopback(1)), tmp_path) as [node]:
+    cluster = kafka_nodes.small_cluster(kafka_nodes.loopback(1))
+    with kafka_nodes.formatted(cluster, tmp_path, metrics=False) as [node]:
         if snapshot:
             with_snapshots_every(node, 1000)
         node.serve()

@@ -78,7 +78,7 @@ class Scrapes:
                 timeout=SCRAPE_S,
             )
             self._texts.append(answer.text)
-            self._stopping.wait(1)
+            self._stopping.wait(3)
 
     def largest(self, name: str, **labels: str) -> float:
         """Largest value that a metric had in the series of these labels; 0 where it had none."""

@@ -5,6 +5,7 @@ Only what is bound to a pod is rewritten: folders, and the address that a node l
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import ipaddress
 import os
@@ -44,6 +45,11 @@ PROGRAM_S = 120.0
 def jvm_flags() -> tuple[str, ...]:
     """Flags of Java with which a node starts quickly."""
     return ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *java_classes.read_from(kafka_broker.prepared()))
+
+
+def tool_variables() -> dict[str, str]:
+    """Variables with which Kafka's own tools start quickly."""
+    return {"JDK_JAVA_OPTIONS": " ".join(java_classes.read_from(kafka_broker.prepared()))}
 
 
 def loopback(count: int) -> tuple[str, ...]:
@@ -128,9 +134,11 @@ class RealNode:
     node: config.Node
     folder: Path
     process: subprocess.Popen[bytes] | None = None
+    metrics: bool = True
+    """Whether the metrics agent runs in it."""
 
-    def rewrite(self, text: str) -> str:
-        """Point absolute paths of the pod into this node's folder, and ports to its own address."""
+    def moves(self) -> dict[str, str]:
+        """What belongs to the pod -> what stands for it here: paths in this node's folder, ports at its own address."""
         moved = {
             config.DATA_DIRECTORY: self.folder / "data",
             config.CONFIG_DIRECTORY + "/": f"{self.folder / 'config'}/",
@@ -143,8 +151,12 @@ class RealNode:
             "/dev/tcp/127.0.0.1/": f"/dev/tcp/{self.node.host}/",
             "localhost:": f"{self.node.host}:",
         }
-        for old, new in moved.items():
-            text = text.replace(old, str(new))
+        return {old: str(new) for old, new in moved.items()}
+
+    def rewrite(self, text: str) -> str:
+        """Point absolute paths of the pod into this node's folder, and ports to its own address."""
+        for old, new in self.moves().items():
+            text = text.replace(old, new)
         return text
 
     def write(self, files: Mapping[str, str]) -> None:
@@ -162,7 +174,7 @@ class RealNode:
             text=True,
             timeout=PROGRAM_S,
             check=False,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **tool_variables(), **(env or {})},
         )
 
     def start(self, command: list[str]) -> None:
@@ -175,7 +187,9 @@ class RealNode:
     def serve(self, **variables: str) -> None:
         """Start the server as its pod does, with further variables of its environment."""
         own = [f"{name}={value}" for name, value in variables.items()]
-        self.start(["env", *own, *process.server_command(PROPERTIES, _HEAP, jvm_flags())])
+        command = process.server_command(PROPERTIES, _HEAP, jvm_flags())
+        agent = f"-javaagent:{java.AGENT}"
+        self.start(["env", *own, *(word for word in command if self.metrics or not word.startswith(agent))])
 
     def stop(self) -> None:
         """End the process in good order, or else at once."""
@@ -213,13 +227,24 @@ class RealNode:
         raise AssertionError(f"node {self.node.identity} does not listen on {port}:\n{log}")
 
 
-def small_cluster(brokers: tuple[str, ...], controllers: tuple[str, ...] = ()) -> config.KafkaCluster:
-    """A cluster of the given addresses."""
+def small_cluster(
+    brokers: tuple[str, ...], controllers: tuple[str, ...] = (), *, one_voter: bool = False
+) -> config.KafkaCluster:
+    """A cluster of the given addresses.
+
+    Args:
+        brokers: Addresses of brokers; the first three vote where there are no controllers.
+        controllers: Addresses of dedicated controllers.
+        one_voter: Whether of the brokers the first one alone votes, which costs less.
+    """
+    nodes = config.broker_nodes(
+        brokers, tuple(f"{host}:{config.EXTERNAL_PORT}" for host in brokers), combined=not controllers
+    )
+    if one_voter:
+        nodes = (nodes[0], *(dataclasses.replace(node, controller=False) for node in nodes[1:]))
     return config.KafkaCluster(
         platform="test",
-        brokers=config.broker_nodes(
-            brokers, tuple(f"{host}:{config.EXTERNAL_PORT}" for host in brokers), combined=not controllers
-        ),
+        brokers=nodes,
         controllers=config.controller_nodes(controllers),
         replication_factor=min(3, len(brokers)),
         min_insync_replicas=min(2, len(brokers)),
@@ -259,14 +284,52 @@ def prepare(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
     return nodes
 
 
+def format_volume(node: RealNode) -> None:
+    """Format a node's volume by Kafka's own tool, as its pod does."""
+    done = node.run(process.format_command(PROPERTIES))
+    assert done.returncode == 0, f"StorageTool refuses node {node.node.identity}: {done.stdout}{done.stderr}"
+    assert ADMIN_PASSWORD not in done.stdout + done.stderr
+
+
+_volumes: dict[tuple[str, str, bool], dict[str, bytes]] = {}
+"""Cluster, voters and whether the node votes -> files of a volume that was formatted by Kafka's own tool."""
+
+
+def _format_or_copy(cluster: config.KafkaCluster, node: RealNode) -> None:
+    """Format a node's volume, or copy one of its kind: nodes of a kind differ in their two identifiers only."""
+    kind = (cluster.cluster_id, cluster.initial_controllers, node.node.controller)
+    data = node.folder / "data"
+    if kind not in _volumes:
+        format_volume(node)
+        _volumes[kind] = {str(path.relative_to(data)): path.read_bytes() for path in data.rglob("*") if path.is_file()}
+        return
+    for name, content in _volumes[kind].items():
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_bytes(content)
+    identity = node.node.identity
+    own = {
+        "version": "1",
+        "cluster.id": cluster.cluster_id,
+        "node.id": str(identity),
+        "directory.id": config.kafka_uuid(f"{cluster.platform}/{identity}"),
+    }
+    (data / "meta.properties").write_text(config.render(own))
+
+
 @contextmanager
-def formatted(cluster: config.KafkaCluster, root: Path) -> Iterator[list[RealNode]]:
-    """Nodes whose volumes Kafka's own tool has formatted; they are killed in the end."""
+def formatted(cluster: config.KafkaCluster, root: Path, *, metrics: bool = True) -> Iterator[list[RealNode]]:
+    """Nodes whose volumes Kafka's own tool has formatted, one of each kind; they are killed in the end.
+
+    Args:
+        cluster: Their cluster.
+        root: Parent of their folders.
+        metrics: Whether they run with the metrics agent.
+    """
     nodes = prepare(cluster, root)
     try:
         for node in nodes:
-            done = node.run(process.format_command(PROPERTIES))
-            assert done.returncode == 0, f"node {node.node.identity} is not formatted: {done.stdout}{done.stderr}"
+            node.metrics = metrics
+            _format_or_copy(cluster, node)
         yield nodes
     finally:
         for node in nodes:
