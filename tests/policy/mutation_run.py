@@ -88,7 +88,8 @@ def run(stack: str, *, count: bool = True) -> Run:
 
 def _sort(mutation: Mutation, resource: Resource) -> str:
     """What mutations have in common that weaken the same setting of like resources."""
-    return f"{resource.kind}{_NUMBER.sub('', mutation.name.removeprefix(resource.label))}"
+    place, equals, value = mutation.name.removeprefix(resource.label).partition(" = ")
+    return f"{resource.kind} {place.rpartition('.')[2]}{equals}{_NUMBER.sub('', value)}"
 
 
 def _noticed_again(runner: Runner, mutation: Mutation, resources: list[Resource], rules: list[Rule]) -> set[str]:
@@ -101,6 +102,7 @@ def _noticed_again(runner: Runner, mutation: Mutation, resources: list[Resource]
         else:
             continue
         if any(verdict.stops for verdict in verdicts):
+            _first(rules, rule)
             return {rule.id}
     return set()
 
