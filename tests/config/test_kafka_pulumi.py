@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
@@ -30,11 +32,16 @@ from confluent_kafka.admin import (
 
 from lab.pulumi_host import home
 from lab.toolchain import tools
+from ops.core.platform import Login
+from ops.kafka.sign_in import sign_in
 from tests.config.servers import eventually, free_port
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
 
 ROOT = Path(__file__).parents[2]
+STACK = "pulumi:pulumi:Stack"
+MANY = {"GRANTS": "40"}
+"""More than the program has threads: all of them wait for the brokers at once."""
 TOPIC, USER, SECOND = "telemetry-metrics", "gateway", "gateway-g2"
 ANYTHING = AclBindingFilter(
     ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
@@ -46,8 +53,6 @@ import pulumi
 from components.contracts import Credential
 from components.kafka.access import Access, AclRule, Quota, Topic, User, make_access, provider
 from components.kafka.wait_for_brokers import Brokers
-from ops.core.platform import Login
-from ops.kafka.sign_in import sign_in
 
 secret = pulumi.Output.secret
 admin = Credential(username="admin", password=secret(os.environ["ADMIN_PASSWORD"]), bcrypt=secret(""))
@@ -55,9 +60,9 @@ users = [
     User(
         name="gateway",
         writes=("telemetry-metrics",),
-        # More than the program has threads: all of them wait for the brokers at once.
         grants=tuple(
-            AclRule(operation="Describe", resource_type="Topic", resource=f"topic-{number}") for number in range(40)
+            AclRule(operation="Describe", resource_type="Topic", resource=f"topic-{number}")
+            for number in range(int(os.environ["GRANTS"]))
         ),
         generation=int(generation),
     )
@@ -86,6 +91,9 @@ pulumi.export("ready", ready)
 
 def signed_in(_):
     # While the update goes on, as clients do that have not changed over yet.
+    from ops.core.platform import Login
+    from ops.kafka.sign_in import sign_in
+
     platform = SimpleNamespace(kafka_bootstrap=external[0], ca_certificate=os.environ["AUTHORITY"])
     logins = [Login(username=name, password=f"password-of-{name}") for name in os.environ["TRIED"].split()]
     return [login.username for login in logins if not sign_in(platform, login, external[0]).problem]
@@ -102,7 +110,7 @@ class Project:
     folder: Path
     broker: Broker
     told: dict[str, str] = field(
-        default_factory=lambda: {"PARTITIONS": "3", "LIMIT": "60", "GENERATIONS": "1", "TRIED": ""}
+        default_factory=lambda: {"PARTITIONS": "3", "LIMIT": "60", "GENERATIONS": "1", "GRANTS": "1", "TRIED": ""}
     )
 
     def pulumi(self, *words: str, **told: str) -> tuple[int, str]:
@@ -146,6 +154,19 @@ class Project:
     def admin(self) -> AdminClient:
         """The broker's administrator."""
         return AdminClient(self.broker.client())
+
+    def outputs(self) -> dict[str, Any]:
+        """Outputs of the stack, as its state has them."""
+        state = json.loads((self.folder / "backend" / ".pulumi" / "stacks" / "kafka" / "dev.json").read_text())
+        [stack] = [entry for entry in state["checkpoint"]["latest"]["resources"] if entry["type"] == STACK]
+        outputs: dict[str, Any] = stack["outputs"]
+        return outputs
+
+    def signed_in(self, *names: str) -> list[str]:
+        """Those of some users whom the broker lets in."""
+        platform: Any = SimpleNamespace(kafka_bootstrap=self.broker.bootstrap, ca_certificate=self.broker.ca)
+        logins = [Login(username=name, password=f"password-of-{name}") for name in names]
+        return [login.username for login in logins if not sign_in(platform, login, self.broker.bootstrap).problem]
 
     def partitions(self) -> int:
         """Partitions that the broker has of the topic; 0: there is no topic."""
@@ -251,9 +272,9 @@ def opened_later(port: int, target: str, after_s: float) -> Iterator[None]:
 def test_an_update_waits_for_the_brokers_before_the_provider_connects_once_and_for_all(project: Project) -> None:
     closed = free_port()
     # A preview asks nobody.
-    assert project.pulumi("preview", BROKER=f"127.0.0.1:{closed}")[0] == 0
+    assert project.pulumi("preview", BROKER=f"127.0.0.1:{closed}", **MANY)[0] == 0
 
-    code, said = project.up(BROKER=f"127.0.0.1:{closed}", LIMIT="2")
+    code, said = project.up(BROKER=f"127.0.0.1:{closed}", LIMIT="2", **MANY)
     assert code != 0
     reason = f"Kafka: 127.0.0.1:{closed} does not answer as it must ("
     assert reason in said
@@ -263,27 +284,64 @@ def test_an_update_waits_for_the_brokers_before_the_provider_connects_once_and_f
     assert "The provider does not try again" not in said, "the provider was used before the brokers answered"
     assert project.partitions() == 0
 
+    _check_that_a_wrong_password_of_the_administrator_is_named_as_the_cause(project)
+
     with opened_later(closed, project.broker.bootstrap, 6):
-        code, said = project.up(BROKER=f"127.0.0.1:{closed}")
+        code, said = project.up(BROKER=f"127.0.0.1:{closed}", **MANY)
         assert code == 0, said
     assert project.partitions() == 3
     # Nothing is to be changed, so nobody is asked.
-    assert project.up(BROKER=f"127.0.0.1:{closed}", LIMIT="2")[0] == 0
-    # Another address is no reason to make anything anew.
-    assert project.up()[0] == 0
+    assert project.up(BROKER=f"127.0.0.1:{closed}", LIMIT="2", **MANY)[0] == 0
+    # Another address is no reason to make anything anew, and a topic grows where it is.
+    code, said = project.up(PARTITIONS="5", **MANY)
+    assert code == 0, said
+    # The provider's address and the topic.
+    assert "~ 2 updated" in said
+    assert "created" not in said.partition("Outputs")[0]
+    assert "replaced" not in said
+    assert project.partitions() == 5
     project.pulumi("state", "unprotect", "--all", "--yes")
     assert project.pulumi("destroy", "--yes", "--skip-preview")[0] == 0
     assert project.partitions() == 0
 
 
+def _check_that_a_wrong_password_of_the_administrator_is_named_as_the_cause(project: Project) -> None:
+    code, said = project.up(ADMIN_PASSWORD="another-password", LIMIT="2", **MANY)
+    assert code != 0
+    assert f"Kafka: {project.broker.bootstrap} refuses the administrator since" in said
+    assert "check that its password and the authority are those that the brokers know (docs/secrets.md)" in " ".join(
+        said.split()
+    )
+    assert "another-password" not in said
+    assert project.partitions() == 0
+
+
 @pytest.mark.timeout(400)
-def test_a_topic_whose_partitions_shrink_is_stopped_in_the_preview_and_would_be_replaced(project: Project) -> None:
+def test_a_new_login_is_good_before_the_old_one_ends_and_a_topic_whose_partitions_shrink_is_protected(
+    project: Project,
+) -> None:
     code, said = project.up()
     assert code == 0, said
     assert project.partitions() == 3
+    assert (project.users(), project.principals()) == ({USER}, {f"User:{USER}"})
+    both = {"GENERATIONS": "2 1", "TRIED": f"{USER} {SECOND} nobody"}
+    code, said = project.up(**both)
+    assert code == 0, said
+    assert project.outputs()["signed_in"] == [USER, SECOND]
+    assert (project.users(), project.principals()) == ({USER, SECOND}, {f"User:{USER}", f"User:{SECOND}"})
+    # Topics and the login of before are untouched, and the same generations again change nothing.
+    told = said.partition("Outputs")[0]
+    assert "Topic" not in told
+    assert "deleted" not in told
+    assert "unchanged" in project.up(**both)[1].partition("Resources")[2]
+    code, said = project.up(GENERATIONS="2")
+    assert code == 0, said
+    assert "created" not in said.partition("Outputs")[0]
+    assert (project.users(), project.principals()) == ({SECOND}, {f"User:{SECOND}"})
+    assert project.signed_in(SECOND, USER) == [SECOND]
 
     for words in (("preview",), ("up", "--yes", "--skip-preview")):
-        code, said = project.pulumi(*words, PARTITIONS="2")
+        code, said = project.pulumi(*words, GENERATIONS="2", PARTITIONS="2")
         assert code != 0, said
         [line] = {part.strip() for part in " ".join(said.split()).split("error: ") if "marked for protection" in part}
         assert line.startswith('unable to replace resource "urn:pulumi:dev::kafka')
@@ -292,45 +350,6 @@ def test_a_topic_whose_partitions_shrink_is_stopped_in_the_preview_and_would_be_
 
     # Who takes the protection away gets what the vendor's provider does.
     assert project.pulumi("state", "unprotect", "--all", "--yes")[0] == 0
-    code, said = project.up(PARTITIONS="2")
+    code, said = project.up(GENERATIONS="2", PARTITIONS="2")
     assert code == 0, said
     assert project.partitions() == 2
-    code, said = project.up(PARTITIONS="5")
-    assert code == 0, said
-    assert "~ 1 updated" in said
-    assert project.partitions() == 5
-
-
-@pytest.mark.timeout(400)
-def test_a_new_login_is_good_before_the_old_one_ends_and_then_it_alone_is(project: Project) -> None:
-    assert project.up()[0] == 0
-    assert (project.users(), project.principals()) == ({USER}, {f"User:{USER}"})
-    both = {"GENERATIONS": "2 1", "TRIED": f"{USER} {SECOND} nobody"}
-    code, said = project.up(**both)
-    assert code == 0, said
-    assert json.loads(project.pulumi("stack", "output", "--json")[1])["signed_in"] == [USER, SECOND]
-    assert (project.users(), project.principals()) == ({USER, SECOND}, {f"User:{USER}", f"User:{SECOND}"})
-    # Topics and the login of before are untouched, and the same generations again change nothing.
-    told = said.partition("Outputs")[0]
-    assert "Topic" not in told
-    assert "deleted" not in told
-    assert "unchanged" in project.up(**both)[1].partition("Resources")[2]
-    code, said = project.up(GENERATIONS="2", TRIED="")
-    assert code == 0, said
-    assert "created" not in said.partition("Outputs")[0]
-    assert (project.users(), project.principals()) == ({SECOND}, {f"User:{SECOND}"})
-    code, said = project.up(GENERATIONS="2", TRIED=f"{SECOND} {USER}")
-    assert json.loads(project.pulumi("stack", "output", "--json")[1])["signed_in"] == [SECOND], said
-
-
-@pytest.mark.timeout(200)
-def test_a_wrong_password_of_the_administrator_is_named_as_the_cause(project: Project) -> None:
-    code, said = project.up(ADMIN_PASSWORD="another-password", LIMIT="2")
-    assert code != 0
-    assert f"Kafka: {project.broker.bootstrap} refuses the administrator since" in said
-    assert "check that its password and the authority are those that the brokers know (docs/secrets.md)" in " ".join(
-        said.split()
-    )
-    assert "another-password" not in said
-    assert project.partitions() == 0
-    assert project.up()[0] == 0

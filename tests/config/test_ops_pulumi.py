@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,20 +21,35 @@ PATH = os.environ["PATH"]
 FULL = f"organization/{PROJECT}/local-dr"
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with two stacks in a backend of its own; the first is selected."""
-    (tmp_path / "backend").mkdir()
+def use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Pulumi work with the home and the backend of a folder."""
     monkeypatch.setenv("PATH", f"{tools.path('pulumi').parent}{os.pathsep}/usr/bin:/bin")
-    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path / 'backend'}")
+    monkeypatch.setenv("PULUMI_HOME", str(folder / "home"))
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{folder / 'backend'}")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "not-a-secret")
     monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
     monkeypatch.setenv("PULUMI_STACK", "local")
     monkeypatch.delenv(pulumi.COMMAND, raising=False)
-    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump({"name": PROJECT, "runtime": "python"}))
-    for stack in ("local", "local-dr"):
-        pulumi._run(["pulumi", "stack", "init", stack], "pulumi stack init", 60, "", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def new_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two stacks that were just made, for the tests to copy."""
+    folder = tmp_path_factory.mktemp("new") / "project"
+    (folder / "backend").mkdir(parents=True)
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": PROJECT, "runtime": "python"}))
+    with pytest.MonkeyPatch.context() as environment:
+        use(folder, environment)
+        for stack in ("local", "local-dr"):
+            pulumi._run(["pulumi", "stack", "init", stack], "pulumi stack init", 60, "", folder)
+    return folder
+
+
+@pytest.fixture
+def project(new_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with two stacks in a backend of its own; the first is selected."""
+    shutil.copytree(new_project, tmp_path, dirs_exist_ok=True)
+    use(tmp_path, monkeypatch)
     return tmp_path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from tests.support.mutations import Mutation, mutations
 NAME = "policy-mutations"
 STACKS = ("local", "prod")
 _MANDATORY = [rule for rule in RULES if rule.level is Level.MANDATORY]
+_BY_ID = {rule.id: rule for rule in _MANDATORY}
+_NUMBER = re.compile(r"\d+")
 _AT_RESOURCE = [rule for rule in _MANDATORY if rule.resource is not None]
 _AT_STACK = [rule for rule in _MANDATORY if rule.stack is not None]
 
@@ -65,14 +68,43 @@ def run(stack: str, *, count: bool = True) -> Run:
     resources = platform(stack)
     runner = Runner(agreed=[])
     result = Run()
+    known: dict[str, list[Rule]] = {}
     for mutation in mutations(resources):
-        noticed = _noticed(runner, mutation, resources, count)
+        if count:
+            noticed = _noticed(runner, mutation, resources, count)
+        else:
+            rules = known.setdefault(_sort(mutation, resources[mutation.index]), [])
+            noticed = _noticed_again(runner, mutation, resources, rules)
+            if not noticed:
+                noticed = _noticed(runner, mutation, resources, count)
+                rules += [_BY_ID[rule_id] for rule_id in noticed]
         result.mutations += 1
         result.by_kind[resources[mutation.index].kind] += 1
         result.by_rule.update(noticed)
         if not noticed:
             result.survivors.append(f"{stack}: {mutation.name}")
     return result
+
+
+def _sort(mutation: Mutation, resource: Resource) -> str:
+    """What mutations have in common that weaken the same setting of like resources."""
+    place, equals, value = mutation.name.removeprefix(resource.label).partition(" = ")
+    return f"{resource.kind} {place.rpartition('.')[2]}{equals}{_NUMBER.sub('', value)}"
+
+
+def _noticed_again(runner: Runner, mutation: Mutation, resources: list[Resource], rules: list[Rule]) -> set[str]:
+    """Id of the first of the rules that notices a mutation as it noticed others of its sort, if one does."""
+    for rule in rules:
+        if rule.stack is not None:
+            verdicts = runner.at_stack(rule, mutation.applied(resources))
+        elif mutation.changed is not None:
+            verdicts = runner.at_resource(rule, mutation.changed)
+        else:
+            continue
+        if any(verdict.stops for verdict in verdicts):
+            _first(rules, rule)
+            return {rule.id}
+    return set()
 
 
 def _noticed(runner: Runner, mutation: Mutation, resources: list[Resource], count: bool) -> set[str]:

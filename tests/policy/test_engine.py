@@ -55,8 +55,22 @@ def test_the_platform_passes_and_says_what_it_could_not_look_at(engine: Engine) 
 
 
 @pytest.fixture(scope="module")
-def stopped(engine: Engine) -> subprocess.CompletedProcess[str]:
-    """One preview of all bad changes together, with what they spoil: each is to be named, whatever else is wrong."""
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """One preview of all bad changes together, with what they spoil: each is to be named, whatever else is wrong.
+
+    The stack names another registry than the one from which the bad changes take their images. As in the repository,
+    the program is in the folder of the stack files.
+    """
+    engine = Engine.at(tmp_path_factory.mktemp("stopped"), "prod")
+    file = engine.folder / "project" / "Pulumi.prod.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("registry: registry.example.com/observability", "registry: team.example.net:5000/obs"))
+    assert file.read_text() != text
+    project = file.with_name("Pulumi.yaml")
+    description = yaml.safe_load(project.read_text())
+    main = description.pop("main")
+    project.write_text(yaml.safe_dump(description))
+    file.with_name("__main__.py").write_text(f"import runpy\nrunpy.run_path({main!r}, run_name='__main__')\n")
     return engine.preview(BAD_CHANGES, program="kafka")
 
 
@@ -87,18 +101,6 @@ def test_rules_can_be_made_advisory_by_configuration(
 
 
 @pytest.mark.timeout(240)
-def test_images_come_from_the_registry_that_the_stack_names(tmp_path: Path) -> None:
-    engine = Engine.at(tmp_path, "prod")
-    file = engine.folder / "project" / "Pulumi.prod.yaml"
-    text = file.read_text()
-    file.write_text(text.replace("registry: registry.example.com/observability", "registry: team.example.net:5000/obs"))
-    assert file.read_text() != text
-    # As in the repository, the program is in the folder of the stack files.
-    project = file.with_name("Pulumi.yaml")
-    description = yaml.safe_load(project.read_text())
-    main = description.pop("main")
-    project.write_text(yaml.safe_dump(description))
-    file.with_name("__main__.py").write_text(f"import runpy\nrunpy.run_path({main!r}, run_name='__main__')\n")
-    done = engine.preview(["gossip_without_tls"], program="nothing")
-    assert "image-registry" in mandatory(done.stdout), done.stdout[-3000:]
-    assert "take it from team.example.net:5000/obs" in done.stdout
+def test_images_come_from_the_registry_that_the_stack_names(stopped: subprocess.CompletedProcess[str]) -> None:
+    assert "image-registry" in mandatory(stopped.stdout), stopped.stdout[-3000:]
+    assert "take it from team.example.net:5000/obs" in stopped.stdout

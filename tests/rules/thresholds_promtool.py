@@ -19,19 +19,28 @@ BASE_S = 300
 """The base window of objectives."""
 
 
-def run(
+def write(
     folder: Path, groups: Iterable[RuleGroup], *tests: Mapping[str, Any], every: str, annotations: bool = False
-) -> None:
-    """Run tests against rules, which are evaluated every so often."""
+) -> Path:
+    """Write tests of rules, which are evaluated every so often; the file that promtool reads."""
     rules = rule_file(groups, "https://runbooks.example.org")
     for group in rules["groups"]:
         for rule in group["rules"]:
             if not annotations:
                 rule.pop("annotations", None)  # promtool would compare them word for word.
+    folder.mkdir(exist_ok=True)
     (folder / "rules.yml").write_text(json.dumps(rules))
     content = {"rule_files": ["rules.yml"], "evaluation_interval": every, "fuzzy_compare": True, "tests": list(tests)}
-    (folder / "test.yml").write_text(json.dumps(content))
-    accepted("test", "rules", str(folder / "test.yml"))
+    path = folder / "test.yml"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def run(
+    folder: Path, groups: Iterable[RuleGroup], *tests: Mapping[str, Any], every: str, annotations: bool = False
+) -> None:
+    """Run tests against rules, which are evaluated every so often."""
+    accepted("test", "rules", str(write(folder, groups, *tests, every=every, annotations=annotations)))
 
 
 def case(

@@ -115,7 +115,11 @@ class Recording(mocks.Mocks):
 
     def kinds(self, *kinds: str) -> list[dict[str, Any]]:
         """Manifests of some kinds."""
-        return [manifest for manifest in self.manifests() if manifest["kind"] in kinds]
+        return [
+            _clean(resource.inputs)
+            for resource in self.resources
+            if resource.token.startswith("kubernetes:") and not resource.read and resource.inputs["kind"] in kinds
+        ]
 
     def one(self, kind: str, name: str) -> dict[str, Any]:
         """The manifest of that kind and name.

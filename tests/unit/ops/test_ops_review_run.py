@@ -107,6 +107,19 @@ def small(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path, SMALL_PROGRAM)
 
 
+@pytest.fixture(scope="module")
+def small_plan(tmp_path_factory: pytest.TempPathFactory) -> StackPlan:
+    """What the small program plans, evaluated for real."""
+    return review_module.plan(Checkout(tmp_path_factory.mktemp("small"), SMALL_PROGRAM).root, "test", "here")
+
+
+@pytest.fixture
+def unchanged(small: Checkout, small_plan: StackPlan, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    """A project whose program is the same at every revision, so that nobody needs to evaluate it again."""
+    monkeypatch.setattr(review_module, "plan", lambda root, stack, called: small_plan)
+    return small
+
+
 def _of(plan: StackPlan, kind: str, name: str) -> Planned:
     return next(
         planned for planned in plan.planned.values() if (planned.resource.kind, planned.resource.name) == (kind, name)
@@ -126,16 +139,9 @@ def test_a_program_is_evaluated_without_engine_or_cluster(checkout: Checkout) ->
     assert secrets["hash"].startswith("$2a$10$placeholder")
     assert len(secrets["password"]) == 32
     assert login.secret(("stringData", "token"))
-
-
-def test_a_password_is_the_same_in_every_evaluation_until_its_inputs_change(checkout: Checkout) -> None:
-    first, again = (review_module.plan(checkout.root, "test", "here") for _ in range(2))
-    checkout.write("kept/settings.py", "LENGTH = 40\n")
-    other = review_module.plan(checkout.root, "test", "here")
-    passwords = [
-        _of(plan, "Secret", "login").resource.props["stringData"]["password"] for plan in (first, again, other)
-    ]
-    assert passwords[0] == passwords[1] != passwords[2]
+    # A password is the same in every evaluation until its inputs change, as those of the next test do.
+    again = _of(review_module.plan(checkout.root, "test", "here"), "Secret", "login")
+    assert again.resource.props["stringData"] == secrets
 
 
 def test_a_change_is_reviewed_against_its_base_with_the_code_of_each(checkout: Checkout) -> None:
@@ -153,40 +159,34 @@ def test_a_change_is_reviewed_against_its_base_with_the_code_of_each(checkout: C
     assert review.head.endswith("with 3 uncommitted files")
 
 
-def test_nothing_is_left_of_the_worktree(small: Checkout) -> None:
-    small.review()
-    assert small.git("worktree", "list").count("\n") == 0
-    assert small.git("status", "--porcelain") == ""
+def test_only_what_happened_since_the_branch_began_counts(unchanged: Checkout) -> None:
+    unchanged.git("switch", "-q", "-c", "feature")
+    unchanged.write("feature.md", "")
+    unchanged.commit("on the branch")
+    unchanged.git("switch", "-q", "main")
+    unchanged.write("main.md", "")
+    unchanged.commit("on main meanwhile")
+    unchanged.git("switch", "-q", "feature")
+    assert unchanged.review("main").files == ["feature.md"]
 
 
-def test_only_what_happened_since_the_branch_began_counts(small: Checkout) -> None:
-    small.git("switch", "-q", "-c", "feature")
-    small.write("feature.md", "")
-    small.commit("on the branch")
-    small.git("switch", "-q", "main")
-    small.write("main.md", "")
-    small.commit("on main meanwhile")
-    small.git("switch", "-q", "feature")
-    assert small.review("main").files == ["feature.md"]
-
-
-def test_owners_are_those_before_the_change(small: Checkout) -> None:
+def test_owners_are_those_before_the_change_and_nothing_is_left_of_the_worktree(small: Checkout) -> None:
     small.write("CODEOWNERS", "* @demo/only-me\n")
     assert small.review().owners == {("@demo/all",): ["CODEOWNERS"]}
+    assert small.git("worktree", "list").count("\n") == 0
+    assert small.git("status", "--porcelain") == "M CODEOWNERS"
 
 
-def test_a_new_stack_is_all_added_and_a_removed_one_all_removed(small: Checkout) -> None:
+def test_a_new_stack_is_all_added_and_a_removed_one_all_removed_also_before_this_command_was_there(
+    small: Checkout,
+) -> None:
+    assert not (small.root / "ops").exists()
     (small.root / "Pulumi.test.yaml").rename(small.root / "Pulumi.more.yaml")
     review = small.review()
     assert [(stack.name, {str(change.kind) for change in stack.changes}) for stack in review.stacks] == [
         ("more", {"added"}),
         ("test", {"removed"}),
     ]
-
-
-def test_a_revision_older_than_this_command_is_evaluated_by_this_command(small: Checkout) -> None:
-    assert not (small.root / "ops").exists()
-    assert review_module.plan(small.root, "test", "here").resources
 
 
 @pytest.mark.parametrize("base", ["nowhere", "--help", ""])
@@ -239,21 +239,21 @@ def test_a_program_that_is_broken_now_is_one_line(small: Checkout) -> None:
     assert str(refusal.value) == "the program of the working tree fails for stack test: settings.a is 1: allowed is 2"
 
 
-def test_a_policy_that_fails_is_one_line(small: Checkout) -> None:
+def test_a_policy_that_fails_is_one_line(unchanged: Checkout) -> None:
     def broken(resources: list[Resource], config: Mapping[str, Any]) -> list[Verdict]:
         raise KeyError("x")
 
     with pytest.raises(OpsError, match=r"^a policy cannot judge stack test: KeyError: 'x' \(test_ops_review_run.py:"):
-        run(small.root, "HEAD", checker=broken)
+        run(unchanged.root, "HEAD", checker=broken)
 
 
 def test_the_command_prints_the_comment_and_tells_by_its_exit_code(
-    small: Checkout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    unchanged: Checkout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def open_to_all(resources: list[Resource], config: Mapping[str, Any]) -> list[Verdict]:
         return [Verdict(rule=RULE, resource=None, finding=None, level=Level.MANDATORY, message="stack: open")]
 
-    monkeypatch.setattr(command, "PROJECT", small.root)
+    monkeypatch.setattr(command, "PROJECT", unchanged.root)
     monkeypatch.setattr(run, "__kwdefaults__", {**run.__kwdefaults__, "checker": open_to_all})
     shown = CliRunner().invoke(cli.app, ["review", "HEAD"])
     assert shown.exit_code == 1
@@ -273,11 +273,11 @@ def test_mistakes_of_the_command_are_one_line_and_exit_code_2() -> None:
     assert done.stderr.strip().splitlines()[-1].startswith("error: BASE is 'no-such-revision': git knows no such")
 
 
-def test_an_output_that_cannot_be_written_is_one_line(small: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "PROJECT", small.root)
+def test_an_output_that_cannot_be_written_is_one_line(unchanged: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "PROJECT", unchanged.root)
     monkeypatch.setattr(run, "__kwdefaults__", {**run.__kwdefaults__, "checker": lambda resources, config: []})
     with pytest.raises(OpsError, match=r"^--output is .*: it cannot be written"):
-        command.review("HEAD", output=small.root / "no" / "folder.md", config=None)
+        command.review("HEAD", output=unchanged.root / "no" / "folder.md", config=None)
 
 
 @pytest.mark.parametrize("stack", ["local", "prod", "dr"])

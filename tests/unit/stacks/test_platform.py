@@ -280,12 +280,19 @@ def test_two_cores_have_no_room_for_more_gateways_and_still_an_autoscaler_that_w
         assert spec["minReplicas"] == spec["maxReplicas"] == replicas
 
 
-def test_a_stack_file_says_where_bounds_differ_from_the_profile() -> None:
+@pytest.fixture(scope="module")
+def bounded() -> Recording:
+    """The production stack with bounds of its own, and no recommendations of sizes."""
     settings = engine.stack_settings("prod")
+    assert settings["autoscaling"].pop("recommendations")
     settings["autoscaling"] = {
         "horizontal": {"gateway": {"minimum": 3, "maximum": 20, "cpu_percent": 50}, "jaeger-query": None}
     }
-    recording = engine.record("prod", settings)
+    return engine.record("prod", settings)
+
+
+def test_a_stack_file_says_where_bounds_differ_from_the_profile(bounded: Recording) -> None:
+    recording = bounded
     spec = recording.one("HorizontalPodAutoscaler", "gateway")["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (3, 20)
     assert spec["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
@@ -308,10 +315,8 @@ def test_sizes_are_recommended_for_every_workload_and_changed_for_none(stack: st
         assert scaler["spec"]["updatePolicy"] == {"updateMode": "Off"}
 
 
-def test_without_the_setting_no_size_is_recommended() -> None:
-    settings = engine.stack_settings("prod")
-    del settings["autoscaling"]["recommendations"]
-    assert engine.record("prod", settings).kinds("VerticalPodAutoscaler") == []
+def test_without_the_setting_no_size_is_recommended(bounded: Recording) -> None:
+    assert bounded.kinds("VerticalPodAutoscaler") == []
     assert engine.recorded("kind").kinds("VerticalPodAutoscaler") == []
 
 
