@@ -44,7 +44,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RealNode]]:
     """Two brokers, and the controller that they hand changes to."""
     first, second, voter = kafka_nodes.loopback(3)
     cluster = kafka_nodes.small_cluster((first, second), (voter,))
-    with kafka_nodes.formatted(cluster, tmp_path_factory.mktemp("kafka"), metrics=False) as nodes:
+    with kafka_nodes.formatted(cluster, tmp_path_factory.mktemp("kafka")) as nodes:
         for node in nodes:
             node.serve()
         for node in nodes:
