@@ -35,7 +35,7 @@ from tests.unit.sampler.stubs import deployment_context
 DATABASES = (PostgresDatabase(name="grafana", owner="grafana"), PostgresDatabase(name="other", owner="somebody"))
 PATIENCE_S = 4
 START_S = 60.0
-_MEMORY, _MEMORY_BYTES = Path("/dev/shm"), 4 * 2**30  # noqa: S108  (whose folders have names that nobody guesses)
+_MEMORY, _MEMORY_BYTES = Path("/dev/shm"), 4 * 2**30
 """Where members live if there is that much room: nothing here outlives the machine, so no disk has to write it."""
 MAX_CONNECTIONS = 30
 
