@@ -6,7 +6,9 @@ Only the network is the machine's: members differ by address and port.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,18 +22,21 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from components.k8s import TLS_MOUNT
+from components.k8s import TLS_MOUNT, UID
 from components.k8s.credentials import dns_names
 from components.postgres import config, process
 from components.postgres.config import WORKLOAD, Member, PostgresConfig, PostgresDatabase, access_data, rendered_access
 from tests.config.postgres_container import Container, scratch, write_file, write_volume
 from tests.config.servers import eventually, free_port
+from tests.support import shared
 from tests.support.kafka_nodes import Authority, loopback
 from tests.unit.sampler.stubs import deployment_context
 
 DATABASES = (PostgresDatabase(name="grafana", owner="grafana"), PostgresDatabase(name="other", owner="somebody"))
 PATIENCE_S = 4
 START_S = 60.0
+_MEMORY, _MEMORY_BYTES = Path("/dev/shm"), 4 * 2**30
+"""Where members live if there is that much room: nothing here outlives the machine, so no disk has to write it."""
 MAX_CONNECTIONS = 30
 
 
@@ -88,8 +93,10 @@ class Server:
         self.container.start()
 
     def ready(self) -> bool:
-        """The readiness probe."""
+        """The readiness probe, which is not run before there is something to ask."""
         assert self.container.running(), f"{self.member.name} has ended:\n{self.container.log[-4000:]}"
+        if not (self.container.folder / "socket" / f".s.PGSQL.{self.member.port}").exists():
+            return False
         return self.container.run(process.ready_command(), check=False).returncode == 0
 
     def wait(self, seconds: float = START_S) -> None:
@@ -99,6 +106,16 @@ class Server:
     def end(self, *, kill: bool = False) -> None:
         """End the container."""
         self.container.end(kill=kill)
+
+    def fill(self, *, standby: bool) -> None:
+        """Give it a volume with the data of a new cluster, as a standby's copy of it or as the primary's own."""
+        volume = self.container.folder / "volume"
+        shutil.rmtree(volume, ignore_errors=True)
+        scratch(volume)
+        subprocess.run(["cp", "-a", _new_cluster(), str(volume / "data")], check=True)
+        if standby:
+            (volume / "data" / "standby.signal").touch()
+            os.chown(volume / "data" / "standby.signal", UID, UID)
 
 
 @dataclass
@@ -154,6 +171,30 @@ class Postgres:
         """How many members follow this one."""
         return int(self.one("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", index))
 
+    def start(self) -> None:
+        """Start all members, and wait until all are ready and all follow."""
+        for server in self.servers:
+            server.start()
+        for server in self.servers:
+            server.wait()
+        standbys = len(self.servers) - 1
+        eventually(lambda: self.streaming() == standbys, START_S, "every standby follows")
+
+    def as_new(self) -> None:
+        """Member 0 takes writes and the others follow it, on new data unless that is so already; the logs are empty."""
+        if not self._in_order():
+            for index, server in enumerate(self.servers):
+                server.end(kill=True)
+                server.fill(standby=index > 0)
+            self.start()
+        for server in self.servers:
+            os.truncate(server.container.folder / "log", 0)
+
+    def _in_order(self) -> bool:
+        if not all(server.container.running() for server in self.servers):
+            return False
+        return self.one("SELECT pg_is_in_recovery()") == "f" and self.streaming() == len(self.servers) - 1
+
     def renew(self, index: int = 0) -> None:
         """A new certificate of the same authority."""
         issue(self.authority, self.servers[index].container.folder / "tls", self.names)
@@ -194,10 +235,36 @@ def _server(root: Path, member: Member, address: str, index: int, hosts: Path) -
     return Server(member, address, Container(folder, mounts, process.start_command(), environment))
 
 
+def _new_cluster() -> str:
+    """Data of a new cluster; one for all of a test run."""
+    return shared.once("data of a new PostgreSQL cluster", _first_start)
+
+
+def _first_start() -> str:
+    """Data that a member has made on an empty volume, with its roles and databases, after an end in good order."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-data-", dir=os.environ.get(shared.FOLDER)))
+    with postgres(0, empty=True) as servers:
+        [server] = servers.servers
+        server.end()
+        subprocess.run(["cp", "-a", str(server.container.folder / "volume" / "data"), str(folder)], check=True)
+    return str(folder / "data")
+
+
+def _parent() -> Path | None:
+    """Where the folders of members are put; None: where folders of tests are."""
+    return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_BYTES else None
+
+
 @contextmanager
-def postgres(standbys: int, *, start: bool = True) -> Iterator[Postgres]:
-    """A set of members until the block ends; all are ready, and all follow, when the block starts."""
-    root = Path(tempfile.mkdtemp(prefix="postgres-"))
+def postgres(standbys: int, *, start: bool = True, empty: bool = False) -> Iterator[Postgres]:
+    """A set of members until the block ends; all are ready, and all follow, when the block starts.
+
+    Args:
+        standbys: How many follow.
+        start: Whether they are started; if not, their volumes are empty.
+        empty: Whether they start on empty volumes: the first makes a cluster, the others copy it.
+    """
+    root = Path(tempfile.mkdtemp(prefix="postgres-", dir=_parent()))
     root.chmod(0o755)
     addresses = loopback(1 + standbys)
     members = [
@@ -212,7 +279,7 @@ def postgres(standbys: int, *, start: bool = True) -> Iterator[Postgres]:
         [_server(root, member, addresses[index], index, hosts) for index, member in enumerate(members)],
     )
     try:
-        for server in servers.servers:
+        for index, server in enumerate(servers.servers):
             folder = server.container.folder
             folder.mkdir()
             write_volume(folder / "config", process.files(settings_of(members)), secret=False)
@@ -220,12 +287,10 @@ def postgres(standbys: int, *, start: bool = True) -> Iterator[Postgres]:
             issue(servers.authority, folder / "tls", servers.names)
             scratch(folder / "socket")
             scratch(folder / "volume")
+            if start and not empty:
+                server.fill(standby=index > 0)
         if start:
-            for server in servers.servers:
-                server.start()
-            for server in servers.servers:
-                server.wait()
-            eventually(lambda: servers.streaming() == standbys, START_S, "every standby follows")
+            servers.start()
         yield servers
     finally:
         for server in servers.servers:

@@ -86,6 +86,7 @@ class SearchNode:
             java = Path(shutil.which("java") or "/").resolve().parents[1]
             moved = {"ES_PATH_CONF": str(self.folder / "config"), "ES_TMPDIR": str(self.folder / "tmp")}
             more |= {**nodes.environment(self.engine), **moved, "ES_JAVA_HOME": str(java)}
+            more["CLI_JAVA_OPTS"] = "-XX:TieredStopAtLevel=1"
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command,

@@ -20,17 +20,26 @@ from tests.config.servers import eventually
 from tests.support.kafka_nodes import Authority
 
 
-@pytest.fixture
-def pair() -> Iterator[Postgres]:
+@pytest.fixture(scope="module")
+def members() -> Iterator[Postgres]:
     with postgres(1) as servers:
-        with servers.connect() as connection:
-            connection.execute("CREATE TABLE kept (number integer)")
         yield servers
+
+
+@pytest.fixture
+def pair(members: Postgres) -> Postgres:
+    """A primary with an empty table, and its standby, which has it too."""
+    members.as_new()
+    with members.connect() as connection:
+        connection.execute("DROP TABLE IF EXISTS kept")
+        connection.execute("CREATE TABLE kept (number integer)")
+    eventually(lambda: members.rows(1) == [], 10, "the standby has nothing of an earlier test")
+    return members
 
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[Postgres]:
-    with postgres(2) as servers:
+    with postgres(2, empty=True) as servers:
         with servers.connect() as connection:
             connection.execute("CREATE TABLE kept (number integer)")
         yield servers
@@ -274,6 +283,6 @@ def test_the_standby_that_has_less_is_not_promoted() -> None:
         assert promote(servers, 2).returncode == 0
 
 
-def test_the_pods_user_is_what_owns_the_data(pair: Postgres) -> None:
-    status = (pair.servers[1].container.folder / "volume" / "data").stat()
+def test_the_pods_user_is_what_owns_the_data(three: Postgres) -> None:
+    status = (three.servers[1].container.folder / "volume" / "data").stat()
     assert (status.st_uid, status.st_mode & 0o777) == (UID, 0o700)

@@ -58,7 +58,7 @@ class Replica:
 
     def begin(self) -> None:
         """Start the process without waiting."""
-        command = [sys.executable, "-m", "lab.fakes.grafana", "server", f"--homepath={self.folder}"]
+        command = [sys.executable, "-m", "tests.config.grafana_fake.program", "server", f"--homepath={self.folder}"]
         with (self.folder / "output.log").open("ab") as output:
             self.process = subprocess.Popen(
                 [*command, f"--config={self.folder / 'grafana.ini'}"],
