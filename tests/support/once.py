@@ -39,12 +39,27 @@ def apply() -> None:
         return read(botocore.loaders.JSONFileLoader(), path)
 
     botocore.loaders.JSONFileLoader.load_file = lambda _self, path: at(path)
+    botocore.loaders.Loader.list_available_services = _listed_once(botocore.loaders.Loader.list_available_services)
     for name, replacement in (("dump_all", written_once(yaml.dump_all)), ("load", read_once(yaml.load))):
         setattr(yaml, name, replacement)
     for name in ("unwrap_type", "unwrap_optional_type", "_is_optional_type", "_is_union_type"):
         setattr(pulumi._types, name, _by_identity(getattr(pulumi._types, name)))
     pulumi.runtime.rpc.contains_unknowns = contains_unknowns
     pulumi._utils.ContextProperty.__get__ = _current
+
+
+def _listed_once(list_services: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """The services that are defined in the folders of a loader: each new client would look into 1,400 folders."""
+    known: dict[tuple[tuple[str, ...], str], list[str]] = {}
+
+    @functools.wraps(list_services)
+    def remembered(self: Any, type_name: str) -> list[str]:
+        key = (tuple(self.search_paths), type_name)
+        if key not in known:
+            known[key] = list_services(self, type_name)
+        return list(known[key])
+
+    return remembered
 
 
 def written_once(dump: Callable[..., Any]) -> Callable[..., Any]:
