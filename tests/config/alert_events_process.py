@@ -30,6 +30,7 @@ from confluent_kafka.admin import (
 
 from components.kafka import config
 from components.kafka.access import Topic, User, acl_rules, topic_config
+from components.kafka.nodes import server_command
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from lab.paths import CHECKOUT
 from tests.config.servers import eventually, free_port, running
@@ -74,7 +75,9 @@ class Brokers:
     def start(self, *nodes: RealNode) -> None:
         """Start brokers and wait until they listen."""
         for node in nodes:
-            node.serve()
+            command = server_command(kafka_nodes.PROPERTIES, "256m", (*kafka_nodes.jvm_flags(), "-XX:-UsePerfData"))
+            # Nobody here reads their metrics, and with an agent Java reads each class twice.
+            node.start([word for word in command if not word.startswith("-javaagent:")])
         for node in nodes:
             node.wait_for_port(config.CLIENT_PORT)
 

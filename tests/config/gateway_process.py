@@ -123,12 +123,13 @@ class GatewayProcess:
     metrics_port: int
     drain_port: int
     pid: int
+    session: requests.Session
 
     def post(
         self, signal: str, body: bytes, user: str | None, password: str = "", *, timeout: float = 10
     ) -> requests.Response:
         """Send OTLP over HTTP."""
-        return requests.post(
+        return self.session.post(
             f"https://localhost:{self.http_port}/v1/{signal}",
             data=body,
             auth=(user, password) if user else None,
@@ -163,7 +164,7 @@ class GatewayProcess:
 
     def scrape(self, auth: tuple[str, str] | None = SCRAPE) -> requests.Response:
         """Read the gateway's own metrics."""
-        return requests.get(
+        return self.session.get(
             f"https://localhost:{self.metrics_port}/metrics",
             auth=auth,
             verify=str(self.folder / "ca.crt"),
@@ -194,7 +195,8 @@ def gateway_process(folder: Path, config: dict[str, Any]) -> Iterator[GatewayPro
     command = [str(tools.path("otelcol")), f"--config={path}"]
     with running(command, folder / "otelcol.log", http_port, kill=True) as process:
         eventually(lambda: port_is_open(metrics), 15, "the collector's own metrics are served")
-        yield GatewayProcess(folder, grpc_port, http_port, metrics, drain_port, process.pid)
+        with requests.Session() as session:
+            yield GatewayProcess(folder, grpc_port, http_port, metrics, drain_port, process.pid, session)
 
 
 def ended(gateway: GatewayProcess) -> None:

@@ -171,7 +171,7 @@ def test_a_storm_in_one_notification_is_written(events: EventsProcess, kafka: Br
 
 
 def test_a_broker_that_dies_loses_and_reorders_nothing(events: EventsProcess, kafka: Brokers) -> None:
-    with sending(events, "OneDies/sender=0", "OneDies/sender=1") as senders:
+    with sending(events, "OneDies/sender=0", "OneDies/sender=1", pause_s=0.1) as senders:
         eventually(lambda: all(len(sender.taken) > 5 for sender in senders), 30, "posts of both are taken")
         kafka.nodes[1].kill()
         taken = len(senders[0].taken)

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric, MetricsData, ResourceMetrics, ScopeMetrics
+from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData, ResourceMetrics
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
@@ -296,15 +296,14 @@ def test_a_prometheus_that_is_away_is_asked_ever_more_rarely(path: Front, tmp_pa
 def backlog(records: int, points: int) -> Iterator[bytes]:
     """Records of nearly a MiB each, which Snappy packs as well as it can; each a second of its own."""
     now = time.time_ns()
-    series = [f"{number:04}" + "x" * 1020 for number in range(points)]
+    data = MetricsData()
+    series = data.resource_metrics.add().scope_metrics.add().metrics.add(name="backlog").gauge.data_points
+    for number in range(points):
+        series.add().attributes.add(key="name").value.string_value = f"{number:04}" + "x" * 1020
     for second in range(records):
-        gauge = Gauge()
-        for name in series:
-            point = gauge.data_points.add(time_unix_nano=now - (records - second) * 10**9, as_int=second)
-            point.attributes.add(key="name").value.string_value = name
-        metric = Metric(name="backlog", gauge=gauge)
-        resource = ResourceMetrics(scope_metrics=[ScopeMetrics(metrics=[metric])])
-        yield MetricsData(resource_metrics=[resource]).SerializeToString()
+        for point in series:
+            point.time_unix_nano, point.as_int = now - (records - second) * 10**9, second
+        yield data.SerializeToString()
 
 
 def test_a_backlog_is_read_within_the_memory_of_the_smallest_pod(path: Front, tmp_path: Path) -> None:

@@ -36,12 +36,13 @@ def stored(program: Program, objects: int) -> bool:
 def test_a_killed_archive_brings_back_every_acknowledged_record_exactly_once(harness: Harness) -> None:
     topic = "killed"
     harness.make(topic)
-    with Sender(harness, topic, pause_s=0.01) as sender:
+    with Sender(harness, topic, pause_s=0.04) as sender:
         for repetition in range(2):
             with harness.program(f"killed-{repetition}", topic, segment_records=150) as program:
                 eventually(partial(stored, program, 3), 60, "something is stored")
                 program.kill()
         time.sleep(1)
+        eventually(lambda: len(sender.confirmed) > 2000, 60, "more than 2000 records are confirmed")
     with harness.program("after", topic) as program:
         eventually(lambda: harness.all_stored(topic), 90, "all is stored")
         assert program.ends(30)[0] == 0
@@ -91,7 +92,7 @@ def test_a_storage_that_is_away_for_20_seconds_loses_nothing_and_memory_stays_bo
     limits = {"memory_bytes": 8 * MEBIBYTE, "segment_bytes": MEBIBYTE}
     with harness.program("away", topic, **limits) as program:
         [member] = harness.members()
-        with Sender(harness, topic, pause_s=0.01, size=6000) as sender:
+        with Sender(harness, topic, pause_s=0.035, size=20_000) as sender:
             eventually(lambda: program.value("stored_objects_total") > 3, 30, "something is stored")
             harness.line.set(State.REFUSED)
             away = time.monotonic() + 20

@@ -117,7 +117,7 @@ def share(kept: KeptTraces, sent: Sent) -> float:
 
 
 def test_errors_and_slow_traces_are_kept_whole_and_a_tenth_of_the_rest_soon_after_their_end(path: Harness) -> None:
-    count = 10_000
+    count = 6000
     roomy = SamplingPolicy(base_spans_per_s=100_000, max_traces=40_000)
     with sampler(path, roomy) as process:
         sent = produce(path.client, Traffic(1), count=count, per_second=1250)
@@ -165,14 +165,19 @@ def test_records_of_many_traces_are_decided_about_trace_by_trace(path: Harness) 
 
 def test_a_load_above_the_limit_lowers_the_base_rate_errors_stay_whole_and_the_rate_returns(path: Harness) -> None:
     """Quiet phases are at a quarter of the limit, so that a machine that stands still for a while changes nothing."""
-    limit, quiet_per_second, loaded_per_second = 120, 100, 1500
+    limit, quiet_per_second, loaded_per_second = 120, 100, 1000
     policy = SamplingPolicy(base_spans_per_s=limit, decision_wait_s=2)
     shares: list[float] = []
     failed: set[bytes] = set()
     with sampler(path, policy) as process:
-        for seed, per_second in ((2, quiet_per_second), (3, loaded_per_second), (4, quiet_per_second)):
+        for seed, per_second, together in (
+            (2, quiet_per_second, 1),
+            (3, loaded_per_second, 10),
+            (4, quiet_per_second, 1),
+        ):
             before = decided(process)
-            sent = produce(path.client, Traffic(seed, failed=0.02, slow=0), count=8 * per_second, per_second=per_second)
+            traffic, count = Traffic(seed, failed=0.02, slow=0), 8 * per_second
+            sent = produce(path.client, traffic, count=count, per_second=per_second, together=together)
             wanted = before + len(sent.sorts)
             eventually(lambda wanted=wanted: decided(process) >= wanted, 15, "the phase is decided about")
             time.sleep(0.5)

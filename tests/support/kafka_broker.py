@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -33,7 +34,7 @@ _START_LIMIT_S = 180
 """Ends a start that hangs; one takes 3 seconds of processor time."""
 _END_LIMIT_S = 180
 _ANSWER_S = 60
-_JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 _ADMIN, _PASSWORD = "admin", "password-of-the-tests"
 _CLUSTER_ID = "b2JzLXRlc3QtY2x1c3Rlcg"
 _LOGGING = """
@@ -193,6 +194,13 @@ def _properties(folder: Path, client_port: int, controller_port: int) -> dict[st
         "offsets.topic.num.partitions": "1",
         "transaction.state.log.replication.factor": "1",
         "group.initial.rebalance.delay.ms": "0",
+        # Of what each start takes its time for, only as much as one client at a time needs.
+        "transaction.state.log.num.partitions": "1",
+        "num.network.threads": "1",
+        "num.io.threads": "2",
+        "background.threads": "1",
+        "num.recovery.threads.per.data.dir": "1",
+        "log.cleaner.enable": "false",
     }
 
 
@@ -220,9 +228,26 @@ def _prepare(target: Path) -> None:
         server = Server(folder, port, _java(folder, [java_classes.write_at_exit(target)], "kafka.Kafka", str(file)))
         try:
             server.start()
+            _use(Broker(f"127.0.0.1:{port}", (folder / "tls" / "ca.pem").read_text(), _ADMIN, _PASSWORD, server))
             server.end()
         finally:
             server.kill()
+
+
+def _use(broker: Broker) -> None:
+    """Write, read in a group and commit, so that the archive has the classes that serve clients, too."""
+    topic = "classes"
+    broker.create_topics([topic], 1)
+    producer = Producer(broker.client())
+    producer.produce(topic, b"value", key=b"key")
+    assert producer.flush(_ANSWER_S) == 0
+    reader = Consumer(broker.client(**{"group.id": topic, "auto.offset.reset": "earliest"}))
+    reader.subscribe([topic])
+    message = reader.poll(_ANSWER_S)
+    assert message is not None
+    assert message.error() is None
+    reader.commit(asynchronous=False)
+    reader.close()
 
 
 def _write_files(folder: Path) -> tuple[int, Path]:
