@@ -36,12 +36,12 @@ CORES = len(os.sched_getaffinity(0))
 COMPUTING = ("tests/unit", "tests/policy", "tests/rules")
 WAITING = ("tests/config",)
 """Folder of the tests that start servers."""
-WAITING_WORKERS = min(3 * CORES, 8)
-"""Workers that wait for servers: with five on two cores a third of the time is idle, and each server takes memory."""
+WAITING_WORKERS = min(4 * CORES + 1, 12)
+"""Workers that wait for servers: with six on two cores a fifth of the time is idle; each server takes memory."""
 COMPUTING_WORKERS = CORES + 1
 """With as many as cores a third of the time is idle, since some tests wait for a program."""
-TIMED_WORKERS = min(2 * CORES + 1, 8)
-"""With three on two cores they use a fifth of the time."""
+TIMED_WORKERS = min(3 * CORES + 1, 10)
+"""With five on two cores they use a quarter of the time."""
 TIMED = "timed"
 """Mark of the tests whose subject is a time. It stands in the file, for all of its tests."""
 NICE = 5

@@ -35,7 +35,7 @@ def accepted(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout[-8000:]
 
 
-def complaints(files: Iterable[Path]) -> dict[Path, str]:
+def verdicts(files: Iterable[Path]) -> dict[Path, str]:
     """Run files of tests in one promtool, whose start takes longer than most files.
 
     Returns:

@@ -25,7 +25,7 @@ from tests.rules import (
     scenarios_probes,
     scenarios_prometheus,
 )
-from tests.rules.promtool import accepted, complaints
+from tests.rules.promtool import accepted, verdicts
 from tests.rules.scenario import Scenario, needed, promtool_tests
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def against(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
     """Number of a scenario -> what promtool has against it."""
     folder = tmp_path_factory.mktemp("scenarios")
     files = {number: _written(folder / str(number), scenario) for number, scenario in enumerate(SCENARIOS)}
-    judged = complaints(files.values())
+    judged = verdicts(files.values())
     return {number: judged[file] for number, file in files.items()}
 
 

@@ -15,7 +15,7 @@ from components.telemetry.rows import seconds
 from components.telemetry.rules import ALERT_OF_PRIORITY, INHIBITIONS, RULES, layer_groups, slo_groups
 from components.telemetry.schema import BurnRate, Slo, Threshold
 from components.telemetry.thresholds import BURN_RATES, DOCUMENT, SLOS, THRESHOLDS
-from tests.rules.promtool import accepted, complaints
+from tests.rules.promtool import accepted, verdicts
 from tests.rules.thresholds_promtool import (
     crossing_min,
     run,
@@ -49,7 +49,7 @@ def against(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         for rate in BURN_RATES:
             name = f"{slo.name}-{rate.name}"
             files[name] = _written_burn(slo, rate, folder / name)
-    judged = complaints(files.values())
+    judged = verdicts(files.values())
     return {name: judged[file] for name, file in files.items()}
 
 
