@@ -49,6 +49,8 @@ SECRETS = (
 """Configuration keys of what a stack needs to reach what is outside the platform; their values are secrets."""
 ROLE = "observability:role"
 """Configuration key that `ops failover` and `ops failback` change."""
+PARALLEL = 32
+"""Operations of Pulumi at once: its default, four for each core, is taken up by pods that wait for others."""
 _ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
 _STORAGE_LINE, _SIZE_LINE = "    storage:", re.compile(r"      (\w+): (\d+[MGT]i)")
 _TOPICS_LINE = re.compile(r"    topics: (\{.*\})(\s+#.*)?")
@@ -141,7 +143,7 @@ def update(view: Path) -> list[str]:
     Args:
         view: See `project`.
     """
-    return ["up", "--yes", "--skip-preview", "--suppress-outputs", *policies(view)]
+    return ["up", "--yes", "--skip-preview", "--suppress-outputs", f"--parallel={PARALLEL}", *policies(view)]
 
 
 def policies(view: Path) -> list[str]:

@@ -52,9 +52,15 @@ def remember(tests: Mapping[str, float], file: Path | None = None) -> None:
 
 def record(root: Path) -> int:
     """Take this machine's figures over into the committed file, without tests that are gone; how many it has then."""
-    merged = {name: seconds for name, seconds in known().items() if (root / name.partition("::")[0]).is_file()}
+    merged = {name: seconds for name, seconds in known().items() if _is_there(name, root)}
     _write(merged, COMMITTED)
     return len(merged)
+
+
+def _is_there(name: str, root: Path) -> bool:
+    file, _, test = name.partition("::")
+    path = root / file
+    return path.is_file() and (not test or f"def {test.partition('[')[0]}(" in path.read_text())
 
 
 def expected(tests: Iterable[str], unknown: float, table: Mapping[str, float] | None = None) -> dict[str, float]:

@@ -20,6 +20,7 @@ from components.logs.component import WORKLOAD as LOG_INDEXER
 from components.postgres.config import WORKLOAD as POSTGRES
 from components.sampler.component import WORKLOAD as SAMPLER
 from components.search.config import WORKLOAD as SEARCH
+from components.shards import ruler_name
 
 
 class Kind(StrEnum):
@@ -158,15 +159,15 @@ def _at_a_pod(random: Random, kind: Kind, pods: Mapping[str, int]) -> Fault:
 def targets(pods: Mapping[str, int]) -> Iterator[str]:
     """Workloads that a pod may be taken from, by name."""
     for workload in sorted(pods):
-        redundant = pods[workload] > 1 or workload in SINGLE or _part(workload) == _PROMETHEUS
+        redundant = pods[workload] > 1 or workload in SINGLE or _part(workload) in _COPIES
         if redundant and workload not in SPARED:
             yield workload
 
 
-_PROMETHEUS: Final = "prometheus"
-_WITH_A_PROMETHEUS: Final = ("prometheus-", "metrics-consumer-")
+_COPIES: Final = {"prometheus": ("prometheus-", "metrics-consumer-"), "ruler": (ruler_name(""),)}
+"""Redundant part -> beginnings of its workloads, which run once for each replica: those of the other one are a copy."""
 
 
 def _part(workload: str) -> str:
-    """The redundant part that a workload belongs to: each Prometheus has a consumer, and the other one is its copy."""
-    return _PROMETHEUS if workload.startswith(_WITH_A_PROMETHEUS) else workload
+    """The redundant part that a workload belongs to."""
+    return next((part for part, beginnings in _COPIES.items() if workload.startswith(beginnings)), workload)

@@ -18,6 +18,9 @@ from tests.config.pki import write_certificates
 from tests.config.prometheus_process import PrometheusProcess, prometheus_process, write_files
 from tests.config.servers import free_port, running
 
+LOGIN = ("reader", "query-password")
+"""Who may read the query layer."""
+
 
 def local(command: list[str], changed: dict[str, str]) -> list[str]:
     """A pod's command with the lab's binary and some options changed; each must have been there."""
@@ -45,7 +48,7 @@ class Query:
         self.url = url
         self.folder = folder
 
-    def ask(self, query: str, auth: tuple[str, str] | None = ("reader", "query-password")) -> requests.Response:
+    def ask(self, query: str, auth: tuple[str, str] | None = LOGIN) -> requests.Response:
         """Ask an instant query, with a login or without."""
         return requests.get(
             f"{self.url}/api/v1/query",
@@ -69,13 +72,14 @@ class Query:
 
 
 @contextmanager
-def thanos(top: Path, servers: Mapping[str, tuple[str, int]], *more: str) -> Iterator[Query]:
+def thanos(top: Path, servers: Mapping[str, tuple[str, int]], *more: str, rules: str | None = None) -> Iterator[Query]:
     """Run servers and the query layer until the block ends.
 
     Args:
         top: Where their files are.
         servers: Name -> replica and shard.
         more: ``host:port`` of further stores.
+        rules: Rule file of each server; default none.
     """
     write_certificates(top)
     with ExitStack() as stack:
@@ -86,6 +90,8 @@ def thanos(top: Path, servers: Mapping[str, tuple[str, int]], *more: str) -> Ite
             folder.mkdir()
             for file in ("ca.crt", "tls.crt", "tls.key"):
                 shutil.copy(top / file, folder / file)
+            if rules is not None:
+                (folder / "rules.yml").write_text(rules)
             write_files(folder, replica=replica, shard=shard)
             processes[name] = stack.enter_context(prometheus_process(folder))
             stores.append(stack.enter_context(_sidecar(processes[name])))
@@ -115,8 +121,9 @@ def _query(top: Path, stores: list[str]) -> Iterator[str]:
     port = free_port()
     (top / "web").mkdir()
     (top / "endpoints").mkdir()
-    hashed = bcrypt.hashpw(b"query-password", bcrypt.gensalt(4)).decode()
-    (top / "web/web.yml").write_text(rendered(web_config({"reader": hashed}, str(top))))
+    user, password = LOGIN
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+    (top / "web/web.yml").write_text(rendered(web_config({user: hashed}, str(top))))
     # There is no DNS server here that knows localhost, so the address is given without a lookup.
     endpoints = rendered(endpoints_config(stores, "localhost", str(top))).replace("dns+", "")
     (top / "endpoints/endpoints.yml").write_text(endpoints)

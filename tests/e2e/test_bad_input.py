@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
 import pytest
 
@@ -13,6 +16,7 @@ from components.telemetry.layers import LAYERS
 from ops.checks.gateway import COUNTED_SECONDS, FOREIGN_LAYER, REFUSED_SIGNAL, UNKNOWN_LAYER, probe, refused
 from ops.core import otlp as messages
 from ops.core.context import Context
+from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Login
@@ -22,6 +26,7 @@ _DEVICE, _STREAMING = LAYERS[0].name, LAYERS[1].name
 _REASON = {_DEVICE: ("metric_unknown", "attribute_unknown"), _STREAMING: ("metric_reserved", "attribute_reserved")}
 """Why a forged metric, and a forged label, is refused: in a closed layer, in an open one."""
 _HUGE = 64 * 1024 * 1024
+NO_OTLP, WRONG_PASSWORD, NO_PASSWORD = "no OTLP", "a wrong password", "no password"
 
 
 @pytest.fixture(autouse=True)
@@ -34,20 +39,121 @@ def gateways_stay_up(context: Context) -> Iterator[None]:
     assert all(pod.ready for pod in after)
 
 
-def refused_requests(context: Context, codes: str) -> float:
-    """HTTP requests that the gateways answered with one of ``codes`` (a regular expression)."""
-    return (
-        context.thanos.number(
-            f'http_server_request_duration_seconds_count{{job="gateway",http_response_status_code=~"{codes}"}}'
+@dataclass(frozen=True)
+class Attempt:
+    """What a layer sends and must not get through: the client is told why, and each item is counted."""
+
+    signal: str
+    body: bytes
+    reason: str
+    layer: str = _DEVICE
+
+
+def attempts() -> dict[str, Attempt]:
+    """Name -> what is sent, with the time of now."""
+    device = messages.resource_of(_DEVICE, "e2e", "e2e")
+    span = messages.span(device, "forbidden")
+    unknown = messages.gauge(device, "obs_e2e_unknown", [(time.time_ns(), 1, {})])
+    listed = {
+        "an unknown layer": Attempt("metrics", probe("no-such-layer").SerializeToString(), UNKNOWN_LAYER),
+        "the name of another layer": Attempt("metrics", probe(_STREAMING).SerializeToString(), FOREIGN_LAYER),
+        "a trace of a layer that may send none": Attempt("traces", span.SerializeToString(), REFUSED_SIGNAL),
+        "a metric that the catalogue does not have": Attempt("metrics", unknown.SerializeToString(), "metric_unknown"),
+        "a body nested without end": Attempt("logs", deep_log(device, 1024 * 1024), "depth"),
+    }
+    for kind, layer in (("a closed layer", _DEVICE), ("an open layer", _STREAMING)):
+        own, points = messages.resource_of(layer, "e2e", "e2e"), [(time.time_ns(), 1, {})]
+        kafka = messages.resource_of(layer, "kafka", "e2e")
+        service = messages.gauge(kafka, "obs_verify_probe", points)
+        metric = messages.gauge(own, "kafka_controller_kafkacontroller_offlinepartitionscount", points)
+        label = messages.gauge(own, "obs_verify_probe", [(time.time_ns(), 1, {"layer": "business"})])
+        of_metric, of_label = _REASON[layer]
+        listed |= {
+            f"our service's name, by {kind}": Attempt(
+                "metrics", service.SerializeToString(), "service_reserved", layer
+            ),
+            f"our metric's name, by {kind}": Attempt("metrics", metric.SerializeToString(), of_metric, layer),
+            f"our label, by {kind}": Attempt("metrics", label.SerializeToString(), of_label, layer),
+        }
+    return listed
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """What came of all attempts, which are counted together: a counter is read as often as it is scraped.
+
+    Attributes:
+        answers: Name of an attempt -> status and body of the answer.
+        counted: Reason -> items counted since the first attempt.
+        codes: Status of HTTP -> requests counted since then.
+    """
+
+    answers: dict[str, tuple[int, bytes]]
+    counted: dict[str, float]
+    codes: dict[str, float]
+
+
+@pytest.fixture(scope="module")
+def refusals(context: Context, otlp: OtlpClient) -> Refusals:
+    """Send everything that must not pass; wait until all of it is counted."""
+    tries = attempts()
+    expected = Counter(attempt.reason for attempt in tries.values())
+    reasons = {reason: refused(context, reason) for reason in expected}
+    codes = {code: refused_requests(context, code) for code in ("400", "401")}
+    answers = {
+        name: otlp.post(attempt.signal, attempt.body, otlp.login(attempt.layer)) for name, attempt in tries.items()
+    }
+    body = probe(_DEVICE).SerializeToString()
+    answers[NO_OTLP] = otlp.post("metrics", b"\xff\xfe not protobuf \x00", otlp.login(_DEVICE))
+    answers[WRONG_PASSWORD] = otlp.post("metrics", body, (_DEVICE, secrets.token_urlsafe(12)))
+    answers[NO_PASSWORD] = otlp.post("metrics", body, None)
+
+    def counts() -> Refusals:
+        return Refusals(
+            answers,
+            {reason: refused(context, reason) - before for reason, before in reasons.items()},
+            {code: refused_requests(context, code) - before for code, before in codes.items()},
         )
-        or 0.0
-    )
+
+    def all_counted() -> bool:
+        now = counts()
+        return all(now.counted[reason] >= number for reason, number in expected.items()) and (
+            now.codes["400"] > len(tries) and now.codes["401"] >= 2
+        )
+
+    with suppress(OpsError):  # each test says what is missing
+        wait_until(all_counted, COUNTED_SECONDS, "the refusals to be counted", 2.0)
+    return counts()
 
 
-def test_a_body_that_is_no_otlp_is_a_bad_request_and_counted(context: Context, otlp: OtlpClient) -> None:
-    before = refused_requests(context, "400")
-    assert otlp.post("metrics", b"\xff\xfe not protobuf \x00", otlp.login(_DEVICE))[0] == 400
-    wait_until(lambda: refused_requests(context, "400") > before, COUNTED_SECONDS, "the bad request to be counted", 2.0)
+def refused_requests(context: Context, code: str) -> float:
+    """HTTP requests that the gateways answered with a code."""
+    series = f'http_server_request_duration_seconds_count{{job="gateway",http_response_status_code="{code}"}}'
+    return context.thanos.number(series) or 0.0
+
+
+@pytest.mark.parametrize("name", attempts())
+def test_what_must_not_pass_is_refused_with_its_reason_and_counted(refusals: Refusals, name: str) -> None:
+    tries = attempts()
+    reason = tries[name].reason
+    status, answer = refusals.answers[name]
+    assert (status, reason.encode() in answer) == (400, True), answer
+    assert refusals.counted[reason] >= sum(attempt.reason == reason for attempt in tries.values())
+
+
+def test_an_unknown_layer_over_grpc_is_an_invalid_argument(context: Context, otlp: OtlpClient) -> None:
+    assert otlp.grpc_code(probe("no-such-layer"), context.platform.otlp_credentials[_DEVICE]) == "INVALID_ARGUMENT"
+
+
+def test_a_body_that_is_no_otlp_is_a_bad_request_and_counted(refusals: Refusals) -> None:
+    assert refusals.answers[NO_OTLP][0] == 400
+    assert refusals.codes["400"] > len(attempts())
+
+
+@pytest.mark.parametrize("name", [WRONG_PASSWORD, NO_PASSWORD])
+def test_a_wrong_password_is_unauthorised_and_counted(refusals: Refusals, name: str) -> None:
+    assert refusals.answers[name][0] == 401
+    assert refusals.codes["401"] >= 2
 
 
 def test_a_foreign_content_type_is_refused(context: Context, otlp: OtlpClient) -> None:
@@ -58,60 +164,9 @@ def test_a_foreign_content_type_is_refused(context: Context, otlp: OtlpClient) -
         assert response.status_code == 415
 
 
-def test_a_wrong_password_is_unauthorised_and_counted(context: Context, otlp: OtlpClient) -> None:
-    before = refused_requests(context, "401")
-    body = probe(_DEVICE).SerializeToString()
-    assert otlp.post("metrics", body, (_DEVICE, secrets.token_urlsafe(12)))[0] == 401
-    assert otlp.post("metrics", body, None)[0] == 401
-    wait_until(lambda: refused_requests(context, "401") > before, COUNTED_SECONDS, "the refusal to be counted", 2.0)
-
-
 def test_a_wrong_password_over_grpc_is_unauthenticated(otlp: OtlpClient) -> None:
     login = Login.model_validate({"username": _DEVICE, "password": secrets.token_urlsafe(12)})
     assert otlp.grpc_code(probe(_DEVICE), login) == "UNAUTHENTICATED"
-
-
-def told(context: Context, otlp: OtlpClient, signal: str, body: bytes, reason: str, layer: str = _DEVICE) -> None:
-    """Send as a layer what must not pass: the client is told why, and it is counted."""
-    before = refused(context, reason)
-    status, answer = otlp.post(signal, body, otlp.login(layer))
-    assert (status, reason.encode() in answer) == (400, True), answer
-    wait_until(lambda: refused(context, reason) > before, COUNTED_SECONDS, "the refusal to be counted", 2.0)
-
-
-def test_an_unknown_layer_is_refused_and_counted(context: Context, otlp: OtlpClient) -> None:
-    told(context, otlp, "metrics", probe("no-such-layer").SerializeToString(), UNKNOWN_LAYER)
-    assert otlp.grpc_code(probe("no-such-layer"), context.platform.otlp_credentials[_DEVICE]) == "INVALID_ARGUMENT"
-
-
-def test_a_layer_cannot_speak_for_another(context: Context, otlp: OtlpClient) -> None:
-    told(context, otlp, "metrics", probe(_STREAMING).SerializeToString(), FOREIGN_LAYER)
-
-
-def test_a_trace_of_a_layer_that_may_send_none_is_refused_and_counted(context: Context, otlp: OtlpClient) -> None:
-    span = messages.span(messages.resource_of(_DEVICE, "e2e", "e2e"), "forbidden")
-    told(context, otlp, "traces", span.SerializeToString(), REFUSED_SIGNAL)
-
-
-@pytest.mark.parametrize("layer", [_DEVICE, _STREAMING], ids=["closed", "open"])
-def test_the_platforms_own_names_cannot_be_forged(context: Context, otlp: OtlpClient, layer: str) -> None:
-    own = messages.resource_of(layer, "e2e", "e2e")
-    service = messages.gauge(messages.resource_of(layer, "kafka", "e2e"), "obs_verify_probe", [(time.time_ns(), 1, {})])
-    told(context, otlp, "metrics", service.SerializeToString(), "service_reserved", layer)
-    name = "kafka_controller_kafkacontroller_offlinepartitionscount"
-    metric = messages.gauge(own, name, [(time.time_ns(), 1, {})])
-    told(context, otlp, "metrics", metric.SerializeToString(), _REASON[layer][0], layer)
-    label = messages.gauge(own, "obs_verify_probe", [(time.time_ns(), 1, {"layer": "business"})])
-    told(context, otlp, "metrics", label.SerializeToString(), _REASON[layer][1], layer)
-
-
-def test_what_the_catalogue_does_not_have_is_refused(context: Context, otlp: OtlpClient) -> None:
-    request = messages.gauge(messages.resource_of(_DEVICE, "e2e", "e2e"), "obs_e2e_unknown", [(time.time_ns(), 1, {})])
-    told(context, otlp, "metrics", request.SerializeToString(), "metric_unknown")
-
-
-def test_a_body_nested_without_end_is_refused_and_counted(context: Context, otlp: OtlpClient) -> None:
-    told(context, otlp, "logs", deep_log(messages.resource_of(_DEVICE, "e2e", "e2e"), 1024 * 1024), "depth")
 
 
 def test_large_messages_without_a_password_are_not_read(context: Context, otlp: OtlpClient) -> None:

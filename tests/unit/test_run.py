@@ -282,6 +282,19 @@ def test_end_to_end_tests_are_timed_one_by_one_and_others_by_file(tmp_path: Path
     assert seconds.expected(["tests/unit/a.py::one", "x.py::y"], 9.0, table) == {"tests/unit/a.py": 1.5, "x.py": 9.0}
 
 
+def test_times_are_taken_over_of_tests_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OBS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(seconds, "COMMITTED", tmp_path / "committed.json")
+    for file in ("tests/e2e/test_a.py", "tests/unit/test_b.py"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text("def test_here(): pass\n")
+    kept = {"tests/e2e/test_a.py::test_here[one]": 1.0, "tests/unit/test_b.py": 2.0}
+    gone = {"tests/e2e/test_a.py::test_gone": 1.0, "tests/e2e/test_c.py::test_here": 1.0, "tests/unit/test_d.py": 1.0}
+    seconds.remember(kept | gone)
+    assert seconds.record(tmp_path) == 2
+    assert seconds.committed() == kept
+
+
 ENDED = """
 import os, signal, sys, threading
 from tests import run

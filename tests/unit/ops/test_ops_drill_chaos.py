@@ -32,6 +32,7 @@ PODS = {
     "gateway": 2, "kafka": 3, "alertmanager": 2, "search": 3, "log-indexer": 1, "thanos-query": 2, "sampler": 2,
     "jaeger-collector": 2, "postgres": 2, "report-server": 1, "prometheus-primary": 1, "prometheus-secondary": 1,
     "metrics-consumer-primary": 1, "metrics-consumer-secondary": 1,
+    "thanos-rule-primary": 1, "thanos-rule-secondary": 1,
 }  # fmt: skip
 CERTIFICATES = ("gateway-tls", "kafka-tls")
 MANY = plan(7, 3000, PODS, CERTIFICATES)
@@ -57,11 +58,16 @@ def test_two_faults_at_once_are_of_different_parts_and_go_together() -> None:
     assert max(len(step.faults) for step in MANY) == 2
 
 
-def test_both_prometheus_and_their_consumers_are_one_part() -> None:
-    one, other = (
-        Fault(kind=Kind.KILL, to=(name,), pods=(0,), held_s=5) for name in ("prometheus-primary", "metrics-consumer-x")
-    )
-    assert one.parts == other.parts == {"prometheus"}
+@pytest.mark.parametrize(
+    ("workloads", "part"),
+    [
+        (("prometheus-primary", "prometheus-primary-1", "metrics-consumer-secondary"), "prometheus"),
+        (("thanos-rule-primary", "thanos-rule-secondary"), "ruler"),
+    ],
+)
+def test_what_runs_once_for_each_replica_is_one_part(workloads: tuple[str, ...], part: str) -> None:
+    for workload in workloads:
+        assert Fault(kind=Kind.KILL, to=(workload,), pods=(0,), held_s=5).parts == {part}
 
 
 def test_a_fault_is_of_a_pod_that_there_is_and_a_cut_of_two() -> None:
