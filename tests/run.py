@@ -36,11 +36,11 @@ CORES = len(os.sched_getaffinity(0))
 COMPUTING = ("tests/unit", "tests/policy", "tests/rules")
 WAITING = ("tests/config",)
 """Folder of the tests that start servers."""
-WAITING_WORKERS = min(4 * CORES + 1, 12)
+WAITING_WORKERS = min(4 * CORES, 12)
 """Workers that wait for servers: with six on two cores a fifth of the time is idle; each server takes memory."""
 COMPUTING_WORKERS = CORES + 1
 """With as many as cores a third of the time is idle, since some tests wait for a program."""
-TIMED_WORKERS = min(3 * CORES + 1, 10)
+TIMED_WORKERS = min(2 * CORES + 1, 8)
 """With five on two cores they use a quarter of the time."""
 TIMED = "timed"
 """Mark of the tests whose subject is a time. It stands in the file, for all of its tests."""
