@@ -30,7 +30,6 @@ from confluent_kafka.admin import (
 
 from components.kafka import config
 from components.kafka.access import Topic, User, acl_rules, topic_config
-from components.kafka.nodes import server_command
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from lab.paths import CHECKOUT
 from tests.config.servers import eventually, free_port, running
@@ -75,9 +74,7 @@ class Brokers:
     def start(self, *nodes: RealNode) -> None:
         """Start brokers and wait until they listen."""
         for node in nodes:
-            command = server_command(kafka_nodes.PROPERTIES, "256m", (*kafka_nodes.jvm_flags(), "-XX:-UsePerfData"))
-            # Nobody here reads their metrics, and with an agent Java reads each class twice.
-            node.start([word for word in command if not word.startswith("-javaagent:")])
+            node.serve()
         for node in nodes:
             node.wait_for_port(config.CLIENT_PORT)
 
@@ -155,7 +152,8 @@ class Brokers:
 @contextmanager
 def brokers(folder: Path, count: int) -> Iterator[Brokers]:
     """Real brokers that vote, on loopback addresses of their own."""
-    with kafka_nodes.formatted(kafka_nodes.small_cluster(kafka_nodes.loopback(8)[5 : 5 + count]), folder) as nodes:
+    cluster = kafka_nodes.small_cluster(kafka_nodes.loopback(8)[5 : 5 + count])
+    with kafka_nodes.formatted(cluster, folder, metrics=False) as nodes:
         brokers_process = Brokers(nodes)
         brokers_process.start(*nodes)
         brokers_process.prepare()

@@ -33,11 +33,27 @@ from services.alert_events.web import LIMITS, Endpoints
 from services.runtime.https import HttpsServer
 from services.runtime.kafka_sender import Sender
 from services.runtime.serving import application as metrics_application
-from tests.config.alertmanager_files import EVENTS_PASSWORD, MAIL_LOGIN, USERS, WEBHOOKS, config, outside, write_files
+from tests.config.alertmanager_files import (
+    EVENTS_PASSWORD,
+    MAIL_LOGIN,
+    ROUTING_KEYS,
+    USERS,
+    WEBHOOKS,
+    config,
+    outside,
+    topic,
+    write_files,
+)
 from tests.config.alertmanager_line import Line
 from tests.config.servers import START_SECONDS, eventually, free_port, port_is_open, running
 
 READER = ("reader", "sesame-for-readers")
+OPERATORS = [("phone", ROUTING_KEYS["operators"]), ("slack", "operators"), ("sms", topic("operators"))]
+"""Channels by which a Critical alert is told once, in the order of `Pair.told`."""
+QUIET_S = 7.0
+"""Longer than the second member waits for the first."""
+LATEST_S = 14.0
+"""Group wait, the second member's wait, and 8 s for a busy machine."""
 
 
 class Brokers:

@@ -23,7 +23,7 @@ from components.rules import Severity, rule_file
 from components.telemetry.rules import RULES as LAYER_RULES
 from lab.toolchain import tools
 from tests.config.alertmanager_files import config, write_files
-from tests.config.alertmanager_process import Pair, pair
+from tests.config.alertmanager_process import QUIET_S, Pair, pair
 from tests.config.servers import START_SECONDS, eventually, free_port, running
 
 pytestmark = pytest.mark.timed
@@ -39,8 +39,6 @@ GROUPS = escalated(
 INHIBITIONS = [inhibition for inhibition in collected(GROUPS, []) if inhibition.source == ("PlatformStarting",)]
 LAYER_ALERT = next(alert for group in GROUPS for alert in group.alerts if alert.labels.get("layer") and alert.original)
 QUICK = Timing(group_wait="1s", group_interval="2s", repeat_interval="1h")
-QUIET_S = 7.0
-"""Longer than the second member waits for the first."""
 HOUR_S = 3600
 _LOOKS = re.compile(
     r'^prometheus_rule_group_iterations_total\{rule_group="[^"]+;platform-starting"\} (\S+)', re.MULTILINE

@@ -12,19 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.alertmanager_files import ROUTING_KEYS, topic
 from tests.config.alertmanager_line import State
-from tests.config.alertmanager_process import Pair, pair
+from tests.config.alertmanager_process import LATEST_S, OPERATORS, QUIET_S, Pair, pair
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually
 
 pytestmark = pytest.mark.timed
-
-QUIET_S = 7.0
-"""Longer than the second member waits for the first."""
-LATEST_S = 14.0
-"""Group wait, the second member's wait, and 8 s for a busy machine."""
-OPERATORS = [("phone", ROUTING_KEYS["operators"]), ("slack", "operators"), ("sms", topic("operators"))]
 
 
 @pytest.fixture(scope="module")

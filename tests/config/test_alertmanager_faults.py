@@ -12,19 +12,13 @@ import pytest
 from components.alertmanager.process import ready_probe_command
 from components.rules import Inhibition
 from lab.toolchain import tools
-from tests.config.alertmanager_files import ROUTING_KEYS, topic
-from tests.config.alertmanager_process import Member, Pair, pair
+from tests.config.alertmanager_process import LATEST_S, OPERATORS, QUIET_S, Member, Pair, pair
 from tests.config.servers import eventually
 
 pytestmark = pytest.mark.timed
 
-QUIET_S = 7.0
-"""Longer than the second member waits for the first."""
-LATEST_S = 14.0
-"""Group wait, the second member's wait, and 8 s for a busy machine."""
 ENTRIES = 5
 """Of a Critical alert in the notification log: phone and events of one receiver; Slack, SMS and events of another."""
-OPERATORS = [("phone", ROUTING_KEYS["operators"]), ("slack", "operators"), ("sms", topic("operators"))]
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,10 @@ import pytest
 from components.alerting.timings import TIMINGS, Timing
 from components.rules import Inhibition, Severity
 from tests.config.alertmanager_files import ROUTING_KEYS, topic
-from tests.config.alertmanager_process import Pair, pair
+from tests.config.alertmanager_process import OPERATORS, QUIET_S, Pair, pair
 from tests.config.servers import eventually
 
-QUIET_S = 7.0
-"""Longer than the second member waits for the first."""
 QUICK = Timing(group_wait="1s", group_interval="2s", repeat_interval="1h")
-OPERATORS = [("phone", ROUTING_KEYS["operators"]), ("slack", "operators"), ("sms", topic("operators"))]
 
 
 @pytest.fixture(scope="module")

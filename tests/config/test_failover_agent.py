@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.regions.witness import LEASE_KEY, Heartbeat
-from tests.config.alertmanager_files import ROUTING_KEYS, topic
 from tests.config.alertmanager_line import State
+from tests.config.alertmanager_process import OPERATORS, QUIET_S
 from tests.config.failover_agent_process import (
     FOLLOWS_S,
     PEER,
@@ -23,10 +23,6 @@ from tests.config.failover_agent_process import (
 from tests.config.servers import eventually
 
 pytestmark = pytest.mark.timed
-
-QUIET_S = 7.0
-"""Longer than the second member waits for the first."""
-OPERATORS = sorted([("phone", ROUTING_KEYS["operators"]), ("slack", "operators"), ("sms", topic("operators"))])
 
 
 @pytest.fixture(scope="module")

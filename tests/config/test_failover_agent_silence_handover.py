@@ -13,13 +13,11 @@ from services.failover_agent.alertmanager import Alertmanager, AlertmanagerError
 from services.failover_agent.settings import Alertmanagers
 from services.regions.witness import HANDOVER_AUTHOR
 from tests.config.alertmanager_files import USERS
-from tests.config.alertmanager_process import Member, Pair, pair
+from tests.config.alertmanager_process import QUIET_S, Member, Pair, pair
 from tests.config.servers import eventually, free_port
 
 pytestmark = pytest.mark.timed
 
-QUIET_S = 7.0
-"""Longer than the second member waits for the first."""
 CHANNELS = {"phone", "slack", "sms"}
 
 

@@ -16,7 +16,7 @@ from components.rules import Inhibition, Severity
 from lab.fakes.receivers.phone import Incident, State
 from services.incident_closer.__main__ import POLL_INTERVAL_S
 from tests.config.alertmanager_files import ROUTING_KEYS
-from tests.config.alertmanager_process import Pair, pair
+from tests.config.alertmanager_process import QUIET_S, Pair, pair
 from tests.config.servers import eventually
 
 OPERATORS, SENIOR = ROUTING_KEYS["operators"], ROUTING_KEYS["senior-manager"]
@@ -26,7 +26,6 @@ TOLD_S = 10.0
 ENDED_S = 25.0
 """A look at the group each 15 s, on a busy machine."""
 CLOSED_S = 2 * POLL_INTERVAL_S + 5
-QUIET_S = 7.0
 ODD = 'rack "1"\\n/ラック 🖥 a,b={c}\t'
 """With everything in it that Go and others write differently."""
 

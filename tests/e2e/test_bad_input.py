@@ -6,7 +6,7 @@ import gzip
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -41,41 +41,56 @@ def gateways_stay_up(context: Context) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a layer sends and must not get through: the client is told why, and each item is counted."""
+    """What a layer sends and must not get through: the client is told why, and each item is counted.
+
+    Attributes:
+        signal: Signal of the request.
+        body: Makes the request, with the time of now.
+        reason: Why it is refused.
+        layer: Who sends it.
+    """
 
     signal: str
-    body: bytes
+    body: Callable[[], bytes]
     reason: str
     layer: str = _DEVICE
 
 
-def attempts() -> dict[str, Attempt]:
-    """Name -> what is sent, with the time of now."""
-    device = messages.resource_of(_DEVICE, "e2e", "e2e")
-    span = messages.span(device, "forbidden")
-    unknown = messages.gauge(device, "obs_e2e_unknown", [(time.time_ns(), 1, {})])
-    listed = {
-        "an unknown layer": Attempt("metrics", probe("no-such-layer").SerializeToString(), UNKNOWN_LAYER),
-        "the name of another layer": Attempt("metrics", probe(_STREAMING).SerializeToString(), FOREIGN_LAYER),
-        "a trace of a layer that may send none": Attempt("traces", span.SerializeToString(), REFUSED_SIGNAL),
-        "a metric that the catalogue does not have": Attempt("metrics", unknown.SerializeToString(), "metric_unknown"),
-        "a body nested without end": Attempt("logs", deep_log(device, 1024 * 1024), "depth"),
+def _point(
+    name: str, *, service: str = "e2e", layer: str = _DEVICE, labels: dict[str, str] | None = None
+) -> Callable[[], bytes]:
+    """One point of a metric that a layer's service has."""
+    resource = messages.resource_of(layer, service, "e2e")
+    return lambda: messages.gauge(resource, name, [(time.time_ns(), 1, labels or {})]).SerializeToString()
+
+
+def _forged(kind: str, layer: str) -> dict[str, Attempt]:
+    """Names of the platform itself, by a layer of a kind."""
+    of_metric, of_label = _REASON[layer]
+    metric = "kafka_controller_kafkacontroller_offlinepartitionscount"
+    service = _point("obs_verify_probe", service="kafka", layer=layer)
+    label = _point("obs_verify_probe", layer=layer, labels={"layer": "business"})
+    return {
+        f"our service's name, by {kind}": Attempt("metrics", service, "service_reserved", layer),
+        f"our metric's name, by {kind}": Attempt("metrics", _point(metric, layer=layer), of_metric, layer),
+        f"our label, by {kind}": Attempt("metrics", label, of_label, layer),
     }
-    for kind, layer in (("a closed layer", _DEVICE), ("an open layer", _STREAMING)):
-        own, points = messages.resource_of(layer, "e2e", "e2e"), [(time.time_ns(), 1, {})]
-        kafka = messages.resource_of(layer, "kafka", "e2e")
-        service = messages.gauge(kafka, "obs_verify_probe", points)
-        metric = messages.gauge(own, "kafka_controller_kafkacontroller_offlinepartitionscount", points)
-        label = messages.gauge(own, "obs_verify_probe", [(time.time_ns(), 1, {"layer": "business"})])
-        of_metric, of_label = _REASON[layer]
-        listed |= {
-            f"our service's name, by {kind}": Attempt(
-                "metrics", service.SerializeToString(), "service_reserved", layer
-            ),
-            f"our metric's name, by {kind}": Attempt("metrics", metric.SerializeToString(), of_metric, layer),
-            f"our label, by {kind}": Attempt("metrics", label.SerializeToString(), of_label, layer),
-        }
-    return listed
+
+
+_OWN = messages.resource_of(_DEVICE, "e2e", "e2e")
+ATTEMPTS = {
+    "an unknown layer": Attempt("metrics", lambda: probe("no-such-layer").SerializeToString(), UNKNOWN_LAYER),
+    "the name of another layer": Attempt("metrics", lambda: probe(_STREAMING).SerializeToString(), FOREIGN_LAYER),
+    "a trace of a layer that may send none": Attempt(
+        "traces", lambda: messages.span(_OWN, "forbidden").SerializeToString(), REFUSED_SIGNAL
+    ),
+    "a metric that the catalogue does not have": Attempt("metrics", _point("obs_e2e_unknown"), "metric_unknown"),
+    "a body nested without end": Attempt("logs", lambda: deep_log(_OWN, 1024 * 1024), "depth"),
+    **_forged("a closed layer", _DEVICE),
+    **_forged("an open layer", _STREAMING),
+}
+EXPECTED = Counter(attempt.reason for attempt in ATTEMPTS.values())
+"""Reason -> items that are refused for it."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +111,10 @@ class Refusals:
 @pytest.fixture(scope="module")
 def refusals(context: Context, otlp: OtlpClient) -> Refusals:
     """Send everything that must not pass; wait until all of it is counted."""
-    tries = attempts()
-    expected = Counter(attempt.reason for attempt in tries.values())
-    reasons = {reason: refused(context, reason) for reason in expected}
+    reasons = {reason: refused(context, reason) for reason in EXPECTED}
     codes = {code: refused_requests(context, code) for code in ("400", "401")}
     answers = {
-        name: otlp.post(attempt.signal, attempt.body, otlp.login(attempt.layer)) for name, attempt in tries.items()
+        name: otlp.post(attempt.signal, attempt.body(), otlp.login(attempt.layer)) for name, attempt in ATTEMPTS.items()
     }
     body = probe(_DEVICE).SerializeToString()
     answers[NO_OTLP] = otlp.post("metrics", b"\xff\xfe not protobuf \x00", otlp.login(_DEVICE))
@@ -117,8 +130,8 @@ def refusals(context: Context, otlp: OtlpClient) -> Refusals:
 
     def all_counted() -> bool:
         now = counts()
-        return all(now.counted[reason] >= number for reason, number in expected.items()) and (
-            now.codes["400"] > len(tries) and now.codes["401"] >= 2
+        return all(now.counted[reason] >= number for reason, number in EXPECTED.items()) and (
+            now.codes["400"] > len(ATTEMPTS) and now.codes["401"] >= 2
         )
 
     with suppress(OpsError):  # each test says what is missing
@@ -132,13 +145,12 @@ def refused_requests(context: Context, code: str) -> float:
     return context.thanos.number(series) or 0.0
 
 
-@pytest.mark.parametrize("name", attempts())
+@pytest.mark.parametrize("name", ATTEMPTS)
 def test_what_must_not_pass_is_refused_with_its_reason_and_counted(refusals: Refusals, name: str) -> None:
-    tries = attempts()
-    reason = tries[name].reason
+    reason = ATTEMPTS[name].reason
     status, answer = refusals.answers[name]
     assert (status, reason.encode() in answer) == (400, True), answer
-    assert refusals.counted[reason] >= sum(attempt.reason == reason for attempt in tries.values())
+    assert refusals.counted[reason] >= EXPECTED[reason]
 
 
 def test_an_unknown_layer_over_grpc_is_an_invalid_argument(context: Context, otlp: OtlpClient) -> None:
@@ -147,7 +159,7 @@ def test_an_unknown_layer_over_grpc_is_an_invalid_argument(context: Context, otl
 
 def test_a_body_that_is_no_otlp_is_a_bad_request_and_counted(refusals: Refusals) -> None:
     assert refusals.answers[NO_OTLP][0] == 400
-    assert refusals.codes["400"] > len(attempts())
+    assert refusals.codes["400"] > len(ATTEMPTS)
 
 
 @pytest.mark.parametrize("name", [WRONG_PASSWORD, NO_PASSWORD])

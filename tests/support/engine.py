@@ -107,19 +107,16 @@ class Recording(mocks.Mocks):
 
     def manifests(self) -> list[dict[str, Any]]:
         """Kubernetes objects as the API server would get them."""
-        return [
-            _clean(resource.inputs)
-            for resource in self.resources
-            if resource.token.startswith("kubernetes:") and not resource.read
-        ]
+        return [_clean(inputs) for inputs in self._objects()]
 
     def kinds(self, *kinds: str) -> list[dict[str, Any]]:
         """Manifests of some kinds."""
-        return [
-            _clean(resource.inputs)
-            for resource in self.resources
-            if resource.token.startswith("kubernetes:") and not resource.read and resource.inputs["kind"] in kinds
-        ]
+        return [_clean(inputs) for inputs in self._objects() if inputs["kind"] in kinds]
+
+    def _objects(self) -> Iterator[dict[str, Any]]:
+        for resource in self.resources:
+            if resource.token.startswith("kubernetes:") and not resource.read:
+                yield resource.inputs
 
     def one(self, kind: str, name: str) -> dict[str, Any]:
         """The manifest of that kind and name.
