@@ -191,6 +191,76 @@ FLOW: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="disk-full",
+        shows="the disk of one of three brokers full to the last block: it is told, and nothing is lost",
+        requirements=("K1", "O1"),
+        procedure=f"{_PROCEDURES}.disks:fill_broker_disk",
+        evidence="broker-disk-full",
+        seconds=480,
+        limit_s=1500,
+        load=f"{_METRICS}; a producer straight to Kafka, 50 records a second",
+        fault="the disk of the broker that leads the alert's partition full until VolumeFilling is told",
+        figures={
+            Aspect.FAULT: ("the broker ended {broker stopped after s} s after its disk was full",),
+            Aspect.RECOVERY: ("whole again {whole again after s} s after there was room",),
+            Aspect.RTO: (
+                "longest pause of a client {longest pause of a client s} s, of a producer {longest pause of a producer "
+                "s} s",
+            ),
+            Aspect.RPO: (
+                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
+                "{producer missing} of the producer's {producer acknowledged} missing",
+            ),
+            Aspect.NOTIFICATIONS: ("VolumeFilling after {told after s} s",),
+        },
+    ),
+    Drill(
+        name="disk-slow",
+        shows="the disk of one of three brokers does two writes a second: nothing is lost, a Critical is told in time",
+        requirements=("K1", "M3"),
+        procedure=f"{_PROCEDURES}.disks:slow_broker_disk",
+        evidence="broker-disk-slow",
+        seconds=150,
+        limit_s=1200,
+        load=f"{_METRICS}; a producer straight to Kafka, 50 records a second; a Critical condition",
+        fault="two writes a second of the disk of the broker that leads the alert's partition",
+        figures={
+            Aspect.FAULT: ("slow for {slow for s} s",),
+            Aspect.RECOVERY: ("whole again {whole again after s} s after it",),
+            Aspect.RTO: (
+                "longest pause of a client {longest pause of a client s} s, of a producer {longest pause of a producer "
+                "s} s",
+            ),
+            Aspect.RPO: (
+                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
+                "{producer missing} of the producer's {producer acknowledged} missing",
+            ),
+            Aspect.NOTIFICATIONS: ("a Critical notified after {Critical told after s} s",),
+        },
+    ),
+    Drill(
+        name="clock",
+        shows="the clock of a client set five minutes ahead, then back: what it sends is kept, nobody else notices",
+        requirements=("O1", "P1"),
+        procedure=f"{_PROCEDURES}.clock:step_clock",
+        evidence="client-clock-set",
+        seconds=90,
+        limit_s=900,
+        load=f"{_METRICS}, from a client whose clock is set and from one whose clock is right",
+        fault="the clock of a client set ahead, back and right",
+        figures={
+            Aspect.FAULT: ("{step s} s ahead, {step s} s behind, right again",),
+            Aspect.RTO: (
+                "longest pause of the client {longest pause of the client s} s, of its neighbour {longest pause of the "
+                "neighbour s} s",
+            ),
+            Aspect.RPO: (
+                "{client missing} of {client acknowledged} acknowledged points missing",
+                "{neighbour missing} of its neighbour's {neighbour acknowledged}",
+            ),
+        },
+    ),
+    Drill(
         name="gateway",
         shows="one of two gateways killed: clients go on, nothing that was acknowledged is lost",
         requirements=("O1",),
