@@ -6,6 +6,10 @@ from ops.drills.model import Aspect, Drill
 
 _PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"
+_BOTH = f"{_METRICS}; a producer straight to Kafka, 50 records a second"
+_AGAIN = "clients of the gateway repeated {gateway retries} sends"
+_LOST = "{gateway missing} of {gateway acknowledged} acknowledged points missing"
+_LOST_BY_BOTH = (_LOST, "{producer missing} of the producer's {producer acknowledged} missing")
 
 FLOW: tuple[Drill, ...] = (
     Drill(
@@ -16,18 +20,15 @@ FLOW: tuple[Drill, ...] = (
         evidence="broker-killed",
         seconds=60,
         limit_s=480,
-        load=f"{_METRICS}; a producer straight to Kafka, 50 records a second",
+        load=_BOTH,
         fault="SIGKILL to a broker",
         figures={
             Aspect.RECOVERY: ("broker back after {broker back after s} s",),
             Aspect.RTO: (
                 "longest pause of a producer {longest pause of a producer s} s",
-                "clients of the gateway repeated {gateway retries} sends",
+                _AGAIN,
             ),
-            Aspect.RPO: (
-                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
-                "{producer missing} of the producer's {producer acknowledged} missing",
-            ),
+            Aspect.RPO: _LOST_BY_BOTH,
         },
     ),
     Drill(
@@ -38,7 +39,7 @@ FLOW: tuple[Drill, ...] = (
         evidence="two-brokers-killed",
         seconds=130,
         limit_s=660,
-        load=f"{_METRICS}; a producer straight to Kafka, 50 records a second",
+        load=_BOTH,
         fault="SIGKILL to two brokers, kept down",
         figures={
             Aspect.FAULT: (
@@ -47,11 +48,8 @@ FLOW: tuple[Drill, ...] = (
                 "refused by a broker: {refused by brokers}; given up by the client itself: {given up by the client}",
             ),
             Aspect.RECOVERY: ("brokers back after {brokers back after s} s",),
-            Aspect.RTO: ("clients of the gateway repeated {gateway retries} sends",),
-            Aspect.RPO: (
-                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
-                "{producer missing} of the producer's {producer acknowledged} missing",
-            ),
+            Aspect.RTO: (_AGAIN,),
+            Aspect.RPO: _LOST_BY_BOTH,
         },
     ),
     Drill(
@@ -69,9 +67,9 @@ FLOW: tuple[Drill, ...] = (
             Aspect.RECOVERY: ("brokers back after {brokers back after s} s",),
             Aspect.RTO: (
                 "{accepted during the outage} points accepted meanwhile",
-                "clients of the gateway repeated {gateway retries} sends",
+                _AGAIN,
             ),
-            Aspect.RPO: ("{gateway missing} of {gateway acknowledged} acknowledged points missing",),
+            Aspect.RPO: (_LOST,),
         },
     ),
     Drill(
@@ -178,16 +176,13 @@ FLOW: tuple[Drill, ...] = (
         evidence="kafka-rolling-restart",
         seconds=120,
         limit_s=960,
-        load=f"{_METRICS}; a producer straight to Kafka, 50 records a second",
+        load=_BOTH,
         fault="every broker restarted, one after the other",
         figures={
             Aspect.FAULT: ("fewest copies in sync {lowest ISR}, in {polls} looks",),
             Aspect.RECOVERY: ("all restarted after {seconds} s",),
-            Aspect.RTO: ("clients of the gateway repeated {gateway retries} sends",),
-            Aspect.RPO: (
-                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
-                "{producer missing} of the producer's {producer acknowledged} missing",
-            ),
+            Aspect.RTO: (_AGAIN,),
+            Aspect.RPO: _LOST_BY_BOTH,
         },
     ),
     Drill(
@@ -198,7 +193,7 @@ FLOW: tuple[Drill, ...] = (
         evidence="broker-disk-full",
         seconds=480,
         limit_s=1500,
-        load=f"{_METRICS}; a producer straight to Kafka, 50 records a second",
+        load=_BOTH,
         fault="the disk of the broker that leads the alert's partition full until VolumeFilling is told",
         figures={
             Aspect.FAULT: ("the broker ended {broker stopped after s} s after its disk was full",),
@@ -207,10 +202,7 @@ FLOW: tuple[Drill, ...] = (
                 "longest pause of a client {longest pause of a client s} s, of a producer {longest pause of a producer "
                 "s} s",
             ),
-            Aspect.RPO: (
-                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
-                "{producer missing} of the producer's {producer acknowledged} missing",
-            ),
+            Aspect.RPO: _LOST_BY_BOTH,
             Aspect.NOTIFICATIONS: ("VolumeFilling after {told after s} s",),
         },
     ),
@@ -222,7 +214,7 @@ FLOW: tuple[Drill, ...] = (
         evidence="broker-disk-slow",
         seconds=150,
         limit_s=1200,
-        load=f"{_METRICS}; a producer straight to Kafka, 50 records a second; a Critical condition",
+        load=f"{_BOTH}; a Critical condition",
         fault="two writes a second of the disk of the broker that leads the alert's partition",
         figures={
             Aspect.FAULT: ("slow for {slow for s} s",),
@@ -231,10 +223,7 @@ FLOW: tuple[Drill, ...] = (
                 "longest pause of a client {longest pause of a client s} s, of a producer {longest pause of a producer "
                 "s} s",
             ),
-            Aspect.RPO: (
-                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
-                "{producer missing} of the producer's {producer acknowledged} missing",
-            ),
+            Aspect.RPO: _LOST_BY_BOTH,
             Aspect.NOTIFICATIONS: ("a Critical notified after {Critical told after s} s",),
         },
     ),
@@ -272,8 +261,8 @@ FLOW: tuple[Drill, ...] = (
         fault="SIGKILL to a gateway",
         figures={
             Aspect.RECOVERY: ("gateway back after {back after s} s",),
-            Aspect.RTO: ("clients of the gateway repeated {gateway retries} sends",),
-            Aspect.RPO: ("{gateway missing} of {gateway acknowledged} acknowledged points missing",),
+            Aspect.RTO: (_AGAIN,),
+            Aspect.RPO: (_LOST,),
         },
     ),
     Drill(
@@ -298,7 +287,7 @@ FLOW: tuple[Drill, ...] = (
             ),
             Aspect.RTO: (
                 "{accepted meanwhile} points accepted meanwhile",
-                "clients of the gateway repeated {gateway retries} sends",
+                _AGAIN,
             ),
             Aspect.RPO: (
                 "{gateway missing} of {gateway acknowledged} acknowledged points missing, {doubled} arrived twice",
