@@ -11,24 +11,13 @@ from pathlib import Path
 import pytest
 
 from ops.core.errors import OpsError
-from ops.core.kube import Pod
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools.disks import Disk, copied, filled, mounts, volume_of
+from tests.support.running import running
 
 SIZE = 8 << 20
 ROOM = 4 << 20
 """Of the disk, what files may take at least."""
-POD = Pod(
-    name="kafka-1",
-    workload="kafka",
-    uid="2bcf",
-    phase="Running",
-    ready=True,
-    restarts=0,
-    container_ids=(),
-    containers=(),
-    images=(),
-)
 
 
 def run(*command: str) -> str:
@@ -105,4 +94,4 @@ def test_mounts_are_read_as_the_kernel_writes_them() -> None:
 
 def test_the_volume_of_a_pod_elsewhere_is_not_made_slow() -> None:
     with pytest.raises(CannotRunError, match="kafka-1 has no volume of this machine"):
-        volume_of(POD, "/var/lib/kafka")
+        volume_of(running("kafka-1"), "/var/lib/kafka")

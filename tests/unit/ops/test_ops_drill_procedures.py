@@ -23,18 +23,9 @@ from ops.drills.tools.span_load import Stored
 from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Sort
 from ops.evidence import files as evidence
 from ops.evidence.figures import named
+from tests.support.running import running
 
-POD = Pod(
-    name="pod-0",
-    workload="any",
-    uid="uid",
-    phase="Running",
-    ready=True,
-    restarts=0,
-    container_ids=(),
-    containers=(),
-    images=(),
-)
+POD = running("pod-0", "any")
 TRACES = [bytes([number]) * 16 for number in range(120)]
 
 
