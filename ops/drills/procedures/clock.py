@@ -25,8 +25,7 @@ def step_clock(context: Context, figures: dict[str, Any]) -> list[str]:
     figures["step s"] = step
     problems = list[str]()
     for name, load in (("client", client), ("neighbour", neighbour)):
-        # From before the load: the client's clock was behind it.
-        missing = load.missing(context, start, began - step)
+        missing = load.missing(context, start, began)
         figures[f"{name} missing in"] = {store: len(numbers) for store, numbers in missing.items()}
         problems += account(figures, name, load, len(set[Any]().union(*missing.values())))
         figures[f"longest pause of the {name} s"] = load.longest_pause(began)

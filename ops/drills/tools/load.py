@@ -176,11 +176,12 @@ class OtlpLoad(NumberedLoad):
     ) -> None:
         super().__init__(context.ca_file, workers=workers, batch=batch, pause=pause, give_up_after=give_up_after)
         self._context = context
-        self.ahead_s = self._most_ahead_s = 0.0
+        self.ahead_s = self._most_ahead_s = self._most_behind_s = 0.0
 
     def _sending(self, web: Web, numbers: Sequence[Number]) -> Send:
         client = OtlpClient(self._context.platform, web)
-        self._most_ahead_s = max(self._most_ahead_s, ahead_s := self.ahead_s)
+        ahead_s = self.ahead_s
+        self._most_ahead_s, self._most_behind_s = max(self._most_ahead_s, ahead_s), max(self._most_behind_s, -ahead_s)
         request = sequence_request(self.run_id, numbers, ahead_s)
         return lambda: client.metrics(request, LAYER)
 
@@ -229,7 +230,7 @@ class OtlpLoad(NumberedLoad):
         while True:
             try:
                 newest = time.time() + self._most_ahead_s
-                seconds_back = window + int(self._most_ahead_s)
+                seconds_back = window + int(self._most_ahead_s + self._most_behind_s)
                 for labels, samples in query.raw(f'{METRIC}{{run="{self.run_id}"}}', seconds_back, newest).items():
                     worker = int(dict(labels)["worker"])
                     prometheus |= {(worker, int(value)) for _, value in samples}
