@@ -129,11 +129,11 @@ def test_points_of_a_client_whose_clock_is_set_are_sent_and_looked_for_in_its_ti
             assert point.time_unix_nano / 1e9 - time.time() == pytest.approx(ahead_s, abs=30)
 
     def raw(_: str, seconds: int, moment: float) -> dict[Any, Any]:
-        asked.append((seconds, moment - time.time()))
+        questions.append((seconds, moment - time.time()))
         samples = [(0.0, float(number)) for _, number in load.ledger.acknowledged]
         return {(("worker", "0"),): samples}
 
     assert load.in_prometheus(cast(Query, SimpleNamespace(raw=raw)), 240, 1.0) == set(load.ledger.acknowledged)
-    [(seconds, ahead)] = asked
+    [(seconds, ahead)] = questions
     assert seconds == 240 + 600
     assert ahead == pytest.approx(300, abs=30)
