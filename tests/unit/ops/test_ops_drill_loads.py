@@ -116,7 +116,7 @@ def _more_than(requests: Sequence[object], count: int) -> bool:
 def test_points_of_a_client_whose_clock_is_set_are_sent_and_looked_for_in_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    requests, asked = list[ExportMetricsServiceRequest](), list[tuple[int, float]]()
+    requests, questions = list[ExportMetricsServiceRequest](), list[tuple[int, float]]()
     client = SimpleNamespace(metrics=lambda request, _: requests.append(request) or (200, 0))
     monkeypatch.setattr("ops.drills.tools.load.OtlpClient", lambda *_: client)
     load = OtlpLoad(cast(Context, SimpleNamespace(ca_file="", platform=None)), workers=1, pause=0.01)
