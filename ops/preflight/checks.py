@@ -254,12 +254,12 @@ def load_balancers(cluster: Cluster, demand: Demand) -> Line:
         return _warn("load balancers", f"{told} on kind, which has no controller of its own", "install one that fits")
     for cloud in clouds:
         if hint := _CLOUDS.get(cloud):
-            annotation, made, remedy = hint
+            annotation, otherwise, remedy = hint
             others = [balancer.name for balancer in demand.balancers if not _meant(balancer, annotation)]
             if others:
                 return _warn(
                     "load balancers",
-                    f"{_some(others)} would be {made} on {cloud}",
+                    f"{_some(others)} would be {otherwise} on {cloud}",
                     f"set in settings.load_balancers {remedy}",
                 )
     if not clouds:
