@@ -186,10 +186,7 @@ class Gateway(pulumi.ComponentResource):
                 "clients.htpasswd": client_file(args.logins.users, args.logins.others),
                 "scrape.htpasswd": client_file([self.scrape.credential]),
                 "hash-key": args.logins.hash_key,
-                # Known only when topics, users and ACLs exist: until then a record would be refused for good.
-                "kafka-password": pulumi.Output.all(args.kafka.users[WORKLOAD].password, args.kafka.ready).apply(
-                    lambda both: str(both[0])
-                ),
+                "kafka-password": args.kafka.users[WORKLOAD].password,
             },
         )
         return Workload(

@@ -7,6 +7,7 @@ platform's own checks. A metric of both kinds may have the attributes of both.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -112,13 +113,21 @@ def _layer(layer: Layer, is_open: bool) -> dict[str, object]:
         "required": [key for key in required_attributes(layer) if key not in _ALWAYS_KEPT],
         "resource": [key for key in keys_at(layer, "resource") if key not in _ALWAYS_KEPT],
         "metrics": {metric.name: _metric(metric) for metric in sent_metrics(layer)},
-        "spans": list(keys_at(layer, "spans")) if traces else [],
-        "logs": list(keys_at(layer, "logs")),
+        "spans": _keys(keys_at(layer, "spans")) if traces else [],
+        "logs": _keys(keys_at(layer, "logs")),
         "budget": dataclasses.asdict(layer.budget),
     }
 
 
+@functools.cache
+def _keys(keys: tuple[str, ...]) -> list[str]:
+    """Of equal keys, the same object: YAML writes it once and refers to it."""
+    return list(keys)
+
+
+@functools.cache
 def _metric(metric: SentMetric) -> dict[str, object]:
+    """Of a metric of several layers, the same object: YAML writes it once and refers to it."""
     unit = {} if metric.unit is None else {"unit": metric.unit}
     return {
         **unit,
