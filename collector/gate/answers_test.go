@@ -144,6 +144,21 @@ func TestAMetricThatMayNotPassIsRefusedAndTheClientIsTold(t *testing.T) {
 	}
 }
 
+func TestMetricsMayBeLessOldThanOtherSignals(t *testing.T) {
+	for past, refused := range map[time.Duration]bool{0: false, 2 * time.Hour: true, 4 * time.Hour: false} {
+		g := newGate(t, metricsSignal, func(c *catalogue) { c.limits.MetricsPast = past })
+		data := gauge(deviceResource, "device.connected", "{connection}", nil)
+		point := data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Gauge().DataPoints().At(0)
+		point.SetTimestamp(pcommon.NewTimestampFromTime(time.Now().Add(-3 * time.Hour)))
+		_, err := g.metrics(as("device"), data)
+		if refused {
+			refusedFor(t, g, err, "device", timeRefused)
+		} else if err != nil {
+			t.Errorf("three hours old, %s allowed: %s", past, err)
+		}
+	}
+}
+
 func TestAResourceWithTooManyAttributesIsRefusedBeforeAnyOfThemIsRead(t *testing.T) {
 	g := newGate(t, metricsSignal)
 	data := gauge(deviceResource, "device.connected", "{connection}", nil)

@@ -97,7 +97,9 @@ type Limits struct {
 	Buckets    int           `yaml:"buckets"`
 	Future     time.Duration `yaml:"future"`
 	Past       time.Duration `yaml:"past"`
-	Window     time.Duration `yaml:"window"`
+	// MetricsPast is what Past is for metrics, whose store takes nothing older; without it, the same.
+	MetricsPast time.Duration `yaml:"metrics_past"`
+	Window      time.Duration `yaml:"window"`
 }
 
 func defaultLimits() Limits {
@@ -358,7 +360,7 @@ func (c *compiler) limits(l Limits) {
 	if l.Depth > 100 || l.Attributes > 1024 {
 		c.wrong("limits: depth is at most 100, attributes at most 1024")
 	}
-	if l.Future <= 0 || l.Past < 0 || l.Window < time.Second {
-		c.wrong("limits: future and window are above 0, past is not below")
+	if l.Future <= 0 || l.Past < 0 || l.MetricsPast < 0 || l.Window < time.Second {
+		c.wrong("limits: future and window are above 0, past and metrics_past are not below")
 	}
 }

@@ -44,9 +44,13 @@ func (w *walk) begin(c *core, s signal, client string, now time.Time) {
 	w.tally.reset(len(w.catalogue.ordered))
 	limits := &w.catalogue.limits
 	w.latest = pcommon.NewTimestampFromTime(now.Add(limits.Future))
+	past := limits.Past
+	if s == metricsSignal && limits.MetricsPast > 0 {
+		past = limits.MetricsPast
+	}
 	w.earliest = 0
-	if limits.Past > 0 {
-		w.earliest = pcommon.NewTimestampFromTime(now.Add(-limits.Past))
+	if past > 0 {
+		w.earliest = pcommon.NewTimestampFromTime(now.Add(-past))
 	}
 }
 

@@ -25,12 +25,15 @@ _ALWAYS_KEPT = (LAYER, SERVICE_NAME)
 """The gate keeps these of every resource; its file does not list them."""
 
 
-def gate_catalogue(clients: Mapping[str, Sequence[str]], *, open_layers: Collection[str] = ()) -> dict[str, object]:
+def gate_catalogue(
+    clients: Mapping[str, Sequence[str]], *, open_layers: Collection[str] = (), oldest_point: str | None = None
+) -> dict[str, object]:
     """The gate's catalogue.
 
     Args:
         clients: User that signs in -> names of the layers that it may speak for.
         open_layers: Names of the layers whose unknown names pass as free text.
+        oldest_point: How old a point of a metric may be, for example ``24h``; None: as old as a span or log record.
 
     Raises:
         ValueError: A layer does not exist.
@@ -53,6 +56,7 @@ def gate_catalogue(clients: Mapping[str, Sequence[str]], *, open_layers: Collect
             "metrics": list(REGISTRY.reserved.metrics),
             "services": list(REGISTRY.reserved.services),
         },
+        **({"limits": {"metrics_past": oldest_point}} if oldest_point else {}),
     }
     digest = hashlib.sha256(json.dumps(catalogue, sort_keys=True).encode()).hexdigest()
     return {"version": digest[:12], **catalogue}
