@@ -33,7 +33,7 @@ _EVERY_S: Final = 1.0
 def fill_broker_disk(context: Context, figures: dict[str, Any]) -> list[str]:
     """Fill the disk of a broker to the last block until it is told, then make room."""
     victim = leading_broker(context)
-    with _disk(context, victim) as disk, scratch_topic(context) as topic:
+    with broker_disk(context, victim) as disk, scratch_topic(context) as topic:
         start = context.kafka.end_offsets(TOPIC)
         with OtlpLoad(context) as load, ProducerLoad(context, topic, timeout=60) as direct:
             load.run_for(durations.WARM_UP)
@@ -57,7 +57,7 @@ def slow_broker_disk(context: Context, figures: dict[str, Any]) -> list[str]:
     """Let the disk of a broker do two writes a second; a Critical condition begins meanwhile."""
     record = NotificationRecord.of_environment()
     victim = leading_broker(context)
-    with _disk(context, victim) as disk, scratch_topic(context) as topic:
+    with broker_disk(context, victim) as disk, scratch_topic(context) as topic:
         start, newest = context.kafka.end_offsets(TOPIC), record.newest()
         with (
             OtlpLoad(context) as load,
@@ -91,7 +91,7 @@ def slow_broker_disk(context: Context, figures: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def _disk(context: Context, victim: Pod) -> Iterator[Disk]:
+def broker_disk(context: Context, victim: Pod) -> Iterator[Disk]:
     """A disk of its own for a broker, which starts again with it, and with the one that it had in the end."""
     with own_disk(context.kube, victim, VOLUME, SIZE) as disk:
         _wait_until_started(context, victim, victim.restarts)
