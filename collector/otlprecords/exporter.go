@@ -2,7 +2,7 @@
 // of OTLP already, and the values of several records, one after the other, are one request with all of them; so nothing is
 // decoded while the server takes what it gets. One bad item does not take the others with it: a request that is refused
 // for ever is halved, first into its records, then into the points of one, until the culprit is alone; it is counted and
-// named, and everything else arrives. Any other answer is an error for the sender, who sends the record again.
+// named, and everything else arrives, beginning with the largest parts. Any other answer is an error for the sender, who sends the record again.
 package otlprecords
 
 import (

@@ -1,6 +1,7 @@
 package otlprecords
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -69,6 +70,61 @@ func TestWhatIsRefusedAsAWholeCostsABoundedNumberOfRequests(t *testing.T) {
 	}
 	if lines := r.lines.FilterMessage(givenUp).Len(); lines > 10 {
 		t.Errorf("%d lines", lines)
+	}
+}
+
+// As components/consumers/component.py has it.
+const requests = 500
+
+func TestALongRunOfBadPointsTakesNoGoodOneWithIt(t *testing.T) {
+	const points = 10_000
+	for _, run := range []struct{ from, to int64 }{
+		{0, 1000}, {3, 1003}, {4321, 5321}, {9000, 10_000}, {4999, 5998}, {0, 4993}, {7, 9991},
+	} {
+		server := &prometheus{bad: map[int64]bool{}}
+		for value := run.from; value < run.to; value++ {
+			server.bad[value] = true
+		}
+		r := started(t, Config{MaxRequests: requests}, server)
+		if err := r.consume(devices(500, points/500)); err != nil {
+			t.Fatal(err)
+		}
+		bad := int(run.to - run.from)
+		if arrived, lost := len(server.arrived()), int(r.sum("lost_items")); arrived != points-bad || lost != bad {
+			t.Errorf("%d to %d: %d good points are missing, %d counted as lost", run.from, run.to, points-bad-arrived, lost)
+		}
+		if asked := len(server.requests()); asked > requests {
+			t.Errorf("%d to %d: it took %d requests", run.from, run.to, asked)
+		}
+	}
+}
+
+func TestScatteredBadPointsBeyondTheBudgetTakeFewOthersWithThem(t *testing.T) {
+	const points, between = 10_000, 100
+	server := &prometheus{bad: map[int64]bool{}}
+	for value := int64(0); value < points; value += between {
+		server.bad[value] = true
+	}
+	r := started(t, Config{MaxRequests: requests}, server)
+	if err := r.consume(devices(500, points/500)); err != nil {
+		t.Fatal(err)
+	}
+	if lost := r.sum("lost_items"); lost > points/2 || int(lost)+len(server.arrived()) != points {
+		t.Errorf("%d counted as lost, %d arrived", lost, len(server.arrived()))
+	}
+}
+
+func TestEverySecondPointIsAFaultAndTheOthersArrive(t *testing.T) {
+	server := &prometheus{bad: map[int64]bool{}, blame: http.StatusInternalServerError}
+	for value := int64(0); value < 200; value += 2 {
+		server.bad[value] = true
+	}
+	r := started(t, Config{MaxRequests: requests}, server)
+	if err := r.consume(devices(10, 20)); err != nil {
+		t.Fatal(err)
+	}
+	if len(server.arrived()) != 100 || r.sum("lost_items") != 100 {
+		t.Errorf("%d arrived, %d counted as lost", len(server.arrived()), r.sum("lost_items"))
 	}
 }
 
@@ -167,17 +223,61 @@ func TestAPointOfEachKindIsHalved(t *testing.T) {
 		exponential.DataPoints().AppendEmpty()
 		summary.DataPoints().AppendEmpty()
 	}
-	all := points{data}
+	all := pointsOf(data)
 	for from := range 12 {
-		if part := all.part(from, 12); part.count() != 12-from {
+		if part := all.part(from, 12); sentOf(t, part).DataPointCount() != 12-from || part.count() != 12-from {
 			t.Errorf("%d points from %d on", part.count(), from)
 		}
-		if part := all.part(from, from+1); part.count() != 1 {
+		if part := all.part(0, 12).part(from, from+1); sentOf(t, part).DataPointCount() != 1 || part.count() != 1 {
 			t.Errorf("%d points at %d", part.count(), from)
 		}
 	}
 	if all.count() != 12 || newRecord(value(data)).items != 12 {
 		t.Errorf("%d points, %d counted in the record", all.count(), newRecord(value(data)).items)
+	}
+}
+
+func sentOf(t *testing.T, part pieces) pmetric.Metrics {
+	t.Helper()
+	body, err := part.body()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := (&pmetric.ProtoUnmarshaler{}).UnmarshalMetrics(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestAPartHasWhatItsPointsStandIn(t *testing.T) {
+	data := pmetric.NewMetrics()
+	for number := range 4 {
+		resource := data.ResourceMetrics().AppendEmpty()
+		resource.SetSchemaUrl(fmt.Sprint("resource-", number))
+		resource.Resource().Attributes().PutInt("number", int64(number))
+		scope := resource.ScopeMetrics().AppendEmpty()
+		scope.SetSchemaUrl(fmt.Sprint("scope-", number))
+		scope.Scope().SetName(fmt.Sprint("library-", number))
+		m := scope.Metrics().AppendEmpty()
+		m.SetName(fmt.Sprint("metric-", number))
+		sum := m.SetEmptySum()
+		sum.SetIsMonotonic(true)
+		sum.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+		for point := range 3 {
+			sum.DataPoints().AppendEmpty().SetIntValue(int64(3*number + point))
+		}
+	}
+	part := sentOf(t, pointsOf(data).part(4, 9)) // two of the second, the third
+	want := pmetric.NewMetrics()
+	for _, number := range []int{1, 2} {
+		data.ResourceMetrics().At(number).CopyTo(want.ResourceMetrics().AppendEmpty())
+	}
+	want.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Sum().DataPoints().RemoveIf(func(point pmetric.NumberDataPoint) bool {
+		return point.IntValue() == 3
+	})
+	if !bytes.Equal(value(part), value(want)) {
+		t.Error("what was sent differs")
 	}
 }
 

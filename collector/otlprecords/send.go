@@ -82,42 +82,65 @@ func (e *recordExporter) send(ctx context.Context, all records) error {
 	return nil
 }
 
-// divide sends the two halves of what was refused, and divides further what is refused of them.
+// divide sends the two halves of what was refused, and divides further what is refused of them, until single pieces are
+// left or no request is.
 func (e *recordExporter) divide(ctx context.Context, d *division, refused pieces, why *refusal) error {
-	count := refused.count()
-	if count == 1 {
-		if within := refused.within(); within != nil {
-			return e.divide(ctx, d, within, why)
+	var waiting queue
+	waiting.add(suspect{pieces: refused, why: why, before: true, after: true})
+	for {
+		one, ok := d.next(&waiting)
+		if !ok {
+			return nil
+		}
+		if one.count() == 1 {
+			if within := one.within(); within != nil {
+				one.pieces = within
+			}
+		}
+		if one.count() <= 1 || d.left < 2 {
+			d.add(one.pieces, one.why)
+			continue
+		}
+		if err := e.halve(ctx, d, one, &waiting); err != nil {
+			return err
 		}
 	}
-	if count <= 1 || d.left < 2 {
-		d.add(refused, why)
-		return nil
+}
+
+// next is what is divided next. As long as the server may be at fault, the way to what it takes is the shortest one.
+func (d *division) next(waiting *queue) (suspect, bool) {
+	if d.faults > 0 && !d.taken {
+		if one, ok := waiting.smallestFault(); ok {
+			return one, true
+		}
 	}
-	half := count / 2
-	var further []blame
-	for _, part := range []pieces{refused.part(0, half), refused.part(half, count)} {
+	return waiting.next()
+}
+
+// halve sends two halves; those that are refused are to wait.
+func (e *recordExporter) halve(ctx context.Context, d *division, one suspect, waiting *queue) error {
+	count := one.count()
+	halves := [2]pieces{one.part(0, count/2), one.part(count/2, count)}
+	var why [2]*refusal
+	for number, half := range halves {
 		d.left--
-		err := e.post(ctx, part)
-		var again *refusal
+		err := e.post(ctx, half)
 		switch {
 		case err == nil:
 			d.taken = true
-		case !errors.As(err, &again):
+		case !errors.As(err, &why[number]):
 			return err
-		default:
-			if again.fault() {
-				if d.faults++; d.faults > mostFaults && !d.taken {
-					return err
-				}
+		case why[number].fault():
+			if d.faults++; d.faults > mostFaults && !d.taken {
+				return err
 			}
-			further = append(further, blame{part, again})
 		}
 	}
-	for _, part := range further {
-		if err := e.divide(ctx, d, part.pieces, part.why); err != nil {
-			return err
-		}
+	if why[0] != nil {
+		waiting.add(suspect{pieces: halves[0], why: why[0], before: one.before, after: why[1] == nil})
+	}
+	if why[1] != nil {
+		waiting.add(suspect{pieces: halves[1], why: why[1], before: why[0] == nil, after: one.after})
 	}
 	return nil
 }
