@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -25,7 +26,8 @@ import (
 type Config struct {
 	// ClientConfig is the client of HTTP; its endpoint is the whole URL to which metrics are posted.
 	ClientConfig confighttp.ClientConfig `mapstructure:",squash"`
-	// MaxRequests bounds what one refused record may cost; what is still together then is given up together.
+	// MaxRequests bounds what one refused record may cost; what is still together then is given up together. Of what the
+	// server answers with faults alone it bounds each of two searches.
 	MaxRequests int `mapstructure:"max_requests"`
 	// JoinedBytes is how many bytes of waiting records are sent together; a single record may have more.
 	JoinedBytes int `mapstructure:"joined_bytes"`
@@ -74,6 +76,7 @@ type recordExporter struct {
 	telemetry *telemetry
 	client    *http.Client
 	joiner    *joiner
+	known     atomic.Pointer[record] // the last one that the server took
 }
 
 func newExporter(_ context.Context, set exporter.Settings, config component.Config) (exporter.Logs, error) {

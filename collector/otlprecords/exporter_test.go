@@ -193,6 +193,110 @@ func TestAServerThatTakesNothingIsNotAskedWithoutEnd(t *testing.T) {
 	}
 }
 
+// all are numbers from 0 on.
+func all(points int) map[int64]bool {
+	numbers := map[int64]bool{}
+	for value := range int64(points) {
+		numbers[value] = true
+	}
+	return numbers
+}
+
+func TestARecordFullOfFaultsIsGivenUpWhereTheServerTakesWhatItTookBefore(t *testing.T) {
+	for _, points := range []int{1, 2, 800} {
+		server := &prometheus{bad: all(points), blame: http.StatusInternalServerError}
+		r := started(t, Config{MaxRequests: 2000}, server)
+		if err := r.consume(numbered(0, points)); err == nil {
+			t.Error("given up without a proof that the server takes anything")
+		}
+		if err := r.consume(numbered(5000, 3)); err != nil {
+			t.Fatal(err)
+		}
+		before := len(server.requests())
+		if err := r.consume(numbered(0, points)); err != nil {
+			t.Fatal(err)
+		}
+		if sent, lost := r.sum("sent_items"), r.sum("lost_items"); sent != 3 || lost != int64(points) {
+			t.Errorf("%d counted as sent, %d as lost", sent, lost)
+		}
+		if asked := len(server.requests()) - before; asked > 2*points+mostFaults+8 {
+			t.Errorf("it took %d requests", asked)
+		}
+		if err := r.consume(numbered(6000, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFewGoodPointsOfARecordFullOfFaultsArrive(t *testing.T) {
+	const points, good = 800, 777
+	bad := all(points)
+	delete(bad, good)
+	server := &prometheus{bad: bad, blame: http.StatusInternalServerError}
+	r := started(t, Config{MaxRequests: 2000}, server)
+	if err := r.consume(numbered(5000, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.consume(numbered(0, points)); err != nil {
+		t.Fatal(err)
+	}
+	if server.arrived()[good] != 1 || r.sum("lost_items") != points-1 || r.sum("sent_items") != 2 {
+		t.Errorf("arrived %d times, %d counted as lost, %d as sent", server.arrived()[good], r.sum("lost_items"), r.sum("sent_items"))
+	}
+}
+
+func TestAServerThatTookSomethingOnceAndIsDownIsWaitedFor(t *testing.T) {
+	for _, points := range []int{1, 800} {
+		server := &prometheus{}
+		r := started(t, Config{MaxRequests: 500}, server)
+		if err := r.consume(numbered(5000, 1)); err != nil {
+			t.Fatal(err)
+		}
+		server.becomes(http.StatusInternalServerError)
+		before := len(server.requests())
+		for range 3 {
+			if err := r.consume(numbered(0, points)); err == nil {
+				t.Error("a record that did not arrive was acknowledged")
+			}
+		}
+		if asked := len(server.requests()) - before; asked > 3*(mostFaults+4) || r.sum("lost_items") != 0 {
+			t.Errorf("%d requests, %d counted as lost", asked, r.sum("lost_items"))
+		}
+		server.becomes(0)
+		if err := r.consume(numbered(0, points)); err != nil || len(server.arrived()) != points+1 {
+			t.Errorf("%v, %d arrived", err, len(server.arrived()))
+		}
+	}
+}
+
+// The first request is taken, the second is the record; a proof is a request of one point after that.
+func TestAServerThatIsWellForAMomentGivesNobodyUp(t *testing.T) {
+	for name, well := range map[string]func(request int) bool{
+		"from the proof on":      func(request int) bool { return request >= 3 },
+		"for the proof alone":    func(request int) bool { return request == 3 },
+		"not for the last proof": func(request int) bool { return request >= 5 },
+	} {
+		server := &prometheus{answers: func(request int) int {
+			if request == 1 || well(request) {
+				return 0
+			}
+			return http.StatusInternalServerError
+		}}
+		r := started(t, Config{MaxRequests: 500}, server)
+		if err := r.consume(numbered(5000, 1)); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if r.consume(numbered(0, 1)) == nil {
+				break
+			}
+		}
+		if arrived, lost := server.arrived()[0], r.sum("lost_items"); lost != 0 || (arrived != 1) != (name == "for the proof alone") {
+			t.Errorf("well %s: arrived %d times, %d counted as lost", name, arrived, lost)
+		}
+	}
+}
+
 func TestWhatTheServerDidNotTakeArrivesWhenItIsSentAgain(t *testing.T) {
 	server := &prometheus{away: http.StatusInternalServerError}
 	r := started(t, Config{}, server)
