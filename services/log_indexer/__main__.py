@@ -258,7 +258,8 @@ class Indexer:
             yield from documents(message.topic(), message.partition(), message.offset(), value, max(0, written_ms))
         except (DecodeError, ValueError, OverflowError, RecursionError):
             self.undecodable.inc()
-            log(f"passed over {message.topic()}[{message.partition()}] at {message.offset()}: its rest holds no logs")
+            where = f"{message.topic()}[{message.partition()}] at {message.offset()}"
+            log(f"passed over {where}: what is left of it holds no logs")
 
     def _write(self, batch: Sequence[Document]) -> bool:
         """Send until the index has everything that it can take; False when asked to stop before."""
