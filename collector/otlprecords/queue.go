@@ -14,12 +14,15 @@ type suspect struct {
 	before, after bool
 }
 
-// queue says which suspect is divided next: in turn the largest that borders on what was taken, and the largest of the
-// others. So the ends of a run of bad pieces are found in few requests however long it is, and of many that are scattered
+// bordering is at which turn one that borders on what was taken is divided.
+const bordering = 4
+
+// queue says which suspect is divided next: the largest, and at every fourth turn the largest of those that border on what
+// was taken. So the ends of a run of bad pieces are found in few requests however long it is, and of many that are scattered
 // none is pursued while large ones wait.
 type queue struct {
-	suspects [2][bits.UintSize + 1][]suspect // whether it borders; how many bits its size has
-	waiting  [2]int
+	suspects [bits.UintSize + 1][2][]suspect // how many bits its size has; whether it borders
+	waiting  int                             // of those that border
 	turn     int
 }
 
@@ -29,20 +32,22 @@ func (q *queue) add(one suspect) {
 		borders = 1
 	}
 	size := bits.Len(uint(one.items()))
-	q.suspects[borders][size] = append(q.suspects[borders][size], one)
-	q.waiting[borders]++
+	q.suspects[size][borders] = append(q.suspects[size][borders], one)
+	q.waiting += borders
 }
 
 // next takes a suspect out; false: there is none.
 func (q *queue) next() (suspect, bool) {
-	q.turn = 1 - q.turn
-	borders := q.turn
-	if q.waiting[borders] == 0 {
-		borders = 1 - borders
+	q.turn++
+	least := 0
+	if q.turn%bordering == 0 && q.waiting > 0 {
+		least = 1
 	}
-	for size, those := range slices.Backward(q.suspects[borders][:]) {
-		if len(those) > 0 {
-			return q.take(borders, size, 0), true
+	for size := len(q.suspects) - 1; size >= 0; size-- {
+		for borders := 1; borders >= least; borders-- {
+			if len(q.suspects[size][borders]) > 0 {
+				return q.take(size, borders, 0), true
+			}
 		}
 	}
 	return suspect{}, false
@@ -50,25 +55,25 @@ func (q *queue) next() (suspect, bool) {
 
 // smallestFault takes out what is soonest down to single pieces of all that was answered with a fault.
 func (q *queue) smallestFault() (suspect, bool) {
-	for size := range q.suspects[0] {
-		for borders := range q.suspects {
-			if at := slices.IndexFunc(q.suspects[borders][size], func(one suspect) bool { return one.why.fault() }); at >= 0 {
-				return q.take(borders, size, at), true
+	for size := range q.suspects {
+		for borders := range q.suspects[size] {
+			if at := slices.IndexFunc(q.suspects[size][borders], func(one suspect) bool { return one.why.fault() }); at >= 0 {
+				return q.take(size, borders, at), true
 			}
 		}
 	}
 	return suspect{}, false
 }
 
-func (q *queue) take(borders, size, at int) suspect {
-	those := q.suspects[borders][size]
+func (q *queue) take(size, borders, at int) suspect {
+	those := q.suspects[size][borders]
 	one := those[at]
 	if at == 0 {
 		those[0] = suspect{} // it is not kept
-		q.suspects[borders][size] = those[1:]
+		q.suspects[size][borders] = those[1:]
 	} else {
-		q.suspects[borders][size] = slices.Delete(those, at, at+1)
+		q.suspects[size][borders] = slices.Delete(those, at, at+1)
 	}
-	q.waiting[borders]--
+	q.waiting -= borders
 	return one
 }

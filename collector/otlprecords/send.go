@@ -208,7 +208,8 @@ func (e *recordExporter) post(ctx context.Context, all pieces) error {
 		rejected := e.rejected(ctx, all, answer)
 		e.telemetry.sent.Add(ctx, int64(all.items()-rejected))
 		if taken, whole := all.(records); whole && rejected == 0 {
-			e.known.Store(&taken[0])
+			one := taken[0] // a pointer into them would keep all
+			e.known.Store(&one)
 		}
 		return nil
 	case status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge || status == http.StatusUnprocessableEntity:
