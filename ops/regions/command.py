@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -162,8 +161,8 @@ def _short(digest: str | None) -> str:
 
 
 def _line(witness: Witness, name: str) -> Line:
-    last = takeover.heartbeat(witness, name)
-    return Line(region=name, heartbeat=last, age_s=last.age(datetime.now(UTC)) if last else None)
+    last = takeover.sign_of_life(witness, name)
+    return Line(region=name, heartbeat=last.heartbeat if last else None, age_s=last.age_s if last else None)
 
 
 def _none(name: str) -> Line:

@@ -116,7 +116,7 @@ def check(context: FailoverContext) -> Figures:
         raise OpsError(
             f"{context.target.name} holds the lease already, epoch {current[0].epoch}: there is nothing to do"
         )
-    answers = takeover.target(context.target, context.witness, planned=context.planned, now=now)
+    answers = takeover.target(context.target, context.witness, planned=context.planned)
     fatal = [str(preflight_check) for preflight_check in answers if preflight_check.problem and preflight_check.fatal]
     if fatal:
         raise OpsError(f"{context.target.name} cannot take over: {'; '.join(fatal)}")
@@ -303,11 +303,10 @@ def both(context: FailoverContext) -> Figures:
     current = takeover.current(context.witness)
     if current is None or not current[0].may_notify(context.source):
         raise OpsError(f"{context.source} does not hold the lease: there is nothing to fail back from")
-    now = datetime.now(UTC)
     for name in (context.source, context.target.name):
-        last = takeover.heartbeat(context.witness, name)
-        if last is None or last.age(now) > takeover.FRESH_S:
-            silent = f"since {last.age(now):.0f} s" if last else "for ever"
+        last = takeover.sign_of_life(context.witness, name)
+        if last is None or not last.alive:
+            silent = f"since {last.age_s:.0f} s" if last else "for ever"
             raise OpsError(f"{name} gives no sign of life {silent}: bring it up first, then fail back")
     known = [operation for operation in operations(context.witness) if operation.id != context.journal.operation.id]
     took_over = promotion(known, context.source)
