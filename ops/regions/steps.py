@@ -157,6 +157,8 @@ def fence(context: FailoverContext) -> Figures:
     confirmed, seen = takeover.silent(context.witness, context.source, taken.epoch)
     last = takeover.heartbeat(context.witness, context.source)
     if not confirmed and context.planned:
+        # Whoever has given this one up meanwhile, since the old region was lost, keeps the lease.
+        context.journal.still_open()
         back = takeover.take(
             context.witness, context.source, context.by, f"{context.source} did not fall silent, {context.reason}"
         )
@@ -433,9 +435,19 @@ def run(
 def resume_hint(context: FailoverContext) -> str:
     """What holds until the command is repeated."""
     operation = context.journal.operation
-    if operation.has(_FENCED) and not operation.has(_LET):
+    halfway = not operation.has(_LET) if operation.has(_FENCED) else _in_first_phase(context)
+    if halfway:
         return "; nobody is notified of alerts until the command is repeated: it goes on where it stopped"
     return "; the command, repeated, goes on where it stopped" if operation.has(_FENCED) else ""
+
+
+def _in_first_phase(context: FailoverContext) -> bool:
+    """Whether the target has the lease and no region is active, as far as the witness tells."""
+    try:
+        current = takeover.current(context.witness)
+    except OpsError:
+        return False
+    return current is not None and current[0].holder == context.target.name and not current[0].notify
 
 
 def _still_ours(context: FailoverContext) -> None:
