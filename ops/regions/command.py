@@ -240,10 +240,10 @@ def failover(
         if target.name != to:
             raise OpsError(f"the selected stack is that of {target.name}: select the stack of {to}, which takes over")
         source = target.peer.region
-        found = continuation(witness, operations(witness), "failover", target=to, source=source, planned=planned)
+        resumption = continuation(witness, operations(witness), "failover", target=to, source=source, planned=planned)
         if dry_run:
-            _dry_run("failover", target, source, witness, found, planned, as_json)
-        _confirm(yes, f"{to} takes over from {source}{_would(found)}")
+            _dry_run("failover", target, source, witness, resumption, planned, as_json)
+        _confirm(yes, f"{to} takes over from {source}{_would(resumption)}")
         journal, _ = begin(witness, "failover", target=to, source=source, planned=planned, by=author(by), tell=_tell)
         steps = PLANNED if journal.operation.planned else FAILOVER
         context = FailoverContext(
@@ -268,11 +268,11 @@ def failback(
     with ExitStack() as stack:
         target, other = _pair(stack, to)
         witness = stack.enter_context(witness_of(other.access))
-        found = continuation(witness, operations(witness), "failback", target=to, source=other.name, planned=True)
+        resumption = continuation(witness, operations(witness), "failback", target=to, source=other.name, planned=True)
         if dry_run:
-            _dry_run("failback", target, other.name, witness, found, True, as_json)
+            _dry_run("failback", target, other.name, witness, resumption, True, as_json)
         what = f"{to} comes back and takes over from {other.name}; `pulumi up` runs three times"
-        _confirm(yes, f"{what}{_would(found)}")
+        _confirm(yes, f"{what}{_would(resumption)}")
         journal, _ = begin(witness, "failback", target=to, source=other.name, planned=True, by=author(by), tell=_tell)
         context = FailoverContext(
             target=target,
@@ -324,7 +324,7 @@ def _dry_run(
     target: Region,
     source: str,
     witness: Witness,
-    found: Continuation,
+    resumption: Continuation,
     planned: bool,
     as_json: bool,
 ) -> None:
@@ -333,12 +333,12 @@ def _dry_run(
     Raises:
         typer.Exit: Always; 1 where the target could not take over as it is.
     """
-    known = found.operation
+    known = resumption.operation
     planned = known.planned if known else planned
     steps = FAILBACK if kind == "failback" else PLANNED if planned else FAILOVER
-    if found.given_up:
-        _tell(_would(found).removeprefix("; "))
-    done = {step.name: found.has(step.name) and not step.again for step in steps}
+    if resumption.given_up:
+        _tell(_would(resumption).removeprefix("; "))
+    done = {step.name: resumption.has(step.name) and not step.again for step in steps}
     # A region that comes back is checked once it is a standby; until then it cannot have all that is asked.
     checks = takeover.target(target, witness, planned=planned) if kind == "failover" and not done["check"] else []
     if as_json:
@@ -359,9 +359,11 @@ def _dry_run(
     raise typer.Exit(int(any(check.problem and check.fatal for check in checks)))
 
 
-def _would(found: Continuation) -> str:
+def _would(resumption: Continuation) -> str:
     """What would be given up, as the end of a sentence; empty when nothing would."""
-    return f"; {found.given_up.replace(' is given up: ', ' would be given up: ', 1)}" if found.given_up else ""
+    return (
+        f"; {resumption.given_up.replace(' is given up: ', ' would be given up: ', 1)}" if resumption.given_up else ""
+    )
 
 
 def _confirm(yes: bool, what: str) -> None:

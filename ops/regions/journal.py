@@ -193,8 +193,8 @@ def continuation(
     if operation is None:
         return Continuation()
     with witness_errors():
-        found = witness.lease()
-    lease = found[0] if found else None
+        held_lease = witness.lease()
+    lease = held_lease[0] if held_lease else None
     why = _why_not(operation, lease, planned)
     if not why:
         return Continuation(operation=operation)

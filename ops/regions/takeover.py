@@ -137,16 +137,16 @@ class _Watch:
         Raises:
             OpsError: The witness does not answer, or has something else there.
         """
-        asked = time.monotonic()
+        asked_at = time.monotonic()
         seen = self._sighting()
         if seen is None:
             return None
         if seen.heartbeat.at != self._at:
             self.certain = self._at is not None
-            self._at, self._since = seen.heartbeat.at, asked
+            self._at, self._since = seen.heartbeat.at, asked_at
         age_s = seen.age_s
         if age_s is None:
-            age_s = asked - self._since
+            age_s = asked_at - self._since
         else:
             self.certain = True
         return SignOfLife(heartbeat=seen.heartbeat, age_s=age_s)
