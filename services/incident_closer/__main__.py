@@ -227,10 +227,7 @@ class Closer:
             alerts = self._asked("alerts")
             states = evaluate(alerts, _authors(self._asked("silences")), self._settings.receivers)
             self._measures.muted.set(len(states.muted))
-            for incident in self._closing.due(time.monotonic(), states)[:MOST_AT_ONCE]:
-                self._close(incident)
-                self._closing.closed(incident, time.monotonic())
-                self._measures.closed.inc()
+            problem = self._close_some(self._closing.due(time.monotonic(), states))
         except CloserError as error:
             problem = str(error)
         except (KeyError, TypeError, AttributeError):
@@ -250,6 +247,29 @@ class Closer:
         if not isinstance(content, list):
             raise CloserError(f"Alertmanager: the answer is no list of {what}")
         return content
+
+    def _close_some(self, incidents: Iterable[Incident]) -> str:
+        """Close as many as one poll does; what went wrong first, or nothing.
+
+        A receiver whose key does not work is asked once: its other incidents wait for the next poll, and take no place
+        of those that can be closed.
+        """
+        problem, refused, left = "", set[str](), MOST_AT_ONCE
+        for incident in incidents:
+            if incident.receiver in refused:
+                continue
+            if not left:
+                break
+            try:
+                self._close(incident)
+            except CloserError as error:
+                refused.add(incident.receiver)
+                problem = problem or str(error)
+                continue
+            left -= 1
+            self._closing.closed(incident, time.monotonic())
+            self._measures.closed.inc()
+        return problem
 
     def _close(self, incident: Incident) -> None:
         settings = self._settings
@@ -299,6 +319,8 @@ def _read(file: Path) -> str:
         return file.read_text().strip()
     except OSError as error:
         raise CloserError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CloserError(f"{file} cannot be read: it is no text") from None
 
 
 class Service(serving.Service):

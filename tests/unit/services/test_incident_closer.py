@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 ONE, TWO = Incident("phone", "1"), Incident("phone", "2")
 ROUTE = '{}/{severity="critical"}'
 PAGED = {"phone": Paged(route=ROUTE, key_file=Path("/keys/phone"))}
-KEY = "k" * 32
+OTHER_ROUTE = '{}/{escalation="other"}'
+KEY, OTHER_KEY = "k" * 32, "o" * 32
 
 
 def states(
@@ -221,7 +222,7 @@ def served(folder: Path, app: Any) -> Iterator[str]:
 
 
 def settings_of(folder: Path, alertmanager: str, pager: str) -> dict[str, Any]:
-    for name, text in (("password", "p"), ("key", KEY)):
+    for name, text in (("password", "p"), ("key", KEY), ("other-key", OTHER_KEY)):
         (folder / name).write_text(text)
     return {
         "listen": "127.0.0.1:0",
@@ -234,7 +235,10 @@ def settings_of(folder: Path, alertmanager: str, pager: str) -> dict[str, Any]:
         },
         "metrics": {"user": "scraper", "password_file": str(folder / "password")},
         "pager": {"url": f"{pager}/v2/enqueue", "ca_file": str(folder / "ca.crt")},
-        "receivers": {"phone": {"route": ROUTE, "key_file": str(folder / "key")}},
+        "receivers": {
+            "phone": {"route": ROUTE, "key_file": str(folder / "key")},
+            "other": {"route": OTHER_ROUTE, "key_file": str(folder / "other-key")},
+        },
     }
 
 
@@ -338,6 +342,31 @@ def test_a_pager_that_refuses_is_one_line_without_the_key_and_is_tried_again(her
     (here.folder / "key").write_text(KEY)
     here.closer.poll()
     assert (here.value("closed_total"), here.value("failing")) == (1, 0)
+
+
+@pytest.mark.parametrize("broken", ["refused", "missing", "no text"])
+def test_a_contact_whose_key_does_not_work_keeps_no_incident_of_another_one_open(here: Here, broken: str) -> None:
+    key = here.folder / "key"
+    if broken == "missing":
+        key.unlink()
+    else:
+        key.write_bytes(b"withdrawn" if broken == "refused" else b"\xff\xfe")
+    mine = [alert("suppressed", instance=str(number)) for number in range(MOST_AT_ONCE + 1)]
+    others = [alert("suppressed", ("other",), instance=str(number)) for number in range(MOST_AT_ONCE)]
+    here.alertmanager.alerts = mine + others
+    here.closer.poll()
+    assert here.value("closed_total") == len(others)
+    assert {event.audience for event in here.record.since()} <= {OTHER_KEY}
+    line = {
+        "refused": "the pager: answered 400",
+        "missing": f"{key} cannot be read: No such file or directory",
+        "no text": f"{key} cannot be read: it is no text",
+    }[broken]
+    assert (here.said, here.value("failing")) == ([line], 1)
+    key.write_text(KEY)
+    for _ in range(2):
+        here.closer.poll()
+    assert (here.value("closed_total"), here.value("failing")) == (len(mine) + len(others), 0)
 
 
 def test_what_a_silence_of_the_regions_keeps_quiet_stays_open_and_what_a_person_silenced_is_closed(here: Here) -> None:
