@@ -26,12 +26,6 @@ FOLDER = "regions/"
 LEASE_KEY = f"{FOLDER}lease.json"
 OPERATIONS = f"{FOLDER}operations/"
 """Where journals of failovers and failbacks are."""
-FAILOVER_AGENT = "failover-agent"
-"""Who made the silence of a region that does not hold the lease."""
-HANDOVER_AUTHOR = "silence-handover"
-"""Who made the silence of an alert that the other region has told."""
-MATCHER: dict[str, str | bool] = {"name": "layer", "value": ".+", "isRegex": True, "isEqual": True}
-"""The one matcher of the failover agent's silence, as Alertmanager's API has it: telemetry alerts carry ``layer``."""
 _MOST_SHOWN_OF_FIELD = 160
 _CONFIG = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 _CONNECT_S, _READ_S = 3, 5
