@@ -170,6 +170,36 @@ func TestAResourceWithTooManyAttributesIsRefusedBeforeAnyOfThemIsRead(t *testing
 	refusedFor(t, g, err, "none", attributeCount)
 }
 
+// Every record of a resource repeats its attributes where it is stored.
+func TestAResourceWithTooLargeAttributesIsRefusedWithAllItsItems(t *testing.T) {
+	g := newGate(t, logsSignal)
+	for name, each := range map[string]struct {
+		value any
+		why   reason
+	}{
+		"a text":      {strings.Repeat("x", 40<<10), sizeRefused},
+		"many values": {[]any{strings.Repeat("x", 20<<10), strings.Repeat("y", 20<<10)}, sizeRefused},
+		"too deep":    {nested(17), depthRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": reasonNames[each.why]})
+			data, record := oneRecord(with(apiResource, map[string]any{"host.name": each.value}), "x", nil)
+			for range 9 {
+				record.CopyTo(data.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().AppendEmpty())
+			}
+			_, err := g.logs(as("business"), data)
+			refusedFor(t, g, err, "none", each.why)
+			if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": reasonNames[each.why]}) - before; got != 10 {
+				t.Errorf("%d records were counted, want 10", got)
+			}
+		})
+	}
+	data, _ := oneRecord(with(apiResource, map[string]any{"host.name": strings.Repeat("x", 30<<10)}), "x", nil)
+	if _, err := g.logs(as("business"), data); err != nil {
+		t.Errorf("30 KiB: %v", err)
+	}
+}
+
 func TestALayerIsFilledInForItsOwnClient(t *testing.T) {
 	g := newGate(t, metricsSignal)
 	data, err := g.metrics(as("device"), gauge(deviceResource, "device.connected", "{connection}", nil))

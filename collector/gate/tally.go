@@ -79,7 +79,7 @@ var hints = [reasons]string{
 	"an attribute's key says that it holds personal data or a secret",
 	"a time is missing, too far in the past or in the future, or ends before it begins",
 	"a value is nested too deeply",
-	"a record is too large",
+	"a record, a span or the attributes of a resource are too large",
 	"a request has too many items or resources",
 	"the layer has used up its budget of time series",
 	"this client has used up its budget of time series",

@@ -58,11 +58,15 @@ func (w *walk) begin(c *core, s signal, client string, now time.Time) {
 func (w *walk) attribution(resource pcommon.Resource, items int) bool {
 	w.tally.resources++
 	attributes := resource.Attributes()
-	named, present := attributes.Get(layerKey)
 	w.layer, w.slot = nil, 0
-	switch {
-	case attributes.Len() > w.catalogue.limits.Attributes:
+	if attributes.Len() > w.catalogue.limits.Attributes {
 		return w.refused(attributeCount, items, "")
+	}
+	if _, why, ok := w.sound(attributes, w.catalogue.limits.ResourceBytes); !ok {
+		return w.refused(why, items, "")
+	}
+	named, present := attributes.Get(layerKey)
+	switch {
 	case len(w.layers) == 0:
 		return w.refused(clientUnknown, items, w.client)
 	case !present:
