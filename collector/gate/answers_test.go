@@ -315,8 +315,8 @@ func TestBudgetsOfSeriesHold(t *testing.T) {
 			passed++
 		}
 	}
-	if passed != 500 {
-		t.Errorf("%d series of one client passed, want 500", passed)
+	if passed != 499 { // and its target_info
+		t.Errorf("%d series of one client passed, want 499", passed)
 	}
 	if send("one", "ca") != nil {
 		t.Error("a known series was refused")
@@ -326,14 +326,125 @@ func TestBudgetsOfSeriesHold(t *testing.T) {
 			passed++
 		}
 	}
-	if passed != 1000 {
-		t.Errorf("%d series of the layer passed, want 1000", passed)
+	if passed != 749 {
+		t.Errorf("%d series of the layer passed, want 749: each of 250 further clients has a target_info", passed)
 	}
-	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "series_budget"}); got != 1500 {
-		t.Errorf("%d counted over the layer's budget, want 1500", got)
+	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "series_budget"}); got != 1750 {
+		t.Errorf("%d counted over the layer's budget, want 1750", got)
 	}
-	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "client_budget"}); got != 100 {
-		t.Errorf("%d counted over the client's budget, want 100", got)
+	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "client_budget"}); got != 101 {
+		t.Errorf("%d counted over the client's budget, want 101", got)
+	}
+}
+
+// rising are bounds of a histogram or quantiles of a summary.
+func rising(count int, last float64) []float64 {
+	made := make([]float64, 0, count)
+	for index := range count - 1 {
+		made = append(made, float64(index)/1000)
+	}
+	return append(made, last)
+}
+
+func TestWhatMakesASeriesInPrometheusCounts(t *testing.T) {
+	metric := func(resource map[string]any, edit func(pmetric.Metric)) pmetric.Metrics {
+		data := gauge(resource, "x.y", "", nil)
+		if edit != nil {
+			edit(data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0))
+		}
+		return data
+	}
+	histogram := func(bounds ...float64) pmetric.Metrics {
+		return metric(recorder, func(m pmetric.Metric) {
+			made := m.SetEmptyHistogram()
+			made.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+			p := made.DataPoints().AppendEmpty()
+			p.SetTimestamp(now())
+			p.ExplicitBounds().FromRaw(bounds)
+			p.BucketCounts().FromRaw(make([]uint64, len(bounds)+1))
+		})
+	}
+	exponential := func(scale int32) pmetric.Metrics {
+		return metric(recorder, func(m pmetric.Metric) {
+			made := m.SetEmptyExponentialHistogram()
+			made.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+			p := made.DataPoints().AppendEmpty()
+			p.SetTimestamp(now())
+			p.SetScale(scale)
+			p.SetCount(uint64(scale))
+			p.Positive().BucketCounts().FromRaw([]uint64{uint64(scale)})
+		})
+	}
+	summary := func(quantiles ...float64) pmetric.Metrics {
+		return metric(recorder, func(m pmetric.Metric) {
+			p := m.SetEmptySummary().DataPoints().AppendEmpty()
+			p.SetTimestamp(now())
+			for _, quantile := range quantiles {
+				p.QuantileValues().AppendEmpty().SetQuantile(quantile)
+			}
+		})
+	}
+	unit := func(unit string) pmetric.Metrics {
+		return metric(recorder, func(m pmetric.Metric) { m.SetUnit(unit) })
+	}
+	host := func(value any) pmetric.Metrics {
+		return metric(with(recorder, map[string]any{"host.name": value}), nil)
+	}
+	instance := func(id any) pmetric.Metrics {
+		return metric(with(recorder, map[string]any{"service.instance.id": id}), nil)
+	}
+	counter := metric(recorder, func(m pmetric.Metric) {
+		made := m.SetEmptySum()
+		made.SetIsMonotonic(true)
+		made.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+		made.DataPoints().AppendEmpty().SetTimestamp(now())
+	})
+	refused := metric(recorder, func(m pmetric.Metric) { m.SetName("up") })
+	const target = 1
+	for name, each := range map[string]struct {
+		sent []pmetric.Metrics
+		want int64
+	}{
+		"bounds":              {[]pmetric.Metrics{histogram(1, 2), histogram(1, 3), histogram(1, 2)}, target + 5 + 5},
+		"a bound more":        {[]pmetric.Metrics{histogram(), histogram(rising(150, 1)...)}, target + 3 + 153},
+		"a bound of zero":     {[]pmetric.Metrics{histogram(1), histogram(0, 1)}, target + 4 + 5},
+		"exponential buckets": {[]pmetric.Metrics{exponential(1), exponential(2)}, target + 1},
+		"quantiles":           {[]pmetric.Metrics{summary(0.5, 0.9), summary(0.5, 0.99), summary(0.9, 0.5)}, target + 4 + 4},
+		"a quantile more":     {[]pmetric.Metrics{summary(), summary(rising(100, 1)...)}, target + 2 + 102},
+		"units":               {[]pmetric.Metrics{unit("By"), unit("s"), unit("By")}, target + 2},
+		"kinds":               {[]pmetric.Metrics{metric(recorder, nil), counter}, target + 2},
+		"resource attributes": {[]pmetric.Metrics{host("a"), host("b"), host(1), host([]any{"a"}), host([]any{"b"}), host("a")}, 5*target + 1},
+		"instances":           {[]pmetric.Metrics{instance("a"), instance(1), instance(2)}, 3*target + 3},
+		"nothing let in":      {[]pmetric.Metrics{refused}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t, metricsSignal)
+			for _, data := range each.sent {
+				if _, err := g.metrics(as("streaming"), data); err != nil && each.want > 0 {
+					t.Fatal(err)
+				}
+			}
+			if got := g.series(g.catalogue.Load().layers["streaming"]).count(); got != each.want {
+				t.Errorf("%d series are counted, want %d", got, each.want)
+			}
+		})
+	}
+}
+
+func TestAResourceWhoseTargetInfoExceedsABudgetIsRefused(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	send := func(host int) error {
+		_, err := g.metrics(as("streaming"), gauge(with(recorder, map[string]any{"host.name": host}), "x.y", "", nil))
+		return err
+	}
+	for host := range 499 {
+		if err := send(host); err != nil {
+			t.Fatalf("host %d: %v", host, err)
+		}
+	}
+	refusedFor(t, g, send(499), "streaming", clientBudget)
+	if err := send(0); err != nil {
+		t.Errorf("a known resource: %v", err)
 	}
 }
 

@@ -11,6 +11,11 @@ import (
 	"obs-platform/collector/masking"
 )
 
+var (
+	targetInfo = hashString("target_info")
+	boundSeed  = hashString("le")
+)
+
 // metrics walks over one request, and returns how many data points are left.
 func (w *walk) metrics(data pmetric.Metrics) int {
 	left := 0
@@ -128,7 +133,7 @@ func (w *walk) metric(m pmetric.Metric) int {
 			w.tally.mask(w.slot, classes)
 			return w.lost(metricReserved, points, m.Name())
 		}
-		hash = hashString(m.Name())
+		hash = mix(hashString(m.Name()) ^ hashString(kind)) // a counter is named otherwise than a gauge
 		if description, changed := w.name(m.Description(), w.catalogue.limits.ValueBytes); changed {
 			m.SetDescription(description)
 		}
@@ -137,6 +142,7 @@ func (w *walk) metric(m pmetric.Metric) int {
 		if unit, changed := w.name(m.Unit(), longestVersion); changed {
 			m.SetUnit(strings.Trim(unit, "{}"))
 		}
+		hash = mix(hash ^ hashString(m.Unit())<<1) // the unit is a part of the name
 	}
 	if m.Metadata().Len() > 0 {
 		m.Metadata().Clear()
@@ -159,12 +165,13 @@ func (w *walk) points(m pmetric.Metric, known *knownMetric, hash uint64) int {
 	case pmetric.MetricTypeHistogram:
 		points := m.Histogram().DataPoints()
 		points.RemoveIf(func(p pmetric.HistogramDataPoint) bool {
-			if !w.wellFormed(p) {
+			bounds, ok := w.bounds(p)
+			if !ok {
 				w.tally.refuse(w.slot, metricShape, 1, m.Name())
 				return true
 			}
 			clearExemplars(p.Exemplars())
-			return !w.point(p.Attributes(), p.Timestamp(), known, hash, int64(p.BucketCounts().Len())+2)
+			return !w.point(p.Attributes(), p.Timestamp(), known, hash+bounds, int64(p.ExplicitBounds().Len())+3)
 		})
 		return points.Len()
 	case pmetric.MetricTypeExponentialHistogram:
@@ -185,7 +192,11 @@ func (w *walk) points(m pmetric.Metric, known *knownMetric, hash uint64) int {
 				w.tally.refuse(w.slot, metricShape, 1, m.Name())
 				return true
 			}
-			return !w.point(p.Attributes(), p.Timestamp(), known, hash, int64(p.QuantileValues().Len())+2)
+			quantiles := uint64(p.QuantileValues().Len())
+			for _, each := range p.QuantileValues().All() {
+				quantiles += boundHash(each.Quantile())
+			}
+			return !w.point(p.Attributes(), p.Timestamp(), known, hash+quantiles, int64(p.QuantileValues().Len())+2)
 		})
 		return points.Len()
 	}
@@ -209,22 +220,28 @@ func clearExemplars(exemplars pmetric.ExemplarSlice) {
 	}
 }
 
-// wellFormed tells whether Prometheus would take a histogram: one bucket more than bounds, bounds that grow.
-func (w *walk) wellFormed(p pmetric.HistogramDataPoint) bool {
+// boundHash is of a bound or a quantile, each of which is a series.
+func boundHash(bound float64) uint64 { return mix(math.Float64bits(bound) ^ boundSeed) }
+
+// bounds hashes a histogram's bounds, and tells whether Prometheus would take it: one bucket more than bounds, bounds that
+// grow.
+func (w *walk) bounds(p pmetric.HistogramDataPoint) (hash uint64, ok bool) {
 	buckets, bounds := p.BucketCounts().Len(), p.ExplicitBounds()
 	size := bounds.Len()
 	if buckets > w.catalogue.limits.Buckets || buckets != size+1 && (buckets != 0 || size != 0) {
-		return false
+		return 0, false
 	}
+	hash = uint64(buckets)
 	last := math.Inf(-1)
 	for index := range size {
 		bound := bounds.At(index)
 		if !(bound > last) {
-			return false
+			return 0, false
 		}
 		last = bound
+		hash += boundHash(bound)
 	}
-	return true
+	return hash, true
 }
 
 // point checks the attributes, the time and the budgets of one data point; weight is how many series it makes.
@@ -266,8 +283,15 @@ func (w *walk) point(attributes pcommon.Map, at pcommon.Timestamp, known *knownM
 			sum += labelHash(key, value)
 		}
 	}
-	series := mix(hash + sum + w.resource)
-	switch w.sketches.series.admit(series, mix(w.resource), weight) {
+	client := mix(w.resource)
+	if w.info == unasked {
+		w.info = w.sketches.series.admit(mix(w.target), client, 1)
+	}
+	fits := w.info
+	if fits == within {
+		fits = w.sketches.series.admit(mix(hash+sum+w.resource), client, weight)
+	}
+	switch fits {
 	case overBudget:
 		w.tally.refuse(w.slot, seriesBudget, 1, "")
 		return false
@@ -358,6 +382,8 @@ func labelHash(key string, value pcommon.Value) uint64 {
 		if h = 3; value.Bool() {
 			h = 4
 		}
+	case pcommon.ValueTypeMap, pcommon.ValueTypeSlice, pcommon.ValueTypeBytes:
+		h = maphash.String(seed, value.AsString())
 	}
 	return mix(h ^ maphash.String(seed, key)<<1)
 }
