@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -334,6 +335,61 @@ func TestBudgetsOfSeriesHold(t *testing.T) {
 	}
 	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "client_budget"}); got != 101 {
 		t.Errorf("%d counted over the client's budget, want 101", got)
+	}
+}
+
+// Prometheus answers 500 to the shapes that are refused here: the consumer would send them again for ever.
+func TestAnExponentialHistogramThatPrometheusCannotStoreIsRefused(t *testing.T) {
+	type point = pmetric.ExponentialHistogramDataPoint
+	sound := func(p point) {
+		p.SetScale(3)
+		p.SetCount(10)
+		p.SetZeroCount(1)
+		p.Positive().SetOffset(-7)
+		p.Positive().BucketCounts().FromRaw([]uint64{2, 0, 3})
+		p.Negative().BucketCounts().FromRaw([]uint64{4})
+	}
+	for name, each := range map[string]struct {
+		edit    func(point)
+		refused bool
+	}{
+		"sound":                     {func(point) {}, false},
+		"empty":                     {func(p point) { pmetric.NewExponentialHistogramDataPoint().CopyTo(p); p.SetTimestamp(now()) }, false},
+		"lowest scale":              {func(p point) { p.SetScale(-4) }, false},
+		"scale too low":             {func(p point) { p.SetScale(-5) }, true},
+		"highest scale":             {func(p point) { p.SetScale(20) }, false},
+		"scale too high":            {func(p point) { p.SetScale(21) }, true},
+		"more than in buckets":      {func(p point) { p.SetCount(11) }, true},
+		"not a number among them":   {func(p point) { p.SetCount(11); p.SetSum(math.NaN()) }, false},
+		"less than in buckets":      {func(p point) { p.SetCount(9) }, true},
+		"less, and not a number":    {func(p point) { p.SetCount(9); p.SetSum(math.NaN()) }, true},
+		"less than zeros":           {func(p point) { p.SetZeroCount(11) }, true},
+		"a count without buckets":   {func(p point) { p.Positive().BucketCounts().FromRaw(nil); p.Negative().BucketCounts().FromRaw(nil) }, true},
+		"buckets without a count":   {func(p point) { p.SetCount(0) }, true},
+		"a sum beyond 64 bits":      {func(p point) { p.Positive().BucketCounts().FromRaw([]uint64{1 << 63, 1 << 63, 5}) }, true},
+		"a count beyond int64":      {func(p point) { p.SetCount(1<<63 + 5); p.Positive().BucketCounts().FromRaw([]uint64{1 << 63}) }, true},
+		"the highest index":         {func(p point) { p.Positive().SetOffset(math.MaxInt32 - 3) }, false},
+		"an index too high":         {func(p point) { p.Positive().SetOffset(math.MaxInt32 - 2) }, true},
+		"an index too high, below":  {func(p point) { p.Negative().SetOffset(math.MaxInt32) }, true},
+		"the lowest index":          {func(p point) { p.Negative().SetOffset(math.MinInt32) }, false},
+		"more buckets than allowed": {func(p point) { p.Positive().BucketCounts().FromRaw(append(make([]uint64, 400), 5)) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t, metricsSignal)
+			data := gauge(recorder, "x.y", "", nil)
+			made := data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).SetEmptyExponentialHistogram()
+			made.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+			p := made.DataPoints().AppendEmpty()
+			p.SetTimestamp(now())
+			sound(p)
+			each.edit(p)
+			_, err := g.metrics(as("streaming"), data)
+			if each.refused {
+				refusedFor(t, g, err, "streaming", metricShape)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

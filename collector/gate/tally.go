@@ -70,7 +70,7 @@ var hints = [reasons]string{
 	"the metric has another unit in the catalogue",
 	"the metric is of another kind in the catalogue",
 	"sums and histograms must be cumulative",
-	"a histogram's buckets and bounds do not fit, or are too many",
+	"a histogram's buckets, bounds, count or scale do not fit, or are too many",
 	"a data point has an attribute that the catalogue does not have for its metric",
 	"an attribute has a name that the platform keeps for itself",
 	"an attribute stands there twice",

@@ -11,6 +11,12 @@ import (
 	"obs-platform/collector/masking"
 )
 
+// of exponential histograms; Prometheus merges buckets above 8 and refuses scales below -4
+const (
+	lowestScale  = -4
+	highestScale = 20
+)
+
 var (
 	targetInfo = hashString("target_info")
 	boundSeed  = hashString("le")
@@ -177,7 +183,7 @@ func (w *walk) points(m pmetric.Metric, known *knownMetric, hash uint64) int {
 	case pmetric.MetricTypeExponentialHistogram:
 		points := m.ExponentialHistogram().DataPoints()
 		points.RemoveIf(func(p pmetric.ExponentialHistogramDataPoint) bool {
-			if p.Positive().BucketCounts().Len()+p.Negative().BucketCounts().Len() > 2*w.catalogue.limits.Buckets || p.Scale() < -10 || p.Scale() > 20 {
+			if !w.native(p) {
 				w.tally.refuse(w.slot, metricShape, 1, m.Name())
 				return true
 			}
@@ -242,6 +248,39 @@ func (w *walk) bounds(p pmetric.HistogramDataPoint) (hash uint64, ok bool) {
 		hash += boundHash(bound)
 	}
 	return hash, true
+}
+
+// native tells whether Prometheus would take an exponential histogram: any other it would be sent again for ever, for it
+// answers 500.
+func (w *walk) native(p pmetric.ExponentialHistogramDataPoint) bool {
+	positive, negative := p.Positive().BucketCounts().Len(), p.Negative().BucketCounts().Len()
+	if positive+negative > 2*w.catalogue.limits.Buckets || p.Scale() < lowestScale || p.Scale() > highestScale {
+		return false
+	}
+	if p.Count() > math.MaxInt64 || p.ZeroCount() > p.Count() {
+		return false
+	}
+	left, ok := counted(p.Positive(), p.Count()-p.ZeroCount())
+	if ok {
+		left, ok = counted(p.Negative(), left)
+	}
+	return ok && (left == 0 || p.HasSum() && math.IsNaN(p.Sum())) // observations of NaN are in no bucket
+}
+
+// counted takes what is in buckets from a count; false: the count is too small, or a bucket has an index beyond int32.
+func counted(buckets pmetric.ExponentialHistogramDataPointBuckets, left uint64) (rest uint64, ok bool) {
+	counts := buckets.BucketCounts()
+	if int64(buckets.Offset())+int64(counts.Len()) > math.MaxInt32 {
+		return left, false
+	}
+	for index := range counts.Len() {
+		count := counts.At(index)
+		if count > left {
+			return left, false
+		}
+		left -= count
+	}
+	return left, true
 }
 
 // point checks the attributes, the time and the budgets of one data point; weight is how many series it makes.
