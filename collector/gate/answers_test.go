@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/processor"
 	"google.golang.org/grpc/codes"
@@ -593,6 +594,37 @@ func TestBadLogRecordsAreRefused(t *testing.T) {
 	data, record := oneRecord(apiResource, nested(16), nil)
 	if _, err := g.logs(as("business"), data); err != nil || record.Body().Type() != pcommon.ValueTypeMap {
 		t.Errorf("sixteen levels: %v, %v", err, record.Body().Type())
+	}
+}
+
+// The index has 16 bits for a severity, and 31 for the flags of a span.
+func TestNumbersThatTheIndexCannotHoldAreMended(t *testing.T) {
+	g := newGate(t, logsSignal)
+	for sent, want := range map[plog.SeverityNumber]plog.SeverityNumber{0: 0, 1: 1, 24: 24, 25: 0, -1: 0, 40_000: 0, math.MaxInt32: 0, math.MinInt32: 0} {
+		before := g.counted(t, "otelcol_gate_dropped_attributes", map[string]string{"reason": "attribute_value", "layer": "business"})
+		data, record := oneRecord(apiResource, "x", nil)
+		record.SetSeverityNumber(sent)
+		if _, err := g.logs(as("business"), data); err != nil {
+			t.Fatal(err)
+		}
+		if got := record.SeverityNumber(); got != want {
+			t.Errorf("severity %d became %d, want %d", sent, got, want)
+		}
+		after := g.counted(t, "otelcol_gate_dropped_attributes", map[string]string{"reason": "attribute_value", "layer": "business"})
+		if counted := after > before; counted != (sent != want) {
+			t.Errorf("severity %d: counted %v", sent, counted)
+		}
+	}
+	g = newGate(t, tracesSignal)
+	data, span := oneSpan(apiResource, "GET /v1/works/{id}", nil)
+	link := span.Links().AppendEmpty()
+	span.SetFlags(math.MaxUint32)
+	link.SetFlags(1<<31 | 0x301)
+	if _, err := g.traces(as("business"), data); err != nil {
+		t.Fatal(err)
+	}
+	if span.Flags() != 0x3ff || link.Flags() != 0x301 {
+		t.Errorf("flags are %#x, of the link %#x", span.Flags(), link.Flags())
 	}
 }
 
