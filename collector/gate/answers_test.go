@@ -106,6 +106,8 @@ func TestAMetricThatMayNotPassIsRefusedAndTheClientIsTold(t *testing.T) {
 		"open: label device.id":      {user: "streaming", metric: "x.y", point: map[string]any{"device.id": "1"}, why: attributeReserved, layer: "streaming"},
 		"open: label __name__":       {user: "streaming", metric: "x.y", point: map[string]any{"__name__": "up"}, why: attributeReserved, layer: "streaming"},
 		"open: label ..name..":       {user: "streaming", metric: "x.y", point: map[string]any{"..name..": "up"}, why: attributeReserved, layer: "streaming"},
+		"open: label _":              {user: "streaming", metric: "x.y", point: map[string]any{"_": "1"}, why: attributeReserved, layer: "streaming"},
+		"open: label -":              {user: "streaming", metric: "x.y", point: map[string]any{"-": "1"}, why: attributeReserved, layer: "streaming"},
 		"open: a password":           {user: "streaming", metric: "x.y", point: map[string]any{"db.password": "x"}, why: attributeSensitive, layer: "streaming"},
 		"open: a map as a label":     {user: "streaming", metric: "x.y", point: map[string]any{"m": map[string]any{"a": 1}}, why: attributeValue, layer: "streaming"},
 		"open: the platform service": {user: "streaming", resource: map[string]any{"service.name": "kafka-exporter"}, why: serviceReserved, layer: "streaming"},
@@ -269,7 +271,9 @@ func TestUnknownResourceAttributesAndScopesGo(t *testing.T) {
 	m := each.ScopeMetrics().At(0).Metrics().At(0)
 	m.SetDescription("call Mr. Smith")
 	m.Metadata().PutStr("a", "b")
-	m.Gauge().DataPoints().At(0).Exemplars().AppendEmpty().FilteredAttributes().PutStr("user", "x")
+	exemplar := m.Gauge().DataPoints().At(0).Exemplars().AppendEmpty()
+	exemplar.SetDoubleValue(1)
+	exemplar.FilteredAttributes().PutStr("user", "x")
 	data, err := g.metrics(as("device"), data)
 	if err != nil {
 		t.Fatal(err)
@@ -391,6 +395,24 @@ func TestAnExponentialHistogramThatPrometheusCannotStoreIsRefused(t *testing.T) 
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Prometheus answers 500 to an exemplar that has no value.
+func TestAnExemplarWithoutAValueGoes(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	data := gauge(recorder, "x.y", "", nil)
+	made := data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).SetEmptySum()
+	made.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	p := made.DataPoints().AppendEmpty()
+	p.SetTimestamp(now())
+	p.Exemplars().AppendEmpty().SetTraceID([16]byte{1})
+	p.Exemplars().AppendEmpty().SetIntValue(7)
+	if _, err := g.metrics(as("streaming"), data); err != nil {
+		t.Fatal(err)
+	}
+	if exemplars := p.Exemplars(); exemplars.Len() != 1 || exemplars.At(0).IntValue() != 7 {
+		t.Errorf("%d exemplars are left, want the one with a value", exemplars.Len())
 	}
 }
 

@@ -217,13 +217,13 @@ func (w *walk) numbers(points pmetric.NumberDataPointSlice, known *knownMetric, 
 	return points.Len()
 }
 
-// clearExemplars leaves values and trace ids; attributes that were filtered out have no type in the catalogue.
+// clearExemplars leaves values and trace ids; attributes that were filtered out have no type in the catalogue. To one without
+// a value Prometheus answers 500, for ever.
 func clearExemplars(exemplars pmetric.ExemplarSlice) {
-	for _, exemplar := range exemplars.All() {
-		if exemplar.FilteredAttributes().Len() > 0 {
-			exemplar.FilteredAttributes().Clear()
-		}
-	}
+	exemplars.RemoveIf(func(exemplar pmetric.Exemplar) bool {
+		exemplar.FilteredAttributes().Clear()
+		return exemplar.ValueType() == pmetric.ExemplarValueTypeEmpty
+	})
 }
 
 // boundHash is of a bound or a quantile, each of which is a series.
