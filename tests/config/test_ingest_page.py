@@ -138,6 +138,7 @@ def test_every_reason_of_the_gate_has_a_row() -> None:
         (r"Depth: (\d+)", r"nesting of a body or an attribute \| (\d+)"),
         (r"ValueBytes: (\d+) << 10", r"text \| (\d+) KiB"),
         (r"ItemBytes: (\d+) << 10", r"log record \| (\d+) KiB"),
+        (r"ResourceBytes: (\d+) << 10", r"attributes of a resource together \| (\d+) KiB"),
         (r"Attributes: (\d+)", r"attributes of a resource, span, point or record \| (\d+)"),
         (r"Items: ([\d_]+)", r"items and resources of a request \| ([\d,]+)"),
         (r"Resources: ([\d_]+)", r"items and resources of a request \| [\d,]+ and ([\d,]+)"),
