@@ -106,7 +106,7 @@ type Limits struct {
 
 func defaultLimits() Limits {
 	return Limits{
-		Depth: 16, ValueBytes: 64 << 10, ItemBytes: 256 << 10, ResourceBytes: 32 << 10,
+		Depth: 16, ValueBytes: 64 << 10, ItemBytes: 256 << 10, ResourceBytes: 64 << 10,
 		Attributes: 64, Items: 50_000, Resources: 5_000, Buckets: 160,
 		Future: 10 * time.Minute, Past: 7 * 24 * time.Hour, Window: 30 * time.Minute,
 	}
