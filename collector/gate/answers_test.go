@@ -181,8 +181,8 @@ func TestAResourceWithTooLargeAttributesIsRefusedWithAllItsItems(t *testing.T) {
 		value any
 		why   reason
 	}{
-		"a text":      {strings.Repeat("x", 40<<10), sizeRefused},
-		"many values": {[]any{strings.Repeat("x", 20<<10), strings.Repeat("y", 20<<10)}, sizeRefused},
+		"a text":      {strings.Repeat("x", 70<<10), sizeRefused},
+		"many values": {[]any{strings.Repeat("x", 40<<10), strings.Repeat("y", 40<<10)}, sizeRefused},
 		"too deep":    {nested(17), depthRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,9 +198,9 @@ func TestAResourceWithTooLargeAttributesIsRefusedWithAllItsItems(t *testing.T) {
 			}
 		})
 	}
-	data, _ := oneRecord(with(apiResource, map[string]any{"host.name": strings.Repeat("x", 30<<10)}), "x", nil)
+	data, _ := oneRecord(with(apiResource, map[string]any{"host.name": strings.Repeat("x", 60<<10)}), "x", nil)
 	if _, err := g.logs(as("business"), data); err != nil {
-		t.Errorf("30 KiB: %v", err)
+		t.Errorf("60 KiB: %v", err)
 	}
 }
 
