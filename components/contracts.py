@@ -53,8 +53,8 @@ class KafkaEndpoint:
         port: Port of the client listener.
         external: ``host:port`` of every broker outside the cluster.
         access_label: Label that a client pod needs (value ``"true"``).
-        users: Workload name of a client -> credential.
-        ready: Resolves when topics, users and ACLs exist; put it into ``depends_on``-like inputs when order matters.
+        users: Workload name of a client -> credential, whose password is known once topics, user and its ACLs exist:
+            before, a record would be refused for good.
     """
 
     bootstrap: str
@@ -62,7 +62,6 @@ class KafkaEndpoint:
     external: tuple[str, ...]
     access_label: str
     users: Mapping[str, Credential]
-    ready: pulumi.Output[bool]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,8 @@ _PACKAGES = {
     "docker-registry": "docker-registry",
     "curl": "curl",
     "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
+    "losetup": "mount",
     "gcc": "gcc",
     "slapd": "slapd",
     "ldapsearch": "ldap-utils",

@@ -83,8 +83,8 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "PULUMI_BACKEND_URL": f"file://{backend}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # The state is written whole before and after each resource; a copy and a digest of it each time (``skip`` in the
-        # URL) are a third of the work.
+        # The state is written whole before and after each resource: a copy and a digest each time (``skip`` in the URL)
+        # are a third of the work.
         "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
         "PULUMI_STACK": os.environ.get("PULUMI_STACK", STACK),
         "PULUMI_K8S_DELETE_UNREACHABLE": "false",

@@ -343,6 +343,7 @@ def _gateway(inputs: PlatformInputs, kafka: Kafka, agent: Agent) -> GatewayArgs:
         load_balancer=load_balancer_options(settings, external_endpoint),
         hosts=[external_endpoint.host, *(dns.names.values() if dns else ())],
         open_layers=external_endpoint.open_layers,
+        oldest_point=sizing.oldest_point,
         autoscale=sizing.gateway_autoscale,
     )
 

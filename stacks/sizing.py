@@ -393,7 +393,9 @@ class Sizing:
         sidecar: Its Thanos sidecar.
         ruler: What evaluates rules over all shards, where there are several.
         ruler_volume: Its volume.
-        out_of_order_window: Longest outage of a Prometheus after which Kafka still fills its gap.
+        out_of_order_window: How old a point may be when a Prometheus gets it: its age at the gateway, and the longest
+            outage of the Prometheus after which Kafka still fills its gap.
+        oldest_point: How old it may be at the gateway.
         prometheus_gogc: Growth of its heap, in percent, after which it is collected; more costs memory, less time.
         scrape_interval: How often metrics are scraped and rules evaluated.
         query: A Thanos Query.
@@ -429,6 +431,7 @@ class Sizing:
     ruler: Resources
     ruler_volume: str
     out_of_order_window: str
+    oldest_point: str
     prometheus_gogc: int
     scrape_interval: str
     query: Resources
@@ -468,6 +471,7 @@ SMALL = Sizing(
     ruler=Resources(cpu="21m", memory="96Mi", memory_limit="512Mi"),
     ruler_volume="1Gi",
     out_of_order_window="6h",
+    oldest_point="3h",
     prometheus_gogc=200,
     scrape_interval="10s",
     query=Resources(cpu="21m", memory="64Mi", memory_limit="384Mi"),
@@ -517,6 +521,7 @@ PRODUCTION = Sizing(
     ruler=Resources(cpu="1", memory="2Gi", memory_limit="8Gi"),
     ruler_volume="20Gi",
     out_of_order_window="48h",
+    oldest_point="24h",
     prometheus_gogc=75,
     scrape_interval="10s",
     query=Resources(cpu="500m", memory="1Gi", memory_limit="4Gi"),

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/processor"
 	"google.golang.org/grpc/codes"
@@ -104,6 +106,8 @@ func TestAMetricThatMayNotPassIsRefusedAndTheClientIsTold(t *testing.T) {
 		"open: label device.id":      {user: "streaming", metric: "x.y", point: map[string]any{"device.id": "1"}, why: attributeReserved, layer: "streaming"},
 		"open: label __name__":       {user: "streaming", metric: "x.y", point: map[string]any{"__name__": "up"}, why: attributeReserved, layer: "streaming"},
 		"open: label ..name..":       {user: "streaming", metric: "x.y", point: map[string]any{"..name..": "up"}, why: attributeReserved, layer: "streaming"},
+		"open: label _":              {user: "streaming", metric: "x.y", point: map[string]any{"_": "1"}, why: attributeReserved, layer: "streaming"},
+		"open: label -":              {user: "streaming", metric: "x.y", point: map[string]any{"-": "1"}, why: attributeReserved, layer: "streaming"},
 		"open: a password":           {user: "streaming", metric: "x.y", point: map[string]any{"db.password": "x"}, why: attributeSensitive, layer: "streaming"},
 		"open: a map as a label":     {user: "streaming", metric: "x.y", point: map[string]any{"m": map[string]any{"a": 1}}, why: attributeValue, layer: "streaming"},
 		"open: the platform service": {user: "streaming", resource: map[string]any{"service.name": "kafka-exporter"}, why: serviceReserved, layer: "streaming"},
@@ -144,6 +148,21 @@ func TestAMetricThatMayNotPassIsRefusedAndTheClientIsTold(t *testing.T) {
 	}
 }
 
+func TestMetricsMayBeLessOldThanOtherSignals(t *testing.T) {
+	for past, refused := range map[time.Duration]bool{0: false, 2 * time.Hour: true, 4 * time.Hour: false} {
+		g := newGate(t, metricsSignal, func(c *catalogue) { c.limits.MetricsPast = past })
+		data := gauge(deviceResource, "device.connected", "{connection}", nil)
+		point := data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Gauge().DataPoints().At(0)
+		point.SetTimestamp(pcommon.NewTimestampFromTime(time.Now().Add(-3 * time.Hour)))
+		_, err := g.metrics(as("device"), data)
+		if refused {
+			refusedFor(t, g, err, "device", timeRefused)
+		} else if err != nil {
+			t.Errorf("three hours old, %s allowed: %s", past, err)
+		}
+	}
+}
+
 func TestAResourceWithTooManyAttributesIsRefusedBeforeAnyOfThemIsRead(t *testing.T) {
 	g := newGate(t, metricsSignal)
 	data := gauge(deviceResource, "device.connected", "{connection}", nil)
@@ -153,6 +172,36 @@ func TestAResourceWithTooManyAttributesIsRefusedBeforeAnyOfThemIsRead(t *testing
 	}
 	_, err := g.metrics(as("device"), data)
 	refusedFor(t, g, err, "none", attributeCount)
+}
+
+// Every record of a resource repeats its attributes where it is stored.
+func TestAResourceWithTooLargeAttributesIsRefusedWithAllItsItems(t *testing.T) {
+	g := newGate(t, logsSignal)
+	for name, each := range map[string]struct {
+		value any
+		why   reason
+	}{
+		"a text":      {strings.Repeat("x", 70<<10), sizeRefused},
+		"many values": {[]any{strings.Repeat("x", 40<<10), strings.Repeat("y", 40<<10)}, sizeRefused},
+		"too deep":    {nested(17), depthRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": reasonNames[each.why]})
+			data, record := oneRecord(with(apiResource, map[string]any{"host.name": each.value}), "x", nil)
+			for range 9 {
+				record.CopyTo(data.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().AppendEmpty())
+			}
+			_, err := g.logs(as("business"), data)
+			refusedFor(t, g, err, "none", each.why)
+			if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": reasonNames[each.why]}) - before; got != 10 {
+				t.Errorf("%d records were counted, want 10", got)
+			}
+		})
+	}
+	data, _ := oneRecord(with(apiResource, map[string]any{"host.name": strings.Repeat("x", 60<<10)}), "x", nil)
+	if _, err := g.logs(as("business"), data); err != nil {
+		t.Errorf("60 KiB: %v", err)
+	}
 }
 
 func TestALayerIsFilledInForItsOwnClient(t *testing.T) {
@@ -222,7 +271,9 @@ func TestUnknownResourceAttributesAndScopesGo(t *testing.T) {
 	m := each.ScopeMetrics().At(0).Metrics().At(0)
 	m.SetDescription("call Mr. Smith")
 	m.Metadata().PutStr("a", "b")
-	m.Gauge().DataPoints().At(0).Exemplars().AppendEmpty().FilteredAttributes().PutStr("user", "x")
+	exemplar := m.Gauge().DataPoints().At(0).Exemplars().AppendEmpty()
+	exemplar.SetDoubleValue(1)
+	exemplar.FilteredAttributes().PutStr("user", "x")
 	data, err := g.metrics(as("device"), data)
 	if err != nil {
 		t.Fatal(err)
@@ -270,8 +321,8 @@ func TestBudgetsOfSeriesHold(t *testing.T) {
 			passed++
 		}
 	}
-	if passed != 500 {
-		t.Errorf("%d series of one client passed, want 500", passed)
+	if passed != 499 { // and its target_info
+		t.Errorf("%d series of one client passed, want 499", passed)
 	}
 	if send("one", "ca") != nil {
 		t.Error("a known series was refused")
@@ -281,14 +332,198 @@ func TestBudgetsOfSeriesHold(t *testing.T) {
 			passed++
 		}
 	}
-	if passed != 1000 {
-		t.Errorf("%d series of the layer passed, want 1000", passed)
+	if passed != 749 {
+		t.Errorf("%d series of the layer passed, want 749: each of 250 further clients has a target_info", passed)
 	}
-	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "series_budget"}); got != 1500 {
-		t.Errorf("%d counted over the layer's budget, want 1500", got)
+	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "series_budget"}); got != 1750 {
+		t.Errorf("%d counted over the layer's budget, want 1750", got)
 	}
-	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "client_budget"}); got != 100 {
-		t.Errorf("%d counted over the client's budget, want 100", got)
+	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "client_budget"}); got != 101 {
+		t.Errorf("%d counted over the client's budget, want 101", got)
+	}
+}
+
+// Prometheus answers 500 to the shapes that are refused here: the consumer would send them again for ever.
+func TestAnExponentialHistogramThatPrometheusCannotStoreIsRefused(t *testing.T) {
+	type point = pmetric.ExponentialHistogramDataPoint
+	sound := func(p point) {
+		p.SetScale(3)
+		p.SetCount(10)
+		p.SetZeroCount(1)
+		p.Positive().SetOffset(-7)
+		p.Positive().BucketCounts().FromRaw([]uint64{2, 0, 3})
+		p.Negative().BucketCounts().FromRaw([]uint64{4})
+	}
+	for name, each := range map[string]struct {
+		edit    func(point)
+		refused bool
+	}{
+		"sound":                     {func(point) {}, false},
+		"empty":                     {func(p point) { pmetric.NewExponentialHistogramDataPoint().CopyTo(p); p.SetTimestamp(now()) }, false},
+		"lowest scale":              {func(p point) { p.SetScale(-4) }, false},
+		"scale too low":             {func(p point) { p.SetScale(-5) }, true},
+		"highest scale":             {func(p point) { p.SetScale(20) }, false},
+		"scale too high":            {func(p point) { p.SetScale(21) }, true},
+		"more than in buckets":      {func(p point) { p.SetCount(11) }, true},
+		"not a number among them":   {func(p point) { p.SetCount(11); p.SetSum(math.NaN()) }, false},
+		"less than in buckets":      {func(p point) { p.SetCount(9) }, true},
+		"less, and not a number":    {func(p point) { p.SetCount(9); p.SetSum(math.NaN()) }, true},
+		"less than zeros":           {func(p point) { p.SetZeroCount(11) }, true},
+		"a count without buckets":   {func(p point) { p.Positive().BucketCounts().FromRaw(nil); p.Negative().BucketCounts().FromRaw(nil) }, true},
+		"buckets without a count":   {func(p point) { p.SetCount(0) }, true},
+		"a sum beyond 64 bits":      {func(p point) { p.Positive().BucketCounts().FromRaw([]uint64{1 << 63, 1 << 63, 5}) }, true},
+		"a count beyond int64":      {func(p point) { p.SetCount(1<<63 + 5); p.Positive().BucketCounts().FromRaw([]uint64{1 << 63}) }, true},
+		"the highest index":         {func(p point) { p.Positive().SetOffset(math.MaxInt32 - 3) }, false},
+		"an index too high":         {func(p point) { p.Positive().SetOffset(math.MaxInt32 - 2) }, true},
+		"an index too high, below":  {func(p point) { p.Negative().SetOffset(math.MaxInt32) }, true},
+		"the lowest index":          {func(p point) { p.Negative().SetOffset(math.MinInt32) }, false},
+		"more buckets than allowed": {func(p point) { p.Positive().BucketCounts().FromRaw(append(make([]uint64, 400), 5)) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t, metricsSignal)
+			data := gauge(recorder, "x.y", "", nil)
+			made := data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).SetEmptyExponentialHistogram()
+			made.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+			p := made.DataPoints().AppendEmpty()
+			p.SetTimestamp(now())
+			sound(p)
+			each.edit(p)
+			_, err := g.metrics(as("streaming"), data)
+			if each.refused {
+				refusedFor(t, g, err, "streaming", metricShape)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Prometheus answers 500 to an exemplar that has no value.
+func TestAnExemplarWithoutAValueGoes(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	data := gauge(recorder, "x.y", "", nil)
+	made := data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).SetEmptySum()
+	made.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	p := made.DataPoints().AppendEmpty()
+	p.SetTimestamp(now())
+	p.Exemplars().AppendEmpty().SetTraceID([16]byte{1})
+	p.Exemplars().AppendEmpty().SetIntValue(7)
+	if _, err := g.metrics(as("streaming"), data); err != nil {
+		t.Fatal(err)
+	}
+	if exemplars := p.Exemplars(); exemplars.Len() != 1 || exemplars.At(0).IntValue() != 7 {
+		t.Errorf("%d exemplars are left, want the one with a value", exemplars.Len())
+	}
+}
+
+// rising are bounds of a histogram or quantiles of a summary.
+func rising(count int, last float64) []float64 {
+	made := make([]float64, 0, count)
+	for index := range count - 1 {
+		made = append(made, float64(index)/1000)
+	}
+	return append(made, last)
+}
+
+func TestWhatMakesASeriesInPrometheusCounts(t *testing.T) {
+	metric := func(resource map[string]any, edit func(pmetric.Metric)) pmetric.Metrics {
+		data := gauge(resource, "x.y", "", nil)
+		if edit != nil {
+			edit(data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0))
+		}
+		return data
+	}
+	histogram := func(bounds ...float64) pmetric.Metrics {
+		return metric(recorder, func(m pmetric.Metric) {
+			made := m.SetEmptyHistogram()
+			made.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+			p := made.DataPoints().AppendEmpty()
+			p.SetTimestamp(now())
+			p.ExplicitBounds().FromRaw(bounds)
+			p.BucketCounts().FromRaw(make([]uint64, len(bounds)+1))
+		})
+	}
+	exponential := func(scale int32) pmetric.Metrics {
+		return metric(recorder, func(m pmetric.Metric) {
+			made := m.SetEmptyExponentialHistogram()
+			made.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+			p := made.DataPoints().AppendEmpty()
+			p.SetTimestamp(now())
+			p.SetScale(scale)
+			p.SetCount(uint64(scale))
+			p.Positive().BucketCounts().FromRaw([]uint64{uint64(scale)})
+		})
+	}
+	summary := func(quantiles ...float64) pmetric.Metrics {
+		return metric(recorder, func(m pmetric.Metric) {
+			p := m.SetEmptySummary().DataPoints().AppendEmpty()
+			p.SetTimestamp(now())
+			for _, quantile := range quantiles {
+				p.QuantileValues().AppendEmpty().SetQuantile(quantile)
+			}
+		})
+	}
+	unit := func(unit string) pmetric.Metrics {
+		return metric(recorder, func(m pmetric.Metric) { m.SetUnit(unit) })
+	}
+	host := func(value any) pmetric.Metrics {
+		return metric(with(recorder, map[string]any{"host.name": value}), nil)
+	}
+	instance := func(id any) pmetric.Metrics {
+		return metric(with(recorder, map[string]any{"service.instance.id": id}), nil)
+	}
+	counter := metric(recorder, func(m pmetric.Metric) {
+		made := m.SetEmptySum()
+		made.SetIsMonotonic(true)
+		made.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+		made.DataPoints().AppendEmpty().SetTimestamp(now())
+	})
+	refused := metric(recorder, func(m pmetric.Metric) { m.SetName("up") })
+	const target = 1
+	for name, each := range map[string]struct {
+		sent []pmetric.Metrics
+		want int64
+	}{
+		"bounds":              {[]pmetric.Metrics{histogram(1, 2), histogram(1, 3), histogram(1, 2)}, target + 5 + 5},
+		"a bound more":        {[]pmetric.Metrics{histogram(), histogram(rising(150, 1)...)}, target + 3 + 153},
+		"a bound of zero":     {[]pmetric.Metrics{histogram(1), histogram(0, 1)}, target + 4 + 5},
+		"exponential buckets": {[]pmetric.Metrics{exponential(1), exponential(2)}, target + 1},
+		"quantiles":           {[]pmetric.Metrics{summary(0.5, 0.9), summary(0.5, 0.99), summary(0.9, 0.5)}, target + 4 + 4},
+		"a quantile more":     {[]pmetric.Metrics{summary(), summary(rising(100, 1)...)}, target + 2 + 102},
+		"units":               {[]pmetric.Metrics{unit("By"), unit("s"), unit("By")}, target + 2},
+		"kinds":               {[]pmetric.Metrics{metric(recorder, nil), counter}, target + 2},
+		"resource attributes": {[]pmetric.Metrics{host("a"), host("b"), host(1), host([]any{"a"}), host([]any{"b"}), host("a")}, 5*target + 1},
+		"instances":           {[]pmetric.Metrics{instance("a"), instance(1), instance(2)}, 3*target + 3},
+		"nothing let in":      {[]pmetric.Metrics{refused}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t, metricsSignal)
+			for _, data := range each.sent {
+				if _, err := g.metrics(as("streaming"), data); err != nil && each.want > 0 {
+					t.Fatal(err)
+				}
+			}
+			if got := g.series(g.catalogue.Load().layers["streaming"]).count(); got != each.want {
+				t.Errorf("%d series are counted, want %d", got, each.want)
+			}
+		})
+	}
+}
+
+func TestAResourceWhoseTargetInfoExceedsABudgetIsRefused(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	send := func(host int) error {
+		_, err := g.metrics(as("streaming"), gauge(with(recorder, map[string]any{"host.name": host}), "x.y", "", nil))
+		return err
+	}
+	for host := range 499 {
+		if err := send(host); err != nil {
+			t.Fatalf("host %d: %v", host, err)
+		}
+	}
+	refusedFor(t, g, send(499), "streaming", clientBudget)
+	if err := send(0); err != nil {
+		t.Errorf("a known resource: %v", err)
 	}
 }
 
@@ -381,6 +616,37 @@ func TestBadLogRecordsAreRefused(t *testing.T) {
 	data, record := oneRecord(apiResource, nested(16), nil)
 	if _, err := g.logs(as("business"), data); err != nil || record.Body().Type() != pcommon.ValueTypeMap {
 		t.Errorf("sixteen levels: %v, %v", err, record.Body().Type())
+	}
+}
+
+// The index has 16 bits for a severity, and 31 for the flags of a span.
+func TestNumbersThatTheIndexCannotHoldAreMended(t *testing.T) {
+	g := newGate(t, logsSignal)
+	for sent, want := range map[plog.SeverityNumber]plog.SeverityNumber{0: 0, 1: 1, 24: 24, 25: 0, -1: 0, 40_000: 0, math.MaxInt32: 0, math.MinInt32: 0} {
+		before := g.counted(t, "otelcol_gate_dropped_attributes", map[string]string{"reason": "attribute_value", "layer": "business"})
+		data, record := oneRecord(apiResource, "x", nil)
+		record.SetSeverityNumber(sent)
+		if _, err := g.logs(as("business"), data); err != nil {
+			t.Fatal(err)
+		}
+		if got := record.SeverityNumber(); got != want {
+			t.Errorf("severity %d became %d, want %d", sent, got, want)
+		}
+		after := g.counted(t, "otelcol_gate_dropped_attributes", map[string]string{"reason": "attribute_value", "layer": "business"})
+		if counted := after > before; counted != (sent != want) {
+			t.Errorf("severity %d: counted %v", sent, counted)
+		}
+	}
+	g = newGate(t, tracesSignal)
+	data, span := oneSpan(apiResource, "GET /v1/works/{id}", nil)
+	link := span.Links().AppendEmpty()
+	span.SetFlags(math.MaxUint32)
+	link.SetFlags(1<<31 | 0x301)
+	if _, err := g.traces(as("business"), data); err != nil {
+		t.Fatal(err)
+	}
+	if span.Flags() != 0x3ff || link.Flags() != 0x301 {
+		t.Errorf("flags are %#x, of the link %#x", span.Flags(), link.Flags())
 	}
 }
 

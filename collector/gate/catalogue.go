@@ -88,21 +88,26 @@ type Reserved struct {
 
 // Limits bound requests and what is in them.
 type Limits struct {
-	Depth      int           `yaml:"depth"`
-	ValueBytes int           `yaml:"value_bytes"`
-	ItemBytes  int           `yaml:"item_bytes"`
-	Attributes int           `yaml:"attributes"`
-	Items      int           `yaml:"items"`
-	Resources  int           `yaml:"resources"`
-	Buckets    int           `yaml:"buckets"`
-	Future     time.Duration `yaml:"future"`
-	Past       time.Duration `yaml:"past"`
-	Window     time.Duration `yaml:"window"`
+	Depth      int `yaml:"depth"`
+	ValueBytes int `yaml:"value_bytes"`
+	ItemBytes  int `yaml:"item_bytes"`
+	// ResourceBytes bound a resource's attributes, which its records, spans and target_info repeat.
+	ResourceBytes int           `yaml:"resource_bytes"`
+	Attributes    int           `yaml:"attributes"`
+	Items         int           `yaml:"items"`
+	Resources     int           `yaml:"resources"`
+	Buckets       int           `yaml:"buckets"`
+	Future        time.Duration `yaml:"future"`
+	Past          time.Duration `yaml:"past"`
+	// MetricsPast is what Past is for metrics, whose store takes nothing older; without it, the same.
+	MetricsPast time.Duration `yaml:"metrics_past"`
+	Window      time.Duration `yaml:"window"`
 }
 
 func defaultLimits() Limits {
 	return Limits{
-		Depth: 16, ValueBytes: 64 << 10, ItemBytes: 256 << 10, Attributes: 64, Items: 50_000, Resources: 5_000, Buckets: 160,
+		Depth: 16, ValueBytes: 64 << 10, ItemBytes: 256 << 10, ResourceBytes: 64 << 10,
+		Attributes: 64, Items: 50_000, Resources: 5_000, Buckets: 160,
 		Future: 10 * time.Minute, Past: 7 * 24 * time.Hour, Window: 30 * time.Minute,
 	}
 }
@@ -348,8 +353,8 @@ func (c *compiler) metric(where, name string, raw Metric, in *catalogue) *knownM
 
 func (c *compiler) limits(l Limits) {
 	for name, value := range map[string]int{
-		"depth": l.Depth, "value_bytes": l.ValueBytes, "item_bytes": l.ItemBytes, "attributes": l.Attributes, "items": l.Items,
-		"resources": l.Resources, "buckets": l.Buckets,
+		"depth": l.Depth, "value_bytes": l.ValueBytes, "item_bytes": l.ItemBytes, "resource_bytes": l.ResourceBytes,
+		"attributes": l.Attributes, "items": l.Items, "resources": l.Resources, "buckets": l.Buckets,
 	} {
 		if value <= 0 {
 			c.wrong("limits: %s is %d, must be above 0", name, value)
@@ -358,7 +363,7 @@ func (c *compiler) limits(l Limits) {
 	if l.Depth > 100 || l.Attributes > 1024 {
 		c.wrong("limits: depth is at most 100, attributes at most 1024")
 	}
-	if l.Future <= 0 || l.Past < 0 || l.Window < time.Second {
-		c.wrong("limits: future and window are above 0, past is not below")
+	if l.Future <= 0 || l.Past < 0 || l.MetricsPast < 0 || l.Window < time.Second {
+		c.wrong("limits: future and window are above 0, past and metrics_past are not below")
 	}
 }

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"math"
 	"testing"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -17,7 +18,7 @@ func FuzzMetrics(f *testing.F) {
 	marshaler := pmetric.ProtoMarshaler{}
 	for _, data := range []pmetric.Metrics{
 		gauge(deviceResource, "device.state", "{state}", map[string]any{"device.state": "idle"}),
-		gauge(recorder, "x.y", "1", map[string]any{"a": "b", "c": 1.5, "d": true}), benchPoints(20),
+		gauge(recorder, "x.y", "1", map[string]any{"a": "b", "c": 1.5, "d": true}), benchPoints(20), histograms(),
 	} {
 		encoded, err := marshaler.MarshalMetrics(data)
 		if err != nil {
@@ -53,6 +54,17 @@ func FuzzMetrics(f *testing.F) {
 					if g.catalogue.Load().metrics.matchMetric(m.Name()) || !metricName(m.Name()) {
 						t.Fatalf("metric %q passed", m.Name())
 					}
+					if m.Type() == pmetric.MetricTypeExponentialHistogram {
+						for _, point := range m.ExponentialHistogram().DataPoints().All() {
+							inBuckets := point.ZeroCount()
+							for _, count := range append(point.Positive().BucketCounts().AsRaw(), point.Negative().BucketCounts().AsRaw()...) {
+								inBuckets += count
+							}
+							if point.Scale() < -4 || inBuckets != point.Count() && !(math.IsNaN(point.Sum()) && inBuckets < point.Count()) {
+								t.Fatalf("scale %d and count %d of %d passed", point.Scale(), point.Count(), inBuckets)
+							}
+						}
+					}
 					if m.Type() == pmetric.MetricTypeGauge {
 						for _, point := range m.Gauge().DataPoints().All() {
 							for key := range point.Attributes().All() {
@@ -71,11 +83,43 @@ func FuzzMetrics(f *testing.F) {
 	})
 }
 
+// histograms is a request with a point of each kind that has several series or buckets.
+func histograms() pmetric.Metrics {
+	data := gauge(recorder, "x.y", "s", nil)
+	metrics := data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
+	explicit := metrics.AppendEmpty()
+	explicit.SetName("x.explicit")
+	explicit.SetEmptyHistogram().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	p := explicit.Histogram().DataPoints().AppendEmpty()
+	p.SetTimestamp(now())
+	p.ExplicitBounds().FromRaw([]float64{0, 1})
+	p.BucketCounts().FromRaw([]uint64{1, 2, 3})
+	p.Exemplars().AppendEmpty().SetDoubleValue(1)
+	exponential := metrics.AppendEmpty()
+	exponential.SetName("x.exponential")
+	exponential.SetEmptyExponentialHistogram().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	e := exponential.ExponentialHistogram().DataPoints().AppendEmpty()
+	e.SetTimestamp(now())
+	e.SetScale(-4)
+	e.SetCount(6)
+	e.SetZeroCount(1)
+	e.Positive().SetOffset(-7)
+	e.Positive().BucketCounts().FromRaw([]uint64{2})
+	e.Negative().BucketCounts().FromRaw([]uint64{3})
+	summary := metrics.AppendEmpty()
+	summary.SetName("x.summary")
+	s := summary.SetEmptySummary().DataPoints().AppendEmpty()
+	s.SetTimestamp(now())
+	s.QuantileValues().AppendEmpty().SetQuantile(0.5)
+	return data
+}
+
 func FuzzTraces(f *testing.F) {
 	g := newGate(f, tracesSignal)
 	marshaler := ptrace.ProtoMarshaler{}
 	data, span := oneSpan(apiResource, "GET /v1/works/{id}", map[string]any{"http.route": "/v1/works/{id}", "url.path": "/x?mail=a@example.com"})
 	span.Events().AppendEmpty().Attributes().PutStr("exception.message", "x")
+	span.SetFlags(math.MaxUint32)
 	span.Links().AppendEmpty().TraceState().FromRaw("a=b")
 	encoded, err := marshaler.MarshalTraces(data)
 	if err != nil {
@@ -88,6 +132,15 @@ func FuzzTraces(f *testing.F) {
 			return
 		}
 		if left, err := g.traces(as("business"), data); err == nil {
+			for _, resource := range left.ResourceSpans().All() {
+				for _, scope := range resource.ScopeSpans().All() {
+					for _, span := range scope.Spans().All() {
+						if span.Flags() > math.MaxInt32 {
+							t.Fatalf("flags %#x passed", span.Flags())
+						}
+					}
+				}
+			}
 			if _, err := marshaler.MarshalTraces(left); err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +152,8 @@ func FuzzLogs(f *testing.F) {
 	g := newGate(f, logsSignal)
 	marshaler := plog.ProtoMarshaler{}
 	for _, body := range []any{"x", nested(20), []any{1.5, []any{"taro@example.com"}}, map[string]any{"password": "x"}} {
-		data, _ := oneRecord(recorder, body, map[string]any{"a": body})
+		data, record := oneRecord(recorder, body, map[string]any{"a": body})
+		record.SetSeverityNumber(25)
 		encoded, err := marshaler.MarshalLogs(data)
 		if err != nil {
 			f.Fatal(err)
@@ -112,6 +166,15 @@ func FuzzLogs(f *testing.F) {
 			return
 		}
 		if left, err := g.logs(as("streaming"), data); err == nil {
+			for _, resource := range left.ResourceLogs().All() {
+				for _, scope := range resource.ScopeLogs().All() {
+					for _, record := range scope.LogRecords().All() {
+						if number := record.SeverityNumber(); number < 0 || number > 24 {
+							t.Fatalf("severity %d passed", number)
+						}
+					}
+				}
+			}
 			if _, err := marshaler.MarshalLogs(left); err != nil {
 				t.Fatal(err)
 			}

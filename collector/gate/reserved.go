@@ -93,6 +93,9 @@ func reservedLabel(key string, labels map[string]struct{}) bool {
 	if key == "" || len(key) > longestKey || strings.HasPrefix(key, "__") || digit(key[0]) {
 		return true
 	}
+	if len(key) == 1 && !letter(key[0]) { // it would be spelled _, to which Prometheus answers 500, for ever
+		return true
+	}
 	if _, ok := labels[key]; ok {
 		return true
 	}

@@ -83,6 +83,7 @@ const (
 	within verdict = iota
 	overBudget
 	overClientBudget
+	unasked
 )
 
 // admit counts something with the hash h, unless a budget is used up.

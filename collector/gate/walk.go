@@ -29,6 +29,8 @@ type walk struct {
 	slot     int
 	sketches *layerSketches
 	resource uint64 // hash of what makes its series its own
+	target   uint64 // hash of all that is kept: what makes its target_info its own
+	info     verdict
 	ids      []rawID
 	seen     []string
 }
@@ -44,9 +46,13 @@ func (w *walk) begin(c *core, s signal, client string, now time.Time) {
 	w.tally.reset(len(w.catalogue.ordered))
 	limits := &w.catalogue.limits
 	w.latest = pcommon.NewTimestampFromTime(now.Add(limits.Future))
+	past := limits.Past
+	if s == metricsSignal && limits.MetricsPast > 0 {
+		past = limits.MetricsPast
+	}
 	w.earliest = 0
-	if limits.Past > 0 {
-		w.earliest = pcommon.NewTimestampFromTime(now.Add(-limits.Past))
+	if past > 0 {
+		w.earliest = pcommon.NewTimestampFromTime(now.Add(-past))
 	}
 }
 
@@ -54,11 +60,15 @@ func (w *walk) begin(c *core, s signal, client string, now time.Time) {
 func (w *walk) attribution(resource pcommon.Resource, items int) bool {
 	w.tally.resources++
 	attributes := resource.Attributes()
-	named, present := attributes.Get(layerKey)
 	w.layer, w.slot = nil, 0
-	switch {
-	case attributes.Len() > w.catalogue.limits.Attributes:
+	if attributes.Len() > w.catalogue.limits.Attributes {
 		return w.refused(attributeCount, items, "")
+	}
+	if _, why, ok := w.sound(attributes, w.catalogue.limits.ResourceBytes); !ok {
+		return w.refused(why, items, "")
+	}
+	named, present := attributes.Get(layerKey)
+	switch {
 	case len(w.layers) == 0:
 		return w.refused(clientUnknown, items, w.client)
 	case !present:
@@ -122,7 +132,7 @@ func (w *walk) resourceAttributes(resource pcommon.Resource) {
 			w.ids = append(w.ids, rawID{raw, w.core.ids.of(raw)})
 		}
 	}
-	w.resource = 0
+	w.resource, w.target, w.info = 0, targetInfo, unasked
 	attributes.RemoveIf(w.resourceAttribute)
 	entity.ResourceEntityRefs(resource).RemoveIf(func(entity.EntityRef) bool { return true })
 }
@@ -139,7 +149,7 @@ func (w *walk) resourceAttribute(key string, value pcommon.Value) bool {
 		if _, known := w.layer.services[value.Str()]; !known {
 			w.text(value, masking.Plain, 0)
 		}
-		w.resource += mix(hashString(value.Str()))
+		w.keep(key, value, true)
 		return false
 	}
 	known := w.layer.resource[key]
@@ -151,16 +161,28 @@ func (w *walk) resourceAttribute(key string, value pcommon.Value) bool {
 		for _, id := range w.ids {
 			if id.raw == value.Str() && known.kind != enumType {
 				value.SetStr(id.hashed)
-				w.resource += mix(hashString(id.hashed))
+				w.keep(key, value, true)
 				return false
 			}
 		}
 	}
-	remove := w.typed(known, value)
-	if !remove && (key == instanceID || known.kind == idType) && value.Type() == pcommon.ValueTypeStr {
-		w.resource += mix(hashString(value.Str()) ^ 1)
+	if w.typed(known, value) {
+		return true
 	}
-	return remove
+	w.keep(key, value, key == instanceID || known.kind == idType)
+	return false
+}
+
+// keep notes what is kept of a resource, for the budgets.
+func (w *walk) keep(key string, value pcommon.Value, identifies bool) {
+	if !identifies && w.signal != metricsSignal {
+		return
+	}
+	hash := labelHash(key, value)
+	w.target += hash
+	if identifies {
+		w.resource += hash
+	}
 }
 
 // repeated tells whether a key stood in the map already.

@@ -11,6 +11,17 @@ import (
 	"obs-platform/collector/masking"
 )
 
+// of exponential histograms; Prometheus merges buckets above 8 and refuses scales below -4
+const (
+	lowestScale  = -4
+	highestScale = 20
+)
+
+var (
+	targetInfo = hashString("target_info")
+	boundSeed  = hashString("le")
+)
+
 // metrics walks over one request, and returns how many data points are left.
 func (w *walk) metrics(data pmetric.Metrics) int {
 	left := 0
@@ -128,7 +139,7 @@ func (w *walk) metric(m pmetric.Metric) int {
 			w.tally.mask(w.slot, classes)
 			return w.lost(metricReserved, points, m.Name())
 		}
-		hash = hashString(m.Name())
+		hash = mix(hashString(m.Name()) ^ hashString(kind)) // a counter is named otherwise than a gauge
 		if description, changed := w.name(m.Description(), w.catalogue.limits.ValueBytes); changed {
 			m.SetDescription(description)
 		}
@@ -137,6 +148,7 @@ func (w *walk) metric(m pmetric.Metric) int {
 		if unit, changed := w.name(m.Unit(), longestVersion); changed {
 			m.SetUnit(strings.Trim(unit, "{}"))
 		}
+		hash = mix(hash ^ hashString(m.Unit())<<1) // the unit is a part of the name
 	}
 	if m.Metadata().Len() > 0 {
 		m.Metadata().Clear()
@@ -159,18 +171,19 @@ func (w *walk) points(m pmetric.Metric, known *knownMetric, hash uint64) int {
 	case pmetric.MetricTypeHistogram:
 		points := m.Histogram().DataPoints()
 		points.RemoveIf(func(p pmetric.HistogramDataPoint) bool {
-			if !w.wellFormed(p) {
+			bounds, ok := w.bounds(p)
+			if !ok {
 				w.tally.refuse(w.slot, metricShape, 1, m.Name())
 				return true
 			}
 			clearExemplars(p.Exemplars())
-			return !w.point(p.Attributes(), p.Timestamp(), known, hash, int64(p.BucketCounts().Len())+2)
+			return !w.point(p.Attributes(), p.Timestamp(), known, hash+bounds, int64(p.ExplicitBounds().Len())+3)
 		})
 		return points.Len()
 	case pmetric.MetricTypeExponentialHistogram:
 		points := m.ExponentialHistogram().DataPoints()
 		points.RemoveIf(func(p pmetric.ExponentialHistogramDataPoint) bool {
-			if p.Positive().BucketCounts().Len()+p.Negative().BucketCounts().Len() > 2*w.catalogue.limits.Buckets || p.Scale() < -10 || p.Scale() > 20 {
+			if !w.native(p) {
 				w.tally.refuse(w.slot, metricShape, 1, m.Name())
 				return true
 			}
@@ -185,7 +198,11 @@ func (w *walk) points(m pmetric.Metric, known *knownMetric, hash uint64) int {
 				w.tally.refuse(w.slot, metricShape, 1, m.Name())
 				return true
 			}
-			return !w.point(p.Attributes(), p.Timestamp(), known, hash, int64(p.QuantileValues().Len())+2)
+			quantiles := uint64(p.QuantileValues().Len())
+			for _, each := range p.QuantileValues().All() {
+				quantiles += boundHash(each.Quantile())
+			}
+			return !w.point(p.Attributes(), p.Timestamp(), known, hash+quantiles, int64(p.QuantileValues().Len())+2)
 		})
 		return points.Len()
 	}
@@ -200,31 +217,70 @@ func (w *walk) numbers(points pmetric.NumberDataPointSlice, known *knownMetric, 
 	return points.Len()
 }
 
-// clearExemplars leaves values and trace ids; attributes that were filtered out have no type in the catalogue.
+// clearExemplars leaves values and trace ids; attributes that were filtered out have no type in the catalogue. To one without
+// a value Prometheus answers 500, for ever.
 func clearExemplars(exemplars pmetric.ExemplarSlice) {
-	for _, exemplar := range exemplars.All() {
-		if exemplar.FilteredAttributes().Len() > 0 {
-			exemplar.FilteredAttributes().Clear()
-		}
-	}
+	exemplars.RemoveIf(func(exemplar pmetric.Exemplar) bool {
+		exemplar.FilteredAttributes().Clear()
+		return exemplar.ValueType() == pmetric.ExemplarValueTypeEmpty
+	})
 }
 
-// wellFormed tells whether Prometheus would take a histogram: one bucket more than bounds, bounds that grow.
-func (w *walk) wellFormed(p pmetric.HistogramDataPoint) bool {
+// boundHash is of a bound or a quantile, each of which is a series.
+func boundHash(bound float64) uint64 { return mix(math.Float64bits(bound) ^ boundSeed) }
+
+// bounds hashes a histogram's bounds, and tells whether Prometheus would take it: one bucket more than bounds, bounds that
+// grow.
+func (w *walk) bounds(p pmetric.HistogramDataPoint) (hash uint64, ok bool) {
 	buckets, bounds := p.BucketCounts().Len(), p.ExplicitBounds()
 	size := bounds.Len()
 	if buckets > w.catalogue.limits.Buckets || buckets != size+1 && (buckets != 0 || size != 0) {
-		return false
+		return 0, false
 	}
+	hash = uint64(buckets)
 	last := math.Inf(-1)
 	for index := range size {
 		bound := bounds.At(index)
 		if !(bound > last) {
-			return false
+			return 0, false
 		}
 		last = bound
+		hash += boundHash(bound)
 	}
-	return true
+	return hash, true
+}
+
+// native tells whether Prometheus would take an exponential histogram: any other it would be sent again for ever, for it
+// answers 500.
+func (w *walk) native(p pmetric.ExponentialHistogramDataPoint) bool {
+	positive, negative := p.Positive().BucketCounts().Len(), p.Negative().BucketCounts().Len()
+	if positive+negative > 2*w.catalogue.limits.Buckets || p.Scale() < lowestScale || p.Scale() > highestScale {
+		return false
+	}
+	if p.Count() > math.MaxInt64 || p.ZeroCount() > p.Count() {
+		return false
+	}
+	left, ok := counted(p.Positive(), p.Count()-p.ZeroCount())
+	if ok {
+		left, ok = counted(p.Negative(), left)
+	}
+	return ok && (left == 0 || p.HasSum() && math.IsNaN(p.Sum())) // observations of NaN are in no bucket
+}
+
+// counted takes what is in buckets from a count; false: the count is too small, or a bucket has an index beyond int32.
+func counted(buckets pmetric.ExponentialHistogramDataPointBuckets, left uint64) (rest uint64, ok bool) {
+	counts := buckets.BucketCounts()
+	if int64(buckets.Offset())+int64(counts.Len()) > math.MaxInt32 {
+		return left, false
+	}
+	for index := range counts.Len() {
+		count := counts.At(index)
+		if count > left {
+			return left, false
+		}
+		left -= count
+	}
+	return left, true
 }
 
 // point checks the attributes, the time and the budgets of one data point; weight is how many series it makes.
@@ -266,8 +322,15 @@ func (w *walk) point(attributes pcommon.Map, at pcommon.Timestamp, known *knownM
 			sum += labelHash(key, value)
 		}
 	}
-	series := mix(hash + sum + w.resource)
-	switch w.sketches.series.admit(series, mix(w.resource), weight) {
+	client := mix(w.resource)
+	if w.info == unasked {
+		w.info = w.sketches.series.admit(mix(w.target), client, 1)
+	}
+	fits := w.info
+	if fits == within {
+		fits = w.sketches.series.admit(mix(hash+sum+w.resource), client, weight)
+	}
+	switch fits {
 	case overBudget:
 		w.tally.refuse(w.slot, seriesBudget, 1, "")
 		return false
@@ -358,6 +421,8 @@ func labelHash(key string, value pcommon.Value) uint64 {
 		if h = 3; value.Bool() {
 			h = 4
 		}
+	case pcommon.ValueTypeMap, pcommon.ValueTypeSlice, pcommon.ValueTypeBytes:
+		h = maphash.String(seed, value.AsString())
 	}
 	return mix(h ^ maphash.String(seed, key)<<1)
 }

@@ -12,6 +12,7 @@ const (
 	longestTraceState = 512
 	longestSpanName   = 512
 	longestSeverity   = 32
+	spanFlags         = 0x3ff // that OpenTelemetry defines; the index holds 31 bits
 	mostEvents        = 128
 	mostLinks         = 128
 )
@@ -82,6 +83,7 @@ func (w *walk) span(span ptrace.Span) bool {
 		return false
 	}
 	w.spanTexts(span)
+	span.SetFlags(span.Flags() & spanFlags)
 	known := w.layer.spans
 	w.attributes(span.Attributes(), known)
 	if span.Events().Len() > 0 {
@@ -109,6 +111,7 @@ func (w *walk) span(span ptrace.Span) bool {
 				return true
 			}
 			w.traceState(link.TraceState())
+			link.SetFlags(link.Flags() & spanFlags)
 			w.attributes(link.Attributes(), known)
 			return false
 		})
@@ -194,6 +197,10 @@ func (w *walk) record(record plog.LogRecord) bool {
 	if !ok {
 		w.tally.refuse(w.slot, why, 1, "")
 		return false
+	}
+	if number := record.SeverityNumber(); number < plog.SeverityNumberUnspecified || number > plog.SeverityNumberFatal4 {
+		record.SetSeverityNumber(plog.SeverityNumberUnspecified)
+		w.tally.drop(w.slot, attributeValue)
 	}
 	if severity, changed := w.name(record.SeverityText(), longestSeverity); changed {
 		record.SetSeverityText(severity)

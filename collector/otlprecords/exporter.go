@@ -2,7 +2,7 @@
 // of OTLP already, and the values of several records, one after the other, are one request with all of them; so nothing is
 // decoded while the server takes what it gets. One bad item does not take the others with it: a request that is refused
 // for ever is halved, first into its records, then into the points of one, until the culprit is alone; it is counted and
-// named, and everything else arrives. Any other answer is an error for the sender, who sends the record again.
+// named, and everything else arrives, beginning with the largest parts. Any other answer is an error for the sender, who sends the record again.
 package otlprecords
 
 import (
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -25,7 +26,8 @@ import (
 type Config struct {
 	// ClientConfig is the client of HTTP; its endpoint is the whole URL to which metrics are posted.
 	ClientConfig confighttp.ClientConfig `mapstructure:",squash"`
-	// MaxRequests bounds what one refused record may cost; what is still together then is given up together.
+	// MaxRequests bounds what one refused record may cost; what is still together then is given up together. Of what the
+	// server answers with faults alone it bounds each of two searches.
 	MaxRequests int `mapstructure:"max_requests"`
 	// JoinedBytes is how many bytes of waiting records are sent together; a single record may have more.
 	JoinedBytes int `mapstructure:"joined_bytes"`
@@ -74,6 +76,7 @@ type recordExporter struct {
 	telemetry *telemetry
 	client    *http.Client
 	joiner    *joiner
+	known     atomic.Pointer[record] // the last one that the server took
 }
 
 func newExporter(_ context.Context, set exporter.Settings, config component.Config) (exporter.Logs, error) {

@@ -1,6 +1,7 @@
 package otlprecords
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -72,6 +73,61 @@ func TestWhatIsRefusedAsAWholeCostsABoundedNumberOfRequests(t *testing.T) {
 	}
 }
 
+// As components/consumers/component.py has it.
+const requests = 500
+
+func TestALongRunOfBadPointsTakesNoGoodOneWithIt(t *testing.T) {
+	const points = 10_000
+	for _, run := range []struct{ from, to int64 }{
+		{0, 1000}, {3, 1003}, {4321, 5321}, {9000, 10_000}, {4999, 5998}, {0, 4993}, {7, 9991},
+	} {
+		server := &prometheus{bad: map[int64]bool{}}
+		for value := run.from; value < run.to; value++ {
+			server.bad[value] = true
+		}
+		r := started(t, Config{MaxRequests: requests}, server)
+		if err := r.consume(devices(500, points/500)); err != nil {
+			t.Fatal(err)
+		}
+		bad := int(run.to - run.from)
+		if arrived, lost := len(server.arrived()), int(r.sum("lost_items")); arrived != points-bad || lost != bad {
+			t.Errorf("%d to %d: %d good points are missing, %d counted as lost", run.from, run.to, points-bad-arrived, lost)
+		}
+		if asked := len(server.requests()); asked > requests {
+			t.Errorf("%d to %d: it took %d requests", run.from, run.to, asked)
+		}
+	}
+}
+
+func TestScatteredBadPointsBeyondTheBudgetTakeFewOthersWithThem(t *testing.T) {
+	const points, between = 10_000, 100
+	server := &prometheus{bad: map[int64]bool{}}
+	for value := int64(0); value < points; value += between {
+		server.bad[value] = true
+	}
+	r := started(t, Config{MaxRequests: requests}, server)
+	if err := r.consume(devices(500, points/500)); err != nil {
+		t.Fatal(err)
+	}
+	if lost := r.sum("lost_items"); lost > 4*points/10 || int(lost)+len(server.arrived()) != points {
+		t.Errorf("%d counted as lost, %d arrived", lost, len(server.arrived()))
+	}
+}
+
+func TestEverySecondPointIsAFaultAndTheOthersArrive(t *testing.T) {
+	server := &prometheus{bad: map[int64]bool{}, blame: http.StatusInternalServerError}
+	for value := int64(0); value < 200; value += 2 {
+		server.bad[value] = true
+	}
+	r := started(t, Config{MaxRequests: requests}, server)
+	if err := r.consume(devices(10, 20)); err != nil {
+		t.Fatal(err)
+	}
+	if len(server.arrived()) != 100 || r.sum("lost_items") != 100 {
+		t.Errorf("%d arrived, %d counted as lost", len(server.arrived()), r.sum("lost_items"))
+	}
+}
+
 func TestOnlyAFaultOfTheRequestIsARefusal(t *testing.T) {
 	for status, refused := range map[int]bool{
 		http.StatusBadRequest:            true,
@@ -137,6 +193,110 @@ func TestAServerThatTakesNothingIsNotAskedWithoutEnd(t *testing.T) {
 	}
 }
 
+// all are numbers from 0 on.
+func all(points int) map[int64]bool {
+	numbers := map[int64]bool{}
+	for value := range int64(points) {
+		numbers[value] = true
+	}
+	return numbers
+}
+
+func TestARecordFullOfFaultsIsGivenUpWhereTheServerTakesWhatItTookBefore(t *testing.T) {
+	for _, points := range []int{1, 2, 800} {
+		server := &prometheus{bad: all(points), blame: http.StatusInternalServerError}
+		r := started(t, Config{MaxRequests: 2000}, server)
+		if err := r.consume(numbered(0, points)); err == nil {
+			t.Error("given up without a proof that the server takes anything")
+		}
+		if err := r.consume(numbered(5000, 3)); err != nil {
+			t.Fatal(err)
+		}
+		before := len(server.requests())
+		if err := r.consume(numbered(0, points)); err != nil {
+			t.Fatal(err)
+		}
+		if sent, lost := r.sum("sent_items"), r.sum("lost_items"); sent != 3 || lost != int64(points) {
+			t.Errorf("%d counted as sent, %d as lost", sent, lost)
+		}
+		if asked := len(server.requests()) - before; asked > 2*points+mostFaults+8 {
+			t.Errorf("it took %d requests", asked)
+		}
+		if err := r.consume(numbered(6000, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFewGoodPointsOfARecordFullOfFaultsArrive(t *testing.T) {
+	const points, good = 800, 777
+	bad := all(points)
+	delete(bad, good)
+	server := &prometheus{bad: bad, blame: http.StatusInternalServerError}
+	r := started(t, Config{MaxRequests: 2000}, server)
+	if err := r.consume(numbered(5000, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.consume(numbered(0, points)); err != nil {
+		t.Fatal(err)
+	}
+	if server.arrived()[good] != 1 || r.sum("lost_items") != points-1 || r.sum("sent_items") != 2 {
+		t.Errorf("arrived %d times, %d counted as lost, %d as sent", server.arrived()[good], r.sum("lost_items"), r.sum("sent_items"))
+	}
+}
+
+func TestAServerThatTookSomethingOnceAndIsDownIsWaitedFor(t *testing.T) {
+	for _, points := range []int{1, 800} {
+		server := &prometheus{}
+		r := started(t, Config{MaxRequests: 500}, server)
+		if err := r.consume(numbered(5000, 1)); err != nil {
+			t.Fatal(err)
+		}
+		server.becomes(http.StatusInternalServerError)
+		before := len(server.requests())
+		for range 3 {
+			if err := r.consume(numbered(0, points)); err == nil {
+				t.Error("a record that did not arrive was acknowledged")
+			}
+		}
+		if asked := len(server.requests()) - before; asked > 3*(mostFaults+4) || r.sum("lost_items") != 0 {
+			t.Errorf("%d requests, %d counted as lost", asked, r.sum("lost_items"))
+		}
+		server.becomes(0)
+		if err := r.consume(numbered(0, points)); err != nil || len(server.arrived()) != points+1 {
+			t.Errorf("%v, %d arrived", err, len(server.arrived()))
+		}
+	}
+}
+
+// The first request is taken, the second is the record; a proof is a request of one point after that.
+func TestAServerThatIsWellForAMomentGivesNobodyUp(t *testing.T) {
+	for name, well := range map[string]func(request int) bool{
+		"from the proof on":      func(request int) bool { return request >= 3 },
+		"for the proof alone":    func(request int) bool { return request == 3 },
+		"not for the last proof": func(request int) bool { return request >= 5 },
+	} {
+		server := &prometheus{answers: func(request int) int {
+			if request == 1 || well(request) {
+				return 0
+			}
+			return http.StatusInternalServerError
+		}}
+		r := started(t, Config{MaxRequests: 500}, server)
+		if err := r.consume(numbered(5000, 1)); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if r.consume(numbered(0, 1)) == nil {
+				break
+			}
+		}
+		if arrived, lost := server.arrived()[0], r.sum("lost_items"); lost != 0 || (arrived != 1) != (name == "for the proof alone") {
+			t.Errorf("well %s: arrived %d times, %d counted as lost", name, arrived, lost)
+		}
+	}
+}
+
 func TestWhatTheServerDidNotTakeArrivesWhenItIsSentAgain(t *testing.T) {
 	server := &prometheus{away: http.StatusInternalServerError}
 	r := started(t, Config{}, server)
@@ -167,17 +327,61 @@ func TestAPointOfEachKindIsHalved(t *testing.T) {
 		exponential.DataPoints().AppendEmpty()
 		summary.DataPoints().AppendEmpty()
 	}
-	all := points{data}
+	all := pointsOf(data)
 	for from := range 12 {
-		if part := all.part(from, 12); part.count() != 12-from {
+		if part := all.part(from, 12); sentOf(t, part).DataPointCount() != 12-from || part.count() != 12-from {
 			t.Errorf("%d points from %d on", part.count(), from)
 		}
-		if part := all.part(from, from+1); part.count() != 1 {
+		if part := all.part(0, 12).part(from, from+1); sentOf(t, part).DataPointCount() != 1 || part.count() != 1 {
 			t.Errorf("%d points at %d", part.count(), from)
 		}
 	}
 	if all.count() != 12 || newRecord(value(data)).items != 12 {
 		t.Errorf("%d points, %d counted in the record", all.count(), newRecord(value(data)).items)
+	}
+}
+
+func sentOf(t *testing.T, part pieces) pmetric.Metrics {
+	t.Helper()
+	body, err := part.body()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := (&pmetric.ProtoUnmarshaler{}).UnmarshalMetrics(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestAPartHasWhatItsPointsStandIn(t *testing.T) {
+	data := pmetric.NewMetrics()
+	for number := range 4 {
+		resource := data.ResourceMetrics().AppendEmpty()
+		resource.SetSchemaUrl(fmt.Sprint("resource-", number))
+		resource.Resource().Attributes().PutInt("number", int64(number))
+		scope := resource.ScopeMetrics().AppendEmpty()
+		scope.SetSchemaUrl(fmt.Sprint("scope-", number))
+		scope.Scope().SetName(fmt.Sprint("library-", number))
+		m := scope.Metrics().AppendEmpty()
+		m.SetName(fmt.Sprint("metric-", number))
+		sum := m.SetEmptySum()
+		sum.SetIsMonotonic(true)
+		sum.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+		for point := range 3 {
+			sum.DataPoints().AppendEmpty().SetIntValue(int64(3*number + point))
+		}
+	}
+	part := sentOf(t, pointsOf(data).part(4, 9)) // two of the second, the third
+	want := pmetric.NewMetrics()
+	for _, number := range []int{1, 2} {
+		data.ResourceMetrics().At(number).CopyTo(want.ResourceMetrics().AppendEmpty())
+	}
+	want.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Sum().DataPoints().RemoveIf(func(point pmetric.NumberDataPoint) bool {
+		return point.IntValue() == 3
+	})
+	if !bytes.Equal(value(part), value(want)) {
+		t.Error("what was sent differs")
 	}
 }
 

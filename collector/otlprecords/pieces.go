@@ -43,7 +43,7 @@ func (r records) within() pieces {
 	if err != nil {
 		return nil
 	}
-	return points{data}
+	return pointsOf(data)
 }
 
 func (r records) items() (all int) {
@@ -71,31 +71,66 @@ func (r records) name() []zap.Field {
 	return []zap.Field{zap.Int("bytes that cannot be decoded", len(r[0].value))}
 }
 
-// points are the data points of one record.
-type points struct{ pmetric.Metrics }
+// points are data points of one record, from one number to another. They are copied when they are sent: many parts may
+// wait, and each copy has the resource.
+type points struct {
+	pmetric.Metrics
+	from, to int
+}
 
-func (p points) count() int            { return p.DataPointCount() }
-func (p points) items() int            { return p.DataPointCount() }
+func pointsOf(data pmetric.Metrics) points { return points{data, 0, data.DataPointCount()} }
+
+func (p points) count() int            { return p.to - p.from }
+func (p points) items() int            { return p.count() }
 func (p points) within() pieces        { return nil }
-func (p points) body() ([]byte, error) { return (&pmetric.ProtoMarshaler{}).MarshalMetrics(p.Metrics) }
+func (p points) body() ([]byte, error) { return (&pmetric.ProtoMarshaler{}).MarshalMetrics(p.copied()) }
 
-func (p points) part(from, to int) pieces {
+func (p points) part(from, to int) pieces { return points{p.Metrics, p.from + from, p.from + to} }
+
+// copied is a message of these points alone.
+func (p points) copied() pmetric.Metrics {
 	part := pmetric.NewMetrics()
-	p.CopyTo(part)
-	w := &window{from: from, to: to}
-	part.ResourceMetrics().RemoveIf(func(resource pmetric.ResourceMetrics) bool {
-		resource.ScopeMetrics().RemoveIf(func(scope pmetric.ScopeMetrics) bool {
-			scope.Metrics().RemoveIf(func(m pmetric.Metric) bool { return w.points(m) == 0 })
-			return scope.Metrics().Len() == 0
-		})
-		return resource.ScopeMetrics().Len() == 0
-	})
-	return points{part}
+	at := 0
+	for _, from := range p.ResourceMetrics().All() {
+		var resource pmetric.ResourceMetrics
+		chosen := false
+		for _, within := range from.ScopeMetrics().All() {
+			var scope pmetric.ScopeMetrics
+			begun := false
+			for _, m := range within.Metrics().All() {
+				first := at
+				at += length(m)
+				if at == first || first >= p.to || at <= p.from {
+					continue
+				}
+				if !chosen {
+					chosen, resource = true, part.ResourceMetrics().AppendEmpty()
+					from.Resource().CopyTo(resource.Resource())
+					resource.SetSchemaUrl(from.SchemaUrl())
+				}
+				if !begun {
+					begun, scope = true, resource.ScopeMetrics().AppendEmpty()
+					within.Scope().CopyTo(scope.Scope())
+					scope.SetSchemaUrl(within.SchemaUrl())
+				}
+				one := scope.Metrics().AppendEmpty()
+				m.CopyTo(one)
+				if first < p.from || at > p.to {
+					(&window{at: first, from: p.from, to: p.to}).drop(one)
+				}
+			}
+		}
+	}
+	return part
 }
 
 // name tells what the first point is of: what has passed the gate is no personal data.
 func (p points) name() (fields []zap.Field) {
-	for _, resource := range p.ResourceMetrics().All() {
+	data := p.Metrics
+	if p.count() > 0 {
+		data = points{p.Metrics, p.from, p.from + 1}.copied()
+	}
+	for _, resource := range data.ResourceMetrics().All() {
 		for _, scope := range resource.ScopeMetrics().All() {
 			for _, m := range scope.Metrics().All() {
 				return append(named(resource.Resource()), zap.String("metric", m.Name()))
@@ -122,28 +157,33 @@ func (w *window) outside() bool {
 	return w.at <= w.from || w.at > w.to
 }
 
-func (w *window) points(m pmetric.Metric) int {
+func (w *window) drop(m pmetric.Metric) {
 	switch m.Type() {
 	case pmetric.MetricTypeGauge:
-		points := m.Gauge().DataPoints()
-		points.RemoveIf(func(pmetric.NumberDataPoint) bool { return w.outside() })
-		return points.Len()
+		m.Gauge().DataPoints().RemoveIf(func(pmetric.NumberDataPoint) bool { return w.outside() })
 	case pmetric.MetricTypeSum:
-		points := m.Sum().DataPoints()
-		points.RemoveIf(func(pmetric.NumberDataPoint) bool { return w.outside() })
-		return points.Len()
+		m.Sum().DataPoints().RemoveIf(func(pmetric.NumberDataPoint) bool { return w.outside() })
 	case pmetric.MetricTypeHistogram:
-		points := m.Histogram().DataPoints()
-		points.RemoveIf(func(pmetric.HistogramDataPoint) bool { return w.outside() })
-		return points.Len()
+		m.Histogram().DataPoints().RemoveIf(func(pmetric.HistogramDataPoint) bool { return w.outside() })
 	case pmetric.MetricTypeExponentialHistogram:
-		points := m.ExponentialHistogram().DataPoints()
-		points.RemoveIf(func(pmetric.ExponentialHistogramDataPoint) bool { return w.outside() })
-		return points.Len()
+		m.ExponentialHistogram().DataPoints().RemoveIf(func(pmetric.ExponentialHistogramDataPoint) bool { return w.outside() })
 	case pmetric.MetricTypeSummary:
-		points := m.Summary().DataPoints()
-		points.RemoveIf(func(pmetric.SummaryDataPoint) bool { return w.outside() })
-		return points.Len()
+		m.Summary().DataPoints().RemoveIf(func(pmetric.SummaryDataPoint) bool { return w.outside() })
+	}
+}
+
+func length(m pmetric.Metric) int {
+	switch m.Type() {
+	case pmetric.MetricTypeGauge:
+		return m.Gauge().DataPoints().Len()
+	case pmetric.MetricTypeSum:
+		return m.Sum().DataPoints().Len()
+	case pmetric.MetricTypeHistogram:
+		return m.Histogram().DataPoints().Len()
+	case pmetric.MetricTypeExponentialHistogram:
+		return m.ExponentialHistogram().DataPoints().Len()
+	case pmetric.MetricTypeSummary:
+		return m.Summary().DataPoints().Len()
 	}
 	return 0
 }

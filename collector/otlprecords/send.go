@@ -16,8 +16,8 @@ import (
 const (
 	mostAnswerBytes = 64 << 10
 	mostReasonBytes = 512
-	// mostFaults is how many parts may be answered with a fault of the server, and none be taken, until it is at fault:
-	// enough to get from many points down to one.
+	// mostFaults is how many parts may be answered with a fault of the server, and none be taken, until it is asked for a
+	// proof that it takes anything: enough to get from many points down to one.
 	mostFaults = 40
 )
 
@@ -35,7 +35,8 @@ func (r *refusal) fault() bool { return r.status == http.StatusInternalServerErr
 
 // division is the search for what is at fault in one request.
 type division struct {
-	left   int // requests
+	left   int  // requests
+	proved bool // the server took something a moment ago
 	taken  bool
 	faults int
 	blamed []blame
@@ -60,19 +61,21 @@ func (d *division) unproved() *refusal {
 	return nil
 }
 
-// send sends records as one request, and in parts what was refused.
+// send sends records as one request, and in parts what was refused. Where the server answered with faults and took nothing
+// of this, it has to take what it took before; then what it still refuses is at fault, if it takes that again afterwards.
 func (e *recordExporter) send(ctx context.Context, all records) error {
-	err := e.post(ctx, all)
-	var refused *refusal
-	if !errors.As(err, &refused) {
+	d := &division{left: len(all) * e.config.MaxRequests}
+	why, err := e.search(ctx, d, all)
+	if why != nil && e.proved(ctx) {
+		d = &division{left: len(all) * e.config.MaxRequests, proved: true}
+		if why, err = e.search(ctx, d, all); why != nil && e.proved(ctx) {
+			why = nil
+		}
+	}
+	if err != nil {
 		return err
 	}
-	e.telemetry.splits.Add(ctx, 1)
-	d := &division{left: len(all)*e.config.MaxRequests - 1}
-	if err := e.divide(ctx, d, all, refused); err != nil {
-		return err
-	}
-	if why := d.unproved(); why != nil {
+	if why != nil {
 		return why
 	}
 	for _, lost := range d.blamed {
@@ -82,42 +85,99 @@ func (e *recordExporter) send(ctx context.Context, all records) error {
 	return nil
 }
 
-// divide sends the two halves of what was refused, and divides further what is refused of them.
+// search sends records, and in parts what is refused; it says why the server may be at fault, and nobody else is known to be.
+func (e *recordExporter) search(ctx context.Context, d *division, all records) (*refusal, error) {
+	d.left--
+	err := e.post(ctx, all)
+	var refused, fault *refusal
+	if !errors.As(err, &refused) {
+		return nil, err
+	}
+	e.telemetry.splits.Add(ctx, 1)
+	switch err := e.divide(ctx, d, all, refused); {
+	case errors.As(err, &fault):
+		return fault, nil
+	case err != nil:
+		return nil, err
+	}
+	return d.unproved(), nil
+}
+
+// proved says that the server takes a point that it took before: it writes that one too, but an empty request nowhere, so
+// that even a full disk would take that.
+func (e *recordExporter) proved(ctx context.Context) bool {
+	known := e.known.Load()
+	if known == nil {
+		return false
+	}
+	within := records{*known}.within()
+	return within != nil && within.count() > 0 && e.post(ctx, proof{within.part(0, 1)}) == nil
+}
+
+// proof has been counted when it was taken first.
+type proof struct{ pieces }
+
+func (proof) items() int { return 0 }
+
+// divide sends the two halves of what was refused, and divides further what is refused of them, until single pieces are
+// left or no request is.
 func (e *recordExporter) divide(ctx context.Context, d *division, refused pieces, why *refusal) error {
-	count := refused.count()
-	if count == 1 {
-		if within := refused.within(); within != nil {
-			return e.divide(ctx, d, within, why)
+	var waiting queue
+	waiting.add(suspect{pieces: refused, why: why, before: true, after: true})
+	for {
+		one, ok := d.next(&waiting)
+		if !ok {
+			return nil
+		}
+		if one.count() == 1 {
+			if within := one.within(); within != nil {
+				one.pieces = within
+			}
+		}
+		if one.count() <= 1 || d.left < 2 {
+			d.add(one.pieces, one.why)
+			continue
+		}
+		if err := e.halve(ctx, d, one, &waiting); err != nil {
+			return err
 		}
 	}
-	if count <= 1 || d.left < 2 {
-		d.add(refused, why)
-		return nil
+}
+
+// next is what is divided next. As long as the server may be at fault, the way to what it takes is the shortest one.
+func (d *division) next(waiting *queue) (suspect, bool) {
+	if d.faults > 0 && !d.taken && !d.proved {
+		if one, ok := waiting.smallestFault(); ok {
+			return one, true
+		}
 	}
-	half := count / 2
-	var further []blame
-	for _, part := range []pieces{refused.part(0, half), refused.part(half, count)} {
+	return waiting.next()
+}
+
+// halve sends two halves; those that are refused are to wait.
+func (e *recordExporter) halve(ctx context.Context, d *division, one suspect, waiting *queue) error {
+	count := one.count()
+	halves := [2]pieces{one.part(0, count/2), one.part(count/2, count)}
+	var why [2]*refusal
+	for number, half := range halves {
 		d.left--
-		err := e.post(ctx, part)
-		var again *refusal
+		err := e.post(ctx, half)
 		switch {
 		case err == nil:
 			d.taken = true
-		case !errors.As(err, &again):
+		case !errors.As(err, &why[number]):
 			return err
-		default:
-			if again.fault() {
-				if d.faults++; d.faults > mostFaults && !d.taken {
-					return err
-				}
+		case why[number].fault():
+			if d.faults++; d.faults > mostFaults && !d.taken && !d.proved {
+				return err
 			}
-			further = append(further, blame{part, again})
 		}
 	}
-	for _, part := range further {
-		if err := e.divide(ctx, d, part.pieces, part.why); err != nil {
-			return err
-		}
+	if why[0] != nil {
+		waiting.add(suspect{pieces: halves[0], why: why[0], before: one.before, after: why[1] == nil})
+	}
+	if why[1] != nil {
+		waiting.add(suspect{pieces: halves[1], why: why[1], before: why[0] == nil, after: one.after})
 	}
 	return nil
 }
@@ -145,7 +205,12 @@ func (e *recordExporter) post(ctx context.Context, all pieces) error {
 	switch status := response.StatusCode; {
 	case status >= 200 && status <= 299:
 		e.telemetry.request(ctx, "taken")
-		e.telemetry.sent.Add(ctx, int64(all.items()-e.rejected(ctx, all, answer)))
+		rejected := e.rejected(ctx, all, answer)
+		e.telemetry.sent.Add(ctx, int64(all.items()-rejected))
+		if taken, whole := all.(records); whole && rejected == 0 {
+			one := taken[0] // a pointer into them would keep all
+			e.known.Store(&one)
+		}
 		return nil
 	case status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge || status == http.StatusUnprocessableEntity:
 		e.telemetry.request(ctx, "refused")

@@ -30,9 +30,11 @@ type prometheus struct {
 	away  int           // status with which it answers everything; 0: none
 	gate  chan struct{} // answers wait for it; nil: none does
 	says  []byte        // with what is taken
-	mutex sync.Mutex
-	taken map[int64]int
-	sizes []int // points of each request; -1: not to be decoded
+	// answers is the status of each request by its number from 1, before all else; 0: as it would be, nil: always.
+	answers func(request int) int
+	mutex   sync.Mutex
+	taken   map[int64]int
+	sizes   []int // points of each request; -1: not to be decoded
 }
 
 func (p *prometheus) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
@@ -54,6 +56,7 @@ func (p *prometheus) ServeHTTP(answer http.ResponseWriter, request *http.Request
 	} else {
 		p.sizes = append(p.sizes, -1)
 	}
+	asked := len(p.sizes)
 	p.mutex.Unlock()
 	if p.gate != nil {
 		select {
@@ -64,8 +67,12 @@ func (p *prometheus) ServeHTTP(answer http.ResponseWriter, request *http.Request
 	}
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	if p.away != 0 {
-		http.Error(answer, "away", p.away)
+	away := p.away
+	if p.answers != nil {
+		away = max(away, p.answers(asked))
+	}
+	if away != 0 {
+		http.Error(answer, "away", away)
 		return
 	}
 	if decoding != nil {

@@ -22,7 +22,6 @@ from components.k8s.programs import (
     PythonService,
     PythonServiceArgs,
     auth_folder,
-    once,
     served,
 )
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
@@ -158,7 +157,7 @@ class AlertEvents(pulumi.ComponentResource):
                     scraper=self.scrape.credential.username,
                 ),
                 secrets={
-                    "kafka-password": once(kafka.users[WORKLOAD].password, kafka.ready),
+                    "kafka-password": kafka.users[WORKLOAD].password,
                     "prometheus-password": prometheus.password,
                     "alertmanager-password": alertmanager.password,
                 },

@@ -33,7 +33,6 @@ from components.k8s.programs import (
     PythonService,
     PythonServiceArgs,
     auth_folder,
-    once,
     served,
 )
 from components.telemetry.topics import AUDIT_TOPIC
@@ -182,7 +181,7 @@ class Audit(pulumi.ComponentResource):
                 scrape=args.scrape,
                 settings=audit_settings(args),
                 secrets={
-                    "kafka-password": once(kafka.users[WORKLOAD].password, kafka.ready),
+                    "kafka-password": kafka.users[WORKLOAD].password,
                     **_files(args.webhook),
                 },
                 ingress=[Allow(peers=api_servers, ports=[CLUSTER_PORT])] if args.webhook else [],

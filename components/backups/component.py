@@ -96,7 +96,7 @@ def kafka_metadata(kafka: KafkaEndpoint, keep_days: int) -> Source:
     """Topics, permissions, names of users."""
     return Source(
         section={"kafka_metadata": config.kafka_section(kafka, keep_days)},
-        passwords={config.PASSWORD: once(kafka.users[config.USER].password, kafka.ready)},
+        passwords={config.PASSWORD: kafka.users[config.USER].password},
         reach=[Allow(peers=[workload_pods(KAFKA)], ports=[kafka.port])],
         access=[kafka.access_label],
     )
@@ -341,7 +341,7 @@ class Backups(pulumi.ComponentResource):
                 settings=is_private(storage.authority).apply(settings),
                 secrets={
                     **STORAGE.contents(storage),
-                    config.KAFKA_PASSWORD: once(kafka.users[ARCHIVE_USER].password, kafka.ready),
+                    config.KAFKA_PASSWORD: kafka.users[ARCHIVE_USER].password,
                 },
                 egress=[Allow(peers=[workload_pods(KAFKA)], ports=[kafka.port]), to_storage(storage)],
                 access=[kafka.access_label],

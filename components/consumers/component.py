@@ -242,8 +242,7 @@ def _volumes(parent: pulumi.Resource, args: MetricsConsumerArgs, workload: str) 
         files={
             "scrape.htpasswd": pulumi.Output.all(**{scrape.username: scrape.password}).apply(htpasswd),
             "writer-password": args.prometheus.writer.password,
-            # Known only when topics, users and ACLs exist.
-            "kafka-password": pulumi.Output.all(user.password, args.kafka.ready).apply(lambda both: str(both[0])),
+            "kafka-password": user.password,
         },
     )
     return [Volume(name="config", files=public), Volume(name="auth", files=secret)]

@@ -76,6 +76,7 @@ class GatewayArgs:
         load_balancer: What the cloud's load balancer is told.
         hosts: Host names of the load balancer, for the certificate.
         open_layers: Layers of which also names pass that the catalogue does not have, as free text.
+        oldest_point: How old a point of a metric may be; Prometheus takes older ones, for the time of its own outages.
         autoscale: Bounds of the autoscaler, or None.
     """
 
@@ -95,6 +96,7 @@ class GatewayArgs:
     client_cidrs: Sequence[str]
     load_balancer: LoadBalancerOptions
     hosts: Sequence[str] = ()
+    oldest_point: str
     open_layers: Sequence[str] = ()
     autoscale: Autoscale | None = None
 
@@ -175,7 +177,11 @@ class Gateway(pulumi.ComponentResource):
             context,
             name=f"{WORKLOAD}-catalogue",
             workload=WORKLOAD,
-            files={CATALOGUE_FILE: rendered(gate_catalogue(speakers(), open_layers=args.open_layers))},
+            files={
+                CATALOGUE_FILE: rendered(
+                    gate_catalogue(speakers(), open_layers=args.open_layers, oldest_point=args.oldest_point)
+                )
+            },
         )
         secret = secret_files(
             self,
@@ -186,10 +192,7 @@ class Gateway(pulumi.ComponentResource):
                 "clients.htpasswd": client_file(args.logins.users, args.logins.others),
                 "scrape.htpasswd": client_file([self.scrape.credential]),
                 "hash-key": args.logins.hash_key,
-                # Known only when topics, users and ACLs exist: until then a record would be refused for good.
-                "kafka-password": pulumi.Output.all(args.kafka.users[WORKLOAD].password, args.kafka.ready).apply(
-                    lambda both: str(both[0])
-                ),
+                "kafka-password": args.kafka.users[WORKLOAD].password,
             },
         )
         return Workload(

@@ -54,6 +54,25 @@ RULES: tuple[RuleGroup, ...] = (
                     "description_ja": "テレメトリーを受信できません。送信側が保持できなくなると失われます。",
                 },
             ),
+            Recording(
+                record="obs:gateway_queue:ratio",
+                expr='max by (instance, exporter) (otelcol_exporter_queue_size{job="gateway",'
+                'exporter=~"kafkabuckets/.+-disk"} / otelcol_exporter_queue_capacity{job="gateway",'
+                'exporter=~"kafkabuckets/.+-disk"})',
+            ),
+            Alert(
+                name="GatewayQueueFull",
+                expr="obs:gateway_queue:ratio > 0.9",
+                for_="10s",
+                severity=Severity.CRITICAL,
+                summary="Queue {{ $labels.exporter }} of gateway {{ $labels.instance }} is full, or about to be",
+                description="Clients are refused from then on. They keep telemetry for as long as they can, then it "
+                "is lost.",
+                annotations={
+                    "summary_ja": "ゲートウェイ {{ $labels.instance }} のキュー {{ $labels.exporter }} がほぼ満杯です",
+                    "description_ja": "以後は送信側を拒否します。送信側が保持できなくなると失われます。",
+                },
+            ),
         ),
     ),
     RuleGroup(
@@ -78,12 +97,6 @@ RULES: tuple[RuleGroup, ...] = (
                 record="obs:layer_share:ratio",
                 expr=f"max by (layer, signal) (rate(otelcol_login_taken_items_total{{{_DOORS}}}[1m]) "
                 f"/ ignoring (kind) {_SHARE})",
-            ),
-            Recording(
-                record="obs:gateway_queue:ratio",
-                expr='max by (instance, exporter) (otelcol_exporter_queue_size{job="gateway",'
-                'exporter=~"kafkabuckets/.+-disk"} / otelcol_exporter_queue_capacity{job="gateway",'
-                'exporter=~"kafkabuckets/.+-disk"})',
             ),
             # `up` of a pod that is only down is there, as 0.
             Recording(
@@ -118,19 +131,6 @@ RULES: tuple[RuleGroup, ...] = (
                     "ました",
                     "description_ja": "Kafka が応答せず、受信データがディスクに溜まっています。"
                     "満杯になると送信側を拒否します。",
-                },
-            ),
-            Alert(
-                name="GatewayQueueFull",
-                expr="obs:gateway_queue:ratio > 0.9",
-                for_="10s",
-                severity=Severity.CRITICAL,
-                summary="Queue {{ $labels.exporter }} of gateway {{ $labels.instance }} is full, or about to be",
-                description="Clients are refused from then on. They keep telemetry for as long as they can, then it "
-                "is lost.",
-                annotations={
-                    "summary_ja": "ゲートウェイ {{ $labels.instance }} のキュー {{ $labels.exporter }} がほぼ満杯です",
-                    "description_ja": "以後は送信側を拒否します。送信側が保持できなくなると失われます。",
                 },
             ),
             Alert(

@@ -170,8 +170,10 @@ def provider(
 
 def make_access(
     parent: pulumi.Resource, connection: kafka.Provider, brokers: Brokers, access: Access
-) -> pulumi.Output[bool]:
-    """Make topics, users and permissions, once the brokers answer; the result is True when they exist.
+) -> Mapping[str, pulumi.Output[bool]]:
+    """Make topics, users and permissions, once the brokers answer.
+
+    The result is login -> True once the topics, the user and its permissions exist: nobody waits for those of others.
 
     Topics are protected on every stack: the provider replaces a topic whose partitions shrink, with all its records.
     A quota that changes is replaced too, under the same name: were the new one made first, the removal of the old one
@@ -187,7 +189,7 @@ def make_access(
             hooks=brokers.hooks(all_for_create=topic),
         )
 
-    resources: list[pulumi.CustomResource] = [
+    topics: list[pulumi.CustomResource] = [
         kafka.Topic(
             topic.name,
             name=topic.name,
@@ -200,16 +202,15 @@ def make_access(
         )
         for topic in access.topics
     ]
+    ready: dict[str, pulumi.Output[bool]] = {}
     for user in access.users:
-        resources.append(
-            kafka.UserScramCredential(
-                user.login,
-                username=user.login,
-                scram_mechanism="SCRAM-SHA-512",
-                scram_iterations=4096,
-                password=access.credentials[user.login].password,
-                opts=options(),
-            )
+        login = kafka.UserScramCredential(
+            user.login,
+            username=user.login,
+            scram_mechanism="SCRAM-SHA-512",
+            scram_iterations=4096,
+            password=access.credentials[user.login].password,
+            opts=options(),
         )
         kafka.Quota(
             user.login,
@@ -218,7 +219,7 @@ def make_access(
             config=access.quotas[user.name].config(),
             opts=options(quota=True),
         )
-        resources += [
+        permissions = [
             kafka.Acl(
                 f"{user.login}-{rule.operation}-{rule.resource_type}-{rule.resource}".lower().replace(_ANY, "any"),
                 acl_principal=f"User:{user.login}",
@@ -232,4 +233,6 @@ def make_access(
             )
             for rule in acl_rules(user)
         ]
-    return pulumi.Output.all(*[resource.id for resource in resources]).apply(lambda _: True)
+        resources = (*topics, login, *permissions)
+        ready[user.login] = pulumi.Output.all(*[resource.id for resource in resources]).apply(lambda _: True)
+    return ready

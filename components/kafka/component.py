@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pulumi
@@ -101,7 +101,7 @@ class KafkaLag(pulumi.ComponentResource):
                 program=Program(module="kafka_lag", container="exporter", resources=args.resources),
                 scrape=self.scrape,
                 settings=settings,
-                secrets={"kafka-password": once(user.password, args.kafka.ready)},
+                secrets={"kafka-password": user.password},
                 egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],
                 access=[args.kafka.access_label],
             ),
@@ -222,15 +222,16 @@ class Kafka(pulumi.ComponentResource):
             min_insync_replicas=args.min_insync_replicas,
             max_message_bytes=args.max_message_bytes,
         )
+        ready = make_access(self, connection, Brokers(f"{name}-answer", external, self.admin, self.authority), access)
+        usable = {
+            login: replace(known, password=once(known.password, ready[login])) for login, known in credentials.items()
+        }
         self.endpoint = KafkaEndpoint(
             bootstrap=f"{context.host(BROKERS)}:{CLIENT_PORT}",
             port=CLIENT_PORT,
             external=external,
             access_label=naming.access_label(BROKERS),
-            users={user.name: credentials[user.login] for user in reversed(args.users)},
-            ready=make_access(
-                self, connection, Brokers(f"{name}-answer", external, self.admin, self.authority), access
-            ),
+            users={user.name: usable[user.login] for user in reversed(args.users)},
         )
         self.register_outputs({"bootstrap": self.endpoint.bootstrap, "external": list(external)})
 

@@ -243,6 +243,7 @@ def _disk(volume_bytes: int) -> RuleGroup:
     """The brokers say how large their logs are; of the volume itself its kubelet tells (`components.clusterstate`)."""
     return RuleGroup(
         name="kafka-disk",
+        interval="5s",
         rules=(
             Recording(
                 record=_USED,

@@ -176,8 +176,8 @@ class Mirror(pulumi.ComponentResource):
         )
 
     def _passwords(self, args: MirrorArgs) -> Volume:
-        """Both logins. Known only when topics, users and permissions exist."""
-        known = pulumi.Output.all(args.source.password, args.kafka.users[WORKLOAD].password, args.kafka.ready)
+        """Both logins."""
+        known = pulumi.Output.all(args.source.password, args.kafka.users[WORKLOAD].password)
         text = known.apply(lambda all_: config.passwords(str(all_[0]), str(all_[1])))
         name = f"{WORKLOAD}-auth"
         files = secret_files(self, args.context, name=name, workload=WORKLOAD, files={config.PASSWORDS: text})

@@ -43,6 +43,7 @@ from components.prometheus.config import (
     BLOCK_DURATION,
     CONFIG_DIRECTORY,
     DATA_DIRECTORY,
+    RULES_DIRECTORY,
     RULES_FILE,
     SCRAPE_DIRECTORY,
     WEB_DIRECTORY,
@@ -83,7 +84,7 @@ def prometheus_container(
     shipped: bool,
     scrapes: bool = True,
 ) -> Container:
-    """Prometheus, with volumes ``config``, ``web``, ``data``, and ``scrape`` where it scrapes."""
+    """Prometheus, with volumes ``config``, ``rules``, ``web``, ``data``, and ``scrape`` where it scrapes."""
     return Container(
         name="prometheus",
         image="prometheus",
@@ -97,6 +98,7 @@ def prometheus_container(
         ports={naming.METRICS_PORT: WEB_PORT},
         mounts=[
             Mount(volume="config", path=CONFIG_DIRECTORY),
+            Mount(volume="rules", path=RULES_DIRECTORY),
             Mount(volume="web", path=WEB_DIRECTORY),
             *([Mount(volume="scrape", path=SCRAPE_DIRECTORY)] if scrapes else []),
             Mount(volume="data", path=DATA_DIRECTORY, writable=True),
@@ -133,6 +135,27 @@ TOKEN = "obs:prometheus:Prometheus"  # noqa: S105  (a type token)
 SCRAPE_SECRET = "prometheus-scrape"  # noqa: S105  (a name)
 _SHARED = "prometheus"
 """Workload in whose name the replicas' common objects are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SharedFiles:
+    """Files that several servers mount.
+
+    Attributes:
+        rules: Of the first shard.
+        shard_rules: Of each other one; None where there is none.
+        scrape_passwords: By which the first shard scrapes and tells its alerts.
+        objects: How sidecars reach the object storage; None where nothing is shipped.
+    """
+
+    rules: FileSet
+    shard_rules: FileSet | None
+    scrape_passwords: FileSet
+    objects: FileSet | None
+
+    def rules_of(self, shard: int) -> FileSet:
+        """What the servers of a shard evaluate."""
+        return self.shard_rules if shard and self.shard_rules else self.rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,38 +214,49 @@ class Prometheus(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        context = args.context
-        scrape_passwords = secret_files(
-            self,
-            context,
-            name=SCRAPE_SECRET,
-            workload=_SHARED,
-            files={
-                **{job: target.credential.password for job, target in args.scrapes.items()},
-                **{job.job: job.credential.password for job in args.probes},
-                **{
-                    password_file_of(alert_receiver.name): alert_receiver.credential.password
-                    for alert_receiver in args.alert_receivers
-                },
-            },
-        )
-        objects = (
-            objects_files(self, context, workload=_SHARED, storage=args.objects, encryption=args.encryption)
-            if args.objects
-            else None
-        )
+        shared = self._shared_files(args)
         before: dict[int, list[pulumi.Resource]] = {}
         for endpoint in args.endpoints:
             # One of a shard after the other: an update never takes all replicas from readers and alerts.
-            server = self._server(args, endpoint, (scrape_passwords, objects), before.get(endpoint.shard, []))
+            server = self._server(args, endpoint, shared, before.get(endpoint.shard, []))
             before[endpoint.shard] = [server]
         self.register_outputs({"servers": [endpoint.server for endpoint in args.endpoints]})
+
+    def _shared_files(self, args: PrometheusArgs) -> _SharedFiles:
+        sharded = any(endpoint.shard for endpoint in args.endpoints)
+        return _SharedFiles(
+            rules=self._rules(args, "prometheus-rules", args.rule_groups),
+            shard_rules=self._rules(args, "prometheus-shard-rules", args.shard_rule_groups) if sharded else None,
+            scrape_passwords=secret_files(
+                self,
+                args.context,
+                name=SCRAPE_SECRET,
+                workload=_SHARED,
+                files={
+                    **{job: target.credential.password for job, target in args.scrapes.items()},
+                    **{job.job: job.credential.password for job in args.probes},
+                    **{
+                        password_file_of(alert_receiver.name): alert_receiver.credential.password
+                        for alert_receiver in args.alert_receivers
+                    },
+                },
+            ),
+            objects=objects_files(
+                self, args.context, workload=_SHARED, storage=args.objects, encryption=args.encryption
+            )
+            if args.objects
+            else None,
+        )
+
+    def _rules(self, args: PrometheusArgs, name: str, groups: Sequence[RuleGroup]) -> FileSet:
+        files = {RULES_FILE: rendered(rule_file(groups, args.runbook_base))}
+        return config_files(self, args.context, name=name, workload=_SHARED, files=files)
 
     def _server(
         self,
         args: PrometheusArgs,
         endpoint: PrometheusEndpoint,
-        shared: tuple[FileSet, FileSet | None],
+        shared: _SharedFiles,
         after: Sequence[pulumi.Resource],
     ) -> pulumi.Resource:
         context, workload = args.context, endpoint.workload
@@ -268,12 +302,17 @@ class Prometheus(pulumi.ComponentResource):
         self,
         args: PrometheusArgs,
         endpoint: PrometheusEndpoint,
-        shared: tuple[FileSet, FileSet | None],
+        shared: _SharedFiles,
         tls: TlsIdentity,
     ) -> Workload:
         workload, users = endpoint.workload, self._users(args, endpoint)
-        scrape_passwords, objects = shared
-        public = config_files(self, args.context, name=workload, workload=workload, files=_public_files(args, endpoint))
+        config = config_files(
+            self,
+            args.context,
+            name=workload,
+            workload=workload,
+            files={"prometheus.yml": rendered(prometheus_config(_config(args, endpoint)))},
+        )
         secret = secret_files(
             self,
             args.context,
@@ -297,16 +336,17 @@ class Prometheus(pulumi.ComponentResource):
                     retention_time=args.retention_time,
                     retention_size=args.retention_size,
                     block_duration=args.block_duration,
-                    shipped=objects is not None,
+                    shipped=shared.objects is not None,
                     scrapes=endpoint.shard == 0,
                 ),
-                sidecar_container(args.sidecar_resources, shipping=objects is not None),
+                sidecar_container(args.sidecar_resources, shipping=shared.objects is not None),
             ],
             volumes=[
-                Volume(name="config", files=public, reloaded=True),
+                Volume(name="config", files=config, reloaded=True),
+                Volume(name="rules", files=shared.rules_of(endpoint.shard), reloaded=True),
                 Volume(name="web", files=secret),
-                *([Volume(name="scrape", files=scrape_passwords, reloaded=True)] if endpoint.shard == 0 else []),
-                *([objects_volume(objects)] if objects else []),
+                *([Volume(name="scrape", files=shared.scrape_passwords, reloaded=True)] if endpoint.shard == 0 else []),
+                *([objects_volume(shared.objects)] if shared.objects else []),
             ],
             tls=tls,
             access=[naming.METRICS_ACCESS, *(receiver.access_label for receiver in args.alert_receivers)]
@@ -331,23 +371,17 @@ def _of_the_first_shard(args: PrometheusArgs) -> list[Allow]:
     ]
 
 
-def _public_files(args: PrometheusArgs, endpoint: PrometheusEndpoint) -> dict[str, str]:
+def _config(args: PrometheusArgs, endpoint: PrometheusEndpoint) -> PrometheusConfig:
     first = endpoint.shard == 0
-    config = prometheus_config(
-        PrometheusConfig(
-            platform=args.context.platform,
-            region=args.context.region,
-            replica=endpoint.replica,
-            shard=endpoint.shard,
-            jobs=scrape_jobs([*args.scrapes.values()]) if first else (),
-            alerts=alert_targets(args.alert_receivers) if first else (),
-            probes=probe_scrapes(args.probes) if first else (),
-            scrape_interval=args.scrape_interval,
-            gogc=args.gogc,
-            out_of_order_window=args.out_of_order_window,
-        )
+    return PrometheusConfig(
+        platform=args.context.platform,
+        region=args.context.region,
+        replica=endpoint.replica,
+        shard=endpoint.shard,
+        jobs=scrape_jobs([*args.scrapes.values()]) if first else (),
+        alerts=alert_targets(args.alert_receivers) if first else (),
+        probes=probe_scrapes(args.probes) if first else (),
+        scrape_interval=args.scrape_interval,
+        gogc=args.gogc,
+        out_of_order_window=args.out_of_order_window,
     )
-    return {
-        "prometheus.yml": rendered(config),
-        RULES_FILE: rendered(rule_file(args.rule_groups if first else args.shard_rule_groups, args.runbook_base)),
-    }

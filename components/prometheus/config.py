@@ -107,6 +107,7 @@ CONFIG_DIRECTORY = "/etc/prometheus"
 WEB_DIRECTORY = "/etc/prometheus-web"
 SCRAPE_DIRECTORY = "/etc/prometheus-scrape"
 DATA_DIRECTORY = "/prometheus"
+RULES_DIRECTORY = "/etc/prometheus-rules"
 RULES_FILE = "rules.yml"
 BLOCK_DURATION = "2h"
 """Time that a block covers, unless a platform says otherwise: what Prometheus and Thanos are made for."""
@@ -185,7 +186,7 @@ class PrometheusConfig:
     out_of_order_window: str
     tls_directory: str = TLS_MOUNT
     scrape_directory: str = SCRAPE_DIRECTORY
-    rule_files: Sequence[str] = (f"{CONFIG_DIRECTORY}/{RULES_FILE}",)
+    rule_files: Sequence[str] = (f"{RULES_DIRECTORY}/{RULES_FILE}",)
 
 
 def prometheus_config(settings: PrometheusConfig) -> Data:
@@ -325,9 +326,9 @@ def ready_probe_command() -> tuple[str, ...]:
 
 
 def rendered(config: Mapping[str, Any] | list[dict[str, Any]]) -> str:
-    """YAML text."""
+    """YAML text, in which Japanese stays readable."""
     content = dict(config) if isinstance(config, Mapping) else config
-    return yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
+    return yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=10_000)
 
 
 def job_names(jobs: Iterable[ScrapeJob]) -> list[str]:

@@ -35,7 +35,6 @@ from components.k8s.programs import (
     PythonService,
     PythonServiceArgs,
     is_private,
-    once,
     program_files,
     python_job,
 )
@@ -225,7 +224,7 @@ class Reports(pulumi.ComponentResource):
             secrets={
                 **names.STORAGE.contents(storage),
                 names.QUERY_PASSWORD: args.query.reader.password,
-                names.KAFKA_PASSWORD: once(kafka.users[names.USER].password, kafka.ready),
+                names.KAFKA_PASSWORD: kafka.users[names.USER].password,
                 **({names.MAIL_PASSWORD: mail.password, names.MAIL_AUTHORITY: mail.authority} if mail else {}),
             },
         )

@@ -387,8 +387,7 @@ class Sampler(pulumi.ComponentResource):
             workload=WORKLOAD,
             files={
                 "scrape.htpasswd": pulumi.Output.all(**{scrape.username: scrape.password}).apply(htpasswd),
-                # Known only when topics, users and ACLs exist.
-                "kafka-password": pulumi.Output.all(user.password, args.kafka.ready).apply(lambda both: str(both[0])),
+                "kafka-password": user.password,
             },
         )
         return [Volume(name="config", files=public), Volume(name="auth", files=secret)]

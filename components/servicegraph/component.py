@@ -111,7 +111,7 @@ class ServiceGraph(pulumi.ComponentResource):
                 scrape=self.scrape,
                 settings=graph_settings(args, self.scrape.credential.username),
                 secrets={
-                    "kafka-password": once(kafka.users[WORKLOAD].password, kafka.ready),
+                    "kafka-password": kafka.users[WORKLOAD].password,
                     "search-password": once(search.users[WORKLOAD].password, search.ready),
                 },
                 egress=[

@@ -7,6 +7,7 @@ platform's own checks. A metric of both kinds may have the attributes of both.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,12 +25,15 @@ _ALWAYS_KEPT = (LAYER, SERVICE_NAME)
 """The gate keeps these of every resource; its file does not list them."""
 
 
-def gate_catalogue(clients: Mapping[str, Sequence[str]], *, open_layers: Collection[str] = ()) -> dict[str, object]:
+def gate_catalogue(
+    clients: Mapping[str, Sequence[str]], *, open_layers: Collection[str] = (), oldest_point: str | None = None
+) -> dict[str, object]:
     """The gate's catalogue.
 
     Args:
         clients: User that signs in -> names of the layers that it may speak for.
         open_layers: Names of the layers whose unknown names pass as free text.
+        oldest_point: How old a point of a metric may be, for example ``24h``; None: as old as a span or log record.
 
     Raises:
         ValueError: A layer does not exist.
@@ -52,6 +56,7 @@ def gate_catalogue(clients: Mapping[str, Sequence[str]], *, open_layers: Collect
             "metrics": list(REGISTRY.reserved.metrics),
             "services": list(REGISTRY.reserved.services),
         },
+        **({"limits": {"metrics_past": oldest_point}} if oldest_point else {}),
     }
     digest = hashlib.sha256(json.dumps(catalogue, sort_keys=True).encode()).hexdigest()
     return {"version": digest[:12], **catalogue}
@@ -112,13 +117,21 @@ def _layer(layer: Layer, is_open: bool) -> dict[str, object]:
         "required": [key for key in required_attributes(layer) if key not in _ALWAYS_KEPT],
         "resource": [key for key in keys_at(layer, "resource") if key not in _ALWAYS_KEPT],
         "metrics": {metric.name: _metric(metric) for metric in sent_metrics(layer)},
-        "spans": list(keys_at(layer, "spans")) if traces else [],
-        "logs": list(keys_at(layer, "logs")),
+        "spans": _keys(keys_at(layer, "spans")) if traces else [],
+        "logs": _keys(keys_at(layer, "logs")),
         "budget": dataclasses.asdict(layer.budget),
     }
 
 
+@functools.cache
+def _keys(keys: tuple[str, ...]) -> list[str]:
+    """Of equal keys, the same object: YAML writes it once and refers to it."""
+    return list(keys)
+
+
+@functools.cache
 def _metric(metric: SentMetric) -> dict[str, object]:
+    """Of a metric of several layers, the same object: YAML writes it once and refers to it."""
     unit = {} if metric.unit is None else {"unit": metric.unit}
     return {
         **unit,

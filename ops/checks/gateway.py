@@ -63,7 +63,13 @@ def o1(context: Context) -> Finding:
     finding.seen.append("HTTP 200 and gRPC OK when signed in, 401 and UNAUTHENTICATED otherwise, TLS verified")
     _ends(context, finding, [pod.name for pod in ready])
     finding.drill(
-        "gateway-killed", "gateway-drained", "kafka-outage", "gate-attacks", "fairness", "gateway-passwords-rotated"
+        "gateway-killed",
+        "gateway-drained",
+        "kafka-outage",
+        "client-clock-set",
+        "gate-attacks",
+        "fairness",
+        "gateway-passwords-rotated",
     )
     return finding
 

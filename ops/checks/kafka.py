@@ -64,7 +64,15 @@ def k1(context: Context) -> Finding:
     finding.figures.append(f"{len(brokers)} brokers, RF {REPLICATION}, min ISR {MIN_IN_SYNC}")
     finding.figures.append(f"zones {listed(sorted(set(zones.values())))}" if zones else "no broker knows its zone")
     finding.seen.append(f"described brokers {listed(brokers)} and {len(_NAMES)} topics")
-    finding.drill("broker-killed", "two-brokers-killed", "kafka-rolling-restart", "zone-gone", "chaos")
+    finding.drill(
+        "broker-killed",
+        "two-brokers-killed",
+        "broker-disk-full",
+        "broker-disk-slow",
+        "kafka-rolling-restart",
+        "zone-gone",
+        "chaos",
+    )
     return finding
 
 

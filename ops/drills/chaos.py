@@ -32,13 +32,17 @@ class Kind(StrEnum):
     RENEW = "certificate renewed"
     STORAGE = "object storage away"
     NAMES = "names not resolved"
+    FULL = "disk full"
+    SLOW = "disk slow"
+    CLOCK = "a client's clock set"
 
 
-_WEIGHTS: Final = {Kind.KILL: 4, Kind.FREEZE: 3, Kind.CUT: 2, Kind.RENEW: 1, Kind.STORAGE: 1, Kind.NAMES: 1}
-_HELD_S: Final = {Kind.KILL: 5.0, Kind.FREEZE: 30.0, Kind.CUT: 30.0, Kind.RENEW: 5.0, Kind.STORAGE: 30.0}
-_NAMES_S: Final = 15.0
+_WEIGHTS: Final = dict.fromkeys(Kind, 1) | {Kind.KILL: 4, Kind.FREEZE: 3, Kind.CUT: 2}
+_HELD_S: Final = dict.fromkeys(Kind, 30.0) | {Kind.KILL: 5.0, Kind.RENEW: 5.0, Kind.NAMES: 15.0}
 _TWO_OF: Final = 3
 """One step in so many has a second fault."""
+DISK_OF: Final = 0
+"""The broker that has a disk of its own, which can be full or slow."""
 SPARED: Final = {
     SAMPLER: "spans that wait for a decision are in its memory alone",
     JAEGER_COLLECTOR: "spans of its newest bulk are in its memory alone",
@@ -64,7 +68,7 @@ class Fault:
     Attributes:
         kind: What is done.
         to: The workloads: two of a cut, none of what is outside of the platform; the name of a certificate.
-        pods: Which pod of each, counted over its pods by name.
+        pods: Which pod of each, counted over its pods by name; a disk is always that of the same broker.
         held_s: Seconds until it is over.
     """
 
@@ -132,7 +136,9 @@ def _fault(random: Random, pods: Mapping[str, int], certificates: Sequence[str])
     possible = {
         kind: weight
         for kind, weight in _WEIGHTS.items()
-        if not (kind is Kind.CUT and not pairs) and not (kind is Kind.RENEW and not certificates)
+        if not (kind is Kind.CUT and not pairs)
+        and not (kind is Kind.RENEW and not certificates)
+        and not (kind in (Kind.FULL, Kind.SLOW) and not pods.get(KAFKA))
     }
     [kind] = random.choices(list(possible), list(possible.values()))
     match kind:
@@ -145,10 +151,10 @@ def _fault(random: Random, pods: Mapping[str, int], certificates: Sequence[str])
             return Fault(kind=kind, to=(left, right), pods=(one, random.choice(others)), held_s=_HELD_S[kind])
         case Kind.RENEW:
             return Fault(kind=kind, to=(random.choice(sorted(certificates)),), held_s=_HELD_S[kind])
-        case Kind.STORAGE:
+        case Kind.FULL | Kind.SLOW:
+            return Fault(kind=kind, to=(KAFKA,), pods=(DISK_OF,), held_s=_HELD_S[kind])
+        case Kind.STORAGE | Kind.NAMES | Kind.CLOCK:
             return Fault(kind=kind, held_s=_HELD_S[kind])
-        case Kind.NAMES:
-            return Fault(kind=kind, held_s=_NAMES_S)
 
 
 def _at_a_pod(random: Random, kind: Kind, pods: Mapping[str, int]) -> Fault:

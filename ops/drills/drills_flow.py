@@ -6,6 +6,10 @@ from ops.drills.model import Aspect, Drill
 
 _PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"
+_BOTH = f"{_METRICS}; a producer straight to Kafka, 50 records a second"
+_AGAIN = "clients of the gateway repeated {gateway retries} sends"
+_LOST = "{gateway missing} of {gateway acknowledged} acknowledged points missing"
+_LOST_BY_BOTH = (_LOST, "{producer missing} of the producer's {producer acknowledged} missing")
 
 FLOW: tuple[Drill, ...] = (
     Drill(
@@ -16,18 +20,15 @@ FLOW: tuple[Drill, ...] = (
         evidence="broker-killed",
         seconds=60,
         limit_s=480,
-        load=f"{_METRICS}; a producer straight to Kafka, 50 records a second",
+        load=_BOTH,
         fault="SIGKILL to a broker",
         figures={
             Aspect.RECOVERY: ("broker back after {broker back after s} s",),
             Aspect.RTO: (
                 "longest pause of a producer {longest pause of a producer s} s",
-                "clients of the gateway repeated {gateway retries} sends",
+                _AGAIN,
             ),
-            Aspect.RPO: (
-                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
-                "{producer missing} of the producer's {producer acknowledged} missing",
-            ),
+            Aspect.RPO: _LOST_BY_BOTH,
         },
     ),
     Drill(
@@ -38,7 +39,7 @@ FLOW: tuple[Drill, ...] = (
         evidence="two-brokers-killed",
         seconds=130,
         limit_s=660,
-        load=f"{_METRICS}; a producer straight to Kafka, 50 records a second",
+        load=_BOTH,
         fault="SIGKILL to two brokers, kept down",
         figures={
             Aspect.FAULT: (
@@ -47,11 +48,8 @@ FLOW: tuple[Drill, ...] = (
                 "refused by a broker: {refused by brokers}; given up by the client itself: {given up by the client}",
             ),
             Aspect.RECOVERY: ("brokers back after {brokers back after s} s",),
-            Aspect.RTO: ("clients of the gateway repeated {gateway retries} sends",),
-            Aspect.RPO: (
-                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
-                "{producer missing} of the producer's {producer acknowledged} missing",
-            ),
+            Aspect.RTO: (_AGAIN,),
+            Aspect.RPO: _LOST_BY_BOTH,
         },
     ),
     Drill(
@@ -69,9 +67,9 @@ FLOW: tuple[Drill, ...] = (
             Aspect.RECOVERY: ("brokers back after {brokers back after s} s",),
             Aspect.RTO: (
                 "{accepted during the outage} points accepted meanwhile",
-                "clients of the gateway repeated {gateway retries} sends",
+                _AGAIN,
             ),
-            Aspect.RPO: ("{gateway missing} of {gateway acknowledged} acknowledged points missing",),
+            Aspect.RPO: (_LOST,),
         },
     ),
     Drill(
@@ -178,15 +176,76 @@ FLOW: tuple[Drill, ...] = (
         evidence="kafka-rolling-restart",
         seconds=120,
         limit_s=960,
-        load=f"{_METRICS}; a producer straight to Kafka, 50 records a second",
+        load=_BOTH,
         fault="every broker restarted, one after the other",
         figures={
             Aspect.FAULT: ("fewest copies in sync {lowest ISR}, in {polls} looks",),
             Aspect.RECOVERY: ("all restarted after {seconds} s",),
-            Aspect.RTO: ("clients of the gateway repeated {gateway retries} sends",),
+            Aspect.RTO: (_AGAIN,),
+            Aspect.RPO: _LOST_BY_BOTH,
+        },
+    ),
+    Drill(
+        name="disk-full",
+        shows="the disk of one of three brokers full to the last block: it is told, and nothing is lost",
+        requirements=("K1", "O1"),
+        procedure=f"{_PROCEDURES}.disks:fill_broker_disk",
+        evidence="broker-disk-full",
+        seconds=480,
+        limit_s=1500,
+        load=_BOTH,
+        fault="the disk of the broker that leads the alert's partition full until VolumeFilling is told",
+        figures={
+            Aspect.FAULT: ("the broker ended {broker stopped after s} s after its disk was full",),
+            Aspect.RECOVERY: ("whole again {whole again after s} s after there was room",),
+            Aspect.RTO: (
+                "longest pause of a client {longest pause of a client s} s, of a producer {longest pause of a producer "
+                "s} s",
+            ),
+            Aspect.RPO: _LOST_BY_BOTH,
+            Aspect.NOTIFICATIONS: ("VolumeFilling after {told after s} s",),
+        },
+    ),
+    Drill(
+        name="disk-slow",
+        shows="the disk of one of three brokers does two writes a second: nothing is lost, a Critical is told in time",
+        requirements=("K1", "M3"),
+        procedure=f"{_PROCEDURES}.disks:slow_broker_disk",
+        evidence="broker-disk-slow",
+        seconds=150,
+        limit_s=1200,
+        load=f"{_BOTH}; a Critical condition",
+        fault="two writes a second of the disk of the broker that leads the alert's partition",
+        figures={
+            Aspect.FAULT: ("slow for {slow for s} s",),
+            Aspect.RECOVERY: ("whole again {whole again after s} s after it",),
+            Aspect.RTO: (
+                "longest pause of a client {longest pause of a client s} s, of a producer {longest pause of a producer "
+                "s} s",
+            ),
+            Aspect.RPO: _LOST_BY_BOTH,
+            Aspect.NOTIFICATIONS: ("a Critical notified after {Critical told after s} s",),
+        },
+    ),
+    Drill(
+        name="clock",
+        shows="the clock of a client set five minutes ahead, then back: what it sends is kept, nobody else notices",
+        requirements=("O1", "P1"),
+        procedure=f"{_PROCEDURES}.clock:step_clock",
+        evidence="client-clock-set",
+        seconds=90,
+        limit_s=900,
+        load=f"{_METRICS}, from a client whose clock is set and from one whose clock is right",
+        fault="the clock of a client set ahead, back and right",
+        figures={
+            Aspect.FAULT: ("{step s} s ahead, {step s} s behind, right again",),
+            Aspect.RTO: (
+                "longest pause of the client {longest pause of the client s} s, of its neighbour {longest pause of the "
+                "neighbour s} s",
+            ),
             Aspect.RPO: (
-                "{gateway missing} of {gateway acknowledged} acknowledged points missing",
-                "{producer missing} of the producer's {producer acknowledged} missing",
+                "{client missing} of {client acknowledged} acknowledged points missing",
+                "{neighbour missing} of its neighbour's {neighbour acknowledged}",
             ),
         },
     ),
@@ -202,8 +261,8 @@ FLOW: tuple[Drill, ...] = (
         fault="SIGKILL to a gateway",
         figures={
             Aspect.RECOVERY: ("gateway back after {back after s} s",),
-            Aspect.RTO: ("clients of the gateway repeated {gateway retries} sends",),
-            Aspect.RPO: ("{gateway missing} of {gateway acknowledged} acknowledged points missing",),
+            Aspect.RTO: (_AGAIN,),
+            Aspect.RPO: (_LOST,),
         },
     ),
     Drill(
@@ -228,7 +287,7 @@ FLOW: tuple[Drill, ...] = (
             ),
             Aspect.RTO: (
                 "{accepted meanwhile} points accepted meanwhile",
-                "clients of the gateway repeated {gateway retries} sends",
+                _AGAIN,
             ),
             Aspect.RPO: (
                 "{gateway missing} of {gateway acknowledged} acknowledged points missing, {doubled} arrived twice",

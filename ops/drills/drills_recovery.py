@@ -187,6 +187,7 @@ RECOVERY: tuple[Drill, ...] = (
         load="numbered metrics, log records and traces through the gateway; a marker and a question at the read "
         "address each second; a Critical condition with every third step",
         fault="pods killed and frozen, two cut off from each other, the object storage and the cluster's DNS away, "
+        "the disk of a broker full or slow, the clock of a client set, "
         "certificates renewed, as the seed decides",
         figures={
             Aspect.FAULT: ("seed {seed}, {minutes} minutes: {steps}",),

@@ -26,6 +26,7 @@ _CERT_MANAGER: Final = ("cert-manager.io/v1", ("Certificate", "Issuer"))
 _METRICS: Final = "metrics.k8s.io/v1beta1"
 _VERBS: Final = ("get", "create", "patch", "delete")
 _SHOWN: Final = 6
+_FORBIDDEN: Final = 403
 
 
 class State(StrEnum):
@@ -227,14 +228,21 @@ def rights(cluster: Cluster, demand: Demand) -> Line:
     return _ok("rights", f"{', '.join(_VERBS)} for {len(demand.kinds)} kinds")
 
 
-_CLOUDS: Final[Mapping[str, tuple[str, str]]] = {
-    "aws": (
-        "aws-load-balancer",
-        "service.beta.kubernetes.io/aws-load-balancer-*, or load_balancer_class: service.k8s.aws/nlb",
+_AWS: Final = "aws"
+_CLOUDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    _AWS: (
+        "aws-load-balancer-type",
+        "classic ones, which hide clients' addresses,",
+        "service.beta.kubernetes.io/aws-load-balancer-type: nlb, or load_balancer_class: service.k8s.aws/nlb",
     ),
-    "gce": ("networking.gke.io/load-balancer-type", 'networking.gke.io/load-balancer-type: "Internal"'),
-    "azure": ("azure-load-balancer", 'service.beta.kubernetes.io/azure-load-balancer-internal: "true"'),
+    "gce": ("networking.gke.io/load-balancer-type", "public ones", 'networking.gke.io/load-balancer-type: "Internal"'),
+    "azure": (
+        "azure-load-balancer",
+        "public ones",
+        'service.beta.kubernetes.io/azure-load-balancer-internal: "true"',
+    ),
 }
+"""Provider -> part of the annotation that has to be there, what is made without it, and what to set."""
 
 
 def load_balancers(cluster: Cluster, demand: Demand) -> Line:
@@ -246,12 +254,13 @@ def load_balancers(cluster: Cluster, demand: Demand) -> Line:
         return _warn("load balancers", f"{told} on kind, which has no controller of its own", "install one that fits")
     for cloud in clouds:
         if hint := _CLOUDS.get(cloud):
-            public = [balancer.name for balancer in demand.balancers if not _meant(balancer, hint[0])]
-            if public:
+            annotation, otherwise, remedy = hint
+            others = [balancer.name for balancer in demand.balancers if not _meant(balancer, annotation)]
+            if others:
                 return _warn(
                     "load balancers",
-                    f"{_some(public)} would be public ones on {cloud}",
-                    f"set in settings.load_balancers {hint[1]}",
+                    f"{_some(others)} would be {otherwise} on {cloud}",
+                    f"set in settings.load_balancers {remedy}",
                 )
     if not clouds:
         return _warn("load balancers", f"{told}, and no node says its cloud", "make sure that a controller makes them")
@@ -260,6 +269,31 @@ def load_balancers(cluster: Cluster, demand: Demand) -> Line:
 
 def _meant(balancer: Balancer, annotation: str) -> bool:
     return balancer.load_balancer_class is not None or any(annotation in name for name in balancer.annotations)
+
+
+def api_address(cluster: Cluster, settings: Settings) -> Line:
+    """Pods that ask the API server may connect to the address that they use.
+
+    Most network plugins judge a connection after the address of a Service was replaced, that of AWS before.
+    """
+    networks = settings.cluster.api.networks
+    try:
+        address = cluster.api_address()
+    except ApiException as error:
+        if error.status != _FORBIDDEN:
+            raise
+        remedy = "on EKS with the VPC CNI's policies: its address has to be in cluster.api.networks"
+        return _warn("API server", "may not read the Service kubernetes of namespace default", remedy)
+    if any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks):
+        return _ok("API server", f"{address}, in cluster.api.networks")
+    ready, _ = cluster.nodes()
+    if any(node.provider == _AWS for node in ready):
+        return _warn(
+            "API server",
+            f"its Service has {address}, in none of cluster.api.networks: the VPC CNI's policies refuse it to pods",
+            f"add {address}/32 to cluster.api.networks, unless another network plugin enforces policies",
+        )
+    return _ok("API server", f"{', '.join(networks)}, behind {address}")
 
 
 Resolve = Callable[[str], bool]
@@ -341,6 +375,7 @@ def of_cluster(cluster: Cluster, settings: Settings, demand: Demand) -> list[Lin
         *guarded("nodes", lambda: list(nodes(cluster, demand))),
         *guarded("rights", lambda: [rights(cluster, demand)]),
         *guarded("load balancers", lambda: [load_balancers(cluster, demand)]),
+        *guarded("API server", lambda: [api_address(cluster, settings)]),
     ]
 
 

@@ -113,6 +113,10 @@ class Cluster:
             raise
         return True
 
+    def api_address(self) -> str:
+        """Address of the Service by which pods reach the API server."""
+        return str(self._get("/api/v1/namespaces/default/services/kubernetes")["spec"]["clusterIP"])
+
     def nodes(self) -> tuple[list[Node], bool]:
         """Nodes that are ready and take pods, and whether what runs on them could be seen."""
         try:

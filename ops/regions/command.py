@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -23,7 +22,7 @@ from rich.text import Text
 from ops.alerts.silences import author
 from ops.core.errors import OpsError
 from ops.regions import dns, journal, takeover
-from ops.regions.journal import FailoverContext, Kind, Operation, begin, operations, unfinished
+from ops.regions.journal import Continuation, FailoverContext, Kind, begin, continuation, operations
 from ops.regions.region import Region, opened, witness_of
 from ops.regions.steps import FAILBACK, FAILOVER, PLANNED, Step, resume_hint, run
 from services.regions.witness import Heartbeat, Witness
@@ -162,8 +161,8 @@ def _short(digest: str | None) -> str:
 
 
 def _line(witness: Witness, name: str) -> Line:
-    last = takeover.heartbeat(witness, name)
-    return Line(region=name, heartbeat=last, age_s=last.age(datetime.now(UTC)) if last else None)
+    last = takeover.sign_of_life(witness, name)
+    return Line(region=name, heartbeat=last.heartbeat if last else None, age_s=last.age_s if last else None)
 
 
 def _none(name: str) -> Line:
@@ -235,21 +234,18 @@ def failover(
 ) -> None:
     """Let a region take over, with its stack selected. The old region is not called.
 
-    Interrupted, and given again, it goes on where it stopped.
+    Interrupted once it has the lease, and given again, it goes on where it stopped; before that it begins anew.
     """
     with opened() as target, witness_of(target.access) as witness:
         if target.name != to:
             raise OpsError(f"the selected stack is that of {target.name}: select the stack of {to}, which takes over")
         source = target.peer.region
-        known = unfinished(operations(witness), "failover", to)
-        is_planned = known.planned if known else planned
-        steps = PLANNED if is_planned else FAILOVER
+        resumption = continuation(witness, operations(witness), "failover", target=to, source=source, planned=planned)
         if dry_run:
-            _dry_run("failover", steps, target, source, witness, known, is_planned, as_json)
-        _confirm(yes, f"{to} takes over from {source}")
-        journal, goes_on = begin(witness, "failover", target=to, source=source, planned=is_planned, by=author(by))
-        if goes_on:
-            _tell(f"goes on with {journal.operation.id}")
+            _dry_run("failover", target, source, witness, resumption, planned, as_json)
+        _confirm(yes, f"{to} takes over from {source}{_would(resumption)}")
+        journal, _ = begin(witness, "failover", target=to, source=source, planned=planned, by=author(by), tell=_tell)
+        steps = PLANNED if journal.operation.planned else FAILOVER
         context = FailoverContext(
             target=target, source=source, witness=witness, journal=journal, by="ops failover", tell=_tell
         )
@@ -266,18 +262,18 @@ def failback(
 ) -> None:
     """Let a region that has come back take over again; the stack of one of both is selected.
 
-    It becomes a standby first and gets what it has missed. Interrupted, and given again, it goes on where it stopped.
+    It becomes a standby first and gets what it has missed. Interrupted, and given again, it goes on: once the lease is
+    taken where it stopped, before that with its checks and everything that it has noted.
     """
     with ExitStack() as stack:
         target, other = _pair(stack, to)
         witness = stack.enter_context(witness_of(other.access))
-        known = unfinished(operations(witness), "failback", to)
+        resumption = continuation(witness, operations(witness), "failback", target=to, source=other.name, planned=True)
         if dry_run:
-            _dry_run("failback", FAILBACK, target, other.name, witness, known, True, as_json)
-        _confirm(yes, f"{to} comes back and takes over from {other.name}; `pulumi up` runs three times")
-        journal, goes_on = begin(witness, "failback", target=to, source=other.name, planned=True, by=author(by))
-        if goes_on:
-            _tell(f"goes on with {journal.operation.id}")
+            _dry_run("failback", target, other.name, witness, resumption, True, as_json)
+        what = f"{to} comes back and takes over from {other.name}; `pulumi up` runs three times"
+        _confirm(yes, f"{what}{_would(resumption)}")
+        journal, _ = begin(witness, "failback", target=to, source=other.name, planned=True, by=author(by), tell=_tell)
         context = FailoverContext(
             target=target,
             source=other.name,
@@ -325,11 +321,10 @@ def _interrupted(context: FailoverContext) -> Iterator[None]:
 
 def _dry_run(
     kind: Kind,
-    steps: Sequence[Step],
     target: Region,
     source: str,
     witness: Witness,
-    known: Operation | None,
+    resumption: Continuation,
     planned: bool,
     as_json: bool,
 ) -> None:
@@ -338,7 +333,12 @@ def _dry_run(
     Raises:
         typer.Exit: Always; 1 where the target could not take over as it is.
     """
-    done = {step.name: bool(known and known.has(step.name) and not step.again) for step in steps}
+    known = resumption.operation
+    planned = known.planned if known else planned
+    steps = FAILBACK if kind == "failback" else PLANNED if planned else FAILOVER
+    if resumption.given_up:
+        _tell(_would(resumption).removeprefix("; "))
+    done = {step.name: resumption.has(step.name) and not step.again for step in steps}
     # A region that comes back is checked once it is a standby; until then it cannot have all that is asked.
     checks = takeover.target(target, witness, planned=planned) if kind == "failover" and not done["check"] else []
     if as_json:
@@ -357,6 +357,13 @@ def _dry_run(
         for check in checks:
             typer.echo(f"{'bad' if check.problem else 'ok '} {check}")
     raise typer.Exit(int(any(check.problem and check.fatal for check in checks)))
+
+
+def _would(resumption: Continuation) -> str:
+    """What would be given up, as the end of a sentence; empty when nothing would."""
+    return (
+        f"; {resumption.given_up.replace(' is given up: ', ' would be given up: ', 1)}" if resumption.given_up else ""
+    )
 
 
 def _confirm(yes: bool, what: str) -> None:

@@ -16,9 +16,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from ops.core.errors import OpsError, one_line
 from ops.core.report_files import write_report
 from ops.regions.region import Region, witness_errors
-from services.regions.witness import OPERATIONS, Witness
+from services.regions.witness import OPERATIONS, Lease, Witness
 
 Kind = Literal["failover", "failback"]
+_FENCE = "fence"
+_PREPARED = ("both", "mirror-offsets", "return")
 
 
 class Done(BaseModel):
@@ -94,11 +96,23 @@ class Journal:
         """Write it.
 
         Raises:
-            OpsError: The witness does not answer, or refuses.
+            OpsError: The witness does not answer, or refuses; or another command has begun anew meanwhile.
         """
+        self.still_open()
         with witness_errors():
             self.witness.write(key(self.operation.id), self.operation.model_dump(mode="json"))
         self.written += 1
+
+    def still_open(self) -> None:
+        """Stop when another command has given this operation up: two of them do not work against each other.
+
+        Raises:
+            OpsError: It has, or the witness does not answer.
+        """
+        with witness_errors():
+            written = self.witness.read(key(self.operation.id)) or {}
+        if written.get("superseded") and not self.operation.superseded:
+            raise OpsError(f"another command has given this operation up: {written['superseded']} has taken its place")
 
     def begin(self, step: str) -> None:
         """A step begins."""
@@ -145,15 +159,117 @@ def operations(witness: Witness) -> list[Operation]:
     return sorted(operations, key=lambda operation: operation.id)
 
 
-def begin(witness: Witness, kind: Kind, *, target: str, source: str, planned: bool, by: str) -> tuple[Journal, bool]:
-    """The operation that was interrupted, or a new one; and whether it goes on.
+@dataclass(frozen=True, kw_only=True)
+class Continuation:
+    """What a command would do with the operation that was not ended.
 
-    An open operation towards the other region is over: its lease is taken from it.
+    Attributes:
+        operation: The operation that goes on; None: a new one begins.
+        given_up: What is given up and why, in one line; empty when nothing is.
+        kept: Steps that the new operation does not repeat.
+    """
+
+    operation: Operation | None = None
+    given_up: str = ""
+    kept: dict[str, Done] = field(default_factory=dict)
+
+    def has(self, step: str) -> bool:
+        """Whether a step is done already."""
+        return self.operation.has(step) if self.operation else step in self.kept
+
+
+def continuation(
+    witness: Witness, known: Iterable[Operation], kind: Kind, *, target: str, source: str, planned: bool
+) -> Continuation:
+    """What a command would go on with: an operation that has taken the lease, and nothing else.
+
+    What was noted before the lease was taken is not true any more when the command is given again: the other region
+    has gone on meanwhile, and may be gone.
+
+    Raises:
+        OpsError: The witness does not answer, or has something else there.
+    """
+    operation = unfinished(known, kind, target, source)
+    if operation is None:
+        return Continuation()
+    with witness_errors():
+        held_lease = witness.lease()
+    lease = held_lease[0] if held_lease else None
+    why = _why_not(operation, lease, planned)
+    if not why:
+        return Continuation(operation=operation)
+    how = "planned " if operation.planned and kind == "failover" else ""
+    return Continuation(
+        given_up=f"the {how}{kind} of {operation.began:%Y-%m-%d %H:%M:%S} UTC is given up: {why}",
+        kept=_kept(operation, lease),
+    )
+
+
+def _why_not(operation: Operation, lease: Lease | None, planned: bool) -> str:
+    """Why an operation does not go on; empty: it does."""
+    if operation.has(_FENCE):
+        epoch = operation.figures(_FENCE).get("epoch")
+        if lease is not None and lease.holder == operation.target and lease.epoch == epoch:
+            return ""
+        return f"the lease that it took, epoch {epoch}, is {operation.target}'s no more"
+    stopped = next(reversed(operation.steps), "its beginning")
+    if not _in_first_phase(operation, lease):
+        return f"it stopped at {stopped}, before it had the lease"
+    if operation.planned != planned:
+        return f"it stopped at {stopped}, and this one is {'planned' if planned else 'without the old region'}"
+    return ""
+
+
+def _kept(operation: Operation, lease: Lease | None) -> dict[str, Done]:
+    """Steps of an operation that is given up which are as true as they were.
+
+    Once the lease is taken nothing is noted anew. A returning region that was prepared is so as long as nobody has
+    taken the lease: its mirror runs, and must not be set back to where it began.
+    """
+    if _in_first_phase(operation, lease):
+        names: tuple[str, ...] = ("offsets",)
+    elif lease is not None and operation.figures("both").get("epoch") == lease.epoch:
+        names = _PREPARED
+    else:
+        names = ()
+    return {name: operation.steps[name] for name in names if operation.has(name)}
+
+
+def _in_first_phase(operation: Operation, lease: Lease | None) -> bool:
+    """Whether an operation was interrupted between taking the lease and noting that it had it."""
+    return (
+        _FENCE in operation.steps
+        and not operation.has(_FENCE)
+        and lease is not None
+        and lease.holder == operation.target
+        and not lease.notify
+    )
+
+
+def begin(
+    witness: Witness,
+    kind: Kind,
+    *,
+    target: str,
+    source: str,
+    planned: bool,
+    by: str,
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[Journal, bool]:
+    """The operation that was interrupted after it had taken the lease, or a new one; and whether it goes on.
+
+    Every other open operation is over: one that never had the lease, and one towards the other region, whose lease is
+    taken from it.
     """
     known = operations(witness)
-    for operation in reversed(known):
-        if operation.open and operation.kind == kind and operation.target == target and operation.source == source:
-            return Journal(witness, operation), True
+    goes_on = continuation(witness, known, kind, target=target, source=source, planned=planned)
+    if goes_on.operation is not None:
+        other = goes_on.operation.planned != planned
+        how = f", {'planned' if goes_on.operation.planned else 'without the old region'} as it began" if other else ""
+        tell(f"goes on with {goes_on.operation.id}{how}")
+        return Journal(witness, goes_on.operation), True
+    if goes_on.given_up:
+        tell(goes_on.given_up)
     now = datetime.now(UTC)
     new_operation = Operation(
         id=f"{now:%Y%m%dT%H%M%SZ}-{kind}-{target}-{secrets.token_hex(2)}",
@@ -163,6 +279,7 @@ def begin(witness: Witness, kind: Kind, *, target: str, source: str, planned: bo
         planned=planned,
         by=by,
         began=now,
+        steps=goes_on.kept,
     )
     journal = Journal(witness, new_operation)
     journal.save()
@@ -173,10 +290,12 @@ def begin(witness: Witness, kind: Kind, *, target: str, source: str, planned: bo
     return journal, False
 
 
-def unfinished(known: Iterable[Operation], kind: Kind, target: str) -> Operation | None:
-    """What a repeated command would go on with."""
+def unfinished(known: Iterable[Operation], kind: Kind, target: str, source: str) -> Operation | None:
+    """The newest operation of that kind that was not ended."""
     open_operations = [
-        operation for operation in known if operation.open and operation.kind == kind and operation.target == target
+        operation
+        for operation in known
+        if operation.open and (operation.kind, operation.target, operation.source) == (kind, target, source)
     ]
     return open_operations[-1] if open_operations else None
 

@@ -28,7 +28,8 @@ from ops.core.errors import OpsError
 from ops.regions import takeover
 from ops.regions.journal import FailoverContext, Figures
 from services.alert_events.events import AlertEvent, ProcessedEvent
-from services.regions.witness import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER, Heartbeat
+from services.regions.silences import HANDOVER_AUTHOR, MATCHER, REGION_AUTHORS
+from services.regions.witness import Heartbeat
 from services.regions.witness import Silence as KeptSilence
 
 LOOK_BACK = timedelta(hours=26)
@@ -191,11 +192,7 @@ def _failing_since(raised: Sequence[AlertEvent]) -> datetime | None:
 
 def operator_silences(kept: Iterable[KeptSilence], now: datetime) -> list[KeptSilence]:
     """Silences that operators of the other region made and that have not ended."""
-    return [
-        silence
-        for silence in kept
-        if silence.ends_at > now and silence.created_by not in (FAILOVER_AGENT, HANDOVER_AUTHOR)
-    ]
+    return [silence for silence in kept if silence.ends_at > now and silence.created_by not in REGION_AUTHORS]
 
 
 def matchers_of(kept: KeptSilence) -> tuple[Matcher, ...]:

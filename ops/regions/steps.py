@@ -16,7 +16,7 @@ from ops.regions import dns, mirror_offsets, takeover
 from ops.regions.journal import FailoverContext, Figures, operations, promotion
 from ops.regions.region import Region, probe
 from ops.regions.silence_handover import hand_over_silences
-from services.regions.witness import FAILOVER_AGENT
+from services.regions.silences import FAILOVER_AGENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ def check(context: FailoverContext) -> Figures:
         raise OpsError(
             f"{context.target.name} holds the lease already, epoch {current[0].epoch}: there is nothing to do"
         )
-    answers = takeover.target(context.target, context.witness, planned=context.planned, now=now)
+    answers = takeover.target(context.target, context.witness, planned=context.planned)
     fatal = [str(preflight_check) for preflight_check in answers if preflight_check.problem and preflight_check.fatal]
     if fatal:
         raise OpsError(f"{context.target.name} cannot take over: {'; '.join(fatal)}")
@@ -157,6 +157,8 @@ def fence(context: FailoverContext) -> Figures:
     confirmed, seen = takeover.silent(context.witness, context.source, taken.epoch)
     last = takeover.heartbeat(context.witness, context.source)
     if not confirmed and context.planned:
+        # Whoever has given this one up meanwhile, since the old region was lost, keeps the lease.
+        context.journal.still_open()
         back = takeover.take(
             context.witness, context.source, context.by, f"{context.source} did not fall silent, {context.reason}"
         )
@@ -303,11 +305,10 @@ def both(context: FailoverContext) -> Figures:
     current = takeover.current(context.witness)
     if current is None or not current[0].may_notify(context.source):
         raise OpsError(f"{context.source} does not hold the lease: there is nothing to fail back from")
-    now = datetime.now(UTC)
     for name in (context.source, context.target.name):
-        last = takeover.heartbeat(context.witness, name)
-        if last is None or last.age(now) > takeover.FRESH_S:
-            silent = f"since {last.age(now):.0f} s" if last else "for ever"
+        last = takeover.sign_of_life(context.witness, name)
+        if last is None or not last.alive:
+            silent = f"since {last.age_s:.0f} s" if last else "for ever"
             raise OpsError(f"{name} gives no sign of life {silent}: bring it up first, then fail back")
     known = [operation for operation in operations(context.witness) if operation.id != context.journal.operation.id]
     took_over = promotion(known, context.source)
@@ -434,9 +435,19 @@ def run(
 def resume_hint(context: FailoverContext) -> str:
     """What holds until the command is repeated."""
     operation = context.journal.operation
-    if operation.has(_FENCED) and not operation.has(_LET):
+    halfway = not operation.has(_LET) if operation.has(_FENCED) else _in_first_phase(context)
+    if halfway:
         return "; nobody is notified of alerts until the command is repeated: it goes on where it stopped"
     return "; the command, repeated, goes on where it stopped" if operation.has(_FENCED) else ""
+
+
+def _in_first_phase(context: FailoverContext) -> bool:
+    """Whether the target has the lease and no region is active, as far as the witness tells."""
+    try:
+        current = takeover.current(context.witness)
+    except OpsError:
+        return False
+    return current is not None and current[0].holder == context.target.name and not current[0].notify
 
 
 def _still_ours(context: FailoverContext) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
 from ops.regions.region import Region, handshake, witness_errors
-from services.regions.witness import Heartbeat, Lease, Witness, now
+from services.regions.witness import Heartbeat, Lease, Sighting, Witness, now
 
 FRESH_S = 30.0
 """A heartbeat that is older is no sign of life: a failover agent writes one each 5 s."""
@@ -39,14 +39,13 @@ class PreflightCheck:
         return f"{self.name}: {self.problem or self.seen}"
 
 
-def target(region: Region, witness: Witness, *, planned: bool, now: datetime | None = None) -> list[PreflightCheck]:
+def target(region: Region, witness: Witness, *, planned: bool) -> list[PreflightCheck]:
     """Everything that is asked before a region takes over."""
-    moment = now or datetime.now(UTC)
     return [
         _ask("kafka", lambda: kafka(region.kafka, region.topics)),
         _ask("gateway", lambda: _gateway(region)),
         _ask("metrics", lambda: _metrics(region)),
-        _ask("failover agent", lambda: _agent(region, witness, moment)),
+        _ask("failover agent", lambda: _agent(region, witness)),
         parity(region, witness, fatal=planned),
     ]
 
@@ -101,6 +100,78 @@ def heartbeat(witness: Witness, region: str) -> Heartbeat | None:
         return witness.heartbeat(region)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SignOfLife:
+    """The last heartbeat of a region and how old it is, by one clock alone.
+
+    What the region's clock showed is not compared with the clock here: one that is ahead would look alive after it
+    died, one that is behind dead while it lives.
+    """
+
+    heartbeat: Heartbeat
+    age_s: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is young enough."""
+        return self.age_s <= FRESH_S
+
+
+class _Watch:
+    """Looks at a region's heartbeat as often as it is asked to.
+
+    Its age is told by the object storage, which knows when it was written and what time it is. Where that does not
+    say, the age is the time since it was seen to change, or since the first look.
+    """
+
+    def __init__(self, witness: Witness, region: str) -> None:
+        self._witness, self._region = witness, region
+        self._at: datetime | None = None
+        self._since = 0.0
+        self.certain = False
+        """Whether the age is more than that of the looks: the object storage told it, or a change was seen."""
+
+    def look(self) -> SignOfLife | None:
+        """Look once; None: it has never given a sign of life.
+
+        Raises:
+            OpsError: The witness does not answer, or has something else there.
+        """
+        asked_at = time.monotonic()
+        seen = self._sighting()
+        if seen is None:
+            return None
+        if seen.heartbeat.at != self._at:
+            self.certain = self._at is not None
+            self._at, self._since = seen.heartbeat.at, asked_at
+        age_s = seen.age_s
+        if age_s is None:
+            age_s = asked_at - self._since
+        else:
+            self.certain = True
+        return SignOfLife(heartbeat=seen.heartbeat, age_s=age_s)
+
+    def _sighting(self) -> Sighting | None:
+        with witness_errors():
+            return self._witness.sighting(self._region)
+
+
+def sign_of_life(witness: Witness, region: str) -> SignOfLife | None:
+    """The last heartbeat of a region; where the object storage does not tell its age, looked at until it changes.
+
+    Raises:
+        OpsError: The witness does not answer, or has something else there.
+    """
+    watch, seen = _Watch(witness, region), list[SignOfLife | None]()
+
+    def known() -> bool:
+        seen.append(watch.look())
+        return seen[-1] is None or watch.certain or not seen[-1].alive
+
+    _wait(known, FRESH_S + 2 * _PAUSE_S)
+    return seen[-1]
+
+
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
     """Definitions that differ, by name; what only one region has differs."""
     return [name for name in sorted({*here, *there}) if here.get(name) != there.get(name)]
@@ -133,15 +204,15 @@ def _metrics(region: Region) -> str:
     return f"{count:.0f} targets are up"
 
 
-def _agent(region: Region, witness: Witness, now: datetime) -> str:
-    last = heartbeat(witness, region.name)
+def _agent(region: Region, witness: Witness) -> str:
+    last = sign_of_life(witness, region.name)
     if last is None:
         raise OpsError(f"the failover agent of {region.name} has never told anything")
-    if last.age(now) > FRESH_S:
-        raise OpsError(f"the failover agent of {region.name} is silent since {last.age(now):.0f} s")
-    if last.isolated:
+    if not last.alive:
+        raise OpsError(f"the failover agent of {region.name} is silent since {last.age_s:.0f} s")
+    if last.heartbeat.isolated:
         raise OpsError(f"{region.name} says that it is isolated")
-    return f"heartbeat {last.age(now):.0f} s old, epoch {last.epoch}"
+    return f"heartbeat {last.age_s:.0f} s old, epoch {last.heartbeat.epoch}"
 
 
 def _ask(name: str, look: Callable[[], str], *, fatal: bool = True) -> PreflightCheck:
@@ -227,22 +298,21 @@ def silent(witness: Witness, region: str, epoch: int, seconds: float = CONFIRM_S
     Returns:
         Whether it has confirmed, and what was seen, in words.
     """
-    seen: list[Heartbeat | None] = []
+    watch, seen = _Watch(witness, region), list[SignOfLife | None]()
 
     def done() -> bool:
-        seen.append(heartbeat(witness, region))
+        seen.append(watch.look())
         last = seen[-1]
-        return last is None or last.age(datetime.now(UTC)) > FRESH_S or _confirmed(last, epoch)
+        return last is None or not last.alive or _confirmed(last.heartbeat, epoch)
 
     _wait(done, seconds)
     last = seen[-1]
     if last is None:
         return False, f"{region} has never given a sign of life"
-    if _confirmed(last, epoch):
+    if _confirmed(last.heartbeat, epoch):
         return True, f"{region} has confirmed that it is silent"
-    age = last.age(datetime.now(UTC))
-    if age > FRESH_S:
-        return False, f"{region} gives no sign of life since {age:.0f} s: it is silent once it is isolated"
+    if not last.alive or not watch.certain:
+        return False, f"{region} gives no sign of life since {last.age_s:.0f} s: it is silent once it is isolated"
     return False, f"{region} is alive and has not confirmed within {seconds:.0f} s that it is silent"
 
 

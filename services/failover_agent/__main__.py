@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -119,11 +118,18 @@ class AgentCollector:
         )
 
     def _peer(self, region: str, heartbeat: Heartbeat) -> Iterator[Metric]:
+        clock = self._heartbeats.peer_clock
         yield _gauge(
             "failover_agent_peer_age_seconds",
-            "Since the other region's failover agent said something",
+            "Since the other region's failover agent said something, by this region's clock alone",
             "peer",
-            {region: heartbeat.age(datetime.now(UTC))},
+            {region: clock.age()},
+        )
+        yield _gauge(
+            "failover_agent_peer_clock_difference_seconds",
+            "By how much the other region's clock is ahead of this one's; too little by up to a heartbeat's interval",
+            "peer",
+            {region: clock.difference_s},
         )
         yield _gauge(
             "failover_agent_peer_notifies",
@@ -141,10 +147,12 @@ class AgentCollector:
         yield differs
 
 
-def _gauge(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:
+def _gauge(name: str, help_text: str, label: str, values: Mapping[str, float | None]) -> Metric:
+    """A gauge; of what is not known there is no series."""
     family = GaugeMetricFamily(name, help_text, labels=[label])
     for key, value in values.items():
-        family.add_metric([key], value)
+        if value is not None:
+            family.add_metric([key], value)
     return family
 
 

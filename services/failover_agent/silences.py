@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.regions.witness import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER, Silence, SilenceMatcher
+from services.regions.silences import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER, REGION_AUTHORS
+from services.regions.witness import Silence, SilenceMatcher
 
 LENGTH = timedelta(days=30)
 """How long the failover agent's silence lasts when nobody renews it."""
@@ -92,7 +93,7 @@ def operator_silences(held: Iterable[StoredSilence]) -> list[Silence]:
     return [
         silence_held.silence
         for silence_held in held
-        if silence_held.lasting and silence_held.author not in (FAILOVER_AGENT, HANDOVER_AUTHOR)
+        if silence_held.lasting and silence_held.author not in REGION_AUTHORS
     ]
 
 

@@ -83,6 +83,51 @@ class LeasePoller:
             )
 
 
+class PeerClock:
+    """How old the other region's last heartbeat is, by this machine's clock alone.
+
+    A region is alive while what it says changes: what its clock shows says nothing about that. Its time counts only
+    where nothing else is known: at the first look, and within the time in which this region could not look.
+
+    Args:
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._at: datetime | None = None
+        self._written = self._looked = 0.0
+        self._difference: float | None = None
+
+    @property
+    def difference_s(self) -> float | None:
+        """By how much the other clock is ahead, too little by up to the time between two heartbeats.
+
+        None until two heartbeats were seen.
+        """
+        return self._difference
+
+    def seen(self, heartbeat: Heartbeat, asked_at: float, now: datetime) -> None:
+        """A heartbeat was read.
+
+        Args:
+            heartbeat: What was read.
+            asked_at: When it was asked for, by the clock.
+            now: The same moment, as heartbeats tell it.
+        """
+        if heartbeat.at != self._at:
+            age = heartbeat.age(now)
+            if self._at is not None:
+                self._difference = (heartbeat.at - now).total_seconds()
+                age = min(age, asked_at - self._looked)
+            self._at, self._written = heartbeat.at, asked_at - age
+        self._looked = asked_at
+
+    def age(self) -> float | None:
+        """Seconds since the other region said something else than before; None: nothing was ever read."""
+        return None if self._at is None else max(0.0, self._clock() - self._written)
+
+
 class HeartbeatExchange:
     """Writes the region's heartbeat and reads the other one's.
 
@@ -97,6 +142,7 @@ class HeartbeatExchange:
     Attributes:
         errors: Polls that failed.
         peer: The other region's heartbeat; None until it was ever seen.
+        peer_clock: How old it is.
     """
 
     def __init__(
@@ -110,6 +156,7 @@ class HeartbeatExchange:
     ) -> None:
         self.errors = 0
         self.peer: Heartbeat | None = None
+        self.peer_clock = PeerClock(gate.clock)
         self._settings, self._witness, self._gate = settings, witness, gate
         self._members, self._ready, self._problems = members, ready, problems
 
@@ -120,11 +167,18 @@ class HeartbeatExchange:
             if self._ready():
                 self._witness.beat(self.heartbeat())
             if self._settings.peer:
-                self.peer = self._witness.heartbeat(self._settings.peer) or self.peer
+                self._look(self._settings.peer)
         except RegionError as error:
             self.errors += 1
             problem = str(error)
         self._problems.report("heartbeats", problem)
+
+    def _look(self, peer: str) -> None:
+        asked_at, now = self._gate.clock(), datetime.now(UTC)
+        heartbeat = self._witness.heartbeat(peer)
+        if heartbeat is not None:
+            self.peer_clock.seen(heartbeat, asked_at, now)
+            self.peer = heartbeat
 
     def heartbeat(self) -> Heartbeat:
         """What there is to say now."""

@@ -5,6 +5,9 @@ what is muted is not told, its end neither. Such an incident would stay open for
 next alert of the same labels into it: it would ring nobody. So an incident is closed as soon as its alert is muted.
 Somebody who acknowledged has it, or the inhibiting alert has an incident of its own; when the mute is over and the
 alert still fires, Alertmanager tells it again, which opens a new incident and rings.
+
+In a pair of regions an alert may be quiet for another reason: the other region tells, or has told (the silences of the
+failover agent and of the handover). That nobody has taken: its incident stays open, and is closed when the alert ends.
 """
 
 from __future__ import annotations
@@ -23,14 +26,18 @@ import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.incident_closer.settings import IncidentCloserSettings, Paged
+from services.regions.silences import REGION_AUTHORS
 from services.runtime import serving
 from services.runtime.periodic import DedupLogger, PeriodicTask, operator_log
 
 AGAIN_S = (0.0, 15.0, 60.0)
 """Seconds after which a muted alert's incident is closed, and closed again: a notification that was under way when the
 mute began may open it a little later."""
+AWAY_S = 60.0
+"""Seconds for which an alert that the other region tells has to be away until it counts as ended: an Alertmanager that
+has restarted knows no alert, and Prometheus repeats them within 40 s."""
 MOST_ENDING = 10_000
-"""Incidents of alerts that ended while they were muted, which are remembered until the pager takes their end."""
+"""Incidents of alerts that ended while they were quiet, which are remembered until the pager takes their end."""
 _NAMED_ESCAPES = {
     "\a": "\\a",
     "\b": "\\b",
@@ -46,6 +53,7 @@ POLL_INTERVAL_S = 5.0
 """Seconds between two polls."""
 MOST_AT_ONCE = 10
 """Incidents that one poll closes: the pager takes 120 events a minute, and what is due has to be fresh."""
+_NOBODY = REGION_AUTHORS | {None}
 _TIMEOUT_S = (2.0, 5.0)
 _LARGEST_ANSWER = 64 * 1024 * 1024
 _CHUNK = 64 * 1024
@@ -80,19 +88,24 @@ class AlertStates:
     """Incidents that alerts may have at one moment.
 
     Attributes:
-        muted: Of alerts that are silenced or inhibited.
+        muted: Of alerts that people silenced, or that are inhibited.
         told: Of alerts that fire and are told.
+        elsewhere: Of alerts that are quiet here only because the other region tells, or has told.
     """
 
     muted: frozenset[Incident]
     told: frozenset[Incident]
+    elsewhere: frozenset[Incident]
 
 
-def evaluate(alerts: Iterable[Mapping[str, Any]], receivers: Mapping[str, Paged]) -> AlertStates:
+def evaluate(
+    alerts: Iterable[Mapping[str, Any]], authors: Mapping[str, str], receivers: Mapping[str, Paged]
+) -> AlertStates:
     """What Alertmanager says about the alerts that ring a phone.
 
     Args:
         alerts: As ``GET /api/v2/alerts`` gives them.
+        authors: Id of a silence -> who made it.
         receivers: Those that ring a phone.
 
     Raises:
@@ -100,11 +113,25 @@ def evaluate(alerts: Iterable[Mapping[str, Any]], receivers: Mapping[str, Paged]
     """
     muted: set[Incident] = set()
     told: set[Incident] = set()
+    elsewhere: set[Incident] = set()
     for alert in alerts:
-        incidents = muted if alert["status"]["state"] == "suppressed" else told
+        status = alert["status"]
+        if status["state"] != "suppressed":
+            incidents = told
+        else:
+            incidents = elsewhere if _told_elsewhere(status, authors) else muted
         for name in {receiver["name"] for receiver in alert["receivers"]} & receivers.keys():
             incidents.add(Incident(name, dedup_key(receivers[name].route, alert["labels"])))
-    return AlertStates(frozenset(muted), frozenset(told))
+    return AlertStates(frozenset(muted), frozenset(told), frozenset(elsewhere))
+
+
+def _told_elsewhere(status: Mapping[str, Any], authors: Mapping[str, str]) -> bool:
+    """Whether the regions' own silences alone keep an alert quiet.
+
+    A silence that is not known is nobody's: an incident that stays open too long is the smaller fault.
+    """
+    silences = status["silencedBy"]
+    return bool(silences) and not status["inhibitedBy"] and all(authors.get(id) in _NOBODY for id in silences)
 
 
 class Closing:
@@ -113,32 +140,39 @@ class Closing:
     def __init__(self) -> None:
         self._since: dict[Incident, float] = {}
         self._closed: dict[Incident, float] = {}
-        self._ending: set[Incident] = set()
+        self._elsewhere: frozenset[Incident] = frozenset()
+        self._ending: dict[Incident, float] = {}
 
     def due(self, now: float, states: AlertStates) -> list[Incident]:
         """Incidents to close now; `closed` has to be told of each that was.
 
-        Those of muted alerts, and once more those of alerts that ended while they were muted.
+        Those of muted alerts, and those of alerts that ended while they were quiet: of muted ones once more.
 
         Args:
             now: Seconds that never go back.
             states: What Alertmanager says now.
         """
+        ended = dict.fromkeys(self._elsewhere, now + AWAY_S) | dict.fromkeys(self._since, now)
         for incident in self._since.keys() - states.muted:
             del self._since[incident]
             self._closed.pop(incident, None)
-            if len(self._ending) < MOST_ENDING:
-                self._ending.add(incident)
         for incident in states.muted:
             self._since.setdefault(incident, now)
+        self._elsewhere = states.elsewhere
+        there = states.told | states.muted | states.elsewhere
         # Closing what is told again would hang up on somebody.
-        self._ending -= states.told | states.muted
-        incidents = {incident for incident in states.muted if self._is_due(incident, now)} | self._ending
+        for incident in self._ending.keys() & there:
+            del self._ending[incident]
+        for incident in ended.keys() - there:
+            if len(self._ending) < MOST_ENDING:
+                self._ending.setdefault(incident, ended[incident])
+        incidents = {incident for incident in states.muted if self._is_due(incident, now)}
+        incidents |= {incident for incident, due in self._ending.items() if due <= now}
         return sorted(incidents, key=lambda incident: incident.dedup_key)
 
     def closed(self, incident: Incident, now: float) -> None:
         """An incident was closed."""
-        self._ending.discard(incident)
+        self._ending.pop(incident, None)
         if incident in self._since:
             self._closed[incident] = now
 
@@ -189,12 +223,11 @@ class Closer:
         """Close what is due; what does not work is told in a line, and tried again at the next poll."""
         problem = ""
         try:
-            states = evaluate(self._alerts(), self._settings.receivers)
+            # Silences after the alerts: whatever silences one of these is among them then.
+            alerts = self._asked("alerts")
+            states = evaluate(alerts, _authors(self._asked("silences")), self._settings.receivers)
             self._measures.muted.set(len(states.muted))
-            for incident in self._closing.due(time.monotonic(), states)[:MOST_AT_ONCE]:
-                self._close(incident)
-                self._closing.closed(incident, time.monotonic())
-                self._measures.closed.inc()
+            problem = self._close_some(self._closing.due(time.monotonic(), states))
         except CloserError as error:
             problem = str(error)
         except (KeyError, TypeError, AttributeError):
@@ -202,18 +235,41 @@ class Closer:
         self._measures.failing.set(bool(problem))
         self._problems.report("closing incidents", problem)
 
-    def _alerts(self) -> list[Any]:
+    def _asked(self, what: str) -> list[Any]:
         settings = self._settings
         content = self._call(
             "Alertmanager",
             "GET",
-            f"{settings.alertmanager.url}/api/v2/alerts",
+            f"{settings.alertmanager.url}/api/v2/{what}",
             settings.alertmanager.ca_file,
             auth=(settings.alertmanager.user, _read(settings.alertmanager.password_file)),
         )
         if not isinstance(content, list):
-            raise CloserError("Alertmanager: the answer is no list of alerts")
+            raise CloserError(f"Alertmanager: the answer is no list of {what}")
         return content
+
+    def _close_some(self, incidents: Iterable[Incident]) -> str:
+        """Close as many as one poll does; what went wrong first, or nothing.
+
+        A receiver whose key does not work is asked once: its other incidents wait for the next poll, and take no place
+        of those that can be closed.
+        """
+        problem, refused, left = "", set[str](), MOST_AT_ONCE
+        for incident in incidents:
+            if incident.receiver in refused:
+                continue
+            if not left:
+                break
+            try:
+                self._close(incident)
+            except CloserError as error:
+                refused.add(incident.receiver)
+                problem = problem or str(error)
+                continue
+            left -= 1
+            self._closing.closed(incident, time.monotonic())
+            self._measures.closed.inc()
+        return problem
 
     def _close(self, incident: Incident) -> None:
         settings = self._settings
@@ -243,6 +299,11 @@ class Closer:
             raise CloserError(f"{who}: the answer is no JSON") from None
 
 
+def _authors(silences: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Id of a silence -> who made it, of what ``GET /api/v2/silences`` gives."""
+    return {silence["id"]: silence["createdBy"] for silence in silences}
+
+
 def _bounded(parts: Iterable[bytes]) -> bytes:
     """What was sent, up to a little more than is allowed."""
     content = bytearray()
@@ -258,6 +319,8 @@ def _read(file: Path) -> str:
         return file.read_text().strip()
     except OSError as error:
         raise CloserError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CloserError(f"{file} cannot be read: it is no text") from None
 
 
 class Service(serving.Service):

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ _MISTAKE = 2
 _READ_S = 0.5
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _STUCK_S = 180.0
+_LONG_S = 10.0
+"""After this, what has been written of a long turn is committed, and Kafka hears of us."""
 
 
 @dataclass
@@ -143,8 +145,9 @@ class Indexer:
         self._last_logged = ""
         # Until they are committed: a failure anywhere in between must not lose sight of them.
         self._messages: list[Any] = []
-        # Decoded request by request: documents are several times as large as their records.
+        # Decoded request by request: documents are several times as large as their records, of few records far more.
         self._undecoded: deque[Any] = deque()
+        self._current: Iterator[Document] = iter(())
         self._left: list[Document] = []
         self.registry = CollectorRegistry()
         self._measures()
@@ -204,20 +207,34 @@ class Indexer:
             if not self._write(batch):
                 return 0
             del self._left[: len(batch)]
-        done = len(self._messages)
-        if done:
-            self._commit(self._messages)
-            self._messages = []
-            self.records.inc(done)
-        return done
+            if time.monotonic() - self._last_turn > _LONG_S:
+                # What is left is of the record that is being decoded.
+                self._done(len(self._messages) - len(self._undecoded) - 1)
+                if self._pause(0):
+                    return 0
+        return self._done(len(self._messages))
+
+    def _done(self, number: int) -> int:
+        """Commit the first records, of which everything is written."""
+        if number > 0:
+            self._commit(self._messages[:number])
+            del self._messages[:number]
+            self.records.inc(number)
+        return number
 
     def _decoded(self) -> bool:
-        """Decode records until there are documents for a whole request; False when there are none at all."""
-        size = sum(map(len, self._left))
-        while self._undecoded and size < self._settings.batch_bytes:
-            documents = self._documents(self._undecoded.popleft())
-            self._left += documents
-            size += sum(map(len, documents))
+        """Decode until there are documents for a whole request; False when there are none at all."""
+        size, enough = sum(map(len, self._left)), self._settings.batch_bytes
+        while size < enough:
+            for document in self._current:
+                self._left.append(document)
+                size += len(document)
+                if size >= enough:
+                    break
+            else:
+                if not self._undecoded:
+                    break
+                self._current = self._documents(self._undecoded.popleft())
         return bool(self._left)
 
     def _take(self, messages: Sequence[Any]) -> None:
@@ -235,14 +252,14 @@ class Indexer:
         if grave and not self._messages:
             raise KafkaException(grave[0])
 
-    def _documents(self, message: Any) -> list[Document]:
+    def _documents(self, message: Any) -> Iterator[Document]:
         try:
             value, written_ms = message.value() or b"", message.timestamp()[1]
-            return documents(message.topic(), message.partition(), message.offset(), value, max(0, written_ms))
+            yield from documents(message.topic(), message.partition(), message.offset(), value, max(0, written_ms))
         except (DecodeError, ValueError, OverflowError, RecursionError):
             self.undecodable.inc()
-            log(f"passed over {message.topic()}[{message.partition()}] at {message.offset()}: it holds no logs")
-            return []
+            where = f"{message.topic()}[{message.partition()}] at {message.offset()}"
+            log(f"passed over {where}: what is left of it holds no logs")
 
     def _write(self, batch: Sequence[Document]) -> bool:
         """Send until the index has everything that it can take; False when asked to stop before."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring as quoted
@@ -43,7 +43,7 @@ _AS_BYTES = ("resource", "scope", "attributes")
 _WHOLE = "body"
 LONGEST_BODY = 32_000
 LONGEST_VALUE = 4_000
-"""Characters of one attribute's value: a term of the index may not be longer than 32 kB."""
+"""Characters of one attribute's value, of all its texts together: a term of the index may not be longer than 32 kB."""
 _LAST_NANOSECOND = 2**63 - 1
 _REMEMBERED, _LONGEST_REMEMBERED = 8192, 256
 """Attributes that are remembered, and the bytes of one."""
@@ -106,8 +106,10 @@ def name_of(document: Document) -> str:
     return document[start : document.index(b'"', start)].decode()
 
 
-def documents(topic: str, partition: int, offset: int, value: bytes, written_ms: int) -> list[Document]:
-    """Documents of one Kafka record, in its order.
+def documents(topic: str, partition: int, offset: int, value: bytes, written_ms: int) -> Iterator[Document]:
+    """Documents of one Kafka record, in its order, each made when it is asked for.
+
+    Every document has the whole resource: all of a record together may be a thousand times as large as it.
 
     Args:
         topic: Topic of the record.
@@ -117,19 +119,19 @@ def documents(topic: str, partition: int, offset: int, value: bytes, written_ms:
         written_ms: When Kafka took the record; the time of log records that have none.
 
     Raises:
-        DecodeError: The value is no OTLP.
+        DecodeError: The value is no OTLP, or from here on.
     """
     before, written_ns = f"{_BEFORE_ID}{topic}-{partition}-{offset}-", written_ms * 1_000_000
-    batch: list[Document] = []
+    number = 0
     for resource_logs in LogsOnWire.FromString(value).resource_logs:
         resource = resource_logs.resource
         for scope_logs in resource_logs.scope_logs:
             tail = (_tail if len(resource) <= _LONGEST_RESOURCE else _origin)(resource, scope_logs.scope)
-            for number, record in enumerate(scope_logs.log_records, len(batch)):
+            for record in scope_logs.log_records:
                 begin = f'{before}{number}"}}}}\n{_fields(record, written_ns)}'
                 # Encoded apart: one sign that is not ASCII would make all of the text slow.
-                batch.append(b"".join((begin.encode(), _body(record.body).encode(), tail)))
-    return batch
+                yield b"".join((begin.encode(), _body(record.body).encode(), tail))
+                number += 1
 
 
 def _origin(resource: bytes, scope: bytes) -> bytes:
@@ -200,7 +202,7 @@ def _member(raw: bytes) -> tuple[str, str]:
         return key, f"{quoted(key)}:{quoted(text[:LONGEST_VALUE])}"
     plain = _plain(value)
     # A number as the encoder writes it, without its detours.
-    member = repr(plain) if type(plain) in _NUMBERS else _ENCODER.encode(_short(plain))
+    member = repr(plain) if type(plain) in _NUMBERS else _ENCODER.encode(_short(plain, LONGEST_VALUE)[0])
     return key, f"{quoted(key)}:{member}"
 
 
@@ -216,14 +218,28 @@ def _body(value: AnyValue) -> str:
     return f',"body":{quoted(text[:LONGEST_BODY])}' if text else ""
 
 
-def _short(value: Any) -> Any:
+def _short(value: Any, room: int) -> tuple[Any, int]:
+    """As much of a value as has room, and the room that is left; a list's or an object's rest is left out."""
     if isinstance(value, str):
-        return value[:LONGEST_VALUE]
+        return value[:room], room - max(1, min(len(value), room))
     if isinstance(value, list):
-        return [_short(nested) for nested in value]
+        items = []
+        for nested in value:
+            if room <= 0:
+                break
+            short, room = _short(nested, room)
+            items.append(short)
+        return items, room - 1
     if isinstance(value, dict):
-        return {key: _short(nested) for key, nested in value.items() if key}
-    return value
+        members = {}
+        for key, nested in value.items():
+            if room <= 0:
+                break
+            if key:
+                members[key], room = _short(nested, room)
+                room -= len(key)
+        return members, room - 1
+    return value, room - len(str(value))
 
 
 def _plain(value: AnyValue) -> Any:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
@@ -25,12 +26,6 @@ FOLDER = "regions/"
 LEASE_KEY = f"{FOLDER}lease.json"
 OPERATIONS = f"{FOLDER}operations/"
 """Where journals of failovers and failbacks are."""
-FAILOVER_AGENT = "failover-agent"
-"""Who made the silence of a region that does not hold the lease."""
-HANDOVER_AUTHOR = "silence-handover"
-"""Who made the silence of an alert that the other region has told."""
-MATCHER: dict[str, str | bool] = {"name": "layer", "value": ".+", "isRegex": True, "isEqual": True}
-"""The one matcher of the failover agent's silence, as Alertmanager's API has it: telemetry alerts carry ``layer``."""
 _MOST_SHOWN_OF_FIELD = 160
 _CONFIG = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 _CONNECT_S, _READ_S = 3, 5
@@ -165,8 +160,21 @@ class Heartbeat:
     version: Literal[1] = VERSION
 
     def age(self, now: datetime) -> float:
-        """Seconds since it was said; not below 0 when clocks differ."""
+        """Seconds since it was said, where ``now`` is of the same clock; not below 0 when clocks differ."""
         return max(0.0, (now - self.at).total_seconds())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """A heartbeat, and how old it is by the clock of the object storage alone.
+
+    Attributes:
+        heartbeat: What the region said.
+        age_s: Seconds since it was written; None where the object storage does not say.
+    """
+
+    heartbeat: Heartbeat
+    age_s: float | None
 
 
 Record = Lease | Heartbeat | Silence
@@ -249,6 +257,14 @@ class _ConditionError(Exception):
     pass
 
 
+class _Stored(NamedTuple):
+    """An object, its ETag, and seconds since it was written by the storage's own clock."""
+
+    content: bytes
+    etag: str
+    age_s: float | None
+
+
 class Witness:
     """What the regions share.
 
@@ -274,8 +290,7 @@ class Witness:
         stored_object = self._get(LEASE_KEY)
         if stored_object is None:
             return None
-        content, etag = stored_object
-        return parse(Lease, content, LEASE_KEY), etag
+        return parse(Lease, stored_object.content, LEASE_KEY), stored_object.etag
 
     def take(self, lease: Lease, etag: str | None) -> str:
         """Write the lease in the place of the one with that ETag, or as the first; the ETag that it has now.
@@ -298,9 +313,9 @@ class Witness:
         except WitnessError as error:
             unanswered = error
         stored_object = self._get(LEASE_KEY)
-        if stored_object is not None and stored_object[0] == wanted:
-            return stored_object[1]
-        if unanswered is not None and (stored_object[1] if stored_object else None) == etag:
+        if stored_object is not None and stored_object.content == wanted:
+            return stored_object.etag
+        if unanswered is not None and (stored_object.etag if stored_object else None) == etag:
             raise unanswered
         raise LeaseChangedError(f"somebody else has written the lease since it was read: {_told(stored_object)}")
 
@@ -311,9 +326,21 @@ class Witness:
             WitnessError: The witness does not answer, or refuses.
             RegionError: What is there is no heartbeat.
         """
+        sighting = self.sighting(region)
+        return sighting.heartbeat if sighting else None
+
+    def sighting(self, region: str) -> Sighting | None:
+        """The last heartbeat of a region with its age; None when there was none.
+
+        Raises:
+            WitnessError: The witness does not answer, or refuses.
+            RegionError: What is there is no heartbeat.
+        """
         key = region_key(region)
         stored_object = self._get(key)
-        return None if stored_object is None else parse(Heartbeat, stored_object[0], key)
+        if stored_object is None:
+            return None
+        return Sighting(heartbeat=parse(Heartbeat, stored_object.content, key), age_s=stored_object.age_s)
 
     def beat(self, heartbeat: Heartbeat) -> None:
         """Write the region's heartbeat.
@@ -334,7 +361,7 @@ class Witness:
         if stored_object is None:
             return None
         try:
-            content = json.loads(stored_object[0])
+            content = json.loads(stored_object.content)
         except ValueError:
             content = None
         if not isinstance(content, dict):
@@ -372,7 +399,7 @@ class Witness:
             self._made[1].close()
             self._made = None
 
-    def _get(self, key: str) -> tuple[bytes, str] | None:
+    def _get(self, key: str) -> _Stored | None:
         with _errors(f"cannot read {key}"):
             try:
                 answer = self._client().get_object(Bucket=self._storage.bucket, Key=self._storage.prefix + key)
@@ -382,7 +409,7 @@ class Witness:
                 raise
             with answer["Body"] as body:
                 content: bytes = body.read(_MOST_BYTES)
-            return content, str(answer["ETag"])
+            return _Stored(content, str(answer["ETag"]), _age_s(answer))
 
     def _write(self, key: str, content: bytes) -> None:
         with _errors(f"cannot write {key}"):
@@ -426,11 +453,21 @@ def _code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _told(stored_object: tuple[bytes, str] | None) -> str:
+def _age_s(answer: Mapping[str, Any]) -> float | None:
+    """Seconds between two moments of one clock: when the object was written, and when the storage answered."""
+    written = answer.get("LastModified")
+    try:
+        answered = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return max(0.0, (answered - written).total_seconds()) if isinstance(written, datetime) else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _told(stored_object: _Stored | None) -> str:
     if stored_object is None:
         return "it is gone"
     try:
-        there = parse(Lease, stored_object[0], LEASE_KEY)
+        there = parse(Lease, stored_object.content, LEASE_KEY)
     except RegionError as error:
         return str(error)
     return f"{there.holder} holds it, epoch {there.epoch}, by {there.by}: {there.reason}"

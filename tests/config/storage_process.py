@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,6 +85,12 @@ class StorageProcess:
             yield store
         finally:
             store.close()
+
+    def age(self, key: str, seconds: float) -> None:
+        """Make an object of the bucket so old, as the storage tells it."""
+        file = self.folder / OBJECTS / BUCKET / key
+        written = time.time() - seconds
+        os.utime(file, (written, written))
 
     def client(self) -> Any:
         """boto3's client with the platform's key."""

@@ -14,12 +14,14 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from typer.testing import CliRunner
 
+from components.gateway.config import request_limit
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import Signal
 from lab.paths import CHECKOUT
 from ops.cli import app
 from ops.core import otlp
 from ops.core.platform import Login, Platform
+from stacks.sizing import PROFILES
 from tests.config.gate_process import PASSWORDS, Gate, running_gate
 
 PAGE = (CHECKOUT / "docs" / "ingest.md").read_text()
@@ -136,6 +138,7 @@ def test_every_reason_of_the_gate_has_a_row() -> None:
         (r"Depth: (\d+)", r"nesting of a body or an attribute \| (\d+)"),
         (r"ValueBytes: (\d+) << 10", r"text \| (\d+) KiB"),
         (r"ItemBytes: (\d+) << 10", r"log record \| (\d+) KiB"),
+        (r"ResourceBytes: (\d+) << 10", r"attributes of a resource together \| (\d+) KiB"),
         (r"Attributes: (\d+)", r"attributes of a resource, span, point or record \| (\d+)"),
         (r"Items: ([\d_]+)", r"items and resources of a request \| ([\d,]+)"),
         (r"Resources: ([\d_]+)", r"items and resources of a request \| [\d,]+ and ([\d,]+)"),
@@ -149,3 +152,9 @@ def test_a_limit_on_the_page_is_the_gates(field: str, row: str) -> None:
     (limits,) = re.findall(r"func defaultLimits\(\).*?\n\}", (GATE / "catalogue.go").read_text(), re.DOTALL)
     (default,), (shown,) = re.findall(rf"\b{field}", limits), re.findall(row, PAGE)
     assert int(shown.replace(",", "")) == int(default.replace("_", ""))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_largest_request_on_the_page_is_that_of_every_profile(profile: str) -> None:
+    (shown,) = re.findall(r"^\| request, uncompressed \| (\d+) MiB;", PAGE, re.MULTILINE)
+    assert int(shown) * 2**20 == request_limit(PROFILES[profile].max_message_bytes)

@@ -86,7 +86,7 @@ access = Access(
     min_insync_replicas=1,
     max_message_bytes=1_000_000,
 )
-ready = make_access(parent, connection, brokers, access)
+ready = pulumi.Output.all(**make_access(parent, connection, brokers, access)).apply(lambda each: all(each.values()))
 pulumi.export("ready", ready)
 
 def signed_in(_):

@@ -174,7 +174,12 @@ def test_a_cluster_that_has_everything_fails_in_nothing(furnished: Fixture) -> N
     assert lines["rights"].state is State.OK
     assert lines["room"].detail.endswith("12.0 cores and 48.0 GiB free on 3 nodes")
     assert lines["load balancers"].state is State.WARN
-    assert "would be public ones on aws" in lines["load balancers"].detail
+    assert "would be classic ones, which hide clients' addresses, on aws" in lines["load balancers"].detail
+    address = furnished.api.get("/api/v1/namespaces/default/services/kubernetes").json()["spec"]["clusterIP"]
+    assert lines["API server"].state is State.WARN
+    assert lines["API server"].remedy.startswith(f"add {address}/32 to cluster.api.networks")
+    networks = furnished.settings.cluster.api.model_copy(update={"networks": (f"{address}/32",)})
+    assert furnished.lines(api=networks)["API server"].state is State.OK
     assert furnished.lines(uid=uid)["cluster"].state is State.OK
 
 
@@ -191,6 +196,7 @@ def test_another_cluster_is_told_and_nothing_more_is_asked(furnished: Fixture) -
 def test_what_the_user_may_not_is_named(furnished: Fixture) -> None:
     lines = furnished.lines(READER)
     assert lines["rights"].state is State.FAIL
+    assert lines["API server"].detail == "may not read the Service kubernetes of namespace default"
     assert "get/create/patch/delete cronjobs.batch" in lines["rights"].detail
     assert "kube-system" not in lines["rights"].detail
     assert lines["room"].detail.endswith("free on 3 nodes (what runs there already could not be seen)")

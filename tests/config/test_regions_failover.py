@@ -27,7 +27,8 @@ from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin
 from ops.core.platform import Platform, parse
 from ops.regions import dns
-from services.regions.witness import FAILOVER_AGENT, Heartbeat
+from services.regions.silences import FAILOVER_AGENT
+from services.regions.witness import Heartbeat, region_key
 from tests.config import alertmanager_process, failover_agent_process, prometheus_process
 from tests.config.failover_agent_process import Harness, agent_silences
 from tests.config.servers import eventually
@@ -168,6 +169,7 @@ def lost(region: Region) -> None:
         silences=(),
     )
     region.agents.witness.beat(beat)
+    region.agents.storage.age(region_key(A), 40)
 
 
 def test_a_failover_that_was_interrupted_is_ended_by_the_same_command(

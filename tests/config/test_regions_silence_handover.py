@@ -22,7 +22,8 @@ from ops.regions.region import opened, witness_of
 from ops.regions.silence_handover import hand_over_silences
 from ops.regions.steps import FAILOVER, run
 from services.alert_events.events import AlertEvent
-from services.regions.witness import FAILOVER_AGENT, HANDOVER_AUTHOR, Heartbeat, Silence, SilenceMatcher
+from services.regions.silences import FAILOVER_AGENT, HANDOVER_AUTHOR
+from services.regions.witness import Heartbeat, Silence, SilenceMatcher, region_key
 from tests.config import alertmanager_process, failover_agent_process
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_process import Pair
@@ -184,6 +185,7 @@ def test_what_was_told_is_not_told_again_and_what_was_not_told_is(region: Region
         told("ZetaBothEscalated", before(250), escalation="senior-manager"),
     )
     region.agents.witness.beat(beat(40, acknowledgement("EtaTaken")))
+    region.agents.storage.age(region_key(A), 40)
     for name in ("AlphaTold", "BetaEnded", "GammaLate", "DeltaUntold", "EpsilonOver", "ZetaBoth", "EtaTaken"):
         region.fires(name)
     for name in ("AlphaToldEscalated", "ZetaBothEscalated"):

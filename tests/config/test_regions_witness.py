@@ -85,7 +85,16 @@ def test_a_heartbeat_and_a_journal_are_read_as_they_were_written(process: Storag
     )
     assert one.heartbeat("region-a") is None
     one.beat(beat)
-    assert one.heartbeat("region-a") == beat
+    sighting = one.sighting("region-a")
+    assert sighting is not None
+    assert sighting.heartbeat == beat
+    assert sighting.age_s is not None
+    assert sighting.age_s < 20, "its age is that of the object, whatever it says itself"
+    process.age("rest/regions/region-a.json", 90)
+    sighting = one.sighting("region-a")
+    assert sighting is not None
+    assert sighting.age_s is not None
+    assert 89 <= sighting.age_s < 120
     one.write("regions/operations/x.json", {"b": 1, "a": "長い"})
     assert list((one.read("regions/operations/x.json") or {}).items()) == [("b", 1), ("a", "長い")]
     assert one.keys("regions/operations/") == ["regions/operations/x.json"]

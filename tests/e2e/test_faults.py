@@ -44,3 +44,18 @@ def test_readers_never_notice_that_the_primary_is_down_and_it_catches_up(settled
 @limit("kafka-roll")
 def test_a_rolling_restart_of_kafka_never_goes_below_min_isr(settled: Context) -> None:
     assert problems("kafka-roll", settled) == []
+
+
+@limit("disk-full")
+def test_a_full_disk_of_a_broker_is_told_and_loses_nothing(settled: Context) -> None:
+    assert problems("disk-full", settled) == []
+
+
+@limit("disk-slow")
+def test_a_slow_disk_of_a_broker_loses_nothing_and_delays_no_critical_alert(settled: Context) -> None:
+    assert problems("disk-slow", settled) == []
+
+
+@limit("clock")
+def test_what_a_client_with_a_wrong_clock_sends_is_kept(settled: Context) -> None:
+    assert problems("clock", settled) == []

@@ -13,18 +13,9 @@ import pytest
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, Pod
 from ops.drills.tools.returning import Returning
+from tests.support.running import running
 
-SURVIVOR = Pod(
-    name="guard-a",
-    workload="guard",
-    uid="a",
-    phase="Running",
-    ready=True,
-    restarts=0,
-    container_ids=(),
-    containers=(),
-    images=(),
-)
+SURVIVOR = running("guard-a", "guard")
 VICTIM = replace(SURVIVOR, name="guard-b", uid="b", restarts=2)
 AGAIN = replace(VICTIM, restarts=3)
 ANOTHER = replace(VICTIM, name="guard-c", uid="c", restarts=0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,8 +15,9 @@ from components.kafka.config import BROKERS as KAFKA
 from ops.core.context import Context
 from ops.core.kube import Kube, Pod, call_errors, pod_of, wait_until
 from ops.core.steps import say
-from ops.drills.chaos import Fault, Kind, Step, plan
+from ops.drills.chaos import DISK_OF, Fault, Kind, Step, plan
 from ops.drills.procedure import CannotRunError, is_settled
+from ops.drills.procedures.disks import WRITES_PER_S, broker_disk
 from ops.drills.procedures.logs import account_logs
 from ops.drills.procedures.traces import fate
 from ops.drills.procedures.zone import NOTICED_S
@@ -23,6 +25,7 @@ from ops.drills.tools import durations
 from ops.drills.tools.accounts import unmet
 from ops.drills.tools.certificates import Certificates
 from ops.drills.tools.conditions import CRITICAL, Injector, collected
+from ops.drills.tools.disks import Disk
 from ops.drills.tools.faults import cut, kill
 from ops.drills.tools.freezer import frozen, groups
 from ops.drills.tools.load import TOPIC, OtlpLoad
@@ -62,7 +65,9 @@ def make_chaos(context: Context, figures: dict[str, Any]) -> list[str]:
     points = OtlpLoad(context, workers=2, pause=0.5, give_up_after=_GIVE_UP_S)
     logs = LogLoad(context.ca_file, gateway(context), pause=0.5)
     recoveries = figures["whole again after s"] = []
+    brokers = sorted(context.kube.pods(KAFKA), key=lambda pod: pod.name)
     with (
+        broker_disk(context, brokers[DISK_OF]) as disk,
         Injector(context.otlp) as injector,
         Ticker(context, f"{int(began)}", context.thanos) as ticker,
         points,
@@ -75,7 +80,7 @@ def make_chaos(context: Context, figures: dict[str, Any]) -> list[str]:
         for step in steps:
             points.run_for(max(0.0, first + step.minute * MINUTE_S - time.monotonic()))
             say(f"step {step.minute + 1} of {len(steps)}: {step}")
-            recoveries.append(_carried_out(context, step, storage, injector, points.run_for))
+            recoveries.append(_carried_out(Means(context, storage, disk, points), step, injector))
             injector.end_told(record.since(newest))
         points.run_for(durations.AFTER_FAULT)
         told = collected(record, newest, injector.raised, _TOLD_S)
@@ -165,24 +170,40 @@ def plan_of(context: Context) -> tuple[Step, ...]:
     return plan(durations.CHAOS_SEED, durations.CHAOS_MINUTES, sizes, sorted(Certificates(context).serials()))
 
 
-def _carried_out(
-    context: Context, step: Step, storage: StorageCommands, injector: Injector, run_for: Callable[[float], None]
-) -> float:
+@dataclass(frozen=True)
+class Means:
+    """By what faults are made.
+
+    Attributes:
+        context: The platform.
+        storage: How the object storage is stopped and started.
+        disk: Of a broker.
+        points: A load, whose clock can be set.
+    """
+
+    context: Context
+    storage: StorageCommands
+    disk: Disk
+    points: OtlpLoad
+
+
+def _carried_out(means: Means, step: Step, injector: Injector) -> float:
     """Make the faults of a step, end them, and wait until everything is whole; seconds that this took."""
     with ExitStack() as stack:
         for fault in step.faults:
-            stack.enter_context(_made(context, fault, storage))
+            stack.enter_context(_made(means, fault))
         if step.minute % ALERT_EVERY == 0:
             injector.raise_one(CRITICAL)
-        run_for(max(fault.held_s for fault in step.faults))
+        means.points.run_for(max(fault.held_s for fault in step.faults))
     ended = time.monotonic()
-    wait_until(lambda: is_settled(context), WHOLE_S, f"everything is whole after: {step}", _LOOK_S)
+    wait_until(lambda: is_settled(means.context), WHOLE_S, f"everything is whole after: {step}", _LOOK_S)
     return round(time.monotonic() - ended, 1)
 
 
 @contextmanager
-def _made(context: Context, fault: Fault, storage: StorageCommands) -> Iterator[None]:
+def _made(means: Means, fault: Fault) -> Iterator[None]:
     """A fault inside the block."""
+    context, storage = means.context, means.storage
     with ExitStack() as stack:
         match fault.kind:
             case Kind.KILL:
@@ -199,6 +220,13 @@ def _made(context: Context, fault: Fault, storage: StorageCommands) -> Iterator[
                 stack.enter_context(taken_away("the object storage", storage.stop, storage.start))
             case Kind.NAMES:
                 stack.enter_context(frozen(groups(name_servers(context.kube))))
+            case Kind.FULL:
+                stack.enter_context(means.disk.full())
+            case Kind.SLOW:
+                stack.enter_context(means.disk.slow(WRITES_PER_S))
+            case Kind.CLOCK:
+                means.points.ahead_s = durations.CLOCK_STEP
+                stack.callback(setattr, means.points, "ahead_s", 0.0)
         yield
 
 

@@ -62,7 +62,7 @@ def kill_broker(context: Context, figures: dict[str, Any]) -> list[str]:
             load.run_for(durations.AFTER_FAULT)
         figures["longest pause of a producer s"] = direct.longest_pause(killed)
         figures["broker back after s"] = returning.after()
-        return _accounts(context, figures, load, direct, start)
+        return account_for(context, figures, load, direct, start)
 
 
 def kill_two_brokers(context: Context, figures: dict[str, Any]) -> list[str]:
@@ -84,7 +84,7 @@ def kill_two_brokers(context: Context, figures: dict[str, Any]) -> list[str]:
             back = time.time()
             load.run_for(10)
         accepted = direct.ledger.count_between(refused_from, refused_to)
-        problems = _accounts(context, figures, load, direct, start)
+        problems = account_for(context, figures, load, direct, start)
     figures["accepted with two brokers down"] = accepted
     figures["not accepted"] = len(direct.ledger.given_up)
     figures["refused by brokers"] = dict(direct.refusals)
@@ -136,7 +136,7 @@ def roll_kafka(context: Context, figures: dict[str, Any]) -> list[str]:
                 lowest = min(lowest, *(min(states[name].in_sync) for name in (*context.platform.topics, topic)))
                 time.sleep(0.5)
             figures["seconds"] = round(time.monotonic() - began, 1)
-        problems = _accounts(context, figures, load, direct, start)
+        problems = account_for(context, figures, load, direct, start)
     figures["lowest ISR"], figures["polls"] = lowest, polls
     return problems + unmet(
         (polls > _FEWEST_POLLS, f"only {polls} looks at the copies in sync"),
@@ -144,7 +144,7 @@ def roll_kafka(context: Context, figures: dict[str, Any]) -> list[str]:
     )
 
 
-def _accounts(
+def account_for(
     context: Context, figures: dict[str, Any], load: OtlpLoad, direct: ProducerLoad, start: dict[int, int]
 ) -> list[str]:
     """Note what became of both loads."""

@@ -49,7 +49,7 @@ from ops.drills.tools.region_traffic import LOGS_TOPIC, Group, MovingLoad, logs_
 from ops.drills.tools.regions import Command, Gateway, Name, Side, both, both_authorities, mentions
 from ops.drills.watch import DASHBOARD, Questions, answered_before
 from ops.regions.region import witness_of
-from services.regions.witness import FAILOVER_AGENT
+from services.regions.silences import FAILOVER_AGENT
 
 DETECTED_BY = "RegionPeerSilent"
 RTO_LIMIT_S, RPO_LIMIT_S = 300.0, 15.0

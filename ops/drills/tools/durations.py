@@ -21,6 +21,9 @@ WARM_UP = seconds("WARM_UP", 5)
 AFTER_FAULT = seconds("AFTER_FAULT", 20)
 TWO_BROKERS_DOWN = seconds("TWO_BROKERS_DOWN", 35)
 ZONE_GONE = seconds("ZONE_GONE", 120)
+SLOW_DISK = seconds("SLOW_DISK", 60)
+CLOCK_STEP = seconds("CLOCK_STEP", 300)
+"""By which a client's clock is wrong; the gateway takes what is up to 600 s ahead."""
 PRIMARY_DOWN = seconds("PRIMARY_DOWN", 60)
 KAFKA_OUTAGE = seconds("KAFKA_OUTAGE", 60)
 """The requirement is 600; a full run sets ``OBS_E2E_KAFKA_OUTAGE=600``."""

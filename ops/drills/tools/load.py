@@ -166,17 +166,23 @@ class NumberedLoad(Load):
 
 
 class OtlpLoad(NumberedLoad):
-    """Gauges whose values are sequence numbers, through the gateway."""
+    """Gauges whose values are sequence numbers, through the gateway.
+
+    `ahead_s` is how much the clock of who sends is ahead of the right one, in seconds; it may change at any time.
+    """
 
     def __init__(
         self, context: Context, *, workers: int = 4, batch: int = 25, pause: float = 0.25, give_up_after: float = 90.0
     ) -> None:
         super().__init__(context.ca_file, workers=workers, batch=batch, pause=pause, give_up_after=give_up_after)
         self._context = context
+        self.ahead_s = self._most_ahead_s = self._most_behind_s = 0.0
 
     def _sending(self, web: Web, numbers: Sequence[Number]) -> Send:
         client = OtlpClient(self._context.platform, web)
-        request = sequence_request(self.run_id, numbers)
+        ahead_s = self.ahead_s
+        self._most_ahead_s, self._most_behind_s = max(self._most_ahead_s, ahead_s), max(self._most_behind_s, -ahead_s)
+        request = sequence_request(self.run_id, numbers, ahead_s)
         return lambda: client.metrics(request, LAYER)
 
     def missing(self, context: Context, start: dict[int, int], began: float) -> dict[str, set[Number]]:
@@ -223,7 +229,9 @@ class OtlpLoad(NumberedLoad):
         prometheus: set[Number] = set()
         while True:
             try:
-                for labels, samples in query.raw(f'{METRIC}{{run="{self.run_id}"}}', window).items():
+                newest = time.time() + self._most_ahead_s
+                seconds_back = window + int(self._most_ahead_s + self._most_behind_s)
+                for labels, samples in query.raw(f'{METRIC}{{run="{self.run_id}"}}', seconds_back, newest).items():
                     worker = int(dict(labels)["worker"])
                     prometheus |= {(worker, int(value)) for _, value in samples}
             except OpsError:
@@ -234,12 +242,18 @@ class OtlpLoad(NumberedLoad):
             time.sleep(2.0)
 
 
-def sequence_request(run_id: str, numbers: Sequence[Number]) -> ExportMetricsServiceRequest:
-    """One batch of one worker: a point per number, one millisecond apart so that Prometheus keeps each as a sample."""
+def sequence_request(run_id: str, numbers: Sequence[Number], ahead_s: float = 0.0) -> ExportMetricsServiceRequest:
+    """One batch of one worker: a point per number, one millisecond apart so that Prometheus keeps each as a sample.
+
+    Args:
+        run_id: Of the load.
+        numbers: Of one worker.
+        ahead_s: How much its clock is ahead of the right one, in seconds.
+    """
     worker = numbers[0][0]
     device = f"e2e-{worker:02d}"
     labels = {"run": run_id, "worker": str(worker)}
-    newest = time.time_ns()
+    newest = time.time_ns() + int(ahead_s * 1e9)
     count = len(numbers)
     points = [
         (newest - (count - 1 - position) * 1_000_000, float(number), labels)

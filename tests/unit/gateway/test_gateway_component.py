@@ -85,7 +85,9 @@ def test_only_the_labs_layer_of_corpora_is_open(stack: str, layers: set[str]) ->
 
 
 def test_another_catalogue_leaves_the_pods_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(component, "gate_catalogue", lambda clients, *, open_layers=(): {"version": "another"})
+    monkeypatch.setattr(
+        component, "gate_catalogue", lambda clients, *, open_layers=(), oldest_point=None: {"version": "another"}
+    )
     changed = engine.record("local", engine.stack_settings("local"))
     assert changed.one("ConfigMap", "gateway-catalogue")["data"] == {"catalogue.yaml": "version: another\n"}
     assert changed.one("StatefulSet", "gateway") == engine.recorded("local").one("StatefulSet", "gateway")
@@ -117,3 +119,13 @@ def test_gateways_reach_kafka_and_dns_and_nothing_else() -> None:
 def test_probes_ask_the_health_endpoint_over_tls(probe: str) -> None:
     http_get = pod()["containers"][0][probe]["httpGet"]
     assert (http_get["scheme"], http_get["port"]) == ("HTTPS", 13133)
+
+
+@pytest.mark.parametrize("stack", engine.STACKS)
+def test_prometheus_takes_what_the_gate_lets_in_after_an_outage_as_long_again(stack: str) -> None:
+    recording = engine.recorded(stack)
+    catalogue = yaml.safe_load(recording.one("ConfigMap", "gateway-catalogue")["data"]["catalogue.yaml"])
+    for name in ("prometheus-primary", "prometheus-secondary"):
+        config = yaml.safe_load(recording.one("ConfigMap", name)["data"]["prometheus.yml"])
+        window = config["storage"]["tsdb"]["out_of_order_time_window"]
+        assert int(window.removesuffix("h")) == 2 * int(catalogue["limits"]["metrics_past"].removesuffix("h"))

@@ -56,7 +56,6 @@ def arguments() -> MirrorArgs:
             external=(),
             access_label="obs.access/kafka",
             users={WORKLOAD: Credential(username=WORKLOAD, password=secret, bcrypt=secret)},
-            ready=pulumi.Output.from_input(True),
         ),
         topics=TOPICS,
         groups=GROUPS,

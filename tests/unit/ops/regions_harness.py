@@ -13,14 +13,17 @@ from typing import Any
 import boto3
 import requests
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
 
 from ops.core.platform import Platform, parse
 from ops.regions.journal import Journal, Operation
-from services.regions.witness import Heartbeat, Lease, Silence, Witness
+from services.regions.witness import Heartbeat, Lease, Silence, Witness, region_key
 from services.runtime.settings import Storage
 
 BUCKET, ZONE, NAME = "obs-witness", "obs.example.com", "otlp.obs.example.com"
+_ACCOUNT = "123456789012"
+"""The one that moto has."""
 KEY, SECRET = "AKIAWITNESS", "secret-of-the-witness"
 A, B = "region-a", "region-b"
 STACKS = {A: "organization/obs-platform/a", B: "organization/obs-platform/b"}
@@ -79,12 +82,12 @@ class Harness:
         regions = self.outputs(region, role, **changed.pop("regions", {}))
         return parse({**made_up, "region": region, "topics": list(TOPICS), "regions": regions, **changed})
 
-    def beat(self, region: str, age_s: float = 0.0, **changed: Any) -> Heartbeat:
-        """A heartbeat of a region."""
+    def beat(self, region: str, age_s: float = 0.0, ahead_s: float = 0.0, **changed: Any) -> Heartbeat:
+        """A heartbeat that a region wrote so long ago, with a clock that is so far ahead."""
         values: dict[str, Any] = {
             "region": region,
             "role": "primary" if region == A else "standby",
-            "at": datetime.now(UTC) - timedelta(seconds=age_s),
+            "at": datetime.now(UTC) + timedelta(seconds=ahead_s - age_s),
             "epoch": 0,
             "holder": None,
             "notifies": region == A,
@@ -94,6 +97,10 @@ class Harness:
         }
         heartbeat = Heartbeat(**{**values, **changed})
         self.witness.beat(heartbeat)
+        # The time at which the object storage says that it was written.
+        [backend] = s3_backends[_ACCOUNT].values()
+        stored = backend.buckets[BUCKET].keys[region_key(region)]
+        stored.last_modified = stored.last_modified - timedelta(seconds=age_s)
         return heartbeat
 
     def lease(self, holder: str, epoch: int, *, notify: bool = True) -> None:

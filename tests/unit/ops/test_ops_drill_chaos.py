@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ from typer.testing import CliRunner
 
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.kube import Kube, Pod
+from ops.core.kube import Kube
 from ops.core.web import Query
 from ops.drills import command
 from ops.drills.chaos import SPARED, Fault, Kind, Step, plan, targets
@@ -27,6 +26,7 @@ from ops.drills.tools import faults
 from ops.drills.tools.durations import CHAOS_MINUTES
 from ops.drills.tools.markers import Ticker
 from ops.drills.tools.trace_traffic import Traffic
+from tests.support.running import running
 
 PODS = {
     "gateway": 2, "kafka": 3, "alertmanager": 2, "search": 3, "log-indexer": 1, "thanos-query": 2, "sampler": 2,
@@ -85,7 +85,8 @@ def test_what_has_no_copy_or_is_spared_is_no_target(pods: dict[str, int]) -> Non
 
 def test_a_plan_is_made_where_only_one_part_has_a_copy_and_there_is_no_certificate() -> None:
     steps = plan(1, 500, {"thanos-query": 2}, [])
-    assert {fault.kind for step in steps for fault in step.faults} == {*Kind} - {Kind.CUT, Kind.RENEW}
+    missing = {Kind.CUT, Kind.RENEW, Kind.FULL, Kind.SLOW}
+    assert {fault.kind for step in steps for fault in step.faults} == {*Kind} - missing
     assert all(len(step.faults) == 1 for step in steps)
 
 
@@ -205,20 +206,14 @@ def test_the_command_gives_minutes_and_seed_to_the_drill(monkeypatch: pytest.Mon
     assert CliRunner().invoke(command.drill_app, ["chaos", "--minutes", "0"]).exit_code == 2
 
 
-POD = Pod(
-    name="", workload="", uid="", phase="Running", ready=True, restarts=0, container_ids=(), containers=(), images=()
-)
-
-
-def _of(name: str, address: str) -> Pod:
-    return replace(POD, name=name, address=address)
-
-
 def test_two_pods_are_cut_off_in_both_directions_and_never_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, ...]] = []
     monkeypatch.setattr(faults, "_iptables", lambda *arguments: calls.append(arguments))
     inside: list[str] = []
-    with suppress(KeyboardInterrupt), faults.cut(_of("a-0", "10.1.0.1"), _of("b-0", "10.1.0.2")):
+    with (
+        suppress(KeyboardInterrupt),
+        faults.cut(running("a-0", address="10.1.0.1"), running("b-0", address="10.1.0.2")),
+    ):
         inside += [call[0] for call in calls]
         raise KeyboardInterrupt
     assert inside == ["-I", "-I"]
@@ -236,7 +231,10 @@ def test_a_rule_that_is_refused_leaves_none_behind(monkeypatch: pytest.MonkeyPat
         calls.append(arguments)
 
     monkeypatch.setattr(faults, "_iptables", refuse_the_second)
-    with pytest.raises(OpsError, match="no"), faults.cut(_of("a-0", "10.1.0.1"), _of("b-0", "10.1.0.2")):
+    with (
+        pytest.raises(OpsError, match="no"),
+        faults.cut(running("a-0", address="10.1.0.1"), running("b-0", address="10.1.0.2")),
+    ):
         pytest.fail("it is not cut off in one direction only")
     assert [call[0] for call in calls] == ["-I", "-D"]
 

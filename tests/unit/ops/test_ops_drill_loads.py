@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.web import Web
-from ops.drills.tools.load import NumberedLoad, Send
+from ops.core.web import Query, Web
+from ops.drills.tools.load import NumberedLoad, OtlpLoad, Send
 from ops.drills.tools.log_load import LogLoad, log_request
 from ops.drills.tools.sequences import Number
 from tests.config.servers import eventually
@@ -103,3 +107,33 @@ def test_log_records_that_were_sent_twice_may_be_stored_twice() -> None:
     (first,) = log_request(load.service, [(0, 0), (0, 1)]).resource_logs
     assert len(first.scope_logs[0].log_records) == 2
     assert load.doubled(Counter({(0, 0): 2, (0, 1): 1, (0, 2): 2})) == 1
+
+
+def _more_than(requests: Sequence[object], count: int) -> bool:
+    return len(requests) > count
+
+
+def test_points_of_a_client_whose_clock_is_set_are_sent_and_looked_for_in_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests, questions = list[ExportMetricsServiceRequest](), list[tuple[int, float]]()
+    client = SimpleNamespace(metrics=lambda request, _: requests.append(request) or (200, 0))
+    monkeypatch.setattr("ops.drills.tools.load.OtlpClient", lambda *_: client)
+    load = OtlpLoad(cast(Context, SimpleNamespace(ca_file="", platform=None)), workers=1, pause=0.01)
+    with load:
+        for ahead_s in (300.0, -300.0):
+            load.ahead_s, sent = ahead_s, len(requests)
+            eventually(partial(_more_than, requests, sent + 1), WAIT_S, "two requests")
+            [resource] = requests[-1].resource_metrics
+            point = resource.scope_metrics[0].metrics[0].gauge.data_points[-1]
+            assert point.time_unix_nano / 1e9 - time.time() == pytest.approx(ahead_s, abs=30)
+
+    def raw(_: str, seconds: int, moment: float) -> dict[Any, Any]:
+        questions.append((seconds, moment - time.time()))
+        samples = [(0.0, float(number)) for _, number in load.ledger.acknowledged]
+        return {(("worker", "0"),): samples}
+
+    assert load.in_prometheus(cast(Query, SimpleNamespace(raw=raw)), 240, 1.0) == set(load.ledger.acknowledged)
+    [(seconds, ahead)] = questions
+    assert seconds == 240 + 600
+    assert ahead == pytest.approx(300, abs=30)

@@ -15,7 +15,7 @@ import pytest
 from ops.core.context import Context
 from ops.core.kube import Pod
 from ops.drills.procedure import load as procedure_of
-from ops.drills.procedures import alerts, drain, kafka, logs, metrics, notification_latency, traces, zone
+from ops.drills.procedures import alerts, clock, disks, drain, kafka, logs, metrics, notification_latency, traces, zone
 from ops.drills.run import find
 from ops.drills.tools.notifications import NotificationRecord
 from ops.drills.tools.sequences import Ledger, Number
@@ -23,18 +23,9 @@ from ops.drills.tools.span_load import Stored
 from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Sort
 from ops.evidence import files as evidence
 from ops.evidence.figures import named
+from tests.support.running import running
 
-POD = Pod(
-    name="pod-0",
-    workload="any",
-    uid="uid",
-    phase="Running",
-    ready=True,
-    restarts=0,
-    container_ids=(),
-    containers=(),
-    images=(),
-)
+POD = running("pod-0", "any")
 TRACES = [bytes([number]) * 16 for number in range(120)]
 
 
@@ -227,6 +218,11 @@ def block(*_: object, **__: object) -> Iterator[str]:
     yield "how"
 
 
+@contextmanager
+def own_disk(*_: object) -> Iterator[Any]:
+    yield SimpleNamespace(full=block, slow=block)
+
+
 def waited(condition: Callable[[], bool], *_: object) -> float:
     """Look once, and not wait."""
     condition()
@@ -298,6 +294,8 @@ STUBS: Mapping[str, Any] = {
     "wait_until": waited,
     "is_settled": lambda _: True,
     "leader_for": lambda *_: 1,
+    "leading_broker": lambda _: POD,
+    "own_disk": own_disk,
     "members": lambda *_: [POD],
     "fate": lambda *_: None,
     "failing": lambda _: Spans(),
@@ -315,7 +313,18 @@ STUBS: Mapping[str, Any] = {
 @pytest.fixture(autouse=True)
 def platform(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that a procedure uses does as it should, at once."""
-    modules: tuple[ModuleType, ...] = (alerts, drain, kafka, logs, metrics, notification_latency, traces, zone)
+    modules: tuple[ModuleType, ...] = (
+        alerts,
+        clock,
+        disks,
+        drain,
+        kafka,
+        logs,
+        metrics,
+        notification_latency,
+        traces,
+        zone,
+    )
     for module in modules:
         for name, stub in STUBS.items():
             if hasattr(module, name):
@@ -329,7 +338,8 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> None:
     def scratch_topic(_: Context) -> Iterator[str]:
         yield "scratch"
 
-    monkeypatch.setattr(kafka, "scratch_topic", scratch_topic)
+    for module in (disks, kafka):
+        monkeypatch.setattr(module, "scratch_topic", scratch_topic)
     monkeypatch.setattr(traces, "fate", lambda *_: stored(Load.lost))
     monkeypatch.setattr(NotificationRecord, "of_environment", classmethod(lambda _: Record()))
 
@@ -352,6 +362,9 @@ FLOW = (
     "prometheus",
     "broker",
     "two-brokers",
+    "disk-full",
+    "disk-slow",
+    "clock",
     "kafka",
     "kafka-roll",
     "log-indexer",
@@ -380,6 +393,9 @@ def test_a_procedure_notes_every_figure_of_its_report_and_its_targets_and_passes
     ("name", "problem"),
     [
         ("two-brokers", "gateway: 1 of 6 acknowledged are missing"),
+        ("disk-full", "producer: 1 of 2 acknowledged are missing"),
+        ("disk-slow", "gateway: 1 of 8 acknowledged are missing"),
+        ("clock", "neighbour: 1 of 2 acknowledged are missing"),
         ("kafka-roll", "gateway: 1 of 2 acknowledged are missing"),
         ("gateway", "gateway: 1 of 4 acknowledged are missing"),
         ("gateway-drain", "gateway: 1 of 5 acknowledged are missing"),

@@ -18,23 +18,14 @@ from ops.drills import run, watch
 from ops.drills.watch import Event, Pods, Watched, Watcher, notifications, parsed, raised
 from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
 from tests.config.servers import eventually
+from tests.support.running import running
 from tests.unit.ops.dashboard_fakes import query_client
 
 BEGAN = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
 
 
 def pod(name: str, workload: str, *, ready: bool = True, restarts: int = 0) -> Pod:
-    return Pod(
-        name=name,
-        workload=workload,
-        uid=name,
-        phase="Running",
-        ready=ready,
-        restarts=restarts,
-        container_ids=(),
-        containers=(),
-        images=(),
-    )
+    return running(name, workload, ready=ready, restarts=restarts)
 
 
 KAFKA = [pod(f"kafka-{number}", "kafka") for number in range(3)]

@@ -23,23 +23,14 @@ from ops.drills.tools.cgroups import CGROUPS, Group, group_of
 from ops.drills.tools.conditions import CRITICAL
 from ops.drills.tools.freezer import frozen, groups
 from ops.drills.tools.load import TOPIC
+from tests.support.running import running
 from tests.unit.lab.test_freezer import counting
 
 UID = "0f1e2d3c-0000-4000-8000-000000000001"
 
 
 def pod(workload: str, number: int = 0, container: str = "none") -> Pod:
-    return Pod(
-        name=f"{workload}-{number}",
-        workload=workload,
-        uid=f"{workload}-{uuid4().hex}",
-        phase="Running",
-        ready=True,
-        restarts=0,
-        container_ids=(container,),
-        containers=(),
-        images=(),
-    )
+    return running(f"{workload}-{number}", workload, uid=f"{workload}-{uuid4().hex}", container_ids=(container,))
 
 
 def platform(pods: list[Pod]) -> Context:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -16,7 +16,9 @@ from ops.core.access import RegionsAccess
 from ops.core.errors import OpsError
 from ops.core.platform import Platform
 from ops.regions import dns
+from ops.regions.journal import FailoverContext, Figures
 from ops.regions.region import witness_of
+from ops.regions.steps import FAILOVER, STEP_FUNCTIONS
 from tests.unit.ops.regions_harness import FINGERPRINTS, KEY, NAME, SECRET, STACKS, A, B, Harness, harness
 
 Run = Callable[..., Result]
@@ -195,3 +197,41 @@ def test_no_representation_of_the_output_shows_a_secret(shared: Harness) -> None
     shown = repr(RegionsAccess.model_validate(shared.outputs(B)))
     assert KEY not in shown
     assert SECRET not in shown
+
+
+def test_an_emergency_after_a_planned_failover_that_stopped_is_not_planned(
+    run: Run, shared: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shared.lease(A, 1)
+    shared.beat(A, age_s=90)
+    functions = cast("dict[str, Any]", STEP_FUNCTIONS)
+
+    def check(context: FailoverContext) -> Figures:
+        if context.planned:
+            raise OpsError("the newest copied record is 60 s old")
+        return {}
+
+    for name in STEP_FUNCTIONS:
+        if name != "fence":
+            monkeypatch.setitem(functions, name, check if name == "check" else lambda _: {})
+    monkeypatch.setattr("ops.regions.takeover.target", lambda *_, **__: [])
+    words = ("failover", "--to", B, "--yes", "--json", "--folder", str(tmp_path))
+    with pytest.raises(OpsError, match=r"^check: the newest copied record is 60 s old$"):
+        run(*words, "--planned")
+    shown = run("failover", "--to", B, "--dry-run", "--json")
+    assert "would be given up: it stopped at check, before it had the lease" in shown.stderr
+    assert "drain" not in [step["step"] for step in json.loads(shown.stdout)["steps"]]
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    assert "is given up: it stopped at check, before it had the lease" in result.stderr
+    report = json.loads(result.stdout)
+    assert (report["planned"], list(report["steps"])) == (False, [step.name for step in FAILOVER])
+
+
+@pytest.mark.parametrize("ahead_s", [-300.0, 300.0])
+def test_a_clock_that_is_wrong_makes_no_region_alive_or_dead(run: Run, shared: Harness, ahead_s: float) -> None:
+    shared.beat(A, ahead_s=ahead_s, notifies=False)
+    shared.beat(B, notifies=True)
+    assert run("regions").exit_code == 0
+    shared.beat(A, age_s=60, ahead_s=ahead_s, notifies=False)
+    assert "region-a gives no sign of life since 6" in run("regions").output

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
 from ops.core.errors import OpsError
 from ops.regions import takeover
+from services.regions.witness import Sighting, Witness
 from tests.unit.ops.regions_harness import A, B, Harness, harness
 
 
@@ -86,3 +90,49 @@ def test_only_a_failover_agent_that_has_seen_the_lease_tells_people_by_it(shared
     assert not takeover.notifies(shared.witness, B, 1, 0.0)
     shared.beat(B, epoch=1, notifies=True)
     assert takeover.notifies(shared.witness, B, 1, 0.0)
+
+
+@pytest.mark.parametrize("ahead_s", [-300.0, 300.0])
+def test_whether_a_region_lives_is_not_asked_of_its_clock(shared: Harness, ahead_s: float) -> None:
+    shared.beat(A, ahead_s=ahead_s)
+    assert takeover.silent(shared.witness, A, 1, 0.0)[1].startswith(f"{A} is alive and has not confirmed")
+    shared.beat(A, age_s=45, ahead_s=ahead_s)
+    assert takeover.silent(shared.witness, A, 1, 60.0)[1].startswith(f"{A} gives no sign of life since 4")
+    last = takeover.sign_of_life(shared.witness, A)
+    assert last is not None
+    assert not last.alive
+
+
+class Unsaid:
+    """A witness whose object storage does not tell when something was written; a clock that only it moves."""
+
+    def __init__(self, shared: Harness, every_s: float | None, ahead_s: float) -> None:
+        self.now, self._every_s, self._ahead_s = 1000.0, every_s, ahead_s
+        self._heartbeat = shared.beat(A)
+
+    def sighting(self, region: str) -> Sighting:
+        """What the region said last; it says something every so many seconds, or nothing any more."""
+        ago = (self.now % self._every_s) if self._every_s else 0.0
+        at = datetime.fromtimestamp((self.now if self._every_s else 990.0) - ago + self._ahead_s, UTC)
+        return Sighting(heartbeat=replace(self._heartbeat, region=region, at=at), age_s=None)
+
+    def sleep(self, seconds: float) -> None:
+        """Time goes on."""
+        self.now += seconds
+
+
+@pytest.mark.parametrize("ahead_s", [-300.0, 0.0, 300.0])
+@pytest.mark.parametrize("every_s", [5.0, None])
+def test_where_the_storage_does_not_tell_an_age_it_is_looked_until_something_changes(
+    shared: Harness, monkeypatch: pytest.MonkeyPatch, every_s: float | None, ahead_s: float
+) -> None:
+    witness = Unsaid(shared, every_s, ahead_s)
+    monkeypatch.setattr("ops.regions.takeover.time.monotonic", lambda: witness.now)
+    monkeypatch.setattr("ops.regions.takeover.time.sleep", witness.sleep)
+    last = takeover.sign_of_life(cast(Witness, witness), A)
+    assert last is not None
+    assert last.alive == (every_s is not None)
+    assert witness.now - 1000 <= (6 if every_s else takeover.FRESH_S + 2)
+    confirmed, seen = takeover.silent(cast(Witness, witness), A, 1)
+    assert not confirmed
+    assert ("is alive and has not confirmed" if every_s else "gives no sign of life since 30 s") in seen

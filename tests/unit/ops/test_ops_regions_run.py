@@ -169,8 +169,8 @@ def test_a_failover_the_other_way_supersedes_one_that_was_not_ended(shared: Harn
     assert not goes_on
     known = {known_operation.id: known_operation for known_operation in operations(shared.witness)}
     assert known[first.operation.id].superseded == journal.operation.id
-    assert unfinished(known.values(), "failover", B) is None
-    assert unfinished(known.values(), "failover", A) == journal.operation
+    assert unfinished(known.values(), "failover", B, A) is None
+    assert unfinished(known.values(), "failover", A, B) == journal.operation
 
 
 def test_a_journal_that_is_none_is_named(shared: Harness) -> None:
@@ -256,3 +256,189 @@ def test_a_report_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 def test_a_journal_survives_the_bucket(shared: Harness) -> None:
     Journal(shared.witness, reported()).save()
     assert operations(shared.witness) == [reported()]
+
+
+def stopped(shared: Harness, at: str, *before: str, days: float = 0.0, **changed: Any) -> Journal:
+    """An operation whose steps before were done, and that stopped at a step."""
+    moment = datetime.now(UTC) - timedelta(days=days)
+    journal = operation(shared.witness, began=moment, **changed)
+    for name in before:
+        figures: Figures = {"offsets": {"t": {"0": 10}}, "epoch": 4} if name in ("offsets", "both") else {}
+        journal.operation.steps[name] = Done(began=moment, ended=moment, figures=figures)
+    journal.operation.steps[at] = Done(began=moment)
+    journal.save()
+    return journal
+
+
+def lost(shared: Harness) -> None:
+    """Region A, which holds the lease, is gone."""
+    shared.lease(A, 4)
+    shared.beat(A, age_s=90, epoch=4)
+
+
+def given(
+    context: FailoverContext, shared: Harness, *, planned: bool, done: list[str], **special: Callable[..., Figures]
+) -> tuple[bool, list[str]]:
+    """Give the command; whether it went on, and what it told first."""
+    told: list[str] = []
+    context.journal, goes_on = begin(
+        shared.witness, "failover", target=B, source=A, planned=planned, by="al", tell=told.append
+    )
+    run(PLANNED if context.planned else FAILOVER, context, functions(done, fence=fence, **special))
+    return goes_on, told
+
+
+def test_a_planned_failover_that_stopped_at_its_checks_does_not_stand_in_the_way_of_one_in_an_emergency(
+    context: FailoverContext, shared: Harness
+) -> None:
+    first = context.journal.operation
+    first.planned = True
+    shared.lease(A, 4)
+    with pytest.raises(OpsError, match=r"^check: Route 53 is away$"):
+        run(PLANNED, context, functions([], check=refuse))
+    lost(shared)
+    done: list[str] = []
+    goes_on, told = given(context, shared, planned=False, done=done)
+    assert not goes_on
+    assert done == [step.name for step in FAILOVER]
+    assert told == [
+        f"the planned failover of {first.began:%Y-%m-%d %H:%M:%S} UTC is given up: "
+        "it stopped at check, before it had the lease"
+    ]
+    known = operations(shared.witness)
+    assert [(entry.planned, entry.superseded, entry.open) for entry in known] == [
+        (True, context.journal.operation.id, False),
+        (False, None, False),
+    ]
+
+
+def test_a_planned_failover_whose_other_region_did_not_fall_silent_gives_way_to_one_in_an_emergency(
+    context: FailoverContext, shared: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context.journal.operation.planned = True
+    shared.lease(A, 4)
+    with monkeypatch.context() as patched:
+        patched.setattr("ops.regions.takeover.silent", lambda *_: (False, "region-a is alive and has not confirmed"))
+        with pytest.raises(OpsError, match="it has the lease again"):
+            run(PLANNED, context, functions([], fence=fence))
+    lost(shared)
+    done: list[str] = []
+    goes_on, told = given(context, shared, planned=False, done=done)
+    assert (goes_on, done) == (False, [step.name for step in FAILOVER])
+    assert "it stopped at fence, before it had the lease" in told[0]
+    held = shared.witness.lease()
+    assert held is not None
+    assert (held[0].holder, held[0].epoch) == (B, context.epoch)
+
+
+def interrupted_in_fence(context: FailoverContext, shared: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planned failover has taken the lease, and is interrupted while it waits."""
+    context.journal.operation.planned = True
+    context.journal.save()
+    shared.lease(A, 4)
+
+    def interrupt(*_: object) -> tuple[bool, str]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ops.regions.takeover.silent", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(PLANNED, context, functions([], fence=fence))
+    assert "nobody is notified of alerts until the command is repeated" in steps.resume_hint(context)
+
+
+def test_who_was_interrupted_while_waiting_for_the_other_region_goes_on(
+    context: FailoverContext, shared: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted_in_fence(context, shared, monkeypatch)
+    shared.beat(A, epoch=5, notifies=False)
+    done: list[str] = []
+    goes_on, told = given(context, shared, planned=True, done=done)
+    assert goes_on
+    assert done == [step.name for step in PLANNED][2:]
+    assert told == [f"goes on with {context.journal.operation.id}"]
+
+
+def test_the_same_in_an_emergency_begins_anew_with_the_lease_and_the_ends_that_were_noted_before_it(
+    context: FailoverContext, shared: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted_in_fence(context, shared, monkeypatch)
+    noted = context.journal.operation.steps["offsets"]
+    shared.beat(A, age_s=90, epoch=4)
+    done: list[str] = []
+    goes_on, told = given(context, shared, planned=False, done=done)
+    assert not goes_on
+    assert done == [step.name for step in FAILOVER if step.name != "offsets"]
+    assert context.journal.operation.steps["offsets"] == noted
+    assert context.epoch == 5, "the lease was not taken a second time"
+    assert told[0].endswith("it stopped at fence, and this one is without the old region")
+
+
+@pytest.mark.parametrize("before", [("check",), ("check", "offsets")])
+def test_what_was_noted_days_ago_before_the_lease_is_noted_anew(
+    context: FailoverContext, shared: Harness, before: tuple[str, ...]
+) -> None:
+    stopped(shared, "fence" if "offsets" in before else "offsets", *before, days=3)
+    lost(shared)
+    done: list[str] = []
+    goes_on, _ = given(context, shared, planned=False, done=done)
+    assert (goes_on, done) == (False, [step.name for step in FAILOVER])
+    promoted = promotion(operations(shared.witness), B)
+    assert promoted is not None
+    assert promoted.figures("offsets") == {"did": "offsets"}
+
+
+def test_an_operation_whose_lease_was_taken_from_it_does_not_go_on(context: FailoverContext, shared: Harness) -> None:
+    lost(shared)
+    with pytest.raises(OpsError, match=r"^dns: "):
+        run(FAILOVER, context, functions([], fence=fence, dns=refuse))
+    shared.lease(A, 9)
+    done: list[str] = []
+    goes_on, told = given(context, shared, planned=False, done=done)
+    assert (goes_on, done) == (False, [step.name for step in FAILOVER])
+    assert told[0].endswith("the lease that it took, epoch 5, is region-b's no more")
+
+
+def test_a_command_that_was_given_up_while_it_ran_stops_and_leaves_the_lease_alone(
+    context: FailoverContext, shared: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = context.journal, list[Journal]()
+    first.operation.planned = True
+    shared.lease(A, 4)
+
+    def wait(*_: object) -> tuple[bool, str]:
+        second.append(begin(shared.witness, "failover", target=B, source=A, planned=False, by="al")[0])
+        return False, "region-a gives no sign of life"
+
+    monkeypatch.setattr("ops.regions.takeover.silent", wait)
+    with pytest.raises(OpsError, match=r"^fence: another command has given this operation up: .* has taken its place"):
+        run(PLANNED, context, functions([], fence=fence))
+    held = shared.witness.lease()
+    assert held is not None
+    assert (held[0].holder, held[0].epoch) == (B, 5)
+    assert [entry.open for entry in operations(shared.witness)] == [False, True]
+
+
+@pytest.mark.parametrize(("epoch", "kept"), [(4, ["both", "mirror-offsets", "return"]), (6, [])])
+def test_a_failback_keeps_the_region_that_it_prepared_as_long_as_the_lease_is_the_same(
+    shared: Harness, epoch: int, kept: list[str]
+) -> None:
+    way = {"kind": "failback", "target": A, "source": B, "planned": True}
+    first = stopped(shared, "fence", "both", "mirror-offsets", "return", "catch-up", "check", "offsets", days=2, **way)
+    shared.lease(B, epoch)
+    journal, goes_on = begin(shared.witness, "failback", target=A, source=B, planned=True, by="al")
+    assert not goes_on
+    assert list(journal.operation.steps) == kept
+    assert journal.operation.id != first.operation.id
+
+
+def test_once_it_has_the_lease_it_goes_on_as_it_began(context: FailoverContext, shared: Harness) -> None:
+    context.journal.operation.planned = True
+    shared.beat(A, epoch=1, notifies=False)
+    with pytest.raises(OpsError, match=r"^dns: "):
+        run(PLANNED, context, functions([], fence=fence, dns=refuse))
+    done: list[str] = []
+    goes_on, told = given(context, shared, planned=False, done=done)
+    assert goes_on
+    assert done == ["dns", "probe", "drain", "promote", "verify"]
+    assert told == [f"goes on with {context.journal.operation.id}, planned as it began"]

@@ -71,7 +71,7 @@ def test_no_config_map_holds_a_password_or_its_hash(replica: str) -> None:
 
 
 def test_the_rules_of_all_components_are_loaded() -> None:
-    text = engine.recorded("local").one("ConfigMap", "prometheus-primary")["data"]["rules.yml"]
+    text = engine.recorded("local").one("ConfigMap", "prometheus-rules")["data"]["rules.yml"]
     names = {group["name"] for group in yaml.safe_load(text)["groups"]}
     assert {"kafka", "gateway", "consumers", "prometheus", "freshness"} <= names
 

@@ -31,7 +31,6 @@ def kafka(name: str) -> KafkaEndpoint:
         external=(),
         access_label="obs.access/kafka",
         users={name: user(name)},
-        ready=pulumi.Output.from_input(True),
     )
 
 

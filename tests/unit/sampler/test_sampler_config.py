@@ -19,6 +19,7 @@ from components.sampler.component import (
 )
 from components.telemetry.services import DEFAULT_LATENCY_LIMIT_MS, LATENCY_LIMITS_MS
 from components.telemetry.topics import TRACES_TOPIC
+from lab.paths import CHECKOUT
 
 SAMPLE_LIMIT = 50_000
 
@@ -81,6 +82,16 @@ def test_a_trace_is_decided_early_enough_to_be_in_jaeger_within_15_s() -> None:
     assert int(SAMPLING["decision_wait"].removesuffix("s")) <= 10
     queue = CONFIG["exporters"]["otlp/jaeger"]["sending_queue"]
     assert queue["batch"]["flush_timeout"] == "200ms"
+
+
+def test_the_largest_span_with_the_largest_resource_is_one_request() -> None:
+    """The exporter drops what is larger by itself than a request, and counts it nowhere."""
+    source = (CHECKOUT / "collector" / "gate" / "catalogue.go").read_text()
+    (limits,) = re.findall(r"func defaultLimits\(\).*?\n\}", source, re.DOTALL)
+    largest = sum(int(kibibytes) << 10 for kibibytes in re.findall(r"\b(?:Item|Resource)Bytes: (\d+) << 10", limits))
+    batch = CONFIG["exporters"]["otlp/jaeger"]["sending_queue"]["batch"]
+    assert largest > 256 << 10
+    assert (batch["sizer"], batch["max_size"] >= largest) == ("bytes", True)
 
 
 def test_a_record_is_marked_only_after_the_processor_took_it_and_errors_are_tried_again_for_ever() -> None:

@@ -16,6 +16,7 @@ from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.server import application
 from services.incident_closer import __main__ as incidents
 from services.incident_closer.__main__ import (
+    AWAY_S,
     MOST_AT_ONCE,
     AlertStates,
     Closer,
@@ -27,6 +28,7 @@ from services.incident_closer.__main__ import (
 )
 from services.incident_closer.settings import IncidentCloserSettings as Settings
 from services.incident_closer.settings import Paged
+from services.regions.silences import FAILOVER_AGENT, HANDOVER_AUTHOR
 from services.runtime.https import HttpsServer
 from services.runtime.periodic import DedupLogger
 from services.runtime.settings import SettingsError
@@ -38,19 +40,31 @@ if TYPE_CHECKING:
 ONE, TWO = Incident("phone", "1"), Incident("phone", "2")
 ROUTE = '{}/{severity="critical"}'
 PAGED = {"phone": Paged(route=ROUTE, key_file=Path("/keys/phone"))}
-KEY = "k" * 32
+OTHER_ROUTE = '{}/{escalation="other"}'
+KEY, OTHER_KEY = "k" * 32, "o" * 32
 
 
-def states(muted: tuple[Incident, ...] = (), told: tuple[Incident, ...] = ()) -> AlertStates:
-    return AlertStates(frozenset(muted), frozenset(told))
+def states(
+    muted: tuple[Incident, ...] = (), told: tuple[Incident, ...] = (), elsewhere: tuple[Incident, ...] = ()
+) -> AlertStates:
+    return AlertStates(frozenset(muted), frozenset(told), frozenset(elsewhere))
 
 
-def alert(state: str, receivers: tuple[str, ...] = ("phone", "mail"), **labels: str) -> dict[str, Any]:
+def alert(
+    state: str,
+    receivers: tuple[str, ...] = ("phone", "mail"),
+    silenced_by: tuple[str, ...] = (),
+    inhibited_by: tuple[str, ...] = (),
+    **labels: str,
+) -> dict[str, Any]:
     return {
         "labels": {"alertname": "Down", "severity": "critical", **labels},
-        "status": {"state": state},
+        "status": {"state": state, "silencedBy": list(silenced_by), "inhibitedBy": list(inhibited_by)},
         "receivers": [{"name": receiver} for receiver in receivers],
     }
+
+
+AUTHORS = {"1": FAILOVER_AGENT, "2": HANDOVER_AUTHOR, "3": "jo"}
 
 
 def test_only_muted_alerts_that_ring_a_phone_are_closed() -> None:
@@ -61,6 +75,7 @@ def test_only_muted_alerts_that_ring_a_phone_are_closed() -> None:
             alert("unprocessed", instance="c"),
             alert("suppressed", ("mail",), instance="d"),
         ],
+        {},
         PAGED,
     )
     labels = {"alertname": "Down", "severity": "critical"}
@@ -68,6 +83,68 @@ def test_only_muted_alerts_that_ring_a_phone_are_closed() -> None:
     assert alert_states.told == {
         Incident("phone", dedup_key(ROUTE, {**labels, "instance": instance})) for instance in "bc"
     }
+
+
+@pytest.mark.parametrize(
+    ("silenced_by", "inhibited_by", "kept"),
+    [
+        (("1",), (), "elsewhere"),
+        (("2",), (), "elsewhere"),
+        (("1", "2"), (), "elsewhere"),
+        (("3",), (), "muted"),
+        (("1", "3"), (), "muted"),
+        (("1",), ("x",), "muted"),
+        ((), ("x",), "muted"),
+        (("1", "gone"), (), "elsewhere"),
+        (("gone", "3"), (), "muted"),
+    ],
+)
+def test_what_only_the_regions_silences_keep_quiet_is_neither_muted_nor_told(
+    silenced_by: tuple[str, ...], inhibited_by: tuple[str, ...], kept: str
+) -> None:
+    alerts = [alert("suppressed", silenced_by=silenced_by, inhibited_by=inhibited_by)]
+    incident = Incident("phone", dedup_key(ROUTE, {"alertname": "Down", "severity": "critical"}))
+    assert evaluate(alerts, AUTHORS, PAGED) == states(**{kept: (incident,)})
+
+
+def test_what_the_other_region_tells_stays_open_until_the_alert_has_been_away_for_a_while() -> None:
+    closing = Closing()
+    assert [closing.due(now, states(elsewhere=(ONE,))) for now in (0.0, 5.0, 100.0)] == [[]] * 3
+    assert [closing.due(now, states()) for now in (105.0, 105.0 + AWAY_S - 1)] == [[]] * 2
+    assert closing.due(105.0 + AWAY_S, states()) == [ONE]
+    assert closing.due(110.0 + AWAY_S, states()) == [ONE], "until the pager takes it"
+    closing.closed(ONE, 110.0 + AWAY_S)
+    assert closing.due(115.0 + AWAY_S, states()) == []
+
+
+def test_an_alertmanager_that_has_just_started_and_knows_no_alert_yet_closes_nothing_of_the_other_region() -> None:
+    closing = Closing()
+    closing.due(0.0, states(elsewhere=(ONE,)))
+    assert closing.due(5.0, states()) == []
+    assert closing.due(45.0, states(elsewhere=(ONE,))) == []
+    assert closing.due(100.0, states(elsewhere=(ONE,))) == []
+    assert closing.due(105.0, states()) == []
+    assert closing.due(105.0 + AWAY_S, states()) == [ONE]
+
+
+def test_what_the_other_region_told_and_somebody_takes_is_closed() -> None:
+    closing = Closing()
+    closing.due(0.0, states(elsewhere=(ONE,)))
+    assert closing.due(5.0, states((ONE,))) == [ONE]
+
+
+def test_what_is_told_here_again_is_not_closed_for_having_been_told_elsewhere() -> None:
+    closing = Closing()
+    closing.due(0.0, states(elsewhere=(ONE,)))
+    assert closing.due(5.0, states(told=(ONE,))) == []
+    assert closing.due(10.0 + AWAY_S, states()) == []
+    assert closing.due(20.0 + 2 * AWAY_S, states()) == []
+
+
+def test_an_acknowledgement_that_ends_while_the_other_region_tells_closes_nothing_more() -> None:
+    closing = Closing()
+    closing.closed(*closing.due(0.0, states((ONE,))), 0.0)
+    assert [closing.due(now, states(elsewhere=(ONE,))) for now in (5.0, 100.0)] == [[]] * 2
 
 
 def test_an_incident_is_closed_at_once_and_again_while_a_notification_may_be_under_way() -> None:
@@ -121,15 +198,17 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Alertmanager:
-    """Answers ``/api/v2/alerts`` with what a test sets."""
+    """Answers ``/api/v2/alerts`` and ``/api/v2/silences`` with what a test sets."""
 
     def __init__(self) -> None:
         self.alerts: Any = []
-        self.status = "200 OK"
+        self.silences: Any = []
+        self.status = self.silences_status = "200 OK"
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
-        start(self.status, [("Content-Type", "application/json")])
-        return [json.dumps(self.alerts).encode()]
+        of_silences = environ["PATH_INFO"] == "/api/v2/silences"
+        start(self.silences_status if of_silences else self.status, [("Content-Type", "application/json")])
+        return [json.dumps(self.silences if of_silences else self.alerts).encode()]
 
 
 @contextmanager
@@ -143,7 +222,7 @@ def served(folder: Path, app: Any) -> Iterator[str]:
 
 
 def settings_of(folder: Path, alertmanager: str, pager: str) -> dict[str, Any]:
-    for name, text in (("password", "p"), ("key", KEY)):
+    for name, text in (("password", "p"), ("key", KEY), ("other-key", OTHER_KEY)):
         (folder / name).write_text(text)
     return {
         "listen": "127.0.0.1:0",
@@ -156,7 +235,10 @@ def settings_of(folder: Path, alertmanager: str, pager: str) -> dict[str, Any]:
         },
         "metrics": {"user": "scraper", "password_file": str(folder / "password")},
         "pager": {"url": f"{pager}/v2/enqueue", "ca_file": str(folder / "ca.crt")},
-        "receivers": {"phone": {"route": ROUTE, "key_file": str(folder / "key")}},
+        "receivers": {
+            "phone": {"route": ROUTE, "key_file": str(folder / "key")},
+            "other": {"route": OTHER_ROUTE, "key_file": str(folder / "other-key")},
+        },
     }
 
 
@@ -260,6 +342,59 @@ def test_a_pager_that_refuses_is_one_line_without_the_key_and_is_tried_again(her
     (here.folder / "key").write_text(KEY)
     here.closer.poll()
     assert (here.value("closed_total"), here.value("failing")) == (1, 0)
+
+
+@pytest.mark.parametrize("broken", ["refused", "missing", "no text"])
+def test_a_contact_whose_key_does_not_work_keeps_no_incident_of_another_one_open(here: Here, broken: str) -> None:
+    key = here.folder / "key"
+    if broken == "missing":
+        key.unlink()
+    else:
+        key.write_bytes(b"withdrawn" if broken == "refused" else b"\xff\xfe")
+    mine = [alert("suppressed", instance=str(number)) for number in range(MOST_AT_ONCE + 1)]
+    others = [alert("suppressed", ("other",), instance=str(number)) for number in range(MOST_AT_ONCE)]
+    here.alertmanager.alerts = mine + others
+    here.closer.poll()
+    assert here.value("closed_total") == len(others)
+    assert {event.audience for event in here.record.since()} <= {OTHER_KEY}
+    line = {
+        "refused": "the pager: answered 400",
+        "missing": f"{key} cannot be read: No such file or directory",
+        "no text": f"{key} cannot be read: it is no text",
+    }[broken]
+    assert (here.said, here.value("failing")) == ([line], 1)
+    key.write_text(KEY)
+    for _ in range(2):
+        here.closer.poll()
+    assert (here.value("closed_total"), here.value("failing")) == (len(mine) + len(others), 0)
+
+
+def test_what_a_silence_of_the_regions_keeps_quiet_stays_open_and_what_a_person_silenced_is_closed(here: Here) -> None:
+    here.alertmanager.silences = [{"id": id, "createdBy": author} for id, author in AUTHORS.items()]
+    here.alertmanager.alerts = [
+        alert("suppressed", silenced_by=silenced_by, instance=str(number))
+        for number, silenced_by in enumerate([("1",), ("2",), ("3",), ("1", "3")])
+    ]
+    here.closer.poll()
+    assert (here.value("closed_total"), here.value("muted"), here.value("failing")) == (2, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "line"),
+    [
+        ([], "403 Forbidden", "Alertmanager: answered 403"),
+        ({}, "200 OK", "Alertmanager: the answer is no list of silences"),
+        ([{"id": "1"}], "200 OK", "Alertmanager does not answer as its API, version 2, does"),
+        ([["x"]], "200 OK", "Alertmanager does not answer as its API, version 2, does"),
+    ],
+)
+def test_without_the_silences_nothing_is_closed_and_one_line_says_so(
+    here: Here, answer: Any, status: str, line: str
+) -> None:
+    here.alertmanager.alerts = [alert("suppressed", silenced_by=("1",))]
+    here.alertmanager.silences, here.alertmanager.silences_status = answer, status
+    here.closer.poll()
+    assert (here.said, here.value("failing"), here.value("closed_total")) == ([line], 1, 0)
 
 
 def test_servers_that_are_away_are_named(tmp_path: Path) -> None:

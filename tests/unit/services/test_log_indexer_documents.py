@@ -66,7 +66,7 @@ def test_a_record_holds_logs_of_several_resources() -> None:
     content = data("first")
     content.MergeFrom(data("second", service="viewer"))
     content.MergeFrom(data("third", service="viewer"))
-    indexed = documents("logs", 2, 7, content.SerializeToString(), 5)
+    indexed = list(documents("logs", 2, 7, content.SerializeToString(), 5))
     assert [name_of(document) for document in indexed] == ["logs-2-7-0", "logs-2-7-1", "logs-2-7-2"]
     bodies = [body_of(document) for document in indexed]
     assert [(body["body"], body["service"], body["resource"]["host.name"]) for body in bodies] == [
@@ -81,7 +81,7 @@ def test_ids_say_where_a_log_stands_and_are_the_same_when_it_is_read_again() -> 
     content.resource_logs[0].scope_logs[0].log_records.add().body.string_value = "second"
     raw = content.SerializeToString()
     assert [name_of(document) for document in documents("logs", 2, 7, raw, 5)] == ["logs-2-7-0", "logs-2-7-1"]
-    assert documents("logs", 2, 7, raw, 5) == documents("logs", 2, 7, raw, 5)
+    assert list(documents("logs", 2, 7, raw, 5)) == list(documents("logs", 2, 7, raw, 5))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,30 @@ def test_what_no_term_of_an_index_can_hold_is_cut() -> None:
     assert len(document["attributes"]["nested"]["a"][0]) == LONGEST_VALUE
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["z" * 100_000] * 100,
+        ["z" * 100] * 10_000,
+        [""] * 100_000,
+        [[]] * 100_000,
+        [2**62] * 100_000,
+        {str(number): "z" * 3000 for number in range(1000)},
+        [{"a": ["z" * 3000, {"b": "z" * 3000}]}] * 100,
+    ],
+)
+def test_all_texts_of_a_value_together_are_cut_like_a_single_one(value: object) -> None:
+    [document] = documents_of(data(many=value))
+    many = document["attributes"]["many"]
+    assert len(json.dumps(many, separators=(",", ":"))) <= 4 * LONGEST_VALUE
+    assert many, "its beginning is kept"
+
+
+def test_what_has_room_is_kept_whole() -> None:
+    value = {"list": ["z" * 1000, 1, True, {"a": ["", 2.5, []]}], "text": "y" * 1000}
+    assert documents_of(data(some=value))[0]["attributes"]["some"] == value
+
+
 def test_numbers_that_json_does_not_have_become_text() -> None:
     assert documents_of(data(ratio=float("nan"), top=float("inf")))[0]["attributes"] == {"ratio": "nan", "top": "inf"}
 
@@ -129,7 +153,7 @@ def test_bytes_are_written_as_base64() -> None:
 
 def test_a_record_that_is_no_otlp_says_so() -> None:
     with pytest.raises(DecodeError):
-        documents("logs", 0, 0, b"\xff\xffgarbage", 5)
+        list(documents("logs", 0, 0, b"\xff\xffgarbage", 5))
 
 
 def test_an_attribute_that_comes_twice_is_in_the_document_once() -> None:

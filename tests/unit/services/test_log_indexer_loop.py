@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
 from services.log_indexer import __main__ as program
 from services.log_indexer.__main__ import Indexer, Outcome, first
-from services.log_indexer.documents import Document
+from services.log_indexer.documents import Document, name_of
 from services.runtime.json_api import ApiError
 from tests.unit.services.indexer_fakes import Consumer, Message, Writer, indexer, logs
 
@@ -173,3 +176,102 @@ def test_a_backlog_is_decoded_request_by_request(tmp_path: Path) -> None:
     assert max(held) < 2 * 1_000_000, "one request, and a record more"
     assert len(held) >= 5
     assert consumer.committed == [[(0, 50)]]
+
+
+def repeated(resource_bytes: int, records: int) -> bytes:
+    """A record of many small logs with a large resource, which each document has whole."""
+    content = LogsData()
+    logs_of = content.resource_logs.add()
+    for number in range(resource_bytes // 4000):
+        logs_of.resource.attributes.add(key=f"host.name.{number}").value.string_value = "x" * 3980
+    scope = logs_of.scope_logs.add()
+    for number in range(records):
+        scope.log_records.add(time_unix_nano=1).body.string_value = str(number)
+    return content.SerializeToString()
+
+
+class CountingWriter(Writer):
+    """Takes everything and keeps names alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: Counter[str] = Counter()
+        self.largest = 0
+
+    def write(self, documents: Sequence[Document]) -> Outcome:
+        self.written.update(map(name_of, documents))
+        self.largest = max(self.largest, len(b"".join(documents)))
+        return Outcome(written=len(documents))
+
+
+def test_a_record_of_many_documents_that_repeat_a_large_resource_fits_into_memory(tmp_path: Path) -> None:
+    resource, records = 2_000_000, 2_000
+    consumer = Consumer(
+        [[Message(1, logs("first")), Message(2, repeated(resource, records)), Message(3, logs("last"))]]
+    )
+    writer = CountingWriter()
+    log_indexer = indexer(tmp_path, consumer, writer)
+    tracemalloc.start()
+    try:
+        assert log_indexer.turn() == 3
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 * 2**20, "a request, a document more, and the record"
+    assert writer.largest < 1_000_000 + resource + 100_000
+    names = ["telemetry-logs-0-1-0", *(f"telemetry-logs-0-2-{number}" for number in range(records))]
+    assert writer.written == Counter([*names, "telemetry-logs-0-3-0"])
+    assert consumer.committed == [[(0, 4)]]
+
+
+def test_a_record_is_committed_when_all_of_its_documents_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn that takes long commits what is done, tells Kafka that it is there, and ends when it is asked to."""
+    monkeypatch.setattr(program, "_LONG_S", -1.0)
+    consumer = Consumer([[Message(1, logs("a")), Message(2, repeated(600_000, 5)), Message(3, logs("b"))]])
+    consumer.polled = [Message(7, logs("early"), partition=3)]
+    writer = CountingWriter()
+    log_indexer = indexer(tmp_path, consumer, writer)
+    before: list[tuple[int, list[list[tuple[int, int]]]]] = []
+    pause = log_indexer._pause
+    monkeypatch.setattr(
+        log_indexer,
+        "_pause",
+        lambda seconds: (before.append((len(writer.written), list(consumer.committed))), pause(seconds))[1],
+    )
+    log_indexer.turn()
+    assert before[0] == (2, [[(0, 2)]]), "the second record is not committed by its first document"
+    assert all(offset <= 2 for written, committed in before if written < 6 for done in committed for _, offset in done)
+    assert set(writer.written.values()) == {1}
+    assert len(writer.written) == 8
+    assert dict(end for done in consumer.committed for end in done) == {0: 4, 3: 8}
+    assert consumer.paused == len(before) > 2
+    assert value(log_indexer, "log_indexer_records_total") == 4
+
+
+def test_when_asked_to_stop_within_a_record_it_is_not_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "_LONG_S", -1.0)
+    consumer = Consumer([[Message(1, repeated(600_000, 5))]])
+    writer = CountingWriter()
+    log_indexer = indexer(tmp_path, consumer, writer)
+    log_indexer.stop()
+    assert log_indexer.turn() == 0
+    assert 0 < len(writer.written) < 5
+    assert consumer.committed == []
+
+
+def test_logs_before_what_cannot_be_decoded_are_written(tmp_path: Path) -> None:
+    content = LogsData.FromString(logs("a", "b", "c"))
+    content.resource_logs[0].scope_logs[0].log_records[2].attributes.add(key="spoilt").value.string_value = "x" * 20
+    raw = content.SerializeToString()
+    assert raw.count(b"spoilt\x12") == 1
+    consumer = Consumer([[Message(1, raw.replace(b"spoilt\x12", b"spoilt\x1f")), Message(2, logs("d"))]])
+    writer = Writer()
+    log_indexer = indexer(tmp_path, consumer, writer)
+    log_indexer.turn()
+    assert list(writer.index) == ["telemetry-logs-0-1-0", "telemetry-logs-0-1-1", "telemetry-logs-0-2-0"]
+    assert consumer.committed == [[(0, 3)]]
+    assert value(log_indexer, "log_indexer_undecodable_records_total") == 1

@@ -10,6 +10,8 @@ from tests.support import engine
 from tests.support.engine import Recording
 
 INTERNAL = "service.beta.kubernetes.io/aws-load-balancer-internal"
+KIND = "service.beta.kubernetes.io/aws-load-balancer-type"
+"""Without it clients' addresses are hidden."""
 DNS_NAME = "external-dns.alpha.kubernetes.io/hostname"
 
 
@@ -26,7 +28,7 @@ def test_every_load_balancer_of_production_is_internal(stack: str) -> None:
         services
     )
     for name, service in services.items():
-        assert service["metadata"]["annotations"] == {INTERNAL: "true"}, name
+        assert service["metadata"]["annotations"] == {KIND: "nlb", INTERNAL: "true"}, name
         assert "loadBalancerClass" not in service["spec"], name
 
 

@@ -234,7 +234,7 @@ def test_a_changed_threshold_or_address_does_not_restart_prometheus() -> None:
     settings = engine.stack_settings("local")
     settings["alerting"]["escalation"]["critical"] = "6m"
     changed = engine.record("local", settings)
-    before, after = (run.one("ConfigMap", "prometheus-primary")["data"] for run in (engine.recorded("local"), changed))
+    before, after = (run.one("ConfigMap", "prometheus-rules")["data"] for run in (engine.recorded("local"), changed))
     assert before != after
     command = changed.one("StatefulSet", "prometheus-primary")["spec"]["template"]["spec"]["containers"][0]["command"]
     assert "--config.auto-reload" in command

@@ -29,7 +29,10 @@ def three() -> Recording:
 
 
 def prometheus(recording: Recording, server: str) -> dict[str, Any]:
-    files: dict[str, str] = recording.one("ConfigMap", f"prometheus-{server}")["data"]
+    files: dict[str, str] = {}
+    for volume in recording.one("StatefulSet", f"prometheus-{server}")["spec"]["template"]["spec"]["volumes"]:
+        if "configMap" in volume:
+            files |= recording.one("ConfigMap", volume["configMap"]["name"])["data"]
     return {"config": yaml.safe_load(files["prometheus.yml"]), "rules": yaml.safe_load(files["rules.yml"])["groups"]}
 
 

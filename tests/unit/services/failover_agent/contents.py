@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from services.failover_agent.silences import StoredSilence
-from services.regions.witness import FAILOVER_AGENT, MATCHER, Silence, SilenceMatcher
+from services.regions.silences import FAILOVER_AGENT, MATCHER
+from services.regions.witness import Silence, SilenceMatcher
 
 NOW = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
 LAYER = SilenceMatcher(name="layer", value=".+", is_regex=True, is_equal=True)

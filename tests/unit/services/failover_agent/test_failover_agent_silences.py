@@ -20,7 +20,7 @@ from services.failover_agent.silences import (
     silenced,
     steps,
 )
-from services.regions.witness import HANDOVER_AUTHOR
+from services.regions.silences import HANDOVER_AUTHOR
 from tests.unit.services.failover_agent.contents import NOW, answered, held, matcher
 
 ALERT = {"alertname": "CpuHigh", "alert_id": "CpuHigh/host=a", "layer": "business"}

@@ -13,7 +13,7 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from services.regions.witness import LEASE_KEY, Lease, LeaseChangedError, RegionError, Witness, WitnessError
+from services.regions.witness import LEASE_KEY, Lease, LeaseChangedError, RegionError, Witness, WitnessError, _age_s
 from services.runtime.settings import Storage
 from tests.config.servers import free_port
 from tests.unit.services.regions.test_regions_records import AT, heartbeat
@@ -153,3 +153,28 @@ def test_a_bucket_that_is_not_there_is_no_missing_lease(storage: Storage) -> Non
     with pytest.raises(WitnessError, match="NoSuchBucket"):
         witness.lease()
     witness.close()
+
+
+def test_a_heartbeat_is_as_old_as_the_storage_says_and_not_as_its_clock_shows(witness: Witness) -> None:
+    assert witness.sighting("region-a") is None
+    witness.beat(heartbeat())
+    sighting = witness.sighting("region-a")
+    assert sighting is not None
+    assert sighting.heartbeat == heartbeat()
+    assert sighting.age_s is not None
+    assert sighting.age_s < 60
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"LastModified": AT},
+        {"LastModified": AT, "ResponseMetadata": {"HTTPHeaders": {"date": "today"}}},
+        {"ResponseMetadata": {"HTTPHeaders": {"date": "Wed, 25 Nov 2026 18:00:07 GMT"}}},
+    ],
+)
+def test_a_storage_that_does_not_tell_both_moments_tells_no_age(answer: dict[str, Any]) -> None:
+    assert _age_s(answer) is None
+    date = {"HTTPHeaders": {"date": "Wed, 25 Nov 2026 18:00:07 GMT"}}
+    assert _age_s({"LastModified": AT, "ResponseMetadata": date}) == 7
