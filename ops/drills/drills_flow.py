@@ -191,10 +191,10 @@ FLOW: tuple[Drill, ...] = (
         requirements=("K1", "O1"),
         procedure=f"{_PROCEDURES}.disks:fill_broker_disk",
         evidence="broker-disk-full",
-        seconds=480,
+        seconds=200,
         limit_s=1500,
         load=_BOTH,
-        fault="the disk of the broker that leads the alert's partition full until VolumeFilling is told",
+        fault="the disk of the broker that leads the alert's partition full until KafkaBrokerDown is told",
         figures={
             Aspect.FAULT: ("the broker ended {broker stopped after s} s after its disk was full",),
             Aspect.RECOVERY: ("whole again {whole again after s} s after there was room",),
@@ -203,7 +203,7 @@ FLOW: tuple[Drill, ...] = (
                 "s} s",
             ),
             Aspect.RPO: _LOST_BY_BOTH,
-            Aspect.NOTIFICATIONS: ("VolumeFilling after {told after s} s",),
+            Aspect.NOTIFICATIONS: ("KafkaBrokerDown after {told after s} s",),
         },
     ),
     Drill(

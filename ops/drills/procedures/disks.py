@@ -24,14 +24,15 @@ VOLUME: Final = "/var/lib/kafka"
 """Where a broker has its volume."""
 SIZE: Final = 512 << 20
 WRITES_PER_S: Final = 2
-_FILLING: Final = "VolumeFilling"
+_DOWN: Final = "KafkaBrokerDown"
+"""A kubelet tells nothing of the volumes of a pod that does not run: VolumeFilling is for a disk that fills slowly."""
 _STOPS_S, _FIRES_S, _WHOLE_S, _TOLD_S = 120.0, 480.0, 480.0, 120.0
 """A broker that failed often is started again after up to five minutes."""
 _EVERY_S: Final = 1.0
 
 
 def fill_broker_disk(context: Context, figures: dict[str, Any]) -> list[str]:
-    """Fill the disk of a broker to the last block until it is told, then make room."""
+    """Fill the disk of a broker to the last block, keep it full for a while after it is told, then make room."""
     victim = leading_broker(context)
     with broker_disk(context, victim) as disk, scratch_topic(context) as topic:
         start = context.kafka.end_offsets(TOPIC)
@@ -42,8 +43,9 @@ def fill_broker_disk(context: Context, figures: dict[str, Any]) -> list[str]:
                 figures["how"] = f"{size} bytes of a disk of its own of {SIZE} taken away"
                 wait_until(lambda: not _ready(context, victim), _STOPS_S, f"{victim.name} to end", _EVERY_S)
                 figures["broker stopped after s"] = round(time.time() - full, 1)
-                wait_until(lambda: _told(context, victim), _FIRES_S, f"{_FILLING} of {victim.name}", _EVERY_S)
+                wait_until(lambda: _told(context, victim), _FIRES_S, f"{_DOWN} of {victim.name}", _EVERY_S)
                 figures["told after s"] = round(time.time() - full, 1)
+                load.run_for(durations.AFTER_FAULT)
             room = time.time()
             _wait_until_whole(context)
             figures["whole again after s"] = round(time.time() - room, 1)
@@ -116,9 +118,9 @@ def _ready(context: Context, victim: Pod) -> bool:
 
 
 def _told(context: Context, victim: Pod) -> bool:
-    """Whether Alertmanager has the alert about the broker's volume."""
+    """Whether Alertmanager has the alert about the broker."""
     alerts = context.alertmanager().alerts()
-    return any(alert.name == _FILLING and alert.labels.get("pod") == victim.name for alert in alerts)
+    return any(alert.name == _DOWN and alert.labels.get("instance") == victim.name for alert in alerts)
 
 
 def _wait_until_started(context: Context, victim: Pod, restarts: int) -> None:
