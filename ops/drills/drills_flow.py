@@ -8,6 +8,7 @@ _PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"
 _BOTH = f"{_METRICS}; a producer straight to Kafka, 50 records a second"
 _AGAIN = "clients of the gateway repeated {gateway retries} sends"
+_PAUSES = "longest pause of a client {longest pause of a client s} s, of a producer {longest pause of a producer s} s"
 _LOST = "{gateway missing} of {gateway acknowledged} acknowledged points missing"
 _LOST_BY_BOTH = (_LOST, "{producer missing} of the producer's {producer acknowledged} missing")
 
@@ -187,28 +188,25 @@ FLOW: tuple[Drill, ...] = (
     ),
     Drill(
         name="disk-full",
-        shows="the disk of one of three brokers full to the last block: it is told, and nothing is lost",
+        shows="the disk of one of three brokers full to the last block: an alert fires, and nothing is lost",
         requirements=("K1", "O1"),
         procedure=f"{_PROCEDURES}.disks:fill_broker_disk",
         evidence="broker-disk-full",
         seconds=200,
         limit_s=1500,
         load=_BOTH,
-        fault="the disk of the broker that leads the alert's partition full until KafkaBrokerDown is told",
+        fault="the disk of the broker that leads the alert's partition full until KafkaBrokerDown fires",
         figures={
             Aspect.FAULT: ("the broker ended {broker stopped after s} s after its disk was full",),
             Aspect.RECOVERY: ("whole again {whole again after s} s after there was room",),
-            Aspect.RTO: (
-                "longest pause of a client {longest pause of a client s} s, of a producer {longest pause of a producer "
-                "s} s",
-            ),
+            Aspect.RTO: (_PAUSES,),
             Aspect.RPO: _LOST_BY_BOTH,
-            Aspect.NOTIFICATIONS: ("KafkaBrokerDown after {told after s} s",),
+            Aspect.NOTIFICATIONS: ("KafkaBrokerDown fires after {told after s} s",),
         },
     ),
     Drill(
         name="disk-slow",
-        shows="the disk of one of three brokers does two writes a second: nothing is lost, a Critical is told in time",
+        shows="the disk of one of three brokers does two writes a second: nothing is lost, Criticals are in time",
         requirements=("K1", "M3"),
         procedure=f"{_PROCEDURES}.disks:slow_broker_disk",
         evidence="broker-disk-slow",
@@ -219,10 +217,7 @@ FLOW: tuple[Drill, ...] = (
         figures={
             Aspect.FAULT: ("slow for {slow for s} s",),
             Aspect.RECOVERY: ("whole again {whole again after s} s after it",),
-            Aspect.RTO: (
-                "longest pause of a client {longest pause of a client s} s, of a producer {longest pause of a producer "
-                "s} s",
-            ),
+            Aspect.RTO: (_PAUSES,),
             Aspect.RPO: _LOST_BY_BOTH,
             Aspect.NOTIFICATIONS: ("a Critical notified after {Critical told after s} s",),
         },

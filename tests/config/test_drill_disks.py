@@ -12,7 +12,7 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.drills.procedure import CannotRunError
-from ops.drills.tools.disks import Disk, copied, filled, mounts, volume_of
+from ops.drills.tools.disks import Disk, Volume, copied, filled, mounts, volume_of
 from tests.support.running import running
 
 SIZE = 8 << 20
@@ -90,6 +90,17 @@ def test_a_copy_replaces_what_was_there(tmp_path: Path) -> None:
 def test_mounts_are_read_as_the_kernel_writes_them() -> None:
     line = "1547 1485 254:0 /lab/volumes/pv-1 /var/lib/kafka rw,relatime shared:27 - ext4 /dev/vda rw"
     assert list(mounts(line)) == [("/lab/volumes/pv-1", "/var/lib/kafka")]
+
+
+def test_the_volume_of_a_pod_is_where_the_kubelet_has_what_its_process_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.drills.tools.disks.processes_of", lambda _: [os.getpid()])
+    [root] = [source for source, place in mounts(Path("/proc/self/mountinfo").read_text()) if place == "/"]
+    table = tmp_path / "mountinfo"
+    places = ("/kubelet/pods/other/volumes/v", "/kubelet/pods/kafka-1/volumes/v")
+    table.write_text("".join(f"1 2 254:0 {root} {place} rw - ext4 /dev/vda rw\n" for place in places))
+    assert volume_of(running("kafka-1"), "/", table) == Volume(Path(root), Path(places[1]))
 
 
 def test_the_volume_of_a_pod_elsewhere_is_not_made_slow() -> None:

@@ -65,9 +65,8 @@ def make_chaos(context: Context, figures: dict[str, Any]) -> list[str]:
     points = OtlpLoad(context, workers=2, pause=0.5, give_up_after=_GIVE_UP_S)
     logs = LogLoad(context.ca_file, gateway(context), pause=0.5)
     recoveries = figures["whole again after s"] = []
-    brokers = sorted(context.kube.pods(KAFKA), key=lambda pod: pod.name)
     with (
-        broker_disk(context, brokers[DISK_OF]) as disk,
+        broker_disk(context, context.kube.pods(KAFKA)[DISK_OF]) as disk,
         Injector(context.otlp) as injector,
         Ticker(context, f"{int(began)}", context.thanos) as ticker,
         points,

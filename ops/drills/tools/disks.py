@@ -22,7 +22,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube, Pod
 from ops.core.steps import say
 from ops.drills.procedure import CannotRunError
-from ops.drills.tools.faults import kill, processes
+from ops.drills.tools.faults import kill, processes_of
 from ops.drills.tools.freezer import frozen, groups
 
 _BLKIO: Final = Path("/sys/fs/cgroup/blkio")
@@ -140,7 +140,7 @@ def _give_back(kube: Kube, pod: Pod, volume: Volume) -> None:
     """The volume as it was, with what was written meanwhile."""
     say(f"the volume of {pod.name} as it was")
     known = _now(kube, pod)
-    runs = any(processes(container) for container in known.container_ids)
+    runs = bool(processes_of(known))
     with frozen(groups([known])) if runs else nullcontext():
         copied(volume.place, volume.folder)
         _run("umount", str(volume.place))
@@ -166,14 +166,13 @@ def volume_of(pod: Pod, path: str, table: Path = Path("/proc/self/mountinfo")) -
     Raises:
         CannotRunError: It is none of this machine.
     """
-    running = [process for container in pod.container_ids for process in processes(container)]
-    for process in running:
+    here = [(source, place) for source, place in mounts(table.read_text()) if pod.uid in place]
+    for process in processes_of(pod):
         with suppress(OSError):
-            for source, target in mounts(Path(f"/proc/{process}/mountinfo").read_text()):
-                if target == path:
-                    for known, place in mounts(table.read_text()):
-                        if known == source and pod.uid in place:
-                            return Volume(Path(source), Path(place))
+            inside = {target: source for source, target in mounts(Path(f"/proc/{process}/mountinfo").read_text())}
+            for source, place in here:
+                if source == inside.get(path):
+                    return Volume(Path(source), Path(place))
     raise CannotRunError(f"{pod.name} has no volume of this machine: run the drill where the embedded cluster runs")
 
 
@@ -212,13 +211,12 @@ def copied(source: Path, target: Path) -> None:
 
 def _block_groups(pod: Pod) -> Sequence[Path]:
     folders = dict[Path, None]()
-    for container in pod.container_ids:
-        for process in processes(container):
-            with suppress(OSError):
-                for line in Path(f"/proc/{process}/cgroup").read_text().splitlines():
-                    _, controllers, path = line.split(":", 2)
-                    if "blkio" in controllers.split(","):
-                        folders[_BLKIO / path.lstrip("/")] = None
+    for process in processes_of(pod):
+        with suppress(OSError):
+            for line in Path(f"/proc/{process}/cgroup").read_text().splitlines():
+                _, controllers, path = line.split(":", 2)
+                if "blkio" in controllers.split(","):
+                    folders[_BLKIO / path.lstrip("/")] = None
     return list(folders)
 
 

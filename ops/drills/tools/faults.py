@@ -23,7 +23,7 @@ def kill(kube: Kube, pod: Pod) -> str:
     second of grace, the closest that the API offers.
     """
     say(f"killing {pod.name}")
-    process_ids = [process for container in pod.container_ids for process in processes(container)]
+    process_ids = processes_of(pod)
     for process in process_ids:
         try:
             os.kill(process, signal.SIGKILL)
@@ -50,6 +50,11 @@ def processes(container: str) -> list[int]:
     return process_ids
 
 
+def processes_of(pod: Pod) -> list[int]:
+    """Processes of this machine that run in a pod's containers."""
+    return [process for container in pod.container_ids for process in processes(container)]
+
+
 @contextmanager
 def scaled(kube: Kube, stateful_set: str, replicas: int, normal: int) -> Iterator[None]:
     """Keep a StatefulSet at fewer replicas inside the block; always scales back."""
@@ -69,7 +74,7 @@ def frozen(pod: Pod) -> Iterator[str]:
     Raises:
         CannotRunError: The pod's processes are not on this machine.
     """
-    process_ids = [process for container in pod.container_ids for process in processes(container)]
+    process_ids = processes_of(pod)
     if not process_ids:
         raise CannotRunError(
             f"{pod.name} has no process on this machine: run the drill where the embedded cluster runs"

@@ -11,7 +11,7 @@ from ops.core.kube import Pod, wait_until
 from ops.core.steps import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools.cgroups import Group, group_of
-from ops.drills.tools.faults import processes
+from ops.drills.tools.faults import processes_of
 
 _STILL_S, _EVERY_S = 20.0, 0.1
 
@@ -55,14 +55,13 @@ def frozen(chosen: Sequence[Group]) -> Iterator[None]:
 
 
 def _group(pod: Pod) -> Group | None:
-    for container in pod.container_ids:
-        for process in processes(container):
-            try:
-                group = group_of(Path(f"/proc/{process}/cgroup").read_text(), pod.uid)
-            except OSError:
-                continue
-            if group is not None and group.folder.is_dir():
-                return group
+    for process in processes_of(pod):
+        try:
+            group = group_of(Path(f"/proc/{process}/cgroup").read_text(), pod.uid)
+        except OSError:
+            continue
+        if group is not None and group.folder.is_dir():
+            return group
     return None
 
 
