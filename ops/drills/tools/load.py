@@ -211,6 +211,7 @@ class OtlpLoad(NumberedLoad):
 
     def counts_in_kafka(self, start: dict[int, int], seconds: float, context: Context | None = None) -> Counter[Number]:
         """Number -> records of the topic that have it, as `in_kafka` reads them."""
+        say(f"counting the points in Kafka, {seconds:.0f} s for those that are late")
         kafka = (context or self._context).kafka
         numbers: Counter[Number] = Counter()
         positions = dict(start)
@@ -225,6 +226,7 @@ class OtlpLoad(NumberedLoad):
 
     def in_prometheus(self, query: Query, window: int, seconds: float) -> set[Number]:
         """Numbers found as samples; asks again until none is missing or the time is up."""
+        say(f"counting the samples at {query.name}, {seconds:.0f} s for those that are late")
         deadline = time.monotonic() + seconds
         prometheus: set[Number] = set()
         while True:
@@ -347,6 +349,7 @@ class ProducerLoad(Load):
 
     def in_kafka(self, seconds: float) -> set[Number]:
         """Numbers in the topic; reads again until none is missing or the time is up."""
+        say(f"counting the records of {self.topic}, {seconds:.0f} s for those that are late")
         deadline = time.monotonic() + seconds
         while True:
             numbers = {(0, int(record.value())) for record in self._context.kafka.read(self.topic, {}, 10.0)}

@@ -15,6 +15,7 @@ from components.telemetry.layers import STREAMING
 from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.steps import say
 from ops.core.web import Web
 from ops.drills.tools.load import NumberedLoad, Send
 from ops.drills.tools.search_client import SearchClient
@@ -63,6 +64,7 @@ class LogLoad(NumberedLoad):
 
     def stored(self, search: SearchClient, seconds: float) -> Counter[Number]:
         """Number -> documents; asks again until none is missing or the time is up."""
+        say(f"counting the log records in the index, {seconds:.0f} s for those that are late")
         deadline = time.monotonic() + seconds
         while True:
             counts: Counter[Number] = Counter()

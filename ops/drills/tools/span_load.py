@@ -15,6 +15,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
+from ops.core.steps import say
 from ops.core.web import Web
 from ops.drills.tools.load import Load, Send
 from ops.drills.tools.search_client import SearchClient
@@ -173,6 +174,7 @@ def await_stored(search: SearchClient, sent: Sent, begun: float, wanted: set[byt
 
     What is late is not lost: a sampler whose export got no answer in time sends again.
     """
+    say(f"counting the spans in the index, {seconds:.0f} s for those that are late")
     deadline, most, grown = time.monotonic() + seconds, -1, time.monotonic()
     while True:
         spans_stored = stored(search, sent, begun)
