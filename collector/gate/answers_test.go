@@ -283,7 +283,7 @@ func TestUnknownResourceAttributesAndScopesGo(t *testing.T) {
 	if got := each.Resource().Attributes().Len(); got != 5 {
 		t.Errorf("%d resource attributes are left, want 5", got)
 	}
-	if each.SchemaUrl() != "" || each.ScopeMetrics().At(0).SchemaUrl() == "" || each.ScopeMetrics().At(0).Scope().Attributes().Len() != 0 {
+	if each.SchemaUrl() != "" || each.ScopeMetrics().At(0).SchemaUrl() != "" || each.ScopeMetrics().At(0).Scope().Attributes().Len() != 0 {
 		t.Error("schema or scope")
 	}
 	if m.Description() != "1 while connected" || m.Metadata().Len() != 0 || m.Gauge().DataPoints().At(0).Exemplars().At(0).FilteredAttributes().Len() != 0 {
@@ -472,6 +472,12 @@ func TestWhatMakesASeriesInPrometheusCounts(t *testing.T) {
 	host := func(value any) pmetric.Metrics {
 		return metric(with(recorder, map[string]any{"host.name": value}), nil)
 	}
+	scope := func(name, version string) pmetric.Metrics {
+		data := metric(recorder, nil)
+		data.ResourceMetrics().At(0).ScopeMetrics().At(0).Scope().SetName(name)
+		data.ResourceMetrics().At(0).ScopeMetrics().At(0).Scope().SetVersion(version)
+		return data
+	}
 	instance := func(id any) pmetric.Metrics {
 		return metric(with(recorder, map[string]any{"service.instance.id": id}), nil)
 	}
@@ -496,6 +502,8 @@ func TestWhatMakesASeriesInPrometheusCounts(t *testing.T) {
 		"units":               {[]pmetric.Metrics{unit("By"), unit("s"), unit("By")}, target + 2},
 		"kinds":               {[]pmetric.Metrics{metric(recorder, nil), counter}, target + 2},
 		"resource attributes": {[]pmetric.Metrics{host("a"), host("b"), host(1), host([]any{"a"}), host([]any{"b"}), host("a")}, 5*target + 1},
+		"names of scopes":     {[]pmetric.Metrics{metric(recorder, nil), scope("a", ""), scope("b", ""), scope("a", "")}, target + 3},
+		"versions of a scope": {[]pmetric.Metrics{scope("a", "1.0.0"), scope("a", "1.1.0")}, target + 1},
 		"instances":           {[]pmetric.Metrics{instance("a"), instance(1), instance(2)}, 3*target + 3},
 		"nothing let in":      {[]pmetric.Metrics{refused}, 0},
 	} {

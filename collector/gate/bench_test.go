@@ -18,7 +18,9 @@ func benchPoints(perResource int) pmetric.Metrics {
 		each := data.ResourceMetrics().AppendEmpty()
 		id := fmt.Sprintf("dev-%04d", made/perResource)
 		put(each.Resource().Attributes(), with(deviceResource, map[string]any{"layer": "device", "device_id": id, "service.instance.id": id}))
-		m := each.ScopeMetrics().AppendEmpty().Metrics().AppendEmpty()
+		scope := each.ScopeMetrics().AppendEmpty()
+		scope.Scope().SetName("com.example.device.agent")
+		m := scope.Metrics().AppendEmpty()
 		m.SetName("device.state")
 		m.SetUnit("{state}")
 		m.SetEmptyGauge()
@@ -32,13 +34,44 @@ func benchPoints(perResource int) pmetric.Metrics {
 	return data
 }
 
-// rawIDs puts the devices' own ids back, which the gate has hashed.
+// rawIDs puts back what the gate has hashed or taken away: the devices' own ids, the versions of their libraries.
 func rawIDs(data pmetric.Metrics) {
 	for index, each := range data.ResourceMetrics().All() {
 		id := fmt.Sprintf("dev-%04d", index)
 		each.Resource().Attributes().PutStr("device_id", id)
 		each.Resource().Attributes().PutStr("service.instance.id", id)
+		for _, scope := range each.ScopeMetrics().All() {
+			scope.Scope().SetVersion("1.4.2")
+		}
 	}
+}
+
+// scoped is a request of many points, in as many scopes for each resource; of one name they differ in their version.
+func scoped(count int, oneName bool) pmetric.Metrics {
+	data := benchPoints(20)
+	for _, each := range data.ResourceMetrics().All() {
+		points := each.ScopeMetrics().At(0).Metrics().At(0).Gauge().DataPoints()
+		for made := range count - 1 {
+			scope := each.ScopeMetrics().AppendEmpty()
+			scope.Scope().SetName("com.example.device.agent")
+			scope.SetSchemaUrl(fmt.Sprintf("https://opentelemetry.io/schemas/1.%d.0", made))
+			if !oneName {
+				scope.Scope().SetName(fmt.Sprintf("com.example.device.part%d", made))
+			}
+			m := scope.Metrics().AppendEmpty()
+			m.SetName("device.state")
+			m.SetUnit("{state}")
+			moved := m.SetEmptyGauge().DataPoints()
+			points.RemoveIf(func(p pmetric.NumberDataPoint) bool {
+				if moved.Len() == 20/count {
+					return false
+				}
+				p.MoveTo(moved.AppendEmpty())
+				return true
+			})
+		}
+	}
+	return data
 }
 
 func perItem(b *testing.B) {
@@ -57,6 +90,24 @@ func BenchmarkMetrics(b *testing.B) {
 				rawIDs(template)
 				b.StartTimer()
 				if err := g.pass(ctx, func(w *walk) int { return w.metrics(template) }); err != nil {
+					b.Fatal(err)
+				}
+			}
+			perItem(b)
+		})
+	}
+}
+
+func BenchmarkScopes(b *testing.B) {
+	for name, oneName := range map[string]bool{"names-differ": false, "one-name": true} {
+		b.Run(name, func(b *testing.B) {
+			g := newGate(b, metricsSignal)
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				data := scoped(4, oneName)
+				b.StartTimer()
+				if err := g.pass(as("device"), func(w *walk) int { return w.metrics(data) }); err != nil {
 					b.Fatal(err)
 				}
 			}

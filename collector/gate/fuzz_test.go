@@ -3,6 +3,7 @@ package gate
 import (
 	"math"
 	"testing"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -18,7 +19,7 @@ func FuzzMetrics(f *testing.F) {
 	marshaler := pmetric.ProtoMarshaler{}
 	for _, data := range []pmetric.Metrics{
 		gauge(deviceResource, "device.state", "{state}", map[string]any{"device.state": "idle"}),
-		gauge(recorder, "x.y", "1", map[string]any{"a": "b", "c": 1.5, "d": true}), benchPoints(20), histograms(),
+		gauge(recorder, "x.y", "1", map[string]any{"a": "b", "c": 1.5, "d": true}), benchPoints(20), histograms(), scoped(2, true), scoped(2, false),
 	} {
 		encoded, err := marshaler.MarshalMetrics(data)
 		if err != nil {
@@ -50,6 +51,12 @@ func FuzzMetrics(f *testing.F) {
 				t.Fatalf("service %q passed", service.AsString())
 			}
 			for _, scope := range resource.ScopeMetrics().All() {
+				if name := scope.Scope().Name(); !utf8.ValidString(name) {
+					t.Fatalf("scope %q passed", name)
+				}
+				if scope.Scope().Version() != "" || scope.SchemaUrl() != "" || scope.Scope().Attributes().Len() > 0 {
+					t.Fatal("more than the name of a scope passed")
+				}
 				for _, m := range scope.Metrics().All() {
 					if g.catalogue.Load().metrics.matchMetric(m.Name()) || !metricName(m.Name()) {
 						t.Fatalf("metric %q passed", m.Name())

@@ -189,6 +189,8 @@ func (c *core) pass(ctx context.Context, over func(*walk) int) error {
 		err = processorhelper.ErrSkipProcessingData // there was nothing in it
 	}
 	w.layer, w.tally.example = nil, ""
+	clear(w.scopes.identities)
+	w.scopes.name, w.scopes.owners = "", nil
 	clear(w.seen[:cap(w.seen)])
 	clear(w.ids[:cap(w.ids)])
 	c.walks.Put(w)

@@ -30,6 +30,7 @@ const (
 	metricKind
 	metricTemporality
 	metricShape
+	scopeDuplicate
 	attributeUnknown
 	attributeReserved
 	attributeDuplicate
@@ -50,7 +51,7 @@ const (
 var reasonNames = [reasons]string{
 	"client_unknown", "layer_missing", "layer_unknown", "layer_foreign", "signal", "service_missing", "service_unknown",
 	"service_reserved", "attribute_required", "metric_unknown", "metric_reserved", "metric_unit", "metric_kind",
-	"metric_temporality", "metric_shape", "attribute_unknown", "attribute_reserved", "attribute_duplicate", "attribute_value",
+	"metric_temporality", "metric_shape", "scope_duplicate", "attribute_unknown", "attribute_reserved", "attribute_duplicate", "attribute_value",
 	"attribute_count", "attribute_sensitive", "time", "depth", "size", "items", "series_budget", "client_budget",
 	"span_name_budget", "id",
 }
@@ -71,6 +72,7 @@ var hints = [reasons]string{
 	"the metric is of another kind in the catalogue",
 	"sums and histograms must be cumulative",
 	"a histogram's buckets, bounds, count or scale do not fit, or are too many",
+	"two scopes of one name, which differ in version, schema or attributes, send the same series",
 	"a data point has an attribute that the catalogue does not have for its metric",
 	"an attribute has a name that the platform keeps for itself",
 	"an attribute stands there twice",

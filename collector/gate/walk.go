@@ -33,6 +33,7 @@ type walk struct {
 	info     verdict
 	ids      []rawID
 	seen     []string
+	scopes   scopes
 }
 
 const mostIDs = 4 // of one resource

@@ -20,6 +20,7 @@ const (
 var (
 	targetInfo = hashString("target_info")
 	boundSeed  = hashString("le")
+	scopeLabel = hashString("otel_scope_name")
 )
 
 // metrics walks over one request, and returns how many data points are left.
@@ -40,10 +41,10 @@ func (w *walk) metrics(data pmetric.Metrics) int {
 			resource.SetSchemaUrl("")
 		}
 		kept := 0
+		w.scopes.begin(resource)
 		resource.ScopeMetrics().RemoveIf(func(scope pmetric.ScopeMetrics) bool {
-			w.scope(scope.Scope())
-			if !schema(scope.SchemaUrl()) {
-				scope.SetSchemaUrl("")
+			if !w.meter(scope) {
+				return true
 			}
 			scope.Metrics().RemoveIf(func(m pmetric.Metric) bool {
 				points := w.metric(m)
@@ -153,6 +154,8 @@ func (w *walk) metric(m pmetric.Metric) int {
 	if m.Metadata().Len() > 0 {
 		m.Metadata().Clear()
 	}
+	hash += w.scopes.label
+	w.scopes.series = hash
 	return w.points(m, known, hash)
 }
 
@@ -321,6 +324,10 @@ func (w *walk) point(attributes pcommon.Map, at pcommon.Timestamp, known *knownM
 			}
 			sum += labelHash(key, value)
 		}
+	}
+	if w.scopes.contested && w.scopes.taken(mix(w.scopes.series+sum)) {
+		w.tally.refuse(w.slot, scopeDuplicate, 1, w.scopes.name)
+		return false
 	}
 	client := mix(w.resource)
 	if w.info == unasked {

@@ -207,6 +207,8 @@ def prometheus_config(settings: PrometheusConfig) -> Data:
         "otlp": {
             "translation_strategy": "UnderscoreEscapingWithSuffixes",
             "promote_resource_attributes": list(PROMOTED_ATTRIBUTES),
+            # Two libraries of one process may measure the same; the gate leaves of a scope its name (docs/adr/0067).
+            "promote_scope_metadata": True,
         },
         "storage": {"tsdb": {"out_of_order_time_window": settings.out_of_order_window}},
         "rule_files": list(settings.rule_files),

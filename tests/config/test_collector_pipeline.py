@@ -262,6 +262,41 @@ def test_one_sample_that_prometheus_refuses_takes_no_other_with_it(path: Front, 
         assert metrics.value("otelcol_otlprecords_splits_total") == 1
 
 
+def test_two_scopes_of_a_process_are_read_side_by_side_even_where_their_record_is_halved(
+    path: Front, tmp_path: Path
+) -> None:
+    write_files(tmp_path)
+    request = metrics_request("business", name="scoped")
+    scopes = request.resource_metrics[0].scope_metrics
+    scopes[0].scope.name, scopes[0].scope.version = "com.example.first", "1.2.3"
+    second = scopes.add()
+    second.CopyFrom(scopes[0])
+    second.scope.name = "com.example.second"
+    second.metrics[0].gauge.data_points[0].as_double = 2
+    late = second.metrics.add()
+    late.CopyFrom(second.metrics[0])
+    late.name = "scoped-late"
+    late.gauge.data_points[0].time_unix_nano -= 6 * 24 * 3600 * 10**9
+    twin = scopes.add()
+    twin.CopyFrom(scopes[0])
+    twin.scope.version = "1.3.0"
+    twin.metrics[0].gauge.data_points[0].as_double = 3
+    refused = {"layer": "business", "signal": "metrics", "reason": "scope_duplicate"}
+    before = path.gateway.value("otelcol_gate_refused_items_total", **refused)
+    path.gateway.accept("metrics", metrics_request("business", name="scoped-first").SerializeToString(), "business")
+    path.gateway.accept("metrics", request.SerializeToString(), "business")
+    assert path.gateway.value("otelcol_gate_refused_items_total", **refused) == before + 1
+    with prometheus_process(tmp_path) as prometheus, consumer(path, prometheus) as metrics:
+        eventually(lambda: len(prometheus.series("scoped")) == 2, 60, "both are there")
+        eventually(lambda: metrics.value("otelcol_otlprecords_splits_total") >= 1, 30, "their record was halved")
+        series = prometheus.series("scoped")
+        assert {one["metric"]["otel_scope_name"]: float(one["value"][1]) for one in series} == {
+            "com.example.first": 1,
+            "com.example.second": 2,
+        }
+        assert not [one for one in series if "otel_scope_version" in one["metric"]]
+
+
 def test_what_was_accepted_reaches_prometheus_with_all_its_labels(path: Front, tmp_path: Path) -> None:
     write_files(tmp_path)
     request = metrics_request("device", name="arrives", service__version="7")

@@ -121,6 +121,22 @@ def test_otlp_metrics_get_the_labels_of_the_catalogue(prometheus: PrometheusProc
     }
 
 
+def test_two_scopes_of_a_process_are_two_series_and_no_point_says_which(prometheus: PrometheusProcess) -> None:
+    request = metrics_request("device", name="scoped")
+    first = request.resource_metrics[0].scope_metrics[0]
+    first.scope.name = "com.example.first"
+    for name, number in (("com.example.second", 2.0), ("", 3.0)):
+        second = request.resource_metrics[0].scope_metrics.add()
+        second.CopyFrom(first)  # The same moment too: of one series, the second point would be a duplicate.
+        second.scope.name = name
+        second.metrics[0].gauge.data_points[0].as_double = number
+    assert write(prometheus, request.SerializeToString(), "writer").status_code == 200
+    eventually(lambda: len(prometheus.series("scoped")) == 3, 5, "the samples are there")
+    values = {one["metric"].get("otel_scope_name", ""): float(one["value"][1]) for one in prometheus.series("scoped")}
+    assert values == {"com.example.first": 1, "com.example.second": 2, "": 3}
+    assert not [one for one in prometheus.series("target_info") if "otel_scope_name" in one["metric"]]
+
+
 def test_samples_of_an_outage_within_the_window_are_taken_and_older_ones_refused(prometheus: PrometheusProcess) -> None:
     def at(hours_ago: float) -> int:
         request = metrics_request("device")

@@ -16,16 +16,20 @@ import yaml
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import MetricsData
 
-from components.telemetry.attributes import PROMOTED_ATTRIBUTES
+from components.dashboards.registry import DASHBOARDS
+from components.prometheus.config import PrometheusConfig, prometheus_config
 from components.telemetry.catalogue import METRICS, REQUIRED_METRICS, metric
+from components.telemetry.rules import RULES
 from components.telemetry.thresholds import SLOS, THRESHOLDS, slo
 from lab.simulator.config import FaultPlan
 from lab.simulator.pipeline import Pipeline
 from lab.simulator.services import Simulation
 from lab.toolchain import tools
 from tests.support.ports import free_port
+from tests.unit.telemetry.test_telemetry_reserved import sendable
 
 START_LIMIT_S = 30.0
+SCOPE = "otel_scope_name"
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +44,18 @@ def session() -> Iterator[requests.Session]:
 def prometheus(tmp_path_factory: pytest.TempPathFactory, session: requests.Session) -> Iterator[str]:
     """A Prometheus that has received one export of every source; its address."""
     folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "prometheus.yml").write_text(
-        yaml.safe_dump({"otlp": {"promote_resource_attributes": list(PROMOTED_ATTRIBUTES)}})
+    config = prometheus_config(
+        PrometheusConfig(
+            platform="obs",
+            region="a",
+            replica="primary",
+            jobs=(),
+            alerts=(),
+            scrape_interval="15s",
+            out_of_order_window="12h",
+        )
     )
+    (folder / "prometheus.yml").write_text(yaml.safe_dump({"otlp": config["otlp"]}))
     address = f"127.0.0.1:{free_port()}"
     command = [
         str(tools.path("prometheus")),
@@ -105,6 +118,8 @@ def test_series_carry_the_labels_of_the_catalogue(prometheus: str, session: requ
             "__name__",
             "job",
             "instance",
+            SCOPE,
+            "otel_scope_version",  # The gate, which is not in this way, takes it away.
             *promoted,
             *catalogue_metric.labels,
             *(["le"] if catalogue_metric.buckets else []),
@@ -134,3 +149,34 @@ def test_every_objective_finds_its_events(name: str, prometheus: str, session: r
         # Two exports would be needed for a rate: what it reads has to be there.
         for selector in re.findall(r"[a-z_]+(?:\{[^}]*\})?(?=\[\{window\}\])", indicator):
             assert _get(session, f"{prometheus}/api/v1/query", query=selector)["result"], selector
+
+
+def _kept(node: Any, clients: set[str], aggregated: bool = False) -> Iterator[str]:
+    """Series of clients that a parsed expression reads without leaving the label of the scope out."""
+    if isinstance(node, list):
+        for part in node:
+            yield from _kept(part, clients, aggregated)
+    elif isinstance(node, dict):
+        named = {matcher["name"] for matcher in node.get("matchers", ())}
+        # What names a job of the platform is scraped, and has no scope.
+        if node.get("type") == "vectorSelector" and node["name"] in clients and not aggregated and "job" not in named:
+            yield node["name"]
+        if node.get("type") == "aggregation" and node["op"] not in ("topk", "bottomk", "limitk", "limit_ratio"):
+            aggregated = aggregated or (not node["without"] and SCOPE not in node["grouping"])
+        for part in node.values():
+            yield from _kept(part, clients, aggregated)
+
+
+def test_a_second_scope_adds_no_result_to_a_rule_or_panel(prometheus: str, session: requests.Session) -> None:
+    """Else a library of another name would be another alert, with an escalation of its own."""
+    clients = sendable()
+    expressions = [rule.expr for group in RULES for rule in group.rules]
+    expressions += [query.expr for dashboard in DASHBOARDS for panel in dashboard.panels for query in panel.queries]
+    kept = []
+    for expression in sorted(set(expressions)):
+        readable = re.sub(r"\$__\w+", "5m", expression)
+        tree = _get(session, f"{prometheus}/api/v1/parse_query", query=readable)
+        kept += [f"{name} in {expression}" for name in _kept(tree, clients)]
+    assert not kept
+    tree = _get(session, f"{prometheus}/api/v1/parse_query", query="max without (le) (hw_battery_charge_ratio) > 1")
+    assert list(_kept(tree, clients)) == ["hw_battery_charge_ratio"]

@@ -79,7 +79,8 @@ def test_every_scrape_job_is_reserved(planned: Planned) -> None:
 
 def test_the_labels_that_prometheus_adds_are_reserved(planned: Planned) -> None:
     promoted = {attribute.id for attribute in REGISTRY.types.values() if attribute.label}
-    assert planned.labels | promoted | {"job", "instance", PLATFORM} <= set(REGISTRY.reserved.labels)
+    scope = {f"otel_scope_{part}" for part in ("name", "version", "schema_url")}
+    assert planned.labels | promoted | scope | {"job", "instance", PLATFORM} <= set(REGISTRY.reserved.labels)
 
 
 def test_every_series_that_a_rule_or_dashboard_reads_is_reserved_or_a_clients(planned: Planned) -> None:
