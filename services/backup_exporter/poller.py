@@ -78,7 +78,8 @@ class Runs:
         newest, damaged = None, []
         for run in complete:
             read = self._manifest(kind, run, by_run[run][manifest.FILE].written)
-            problem = read if isinstance(read, str) else _problem(read, kind, run, by_run[run])
+            sizes = {file: stored_object.size for file, stored_object in by_run[run].items()}
+            problem = read if isinstance(read, str) else manifest.problem(read, kind, run, sizes)
             if not isinstance(read, str) and not problem:
                 newest = read
                 break
@@ -133,22 +134,6 @@ def _is_run(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _problem(read: Manifest, kind: str, run: str, files: Mapping[str, Object]) -> str:
-    """What is wrong with a run, seen from its keys and sizes; empty for nothing."""
-    if (read.kind, read.run) != (kind, run):
-        return f"its manifest is that of {read.kind}/{read.run}"
-    for stored_object in read.objects:
-        held = files.get(stored_object.name + manifest.ENCRYPTED_SUFFIX)
-        if held is None:
-            return f"{stored_object.name}{manifest.ENCRYPTED_SUFFIX} is missing"
-        if held.size != stored_object.bytes:
-            return (
-                f"{stored_object.name}{manifest.ENCRYPTED_SUFFIX} has {held.size} bytes instead of "
-                f"{stored_object.bytes}"
-            )
-    return ""
 
 
 def made_ms(ulid: str) -> int:
