@@ -158,7 +158,7 @@ def backups_made(tools: Tools) -> Finding:
     finding, access = Finding(), backup_access(tools.context.platform)
     with opened(access) as store:
         for kind, allowed in kinds_with_age(access).items():
-            judge(kind, runs.newest(store, kind), allowed, tools.now, finding)
+            judge(kind, runs.runs(store, kind, last=1).newest, allowed, tools.now, finding)
     return finding
 
 
@@ -192,11 +192,12 @@ def backups_whole(tools: Tools) -> Finding:
     keys = identities(tools.identity) if tools.identity else None
     with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-verify-") as folder:
         for kind in kinds_with_age(access):
-            newest = runs.newest(store, kind)
-            if newest is None:
+            held = runs.runs(store, kind, last=1)
+            finding.wrong.extend(held.problems)
+            if held.newest is None:
                 finding.wrong.append(f"no {kind} backup is stored")
                 continue
-            note(prove(store, newest, keys, Path(folder) / kind), finding)
+            note(prove(store, held.newest, keys, Path(folder) / kind), finding)
     if keys is None:
         finding.seen.append("encrypted objects compared with their checksums, none opened: give --identity FILE")
     return finding
