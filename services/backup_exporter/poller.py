@@ -28,6 +28,8 @@ from services.runtime.s3 import Bucket, NotStoredError, Object, Poller
 
 _PARTS = 3
 META = "meta.json"
+SHARD_LABEL, RULER_SHARD = "prometheus_shard", "rules"
+"""External label of a block, and its value on those of rulers."""
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TIME_DIGITS = 10
@@ -180,14 +182,17 @@ class Blocks:
         for ulid in sorted((folder for folder in folders if _ULID.fullmatch(folder)), reverse=True):
             if made_ms(ulid) < reach:
                 break
-            end = self._ends.get(ulid) or self._end(ulid)
+            known = self._ends.get(ulid)
+            end = self._end(ulid) if known is None else known
             kept[ulid] = end
             reach = max(reach, end or 0)
         self._ends = kept
         return reach
 
     def _end(self, ulid: str) -> int | None:
-        """End of a block in milliseconds; None while it is not whole, or where its description is none."""
+        """End of a block in milliseconds; 0 for a ruler's, whose samples are made of others that must be there too; None
+        while it is not whole, or where its description is none.
+        """
         try:
             content = self._bucket.open(f"{ulid}/{META}")
         except NotStoredError:
@@ -196,8 +201,11 @@ class Blocks:
             content.chunks.close()
             return None
         try:
-            end = json.loads(b"".join(content.chunks))["maxTime"]
-        except (ValueError, TypeError, KeyError):
+            meta = json.loads(b"".join(content.chunks))
+            end, labels = meta["maxTime"], meta.get("thanos", {}).get("labels") or {}
+            if labels.get(SHARD_LABEL) == RULER_SHARD:
+                return 0
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
         # A sample from a clock that is ahead does not make a block reach into the future.
         return min(end, made_ms(ulid)) if isinstance(end, int) and end > 0 else None
