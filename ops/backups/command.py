@@ -220,8 +220,8 @@ def list_(
     damaged: list[str] = []
     stored_runs, topics, metrics = _stored(reached, kind, last, damaged.append)
     if as_json:
-        found = {**listing(stored_runs, topics, metrics), "damaged_blocks": damaged}
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        document = {**listing(stored_runs, topics, metrics), "damaged_blocks": damaged}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     console, now = Console(), datetime.now(UTC)
     if stored_runs:

@@ -281,9 +281,7 @@ def expired(all_runs: Sequence[Run], keep_days: int, now: datetime) -> list[Run]
     complete = [run for run in ordered if run.complete]
     kept = timedelta(days=keep_days)
     replaced = {run.name for run, later in pairwise(complete) if now - later.started > kept}
-    return [
-        run for run in ordered if (run.name in replaced if run.complete else now - run.started > INCOMPLETE_KEPT)
-    ]
+    return [run for run in ordered if (run.name in replaced if run.complete else now - run.started > INCOMPLETE_KEPT)]
 
 
 def forgotten(uploads: Iterable[Unfinished], now: datetime) -> list[Unfinished]:

@@ -158,12 +158,8 @@ def restore(
     chosen = [block for block in everything if dict(block.labels) == dict(labels) and not block.resolution_ms]
     if not chosen:
         there = sorted({shown(block.labels) for block in everything})
-        raise BackupError(
-            "; ".join(
-                [f"{store.where}: no blocks of {shown(labels)}; there are: {'; '.join(there) or 'none of anybody'}"]
-                + damaged
-            )
-        )
+        nothing = f"{store.where}: no blocks of {shown(labels)}; there are: {'; '.join(there) or 'none of anybody'}"
+        raise BackupError("; ".join([nothing, *damaged]))
     total, done = sum(block.bytes for block in chosen), 0
     try:
         _empty(folder, total)

@@ -190,7 +190,7 @@ class Blocks:
         return reach
 
     def _end(self, ulid: str) -> int | None:
-        """End of a block in milliseconds; 0 for a ruler's, whose samples are made of others that must be there too; None
+        """End of a block in milliseconds; 0 for a ruler's, which says nothing of the samples that it was made of; None
         while it is not whole, or where its description is none.
         """
         try:

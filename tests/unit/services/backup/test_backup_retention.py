@@ -93,8 +93,6 @@ def test_it_is_applied_in_the_bucket_to_one_kind_alone(place: Harness) -> None:
             store.put(stored_object.name, b"content")
         removed = manifest.apply(store, "database", 30, NOW)
         assert (len(removed.runs), removed.objects, removed.uploads) == (2, 3, 0)
-        kept = sorted(
-            stored_object.name for stored_object in [*objects(40), *objects(1), *objects(90, kind="grafana")]
-        )
+        kept = sorted(stored_object.name for stored_object in [*objects(40), *objects(1), *objects(90, kind="grafana")])
         assert [stored_object.name for stored_object in store.objects()] == kept
         assert manifest.apply(store, "database", 30, NOW).runs == ()
