@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from components.backups.schedule import STATE_AGE_S
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ObjectStorage, SearchEndpoint
 from components.k8s.programs import CA_FILE, TRUST_FILE, StorageFiles, auth_folder, served
 from services.backup.settings import (
@@ -311,6 +312,7 @@ def exporter_settings(
     return BackupExporterSettings(
         storage=StorageSettings.parse(STORAGE.section(storage, folder, private=private)),
         most_age_s=dict(most_age_s),
+        state_most_age_s=STATE_AGE_S,
         blocks=BlocksSettings(prefix=blocks.prefix, most_age_s=blocks.most_age_s) if blocks else None,
         **served(port, scraper, folder),
     )

@@ -24,6 +24,8 @@ _DAY_MINUTES = 24 * 60
 _LEAST_GAP_S = 600
 _MOST_LATE_S, _MOST_RUN_S = 6 * 3600, 2 * 3600
 _TRIES = 2
+STATE_AGE_S: Final = 8 * 24 * 3600
+"""How old the newest copy of Pulumi's state may be: operators make it, weekly."""
 
 
 class Kind(StrEnum):

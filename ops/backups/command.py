@@ -5,8 +5,9 @@ people, JSON for machines.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -37,7 +38,9 @@ from ops.backups.runs import Archived, Runs, Shipped
 from ops.backups.verify import Proof, archive, prove
 from ops.core.access import BackupAccess
 from ops.core.errors import OpsError
+from services.backup.encryption import Identity
 from services.backup.manifest import Manifest
+from services.backup.store import Store
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -52,6 +55,7 @@ def listing(runs: Sequence[Runs], topics: Sequence[Archived], metrics: Sequence[
                 "runs": kind_runs.total,
                 "bytes": kind_runs.bytes,
                 "not_whole": list(kind_runs.torn),
+                "damaged": dict(kind_runs.damaged),
             }
             for kind_runs in runs
         ],
@@ -213,9 +217,11 @@ def list_(
 ) -> None:
     """List what is stored: runs, the archive of Kafka by topic, blocks of metrics."""
     reached = access(access_file)
-    stored_runs, topics, metrics = _stored(reached, kind, last)
+    damaged: list[str] = []
+    stored_runs, topics, metrics = _stored(reached, kind, last, damaged.append)
     if as_json:
-        typer.echo(json.dumps(listing(stored_runs, topics, metrics), indent=2, ensure_ascii=False))
+        document = {**listing(stored_runs, topics, metrics), "damaged_blocks": damaged}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     console, now = Console(), datetime.now(UTC)
     if stored_runs:
@@ -223,12 +229,16 @@ def list_(
     for kind_runs in stored_runs:
         if not kind_runs.whole:
             console.print(Text(f"{kind_runs.kind}: none is stored", style="bold red"))
+        for problem in kind_runs.problems:
+            console.print(Text(problem, style="bold red"), soft_wrap=True)
         if kind_runs.torn:
             console.print(Text(f"{kind_runs.kind}: not whole (yet): {', '.join(kind_runs.torn)}", style="yellow"))
     if kind in (None, Kind.ARCHIVE):
         console.print(archive_table(topics, now))
     if kind in (None, Kind.METRICS):
         console.print(metrics_table(metrics, reached.zone, now))
+    for problem in damaged:
+        console.print(Text(f"damaged block: {problem}", style="bold red"), soft_wrap=True)
 
 
 @backup_app.command()
@@ -277,37 +287,58 @@ def verify(
                 proofs += _blocks(reached)
             else:
                 with scratch() as folder, errors():
-                    newest = runs.find(store, wanted_kind.value, run) if run else runs.newest(store, wanted_kind.value)
-                    proofs.append(prove(store, newest, keys, folder) if newest else _nothing(wanted_kind))
+                    proofs += _runs(store, wanted_kind, run, keys, folder)
     print_proofs(proofs, as_json)
     raise typer.Exit(int(not all(proof.good for proof in proofs)))
+
+
+def _runs(store: Store, kind: Kind, run: str | None, keys: Sequence[Identity], folder: Path) -> list[Proof]:
+    """Proofs of one run, else of the newest whole one and of those that are newer and damaged."""
+    if run:
+        return [prove(store, runs.find(store, kind.value, run), keys, folder)]
+    held = runs.runs(store, kind.value, last=1)
+    damaged = [
+        Proof(kind=kind.value, run=name, objects=0, bytes=0, opened=False, problems=(problem,))
+        for name, problem in held.damaged.items()
+    ]
+    return [*damaged, prove(store, held.newest, keys, folder) if held.newest else _nothing(kind)]
 
 
 def _with_runs(reached: BackupAccess) -> list[Kind]:
     return [Kind(kind) for kind in runs.KINDS if kind != Kind.SEARCH or reached.search == "export"]
 
 
-def _stored(reached: BackupAccess, kind: Kind | None, last: int) -> tuple[list[Runs], list[Archived], list[Shipped]]:
+def _stored(
+    reached: BackupAccess, kind: Kind | None, last: int, damaged: Callable[[str], None]
+) -> tuple[list[Runs], list[Archived], list[Shipped]]:
     wanted = [kind] if kind else [*_with_runs(reached), Kind.ARCHIVE, Kind.METRICS]
     with opened(reached) as store:
         stored_runs = [
             runs.runs(store, wanted_kind.value, last) for wanted_kind in wanted if wanted_kind.value in runs.KINDS
         ]
         topics = runs.archived(store) if Kind.ARCHIVE in wanted else []
-    return stored_runs, topics, _metrics(reached) if Kind.METRICS in wanted else []
+    return stored_runs, topics, _metrics(reached, damaged) if Kind.METRICS in wanted else []
 
 
-def _metrics(reached: BackupAccess) -> list[Shipped]:
+def _metrics(reached: BackupAccess, damaged: Callable[[str], None]) -> list[Shipped]:
     with opened(reached, reached.metrics_prefix) as store:
-        return runs.shipped(store)
+        return runs.shipped(store, damaged)
 
 
 def _blocks(reached: BackupAccess) -> list[Proof]:
     """Blocks are not ours to open; listing them compares sizes with what each of them says of its files."""
+    problems: list[str] = []
     try:
-        replicas = _metrics(reached)
+        replicas = _metrics(reached, problems.append)
     except OpsError as error:
-        return [Proof(kind="metrics", run="-", objects=0, bytes=0, opened=False, problems=(str(error),))]
+        replicas, problems = [], [str(error)]
+    bad = [
+        Proof(kind="metrics", run="-", objects=0, bytes=0, opened=False, problems=(problem,)) for problem in problems
+    ]
+    return [*bad, *_shipped(replicas)] or [_nothing(Kind.METRICS)]
+
+
+def _shipped(replicas: Sequence[Shipped]) -> list[Proof]:
     return [
         Proof(
             kind=f"metrics of {replica.name}",
@@ -320,7 +351,7 @@ def _blocks(reached: BackupAccess) -> list[Proof]:
             ),
         )
         for replica in replicas
-    ] or [_nothing(Kind.METRICS)]
+    ]
 
 
 def _nothing(kind: Kind) -> Proof:

@@ -103,10 +103,13 @@ def metrics(
     access_file: AccessFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download the blocks of one Prometheus into a folder, which another one opens as its own data."""
+    """Download the blocks of one Prometheus into a folder, which another one opens as its own data.
+
+    Damaged blocks, of whichever Prometheus, are named and left out; exit code 1 then.
+    """
     reached = access(access_file)
     with working("metrics: looking for blocks") as progress, opened(reached, reached.metrics_prefix) as store:
-        shipped = runs.shipped(store)
+        shipped = runs.shipped(store, lambda _: None)
         matching_replicas = [candidate for candidate in shipped if candidate.name == replica]
         if len(matching_replicas) != 1:
             there = ", ".join(sorted(candidate.name for candidate in shipped)) or "nobody"
@@ -126,8 +129,10 @@ def metrics(
         "in_order_until": None
         if got.in_order_until_ms is None
         else datetime.fromtimestamp(got.in_order_until_ms / 1000, UTC).isoformat(),
+        "damaged": list(got.damaged),
     }
     _show(report, as_json)
+    raise typer.Exit(int(bool(got.damaged)))
 
 
 def _show(report: Mapping[str, Any], as_json: bool) -> None:
@@ -164,7 +169,7 @@ class _Fetched:
 def _fetched(reached: BackupAccess, kind: str, run: str | None, identity: Path | None) -> Iterator[_Fetched]:
     keys = identities(identity)
     with scratch() as folder, working(f"{kind}: downloading") as progress, opened(reached) as store:
-        manifest = runs.find(store, kind, run)
+        manifest = runs.find(store, kind, run, lambda line: typer.echo(f"passed over: {line}", err=True))
         tell(progress, f"{kind} {manifest.run}: downloading, checking, decrypting")
         restore.fetch(store, kind, manifest.run, keys, folder)
         yield _Fetched(folder=folder, manifest=manifest, tell=lambda text: tell(progress, text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -33,10 +33,12 @@ class Runs:
 
     Attributes:
         kind: Which.
-        whole: The newest runs with a manifest, the newest one first.
+        whole: The newest whole runs, the newest one first.
         total: How many runs have a manifest.
         bytes: Size of everything of this kind.
-        torn: Runs without a manifest that are newer than the newest whole one: under way, or given up.
+        torn: Runs without a manifest that are newer than all that have one: under way, or given up.
+        damaged: Run that is passed over -> why: its manifest cannot be read, or an object is missing or of another
+            size. Only those that are newer than the oldest of ``whole``.
     """
 
     kind: str
@@ -44,47 +46,63 @@ class Runs:
     total: int
     bytes: int
     torn: Sequence[str] = ()
+    damaged: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> Manifest | None:
+        """The newest whole run."""
+        return self.whole[0] if self.whole else None
+
+    @property
+    def problems(self) -> list[str]:
+        """A line for each damaged run."""
+        return [f"{self.kind} {run} is damaged: {problem}" for run, problem in self.damaged.items()]
 
 
 def runs(store: Store, kind: str, last: int = LAST) -> Runs:
-    """The newest runs of a kind.
+    """The newest runs of a kind; what is damaged does not hide what is whole.
 
     Raises:
-        BackupError: The storage refuses or does not answer, or a manifest is none.
+        BackupError: The storage refuses or does not answer.
     """
     all_runs = manifest.runs(store.objects(f"{kind}/"), kind)
-    whole = [run for run in all_runs if run.complete]
+    complete = [run for run in all_runs if run.complete]
+    whole: list[Manifest] = []
+    damaged: dict[str, str] = {}
+    for run in reversed(complete):
+        if len(whole) == last:
+            break
+        seen = restore.look(store, run)
+        if isinstance(seen, str):
+            damaged[run.name] = seen
+        else:
+            whole.append(seen)
     return Runs(
         kind=kind,
-        whole=tuple(restore.find(store, kind, run.name) for run in reversed(whole[-last:])),
-        total=len(whole),
+        whole=tuple(whole),
+        total=len(complete),
         bytes=sum(run.total_bytes for run in all_runs),
-        torn=tuple(run.name for run in all_runs if not run.complete and (not whole or run.started > whole[-1].started)),
+        torn=tuple(
+            run.name for run in all_runs if not run.complete and (not complete or run.started > complete[-1].started)
+        ),
+        damaged=damaged,
     )
 
 
-def newest(store: Store, kind: str) -> Manifest | None:
-    """The newest whole run of a kind, or nothing.
-
-    Raises:
-        BackupError: The storage refuses or does not answer, or a manifest is none.
-    """
-    manifests = runs(store, kind, last=1).whole
-    return manifests[0] if manifests else None
-
-
-def find(store: Store, kind: str, run: str | None) -> Manifest:
-    """A run by its name, or the newest whole one.
+def find(store: Store, kind: str, run: str | None, passed_over: Callable[[str], None] = lambda _: None) -> Manifest:
+    """A run by its name, or the newest whole one; ``passed_over`` gets a line for each newer one that is damaged.
 
     Raises:
         OpsError: There is none; the message says how to make or find one.
         BackupError: The storage refuses or does not answer.
     """
     if run is None:
-        newest_manifest = newest(store, kind)
-        if newest_manifest is None:
+        held = runs(store, kind, last=1)
+        for line in held.problems:
+            passed_over(line)
+        if held.newest is None:
             raise OpsError(f"no {kind} backup is stored: `ops backup run {kind}` makes one")
-        return newest_manifest
+        return held.newest
     try:
         manifest.run_time(run)
     except ValueError:
@@ -204,17 +222,18 @@ class Shipped:
         return server_name(replica, int(shard)) if shard.isdecimal() else f"{shard} of {replica}"
 
 
-def shipped(store: Store) -> list[Shipped]:
+def shipped(store: Store, left_out: Callable[[str], None] | None = None) -> list[Shipped]:
     """Blocks by Prometheus.
 
     Args:
         store: The bucket, below the prefix of the metrics.
+        left_out: Gets what is wrong with each damaged block, which is left out; None: the first one is an error.
 
     Raises:
-        BackupError: A block is not whole, or the storage refuses or does not answer.
+        BackupError: A block is damaged and nobody is told, or the storage refuses or does not answer.
     """
     by_labels: dict[tuple[tuple[str, str], ...], list[restore_metrics.Block]] = {}
-    for block in restore_metrics.blocks(store):
+    for block in restore_metrics.blocks(store, left_out):
         if not block.resolution_ms:
             by_labels.setdefault(tuple(sorted(block.labels.items())), []).append(block)
     return [

@@ -47,12 +47,14 @@ def d1(context: Context) -> Finding:
     tools = tools_of(context, silence_age=timedelta(), identity=None)
     with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-d1-") as folder:
         for kind, allowed in kinds_with_age(access).items():
-            newest = runs.newest(store, kind)
-            if newest is None:
-                never_made(context, kind, access, finding)
+            held = runs.runs(store, kind, last=1)
+            finding.wrong.extend(held.problems)
+            if held.newest is None:
+                if not held.damaged:
+                    never_made(context, kind, access, finding)
                 continue
-            judge(kind, newest, allowed, tools.now, finding)
-            whole(store, newest, access, Path(folder) / kind, finding)
+            judge(kind, held.newest, allowed, tools.now, finding)
+            whole(store, held.newest, access, Path(folder) / kind, finding)
         archive(runs.archived(store), finding, kube.created() + ARCHIVED_WITHIN)
     with opened(access, access.metrics_prefix) as store:
         blocks(runs.shipped(store), context.platform.prometheus_servers, finding, lambda name: first_block(kube, name))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.backups.config import ARCHIVE_USER
+from components.backups.schedule import STATE_AGE_S
 from components.dashboards.registry import DASHBOARDS
 from components.rules import Severity
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
@@ -127,8 +128,6 @@ def topics_retention(tools: Tools) -> Finding:
 
 
 FRESH_LIMIT = "as old as its schedule allows, late start and run included; pulumi-state 8 days; not empty"
-STATE_AGE_S = 8 * 86_400.0
-"""How old the newest copy of Pulumi's state may be: operators make it, weekly."""
 ARCHIVE_LATE = timedelta(minutes=30)
 _LAST_STORED = "max by (topic) (kafka_archive_last_stored_timestamp_seconds)"
 _GAPS = "max by (topic) (backup_archive_missing_records) > 0"
@@ -137,7 +136,7 @@ _FAILED = f"sum(increase(kafka_archive_failed_stores_total[{ARCHIVE_LATE.seconds
 
 def kinds_with_age(access: BackupAccess) -> dict[str, float]:
     """Kind -> how old its newest run may be, seconds; the state of Pulumi is saved by operators."""
-    return {**access.scheduled, runs.PULUMI_STATE: STATE_AGE_S}
+    return {**access.scheduled, runs.PULUMI_STATE: float(STATE_AGE_S)}
 
 
 def judge(kind: str, manifest: Manifest | None, allowed_s: float, now: datetime, finding: Finding) -> None:
@@ -158,7 +157,7 @@ def backups_made(tools: Tools) -> Finding:
     finding, access = Finding(), backup_access(tools.context.platform)
     with opened(access) as store:
         for kind, allowed in kinds_with_age(access).items():
-            judge(kind, runs.newest(store, kind), allowed, tools.now, finding)
+            judge(kind, runs.runs(store, kind, last=1).newest, allowed, tools.now, finding)
     return finding
 
 
@@ -192,11 +191,12 @@ def backups_whole(tools: Tools) -> Finding:
     keys = identities(tools.identity) if tools.identity else None
     with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-verify-") as folder:
         for kind in kinds_with_age(access):
-            newest = runs.newest(store, kind)
-            if newest is None:
+            held = runs.runs(store, kind, last=1)
+            finding.wrong.extend(held.problems)
+            if held.newest is None:
                 finding.wrong.append(f"no {kind} backup is stored")
                 continue
-            note(prove(store, newest, keys, Path(folder) / kind), finding)
+            note(prove(store, held.newest, keys, Path(folder) / kind), finding)
     if keys is None:
         finding.seen.append("encrypted objects compared with their checksums, none opened: give --identity FILE")
     return finding

@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 
 from components.backups.component import ARCHIVE_WORKLOAD, workload_name
-from components.backups.schedule import Kind
+from components.backups.schedule import Kind, longest_gap_s
 from components.prometheus.store import COMPACTOR as COMPACTOR
 from components.search.access import ERASER, ERASER_SECRET, INDEX_MANAGER
 from components.search.config import HTTP_PORT
@@ -155,7 +155,8 @@ def archived(
             kept = stores.scan(store, scan.identities, pseudonym, scan.days, keep_days, told)
     if access.search == "export":
         days = float(_settings(context, workload_name(Kind.SEARCH))["search"]["keep_days"])
-        expires = now + timedelta(days=days)
+        # Days of a run count from the start of the next one.
+        expires = now + timedelta(days=days, seconds=longest_gap_s(access.schedules["search"]))
         kept.append(Holding(store="backups", where="search", matches=None, expires=expires, why=BACKUP_WHY))
     return kept
 

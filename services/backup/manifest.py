@@ -1,7 +1,7 @@
 """What a run of a backup consists of: its keys, the manifest that makes it a run, and how long it is kept.
 
 What is removed is decided from names alone, then applied, the oldest first. The newest complete run is never removed,
-whatever its age: when nothing is made any more, the last one stays.
+whatever its age: when nothing is made any more, the last one stays, and it stays for its days once something is again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -140,6 +141,26 @@ def parse(content: bytes, where: str) -> Manifest:
         raise BackupError(f"{where} is no manifest of format {FORMAT}: {place}: {one_line(first['msg'])}") from None
 
 
+def problem(manifest: Manifest, kind: str, run: str, sizes: Mapping[str, int]) -> str:
+    """What is wrong with a run, seen from keys and sizes alone; empty for nothing.
+
+    Args:
+        manifest: What is stored as its manifest.
+        kind: The kind of the key that it has.
+        run: The run of that key.
+        sizes: Last part of the key of each object of the run -> its size.
+    """
+    if (manifest.kind, manifest.run) != (kind, run):
+        return f"its manifest is that of {manifest.kind}/{manifest.run}"
+    for wanted in manifest.objects:
+        file = f"{wanted.name}{ENCRYPTED_SUFFIX}"
+        if file not in sizes:
+            return f"{file} is missing"
+        if sizes[file] != wanted.bytes:
+            return f"{file} has {sizes[file]} bytes instead of {wanted.bytes}"
+    return ""
+
+
 def run_name(moment: datetime) -> str:
     """Name of a run that begins at that moment."""
     return moment.astimezone(UTC).strftime(_RUN)
@@ -248,21 +269,19 @@ def runs(objects: Iterable[Object], kind: str) -> list[Run]:
 def expired(all_runs: Sequence[Run], keep_days: int, now: datetime) -> list[Run]:
     """The runs to remove, oldest first.
 
+    The days of a complete run count from the start of the next one, until which it was the newest: after a platform was
+    gone for longer than that, the first backup of its successor does not remove the last one from before.
+
     Args:
-        found: All runs of a kind.
+        all_runs: All runs of a kind.
         keep_days: Days for which a complete run is kept.
         now: The time.
     """
-    newest = max((run.started for run in all_runs if run.complete), default=None)
-    return [
-        run
-        for run in sorted(all_runs, key=lambda run: run.started)
-        if (
-            run.started != newest and now - run.started > timedelta(days=keep_days)
-            if run.complete
-            else now - run.started > INCOMPLETE_KEPT
-        )
-    ]
+    ordered = sorted(all_runs, key=lambda run: run.started)
+    complete = [run for run in ordered if run.complete]
+    kept = timedelta(days=keep_days)
+    replaced = {run.name for run, later in pairwise(complete) if now - later.started > kept}
+    return [run for run in ordered if (run.name in replaced if run.complete else now - run.started > INCOMPLETE_KEPT)]
 
 
 def forgotten(uploads: Iterable[Unfinished], now: datetime) -> list[Unfinished]:

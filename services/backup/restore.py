@@ -46,16 +46,16 @@ def find(store: Store, kind: str, run: str = LATEST) -> Manifest:
     Args:
         store: Where it is.
         kind: Which kind.
-        run: Its name, or ``latest``.
+        run: Its name, or ``latest``: the newest whole one.
 
     Raises:
         BackupError: There is no such run, its manifest is none, or the storage does not answer.
     """
     if run == LATEST:
-        runs = kept(store, kind)
-        if not runs:
-            raise BackupError(f"{store.where}: there is no whole backup of kind {kind}")
-        run = runs[-1].name
+        for candidate in reversed(kept(store, kind)):
+            if isinstance(manifest := look(store, candidate), Manifest):
+                return manifest
+        raise BackupError(f"{store.where}: there is no whole backup of kind {kind}")
     key = form.manifest_key(kind, run)
     try:
         content = store.get(key, form.MOST_BYTES)
@@ -65,6 +65,27 @@ def find(store: Store, kind: str, run: str = LATEST) -> Manifest:
     if (manifest.kind, manifest.run) != (kind, run):
         raise BackupError(f"{key} is the manifest of {manifest.kind}/{manifest.run}")
     return manifest
+
+
+def look(store: Store, run: form.Run) -> Manifest | str:
+    """The manifest of a complete run whose objects are there in their sizes; else what is wrong with it.
+
+    Raises:
+        BackupError: The storage refuses, or does not answer.
+    """
+    sizes = {stored_object.name.rpartition("/")[2]: stored_object.bytes for stored_object in run.objects}
+    key = form.manifest_key(run.kind, run.name)
+    if sizes[form.FILE] > form.MOST_BYTES:
+        return f"its manifest has {sizes[form.FILE]} bytes"
+    try:
+        content = store.get(key, form.MOST_BYTES)
+    except NotStoredError:
+        return "its manifest was removed just now"
+    try:
+        manifest = form.parse(content, key)
+    except BackupError as error:
+        return str(error)
+    return form.problem(manifest, run.kind, run.name, sizes) or manifest
 
 
 def fetch(store: Store, kind: str, run: str, identities: Sequence[Identity], folder: Path) -> Manifest:

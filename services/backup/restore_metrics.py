@@ -18,7 +18,7 @@ from typing import Any
 import requests
 
 from services.backup import BackupError, one_line
-from services.backup.store import Store
+from services.backup.store import NotStoredError, Store
 
 EXTERNAL_LABELS = ("platform", "region", "prometheus_replica")
 """Labels that Thanos adds to every series and a Prometheus does not."""
@@ -84,6 +84,7 @@ class Restored:
 
     Attributes:
         in_order_until_ms: Until when samples are there that did not come late; None: there are late ones alone.
+        damaged: What is wrong with blocks that were left out, one line each.
     """
 
     blocks: int
@@ -92,9 +93,14 @@ class Restored:
     start_ms: int
     end_ms: int
     in_order_until_ms: int | None
+    damaged: tuple[str, ...] = ()
 
 
-def blocks(store: Store) -> list[Block]:
+class DamagedBlockError(BackupError):
+    """A block is not what was shipped; others may be."""
+
+
+def blocks(store: Store, left_out: Callable[[str], None] | None = None) -> list[Block]:
     """Whole blocks, raw and coarser, oldest first.
 
     Left out are folders without ``meta.json``, which are being shipped, and blocks that are marked for deletion: they
@@ -102,9 +108,11 @@ def blocks(store: Store) -> list[Block]:
 
     Args:
         store: The bucket, below the prefix of the metrics.
+        left_out: Gets what is wrong with each damaged block, which is left out; None: the first one is an error.
 
     Raises:
-        BackupError: A file of a block is missing or has another size, or the storage refuses or does not answer.
+        DamagedBlockError: A file of a block is missing or has another size, and nobody is told.
+        BackupError: The storage refuses, or does not answer.
     """
     folders: dict[str, dict[str, int]] = {}
     for stored_object in store.objects():
@@ -116,14 +124,21 @@ def blocks(store: Store) -> list[Block]:
         raise BackupError(f"{store.where}: {len(whole)} blocks; no more than {_MOST_BLOCKS} are expected")
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         metas = pool.map(lambda name: store.get(f"{name}/{META}", _MOST_META), whole)
-        parsed_blocks = [_block(name, meta, folders[name]) for name, meta in zip(whole, metas, strict=True)]
+        parsed_blocks = []
+        for name, meta in zip(whole, metas, strict=True):
+            try:
+                parsed_blocks.append(_block(name, meta, folders[name]))
+            except DamagedBlockError as error:
+                if left_out is None:
+                    raise
+                left_out(str(error))
     return sorted(parsed_blocks, key=lambda block: (block.start_ms, block.name))
 
 
 def restore(
     store: Store, labels: Mapping[str, str], folder: Path, *, report: Callable[[int, int], None] | None = None
 ) -> Restored:
-    """Download every block of raw samples of one replica, and check it.
+    """Download every block of raw samples of one replica, and check it; a damaged one costs its own samples alone.
 
     The folder becomes the data of a Prometheus: it opens the blocks when it starts. Blocks older than its retention are
     removed by it then. A sidecar beside it ships none of them again.
@@ -135,35 +150,41 @@ def restore(
         report: Called with the bytes that are there and the bytes of all blocks.
 
     Raises:
-        BackupError: No block has these labels, one is not whole or not what was shipped, the folder is not empty or too
-            small, or the storage refuses or does not answer.
+        BackupError: No whole block has these labels, the folder is not empty or too small, or the storage refuses or
+            does not answer.
     """
-    everything = blocks(store)
+    damaged: list[str] = []
+    everything = blocks(store, damaged.append)
     chosen = [block for block in everything if dict(block.labels) == dict(labels) and not block.resolution_ms]
     if not chosen:
         there = sorted({shown(block.labels) for block in everything})
-        raise BackupError(
-            f"{store.where}: no blocks of {shown(labels)}; there are: {'; '.join(there) or 'none of anybody'}"
-        )
+        nothing = f"{store.where}: no blocks of {shown(labels)}; there are: {'; '.join(there) or 'none of anybody'}"
+        raise BackupError("; ".join([nothing, *damaged]))
     total, done = sum(block.bytes for block in chosen), 0
     try:
         _empty(folder, total)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for size in pool.map(lambda block: _download(store, block, folder), chosen):
-                done += size
+            for block, problem in zip(chosen, pool.map(lambda one: _attempt(store, one, folder), chosen), strict=True):
+                done += block.bytes
+                if problem:
+                    damaged.append(problem)
                 if report:
                     report(done, total)
-        content = {"version": 1, "uploaded": [block.name for block in chosen]}
+        got = [block for block in chosen if (folder / block.name).is_dir()]
+        content = {"version": 1, "uploaded": [block.name for block in got]}
         (folder / SHIPPED).write_text(json.dumps(content, indent=1))
     except OSError as error:
         raise BackupError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+    if not got:
+        raise BackupError(f"{store.where}: no block of {shown(labels)} is whole: {'; '.join(damaged)}")
     return Restored(
-        blocks=len(chosen),
-        samples=sum(block.samples for block in chosen),
-        bytes=total,
-        start_ms=min(block.start_ms for block in chosen),
-        end_ms=max(block.end_ms for block in chosen),
-        in_order_until_ms=max((block.end_ms for block in chosen if not block.late), default=None),
+        blocks=len(got),
+        samples=sum(block.samples for block in got),
+        bytes=sum(block.bytes for block in got),
+        start_ms=min(block.start_ms for block in got),
+        end_ms=max(block.end_ms for block in got),
+        in_order_until_ms=max((block.end_ms for block in got if not block.late), default=None),
+        damaged=tuple(damaged),
     )
 
 
@@ -194,15 +215,17 @@ def _block(name: str, meta: bytes, there: Mapping[str, int]) -> Block:
             meta=meta,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BackupError(f"{where}: is not what Thanos writes: {type(error).__name__} {one_line(error)}") from None
+        raise DamagedBlockError(
+            f"{where}: is not what Thanos writes: {type(error).__name__} {one_line(error)}"
+        ) from None
     if block.name != name or "index" not in {block_file.path for block_file in listed}:
-        raise BackupError(f"{where}: is not of this block, or names no index")
+        raise DamagedBlockError(f"{where}: is not of this block, or names no index")
     for block_file in listed:
         if not _FILE.fullmatch(block_file.path):
-            raise BackupError(f"{where}: names the file {block_file.path!r}, which no block has")
+            raise DamagedBlockError(f"{where}: names the file {block_file.path!r}, which no block has")
         if there.get(block_file.path) != block_file.bytes:
             size = f"has {there[block_file.path]} bytes" if block_file.path in there else "is missing"
-            raise BackupError(f"{name}/{block_file.path}: {size}; {META} says {block_file.bytes} bytes")
+            raise DamagedBlockError(f"{name}/{block_file.path}: {size}; {META} says {block_file.bytes} bytes")
     return block
 
 
@@ -215,7 +238,17 @@ def _empty(folder: Path, needed: int) -> None:
         raise BackupError(f"{folder}: has {free} bytes free, the blocks have {needed}; name a folder on a larger disk")
 
 
-def _download(store: Store, block: Block, folder: Path) -> int:
+def _attempt(store: Store, block: Block, folder: Path) -> str:
+    """Write a block; what is wrong with it, of which nothing stays then."""
+    try:
+        _download(store, block, folder)
+    except (DamagedBlockError, NotStoredError) as error:
+        shutil.rmtree(folder / f"{block.name}{_HALF}", ignore_errors=True)
+        return str(error)
+    return ""
+
+
+def _download(store: Store, block: Block, folder: Path) -> None:
     """Write a block, under another name until it is whole."""
     half = folder / f"{block.name}{_HALF}"
     (half / "chunks").mkdir(parents=True)
@@ -223,13 +256,12 @@ def _download(store: Store, block: Block, folder: Path) -> int:
         key = f"{block.name}/{file.path}"
         digest = store.download(key, half / file.path)
         if digest.bytes != file.bytes or (file.sha256 and digest.sha256 != file.sha256):
-            raise BackupError(
+            raise DamagedBlockError(
                 f"{key}: is not what was shipped: {digest.bytes} bytes, SHA-256 {digest.sha256}; {META} says "
                 f"{file.bytes} bytes, SHA-256 {file.sha256 or 'not known'}"
             )
     (half / META).write_bytes(block.meta)
     half.rename(folder / block.name)
-    return block.bytes
 
 
 def shown(labels: Mapping[str, str]) -> str:

@@ -45,7 +45,7 @@ class BackupCollector:
             "backup_poll_failures", "Polls of the object storage that failed", value=self._poller.failures
         )
         if snapshot.at:
-            yield from _runs(snapshot, self._settings.most_age_s)
+            yield from _runs(snapshot, self._settings.ages)
             yield from _archive(snapshot)
             if self._settings.blocks:
                 yield from _blocks(snapshot, self._settings.blocks.most_age_s)

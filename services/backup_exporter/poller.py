@@ -28,6 +28,8 @@ from services.runtime.s3 import Bucket, NotStoredError, Object, Poller
 
 _PARTS = 3
 META = "meta.json"
+SHARD_LABEL, RULER_SHARD = "prometheus_shard", "rules"
+"""External label of a block, and its value on those of rulers."""
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TIME_DIGITS = 10
@@ -78,7 +80,8 @@ class Runs:
         newest, damaged = None, []
         for run in complete:
             read = self._manifest(kind, run, by_run[run][manifest.FILE].written)
-            problem = read if isinstance(read, str) else _problem(read, kind, run, by_run[run])
+            sizes = {file: stored_object.size for file, stored_object in by_run[run].items()}
+            problem = read if isinstance(read, str) else manifest.problem(read, kind, run, sizes)
             if not isinstance(read, str) and not problem:
                 newest = read
                 break
@@ -135,22 +138,6 @@ def _is_run(name: str) -> bool:
     return True
 
 
-def _problem(read: Manifest, kind: str, run: str, files: Mapping[str, Object]) -> str:
-    """What is wrong with a run, seen from its keys and sizes; empty for nothing."""
-    if (read.kind, read.run) != (kind, run):
-        return f"its manifest is that of {read.kind}/{read.run}"
-    for stored_object in read.objects:
-        held = files.get(stored_object.name + manifest.ENCRYPTED_SUFFIX)
-        if held is None:
-            return f"{stored_object.name}{manifest.ENCRYPTED_SUFFIX} is missing"
-        if held.size != stored_object.bytes:
-            return (
-                f"{stored_object.name}{manifest.ENCRYPTED_SUFFIX} has {held.size} bytes instead of "
-                f"{stored_object.bytes}"
-            )
-    return ""
-
-
 def made_ms(ulid: str) -> int:
     """When a block was made, milliseconds since 1970."""
     value = 0
@@ -195,14 +182,17 @@ class Blocks:
         for ulid in sorted((folder for folder in folders if _ULID.fullmatch(folder)), reverse=True):
             if made_ms(ulid) < reach:
                 break
-            end = self._ends.get(ulid) or self._end(ulid)
+            known = self._ends.get(ulid)
+            end = self._end(ulid) if known is None else known
             kept[ulid] = end
             reach = max(reach, end or 0)
         self._ends = kept
         return reach
 
     def _end(self, ulid: str) -> int | None:
-        """End of a block in milliseconds; None while it is not whole, or where its description is none."""
+        """End of a block in milliseconds; 0 for a ruler's, which says nothing of the samples that it was made of; None
+        while it is not whole, or where its description is none.
+        """
         try:
             content = self._bucket.open(f"{ulid}/{META}")
         except NotStoredError:
@@ -211,8 +201,11 @@ class Blocks:
             content.chunks.close()
             return None
         try:
-            end = json.loads(b"".join(content.chunks))["maxTime"]
-        except (ValueError, TypeError, KeyError):
+            meta = json.loads(b"".join(content.chunks))
+            end, labels = meta["maxTime"], meta.get("thanos", {}).get("labels") or {}
+            if labels.get(SHARD_LABEL) == RULER_SHARD:
+                return 0
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
         # A sample from a clock that is ahead does not make a block reach into the future.
         return min(end, made_ms(ulid)) if isinstance(end, int) and end > 0 else None

@@ -8,7 +8,8 @@ from pydantic import BeforeValidator
 
 from services.runtime.settings import ServerSettings, SettingsModel, StorageSettings, above_zero, broken_rule, checked
 
-KINDS = ("database", "grafana", "kafka-metadata", "search", "pulumi-state")
+PULUMI_STATE = "pulumi-state"
+KINDS = ("database", "grafana", "kafka-metadata", "search", PULUMI_STATE)
 """What is backed up in runs: by jobs, and the last one by operators."""
 
 _Seconds = Annotated[int | float, above_zero("seconds")]
@@ -42,11 +43,18 @@ class BackupExporterSettings(ServerSettings):
 
     Attributes:
         storage: Where backups are stored.
-        most_age_s: Kind -> seconds from the start of its newest run until the next one is missing. Of a kind that is
-            not named nobody expects any.
+        most_age_s: Kind that a job makes -> seconds from the start of its newest run until the next one is missing. Of
+            a kind that is not named nobody expects any.
+        state_most_age_s: The same of Pulumi's state, which operators store.
         blocks: Blocks of metrics, or None where there are none.
     """
 
     storage: StorageSettings
     most_age_s: Annotated[dict[str, _Seconds], BeforeValidator(_ages)]
+    state_most_age_s: _Seconds
     blocks: BlocksSettings | None
+
+    @property
+    def ages(self) -> dict[str, float]:
+        """Every kind that somebody makes -> how old its newest run may get, in seconds."""
+        return {**self.most_age_s, PULUMI_STATE: self.state_most_age_s}

@@ -113,6 +113,7 @@ class Archiver:
         self._commit_at = 0.0
         self._largest = MEBIBYTE
         self._paused: set[tuple[str, int]] | None = None
+        self._topic_ids = topic_ids
         self._client: Any = connect(options(settings) | {"on_commit": self._committed, "error_cb": self._told})
         self._gap_detector = OffsetGapDetector(self._client, metrics, self._problems, topic_ids.forget)
         self._client.subscribe(
@@ -271,6 +272,8 @@ class Archiver:
 
     def _assigned(self, _consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
+            # A topic may have been deleted and made again since this process last had the partition.
+            self._topic_ids.forget(partition.topic)
             self.buffers[partition.topic, partition.partition] = PartitionBuffer(partition.topic, partition.partition)
         if partitions:
             self._problems.log(f"reading {len(self.buffers)} partitions")

@@ -137,6 +137,25 @@ def test_a_topic_that_was_lost_and_made_again_replaces_nothing(harness: Harness)
         assert sum(harness.restore(topic, into=f"again-{number}", topic_id=topic_id).records.values()) == 30
 
 
+def test_a_topic_that_is_made_again_meanwhile_is_archived_under_its_new_id(harness: Harness) -> None:
+    topic = "meanwhile"
+    harness.make(topic)
+    with harness.program("meanwhile", topic) as program:
+        send(harness, topic, 60)
+        eventually(lambda: harness.all_stored(topic), 60, "all is stored")
+        harness.unmake(topic)
+        eventually(lambda: "nknown topic" in program.log.read_text(), 60, "the archive notices that it is gone")
+        harness.make(topic)
+        send(harness, topic, 30)
+        eventually(lambda: harness.all_stored(topic), 120, "all is stored again")
+    with harness.storage.store("backups/") as store:
+        keys = [name for item in store.objects(names.folder(topic)) if (name := names.parse(item.name))]
+    assert len({name.topic_id for name in keys}) == 2
+    harness.make("meanwhile-copy")
+    [newer] = {name.topic_id for name in keys} - {min(keys, key=lambda name: -name.last).topic_id}
+    assert sum(harness.restore(topic, into="meanwhile-copy", topic_id=newer).records.values()) == 30
+
+
 def test_a_topic_that_is_not_there_is_told_and_waited_for(harness: Harness) -> None:
     topic = "later"
     with harness.starting("later", topic) as program:

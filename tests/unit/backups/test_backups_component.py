@@ -11,7 +11,7 @@ import yaml
 
 from components.backups.component import Backups
 from components.backups.config import Archiving, Blocks, SearchSource
-from components.backups.schedule import Kind, job_schedule, most_age_s
+from components.backups.schedule import STATE_AGE_S, Kind, job_schedule, most_age_s
 from components.telemetry.topics import TOPIC_NAMES
 from services.backup import settings as backup_settings
 from services.backup_exporter import settings as exporter_settings
@@ -215,6 +215,7 @@ def test_two_of_the_archive_share_the_partitions_and_have_time_to_store_what_the
 
 def test_the_exporter_accepts_its_settings_and_knows_how_old_each_kind_may_get(recording: Recording) -> None:
     settings = exporter_settings.BackupExporterSettings.parse(settings_file(recording, "backup-exporter"))
+    assert settings.state_most_age_s == STATE_AGE_S
     assert dict(settings.most_age_s) == {str(kind): most_age_s(cron) for kind, cron in CRONS.items()}
     assert settings.blocks == exporter_settings.BlocksSettings(prefix="metrics/", most_age_s=3000)
     assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-backup-exporter")

@@ -13,9 +13,10 @@ from typer.testing import CliRunner, Result
 from ops.backups.runs import archived, find, runs
 from ops.cli import app
 from ops.core.errors import OpsError
+from services.backup import BackupError
 from services.backup.manifest import run_name
 from services.backup.store import Store
-from tests.unit.ops.backup_harness import access_file, ago, identity_file, run, segment, state_run
+from tests.unit.ops.backup_harness import METRICS, access_file, ago, identity_file, run, segment, state_run
 from tests.unit.services.backup.harness import BUCKET, PREFIX, Harness
 
 
@@ -93,6 +94,62 @@ def test_a_run_is_found_by_name_or_as_the_newest(store: Store) -> None:
         find(store, "grafana", "yesterday")
     with pytest.raises(OpsError, match="no search backup is stored: `ops backup run search` makes one"):
         find(store, "search", None)
+
+
+@pytest.mark.parametrize("how", ["unreadable", "missing", "short"])
+def test_a_damaged_run_hides_none_of_the_whole_ones(place: Harness, store: Store, how: str) -> None:
+    oldest = state_run(store, ago(hours=3))
+    whole = state_run(store, ago(hours=2))
+    damaged = state_run(store, ago(hours=1))
+    key = f"pulumi-state/{damaged.run}/state.json.age"
+    if how == "unreadable":
+        store.put(f"pulumi-state/{damaged.run}/manifest.json", b'{"format": 2}')
+    elif how == "missing":
+        store.delete([key])
+    else:
+        store.put(key, b"cut off")
+    listing = backup(place, "list", "--kind", "pulumi-state", "--json")
+    assert listing.exit_code == 0, listing.output
+    assert [listed["run"] for listed in as_json(listing)["runs"]] == [whole.run, oldest.run]
+    assert list(as_json(listing)["kinds"][0]["damaged"]) == [damaged.run]
+    told = backup(place, "list", "--kind", "pulumi-state")
+    assert f"pulumi-state {damaged.run} is damaged: " in told.stdout
+    target = place.folder / "state.json"
+    restored = backup(place, "restore", "pulumi-state", "--to", str(target), identity=True)
+    assert restored.exit_code == 0, restored.output
+    assert f"passed over: pulumi-state {damaged.run} is damaged: " in restored.stderr
+    assert f"the state of {whole.started:%Y-%m-%d %H:%M} UTC" in restored.stdout
+    verified = backup(place, "verify", "--kind", "pulumi-state", "--json", identity=True)
+    assert verified.exit_code == 1
+    assert [(proof["run"], proof["good"]) for proof in as_json(verified)["proofs"]] == [
+        (damaged.run, False),
+        (whole.run, True),
+    ]
+
+
+def test_a_damaged_block_of_metrics_is_named_and_the_rest_is_listed(place: Harness, store: Store) -> None:
+    run(store, "grafana", ago(hours=1), dashboards=10)
+    block = "01KAWJ0000000000000000000A"
+    place.s3.put_object(Bucket=BUCKET, Key=f"{METRICS}{block}/meta.json", Body=b"{}")
+    listing = backup(place, "list", "--json")
+    assert listing.exit_code == 0, listing.output
+    assert [listed["kind"] for listed in as_json(listing)["runs"]] == ["grafana"]
+    [problem] = as_json(listing)["damaged_blocks"]
+    assert problem.startswith(f"{block}/meta.json: is not what Thanos writes")
+    verified = backup(place, "verify", "--kind", "metrics", "--json", identity=True)
+    assert verified.exit_code == 1
+    assert [proof["problems"] for proof in as_json(verified)["proofs"]] == [[problem]]
+
+
+def test_a_storage_that_refuses_is_no_damage(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(store, "grafana", ago(hours=1))
+
+    def refusing(name: str, most: int) -> bytes:
+        raise BackupError(f"{name} cannot be read: SlowDown")
+
+    monkeypatch.setattr(store, "get", refusing)
+    with pytest.raises(BackupError, match="SlowDown"):
+        find(store, "grafana", None)
 
 
 def test_what_can_be_used_is_proven(place: Harness, store: Store) -> None:

@@ -164,7 +164,7 @@ class Platform:
         monkeypatch.setattr(restore.destinations, "search_administrator", self.search)
         monkeypatch.setattr(restore.destinations, "remove_indices", lambda _, names: self.dropped.extend(names))
         monkeypatch.setattr(restore.runs, "shipped", lambda _: [SimpleNamespace(name="primary")])
-        monkeypatch.setattr(restore.runs, "newest", lambda *_: SimpleNamespace(counts={"dashboards": 12, "folders": 5}))
+        monkeypatch.setattr(restore.runs, "find", lambda *_: SimpleNamespace(counts={"dashboards": 12, "folders": 5}))
         monkeypatch.setattr(restore.pulumi_state, "counted", lambda _: {"resources": 568})
 
     def compare(self, running: object, restored: object, selectors: object, start: int, end: int) -> SimpleNamespace:

@@ -222,7 +222,8 @@ def context_of(kube: Cluster, **platform: Any) -> Context:
 
 
 def test_what_stores_keep_is_read_from_the_settings_as_they_are_rendered() -> None:
-    context = context_of(Cluster(), backups=SimpleNamespace(search="export"))
+    access = SimpleNamespace(search="export", schedules={"search": "30 3 * * *"})
+    context = context_of(Cluster(), backups=access)
     _, families = stores.search_store(context)
     assert {family.name for family in families} >= {"logs", "confidential-jaeger-span"}
     assert all(family.keep_s >= 86_400 for family in families)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -30,14 +31,19 @@ def runs(*those: list[Object]) -> list[manifest.Run]:
     return manifest.runs([stored_object for some in those for stored_object in some], "database")
 
 
-def test_what_is_older_than_its_days_goes_the_oldest_first() -> None:
+def test_what_was_followed_by_another_longer_ago_than_its_days_goes_the_oldest_first() -> None:
     all_runs = runs(objects(1), objects(40), objects(31), objects(29), objects(100))
-    assert ages(manifest.expired(all_runs, 30, NOW)) == [100, 40, 31]
+    assert ages(manifest.expired(all_runs, 30, NOW)) == [100, 40]
 
 
 def test_the_newest_complete_run_stays_whatever_its_age() -> None:
     assert manifest.expired(runs(objects(400)), 30, NOW) == []
     assert ages(manifest.expired(runs(objects(400), objects(300), objects(1, complete=False)), 30, NOW)) == [400]
+
+
+def test_the_first_backup_of_a_platform_that_was_built_anew_removes_not_the_last_of_the_one_that_was_lost() -> None:
+    lost = [*objects(90), *objects(89), *objects(45)]
+    assert ages(manifest.expired(runs(lost, objects(0)), 30, NOW)) == [90, 89]
 
 
 def test_what_has_no_manifest_goes_after_two_days_and_counts_for_nothing() -> None:
@@ -70,7 +76,7 @@ def test_whatever_there_is_a_complete_run_is_left_and_none_that_is_young_goes() 
         complete = [run for run in all_runs if run.complete]
         assert not complete or max(complete, key=lambda run: run.started) in left
         assert all(age > (30 if run.complete else 2) for run, age in zip(gone, ages(gone), strict=True))
-        assert all(age <= 30 or run is complete[-1] for run, age in zip(left, ages(left), strict=True) if run.complete)
+        assert all((NOW - later.started).days < 30 for run, later in itertools.pairwise(complete) if run in left)
 
 
 def test_uploads_that_nobody_finishes_are_given_up_after_two_days() -> None:
@@ -86,7 +92,7 @@ def test_it_is_applied_in_the_bucket_to_one_kind_alone(place: Harness) -> None:
         for stored_object in those:
             store.put(stored_object.name, b"content")
         removed = manifest.apply(store, "database", 30, NOW)
-        assert (len(removed.runs), removed.objects, removed.uploads) == (3, 5, 0)
-        kept = sorted(stored_object.name for stored_object in [*objects(1), *objects(90, kind="grafana")])
+        assert (len(removed.runs), removed.objects, removed.uploads) == (2, 3, 0)
+        kept = sorted(stored_object.name for stored_object in [*objects(40), *objects(1), *objects(90, kind="grafana")])
         assert [stored_object.name for stored_object in store.objects()] == kept
         assert manifest.apply(store, "database", 30, NOW).runs == ()

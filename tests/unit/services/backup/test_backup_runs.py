@@ -106,7 +106,9 @@ def test_a_missing_object_and_a_wrong_key_are_named(place: Harness, tmp_path: Pa
             fetch(store, "pulumi-state", "latest", [pyrage.x25519.Identity.generate()], tmp_path / "one")
         store.delete([name])
         with pytest.raises(NotStoredError, match=f"{name} cannot be read"):
-            fetch(store, "pulumi-state", "latest", [IDENTITY], tmp_path / "two")
+            fetch(store, "pulumi-state", "20261125T150405Z", [IDENTITY], tmp_path / "two")
+        with pytest.raises(BackupError, match="there is no whole backup of kind pulumi-state"):
+            fetch(store, "pulumi-state", "latest", [IDENTITY], tmp_path / "three")
 
 
 def test_a_folder_that_is_not_empty_is_refused(place: Harness, tmp_path: Path) -> None:
@@ -150,12 +152,13 @@ def test_two_runs_of_one_second_do_not_mix(place: Harness) -> None:
             RunWriter(store, "pulumi-state", [RECIPIENT], STARTED)
 
 
-def test_a_manifest_of_another_run_is_refused(place: Harness) -> None:
+def test_a_manifest_of_another_run_is_refused_and_hides_no_whole_one(place: Harness) -> None:
     with place.store() as store:
         manifest = stored(store)
         store.put("pulumi-state/20261125T160405Z/manifest.json", manifest.content())
         with pytest.raises(BackupError, match="is the manifest of pulumi-state/20261125T150405Z"):
-            restore.find(store, "pulumi-state")
+            restore.find(store, "pulumi-state", "20261125T160405Z")
+        assert restore.find(store, "pulumi-state") == manifest
 
 
 def test_what_a_restore_lacks_is_told_line_by_line(place: Harness) -> None:
@@ -209,9 +212,10 @@ def test_the_program_tells_what_it_stored_and_removes_what_is_old(
 
     monkeypatch.setitem(program._MAKERS, "grafana", make)
     with place.store() as store:
-        old = stored(store, datetime.now(UTC) - timedelta(days=91), "grafana")
+        old, last = (stored(store, datetime.now(UTC) - timedelta(days=days), "grafana") for days in (92, 91))
         assert program.main(["--config", str(config), "grafana"]) == 0
-        (run,) = restore.kept(store, "grafana")
+        kept, run = restore.kept(store, "grafana")
+        assert kept.name == last.run, "until now it was the newest"
         assert restore.find(store, "grafana").program == "Grafana 13"
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"backup: grafana: run {run.name} is stored: 1 objects, ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def content(folder: Path, endpoint: str | None = "https://localhost:1", **change
         "tls": {"cert_file": str(folder / "tls.crt"), "key_file": str(folder / "tls.key")},
         "storage": storage,
         "most_age_s": dict(AGES),
+        "state_most_age_s": 700_000,
         "blocks": {"prefix": BLOCKS, "most_age_s": 4800},
         "metrics": {"user": SCRAPER[0], "password_file": str(folder / "scraper")},
         **changes,
@@ -91,12 +93,19 @@ def put_segment(
     return key
 
 
-def put_block(fake_storage: Storage, made_at: datetime, end: datetime | None, number: int = 0) -> str:
+def put_block(
+    fake_storage: Storage,
+    made_at: datetime,
+    end: datetime | None,
+    number: int = 0,
+    labels: Mapping[str, str] | None = None,
+) -> str:
     """Store a block; without its description when it has no end. Returns its name."""
     ulid = f"{first_ulid(int(made_at.timestamp() * 1000))}{number:016d}"
     fake_storage.put(f"{ulid}/index", "x", BLOCKS)
     if end:
-        meta = {"ulid": ulid, "minTime": 0, "maxTime": int(end.timestamp() * 1000), "version": 1}
+        meta: dict[str, Any] = {"ulid": ulid, "minTime": 0, "maxTime": int(end.timestamp() * 1000), "version": 1}
+        meta |= {"thanos": {"labels": dict(labels)}} if labels else {}
         fake_storage.put(f"{ulid}/meta.json", json.dumps(meta), BLOCKS)
     return ulid
 

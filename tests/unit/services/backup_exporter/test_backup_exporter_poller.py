@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from components.shards import REPLICA_LABEL, RULER_SHARD, SHARD_LABEL
 from services.backup.manifest import manifest_key
 from services.backup_exporter import poller as poller_module
 from services.backup_exporter.poller import (
@@ -284,6 +285,19 @@ def test_without_blocks_nothing_is_said_and_lost_ones_are_noticed(fake_storage: 
     assert blocks.poll() == (START - HOUR).timestamp()
     for name in ("index", "meta.json"):
         remove(fake_storage, f"{newest}/{name}", BLOCKS)
+    assert blocks.poll() == (START - 6 * HOUR).timestamp()
+
+
+def test_what_a_ruler_ships_hides_no_prometheus_that_ships_nothing(
+    fake_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = {REPLICA_LABEL: "primary", SHARD_LABEL: RULER_SHARD}
+    put_block(fake_storage, START - 5 * HOUR, START - 6 * HOUR, labels={REPLICA_LABEL: "primary", SHARD_LABEL: "1"})
+    put_block(fake_storage, START, START - HOUR, labels=rules)
+    watched = bucket(fake_storage, BLOCKS)
+    blocks = Blocks(watched)
+    assert blocks.poll() == (START - 6 * HOUR).timestamp()
+    monkeypatch.setattr(watched, "open", lambda key: pytest.fail(f"{key} is read again"))
     assert blocks.poll() == (START - 6 * HOUR).timestamp()
 
 

@@ -79,8 +79,9 @@ def test_the_metrics_say_how_old_large_and_whole_backups_are(exporter: ReportSer
     assert metrics["backup_metrics_last_block_timestamp_seconds", ""] == began - 3900
     assert metrics["backup_metrics_due_timestamp_seconds", ""] == began - 3900 + 4800
     assert (metrics["backup_poll_failed", ""], metrics["backup_poll_failures_total", ""]) == (0, 0)
-    # Of these nobody expects a run.
-    assert ("backup_due_timestamp_seconds", "pulumi-state") not in metrics
+    assert metrics["backup_due_timestamp_seconds", "pulumi-state"] == began + 700_000
+    # Of a kind that is not named nobody expects a run.
+    assert ("backup_due_timestamp_seconds", "search") not in metrics
     assert ("backup_last_success_timestamp_seconds", "search") not in metrics
 
 

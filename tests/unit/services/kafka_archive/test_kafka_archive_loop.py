@@ -287,11 +287,21 @@ def test_a_new_group_begins_wherever_the_topic_does(tmp_path: Path) -> None:
 
 def test_a_topic_that_was_made_again_gets_its_new_id(tmp_path: Path) -> None:
     harness = Harness(tmp_path, Consumer([Message(50)], [Message(0)]))
+    harness.ids.forgotten.clear()
     harness.turns(2)
     assert harness.ids.forgotten == [TOPIC]
     assert any("begins again at 0, after 50" in line for line in harness.log)
     harness.archiver.finish()
     assert harness.pool.ranges() == [(0, 50, 50), (0, 0, 0)]
+
+
+def test_partitions_that_come_back_may_be_of_a_topic_that_was_made_again(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, Consumer([Message(50)]))
+    harness.turns(1)
+    harness.consumer.lose(0, 1)
+    harness.ids.forgotten.clear()
+    harness.consumer.assign(0)
+    assert harness.ids.forgotten == [TOPIC]
 
 
 def test_no_offset_is_committed_behind_its_back(tmp_path: Path) -> None:
