@@ -58,8 +58,13 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="AuditGap",
                 expr=any_of(
-                    f"sum by (job, source) (increase({metric}{{{_JOB}}}[1h])) > 0"
-                    for metric in ("audit_gaps_total", "audit_unreadable_total")
+                    expression
+                    for metric in (f"audit_gaps_total{{{_JOB}}}", f"audit_unreadable_total{{{_JOB}}}")
+                    for expression in (
+                        f"sum by (job, source) (increase({metric}[1h])) > 0",
+                        # Most gaps are found as the pod starts, before its first scrape: `increase` sees none of those.
+                        f"sum by (job, source) ({metric} unless {metric} offset 1h) > 0",
+                    )
                 ),
                 for_="0s",
                 severity=Severity.MEDIUM,

@@ -47,8 +47,9 @@ def _target() -> str:
             f"{{{{slice {cut} {first} {after}}}}}{{{{else}}}}other{{{{end}}}}"
         )
 
-    branches = (trace("/api/traces/"), trace("/api/v3/traces/"), f"{begins('/api/traces')}}}}}search")
-    return "{{if " + "{{else if ".join((*branches, f"{begins('/api/')}}}}}query")) + "{{else}}page{{end}}"
+    searches = (f"{begins(path)}}}}}search" for path in ("/api/traces", "/api/v3/traces"))
+    branches = (trace("/api/traces/"), trace("/api/v3/traces/"), *searches, f"{begins('/api/')}}}}}query")
+    return "{{if " + "{{else if ".join(branches) + "{{else}}page{{end}}"
 
 
 _TARGET = _target()

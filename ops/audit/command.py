@@ -70,7 +70,7 @@ def report(
         except OSError as error:
             raise OpsError(f"--html {html_file}: {error.strerror or error}") from None
         typer.echo(f"{html_file}: {len(seen.people)} records, {len(seen.refused)} of them refusals", err=True)
-    raise typer.Exit(int(bool(seen.broken) or not seen.complete))
+    raise typer.Exit(int(bool(seen.broken) or bool(seen.unreadable) or not seen.complete))
 
 
 @audit_app.command("check")
@@ -87,9 +87,9 @@ def check(since: Since = f"{DAYS}d", as_json: AsJson = False) -> None:
             typer.echo(f"broken: {link.region} {link.day} number {link.sequence}: {link.problem}")
         for gap in seen.gaps:
             typer.echo(f"gap: {gap.time:%Y-%m-%d %H:%M:%S} {gap.target} {gap.part}: {gap.detail.get('reason', '')}")
-        last = max((record.recorded_at for record, _ in log.records), default=None)
-        newest = f", the newest of {last:%Y-%m-%d %H:%M:%S} UTC" if last else ""
-        typer.echo(f"{len(log.records)} records{newest}; {len(seen.broken)} breaks, {len(seen.gaps)} gaps")
+        written = sorted(record.recorded_at for record, _ in log.records)
+        ends = f" of {written[0]:%Y-%m-%d %H:%M:%S} to {written[-1]:%Y-%m-%d %H:%M:%S} UTC" if written else ""
+        typer.echo(f"{len(log.records)} records{ends}; {len(seen.broken)} breaks, {len(seen.gaps)} gaps")
     if not log.records:
         raise OpsError("there is no record: does the audit log run? `ops verify M1` tells more")
     raise typer.Exit(int(bool(seen.broken) or bool(log.unreadable) or not log.complete))

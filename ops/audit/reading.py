@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from confluent_kafka import TopicPartition
@@ -15,12 +16,33 @@ from ops.core.errors import OpsError
 from ops.core.kafka import TIMEOUT_SECONDS, client_settings, consumer, errors, watermarks
 from ops.core.platform import Platform
 from services.audit.journal import PARTITION
-from services.audit.records import AuditRecord, BrokenLink, broken_links, parsed
+from services.audit.records import BEGINNING, AuditRecord, BrokenLink, broken_links, parsed
 
 TOPIC: Final = AUDIT_TOPIC.name
 DAYS: Final = AUDIT_TOPIC.retention_days
 """How long records are kept."""
 _AT_ONCE: Final = 1000
+SILENT: Final = timedelta(hours=1)
+"""Longest time without a record: there is a checkpoint each quarter of an hour."""
+_AWAY: Final = timedelta(days=1)
+"""Nobody may have written for so long where reading begins; Kafka itself keeps a record for its whole time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a topic was read, so that it can be told what is missing at its ends.
+
+    Attributes:
+        region: Region that was asked.
+        start: From when on.
+        now: Until when.
+        whole: Whether it holds nothing older.
+    """
+
+    region: str
+    start: datetime
+    now: datetime
+    whole: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +53,46 @@ class AuditLog:
         records: With whether the hash is that of the content; in the order of the topic.
         unreadable: Records that are none of a version that this program knows.
         complete: Whether all that was there came in time.
+        reading: How it was read; None: its ends are not looked at.
     """
 
     records: tuple[tuple[AuditRecord, bool], ...]
     unreadable: int = 0
     complete: bool = True
+    reading: Reading | None = None
 
     @property
     def broken(self) -> list[BrokenLink]:
-        """Places where a chain does not hold."""
-        return list(broken_links(self.records))
+        """Places where a chain does not hold, and where one lacks its begin or its end."""
+        ends = self._ends(self.reading) if self.reading and self.complete else ()
+        return [*broken_links(self.records), *ends]
+
+    def _ends(self, reading: Reading) -> Iterator[BrokenLink]:
+        """What a hash cannot show: removed oldest records, and an end that is old."""
+        oldest: dict[str, AuditRecord] = {}
+        newest: AuditRecord | None = None
+        for record, _ in self.records:
+            first = oldest.setdefault(record.region, record)
+            if (record.day, record.sequence) < (first.day, first.sequence):
+                oldest[record.region] = record
+            if record.region == reading.region and (newest is None or record.recorded_at > newest.recorded_at):
+                newest = record
+        for region, record in sorted(oldest.items()):
+            late = record.recorded_at - reading.start
+            if reading.whole and record.previous != BEGINNING and late > _AWAY:
+                yield BrokenLink(
+                    region=region,
+                    day=record.day,
+                    sequence=record.sequence,
+                    problem="the records before it were removed before their time",
+                )
+        if newest is not None and reading.now - newest.recorded_at > SILENT:
+            yield BrokenLink(
+                region=newest.region,
+                day=newest.day,
+                sequence=newest.sequence,
+                problem=f"nothing follows it since {newest.recorded_at:%Y-%m-%d %H:%M} UTC",
+            )
 
     @property
     def accesses(self) -> list[AuditRecord]:
@@ -65,10 +117,11 @@ def read(platform: Platform, start: datetime) -> AuditLog:
     records: list[tuple[AuditRecord, bool]] = []
     unreadable = 0
     with consumer(settings, READER) as reader, errors(f"cannot read {TOPIC}"):
-        _, high = watermarks(reader, TOPIC, PARTITION)
+        low, high = watermarks(reader, TOPIC, PARTITION)
         wanted = [TopicPartition(TOPIC, PARTITION, int(start.timestamp() * 1000))]
         [first] = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
         at = first.offset if first.offset >= 0 else high
+        whole = at <= low
         reader.assign([TopicPartition(TOPIC, PARTITION, at)])
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while at < high and time.monotonic() < deadline:
@@ -81,4 +134,5 @@ def read(platform: Platform, start: datetime) -> AuditLog:
                     unreadable += 1
                 else:
                     records.append(known)
-    return AuditLog(records=tuple(records), unreadable=unreadable, complete=at >= high)
+    how = Reading(region=platform.region, start=start, now=datetime.now(UTC), whole=whole)
+    return AuditLog(records=tuple(records), unreadable=unreadable, complete=at >= high, reading=how)

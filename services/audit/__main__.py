@@ -88,7 +88,8 @@ class Service(serving.Service):
         positions = Positions(known.positions)
         writer = Writer(Journal(settings, self._sender, known.newest, self._metrics), positions, log)
         pods = Pods(api, settings.followed, positions, writer.emit, self._metrics, first=known.newest is None)
-        commands = Commands(api, known.events, writer.emit, self._metrics)
+        away_s = known.away_s(datetime.now(UTC))
+        commands = Commands(api, known.events, writer.emit, self._metrics, away_s=away_s)
         writer.start(stop)
         for name, work in (("pods", pods.run), ("commands", commands.run)):
             thread = threading.Thread(target=work, args=(stop,), name=name, daemon=True)

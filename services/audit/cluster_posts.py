@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -79,10 +80,10 @@ class ClusterPosts:
         written = _Written()
         written.set()
         self._known.update(dict.fromkeys(sorted(known.requests), written))
-        away_s = (datetime.now(UTC) - known.written).total_seconds() if known.written else 0.0
+        away_s = known.away_s(datetime.now(UTC))
         if away_s > GIVES_UP_S:
             self._metrics.gaps.labels(Source.CLUSTER).inc()
-            writer.emit(_gap(away_s))
+            writer.emit(_not_taken(away_s))
         self._writer = writer
 
     def application(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -97,7 +98,7 @@ class ClusterPosts:
             if refusal.reason:
                 self._metrics.posts.labels(refusal.reason).inc()
                 if refusal.reason in _UNREADABLE:
-                    self._metrics.unreadable.labels(Source.CLUSTER).inc()
+                    self._unreadable(str(refusal))
                 self._tell(f"a post of {incoming.address} was refused ({refusal.reason}): {refusal}")
             return answer(start, refusal.status, str(refusal), *refusal.headers)
         self._metrics.posts.labels("written").inc()
@@ -138,14 +139,21 @@ class ClusterPosts:
         for event in events:
             try:
                 request = cluster.request(event)
-            except UnreadableLineError:
-                self._metrics.unreadable.labels(Source.CLUSTER).inc()
+            except UnreadableLineError as error:
+                self._unreadable(str(error))
                 continue
             if (access := cluster.access(request, self._namespace)) is not None:
                 digest = request.digest
                 positions = {cluster.request_key(digest): request.at.isoformat()}
                 entries[digest] = Entry(access=access, source=Source.CLUSTER, positions=positions)
         return entries
+
+    def _unreadable(self, reason: str) -> None:
+        """Count and write that something of the API server's cannot be read; equal ones become one record."""
+        self._metrics.unreadable.labels(Source.CLUSTER).inc()
+        if self._writer is not None:
+            with suppress(FullError):
+                self._writer.emit_all([_gap(reason)], lambda: None)
 
     def _queued(self, entries: dict[str, Entry]) -> set[_Written]:
         """Put those that are new into the queue, all of them or none; what to wait for.
@@ -172,7 +180,7 @@ class ClusterPosts:
                 with self._lock:
                     self._waiting -= len(fresh)
 
-            missed = [_gap(now - since)] if now - since > GIVES_UP_S else []
+            missed = [_not_taken(now - since)] if now - since > GIVES_UP_S else []
             try:
                 writer.emit_all([*missed, *fresh.values()], acknowledged)
             except FullError:
@@ -192,6 +200,9 @@ class ClusterPosts:
         self._problem = problem
 
 
-def _gap(seconds: float) -> Entry:
-    reason = f"no post of the API server was taken for {seconds:.0f} s: it may have dropped some"
+def _not_taken(seconds: float) -> Entry:
+    return _gap(f"no post of the API server was taken for {seconds:.0f} s: it may have dropped some")
+
+
+def _gap(reason: str) -> Entry:
     return gap(Source.CLUSTER, UNKNOWN, reason, datetime.now(UTC))

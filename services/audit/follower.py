@@ -123,7 +123,6 @@ class Follower:
     ) -> None:
         self._api, self._life, self._positions, self._emit, self._metrics = api, life, positions, emit, metrics
         self._first_pause_s = first_pause_s
-        self._resumed = bool(positions.get(life.key))
 
     def run(self, stop: threading.Event) -> None:
         """Until ``stop``, or until the pod is gone."""
@@ -186,19 +185,16 @@ class Follower:
     def _become(self, restarts: int) -> None:
         self._positions.drop(self._life.key)
         self._life = replace(self._life, restarts=restarts)
-        self._resumed = False
 
     def _stream(self) -> None:
         """Follow this life."""
-        if self._resumed:
+        if self._positions.get(self._life.key):
             self._check_rotation()
-        for line in self._lines(follow="true"):
-            self._take(line)
+        self._take_all(self._lines(follow="true"))
 
     def _read(self, **query: str) -> None:
         try:
-            for line in self._lines(**query):
-                self._take(line)
+            self._take_all(self._lines(**query))
         except ApiError as error:
             if error.status == 0:
                 raise
@@ -220,18 +216,31 @@ class Follower:
             first = stamp(response.readline(64).partition(b" ")[0].decode(errors="replace").strip())
         if first and first > self._positions.get(life.key):
             self._missing("the log was rotated while nobody read it")
-        self._resumed = False
 
-    def _take(self, line: bytes) -> None:
+    def _take_all(self, lines: Iterator[bytes]) -> None:
+        """Take the lines of one stream, but for those at its begin that were read before.
+
+        Behind the first new one every line is new, whatever its time: a container's two outputs are stamped apart, and
+        a node's clock may be set back.
+        """
+        read_before = self._positions.get(self._life.key)
+        for line in lines:
+            at, _, text = line.decode(errors="replace").rstrip("\n").partition(" ")
+            time_of_line = stamp(at)
+            if time_of_line is None or time_of_line <= read_before:
+                continue
+            read_before = ""
+            self._take(time_of_line, text)
+
+    def _take(self, time_of_line: str, text: str) -> None:
         life = self._life
-        at, _, text = line.decode(errors="replace").rstrip("\n").partition(" ")
-        position = stamp(at)
-        if position is None or position <= self._positions.get(life.key):
-            return
+        position = max(time_of_line, self._positions.get(life.key))
         try:
-            access = PARSERS[life.source](Line(time=moment(position), workload=life.workload, text=text))
-        except UnreadableLineError:
+            access = PARSERS[life.source](Line(time=moment(time_of_line), workload=life.workload, text=text))
+        except UnreadableLineError as error:
             self._metrics.unreadable.labels(life.source).inc()
+            missing = gap(life.source, life.pod, str(error), datetime.now(UTC))
+            self._emit(replace(missing, positions={life.key: position}))
             access = None
         if access is not None:
             self._emit(Entry(access=access, source=life.source, part=life.pod, positions={life.key: position}))

@@ -50,6 +50,10 @@ class Past:
     requests: frozenset[str] = frozenset()
     written: datetime | None = None
 
+    def away_s(self, now: datetime) -> float:
+        """How long nobody has written; 0 where nobody ever has."""
+        return (now - self.written).total_seconds() if self.written else 0.0
+
 
 def past(records: Sequence[AuditRecord]) -> Past:
     """What the last records of a region say, oldest first, from a checkpoint on or from the very first."""

@@ -1,10 +1,10 @@
 """What repeats itself, told as one record with its number: a client that is refused tries for ever, and a service
 comes all day.
 
-Refusals are counted at every source, what is let in at those where services do the same over and over. The first is
-told at once. Equal ones are counted, and told together when a window ends; each window is twice as long as the one
-before. After two without any, the next such access is told at once again. Where a source has more different ones at a
-time than are kept apart, the others are told together.
+Refusals and gaps are counted at every source, what is let in at those where services do the same over and over. The
+first is told at once. Equal ones are counted, and told together when a window ends; each window is twice as long as
+the one before. After two without any, the next such access is told at once again. Where a source has more different
+ones at a time than are kept apart, the others are told together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from services.audit.records import REPEATED, UNKNOWN, Entry, Outcome
+from services.audit.records import GAP, REPEATED, UNKNOWN, Entry, Outcome
 from services.audit.settings import Source
 
 WINDOW_S = 60.0
@@ -56,7 +56,7 @@ class Repeats:
         """Of these, what is to be told now; ``now`` is a clock that only goes on."""
         told = []
         for entry in entries:
-            if entry.access.outcome is not Outcome.REFUSED and entry.source not in COUNTED:
+            if entry.access.outcome is not Outcome.REFUSED and entry.source not in COUNTED and not _is_gap(entry):
                 told.append(entry)
             elif (first := self._counted(entry, now)) is not None:
                 told.append(first)
@@ -101,9 +101,13 @@ def _kind(entry: Entry) -> tuple[Source, bool]:
     return entry.source, entry.access.outcome is Outcome.REFUSED
 
 
+def _is_gap(entry: Entry) -> bool:
+    return entry.source is Source.AUDIT and entry.access.action == GAP
+
+
 def _key(entry: Entry) -> _Key:
     access = entry.access
-    names = (access.who, access.origin, access.action, access.target)
+    names = (access.who, access.origin, access.action, access.target, entry.part if _is_gap(entry) else "")
     return (entry.source, access.outcome, *names, *sorted(access.detail.items()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,13 +12,15 @@ from services.audit.follower import Follower, Life, Positions, gap, restarts_of
 from services.audit.kubernetes_api import ApiError, KubernetesApi, watched
 from services.audit.metrics import Metrics
 from services.audit.operators import REASON, access, event_key
-from services.audit.records import Entry
+from services.audit.records import UNKNOWN, Entry
 from services.audit.settings import FollowedContainer, Source
 
 NAME_LABEL: Final = "app.kubernetes.io/name"
 _WATCH_S: Final = 280
 """Shorter than the time after which a quiet stream counts as broken."""
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
+EVENTS_KEPT_S: Final = 3600.0
+"""So long Kubernetes keeps Events (``--event-ttl``)."""
 
 
 class _Watch:
@@ -177,14 +180,33 @@ class Commands:
     """Takes commands of operators from Events; each of them once."""
 
     def __init__(
-        self, api: KubernetesApi, written: Iterable[str], emit: Callable[[Entry], None], metrics: Metrics
+        self,
+        api: KubernetesApi,
+        written: Iterable[str],
+        emit: Callable[[Entry], None],
+        metrics: Metrics,
+        *,
+        away_s: float = 0.0,
     ) -> None:
-        self._api, self._emit, self._metrics = api, emit, metrics
+        """Prepare.
+
+        Args:
+            api: The API server.
+            written: Names of Events that were written lately.
+            emit: Takes accesses.
+            metrics: Counters.
+            away_s: How long nobody has taken any.
+        """
+        self._api, self._emit, self._metrics, self._away_s = api, emit, metrics, away_s
         self._written = set(written)
 
     def run(self, stop: threading.Event) -> None:
         """Until ``stop``."""
         self._metrics.expect(Source.OPS, ["events"])
+        if self._away_s > EVENTS_KEPT_S:
+            self._metrics.gaps.labels(Source.OPS).inc()
+            reason = f"nobody took Events of commands for {self._away_s:.0f} s: Kubernetes keeps them for an hour"
+            self._emit(gap(Source.OPS, UNKNOWN, reason, datetime.now(UTC)))
         watch = _Watch(self._api, "events", {"fieldSelector": f"reason={REASON}"})
         watch.run(
             stop,
@@ -207,5 +229,7 @@ class Commands:
         told = access(item)
         if told is None:
             self._metrics.unreadable.labels(Source.OPS).inc()
+            missing = gap(Source.OPS, UNKNOWN, "an Event of a command cannot be read", datetime.now(UTC))
+            self._emit(replace(missing, positions={event_key(name): str(item.get("eventTime"))}))
             return
         self._emit(Entry(access=told, source=Source.OPS, positions={event_key(name): str(item["eventTime"])}))

@@ -62,6 +62,7 @@ class Lab:
                     },
                     "kafka_bootstrap": self.broker.bootstrap,
                     "ca_certificate": self.broker.ca,
+                    "region": "region-a",
                 },
             )(),
         )

@@ -322,6 +322,16 @@ def test_the_audit_log_learns_who_read_which_trace_and_who_was_refused(harness: 
     assert {access.origin for access in told} == {"127.0.0.1"}
 
 
+def test_a_search_of_the_newer_api_which_answers_with_whole_traces_is_a_search(harness: Harness) -> None:
+    def searches() -> int:
+        return sum(access.action == "search traces" for access in audited(harness))
+
+    before = searches()
+    answer = harness.get(f"{harness.proxy}/api/v3/traces?query.service_name=person", harness.tool_token("ops"))
+    assert answer.status_code not in (401, 403)
+    eventually(lambda: searches() == before + 1, 10, "the search is told")
+
+
 def test_nothing_secret_is_in_the_logs(harness: Harness) -> None:
     token = harness.tool_token("ops")
     harness.get(f"{harness.trace_url}?name=person", token)

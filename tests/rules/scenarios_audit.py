@@ -43,18 +43,28 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="AuditGap",
         bad={_of("audit_gaps_total", "kafka"): "0x9 1x40", _of("audit_unreadable_total", "kafka"): "0x50"},
-        good={_of("audit_gaps_total", "kafka"): "3x50", _of("audit_unreadable_total", "kafka"): "1x50"},
+        good={_of("audit_gaps_total", "kafka"): "0x50", _of("audit_unreadable_total", "kafka"): "0x50"},
         silent_at="4m45s",
         firing_at="5m30s",
         labels={"job": "audit", "source": "kafka"},
     ),
     Scenario(
         alert="AuditGap",
-        bad={_of("audit_gaps_total", "traces"): "0x50", _of("audit_unreadable_total", "traces"): "0x9 2x40"},
-        good={_of("audit_gaps_total", "traces"): "3x50", _of("audit_unreadable_total", "traces"): "1x50"},
-        silent_at="4m45s",
-        firing_at="5m30s",
+        # Old gaps say nothing, a new one does.
+        bad={_of("audit_gaps_total", "traces"): "3x200", _of("audit_unreadable_total", "traces"): "1x149 3x50"},
+        good={_of("audit_gaps_total", "traces"): "3x200", _of("audit_unreadable_total", "traces"): "1x200"},
+        silent_at="74m30s",
+        firing_at="75m30s",
         labels={"job": "audit", "source": "traces"},
+    ),
+    Scenario(
+        alert="AuditGap",
+        # A pod that starts and has found one before it is scraped.
+        bad={_of("audit_gaps_total", "kafka"): "_x9 1x40"},
+        good={_of("audit_gaps_total", "kafka"): "_x9 0x40"},
+        silent_at="4m15s",
+        firing_at="5m30s",
+        labels={"job": "audit", "source": "kafka"},
     ),
     Scenario(
         alert="AuditNotWritten",

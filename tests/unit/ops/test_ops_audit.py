@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from ops.audit import command as audit_command
-from ops.audit.reading import AuditLog
+from ops.audit.reading import AuditLog, Reading
 from ops.audit.report import _SOURCES, Findings, content, document, findings
 from ops.audit.unusual import Reason, network_of, unusual
 from ops.core import platform as platform_module
@@ -169,6 +170,37 @@ def test_check_ends_with_1_where_a_record_is_missing(
     done = CliRunner().invoke(audit_command.audit_app, ["check", "--since", "40d"])
     assert done.exit_code == code, done.output
     assert ("is missing" in done.output) == bool(code)
+
+
+def read_by(records: list[AuditRecord], *, whole: bool = True, now: datetime = NOW) -> AuditLog:
+    how = Reading(region="region-a", start=NOW - timedelta(days=400), now=now, whole=whole)
+    return AuditLog(records=tuple((record, True) for record in records), reading=how)
+
+
+def test_oldest_records_that_were_removed_before_their_time_are_a_break() -> None:
+    records = chained(*(access(at=NOW - timedelta(minutes=minutes)) for minutes in (50, 35, 20, 5)))
+    assert read_by(records).broken == []
+    [broken] = read_by(records[2:]).broken
+    assert (broken.sequence, broken.problem) == (3, "the records before it were removed before their time")
+    assert read_by(records[2:], whole=False).broken == [], "older ones are there and were not asked for"
+    old = chained(*(access(at=NOW - timedelta(days=400, minutes=minutes)) for minutes in (15, 0)))
+    rest = linked(access(at=NOW), "region-a", link_of(old[-1]), NOW)
+    assert read_by([old[-1], rest]).broken == [], "past retention"
+
+
+def test_a_chain_whose_newest_record_is_old_lacks_its_end() -> None:
+    records = chained(access(at=NOW - timedelta(hours=2)))
+    other = linked(access(at=NOW), "region-b", None, NOW)
+    [broken] = read_by([*records, other]).broken
+    assert (broken.region, broken.problem) == ("region-a", "nothing follows it since 2026-11-28 10:00 UTC")
+    assert read_by([*records, other], now=NOW - timedelta(hours=1, minutes=5)).broken == []
+
+
+def test_a_report_of_records_that_cannot_be_read_ends_with_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(platform_module, "load", lambda: SimpleNamespace(platform="obs", region="region-a"))
+    monkeypatch.setattr(audit_command, "read", lambda _, start: replace(log(access()), unreadable=1))
+    done = CliRunner().invoke(audit_command.audit_app, ["report", "--html", str(tmp_path / "audit.html")])
+    assert done.exit_code == 1, done.output
 
 
 def test_a_report_needs_a_place_to_go_to(monkeypatch: pytest.MonkeyPatch) -> None:

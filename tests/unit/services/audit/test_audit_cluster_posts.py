@@ -114,6 +114,10 @@ def audit(tmp_path: Path) -> Iterator[Audit]:
     started.end()
 
 
+def gaps(audit: Audit) -> list[str]:
+    return [record["detail"]["reason"] for record in audit.records(Source.AUDIT) if record["action"] == GAP]
+
+
 def events(*items: dict[str, Any]) -> bytes:
     return json.dumps({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": items}).encode()
 
@@ -216,6 +220,14 @@ def test_an_event_that_cannot_be_read_is_counted_and_holds_nothing_up(audit: Aud
     assert audit.post(events({"stage": "Other"}, event(READ))) == 200
     assert [record["target"] for record in audit.records()] == ["secrets/kafka-password"]
     assert audit.value("audit_unreadable_total", source="cluster") == 1
+    assert gaps(audit) == ["an event of the API server cannot be read"]
+
+
+def test_a_post_that_cannot_be_read_is_a_record(audit: Audit) -> None:
+    audit.begin()
+    assert audit.post(b"[]") == 400
+    assert audit.post() == 200
+    assert gaps(audit) == ["a post is no EventList of audit.k8s.io/v1 with at most 1000 events"]
 
 
 def test_an_api_server_that_falls_silent_is_a_source_that_is_not_read(

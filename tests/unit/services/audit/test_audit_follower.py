@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,35 @@ def test_a_log_that_was_rotated_while_nobody_read_it_is_a_gap(tmp_path: Path, cl
     with following(tmp_path, cluster, {LIFE.key: "2026-11-28T05:00:00.000000000Z"}) as run:
         assert run.next() == "the log was rotated while nobody read it"
         assert [run.next(), run.next()] == ["topic:a", "topic:b"]
+
+
+def test_a_log_that_was_rotated_while_its_stream_was_broken_is_a_gap(tmp_path: Path, cluster: Cluster) -> None:
+    with following(tmp_path, cluster) as run:
+        assert [run.next(), run.next()] == ["topic:a", "topic:b"]
+        cluster.logs["kafka-0"] = [line(9, "after")]
+        cluster.live["kafka-0"].put(None)
+        assert [run.next(), run.next()] == ["the log was rotated while nobody read it", "topic:after"]
+        assert run.metric("audit_gaps_total") == 1
+
+
+def test_lines_that_come_with_an_earlier_or_equal_time_are_told(tmp_path: Path, cluster: Cluster) -> None:
+    with following(tmp_path, cluster, {LIFE.key: at(1)}) as run:
+        assert run.next() == "topic:b"
+        for second, topic in ((2, "equal"), (1, "earlier"), (3, "c")):
+            cluster.live["kafka-0"].put(line(second, topic))
+        assert [run.next(), run.next(), run.next()] == ["topic:equal", "topic:earlier", "topic:c"]
+    assert run.positions.get(LIFE.key) == at(3)
+
+
+def test_a_line_that_cannot_be_read_is_a_record_with_its_place(tmp_path: Path, cluster: Cluster) -> None:
+    life = replace(LIFE, source=Source.TRACES)
+    cluster.logs["kafka-0"] = ["2026-11-28T06:00:05.000000000Z access of nobody"]
+    with following(tmp_path, cluster, life=life) as run:
+        entry = run.told.get(timeout=60)
+    assert (entry.source, entry.access.action, entry.access.target) == (Source.AUDIT, GAP, "source:traces")
+    assert entry.access.detail == {"reason": "a request of a login proxy cannot be read"}
+    assert (entry.part, entry.positions) == ("kafka-0", {life.key: at(5)})
+    assert run.registry.get_sample_value("audit_unreadable_total", {"source": "traces"}) == 1
 
 
 def test_it_ends_with_its_pod(tmp_path: Path, cluster: Cluster) -> None:

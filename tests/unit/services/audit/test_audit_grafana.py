@@ -72,6 +72,11 @@ def test_a_dashboard_that_was_read() -> None:
         ("POST", "/api/ds/query", "query", "grafana:data sources"),
         ("POST", "/api/datasources/proxy/uid/metrics/api/v1/query", "query", "source:metrics"),
         ("GET", "/api/datasources/uid/traces/resources/services", "query", "source:traces"),
+        ("GET", "/api/datasources/proxy/3/api/traces/00ff", "query", "source:3"),
+        ("GET", "/api/datasources/proxy/uid/metrics", "query", "source:metrics"),
+        ("GET", "/api/datasources/3/resources/services", "query", "source:3"),
+        ("GET", "/api/datasources/proxy/uid/logs/logs-read,a\n*/_search", "query", "source:logs"),
+        ("GET", f"/d/{UID}/a\nb", "read dashboard", f"dashboard:{UID}"),
         ("POST", "/api/dashboards/db", "change", "grafana:dashboards"),
         ("PUT", "/api/folders/abc", "change", "grafana:folders"),
         ("DELETE", "/Evil Path/x", "change", "grafana:unreadable"),
@@ -121,12 +126,19 @@ def test_names_and_addresses_count_in_their_form_only(uname: str, address: str, 
     assert (access.who, access.origin) == (who, origin)
 
 
+def test_a_request_whose_line_was_cut_is_not_passed_over() -> None:
+    whole = request("/api/datasources/proxy/uid/metrics/" + "\x01" * 400_000)
+    with pytest.raises(UnreadableLineError):
+        server(whole[: 1024 * 1024])
+
+
 @pytest.mark.parametrize(
     "text",
     [
         request("/"),
         request("/public/build/app.js"),
         request("/api/search"),
+        request("/api/datasources/uid/metrics"),
         request("/login"),
         request("/api/dashboards/uid/x", logger="tsdb"),
         request("/api/dashboards/uid/x", msg="Failed to authenticate request"),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.audit.records import Access, Entry, Outcome
+from services.audit.records import CHECKPOINT, GAP, Access, Entry, Outcome, note
 from services.audit.repeats import MOST_WINDOWS, OTHERS, WINDOW_S, Repeats
 from services.audit.settings import Source
 
@@ -76,6 +76,17 @@ def test_what_services_do_all_day_is_counted_and_kept_apart_from_refusals() -> N
     assert repeats.folded([*allowed, refused], 0.0) == [allowed[0], refused]
     [together] = repeats.ended(WINDOW_S)
     assert (together.access.outcome, together.access.detail) == (Outcome.ALLOWED, {"repeated": "2"})
+
+
+def test_lines_without_end_that_cannot_be_read_are_few_records_for_each_pod() -> None:
+    repeats = Repeats()
+    noted = note(GAP, "source:traces", AT, reason="a request of a login proxy cannot be read")
+    first, second = (Entry(access=noted, source=Source.AUDIT, part=part) for part in ("query-a", "query-b"))
+    assert repeats.folded([first, first, second, first], 0.0) == [first, second]
+    [together] = repeats.ended(WINDOW_S)
+    assert (together.part, together.access.detail["repeated"]) == ("query-a", "2")
+    checkpoint = Entry(access=note(CHECKPOINT, "audit:log", AT), source=Source.AUDIT)
+    assert repeats.folded([checkpoint, checkpoint], 1.0) == [checkpoint, checkpoint]
 
 
 def test_made_up_names_fill_neither_memory_nor_the_topic_and_hide_no_other_source() -> None:

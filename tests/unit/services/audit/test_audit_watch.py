@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from services.audit.follower import Positions
@@ -139,5 +140,22 @@ def test_each_event_is_told_once_and_what_is_none_is_counted(tmp_path: Path) -> 
             cluster.changes.put(("events", kind, item(name)))
         assert told.queue.get(timeout=60).access.detail["run"] == "three"
         cluster.changes.put(("events", "ADDED", item("four", "no JSON")))
-        told.until("audit_unreadable_total", 1, "ops")
+        unreadable = told.queue.get(timeout=60)
+        assert unreadable.access.detail == {"reason": "an Event of a command cannot be read"}
+        assert list(unreadable.positions) == ["event/four"]
+        assert told.value("audit_unreadable_total", "ops") == 1
     assert told.queue.empty()
+
+
+@pytest.mark.parametrize(("away_s", "gaps"), [(3599.0, 0), (4000.0, 1)])
+def test_commands_whose_events_were_gone_before_anybody_took_them_are_a_gap(
+    tmp_path: Path, away_s: float, gaps: int
+) -> None:
+    def work(api: KubernetesApi, told: Told, stop: threading.Event) -> None:
+        Commands(api, [], told.queue.put, told.metrics, away_s=away_s).run(stop)
+
+    with watching(tmp_path, Cluster(events=[item("one")]), work) as told:
+        reasons = [told.next() for _ in range(gaps)]
+        assert told.next() == "platform:passwords"
+    assert reasons == ["nobody took Events of commands for 4000 s: Kubernetes keeps them for an hour"] * gaps
+    assert told.value("audit_gaps_total", "ops") == gaps
