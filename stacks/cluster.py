@@ -7,7 +7,8 @@ import os
 import pulumi
 
 from components.cluster import NEW_ROLE, ROLE_ANNOTATION, UnreachableError, cluster_uid, namespace
-from stacks.settings import CONFIG_NAMESPACE, ROLE_KEY, Cluster, Role, SettingsError
+from stacks.part_settings import Cluster
+from stacks.settings import CONFIG_NAMESPACE, ROLE_KEY, Role, SettingsError
 
 
 def identified(cluster: Cluster, file: str) -> dict[str, str | None]:

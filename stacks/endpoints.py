@@ -44,9 +44,10 @@ from stacks import rules
 from stacks.cluster import check_apart
 from stacks.field_types import ExternalHost
 from stacks.kafka_users import own_users
+from stacks.part_settings import Cluster
 from stacks.scrapes import scrape_targets
 from stacks.secrets import alerting_secrets
-from stacks.settings import Cluster, Role, Settings, SettingsError
+from stacks.settings import Role, Settings, SettingsError
 from stacks.sizing import Sizing
 
 _GIVEN = ("otlp_credentials", "otlp_former_credentials")

@@ -17,7 +17,8 @@ from components.sizes import size_of, size_text
 from components.telemetry.capacity import KAFKA_BYTES
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from stacks.kafka_users import users
-from stacks.settings import KafkaQuota, Settings, SettingsError
+from stacks.part_settings import KafkaQuota
+from stacks.settings import Settings, SettingsError
 from stacks.sizing import PROFILES
 
 CATCH_UP: Final = 3

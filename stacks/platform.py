@@ -49,10 +49,11 @@ from stacks.autoscaling import scaled
 from stacks.backups import backups_args
 from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_balancer_options
 from stacks.metrics import Metrics, MetricsArgs
+from stacks.part_settings import Kubelets
 from stacks.promises import not_promised
 from stacks.regions import Regions, RegionsArgs
 from stacks.secrets import cluster_audit_secrets
-from stacks.settings import Kubelets, Role, Settings
+from stacks.settings import Role, Settings
 from stacks.sizing import PROFILES, Java
 from stacks.traces import Traces, TracesArgs
 from stacks.visualization import Visualization, VisualizationArgs

@@ -18,6 +18,8 @@ VOLUME_HIGH: Final = 0.85
 """Used share of a volume, or of its inodes, above which an alert fires."""
 _VOLUME_LOOKED_AT: Final = 0.6
 """Below it, growth is no news: servers fill new volumes until their retention is reached."""
+_REMEMBERED: Final = "1d"
+"""How long what a kubelet measured last holds while the pod is there."""
 _WINDOW, _AHEAD_S = "6h", 4 * 24 * 3600
 RESTARTS: Final = 2
 """Restarts of a container in half an hour above which an alert fires."""
@@ -194,6 +196,13 @@ def _share(record: str, expr: str) -> Recording:
     return Recording(record=record, expr=f'label_replace({by_volume}, "instance", "$1", "pod", "(.+)")')
 
 
+def _nearly_full(share: str) -> str:
+    """Volumes above the limit. Kubelets measure those of pods that run: of one that is there and does not, the last."""
+    exists = f'kube_pod_status_phase{{{_JOB},phase=~"Pending|Running|Unknown"}} == 1'
+    last = f"last_over_time({share}[{_REMEMBERED}])"
+    return f"{share} > {VOLUME_HIGH} or ({last} > {VOLUME_HIGH} unless {share}) and on (pod) {exists}"
+
+
 def volume_rules() -> tuple[RuleGroup, ...]:
     """Rules about volumes, where kubelets are asked."""
     used, available = (f"volume_{size}_bytes{{{_VOLUMES}}}" for size in ("used", "available"))
@@ -211,7 +220,7 @@ def volume_rules() -> tuple[RuleGroup, ...]:
             rules=(
                 Alert(
                     name="VolumeFilling",
-                    expr=f"{_USED} > {VOLUME_HIGH}",
+                    expr=_nearly_full(_USED),
                     for_="2m",
                     severity=Severity.HIGH,
                     summary="Volume {{ $labels.persistentvolumeclaim }} of {{ $labels.pod }} is "
@@ -225,7 +234,7 @@ def volume_rules() -> tuple[RuleGroup, ...]:
                 ),
                 Alert(
                     name="VolumeInodesFilling",
-                    expr=f"{_INODES} > {VOLUME_HIGH}",
+                    expr=_nearly_full(_INODES),
                     for_="2m",
                     severity=Severity.HIGH,
                     summary="Volume {{ $labels.persistentvolumeclaim }} of {{ $labels.pod }} has used "

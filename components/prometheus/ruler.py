@@ -184,7 +184,12 @@ class Ruler(pulumi.ComponentResource):
         headless_service(
             self, context, workload=workload, ports={naming.METRICS_PORT: STORE_HTTP_PORT, "grpc": GRPC_PORT}
         )
-        self.endpoint = ruler_endpoint(context, args.replica)
+        self.endpoint = StoreEndpoint(
+            workload=workload,
+            grpc=f"{context.host(naming.headless(workload))}:{GRPC_PORT}",
+            store_name=context.host(STORE_NAME),
+            access_label=naming.access_label(workload),
+        )
         network_policy(
             self,
             context,
@@ -219,17 +224,6 @@ class Ruler(pulumi.ComponentResource):
             after=args.after,
         )
         self.register_outputs({"workload": workload})
-
-
-def ruler_endpoint(context: DeploymentContext, replica: str) -> StoreEndpoint:
-    """How Thanos Query reads what the ruler of a replica recorded."""
-    workload = ruler_name(replica)
-    return StoreEndpoint(
-        workload=workload,
-        grpc=f"{context.host(naming.headless(workload))}:{GRPC_PORT}",
-        store_name=context.host(STORE_NAME),
-        access_label=naming.access_label(workload),
-    )
 
 
 def _volumes(parent: pulumi.Resource, args: RulerArgs, workload: str) -> list[Volume]:

@@ -22,7 +22,7 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.CRITICAL,
                 summary="No ruler answers: alerts of the layers are not raised",
                 description="Metrics are divided over shards: only the rulers evaluate what is about all of them. "
-                "Telemetry is stored and can be read; nobody is told of what it says.",
+                "Telemetry is stored and can be read; nobody is notified of what it says.",
                 labels={"job": "thanos-rule"},
                 annotations={
                     "summary_ja": "ルーラーが応答せず、レイヤーのアラートが発報されません",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from components.rules import Alert, Inhibition, Reads, Recording, RuleGroup, Severity, any_of
 from components.telemetry.file import CatalogueError
 from components.telemetry.layers import LAYERS
-from components.telemetry.rows import seconds, spoken
+from components.telemetry.rows import PLATFORM, seconds, spoken
 from components.telemetry.schema import BASE_WINDOW, WINDOW, BurnRate, Document, Slo, Threshold
 from components.telemetry.thresholds import DOCUMENT
 from components.telemetry.validation import problems
@@ -114,7 +114,7 @@ def _alerts(slos: tuple[Slo, ...], rates: tuple[BurnRate, ...]) -> Iterator[Aler
         if conditions:
             yield Alert(
                 name=name,
-                expr=any_of(conditions),
+                expr=_of_layers(any_of(conditions)),
                 for_="0s",
                 severity=severity,
                 summary='Error budget of {{ $labels.slo }}: used {{ $value | printf "%.1f" }} times too fast',
@@ -130,6 +130,14 @@ def _condition(rate: BurnRate, slos: Iterable[Slo]) -> str:
     names = "|".join(slo.name for slo in slos)
     long, short = (f'{burn(window)}{{slo=~"{names}"}} > {rate.factor:.10g}' for window in (rate.long, rate.short))
     return f"({long} and {short})"
+
+
+def _of_layers(condition: str) -> str:
+    """The condition without the label ``layer`` where it names the platform.
+
+    A region on standby mutes what has that label, since the other one tells it too; of its own path nobody else tells.
+    """
+    return f'label_replace({condition}, "layer", "", "layer", "{PLATFORM}")'
 
 
 def _each(slos: Iterable[Slo], text: Callable[[Slo], str]) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import urllib3
 from kubernetes.client.exceptions import ApiException
 
+from components.grafana.sources import LogsPlugin
 from components.k8s.recommendations import API as RECOMMENDATIONS
 from components.k8s.recommendations import KIND as RECOMMENDER
 from ops.core.errors import OpsError, one_line
@@ -66,6 +67,16 @@ def _warn(check: str, detail: str, remedy: str) -> Line:
 def left_out(line: str) -> Line:
     """A promise that the settings leave out."""
     return _warn("not promised", line, "right where nobody needs it, else name it in the stack file")
+
+
+def logs_plugin(settings: Settings) -> Iterator[Line]:
+    """Grafana's image reads Elasticsearch by itself. What reads OpenSearch has to be added, and is not seen here."""
+    if settings.search.engine == "opensearch":
+        yield _warn(
+            "Grafana's logs",
+            f"{LogsPlugin.OPENSEARCH} reads them, which Grafana's own image does not have",
+            "an image that has it: docs/install.md",
+        )
 
 
 def identity(cluster: Cluster, settings: Settings) -> Line:

@@ -69,11 +69,15 @@ class Served:
 
 
 class Cluster:
-    """Questions to the API server; each raises ``ApiException`` where it is refused."""
+    """Questions to the API server; each raises ``ApiException`` where it is refused.
+
+    One object is for one run: several checks read the nodes, which are asked for once.
+    """
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._api: Any = kube._api
+        self._nodes: tuple[list[Node], bool] | None = None
 
     def uid(self) -> str:
         """UID of ``kube-system``."""
@@ -119,6 +123,11 @@ class Cluster:
 
     def nodes(self) -> tuple[list[Node], bool]:
         """Nodes that are ready and take pods, and whether what runs on them could be seen."""
+        if self._nodes is None:
+            self._nodes = self._listed()
+        return self._nodes
+
+    def _listed(self) -> tuple[list[Node], bool]:
         try:
             pods, seen = self._get("/api/v1/pods")["items"], True
         except ApiException as error:

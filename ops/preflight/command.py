@@ -19,7 +19,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.preflight.brokers import CHECK, brokers
-from ops.preflight.checks import Line, State, guarded, left_out, names, of_cluster
+from ops.preflight.checks import Line, State, guarded, left_out, logs_plugin, names, of_cluster
 from ops.preflight.cluster import Cluster
 from ops.preflight.render import render
 
@@ -68,7 +68,7 @@ def check(configuration: Configuration, kubeconfig: Path | None = None) -> list[
     settings, _ = read(configuration.stack, configuration.values)
     if settings is None:
         return lines
-    lines += names(settings)
+    lines += [*names(settings), *logs_plugin(settings)]
     try:
         kube = Kube.connect(settings.namespace, kubeconfig, settings.cluster.context)
     except OpsError as error:

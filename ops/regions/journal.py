@@ -386,21 +386,25 @@ def as_json(operation: Operation) -> dict[str, Any]:
 def figures(operation: Operation) -> dict[str, float | int | None]:
     """What counts.
 
-    * ``rto_s``: from the last sign of life of the old region until the new one is active and has shown a point;
+    * ``rto_s``: from the last sign of life of the old region until the new one is active and has shown a point, by the
+      clock of who gave the command;
     * ``silent_s``: how long neither region told anybody, by the lease;
-    * ``copied_behind_s``: how much older than that sign the newest copied record was: about what is lost of each topic;
+    * ``copied_behind_s``: how much older than that sign the newest copied record was, both by the old region's clock:
+      about what is lost of each topic;
     * ``seconds``: of the whole command.
     """
     noticed, probed = _end(operation, "notify"), _end(operation, "probe")
     fence = operation.figures("fence")
-    seen = None if fence.get("confirmed") else fence.get("source_last_seen")
-    last = datetime.fromisoformat(seen) if seen else None
+    last, alive = (
+        None if fence.get("confirmed") or not fence.get(name) else datetime.fromisoformat(fence[name])
+        for name in ("source_last_seen", "source_last_alive")
+    )
     up = max(noticed, probed) if noticed and probed else None
     newest: Mapping[str, str] = operation.figures("check").get("newest_copied", {})
     behind = [(last - datetime.fromisoformat(at)).total_seconds() for at in newest.values()] if last else []
     fenced = operation.steps["fence"].began if operation.has("fence") else None
     return {
-        "rto_s": _seconds(last, up),
+        "rto_s": _seconds(alive, up),
         "silent_s": _seconds(fenced, noticed),
         "copied_behind_s": max(0.0, round(min(behind), 1)) if behind else None,
         "left_behind": operation.figures("mirror-offsets-back").get("left_behind"),

@@ -166,8 +166,14 @@ def fence(context: FailoverContext) -> Figures:
         raise OpsError(f"{seen}: it has the lease again; without --planned it is not waited for")
     if not confirmed:
         context.problem(seen)
-    at = last.at.isoformat() if last else None
-    return {"epoch": taken.epoch, "confirmed": confirmed, "seen": seen, "source_last_seen": at}
+    alive = takeover.last_alive(context.witness, context.source)
+    return {
+        "epoch": taken.epoch,
+        "confirmed": confirmed,
+        "seen": seen,
+        "source_last_seen": last.at.isoformat() if last else None,
+        "source_last_alive": alive.isoformat() if alive else None,
+    }
 
 
 def notify(context: FailoverContext) -> Figures:

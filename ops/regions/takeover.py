@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
@@ -154,6 +154,21 @@ class _Watch:
     def _sighting(self) -> Sighting | None:
         with witness_errors():
             return self._witness.sighting(self._region)
+
+
+def last_alive(witness: Witness, region: str) -> datetime | None:
+    """When a region gave its last sign of life, by the clock here; None where that is not known.
+
+    Its age is what the object storage says, to the second. What the region's own clock showed does not matter.
+
+    Raises:
+        OpsError: The witness does not answer, or has something else there.
+    """
+    with witness_errors():
+        seen = witness.sighting(region)
+    if seen is None or seen.age_s is None:
+        return None
+    return datetime.now(UTC) - timedelta(seconds=seen.age_s)
 
 
 def sign_of_life(witness: Witness, region: str) -> SignOfLife | None:

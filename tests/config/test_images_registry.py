@@ -17,7 +17,8 @@ import yaml
 from components.versions import IMAGES, ImageCatalogue
 from lab.paths import CHECKOUT
 from lab.toolchain import containers
-from stacks.settings import Images, parse
+from stacks.part_settings import Images
+from stacks.settings import parse
 from tests.config.registry_process import RegistryServer, registry
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

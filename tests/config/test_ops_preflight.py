@@ -183,6 +183,19 @@ def test_a_cluster_that_has_everything_fails_in_nothing(furnished: Fixture) -> N
     assert furnished.lines(uid=uid)["cluster"].state is State.OK
 
 
+def test_a_run_lists_nodes_and_pods_once(furnished: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, get = list[str](), Cluster._get
+
+    def counted(cluster: Cluster, path: str) -> Any:
+        paths.append(path)
+        return get(cluster, path)
+
+    monkeypatch.setattr(Cluster, "_get", counted)
+    lines = furnished.lines()
+    assert {lines[name].state for name in ("largest pods", "load balancers", "API server")} == {State.OK, State.WARN}
+    assert (paths.count("/api/v1/nodes"), paths.count("/api/v1/pods")) == (1, 1)
+
+
 def test_another_cluster_is_told_and_nothing_more_is_asked(furnished: Fixture) -> None:
     lines = furnished.lines(uid="00000000-0000-0000-0000-000000000000")
     assert set(lines) == {"cluster"}

@@ -76,6 +76,16 @@ SCENARIOS: tuple[Scenario, ...] = (
         labels=_SEARCH_VOLUME,
     ),
     Scenario(
+        alert="VolumeFilling",
+        # The full volume has ended its pod, which is there still: no kubelet measures it any more.
+        bad={**_volume("50x9 90x3 stale", "50x9 10x3 stale"), _phase("search-0", "Running"): "1x60"},
+        # The pod is gone.
+        good={**_volume("50x9 90x3 stale", "50x9 10x3 stale"), _phase("search-0", "Running"): "1x9 stale"},
+        silent_at="6m45s",
+        firing_at="20m",
+        labels=_SEARCH_VOLUME,
+    ),
+    Scenario(
         alert="VolumeInodesFilling",
         bad=_inodes("100x9 180x40"),
         good=_inodes("100x9 170x40"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.rules import ID_LABEL, RuleGroup, alert_id, rule_file
-from components.telemetry.rows import seconds
+from components.telemetry.rows import PLATFORM, seconds
 from components.telemetry.rules import ALERT_OF_PRIORITY
 from components.telemetry.schema import BurnRate, Slo, Threshold
 from tests.rules.promtool import accepted
@@ -82,9 +82,10 @@ def _length(values: str) -> int:
 
 
 def slo_labels(slo: Slo, rate: BurnRate) -> dict[str, str]:
-    """Labels of the alert that a burn rate of an objective raises."""
+    """Labels of the alert that a burn rate of an objective raises; ``layer`` would mute it in a region on standby."""
     name = ALERT_OF_PRIORITY[slo.priorities[rate.name]]
-    series = {"slo": slo.name, "layer": slo.layer, "owner": slo.owner}
+    layer = {} if slo.layer == PLATFORM else {"layer": slo.layer}
+    series = {"slo": slo.name, **layer, "owner": slo.owner}
     return {"severity": slo.priorities[rate.name].value, **series, ID_LABEL: alert_id(name, series)}
 
 

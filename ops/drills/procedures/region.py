@@ -163,8 +163,8 @@ def detect(pair: Pair, since: float) -> dict[str, Any]:
     old: list[float] = []
 
     def seen() -> bool:
-        last = pair.heartbeat(pair.a.name)
-        if not old and last is not None and time.time() - last.at.timestamp() > SILENT_HEARTBEAT_S:
+        last = pair.sighting(pair.a.name)
+        if not old and last is not None and (last.age_s or 0.0) > SILENT_HEARTBEAT_S:
             old.append(time.time())
         return any(alert.name == DETECTED_BY for alert in pair.b.context.alertmanager().alerts())
 
@@ -337,16 +337,16 @@ def ended(command: Command, what: str, clock: Clock) -> dict[str, Any]:
 def hand_back(pair: Pair, drive: Traffic, clock: Clock) -> dict[str, Any]:
     """The first region is whole, silent, and takes over again while the load goes on."""
     a, b = pair.a, pair.b
-    began = time.time()
+    before = pair.sighting(a.name)
     whole(a)
 
     def alive() -> bool:
-        last = pair.heartbeat(a.name)
-        return last is not None and last.at.timestamp() > began
+        last = pair.sighting(a.name)
+        return last is not None and (before is None or last.heartbeat.at != before.heartbeat.at)
 
     wait_until(alive, TOLD_S, f"{a.name} to give a sign of life again", LOOK_S)
-    last = pair.heartbeat(a.name)
-    must(last is not None and not last.notifies, f"{a.name} is active although {b.name} has the lease")
+    last = pair.sighting(a.name)
+    must(last is not None and not last.heartbeat.notifies, f"{a.name} is active although {b.name} has the lease")
     operation = ended(pair.move("failback", a), "failback", clock)
     wait_until(lambda: pair.name.host() == a.gateway, 60, f"the name to lead to {a.name}", LOOK_S)
     back = time.time()

@@ -27,7 +27,7 @@ from ops.drills.tools.region_traffic import (
 )
 from ops.drills.tools.regions import Command, Name, Side, mentions
 from ops.drills.tools.sequences import Number
-from services.regions.witness import Heartbeat, RegionError, Witness
+from services.regions.witness import RegionError, Sighting, Witness
 
 GROUP = "failover-drill"
 """Named in `regions.groups` of both stack files, so that the mirror translates its offsets."""
@@ -69,10 +69,10 @@ class Pair:
         """Give the command of a failover or a failback."""
         return self.give(what, "--to", to.name, "--yes", "--json", "--folder", str(self.folder))
 
-    def heartbeat(self, region: str) -> Heartbeat | None:
-        """The last one, or nothing where it cannot be read."""
+    def sighting(self, region: str) -> Sighting | None:
+        """The last heartbeat and its age by the object storage's clock, or nothing where it cannot be read."""
         try:
-            return self.witness.heartbeat(region)
+            return self.witness.sighting(region)
         except RegionError:
             return None
 

@@ -223,9 +223,11 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
         )
         return Region(context(name, host), cast(Any, access), "" if name == "a" else "organization/p/b")
 
+    # The clock of the first region is an hour ahead.
     heart = SimpleNamespace(
-        heartbeat=lambda _: SimpleNamespace(
-            at=datetime.now(UTC) + (timedelta(seconds=-90) if harness.is_cut else timedelta(seconds=1)), notifies=False
+        sighting=lambda _: SimpleNamespace(
+            heartbeat=SimpleNamespace(at=datetime.now(UTC) + timedelta(hours=1), notifies=False),
+            age_s=90.0 if harness.is_cut else 0.0,
         )
     )
 
@@ -318,6 +320,7 @@ def test_a_region_is_cut_off_taken_over_and_handed_back(harness: Harness, tmp_pa
         ("failback", "--to", "region-a"),
     ]
     assert figures["how"] == "obs-local cut off"
+    assert figures["heartbeat older than 60 s after s"] is not None
     assert harness.asked_for == {"metrics-consumer-primary", "metrics-consumer-secondary"}
     drill, entry = find("region"), evidence.catalog().entry("region-drill")
     texts = [*(text for texts in drill.figures.values() for text in texts), entry.text]

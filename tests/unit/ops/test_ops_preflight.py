@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.preflight.checks import Line, State, names
+from ops.preflight.checks import Line, State, logs_plugin, names
 from ops.preflight.cluster import Node
 from ops.preflight.command import exit_code
 from ops.preflight.demand import Need, demand, pod_need, quantity
@@ -114,3 +114,12 @@ def test_only_what_fails_makes_the_exit_code() -> None:
     lines = [Line(check="a", state=State.OK, detail=""), Line(check="b", state=State.WARN, detail="")]
     assert exit_code(lines) == 0
     assert exit_code([*lines, Line(check="c", state=State.FAIL, detail="")]) == 1
+
+
+@pytest.mark.parametrize(("search", "states"), [("opensearch", [State.WARN]), ("elasticsearch", [])])
+def test_logs_in_opensearch_need_a_grafana_with_its_plugin(search: str, states: list[State]) -> None:
+    content = engine.stack_settings("local")
+    content["search"] = {**content["search"], "engine": search}
+    lines = list(logs_plugin(parse(content, "Pulumi.local.yaml")))
+    assert [line.state for line in lines] == states
+    assert all(line.detail.startswith("grafana-opensearch-datasource reads them") for line in lines)

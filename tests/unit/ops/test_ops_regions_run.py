@@ -208,14 +208,27 @@ def test_a_planned_failover_gives_the_lease_back_when_the_old_region_does_not_fa
     assert not context.journal.operation.has("fence")
 
 
+@pytest.mark.parametrize("ahead_s", [-300.0, 0.0, 300.0])
+def test_the_last_sign_of_life_is_by_the_clock_here_whatever_the_old_regions_clock_shows(
+    context: FailoverContext, shared: Harness, ahead_s: float
+) -> None:
+    shared.beat(A, age_s=45, ahead_s=ahead_s)
+    figures = steps.fence(context)
+    assert not figures["confirmed"]
+    age_s = (datetime.now(UTC) - datetime.fromisoformat(figures["source_last_alive"])).total_seconds()
+    assert age_s == pytest.approx(45, abs=3)
+
+
 def reported() -> Operation:
     begun = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
 
     def step(start: float, end: float, **figures: Any) -> Done:
         return Done(began=begun + timedelta(seconds=start), ended=begun + timedelta(seconds=end), figures=figures)
 
-    seen = (begun - timedelta(seconds=40)).isoformat()
-    copied = (begun - timedelta(seconds=42)).isoformat()
+    # The clock of the old region is a minute ahead.
+    alive = (begun - timedelta(seconds=40)).isoformat()
+    seen = (begun + timedelta(seconds=20)).isoformat()
+    copied = (begun + timedelta(seconds=18)).isoformat()
     return Operation(
         id="one",
         kind="failover",
@@ -227,7 +240,7 @@ def reported() -> Operation:
         ended=begun + timedelta(seconds=200),
         steps={
             "check": step(0, 5, newest_copied={"t": copied}, newest_copied_age_s={"t": 47.0}),
-            "fence": step(5, 7, epoch=1, confirmed=False, source_last_seen=seen),
+            "fence": step(5, 7, epoch=1, confirmed=False, source_last_seen=seen, source_last_alive=alive),
             "silence-handover": step(7, 12, handed_over=["A/b=c|d"], again=[], silences=[]),
             "notify": step(12, 15),
             "probe": step(20, 22),

@@ -13,7 +13,8 @@ import yaml
 from components.cluster import EMBEDDED, NEW_ROLE, ROLE_ANNOTATION
 from lab.toolchain import tools
 from stacks.cluster import check_apart, check_role, identified
-from stacks.settings import Cluster, Role, SettingsError, parse
+from stacks.part_settings import Cluster
+from stacks.settings import Role, SettingsError, parse
 from tests.policy.engine import CHECKOUT, Engine
 from tests.support import engine
 from tests.support.clusters import kubeconfig

@@ -116,8 +116,8 @@ def test_burn_rates_are_those_of_two_percent_of_a_month_in_an_hour_and_so_on() -
 def test_an_objectives_priorities_decide_which_alert_a_burn_rate_raises() -> None:
     critical, high = ALERTS["SloBurnCritical"], ALERTS["SloBurnHigh"]
     assert critical.expr == (
-        '(slo:burn:rate1h{slo=~"api-availability|recording-success"} > 14.4'
-        ' and slo:burn:rate5m{slo=~"api-availability|recording-success"} > 14.4)'
+        'label_replace((slo:burn:rate1h{slo=~"api-availability|recording-success"} > 14.4'
+        ' and slo:burn:rate5m{slo=~"api-availability|recording-success"} > 14.4), "layer", "", "layer", "platform")'
     )
     assert 'slo:burn:rate1h{slo=~"stream-delivery|screen-display|telemetry-path"} > 14.4' in high.expr
     assert ' or (slo:burn:rate6h{slo=~"api-availability|' in high.expr
