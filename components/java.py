@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 LIBRARIES = "/opt/kafka/libs"
+ARGUMENTS = "/opt/kafka/java.args"
+"""Of the image: its class path, and where it keeps the archived classes of that path, without which Java starts too."""
 AGENT = f"{LIBRARIES}/jmx_prometheus_javaagent-1.0.1.jar"
 """Serves JMX attributes as Prometheus metrics."""
 KEYSTORE_ALIAS = "1"
@@ -40,8 +42,7 @@ def command(
         f"-Dlog4j2.configurationFile={log_file}",
         *properties,
         f"-javaagent:{AGENT}={metrics}",
-        "-cp",
-        f"{LIBRARIES}/*",
+        f"@{ARGUMENTS}",
         *main,
     ]
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 set -euo pipefail
-described=$(java %{flags} -Dlog4j2.configurationFile=%{configuration}/log4j2-probe.yaml -cp '%{libraries}/*' \
+described=$(java %{flags} -Dlog4j2.configurationFile=%{configuration}/log4j2-probe.yaml @%{arguments} \
   org.apache.kafka.tools.TopicCommand --bootstrap-server localhost:%{internal_port} \
   --command-config %{configuration}/probe-client.properties --describe)
 behind=0

@@ -49,7 +49,7 @@ CONTAINER = "kafka"
 FORMAT_DIRECTORY = "/etc/kafka-format"
 METRICS_DIRECTORY = "/etc/kafka-metrics"
 KEYSTORE = f"{TLS_DIRECTORY}/keystore.p12"
-_QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+_QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 REQUESTS = ("Produce", "FetchConsumer", "FetchFollower", "OffsetCommit")
 QUOTAS = ("Produce", "Fetch", "Request")
@@ -100,7 +100,7 @@ def format_command(file: str, arguments: str = "format.args") -> list[str]:
         file: Its ``server.properties``.
         arguments: Name of the file with the tool's arguments.
     """
-    return ["bash", "-c", f"exec java @{FORMAT_DIRECTORY}/{arguments} --config {file} >/dev/null"]
+    return ["bash", "-c", f"exec java @{java.ARGUMENTS} @{FORMAT_DIRECTORY}/{arguments} --config {file} >/dev/null"]
 
 
 def format_arguments(cluster: KafkaCluster, *, votes: bool, password: str | None) -> str:
@@ -114,7 +114,7 @@ def format_arguments(cluster: KafkaCluster, *, votes: bool, password: str | None
     Raises:
         ValueError: A voter has no password, or the password has characters that the formats cannot carry.
     """
-    words = [*_QUICK_JVM, f"-Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2.yaml", "-cp", f"{java.LIBRARIES}/*"]
+    words = [*_QUICK_JVM, f"-Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2.yaml"]
     words += ["kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", cluster.cluster_id]
     if votes:
         if password is None or not password.isalnum():
@@ -236,7 +236,7 @@ def in_sync_script() -> str:
     return _Script(Path(__file__).with_name("in_sync.sh").read_text()).substitute(
         internal_port=INTERNAL_PORT,
         configuration=CONFIG_DIRECTORY,
-        libraries=java.LIBRARIES,
+        arguments=java.ARGUMENTS,
         flags=" ".join((*_QUICK_JVM, "-Xmx96m")),
     )
 

@@ -12,7 +12,7 @@ import tarfile
 from dataclasses import dataclass
 
 from components.versions import IMAGES
-from lab.toolchain import debian, layers
+from lab.toolchain import class_archives, debian, layers
 from lab.toolchain.layers import Layer, bytes_digest, programs
 from lab.toolchain.recipes import COREDNS, METRICS_SERVER, VERTICAL_AUTOSCALER
 
@@ -142,7 +142,7 @@ def platform_images() -> tuple[Image, ...]:
     }
     return (
         *(_platform_image(name, programs(name, paths)) for name, paths in go_servers.items()),
-        _platform_image("kafka", base, layers.kafka()),
+        _platform_image("kafka", base, layers.kafka(), class_archives.kafka_classes()),
         _platform_image("opensearch", base, layers.search(), environment=(f"LD_PRELOAD={layers.OPEN_FILES_PLACE}",)),
         _platform_image("services", base, packages, sources),
         _platform_image("postgres", base, debian.postgres()),

@@ -28,8 +28,8 @@ _SCRIPT: Final = f"""\
 set -euo pipefail
 IFS= read -r password
 access=$(<{CONFIG_DIRECTORY}/probe-client.properties)
-if ! said=$(java -Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto \\
-  -Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2-probe.yaml -cp '{java.LIBRARIES}/*' \\
+if ! said=$(java -Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \\
+  -Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2-probe.yaml @{java.ARGUMENTS} \\
   kafka.admin.ConfigCommand --bootstrap-server localhost:{INTERNAL_PORT} \\
   --command-config <(printf '%s\\n' "$access" default.api.timeout.ms=40000 request.timeout.ms=20000) \\
   --alter --entity-type users --entity-name "$1" \\

@@ -45,6 +45,7 @@ class MirrorProcess:
             config.METRICS_DIRECTORY: self.folder / "metrics",
             f"{config.CONFIG_DIRECTORY}/": f"{self.folder / 'config'}/",
             f"{config.TLS_DIRECTORY}/": f"{self.folder / 'tls'}/",
+            java.ARGUMENTS: self.folder / "java.args",
             java.LIBRARIES: tools.libraries("kafka"),
             f"={config.METRICS_PORT}:": f"={self.address}:{config.METRICS_PORT}:",
         }
@@ -60,6 +61,7 @@ class MirrorProcess:
             user=SCRAPE_USER, password=SCRAPE_PASSWORD, keystore_password=kafka_nodes.KEYSTORE_PASSWORD
         )
         files = {
+            "java.args": kafka_nodes.class_path(),
             "tls/ca.crt": target_authority,
             f"config/{config.PROPERTIES}": config.render(config.mirror_properties(self.flow)),
             f"config/{config.SOURCE_AUTHORITY}": source_authority,

@@ -52,6 +52,11 @@ def tool_variables() -> dict[str, str]:
     return {"JDK_JAVA_OPTIONS": " ".join(java_classes.read_from(kafka_broker.prepared()))}
 
 
+def class_path() -> str:
+    """What the image's file of arguments says, for the jars of this machine."""
+    return f'-cp "{java.LIBRARIES}/*"\n'
+
+
 def loopback(count: int) -> tuple[str, ...]:
     """Loopback addresses that no other test process uses."""
     high, low = divmod(os.getpid() % 60000, 250)
@@ -145,6 +150,7 @@ class RealNode:
             process.FORMAT_DIRECTORY + "/": f"{self.folder / 'format'}/",
             process.METRICS_DIRECTORY + "/": f"{self.folder / 'metrics'}/",
             config.TLS_DIRECTORY + "/": f"{self.folder / 'tls'}/",
+            java.ARGUMENTS: self.folder / "java.args",
             java.LIBRARIES: tools.libraries("kafka"),
             "://:": f"://{self.node.host}:",
             "=9404:": f"={self.node.host}:9404:",
@@ -267,6 +273,7 @@ def prepare(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
         classes = "".join(f'"{flag}"\n' for flag in java_classes.read_from(kafka_broker.prepared()))
         real.write(
             {
+                "java.args": class_path(),
                 "config/server.properties": config.render(config.server_properties(cluster, node)),
                 "config/log4j2.yaml": process.log_configuration(),
                 "config/log4j2-probe.yaml": process.probe_log_configuration(),
