@@ -117,7 +117,7 @@ def blocks(context: Context, pseudonym: str, told: Callable[[str], None]) -> lis
 
 
 def kafka(context: Context, now: datetime) -> list[Holding]:
-    """How long Kafka keeps what may be in it.
+    """How long Kafka keeps what may be in it: it deletes segments, each when its last record is old enough.
 
     Raises:
         OpsError: Kafka does not answer.
@@ -129,7 +129,7 @@ def kafka(context: Context, now: datetime) -> list[Holding]:
             store="Kafka",
             where=name,
             matches=None,
-            expires=now + timedelta(milliseconds=int(settings[name]["retention.ms"])),
+            expires=now + timedelta(milliseconds=sum(int(settings[name][key]) for key in ("retention.ms", "segment.ms"))),
             why=KAFKA_WHY,
         )
         for name in names
