@@ -208,7 +208,8 @@ class Cluster:
 
 
 def context_of(kube: Cluster, **platform: Any) -> Context:
-    topics = {name: {"retention.ms": str(7 * 86_400_000), "segment.ms": str(86_400_000)} for name in TOPIC_OF_SIGNAL.values()}
+    kept = {"retention.ms": str(7 * 86_400_000), "segment.ms": str(86_400_000)}
+    topics = dict.fromkeys(TOPIC_OF_SIGNAL.values(), kept)
     return cast(
         Context,
         SimpleNamespace(
