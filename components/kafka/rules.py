@@ -5,11 +5,21 @@ What makes writes impossible is looked at every five seconds, and told at once: 
 
 from __future__ import annotations
 
-from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, fewer_up
+from components.rules import SETTLED, Alert, Inhibition, Recording, RuleGroup, Severity, fewer_up
 
 _LAG_STALE_S = 120
 _NODES = 'job=~"kafka(-controller)?"'
-_ACTIVE = f"sum(kafka_controller_kafkacontroller_activecontrollercount{{{_NODES}}})"
+_VOTERS = f"kafka_controller_kafkacontroller_activecontrollercount{{{_NODES}}}"
+"""Of each voter that answers; brokers that do not vote have none."""
+_ACTIVE, _ANSWER = f"sum({_VOTERS})", f"(count({_VOTERS}) or vector(0))"
+_QUORUM = f"max(kafka_server_raft_number_of_voters{{{_NODES}}})"
+_FOLLOWED = f"max(kafka_server_raft_current_leader{{{_NODES}}} and on (job, instance) {_VOTERS})"
+_LEADERLESS = (
+    f"({_ACTIVE} or vector(0)) == 0 "
+    f"and on () (2 * {_ANSWER} <= {_QUORUM} or {_ANSWER} >= {_QUORUM} or {_FOLLOWED} < 0) and on () {SETTLED}"
+)
+"""Kafka's nodes go on naming the last leader when the quorum is lost. So none is active where too few voters answer for
+there to be one, or all answer and none is; one that is not scraped may be."""
 _IMBALANCE = f"max(kafka_controller_kafkacontroller_preferredreplicaimbalancecount{{{_NODES}}})"
 _PARTITIONS = f"max(kafka_controller_kafkacontroller_globalpartitioncount{{{_NODES}}})"
 _FAILED_LOGINS = 'kafka_server_authentications_total{job="kafka",result="failed"}'
@@ -51,7 +61,7 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="KafkaControllerCount",
-                expr=f"{_ACTIVE} > 1 or {_ACTIVE} == 0 and on () max(kafka_server_raft_current_leader{{{_NODES}}}) < 0",
+                expr=f"{_ACTIVE} > 1 or {_LEADERLESS}",
                 # An election takes a few seconds, and the nodes are not scraped at one instant.
                 for_="20s",
                 severity=Severity.CRITICAL,

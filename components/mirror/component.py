@@ -159,6 +159,7 @@ class Mirror(pulumi.ComponentResource):
                 tls=tls,
                 access=[args.kafka.access_label],
                 grace_s=_GRACE_S,
+                certificate_at_start=True,
             ),
             recreate=True,
         )

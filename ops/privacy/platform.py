@@ -29,6 +29,7 @@ from services.kafka_archive.settings import KafkaArchiveSettings
 from services.runtime.settings import SettingsError
 
 KAFKA_WHY: Final = "records of a topic are in order and are not taken out one by one"
+_KEPT_FOR: Final = ("retention.ms", "segment.ms")
 BLOCKS_WHY: Final = "blocks in object storage are not rewritten"
 BACKUP_WHY: Final = "backups of the search cluster are encrypted and complete; a restore of one needs an erasure again"
 _CONFIG: Final = "config.yaml"
@@ -117,7 +118,7 @@ def blocks(context: Context, pseudonym: str, told: Callable[[str], None]) -> lis
 
 
 def kafka(context: Context, now: datetime) -> list[Holding]:
-    """How long Kafka keeps what may be in it.
+    """How long Kafka keeps what may be in it: it deletes segments, each when its last record is old enough.
 
     Raises:
         OpsError: Kafka does not answer.
@@ -129,7 +130,7 @@ def kafka(context: Context, now: datetime) -> list[Holding]:
             store="Kafka",
             where=name,
             matches=None,
-            expires=now + timedelta(milliseconds=int(settings[name]["retention.ms"])),
+            expires=now + sum((timedelta(milliseconds=int(settings[name][key])) for key in _KEPT_FOR), timedelta()),
             why=KAFKA_WHY,
         )
         for name in names

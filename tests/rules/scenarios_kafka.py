@@ -10,8 +10,13 @@ VOLUME_BYTES = 1000
 _OFFLINE = 'kafka_controller_kafkacontroller_offlinepartitionscount{job="kafka",instance="kafka-0"}'
 _UNDER_MIN = 'kafka_server_replicamanager_underminisrpartitioncount{job="kafka",instance="kafka-0"}'
 _UNDER = 'kafka_server_replicamanager_underreplicatedpartitions{job="kafka",instance="kafka-0"}'
-_ACTIVE = 'kafka_controller_kafkacontroller_activecontrollercount{job="kafka",instance="kafka-%d"}'
-_LEADER = 'kafka_server_raft_current_leader{job="kafka",instance="kafka-%d"}'
+_VOTER = 'kafka_controller_kafkacontroller_activecontrollercount{job="kafka-controller",instance="kafka-controller-%d"}'
+_FOLLOWS = 'kafka_server_raft_current_leader{job="kafka-controller",instance="kafka-controller-%d"}'
+_QUORUM = {
+    'up{job="kafka",instance="kafka-0"}': "1x50",
+    'kafka_server_raft_number_of_voters{job="kafka",instance="kafka-0"}': "3x50",
+    'kafka_server_raft_current_leader{job="kafka",instance="kafka-0"}': "1000x50",
+}
 _UP = 'up{job="kafka",instance="kafka-%d"}'
 _LOGINS = (
     'kafka_server_authentications_total{job="kafka",instance="kafka-0",listener="CLIENT",processor="%d",result="%s"}'
@@ -68,17 +73,40 @@ SCENARIOS: tuple[Scenario, ...] = (
         labels={"job": "kafka"},
     ),
     Scenario(
+        # Two of three are gone. Who is left, voter or not, goes on naming the leader that was.
         alert="KafkaControllerCount",
-        bad={_ACTIVE % 0: "1x9 0x40", _ACTIVE % 1: "0x50", _LEADER % 0: "0x9 -1x40", _LEADER % 1: "0x9 -1x40"},
-        # The active one is not scraped, but the others follow it.
-        good={_ACTIVE % 0: "1x9 stale", _ACTIVE % 1: "0x50", _LEADER % 0: "0x9 stale", _LEADER % 1: "0x50"},
+        bad={**_QUORUM, _VOTER % 0: "1x9 stale", _VOTER % 1: "0x9 stale", _VOTER % 2: "0x50"},
+        good={**_QUORUM, _VOTER % 0: "1x9 stale", _VOTER % 1: "0x50", _VOTER % 2: "0x50"},
         silent_at="5m15s",
         firing_at="5m30s",
     ),
     Scenario(
         alert="KafkaControllerCount",
-        bad={_ACTIVE % 0: "1x50", _ACTIVE % 1: "0x9 1x40"},
-        good={_ACTIVE % 0: "1x9 0x40", _ACTIVE % 1: "0x9 1x40", _LEADER % 1: "0x9 1x40"},
+        bad={**_QUORUM, _VOTER % 0: "1x9 stale", _VOTER % 1: "0x9 stale", _VOTER % 2: "0x9 stale"},
+        good={**_QUORUM, _VOTER % 0: "1x9 stale", _VOTER % 1: "0x9 1x40", _VOTER % 2: "0x9 stale"},
+        silent_at="5m15s",
+        firing_at="5m30s",
+    ),
+    Scenario(
+        # All answer, cut off from each other.
+        alert="KafkaControllerCount",
+        bad={**_QUORUM, _VOTER % 0: "1x9 0x40", _VOTER % 1: "0x50", _VOTER % 2: "0x50"},
+        good={**_QUORUM, _VOTER % 0: "1x9 0x40", _VOTER % 1: "0x9 1x40", _VOTER % 2: "0x50"},
+        silent_at="5m15s",
+        firing_at="5m30s",
+    ),
+    Scenario(
+        alert="KafkaControllerCount",
+        bad={**_QUORUM, _VOTER % 0: "1x50", _VOTER % 1: "0x9 1x40", _VOTER % 2: "0x50"},
+        good={**_QUORUM, _VOTER % 0: "1x9 0x40", _VOTER % 1: "0x9 1x40", _VOTER % 2: "0x50"},
+        silent_at="5m15s",
+        firing_at="5m30s",
+    ),
+    Scenario(
+        # The active one is not scraped: the two that are know nobody, or follow it.
+        alert="KafkaControllerCount",
+        bad={**_QUORUM, _VOTER % 1: "0x50", _VOTER % 2: "0x50", _FOLLOWS % 1: "1000x9 -1x40"},
+        good={**_QUORUM, _VOTER % 1: "0x50", _VOTER % 2: "0x50", _FOLLOWS % 1: "1000x50", _FOLLOWS % 2: "-1x50"},
         silent_at="5m15s",
         firing_at="5m30s",
     ),

@@ -9,6 +9,7 @@ from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from tests.support import engine
 from tests.support.engine import Recording
 
+DAY_MS = 86_400_000
 TELEMETRY = ("telemetry-metrics", "telemetry-traces", "telemetry-logs")
 
 
@@ -25,6 +26,7 @@ def test_each_topic_has_its_partitions_copies_and_retention(recording: Recording
         assert inputs["partitions"] >= topic.partitions, "a stack file may only add some"
         assert inputs["replicationFactor"] == 3
         assert inputs["config"]["retention.ms"] == str(topic.retention_ms)
+        assert int(inputs["config"]["segment.ms"]) <= DAY_MS, "a record of a quiet partition stays as much longer"
         assert inputs["config"]["min.insync.replicas"] == "2"
         assert inputs["config"]["compression.type"] == "snappy"
         assert inputs["config"]["unclean.leader.election.enable"] == "false"

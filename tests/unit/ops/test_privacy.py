@@ -208,7 +208,8 @@ class Cluster:
 
 
 def context_of(kube: Cluster, **platform: Any) -> Context:
-    topics = {name: {"retention.ms": str(7 * 86_400_000)} for name in TOPIC_OF_SIGNAL.values()}
+    kept = {"retention.ms": str(7 * 86_400_000), "segment.ms": str(86_400_000)}
+    topics = dict.fromkeys(TOPIC_OF_SIGNAL.values(), kept)
     return cast(
         Context,
         SimpleNamespace(
@@ -233,11 +234,11 @@ def test_what_stores_keep_is_read_from_the_settings_as_they_are_rendered() -> No
     assert stores.blocks(context, SUBJECT, lambda _: None) == []
 
 
-def test_kafka_keeps_what_may_be_in_it_for_the_retention_of_its_topics() -> None:
+def test_kafka_keeps_what_may_be_in_it_for_the_retention_of_its_topics_and_a_segment() -> None:
     holdings = stores.kafka(context_of(Cluster()), NOON)
     assert [holding.where for holding in holdings] == list(TOPIC_OF_SIGNAL.values())
     assert {(holding.matches, holding.left, holding.expires) for holding in holdings} == {
-        (None, None, NOON + timedelta(days=7))
+        (None, None, NOON + timedelta(days=8))
     }
 
 
