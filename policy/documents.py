@@ -132,8 +132,8 @@ def properties(text: str) -> dict[str, str]:
     """Java properties: comments, all three separators (``=``, ``:``, blanks), escapes and continued lines."""
     result: dict[str, str] = {}
     for line in _logical_lines(text):
-        key, value = _KEY.fullmatch(line).groups()  # type: ignore[union-attr]  (it fits every line)
-        result[_unescaped(key)] = _unescaped(value).strip()
+        if match := _KEY.fullmatch(line):
+            result[_unescaped(match[1])] = _unescaped(match[2]).strip()
     return result
 
 
@@ -156,7 +156,9 @@ def _logical_lines(text: str) -> Iterator[str]:
 
 
 def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPED.get(found[2], found[2]), text)
+    return _ESCAPE.sub(
+        lambda escape: chr(int(escape[1], 16)) if escape[1] else _ESCAPED.get(escape[2], escape[2]), text
+    )
 
 
 def _properties_format(content: Mapping[str, str]) -> Format:
