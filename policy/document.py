@@ -29,6 +29,8 @@ that it sees what is missing.
 - Without a cluster: `python -m policy.analyze STATE.json` for an exported state, `make review BASE=<rev>` for a change.
 - Exceptions: `policy/exceptions.yaml`, each with rule, resource, reason, owner and last day (at most {LONGEST_DAYS}
   days ahead). An expired one is itself a violation.
+- New programs, arguments, variables, settings of Kafka, parts of collectors and types of resources: one reviewed line
+  in `policy/agreed.yaml`.
 - What a preview does not know yet is listed under `unknown-until-update`; the update looks again before it creates
   anything.
 """

@@ -7,10 +7,11 @@ import binascii
 import configparser
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -122,17 +123,42 @@ def _loaded(name: str, text: str) -> Any:
     return yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506  (a safe loader)
 
 
+_KEY = re.compile(r"((?:\\.|[^\\=:\s])*)\s*[=:]?\s*(.*)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_ESCAPED: Final = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+
+
 def properties(text: str) -> dict[str, str]:
-    """Java properties: comments, both separators and continued lines."""
+    """Java properties: comments, all three separators (``=``, ``:``, blanks), escapes and continued lines."""
     result: dict[str, str] = {}
-    for line in text.replace("\\\n", "").splitlines():
-        stripped = line.strip()
-        if not stripped or stripped[0] in "#!":
-            continue
-        positions = [stripped.find(separator) for separator in "=:" if separator in stripped]
-        cut = min(positions, default=len(stripped))
-        result[stripped[:cut].strip()] = stripped[cut + 1 :].strip()
+    for line in _logical_lines(text):
+        if match := _KEY.fullmatch(line):
+            result[_unescaped(match[1])] = _unescaped(match[2]).strip()
     return result
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    """Lines with what continues them; a comment is never continued."""
+    pending = ""
+    for line in re.split(r"\r\n|\n|\r", text):
+        stripped = line.lstrip(" \t\f")
+        if not pending and (not stripped or stripped[0] in "#!"):
+            continue
+        pending += stripped
+        if (len(pending) - len(pending.rstrip("\\"))) % 2:
+            pending = pending[:-1]
+            continue
+        if pending:
+            yield pending
+        pending = ""
+    if pending:
+        yield pending
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(
+        lambda escape: chr(int(escape[1], 16)) if escape[1] else _ESCAPED.get(escape[2], escape[2]), text
+    )
 
 
 def _properties_format(content: Mapping[str, str]) -> Format:

@@ -55,17 +55,27 @@ class Process:
 
     def has(self, flag: str) -> bool:
         """Whether a flag is given at all."""
-        return any(word == flag or word.startswith(f"{flag}=") for word in self.words)
+        return any(_bare(word.partition("=")[0]) == _bare(flag) for word in self.words if word.startswith("-"))
 
     def flags(self, flag: str) -> list[str]:
-        """Every value of a flag, written ``--flag=value`` or ``--flag value``."""
-        values = [word[len(flag) + 1 :] for word in self.words if word.startswith(f"{flag}=")]
-        follows = zip(self.words, self.words[1:], strict=False)
-        return values + [value for word, value in follows if word == flag and not value.startswith("-")]
+        """Every value of a flag in their order, written ``--flag=value`` or ``--flag value``, with one dash or two."""
+        values = []
+        for word, following in zip(self.words, (*self.words[1:], "-"), strict=False):
+            name, given, value = word.partition("=")
+            if not word.startswith("-") or _bare(name) != _bare(flag):
+                continue
+            if given or not following.startswith("-"):
+                values.append(value if given else following)
+        return values
 
     def flag(self, flag: str) -> str:
-        """Value of a flag; empty when it is not given."""
-        return next(iter(self.flags(flag)), "")
+        """Value of a flag, the last one where it is given again; empty when it is not given."""
+        return next(reversed(self.flags(flag)), "")
+
+
+def _bare(flag: str) -> str:
+    """A flag without its dashes: Go's own parser takes one as well as two."""
+    return flag.lstrip("-")
 
 
 def pod_spec(resource: Resource) -> Node | None:

@@ -15,6 +15,8 @@ RUNNING = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 """Kinds whose pods run until somebody stops them."""
 WORKLOADS = RUNNING | {"Job", "CronJob", "Pod"}
 """Kinds that make pods."""
+PREFIXES = ("least_prefix_v4", "least_prefix_v6", "least_public_prefix_v4")
+"""Options of rules that bound networks, in the order of `too_wide`."""
 _GROUPS = ("initContainers", "containers", "ephemeralContainers")
 _POD_LABELS = frozenset({"apps.kubernetes.io/pod-index", "statefulset.kubernetes.io/pod-name"})
 """Labels that Kubernetes itself gives to pods; no template has them."""
@@ -158,10 +160,27 @@ def empty(selector: Node) -> bool:
     return value is not None and not any(value.get(key) for key in ("matchLabels", "matchExpressions"))
 
 
-def too_wide(cidr: str, least_v4: int, least_v6: int) -> bool:
-    """Whether a network has more addresses than may be allowed at once; what is no network is too wide."""
+def open_ended(selector: Node) -> bool:
+    """Whether a selector is given and names no value that a label must have: it takes whatever comes later as well."""
+    if not selector.exists:
+        return False
+    one_of = (node["operator"].text() == "In" for node in selector["matchExpressions"].elements())
+    return not selector["matchLabels"].value and not any(one_of)
+
+
+def too_wide(cidr: str, least_v4: int, least_v6: int, least_public: int = 0) -> bool:
+    """Whether a network has more addresses than may be allowed at once; what is no network is too wide.
+
+    Args:
+        cidr: The network.
+        least_v4: Shortest prefix of an IPv4 network.
+        least_v6: Shortest prefix of an IPv6 network.
+        least_public: Shortest prefix of an IPv4 network of the internet, where it is longer.
+    """
     try:
         network = ipaddress.ip_network(cidr, strict=False)
     except ValueError:
         return True
-    return network.prefixlen < (least_v4 if network.version == 4 else least_v6)
+    if network.version == 4:
+        return network.prefixlen < max(least_v4, least_public if network.is_global else 0)
+    return network.prefixlen < least_v6

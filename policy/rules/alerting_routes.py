@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from policy.documents import Format, parse
 from policy.model import Finding, Option, Options, Resource, Rule
-from policy.rules._routes import TIMES, Matcher, Route, Routing, routings
+from policy.rules._routes import TIMES, Matcher, Route, Routing, matchers, routings
 from policy.rules._servers import Container
 from policy.rules._values import each_known, finding, seconds
 from policy.rules.alerting import alertmanagers
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _ESCALATION: Final = "escalation"
+_NAME: Final = re.compile(r"\w+")
 
 
 def _configured(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -123,6 +125,28 @@ def _two_ways(resource: Resource, options: Options) -> Iterator[Finding]:
                 )
 
 
+def _inhibitions(resource: Resource, options: Options) -> Iterator[Finding]:
+    for routing in routings(resource):
+        for node in routing.node["inhibit_rules"].elements():
+            for side in ("source", "target"):
+                keys = (f"{side}_matchers", f"{side}_match", f"{side}_match_re")
+                names = [name for matcher in matchers(node, *keys) for name in _alert_names(matcher)]
+                if names and not (side == "source" and options["alert"] in names):
+                    continue
+                problem = f"{options['alert']}, which always fires, keeps alerts quiet"
+                if not names:
+                    problem = f"the {side} of an inhibition names no alerts, so that any may keep others quiet"
+                yield finding(resource, node[keys[0]], problem, "name alerts by alertname, without a pattern")
+
+
+def _alert_names(matcher: Matcher) -> list[str]:
+    """The alerts that a condition names one by one; none where it is a pattern or about another label."""
+    if matcher.label != "alertname" or matcher.operator not in ("=", "=~"):
+        return []
+    names = matcher.value.split("|")
+    return names if all(_NAME.fullmatch(name) for name in names) else []
+
+
 def _together(route: Route, routes: Sequence[Route]) -> list[Route]:
     """The routes with the same conditions and place that Alertmanager takes together: each but the last goes on."""
     group: list[Route] = []
@@ -191,6 +215,19 @@ RULES: tuple[Rule, ...] = (
         },
         kinds=_FILES,
         resource=_urgent,
+    ),
+    Rule(
+        id="alertmanager-inhibitions",
+        promise="Only named alerts keep named alerts quiet, and never the one that always fires.",
+        why="One inhibition with a pattern silences every Critical alert for as long as anything fires.",
+        sources=("A1", "A2"),
+        options={
+            "alert": Option(
+                default="Watchdog", schema={"type": "string"}, meaning="Name of the alert that always fires."
+            )
+        },
+        kinds=_FILES,
+        resource=_inhibitions,
     ),
     Rule(
         id="alertmanager-critical-ways",

@@ -118,6 +118,22 @@ def _identity(resources: Sequence[Resource], options: Options) -> Iterator[Findi
         raise unknown
 
 
+def _relabelled(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.PROMETHEUS):
+        places = [document.node["alerting"], *_alertmanagers(document)]
+        steps = [step for place in places for step in place["alert_relabel_configs"].elements()]
+        for step in steps:
+            kept = ("severity", "alertname", "escalation", "alert_id")
+            if step["action"].text() != "labeldrop" or any(_drops(step, label) for label in kept):
+                yield finding(
+                    resource, step, "alerts may be dropped or changed on their way", "only drop a replica's own label"
+                )
+        for place in _alertmanagers(document):
+            if place["relabel_configs"].exists:
+                problem = "Alertmanagers may be dropped before they are told"
+                yield finding(resource, place["relabel_configs"], problem, "list those that are told")
+
+
 def _own_labels(senders: Sequence[Document]) -> list[str]:
     """External labels that tell replicas apart: their values differ between files, or come from the environment."""
     values: dict[str, set[str]] = {}
@@ -183,6 +199,14 @@ RULES: tuple[Rule, ...] = (
         why="Its rules would fire and nobody would hear.",
         sources=("A1", "P3"),
         stack=_wired,
+    ),
+    Rule(
+        id="alert-delivery-whole",
+        promise="Alerts reach every Alertmanager as rules raised them, but for a replica's own label.",
+        why="An alert that is dropped or loses its priority on the way wakes nobody.",
+        sources=("A1", "P3"),
+        kinds=_FILES,
+        resource=_relabelled,
     ),
     Rule(
         id="alert-identity",

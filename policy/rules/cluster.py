@@ -11,7 +11,11 @@ _PROVIDER = "pulumi:providers:kubernetes"
 _ROLES = frozenset({"Role", "ClusterRole"})
 _BINDINGS = frozenset({"RoleBinding", "ClusterRoleBinding"})
 _READS = frozenset({"get", "list", "watch"})
+_WAYS_IN = ("exec", "attach", "portforward", "proxy", "ephemeralcontainers")
 _STRONG_VERBS = frozenset({"escalate", "bind", "impersonate"})
+_STRONG_RESOURCES = frozenset(
+    {"nodes/proxy", "serviceaccounts/token", *(f"{of}/{way}" for of in ("pods", "services") for way in _WAYS_IN)}
+)
 _STRONG_ROLES = frozenset({"cluster-admin", "admin", "edit"})
 _CROWDS = frozenset({"system:authenticated", "system:unauthenticated", "system:anonymous", "system:masters"})
 
@@ -28,11 +32,18 @@ def _in_place(resource: Resource, options: Options) -> Iterator[Finding]:
 def _role(resource: Resource, options: Options) -> Iterator[Finding]:
     if not resource.kubernetes:
         return
+    aggregated = resource.node["aggregationRule"]
+    if aggregated.exists:
+        yield at(resource, aggregated, "it takes the rights of every role with a label", "name what is needed")
     for rule in resource.node["rules"].elements():
         for field in ("apiGroups", "resources", "verbs", "nonResourceURLs"):
             if any("*" in text for text in rule[field].texts()):
                 yield at(resource, rule[field], f"{field} are {shown(rule[field].raw)}", "name what is needed")
         verbs = rule["verbs"].texts()
+        for text in rule["resources"].texts():
+            if text in _STRONG_RESOURCES or (text == "secrets" and not set(verbs) <= _READS):
+                problem = f"it may {', '.join(verbs)} {text}, which gives rights of others"
+                yield at(resource, rule["resources"], problem, "remove it")
         if strong := sorted(_STRONG_VERBS & set(verbs)):
             yield at(resource, rule["verbs"], f"it may {', '.join(strong)}, which gives every other right", "remove it")
         if "secrets" in rule["resources"].texts() and _READS & set(verbs) and not rule["resourceNames"].texts():
@@ -43,10 +54,10 @@ def _binding(resource: Resource, options: Options) -> Iterator[Finding]:
     if not resource.kubernetes:
         return
     role = resource.node["roleRef"]["name"]
-    if role.text() in _STRONG_ROLES:
+    if role.text() in _STRONG_ROLES or role.text().startswith("system:"):
         yield at(resource, role, f"it gives the role {shown(role.raw)}", "bind a role with what is needed")
     for subject in resource.node["subjects"].elements():
-        if _crowd(subject):
+        if subject["kind"].text() != "ServiceAccount" or _crowd(subject):
             name = subject["name"]
             yield at(resource, name, f"{key_of(name)} {shown(name.raw)} stands for many", "name one ServiceAccount")
 

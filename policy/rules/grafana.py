@@ -33,12 +33,18 @@ class _Wish:
 _LOGIN: Final = (
     _Wish("auth.anonymous", "enabled", "false", "everybody sees dashboards without a login"),
     _Wish("users", "allow_sign_up", "false", "everybody may make an account"),
+    _Wish("auth.proxy", "enabled", "false", "whoever sends a header is whoever the header names"),
+    _Wish("auth.jwt", "enabled", "false", "tokens of another issuer are a login"),
+    _Wish("users", "auto_assign_org_role", "viewer", "everybody who signs in may change or administer everything"),
+    _Wish("users", "viewers_can_edit", "false", "everybody who signs in may query whatever the data sources have"),
     _Wish("security", "disable_brute_force_login_protection", "false", "passwords may be tried without end"),
 )
 _BROWSER: Final = (
     _Wish("security", "cookie_secure", "true", "the session cookie also travels in clear text"),
     _Wish("security", "cookie_samesite", "strict", "other sites may use the session cookie"),
     _Wish("security", "strict_transport_security", "true", "browsers may come back without TLS"),
+    _Wish("panels", "disable_sanitize_html", "false", "a panel's text runs as a script of whoever looks at it"),
+    _Wish("plugins", "allow_loading_unsigned_plugins", "", "a plugin that nobody signed runs inside Grafana"),
     _Wish("security", "allow_embedding", "false", "other sites may show Grafana in a frame and steal clicks"),
 )
 _SHARING: Final = (

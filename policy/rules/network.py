@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._kubernetes import at, empty, of_kind, selects, shown, state, too_wide, workloads
+from policy.rules._kubernetes import (
+    PREFIXES,
+    at,
+    empty,
+    of_kind,
+    open_ended,
+    selects,
+    shown,
+    state,
+    too_wide,
+    workloads,
+)
 
 _BOTH = {"Ingress", "Egress"}
 _DIRECTIONS = (("ingress", "from"), ("egress", "to"))
@@ -62,7 +73,7 @@ def _rules(resource: Resource, options: Options) -> Iterator[Finding]:
         yield at(resource, types, f"policyTypes {state(types.raw)}", 'set it to ["Ingress", "Egress"]')
     for direction, peers in _DIRECTIONS:
         for rule in spec[direction].elements():
-            if empty(spec["podSelector"]):
+            if open_ended(spec["podSelector"]):
                 yield at(
                     resource,
                     rule,
@@ -85,16 +96,18 @@ def _peers(resource: Resource, direction: str, peers: Node, options: Options) ->
     for peer in peers.elements():
         cidr = peer["ipBlock"]["cidr"]
         if peer["ipBlock"].exists:
-            narrow = not too_wide(cidr.text(), options["least_prefix_v4"], options["least_prefix_v6"])
+            narrow = not too_wide(cidr.text(), *(options[name] for name in PREFIXES))
             if not narrow and cidr.text() not in options["open_networks"]:
                 yield at(
                     resource, cidr, f"{direction} is open to the network {shown(cidr.raw)}", "name a smaller network"
                 )
-        elif empty(peer["namespaceSelector"]):
+        elif open_ended(peer["namespaceSelector"]):
             yield at(
                 resource, peer, f"{direction} is open to every namespace", "give namespaceSelector the labels of one"
             )
-        elif not peer["namespaceSelector"].exists and (not peer["podSelector"].exists or empty(peer["podSelector"])):
+        elif not peer["namespaceSelector"].exists and (
+            not peer["podSelector"].exists or open_ended(peer["podSelector"])
+        ):
             yield at(
                 resource,
                 peer,
@@ -144,6 +157,9 @@ RULES = (
             ),
             "least_prefix_v6": Option(
                 default=32, schema={"type": "integer"}, meaning="shortest IPv6 prefix of a network"
+            ),
+            "least_public_prefix_v4": Option(
+                default=16, schema={"type": "integer"}, meaning="shortest prefix of an IPv4 network of the internet"
             ),
             "open_networks": Option(
                 default=[],

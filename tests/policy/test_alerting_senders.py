@@ -77,6 +77,6 @@ def test_every_way_to_drop_the_label_is_understood(steps: list[Data]) -> None:
 
 
 def test_every_rule_about_senders_is_broken_here() -> None:
-    assert {case[0] for case in SENDERS} | {"alert-delivery-wired", "alert-identity"} == {
+    assert {case[0] for case in SENDERS} | {"alert-delivery-wired", "alert-delivery-whole", "alert-identity"} == {
         known_rule.id for known_rule in rules_of("alerting_senders")
     }

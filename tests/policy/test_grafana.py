@@ -55,3 +55,18 @@ def test_a_default_password_in_a_secret_is_still_the_default() -> None:
 
 def test_every_rule_about_settings_is_broken_here() -> None:
     assert {case[0] for case in CASES} == {known_rule.id for known_rule in rules_of("grafana")}
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "name", "value"),
+    [
+        ("grafana-login", "GF_AUTH_PROXY_ENABLED", "true"),
+        ("grafana-login", "GF_AUTH_JWT_ENABLED", "true"),
+        ("grafana-login", "GF_USERS_AUTO_ASSIGN_ORG_ROLE", "Admin"),
+        ("grafana-login", "GF_USERS_VIEWERS_CAN_EDIT", "true"),
+        ("grafana-browser", "GF_PANELS_DISABLE_SANITIZE_HTML", "true"),
+        ("grafana-browser", "GF_PLUGINS_ALLOW_LOADING_UNSIGNED_PLUGINS", "some-app"),
+    ],
+)
+def test_a_way_past_the_login_is_noticed(rule_id: str, name: str, value: str) -> None:
+    assert len(said(rule(rule_id), build(broken(GOOD, *variable(name, value))))) == 1

@@ -1,0 +1,143 @@
+"""What is not agreed on is a finding: kinds of resources, programs, settings of Kafka, parts of collectors.
+
+Other rules look for what is bad in what they know. These refuse what no rule reads, by the table
+``policy/agreed.yaml``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from policy.model import Finding, Node, Options, Resource, Rule
+from policy.rules._collector import collectors
+from policy.rules._kafka import TOPIC, servers
+from policy.rules._servers import WORKLOADS, Container, all_containers
+from policy.rules._values import finding
+
+FILE: Final = Path(__file__).parents[1] / "agreed.yaml"
+_FILES = frozenset({"ConfigMap", "Secret"})
+_SECTIONS: Final = ("receivers", "processors", "exporters", "extensions", "connectors")
+_ADD: Final = "remove it, or have it agreed on in policy/agreed.yaml"
+
+
+@functools.cache
+def _agreed() -> Mapping[str, Any]:
+    content: Mapping[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return content
+
+
+def _fits(text: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+
+def _type(resource: Resource, options: Options) -> Iterator[Finding]:
+    if not _fits(resource.type, _agreed()["resource_types"]):
+        yield finding(resource, "type", f"no rule looks at resources of type {resource.type}", _ADD)
+
+
+def _programs(resource: Resource, options: Options) -> Iterator[Finding]:
+    for container in all_containers(resource):
+        yield from _program(container)
+        node = container.node
+        for hook in (node["lifecycle"]["postStart"], node["lifecycle"]["preStop"]["exec"]):
+            if hook.exists:
+                yield finding(resource, hook, "it runs a command beside the container's program", "remove it")
+
+
+def _program(container: Container) -> Iterator[Finding]:
+    resource, node = container.resource, container.node
+    words = [*node["command"].texts(), *node["args"].texts()]
+    fitting = [program for program in _agreed()["programs"] if words[: len(program["starts"])] == program["starts"]]
+    where = node["command"]
+    if not fitting:
+        started = where.texts()[0] if where.texts() else "the image's own program"
+        yield finding(resource, where, f"{started} is no program that is agreed on", _ADD)
+        return
+    program = max(fitting, key=lambda known: len(known["starts"]))
+    for word in _strange(words[len(program["starts"]) :], program.get("arguments", ())):
+        name = word.partition("=")[0]
+        yield finding(resource, where, f"{name} of {words[0]} is not agreed on, or not with that value", _ADD)
+    if node["envFrom"].value:
+        yield finding(resource, node["envFrom"], "variables come from a file that is read by nobody", "name each one")
+    for variable in node["env"].elements():
+        name = variable["name"].text()
+        if name not in program.get("variables", ()):
+            yield finding(resource, variable, f"{words[0]} is started with {name}, which is not agreed on", _ADD)
+
+
+def _strange(words: Sequence[str], patterns: Sequence[str]) -> Iterator[str]:
+    """Words that no pattern has, alone or with the word after them."""
+    index = 0
+    while index < len(words):
+        pair = " ".join(words[index : index + 2])
+        if _fits(pair, [pattern for pattern in patterns if " " in pattern]):
+            index += 2
+            continue
+        if not _fits(words[index], [pattern for pattern in patterns if " " not in pattern]):
+            yield words[index]
+        index += 1
+
+
+def _kafka_settings(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.type == TOPIC:
+        yield from _unknown_keys(resource, resource.node["config"], _agreed()["kafka_topic_settings"])
+        return
+    for server in servers(resource):
+        yield from _unknown_keys(resource, server.node, _agreed()["kafka_server_settings"])
+
+
+def _unknown_keys(resource: Resource, node: Node, patterns: Sequence[str]) -> Iterator[Finding]:
+    for key, setting in node.items():
+        if not _fits(key, patterns):
+            yield finding(resource, setting, f"{key} is not agreed on", _ADD)
+
+
+def _collector_parts(resource: Resource, options: Options) -> Iterator[Finding]:
+    for collector in collectors(resource):
+        for section in _SECTIONS:
+            for component in collector.components(section):
+                kind = component.name.partition("/")[0]
+                if kind not in _agreed()["collector_parts"][section]:
+                    yield finding(resource, component.node, f"{section} of type {kind} are not agreed on", _ADD)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="resource-type-agreed",
+        promise="Every resource is of a type that rules look at.",
+        why="A patch, a chart, a command or a policy of another kind changes what rules have read, unseen by them.",
+        sources=("K5", "M4"),
+        resource=_type,
+    ),
+    Rule(
+        id="program-agreed",
+        promise="Every container starts an agreed program itself, with agreed arguments and variables only.",
+        why="A wrapper, a flag or a variable can turn off what its files say: TLS, logins, the checks of a JVM.",
+        sources=("K5", "O1", "P2", "M4"),
+        kinds=WORKLOADS,
+        resource=_programs,
+    ),
+    Rule(
+        id="kafka-settings-agreed",
+        promise="Nodes and topics of Kafka have agreed settings only.",
+        why="Ciphers without encryption, foreign authenticators or limits of one topic undo what the others say.",
+        sources=("K1", "K5"),
+        kinds=frozenset({*_FILES, "Topic"}),
+        resource=_kafka_settings,
+    ),
+    Rule(
+        id="collector-parts-agreed",
+        promise="Collectors have receivers, processors, exporters, extensions and connectors of agreed types only.",
+        why="A receiver that knows no login or an exporter that prints telemetry is seen by no rule about those known.",
+        sources=("O1", "O5"),
+        kinds=_FILES,
+        resource=_collector_parts,
+    ),
+)
+"""Rules of this concern."""
