@@ -18,6 +18,10 @@ Kafka keys spans by trace id, so one sampler sees a whole trace. What it reads g
 out undecided; the exporter's queue waits where Jaeger is slow. Waiting reaches back to Kafka, which keeps the rest. It
 needs both decision caches: without them, decided traces would count as waiting for ever.
 
+**Spans that come after the decision**, as those do that last longer than `decision_wait_s`, follow it where the trace
+is kept. Where it is not, they are decided about anew, so that a call that failed by a timeout is kept, with what comes
+beside it: of such decisions only the newest one is remembered.
+
 **What a crash loses** (ADR 0008): the receiver marks a record when the processor has taken it, so traces that wait for
 their decision and spans in the exporter's queue are lost: at most `decision_wait_s` + 1 seconds of one sampler.
 """
@@ -206,7 +210,7 @@ def _sampling(policy: SamplingPolicy) -> Data:
         "expected_new_traces_per_sec": max(1, policy.max_traces // (policy.decision_wait_s + 1)),
         "decision_cache": {
             "sampled_cache_size": 5 * policy.max_traces,
-            "non_sampled_cache_size": 5 * policy.max_traces,
+            "non_sampled_cache_size": 1,
         },
         "sample_on_first_match": True,
         "drop_pending_traces_on_shutdown": False,

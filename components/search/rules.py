@@ -57,12 +57,12 @@ RULES: tuple[RuleGroup, ...] = (
                 for_="90s",
                 severity=Severity.HIGH,
                 summary="Nobody knows the state of the search cluster",
-                description="It has not answered the index manager for two and a half minutes, as when half of its "
+                description="It has not answered the index manager for three to four minutes, as when half of its "
                 "nodes are gone, or the index manager is. Traces and logs wait in Kafka; the other alerts on the "
                 "cluster are blind.",
                 annotations={
                     "summary_ja": "検索クラスターの状態が不明です",
-                    "description_ja": "クラスターまたはキーパーが 1 分半応答していません。"
+                    "description_ja": "クラスターまたはインデックス管理プログラムが 3 分から 4 分応答していません。"
                     "トレースとログは Kafka で待機します。",
                 },
             ),
@@ -114,7 +114,7 @@ RULES: tuple[RuleGroup, ...] = (
                 description="No index is begun or deleted, changed passwords are not applied, and the metrics of "
                 "the cluster may be missing: the other alerts on it may be blind.",
                 annotations={
-                    "summary_ja": "検索クラスターのキーパーが 5 分間処理を終えていません",
+                    "summary_ja": "インデックス管理プログラムが 5 分間処理を終えていません",
                     "description_ja": "インデックスの作成と削除、パスワードの反映が止まり、"
                     "他のアラートも機能しない恐れがあります。",
                 },

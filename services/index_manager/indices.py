@@ -103,8 +103,23 @@ def roll_over(client: JsonApi, family: FamilySettings) -> bool:
 
 
 def expired(family: FamilySettings, indices: Sequence[Index], now: float) -> list[Index]:
-    """Indices whose newest document is older than the family is kept: the next index has been written for that long."""
-    return [index for index, following in pairwise(indices) if now - following.created > family.keep_s]
+    """Indices whose newest document is older than the family is kept: the next index has been written for that long.
+
+    No index is older than the one before it: a node whose clock was wrong when it made one must not end that one early.
+    """
+    return [
+        index for index, following in pairwise(indices) if now - max(index.created, following.created) > family.keep_s
+    ]
+
+
+def earliest_clock(client: JsonApi, own: float) -> float:
+    """The earliest of all clocks, the nodes' and our own: what is deleted does not come back.
+
+    Raises:
+        ApiError: The cluster does not tell its time.
+    """
+    answer = client.ask("GET", "/_nodes/stats/os?filter_path=nodes.*.timestamp") or {}
+    return min([own, *(content["timestamp"] / _MS for content in answer.get("nodes", {}).values())])
 
 
 def delete(client: JsonApi, index: Index) -> None:

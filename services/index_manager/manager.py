@@ -159,8 +159,8 @@ class IndexManager:
             own = indices_by_family[family.name]
             if own and sizes.get(own[-1].name, (0, 0))[0]:
                 self._step("rollover", partial(self._roll_over, family))
-            for index in indices.expired(family, own, self._clock()):
-                self._step("deletion", partial(self._delete, family, index))
+            if indices.expired(family, own, self._clock()):
+                self._step("deletion", partial(self._delete_expired, family, own))
 
     def _ensure_template(self, family: FamilySettings) -> None:
         if indices.ensure_template(self._client, family):
@@ -185,6 +185,11 @@ class IndexManager:
         if indices.roll_over(self._client, family):
             self._metrics.rollovers.labels(family.name).inc()
             self._log(f"began a new index of {family.name}")
+
+    def _delete_expired(self, family: FamilySettings, own: Sequence[Index]) -> None:
+        now = indices.earliest_clock(self._client, self._clock())
+        for index in indices.expired(family, own, now):
+            self._step("deletion", partial(self._delete, family, index))
 
     def _delete(self, family: FamilySettings, index: Index) -> None:
         indices.delete(self._client, index)

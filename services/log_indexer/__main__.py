@@ -27,6 +27,7 @@ from services.runtime.settings import SearchIndex, SettingsError
 _LIMIT_S = 30.0
 _TOO_LARGE = 413
 _UNACCEPTABLE = 400
+_CLOSED = "index_closed_exception"
 _MISTAKE = 2
 _READ_S = 0.5
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -70,7 +71,7 @@ class BulkWriter:
             return self._parted(documents)
         if answer.status != http.client.OK:
             raise ApiError(f"{self._alias.url} answered {answer.status}: {_reason(answer.content)}", answer.status)
-        return _outcome(documents, answer.content, self._alias.url)
+        return _outcome(documents, answer.content, self._alias)
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -89,11 +90,12 @@ class BulkWriter:
         )
 
 
-def _outcome(documents: Sequence[Document], body: bytes, url: str) -> Outcome:
+def _outcome(documents: Sequence[Document], body: bytes, alias: WriteAlias) -> Outcome:
+    url = alias.url
     try:
         content = orjson.loads(body)
         items, failed = content["items"], bool(content["errors"])
-        states = [(int(item["index"]["status"]), _error(item["index"])) for item in items] if failed else []
+        states = [_state(item["index"], alias.name) for item in items] if failed else []
     except (ValueError, KeyError, TypeError):
         raise ApiError(f"{url} did not answer as a bulk request is answered") from None
     if len(items) != len(documents):
@@ -101,21 +103,24 @@ def _outcome(documents: Sequence[Document], body: bytes, url: str) -> Outcome:
     if not failed:
         return Outcome(written=len(documents))
     outcome = Outcome()
-    for document, (status, reason) in zip(documents, states, strict=True):
+    for document, (status, reason, of_document) in zip(documents, states, strict=True):
         if status in (http.client.OK, http.client.CREATED):
             outcome.written += 1
-        elif status == _UNACCEPTABLE:
+        elif status == _UNACCEPTABLE and of_document:
             outcome.rejected.append((document, reason))
         else:
-            # Busy, read-only, no permission, no such alias: all of that can be mended, and the log stays in Kafka.
+            # Busy, read-only, closed, no permission, no such alias or one that leads to two indices: all of that can be
+            # mended, and the log stays in Kafka.
             outcome.waiting.append(document)
             outcome.reason = f"{status} {reason}"
     return outcome
 
 
-def _error(item: dict[str, Any]) -> str:
+def _state(item: dict[str, Any], alias: str) -> tuple[int, str, bool]:
+    """Status of an item, type of its error, and whether an index has refused the document itself."""
     error = item.get("error")
-    return str(error.get("type", "unknown")) if isinstance(error, dict) else "unknown"
+    reason = str(error.get("type", "unknown")) if isinstance(error, dict) else "unknown"
+    return int(item["status"]), reason, item.get("_index") != alias and reason != _CLOSED
 
 
 def _reason(body: bytes) -> str:
@@ -200,7 +205,10 @@ class Indexer:
             KafkaException: The brokers refuse; the batch is tried again in the next turn.
         """
         self._last_turn = time.monotonic()
-        if not self._messages:
+        if self._messages:
+            # Their commit failed. Who has not polled for long is no member any more, and becomes one by polling only.
+            self._pause(0)
+        else:
             self._take(self._client.consume(self._settings.batch_records, _READ_S))
         while self._decoded():
             batch = first(self._left, self._settings.batch_bytes)

@@ -30,7 +30,7 @@ _JSON, _NDJSON = "application/json", "application/x-ndjson"
 _WRITTEN = (http.client.OK, http.client.CREATED)
 # An alias must exist: without the parameter, a first write would make an index of the alias' name.
 _REQUIRE = "require_alias=true"
-_OUTCOME = "filter_path=errors,items.*.status,items.*.error.type"
+_OUTCOME = "filter_path=errors,items.*.status,items.*._index,items.*.error.type"
 """What of an answer to a bulk request is needed: the rest is ten times as long."""
 
 
@@ -250,7 +250,7 @@ class WriteAlias:
             settings: Which cluster, which alias, as whom.
             read_s: Limit of the wait for an answer.
         """
-        self.url = settings.url
+        self.url, self.name = settings.url, settings.index
         self._path = f"/{quote(settings.index)}"
         self._api = JsonApi(
             settings.url,
@@ -273,7 +273,9 @@ class WriteAlias:
             raise ApiError(f"{self.url}: PUT {path}: {answer.status} {reason(answer)}", answer.status)
 
     def bulk(self, lines: bytes) -> Answer:
-        """Send a bulk request; the answer has ``errors`` and, of each item, ``status`` and type of ``error``.
+        """Send a bulk request; the answer has ``errors`` and of each item ``status``, ``_index``, type of ``error``.
+
+        ``_index`` is the alias where an item was refused before the alias had led to an index.
 
         Raises:
             ApiError: There is no answer: nobody knows what became of the documents.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import statistics
 import time
@@ -9,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_bytes
 
 import pytest
 import requests
+from confluent_kafka import Producer
+from opentelemetry.proto.trace.v1.trace_pb2 import Status, TracesData
 
 from components.collector.config import rendered
 from components.collector.passwords import htpasswd
@@ -189,6 +193,51 @@ def test_a_load_above_the_limit_lowers_the_base_rate_errors_stay_whole_and_the_r
     assert 0.07 < quiet < 0.13
     assert loaded < 0.6 * quiet
     assert 0.07 < after < 0.13
+
+
+def test_failed_and_slow_spans_that_end_after_the_decision_are_kept_and_others_are_not(path: Harness) -> None:
+    """A call that ends with a timeout comes long after its children, for whose sake the trace was not kept."""
+    policy = SamplingPolicy(base_percent=0, decision_wait_s=1)
+    traces = {late: [token_bytes(16) for _ in range(20)] for late in ("failed", "slow", "plain")}
+    producer = Producer(path.client)
+
+    def send(trace_id: bytes, **span: int) -> None:
+        producer.produce(TOPIC, one_span(trace_id, **span), key=trace_id.hex())
+
+    with sampler(path, policy) as process:
+        for trace_id in itertools.chain(*traces.values()):
+            send(trace_id)
+        assert producer.flush(60) == 0
+        eventually(lambda: decided(process) >= 60, 20, "all are decided about")
+        # The decision about the newest trace is remembered.
+        send(token_bytes(16))
+        assert producer.flush(60) == 0
+        eventually(lambda: decided(process) >= 61, 20, "another one is decided about")
+        for trace_id in traces["failed"]:
+            send(trace_id, code=Status.STATUS_CODE_ERROR)
+        for trace_id in traces["slow"]:
+            send(trace_id, lasts_s=30)
+        for trace_id in traces["plain"]:
+            send(trace_id)
+        assert producer.flush(60) == 0
+        wanted = {*traces["failed"], *traces["slow"]}
+        eventually(lambda: path.kept.any(wanted) == wanted, 20, "the late spans are in Jaeger")
+        eventually(lambda: decided(process) >= 121, 20, "the other ones are decided about")
+        assert not path.kept.any({*traces["plain"]})
+
+
+def one_span(trace_id: bytes, *, code: int = 0, lasts_s: int = 0) -> bytes:
+    """A record with one span."""
+    data = TracesData()
+    resource = data.resource_spans.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "streaming"
+    start = time.time_ns()
+    span = resource.scope_spans.add().spans.add(
+        trace_id=trace_id, span_id=token_bytes(8), name="call", start_time_unix_nano=start
+    )
+    span.end_time_unix_nano = start + 1_000_000 + lasts_s * 1_000_000_000
+    span.status.code = code
+    return data.SerializeToString()
 
 
 def test_while_jaeger_is_away_nothing_is_lost(path: Harness) -> None:

@@ -70,7 +70,8 @@ def test_the_hash_chooses_before_the_budget_is_charged() -> None:
 def test_nothing_is_thrown_out_undecided_it_waits() -> None:
     assert SAMPLING["block_on_overflow"] is True
     caches = SAMPLING["decision_cache"]
-    assert min(caches.values()) >= SAMPLING["num_traces"], "without both caches, decided traces would block for ever"
+    assert caches["sampled_cache_size"] >= SAMPLING["num_traces"]
+    assert caches["non_sampled_cache_size"] >= 1, "without both caches, decided traces would block for ever"
     queue = CONFIG["exporters"]["otlp/jaeger"]["sending_queue"]
     assert queue["block_on_overflow"] is True
     assert queue["queue_size"] > SAMPLING["maximum_trace_size_bytes"], "a larger item would be refused for good"

@@ -127,6 +127,12 @@ def test_an_index_is_old_when_the_next_one_has_been_written_for_as_long_as_data_
     assert indices.expired(LOGS, own[:1], now=10_000) == []
 
 
+def test_an_index_that_was_made_by_a_node_with_a_wrong_clock_does_not_end_the_one_before_it() -> None:
+    own = [index(1, 900), index(2, 0), index(3, 1000)]
+    assert indices.expired(LOGS, own, now=1000) == []
+    assert indices.expired(LOGS, own, now=1001) == own[:1]
+
+
 def test_only_the_newest_index_is_written_to_and_every_index_is_read() -> None:
     indices_by_family = {"logs": [index(1, 0, "logs-write"), index(2, 1)], "secret-span": []}
     assert indices.alias_changes(SETTINGS.families, indices_by_family) == [
@@ -306,6 +312,31 @@ def test_a_step_that_fails_does_not_stop_the_others_and_the_index_manager_is_not
     assert said[-1] == "every step succeeds again"
     assert metrics.registry.get_sample_value("index_manager_last_success_timestamp_seconds") == 1000
     assert not [request for request in Fake.seen if request[0] == "DELETE"]
+    turned.close()
+
+
+def test_nothing_is_deleted_by_a_clock_that_is_ahead_of_the_cluster(settings: Settings) -> None:
+    listed = {
+        f"logs-{number:06d}": {"aliases": {}, "settings": {"index": {"creation_date": created}}}
+        for number, created in ((1, "0"), (2, "800000"))
+    }
+    Fake.answers = {
+        "GET /_cluster/health": (200, '{"status": "green"}'),
+        "GET /logs-0*": (200, json.dumps(listed)),
+        "POST /_aliases": (200, "{}"),
+        "DELETE /logs-000001": (200, "{}"),
+    }
+    turned, _, _ = index_manager(settings.model_copy(update={"families": settings.families[:1]}))
+
+    def deleted(*times_s: int) -> list[str]:
+        told = {f"node-{number}": {"timestamp": time_s * 1000} for number, time_s in enumerate(times_s)}
+        Fake.answers["GET /_nodes/stats/os"] = (200, json.dumps({"nodes": told}))
+        Fake.seen.clear()
+        turned.reconcile()
+        return [path for method, path, _ in Fake.seen if method == "DELETE"]
+
+    assert deleted(1000, 850) == []
+    assert deleted(1000, 950) == ["/logs-000001"]
     turned.close()
 
 

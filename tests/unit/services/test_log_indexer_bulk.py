@@ -66,7 +66,10 @@ def cluster(folder: Path, *answers: tuple[int, Any]) -> Iterator[tuple[BulkWrite
 
 
 def items(*states: tuple[int, str | None]) -> str:
-    listed = [{"index": {"status": status, **({"error": {"type": kind}} if kind else {})}} for status, kind in states]
+    listed = [
+        {"index": {"_index": "logs-000001", "status": status, **({"error": {"type": kind}} if kind else {})}}
+        for status, kind in states
+    ]
     return json.dumps({"errors": any(kind for _, kind in states), "items": listed})
 
 
@@ -78,7 +81,9 @@ def test_documents_go_to_the_alias_under_their_ids(tmp_path: Path) -> None:
     with cluster(tmp_path, (200, all_written)) as (writer, seen):
         assert writer.write(DOCUMENTS).written == 3
         [(path, authorization, body)] = seen
-    assert path == "/logs-write/_bulk?require_alias=true&filter_path=errors,items.*.status,items.*.error.type"
+    assert path == (
+        "/logs-write/_bulk?require_alias=true&filter_path=errors,items.*.status,items.*._index,items.*.error.type"
+    )
     assert authorization.startswith("Basic ")
     lines = [json.loads(line) for line in body.splitlines()]
     assert [line["index"]["_id"] for line in lines[::2]] == ["id-0", "id-1", "id-2"]
@@ -101,6 +106,26 @@ def test_an_item_that_can_never_be_written_is_rejected(tmp_path: Path) -> None:
         outcome = writer.write(DOCUMENTS)
     assert outcome.rejected == [(DOCUMENTS[1], "mapper_parsing_exception")]
     assert outcome.waiting == []
+
+
+@pytest.mark.parametrize(
+    ("index", "reason"),
+    [
+        ("logs-write", "illegal_argument_exception"),
+        ("logs-write", "index_closed_exception"),
+        ("logs-000001", "index_closed_exception"),
+    ],
+    ids=["the alias leads to two indices", "the index is closed", "the index was closed a moment ago"],
+)
+def test_an_item_that_no_index_has_judged_waits_although_its_status_is_400(
+    tmp_path: Path, index: str, reason: str
+) -> None:
+    item = {"index": {"_index": index, "status": 400, "error": {"type": reason}}}
+    with cluster(tmp_path, (200, json.dumps({"errors": True, "items": [item] * 3}))) as (writer, _):
+        outcome = writer.write(DOCUMENTS)
+    assert outcome.waiting == DOCUMENTS
+    assert outcome.reason == f"400 {reason}"
+    assert outcome.rejected == []
 
 
 def test_a_request_that_is_too_large_is_parted(tmp_path: Path) -> None:

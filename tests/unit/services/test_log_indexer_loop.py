@@ -115,6 +115,18 @@ def test_a_commit_that_fails_is_tried_again_without_reading_on(tmp_path: Path) -
     assert writer.requests == [["telemetry-logs-0-1-0"]]
 
 
+def test_who_cannot_commit_polls_since_a_member_that_was_silent_for_long_only_comes_back_so(tmp_path: Path) -> None:
+    consumer = Consumer([[Message(1, logs("a"))]])
+    consumer.commit_errors = [KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID))]
+    consumer.polled = [Message(7, logs("given anew"), partition=3)]
+    log_indexer = indexer(tmp_path, consumer, Writer())
+    with pytest.raises(KafkaException):
+        log_indexer.turn()
+    assert log_indexer.turn() == 2
+    assert consumer.polled == []
+    assert consumer.committed == [[(0, 2), (3, 8)]]
+
+
 def test_a_record_that_comes_while_it_waits_is_kept(tmp_path: Path) -> None:
     consumer = Consumer([[Message(1, logs("a"))]])
     consumer.polled = [Message(7, logs("early"), partition=3)]
