@@ -119,7 +119,8 @@ def earliest_clock(client: JsonApi, own: float) -> float:
         ApiError: The cluster does not tell its time.
     """
     answer = client.ask("GET", "/_nodes/stats/os?filter_path=nodes.*.timestamp") or {}
-    return min([own, *(content["timestamp"] / _MS for content in answer.get("nodes", {}).values())])
+    clocks = (float(content["timestamp"]) / _MS for content in answer.get("nodes", {}).values())
+    return min([own, *clocks])
 
 
 def delete(client: JsonApi, index: Index) -> None:

@@ -62,7 +62,7 @@ def make_chaos(context: Context, figures: dict[str, Any]) -> list[str]:
     # A sampler decides by what it has after its wait, so each part of a trace has to be one to keep.
     traffic = Traffic(durations.CHAOS_SEED, failed=1.0, throughout=True)
     spans = SpanLoad(context, batches(traffic, 10), per_second=_TRACES_PER_S, workers=2)
-    points = OtlpLoad(context, workers=2, pause=0.5, give_up_after=_GIVE_UP_S)
+    points = OtlpLoad(context, workers=2, pause=0.5, give_up_after=_GIVE_UP_S, clock_changes=True)
     logs = LogLoad(context.ca_file, gateway(context), pause=0.5)
     recoveries = figures["whole again after s"] = []
     with (

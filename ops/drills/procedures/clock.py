@@ -16,7 +16,7 @@ def step_clock(context: Context, figures: dict[str, Any]) -> list[str]:
     """Set the clock of a client ahead, then back, then right, beside one whose clock is right all the time."""
     start, began = context.kafka.end_offsets(TOPIC), time.time()
     step = durations.CLOCK_STEP
-    with OtlpLoad(context, workers=2) as client, OtlpLoad(context, workers=2) as neighbour:
+    with OtlpLoad(context, workers=2, clock_changes=True) as client, OtlpLoad(context, workers=2) as neighbour:
         client.run_for(durations.WARM_UP)
         for ahead_s in (step, -step, 0.0):
             say(f"clock of the client {ahead_s:+.0f} s")

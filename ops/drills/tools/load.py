@@ -168,21 +168,31 @@ class NumberedLoad(Load):
 class OtlpLoad(NumberedLoad):
     """Gauges whose values are sequence numbers, through the gateway.
 
-    `ahead_s` is how much the clock of who sends is ahead of the right one, in seconds; it may change at any time.
+    `ahead_s` is how much the clock of who sends is ahead of the right one, in seconds; where ``clock_changes`` it may
+    change at any time. A right clock then has the even milliseconds and a wrong one the odd ones: a series keeps one
+    sample of a moment, and the right clock comes to each moment at which a wrong one has been.
     """
 
     def __init__(
-        self, context: Context, *, workers: int = 4, batch: int = 25, pause: float = 0.25, give_up_after: float = 90.0
+        self,
+        context: Context,
+        *,
+        workers: int = 4,
+        batch: int = 25,
+        pause: float = 0.25,
+        give_up_after: float = 90.0,
+        clock_changes: bool = False,
     ) -> None:
         super().__init__(context.ca_file, workers=workers, batch=batch, pause=pause, give_up_after=give_up_after)
-        self._context = context
+        self._context, self._clock_changes = context, clock_changes
         self.ahead_s = self._most_ahead_s = self._most_behind_s = 0.0
 
     def _sending(self, web: Web, numbers: Sequence[Number]) -> Send:
         client = OtlpClient(self._context.platform, web)
         ahead_s = self.ahead_s
         self._most_ahead_s, self._most_behind_s = max(self._most_ahead_s, ahead_s), max(self._most_behind_s, -ahead_s)
-        request = sequence_request(self.run_id, numbers, ahead_s)
+        times = clock_times(time.time() + ahead_s, len(numbers), bool(ahead_s)) if self._clock_changes else None
+        request = sequence_request(self.run_id, numbers, times)
         return lambda: client.metrics(request, LAYER)
 
     def missing(self, context: Context, start: dict[int, int], began: float) -> dict[str, set[Number]]:
@@ -244,22 +254,29 @@ class OtlpLoad(NumberedLoad):
             time.sleep(2.0)
 
 
-def sequence_request(run_id: str, numbers: Sequence[Number], ahead_s: float = 0.0) -> ExportMetricsServiceRequest:
-    """One batch of one worker: a point per number, one millisecond apart so that Prometheus keeps each as a sample.
+def clock_times(newest: float, count: int, wrong: bool) -> list[int]:
+    """Times of points up to a Unix time, in milliseconds, all even or, of a wrong clock, all odd."""
+    last = int(newest * 500) * 2 + wrong
+    return [last - 2 * back for back in reversed(range(count))]
+
+
+def sequence_request(
+    run_id: str, numbers: Sequence[Number], times: Sequence[int] | None = None
+) -> ExportMetricsServiceRequest:
+    """One batch of one worker: a point per number, each at another millisecond so that Prometheus keeps all as samples.
 
     Args:
         run_id: Of the load.
         numbers: Of one worker.
-        ahead_s: How much its clock is ahead of the right one, in seconds.
+        times: Of the points, Unix time in milliseconds; the newest one is now where none are given.
     """
     worker = numbers[0][0]
     device = f"e2e-{worker:02d}"
     labels = {"run": run_id, "worker": str(worker)}
-    newest = time.time_ns() + int(ahead_s * 1e9)
-    count = len(numbers)
+    newest, count = time.time_ns() // 1_000_000, len(numbers)
     points = [
-        (newest - (count - 1 - position) * 1_000_000, float(number), labels)
-        for position, (_, number) in enumerate(numbers)
+        (moment * 1_000_000, float(number), labels)
+        for moment, (_, number) in zip(times or range(newest - count + 1, newest + 1), numbers, strict=True)
     ]
     return otlp.gauge(otlp.resource_of(LAYER, "e2e-load", device, device=device), METRIC, points)
 

@@ -119,13 +119,18 @@ def test_points_of_a_client_whose_clock_is_set_are_sent_and_looked_for_in_its_ti
     requests, questions = list[ExportMetricsServiceRequest](), list[tuple[int, float]]()
     client = SimpleNamespace(metrics=lambda request, _: requests.append(request) or (200, 0))
     monkeypatch.setattr("ops.drills.tools.load.OtlpClient", lambda *_: client)
-    load = OtlpLoad(cast(Context, SimpleNamespace(ca_file="", platform=None)), workers=1, pause=0.01)
+    context = cast(Context, SimpleNamespace(ca_file="", platform=None))
+    load = OtlpLoad(context, workers=1, pause=0.01, clock_changes=True)
     with load:
-        for ahead_s in (300.0, -300.0):
+        for ahead_s in (300.0, -300.0, 0.0):
             load.ahead_s, sent = ahead_s, len(requests)
             eventually(partial(_more_than, requests, sent + 1), WAIT_S, "two requests")
             [resource] = requests[-1].resource_metrics
-            point = resource.scope_metrics[0].metrics[0].gauge.data_points[-1]
+            points = resource.scope_metrics[0].metrics[0].gauge.data_points
+            moments = [point.time_unix_nano // 1_000_000 for point in points]
+            assert len(set(moments)) == len(points)
+            assert {moment % 2 for moment in moments} == {int(ahead_s != 0)}
+            point = points[-1]
             assert point.time_unix_nano / 1e9 - time.time() == pytest.approx(ahead_s, abs=30)
 
     def raw(_: str, seconds: int, moment: float) -> dict[Any, Any]:
@@ -133,7 +138,9 @@ def test_points_of_a_client_whose_clock_is_set_are_sent_and_looked_for_in_its_ti
         samples = [(0.0, float(number)) for _, number in load.ledger.acknowledged]
         return {(("worker", "0"),): samples}
 
-    assert load.in_prometheus(cast(Query, SimpleNamespace(raw=raw)), 240, 1.0) == set(load.ledger.acknowledged)
+    assert load.in_prometheus(cast(Query, SimpleNamespace(raw=raw, name="primary")), 240, 1.0) == set(
+        load.ledger.acknowledged
+    )
     [(seconds, ahead)] = questions
     assert seconds == 240 + 600
     assert ahead == pytest.approx(300, abs=30)
