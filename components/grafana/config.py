@@ -33,7 +33,8 @@ Ini = Mapping[str, Mapping[str, str]]
 OFF, ON = "false", "true"
 INACTIVE = "12h"
 """A session that nobody uses ends after so long: a working day's pause, not a weekend's."""
-LONGEST = "7d"
+LONGEST = "24h"
+"""A login is asked for again after so long at most: who was removed from the directory loses access within a day."""
 ANSWER_LIMIT = 64 * 2**20
 """Bytes of a data source's answer, at most: two such answers still fit into a replica's memory."""
 _LOCK_WAIT_S = 600
