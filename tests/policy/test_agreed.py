@@ -13,7 +13,7 @@ from policy.rules import RULES
 
 _BY_ID = {rule.id: rule for rule in RULES}
 _OTELCOL = ["/otelcol", "--config=/etc/otelcol/config.yaml"]
-_KAFKA = ["java", "-Xmx1g", "-cp", "/opt/kafka/libs/*", "kafka.Kafka", "/etc/kafka/server-$(POD_INDEX).properties"]
+_KAFKA = ["java", "-Xmx1g", "@/opt/kafka/java.args", "kafka.Kafka", "/etc/kafka/server-$(POD_INDEX).properties"]
 
 
 def problems(rule_id: str, resource: Resource) -> list[str]:
