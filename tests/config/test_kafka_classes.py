@@ -51,16 +51,16 @@ def sources(image: Path, heap: str, flags: Sequence[str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_classes_come_from_the_archive_with_the_flags_of_a_pod(image: Path, process: str) -> None:
-    found = sources(image, *PROCESSES[process])
-    assert found["kafka.Kafka$"].startswith("shared objects file"), found["kafka.Kafka$"]
-    archived = sum(source.startswith("shared objects file") for source in found.values())
-    assert archived > len(found) / 2
+    origins = sources(image, *PROCESSES[process])
+    assert origins["kafka.Kafka$"].startswith("shared objects file"), origins["kafka.Kafka$"]
+    archived = sum(source.startswith("shared objects file") for source in origins.values())
+    assert archived > len(origins) / 2
 
 
 def test_java_starts_without_an_archive_that_does_not_fit(image: Path) -> None:
     compressed = "-XX:-UseCompressedOops"
-    found = sources(image, SMALL.broker.heap, (*SMALL.broker.flags, compressed))
-    assert not found["kafka.Kafka$"].startswith("shared objects file")
+    origins = sources(image, SMALL.broker.heap, (*SMALL.broker.flags, compressed))
+    assert not origins["kafka.Kafka$"].startswith("shared objects file")
 
 
 def test_the_class_path_has_an_order_of_its_own(image: Path) -> None:

@@ -7,9 +7,8 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,8 +28,7 @@ from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from lab.paths import CHECKOUT
 from ops.core.web import Web
 from ops.telemetry.logs import LogReader, Wanted
-from services.log_indexer.__main__ import BulkWriter, Indexer, Outcome
-from services.log_indexer.documents import Document
+from services.log_indexer.__main__ import Indexer
 from services.log_indexer.settings import LogIndexerSettings
 from tests.config.gateway_process import GatewayProcess, gateway_data, gateway_process
 from tests.config.search_process import SearchProcesses, password_of, search_processes
@@ -268,43 +266,6 @@ def test_an_alias_that_takes_nothing_is_waited_for_although_the_cluster_answers_
     finally:
         assert path.search.as_admin(*mended).status_code == 200
     eventually(lambda: set(range(first, first + 5)) <= number_set(path), 60, "the logs were kept")
-
-
-def test_an_indexer_that_did_not_poll_for_long_goes_on(path: LogsPath) -> None:
-    """Kafka, or the machine, was away for longer than a member may be silent; another member has its partitions."""
-    settings, short = path.settings(), {"max.poll.interval.ms": 6000, "session.timeout.ms": 6000}
-    settings["kafka"]["group"] = "silent"
-    slow = BulkWriter(LogIndexerSettings.parse(settings).search)
-    waits = [0.0]
-    write = slow.write
-
-    def writes(documents: Sequence[Document]) -> Outcome:
-        time.sleep(waits.pop() if waits else 0)
-        return write(documents)
-
-    slow.write = writes  # type: ignore[method-assign]
-    silent, other = (
-        Indexer(LogIndexerSettings.parse(settings), connect=lambda options: Consumer(options | short), writer=writer)
-        for writer in (slow, None)
-    )
-    running_threads = [threading.Thread(target=one.run) for one in (silent, other)]
-    try:
-        for thread in running_threads:
-            thread.start()
-        eventually(lambda: bool(silent._client.assignment() and other._client.assignment()), 60, "both have partitions")
-        waits.append(15)
-        number = 5000
-        while waits:
-            send(path, number, 1)
-            number += 1
-            time.sleep(0.2)
-        eventually(lambda: silent._last_logged.startswith("kafka: "), 60, "its commit is refused")
-        eventually(lambda: not silent._messages and bool(silent._client.assignment()), 60, "it is a member again")
-    finally:
-        for one in (silent, other):
-            one.stop()
-        for thread in running_threads:
-            thread.join(60)
 
 
 def test_no_secret_of_the_corpus_is_in_kafka_the_index_or_a_log_of_ours(path: LogsPath, serving: Path) -> None:
