@@ -157,7 +157,8 @@ class Indexer:
         self.registry = CollectorRegistry()
         self._measures()
         self._client = connect(group_consumer(settings.kafka) | SHARED_PARTITIONS)
-        self._client.subscribe([settings.kafka.topic])
+        self._resume_due = False
+        self._client.subscribe([settings.kafka.topic], on_assign=self._assigned)
 
     def _measures(self) -> None:
         registry = self.registry
@@ -205,6 +206,9 @@ class Indexer:
             KafkaException: The brokers refuse; the batch is tried again in the next turn.
         """
         self._last_turn = time.monotonic()
+        if self._resume_due:
+            self._resume_due = False
+            self._client.resume(self._client.assignment())
         if self._messages:
             # Their commit failed. Who has not polled for long is no member any more, and becomes one by polling only.
             self._pause(0)
@@ -317,6 +321,10 @@ class Indexer:
             if held:
                 self._client.resume(held)
         return ended
+
+    def _assigned(self, _client: object, _partitions: object) -> None:
+        """A partition that was taken away while it was paused comes back paused."""
+        self._resume_due = True
 
     def _commit(self, messages: Sequence[Any]) -> None:
         ends: dict[tuple[str, int], int] = {}

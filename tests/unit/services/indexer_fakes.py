@@ -98,7 +98,7 @@ class Consumer:
         self.options = options
         return self
 
-    def subscribe(self, topics: list[str]) -> None:
+    def subscribe(self, topics: list[str], **callbacks: Any) -> None:
         self.topics = topics
 
     def consume(self, _number: int, _seconds: float) -> list[Message]:
