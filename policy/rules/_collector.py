@@ -20,6 +20,8 @@ READER = "kafkarecords"
 """Our receiver of Kafka."""
 LOGIN = "login"
 """Our extension that checks passwords, over gRPC before the message is read."""
+GATE = "gate"
+"""Our processor that lets in what the catalogue has, in the sender's name alone, and masks it."""
 DRAIN = "drain"
 """Our extension that says when the queue on disk is empty."""
 KAFKA = frozenset({*WRITERS, "kafkametrics", "kafka_topics_observer"})
@@ -94,7 +96,11 @@ class Pipeline:
     @property
     def sampling(self) -> bool:
         """Whether it holds spans back to choose among traces, so that it answers before it is done."""
-        return any(name.split("/", 1)[0] in _SAMPLING for name in self.node["processors"].texts())
+        return self.has(*_SAMPLING)
+
+    def has(self, *types: str) -> bool:
+        """Whether one of its processors is of one of the types."""
+        return any(name.split("/", 1)[0] in types for name in self.node["processors"].texts())
 
 
 class Collector:

@@ -8,15 +8,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policy.model import Finding, Node, Resource
+from policy.model import Finding, Node, Option, Options, Resource
 from policy.rules._values import each_known
 
 RUNNING = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 """Kinds whose pods run until somebody stops them."""
 WORKLOADS = RUNNING | {"Job", "CronJob", "Pod"}
 """Kinds that make pods."""
-PREFIXES = ("least_prefix_v4", "least_prefix_v6", "least_public_prefix_v4")
-"""Options of rules that bound networks, in the order of `too_wide`."""
+NETWORKS: Mapping[str, Option] = {
+    "least_prefix_v4": Option(default=8, schema={"type": "integer"}, meaning="shortest IPv4 prefix of a network"),
+    "least_prefix_v6": Option(default=32, schema={"type": "integer"}, meaning="shortest IPv6 prefix of a network"),
+    "least_public_prefix_v4": Option(
+        default=16, schema={"type": "integer"}, meaning="shortest prefix of an IPv4 network of the internet"
+    ),
+    "open_networks": Option(
+        default=[], schema={"type": "array", "items": {"type": "string"}}, meaning="wider networks that are agreed"
+    ),
+}
+"""Options of rules that bound networks (`too_wide`)."""
 _GROUPS = ("initContainers", "containers", "ephemeralContainers")
 _POD_LABELS = frozenset({"apps.kubernetes.io/pod-index", "statefulset.kubernetes.io/pod-name"})
 """Labels that Kubernetes itself gives to pods; no template has them."""
@@ -168,19 +177,21 @@ def open_ended(selector: Node) -> bool:
     return not selector["matchLabels"].value and not any(one_of)
 
 
-def too_wide(cidr: str, least_v4: int, least_v6: int, least_public: int = 0) -> bool:
+def too_wide(cidr: str, options: Options) -> bool:
     """Whether a network has more addresses than may be allowed at once; what is no network is too wide.
 
     Args:
         cidr: The network.
-        least_v4: Shortest prefix of an IPv4 network.
-        least_v6: Shortest prefix of an IPv6 network.
-        least_public: Shortest prefix of an IPv4 network of the internet, where it is longer.
+        options: Values of `NETWORKS`.
     """
+    if cidr in options["open_networks"]:
+        return False
     try:
         network = ipaddress.ip_network(cidr, strict=False)
     except ValueError:
         return True
+    least: int = options["least_prefix_v6"]
     if network.version == 4:
-        return network.prefixlen < max(least_v4, least_public if network.is_global else 0)
-    return network.prefixlen < least_v6
+        least_public = options["least_public_prefix_v4"] if network.is_global else 0
+        least = max(options["least_prefix_v4"], least_public)
+    return network.prefixlen < least

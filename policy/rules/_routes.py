@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from policy.documents import Format, files, parse
-from policy.model import Node, Resource
+from policy.model import Node, Option, Resource
 from policy.rules._values import Unknowns, host_of, loopback
 
+ALWAYS_FIRES: Final = Option(
+    default="Watchdog", schema={"type": "string"}, meaning="Name of the alert that always fires."
+)
 TIMES: Final = {"group_wait": "30s", "group_interval": "5m", "repeat_interval": "4h"}
 """When a route tells, with Alertmanager's own values."""
 CREDENTIAL_KEYS: Final = (

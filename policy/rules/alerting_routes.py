@@ -8,7 +8,7 @@ from typing import Final
 
 from policy.documents import Format, parse
 from policy.model import Finding, Option, Options, Resource, Rule
-from policy.rules._routes import TIMES, Matcher, Route, Routing, matchers, routings
+from policy.rules._routes import ALWAYS_FIRES, TIMES, Matcher, Route, Routing, matchers, routings
 from policy.rules._servers import Container
 from policy.rules._values import each_known, finding, seconds
 from policy.rules.alerting import alertmanagers
@@ -222,9 +222,7 @@ RULES: tuple[Rule, ...] = (
         why="One inhibition with a pattern silences every Critical alert for as long as anything fires.",
         sources=("A1", "A2"),
         options={
-            "alert": Option(
-                default="Watchdog", schema={"type": "string"}, meaning="Name of the alert that always fires."
-            )
+            "alert": ALWAYS_FIRES,
         },
         kinds=_FILES,
         resource=_inhibitions,

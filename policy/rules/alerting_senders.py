@@ -13,6 +13,8 @@ from policy.rules._values import client_tls, each_known, finding, shown
 from policy.rules.alerting import alertmanagers
 
 _FILES = frozenset({"ConfigMap", "Secret"})
+_KEPT = ("severity", "alertname", "escalation", "alert_id")
+"""Labels by which an alert finds its receivers and its escalation."""
 
 
 def _alertmanagers(document: Document) -> list[Node]:
@@ -123,15 +125,14 @@ def _relabelled(resource: Resource, options: Options) -> Iterator[Finding]:
         places = [document.node["alerting"], *_alertmanagers(document)]
         steps = [step for place in places for step in place["alert_relabel_configs"].elements()]
         for step in steps:
-            kept = ("severity", "alertname", "escalation", "alert_id")
-            if step["action"].text() != "labeldrop" or any(_drops(step, label) for label in kept):
+            if step["action"].text() != "labeldrop" or any(_drops(step, label) for label in _KEPT):
                 yield finding(
                     resource, step, "alerts may be dropped or changed on their way", "only drop a replica's own label"
                 )
         for place in _alertmanagers(document):
             if place["relabel_configs"].exists:
-                problem = "Alertmanagers may be dropped before they are told"
-                yield finding(resource, place["relabel_configs"], problem, "list those that are told")
+                problem = "Alertmanagers may be dropped before they are notified"
+                yield finding(resource, place["relabel_configs"], problem, "list those that are notified")
 
 
 def _own_labels(senders: Sequence[Document]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules._alerts import Alert, all_alerts
-from policy.rules._routes import Labels, Route, Routing, all_routings, matchers
+from policy.rules._routes import ALWAYS_FIRES, Labels, Route, Routing, all_routings, matchers
 from policy.rules._values import Unknowns, finding, seconds
 
 _MUTED: Final = ("mute_time_intervals", "active_time_intervals")
@@ -78,15 +78,13 @@ def _quiet(routing: Routing, labels: Labels, name: str) -> Iterator[Finding]:
             yield finding(routing.resource, node["target_matchers"], problem, fix)
 
 
-_ALERT: Final = Option(default="Watchdog", schema={"type": "string"}, meaning="Name of the alert that always fires.")
-
 RULES: tuple[Rule, ...] = (
     Rule(
         id="watchdog-fires",
         promise="Where there is an Alertmanager, a rule always fires.",
         why="When the monitoring itself is down, nothing but its silence can tell.",
         sources=("D4",),
-        options={"alert": _ALERT},
+        options={"alert": ALWAYS_FIRES},
         stack=_fires,
     ),
     Rule(
@@ -95,7 +93,7 @@ RULES: tuple[Rule, ...] = (
         why="A heartbeat that stays away wakes people; one that never left wakes nobody when it should.",
         sources=("D4", "A1"),
         options={
-            "alert": _ALERT,
+            "alert": ALWAYS_FIRES,
             "switch": Option(
                 default=True,
                 schema={"type": "boolean"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy.model import Finding, Options, Resource, Rule
-from policy.rules._collector import BUCKETS, LOGIN, URLS, Collector, Component, Pipeline, Serving, collectors
+from policy.rules._collector import BUCKETS, GATE, LOGIN, URLS, Collector, Component, Pipeline, Serving, collectors
 from policy.rules._kafka import SCRAM
 from policy.rules._values import finding, loopback, number, shown
 
@@ -186,7 +186,7 @@ def _passwords(collector: Collector, receiver: str) -> bool:
 def _checks_sender(collector: Collector, pipeline: Pipeline) -> Iterator[Finding]:
     """The user who logged in must be compared: by the gate, by an agent's attribution, or by a filter."""
     where, names = pipeline.node["processors"], pipeline.node["processors"].texts()
-    if any(name.split("/", 1)[0] in ("gate", "attribution") for name in names):
+    if pipeline.has(GATE, "attribution"):
         return
     written = ""
     for name in names:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._exposed import weakness
-from policy.rules._kubernetes import PREFIXES, at, number, of_kind, served, shown, state, too_wide
+from policy.rules._kubernetes import NETWORKS, at, number, of_kind, served, shown, state, too_wide
 from policy.rules._servers import Container, containers
 from policy.rules._values import each_known
 
@@ -46,8 +46,7 @@ def _ranges(resource: Resource, options: Options) -> Iterator[Finding]:
             "name the networks",
         )
     for node in ranges.elements():
-        wide = too_wide(node.text(), *(options[name] for name in PREFIXES))
-        if wide and node.text() not in options["open_networks"]:
+        if too_wide(node.text(), options):
             yield at(resource, node, f"the network {shown(node.raw)} may connect", "name smaller networks")
     policy = spec["externalTrafficPolicy"]
     if policy.value != "Local":
@@ -152,16 +151,6 @@ def _ingress_servers(resources: Sequence[Resource], options: Options) -> Iterato
                             yield from _behind(service, port, workload, resources, f"{ingress.label} leads here")
 
 
-_PREFIXES = {
-    "least_prefix_v4": Option(default=8, schema={"type": "integer"}, meaning="shortest IPv4 prefix of a network"),
-    "least_prefix_v6": Option(default=32, schema={"type": "integer"}, meaning="shortest IPv6 prefix of a network"),
-    "least_public_prefix_v4": Option(
-        default=16, schema={"type": "integer"}, meaning="shortest prefix of an IPv4 network of the internet"
-    ),
-    "open_networks": Option(
-        default=[], schema={"type": "array", "items": {"type": "string"}}, meaning="wider networks that are agreed"
-    ),
-}
 _SERVICE = frozenset({"Service"})
 
 RULES = (
@@ -178,7 +167,7 @@ RULES = (
         promise="A load balancer says which networks may connect, and keeps the clients' addresses.",
         why="Without the list everybody may try passwords; without the addresses no policy and no audit tells who did.",
         sources=("K5", "P2", "M1"),
-        options=_PREFIXES,
+        options=NETWORKS,
         kinds=_SERVICE,
         resource=_ranges,
     ),

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy.model import Finding, Options, Resource, Rule
-from policy.rules._collector import KAFKA, WRITERS, collectors
+from policy.rules._collector import GATE, KAFKA, WRITERS, collectors
 from policy.rules._values import finding
-
-GATE = "gate"
 
 
 def _masked(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -17,15 +15,10 @@ def _masked(resource: Resource, options: Options) -> Iterator[Finding]:
             continue
         for pipeline in collector.entries:
             receivers = [collector.component("receivers", name) for name in pipeline.node["receivers"].texts()]
-            processors = pipeline.node["processors"]
-            if all(receiver.type in KAFKA for receiver in receivers) or GATE in _types(processors.texts()):
+            if all(receiver.type in KAFKA for receiver in receivers) or pipeline.has(GATE):
                 continue
             problem = f"pipeline {pipeline.name} takes telemetry to Kafka unmasked: no processor is the gate"
-            yield finding(resource, processors, problem, f"put {GATE} among its processors")
-
-
-def _types(names: list[str]) -> set[str]:
-    return {name.split("/", 1)[0] for name in names}
+            yield finding(resource, pipeline.node["processors"], problem, f"put {GATE} among its processors")
 
 
 RULES: tuple[Rule, ...] = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._kubernetes import (
-    PREFIXES,
+    NETWORKS,
     at,
     empty,
     of_kind,
@@ -96,8 +96,7 @@ def _peers(resource: Resource, direction: str, peers: Node, options: Options) ->
     for peer in peers.elements():
         cidr = peer["ipBlock"]["cidr"]
         if peer["ipBlock"].exists:
-            narrow = not too_wide(cidr.text(), *(options[name] for name in PREFIXES))
-            if not narrow and cidr.text() not in options["open_networks"]:
+            if too_wide(cidr.text(), options):
                 yield at(
                     resource, cidr, f"{direction} is open to the network {shown(cidr.raw)}", "name a smaller network"
                 )
@@ -151,22 +150,7 @@ RULES = (
         promise="Every rule of a NetworkPolicy names peers and ports.",
         why="A rule that allows everybody or every port undoes the default.",
         sources=("M4", "K5"),
-        options={
-            "least_prefix_v4": Option(
-                default=8, schema={"type": "integer"}, meaning="shortest IPv4 prefix of a network"
-            ),
-            "least_prefix_v6": Option(
-                default=32, schema={"type": "integer"}, meaning="shortest IPv6 prefix of a network"
-            ),
-            "least_public_prefix_v4": Option(
-                default=16, schema={"type": "integer"}, meaning="shortest prefix of an IPv4 network of the internet"
-            ),
-            "open_networks": Option(
-                default=[],
-                schema={"type": "array", "items": {"type": "string"}},
-                meaning="wider networks that are agreed",
-            ),
-        },
+        options=NETWORKS,
         kinds=frozenset({"NetworkPolicy"}),
         resource=_rules,
     ),

@@ -17,6 +17,7 @@ from services.log_indexer.documents import Document
 from services.log_indexer.settings import LogIndexerSettings
 from tests.config.servers import eventually
 from tests.support import kafka_broker
+from tests.support.log_indexer import content
 
 pytestmark = pytest.mark.timeout(300)
 TOPIC, PARTITIONS = "telemetry-logs", 3
@@ -45,34 +46,16 @@ class SlowWriter:
 
 def settings(folder: Path, broker: kafka_broker.Broker) -> LogIndexerSettings:
     """Of an indexer whose writer is given."""
-    for name, content in (("ca", broker.ca), ("password", broker.password), ("none", "none")):
-        (folder / name).write_text(content)
-    none = str(folder / "none")
-    return LogIndexerSettings.parse(
-        {
-            "kafka": {
-                "bootstrap": broker.bootstrap,
-                "topic": TOPIC,
-                "ca_file": str(folder / "ca"),
-                "username": broker.username,
-                "group": "silent",
-                "password_file": str(folder / "password"),
-            },
-            "search": {
-                "url": "https://localhost:1",
-                "server_name": "localhost",
-                "index": "logs-write",
-                "ca_file": none,
-                "username": "log-indexer",
-                "password_file": none,
-            },
-            "listen": "127.0.0.1:1",
-            "tls": {"cert_file": none, "key_file": none},
-            "metrics": {"user": "scrape", "password_file": none},
-            "batch_records": 100,
-            "batch_bytes": 200_000,
-        }
-    )
+    settings_content = content(folder)
+    (folder / "ca.pem").write_text(broker.ca)
+    (folder / "kafka-password").write_text(broker.password)
+    settings_content["kafka"] |= {
+        "bootstrap": broker.bootstrap,
+        "topic": TOPIC,
+        "username": broker.username,
+        "password_file": str(folder / "kafka-password"),
+    }
+    return LogIndexerSettings.parse(settings_content)
 
 
 def a_log() -> bytes:
