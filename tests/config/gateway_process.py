@@ -180,6 +180,10 @@ class GatewayProcess:
                 total += float(match[3])
         return total
 
+    def counts(self, expected: float, metric: str, **labels: str) -> None:
+        """Wait until a metric has this value: the collector hands its own metrics on twice a second."""
+        eventually(lambda: self.value(metric, **labels) == expected, 30, f"{metric}{labels} is {expected}")
+
 
 @contextmanager
 def gateway_process(folder: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:

@@ -150,6 +150,8 @@ def jaeger_process(folder: Path, config: dict[str, Any], name: str = "jaeger") -
     command = [str(tools.path("jaeger")), f"--config={path}"]
     with running(command, folder / f"{name}.log", ports["health"], kill=True):
         eventually(lambda: port_is_open(ports["metrics"]), 15, "Jaeger's own metrics are served")
+        if "otlp" in config["receivers"]:
+            eventually(lambda: port_is_open(ports["otlp"]), 15, "Jaeger takes spans")
         yield JaegerProcess(
             folder,
             ports["metrics"],

@@ -41,12 +41,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
         yield process
 
 
-def counted(gateway: GatewayProcess, expected: float, metric: str, **labels: str) -> None:
-    eventually(lambda: gateway.value(metric, **labels) == expected, 10, f"{metric}{labels} is {expected}")
-
-
 def rises(gateway: GatewayProcess, before: float, by: float, metric: str, **labels: str) -> None:
-    counted(gateway, before + by, metric, **labels)
+    gateway.counts(before + by, metric, **labels)
 
 
 def test_the_collector_accepts_the_configuration(tmp_path: Path) -> None:
@@ -68,7 +64,7 @@ def test_every_layer_may_send_metrics_and_is_counted_apart(gateway: GatewayProce
 
 def test_a_layer_that_may_send_traces_is_counted_for_traces(gateway: GatewayProcess) -> None:
     gateway.accept("traces", trace_request("streaming").SerializeToString(), "streaming")
-    counted(gateway, 1, ACCEPTED, layer="streaming", signal="traces")
+    gateway.counts(1, ACCEPTED, layer="streaming", signal="traces")
 
 
 def told(gateway: GatewayProcess, signal: str, request: Message, user: str, *words: str) -> None:
@@ -162,7 +158,7 @@ def test_a_body_nested_without_end_is_refused_and_costs_little(tmp_path: Path) -
         for _ in range(5):
             assert gateway.post("logs", body, "device", PASSWORDS["device"]).status_code == 400
         assert gateway.peak_memory() < 400 * MIB, "less than the smallest container may have"
-        counted(gateway, 5, REFUSED, layer="device", signal="logs", reason="depth")
+        gateway.counts(5, REFUSED, layer="device", signal="logs", reason="depth")
         gateway.accept("metrics", metrics_request("device").SerializeToString(), "device")
 
 
@@ -196,7 +192,7 @@ def test_a_closed_layer_sends_what_the_catalogue_has_and_nothing_else(tmp_path: 
         metric.unit, metric.description = known.unit, ""
         assert known.kind is Kind.GAUGE
         gateway.accept("metrics", request.SerializeToString(), user)
-        counted(gateway, 1, ACCEPTED, layer=known.layer.name, signal="metrics")
+        gateway.counts(1, ACCEPTED, layer=known.layer.name, signal="metrics")
         told(gateway, "metrics", metrics_request(known.layer.name, service__name=known.service), user, "metric_unknown")
         told(gateway, "metrics", metrics_request(known.layer.name, name=known.name), user, "service_unknown")
 
@@ -209,10 +205,10 @@ def test_a_changed_catalogue_is_taken_into_use_and_one_with_a_mistake_is_not(tmp
     with gateway_process(tmp_path, config) as gateway:
         told(gateway, "metrics", request, "data", "service_unknown")
         catalogue.write_text("version: [")
-        counted(gateway, 3, "otelcol_gate_catalogue_reloads_total", result="mistake")
+        gateway.counts(3, "otelcol_gate_catalogue_reloads_total", result="mistake")
         told(gateway, "metrics", request, "data", "service_unknown")
         catalogue.write_text(rendered(gate_catalogue(speakers(), open_layers=["data"])))
-        counted(gateway, 3, "otelcol_gate_catalogue_reloads_total", result="taken")
+        gateway.counts(3, "otelcol_gate_catalogue_reloads_total", result="taken")
         gateway.accept("metrics", request.SerializeToString(), "data")
 
 
@@ -264,7 +260,7 @@ def test_what_was_acknowledged_while_kafka_is_away_survives_a_killed_gateway(tmp
         for _ in range(20):
             first.accept("metrics", metrics_request("device", points=5).SerializeToString(), "device")
         held = steady(lambda: first.value("otelcol_exporter_queue_size", **queue))
-        assert first.value("otelcol_kafkabuckets_spilled_items_total", topic="telemetry-metrics") == 100
+        first.counts(100, "otelcol_kafkabuckets_spilled_items_total", topic="telemetry-metrics")
     with gateway_process(tmp_path, config) as second:
         eventually(
             lambda: second.value("otelcol_exporter_queue_size", **queue) == held, 40, f"the queue holds {held} bytes"
@@ -287,4 +283,8 @@ def test_a_full_queue_refuses_with_a_code_that_says_try_again(tmp_path: Path) ->
             10,
             "the refusals are counted",
         )
-        assert gateway.value("otelcol_receiver_refused_metric_points_total", receiver="otlp") > 0
+        eventually(
+            lambda: gateway.value("otelcol_receiver_refused_metric_points_total", receiver="otlp") > 0,
+            10,
+            "the receiver counts them as well",
+        )

@@ -123,7 +123,11 @@ def test_a_layer_that_waits_for_kafka_leaves_the_queue_to_the_others(tmp_path: P
         for thread in crowd:
             thread.join(300)
         assert set(answers) == {200, 429}
-        assert gateway.value(THROTTLED, layer="streaming", signal="metrics", reason="queue") > 0
+        eventually(
+            lambda: gateway.value(THROTTLED, layer="streaming", signal="metrics", reason="queue") > 0,
+            30,
+            "the refusals are counted",
+        )
         assert gateway.value(THROTTLED, layer="device") == 0
         assert gateway.value("otelcol_exporter_enqueue_failed_metric_points_total") == 0
 
