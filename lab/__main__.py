@@ -193,12 +193,12 @@ def up(stack: _Chosen = environment.STACK) -> None:
     if second:
         _need_first_region()
     with steps.step("images of the platform"):
-        images.build()
+        built = images.build()
     lifecycle.up(_PATHS, steps)
     network.join(_PATHS.netns)
     external_services.wait_ready(_PATHS, steps)
     with steps.step("images to the registry"):
-        registry.publish(_PATHS)
+        registry.publish(_PATHS, built)
     with steps.step("pulumi home"):
         home.install(_PATHS.pulumi_home, Path(sys.executable))
     if second:
@@ -280,7 +280,8 @@ def renew_simulator() -> None:
 
 def _give_simulator(outputs: Mapping[str, Any]) -> None:
     pull_secret = registry.pull_secret(_PATHS, simulator.NAMESPACE)
-    simulator.deploy(outputs, pull_secret, str(_PATHS.kubeconfig), _PATHS.netns)
+    image = registry.simulator_image(_PATHS)
+    simulator.deploy(outputs, image, pull_secret, str(_PATHS.kubeconfig), _PATHS.netns)
 
 
 @app.command()

@@ -349,7 +349,8 @@ def _look(paths: LabPaths, shell: Shell, status: int) -> dict[str, Any]:
     if status != 200:
         raise LabError(f"Grafana's page answers with {status}")
     outputs = json.loads(_quiet(shell, "pulumi stack output --json --show-secrets"))
-    simulator.deploy(outputs, registry.pull_secret(paths, simulator.NAMESPACE), str(paths.kubeconfig), paths.netns)
+    image, pull_secret = registry.simulator_image(paths), registry.pull_secret(paths, simulator.NAMESPACE)
+    simulator.deploy(outputs, image, pull_secret, str(paths.kubeconfig), paths.netns)
     network.join(paths.netns)
     series = wait_for_layers(outputs)
     with closing(Kube.connect(NAMESPACE, paths.kubeconfig)) as kube:

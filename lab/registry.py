@@ -12,7 +12,7 @@ import secrets
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from lab.cluster.network import RECEIVERS, REGISTRY_PORT, Daemon, wait_until
 from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
 from lab.paths import LabPaths, cache_root
-from lab.toolchain import images, tools
+from lab.toolchain import containers, images, tools
 from lab.toolchain.images import Image
 from lab.toolchain.layers import bytes_digest
 from ops.core.private_file import write_private
@@ -40,16 +40,17 @@ PULL_SECRET: Final = "registry"  # noqa: S105  (a name)
 """Secret of a namespace with which its pods' images are pulled; the stack files name it."""
 PUBLISHER, NODES = "publisher", "nodes"
 """Users: of who sends images, and of who pulls them."""
-CERTIFICATES, SECRETS, CONFIGURATION, PASSWORDS, STARTED_AS = (
+CERTIFICATES, SECRETS, CONFIGURATION, PASSWORDS, LOGIN, STARTED_AS = (
     "pki",
     "secrets.json",
     "registry.yaml",
     "htpasswd",
+    "login.json",
     "started-as.json",
 )
 """Names below `folder`."""
 DIGESTS: Final = "digests.json"
-"""In the state: short name of an image -> its digest, for the stack files."""
+"""In the state: short name of an image -> its digest, for the stack files and the simulator."""
 _CALL_LIMIT_S, _SEND_LIMIT_S, _READY_LIMIT_S = 30, 300, 60
 _COST = 5
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -181,6 +182,22 @@ class Registry:
         self._must("PUT", at, data=manifest, headers={"Content-Type": _MANIFEST})
         return digest
 
+    def digest(self, repository: str, tag: str, image_id: str) -> str:
+        """Digest of an image if a tag leads to it; else empty.
+
+        Args:
+            repository: Its repository.
+            tag: The tag.
+            image_id: Digest of its configuration.
+
+        Raises:
+            LabError: The registry does not answer.
+        """
+        answer = self._call("GET", f"/v2/{repository}/manifests/{tag}", headers={"Accept": _MANIFEST})
+        if answer.status_code != _OK or answer.json().get("config", {}).get("digest") != image_id:
+            return ""
+        return str(answer.headers["Docker-Content-Digest"])
+
     def _has(self, repository: str, digest: str) -> bool:
         return bool(self._call("HEAD", f"/v2/{repository}/blobs/{digest}").status_code == _OK)
 
@@ -209,8 +226,12 @@ class Registry:
             raise LabError(f"the registry of images does not answer: {type(error).__name__}") from None
 
 
-def publish(paths: LabPaths) -> dict[str, str]:
+def publish(paths: LabPaths, built: Mapping[str, str]) -> dict[str, str]:
     """Send the platform's images, and note their digests for the stack files; works inside the lab's namespace.
+
+    Args:
+        paths: The lab.
+        built: Short name of each image that was built from a Dockerfile -> its id.
 
     Returns:
         Short name of each -> its digest.
@@ -230,14 +251,59 @@ def publish(paths: LabPaths) -> dict[str, str]:
         wait_until("the registry of images to answer", alive_and_answers, timeout_s=_READY_LIMIT_S)
         names = {reference: name for name, reference in IMAGES.items()}
         digests = {
-            names[f"{image.repository}:{image.tag}"]: registry.publish(image) for image in images.platform_images()
+            names[f"{image.repository}:{image.tag}"]: registry.publish(image) for image in images.server_images()
         }
+        digests |= {name: _push(paths, registry, reference(name), image) for name, image in built.items()}
     (paths.state / DIGESTS).write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
     return digests
 
 
+def reference(name: str) -> str:
+    """``repository:tag`` of an image that is built from a Dockerfile."""
+    return IMAGES.get(name, f"lab/{name}:1")
+
+
+def _push(paths: LabPaths, registry: Registry, name: str, image: str) -> str:
+    repository, _, tag = name.partition(":")
+    known = registry.digest(repository, tag, image)
+    if known:
+        return known
+    place = folder(paths)
+    host = URL.removeprefix("https://")
+    write_private(place / LOGIN, json.dumps(_login(host, PUBLISHER, _secrets(paths).publisher)).encode())
+    certificates_folder = place / "authority"
+    certificates_folder.mkdir(exist_ok=True)
+    (certificates_folder / "ca.crt").write_bytes(_authority(paths).read_bytes())
+    containers.push(image, f"{host}/{name}", certificates=certificates_folder, login=place / LOGIN)
+    sent = registry.digest(repository, tag, image)
+    if not sent:
+        raise LabError(f"the registry of images has another {name} than was sent")
+    return sent
+
+
+def _login(host: str, user: str, password: str) -> dict[str, Any]:
+    login = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"auths": {host: {"username": user, "password": password, "auth": login}}}
+
+
 def digests(paths: LabPaths) -> dict[str, str]:
-    """Short name of each image that was published -> its digest; empty where none was."""
+    """Short name of each of the platform's images that was published -> its digest; empty where none was."""
+    return {name: digest for name, digest in _published(paths).items() if name in IMAGES}
+
+
+def simulator_image(paths: LabPaths) -> str:
+    """The simulator's image, as its pod names it.
+
+    Raises:
+        LabError: None was published: no lab.
+    """
+    digest = _published(paths).get(containers.SIMULATOR)
+    if digest is None:
+        raise LabError("the registry of images has no simulator: run `make up`")
+    return f"{images.REGISTRY}/{reference(containers.SIMULATOR)}@{digest}"
+
+
+def _published(paths: LabPaths) -> dict[str, str]:
     try:
         known: dict[str, str] = json.loads((paths.state / DIGESTS).read_text())
     except (OSError, ValueError):
@@ -261,9 +327,7 @@ def pull_secret(paths: LabPaths, namespace: str) -> dict[str, Any]:
     Raises:
         LabError: There are no secrets: no lab.
     """
-    password = _secrets(paths).nodes
-    login = base64.b64encode(f"{NODES}:{password}".encode()).decode()
-    content = {"auths": {images.REGISTRY: {"username": NODES, "password": password, "auth": login}}}
+    content = _login(images.REGISTRY, NODES, _secrets(paths).nodes)
     return {
         "apiVersion": "v1",
         "kind": "Secret",

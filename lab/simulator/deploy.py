@@ -28,7 +28,6 @@ from lab.simulator.config import FAULT_KINDS, SimulatorError, parse_document
 
 NAMESPACE = "obs-devices"
 NAME = "simulator"
-IMAGE = "registry.lab.internal/obs/services:1"
 OTLP_HTTP_PORT, OTLP_GRPC_PORT = 4318, 4317
 _UID = 65532
 _LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "obs-lab"}
@@ -42,6 +41,7 @@ _CONFIG, _FAULTS, _CREDENTIALS, _RUN = (
 
 def objects(
     outputs: Mapping[str, Any],
+    image: str,
     pull_secret: Mapping[str, Any],
     *,
     devices: int,
@@ -51,6 +51,7 @@ def objects(
 
     Args:
         outputs: The stack's outputs: ``namespace``, ``ca_certificate``, ``otlp_credentials``.
+        image: Full reference of the simulator's image.
         pull_secret: Secret of `NAMESPACE` with which the image is pulled.
         devices: Number of devices.
         faults: Fault plan, as in ``lab/simulator/config.py``.
@@ -80,7 +81,7 @@ def objects(
         _object("v1", "Secret", f"{NAME}-credentials", type="Opaque", data=_encoded(credentials)),
         _object("v1", "ConfigMap", NAME, data=config),
         fault_plan(faults),
-        _object("apps/v1", "Deployment", NAME, spec=_deployment(checksum, str(pull_secret["metadata"]["name"]))),
+        _object("apps/v1", "Deployment", NAME, spec=_deployment(checksum, image, str(pull_secret["metadata"]["name"]))),
     ]
 
 
@@ -145,7 +146,7 @@ def _policies(platform: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _deployment(checksum: str, pull_secret: str) -> dict[str, Any]:
+def _deployment(checksum: str, image: str, pull_secret: str) -> dict[str, Any]:
     volumes: dict[str, dict[str, Any]] = {
         "config": {"configMap": {"name": NAME}},
         "faults": {"configMap": {"name": f"{NAME}-faults"}},
@@ -156,7 +157,7 @@ def _deployment(checksum: str, pull_secret: str) -> dict[str, Any]:
     ready = ["/usr/bin/test", "-f", f"{_RUN}/ready"]
     container = {
         "name": NAME,
-        "image": IMAGE,
+        "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/usr/bin/python3", "-m", "lab.simulator", "--config", f"{_CONFIG}/config.yaml"],
         "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
@@ -208,6 +209,7 @@ _DEVICES = 36
 
 def deploy(
     outputs: Mapping[str, Any],
+    image: str,
     pull_secret: Mapping[str, Any],
     kubeconfig: str,
     netns: str,
@@ -218,6 +220,7 @@ def deploy(
 
     Args:
         outputs: Stack outputs with secrets in clear.
+        image: Full reference of the simulator's image.
         pull_secret: Secret of `NAMESPACE` with which the image is pulled.
         kubeconfig: Path of the administrator's kubeconfig.
         netns: Name of the lab's network namespace.
@@ -226,7 +229,7 @@ def deploy(
     Raises:
         LabError: An output is missing, the API server refused, or the pod did not become Ready.
     """
-    given = json.dumps({"outputs": dict(outputs), "pull_secret": dict(pull_secret)})
+    given = json.dumps({"outputs": dict(outputs), "image": image, "pull_secret": dict(pull_secret)})
     _inside(netns, ["apply", "--devices", str(devices)], kubeconfig, given)
 
 
@@ -349,7 +352,12 @@ class Cluster:
 
 
 def apply(
-    outputs: Mapping[str, Any], pull_secret: Mapping[str, Any], cluster: Cluster, *, devices: int = _DEVICES
+    outputs: Mapping[str, Any],
+    image: str,
+    pull_secret: Mapping[str, Any],
+    cluster: Cluster,
+    *,
+    devices: int = _DEVICES,
 ) -> None:
     """Apply every object and wait until the pod is Ready.
 
@@ -357,7 +365,7 @@ def apply(
         LabError: An output is missing, or the pod did not become Ready.
     """
     try:
-        bodies = objects(outputs, pull_secret, devices=devices)
+        bodies = objects(outputs, image, pull_secret, devices=devices)
     except (KeyError, TypeError) as error:
         raise LabError(f"stack outputs lack {error}: run `pulumi up` of the local stack first") from error
     for body in bodies:
@@ -394,7 +402,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lab.simulator.deploy")
     parser.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG", ""))
     commands = parser.add_subparsers(dest="command", required=True)
-    applying = commands.add_parser("apply", help="stack outputs and the pull secret (JSON) on standard input")
+    applying = commands.add_parser("apply", help="outputs, image and its pull secret (JSON) on standard input")
     applying.add_argument("--devices", type=int, default=_DEVICES)
     commands.add_parser("remove", help="remove the simulator")
     commands.add_parser("faults", help="replace the fault plan").add_argument("file", type=Path)
@@ -402,8 +410,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         cluster = Cluster(given.kubeconfig)
         if given.command == "apply":
-            secrets = json.load(sys.stdin)
-            apply(secrets["outputs"], secrets["pull_secret"], cluster, devices=given.devices)
+            text = json.load(sys.stdin)
+            apply(text["outputs"], text["image"], text["pull_secret"], cluster, devices=given.devices)
         elif given.command == "faults":
             set_faults(cluster, given.file)
         else:

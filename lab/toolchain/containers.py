@@ -1,22 +1,42 @@
-"""Images that are built here from Dockerfiles, with buildah: no daemon, no foreign image, storage in the cache."""
+"""Images that are built here from Dockerfiles, with buildah: no daemon, no foreign image, storage in the cache.
+
+Ours are built by `ops images build`, as anybody builds them; only their base is made here.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+from components.versions import IMAGES, OURS
 from lab import LabError
-from lab.paths import cache_root
+from lab.paths import CHECKOUT, cache_root
 from lab.toolchain import debian
 from lab.toolchain.layers import file_digest
 from lab.toolchain.tools import locked
+from ops.images.catalogue import chosen
 
+DOCKERFILES: Final = ("kafka", "opensearch", "services", "backup", "reports")
+"""Images of ours by their short names. The collector's is laid of the program that tests run, which its Dockerfile
+builds in the same way, since building it twice takes minutes."""
+SIMULATOR: Final = "simulator"
+LAB: Final = ("opensearch", "postgres", "grafana", SIMULATOR)
+"""Targets of the lab's own Dockerfile; each takes the place of the image of ours that has its name."""
+_LAB_DOCKERFILE = CHECKOUT / "lab" / "images" / "Dockerfile"
+_PARENTS = {"SERVICES": "services", "BACKUP": "backup", "OPENSEARCH": "opensearch"}
+_HERE = "localhost"
+_COPIED = re.compile(r"^COPY (?!--from)(?:--\S+ )*(.+)$", re.MULTILINE)
 _AUTHORITIES = Path("/etc/ssl/certs")
 _BUNDLE = _AUTHORITIES / "ca-certificates.crt"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LIMIT_S = 600
+_BUILD_LIMIT_S = 1800
 
 
 def environment() -> dict[str, str]:
@@ -34,11 +54,12 @@ def environment() -> dict[str, str]:
         "BUILDAH_ISOLATION": "chroot",
         "STORAGE_DRIVER": "overlay",
         "CONTAINERS_STORAGE_CONF": str(configuration),
+        "PYTHONPATH": str(CHECKOUT),
     }
 
 
 def base_image() -> str:
-    """An image of Debian as the lab's other images have it, for ``BASE``.
+    """An image of Debian, for ``BASE``.
 
     It trusts the authorities that this machine trusts, since downloads during a build may pass a proxy.
 
@@ -46,23 +67,120 @@ def base_image() -> str:
         LabError: It cannot be made.
     """
     layer = debian.base()
+    content = layer.ensure()
     name = f"localhost/obs-base:{layer.key}-{file_digest(_BUNDLE)[:10]}"
-    return _made(name, "scratch", [(layer.ensure(), "/"), (_AUTHORITIES, str(_AUTHORITIES))], f"PATH={_PATH}")
-
-
-def _made(name: str, parent: str, contents: Sequence[tuple[Path, str]], variable: str) -> str:
     with locked("containers"):
         if _buildah("images", "--quiet", name, check=False):
             return name
-        container = _buildah("from", parent)
+        container = _buildah("from", "scratch")
         try:
-            for source, target in contents:
-                _buildah("add", "--quiet", container, str(source), target)
-            _buildah("config", "--env", variable, container)
+            _buildah("add", "--quiet", container, str(content), "/")
+            _buildah("add", "--quiet", container, str(_AUTHORITIES), str(_AUTHORITIES))
+            _buildah("config", "--env", f"PATH={_PATH}", container)
             _buildah("commit", "--quiet", container, name)
         finally:
             _buildah("rm", container, check=False)
     return name
+
+
+def build(names: Sequence[str] = DOCKERFILES, targets: Sequence[str] = LAB) -> dict[str, str]:
+    """Build images that were not built of the same files before; what their layers share is built once.
+
+    Args:
+        names: Of `DOCKERFILES`.
+        targets: Of `LAB`; what they are built from is among the names.
+
+    Returns:
+        Short name, or target, of each -> the id of its image.
+
+    Raises:
+        LabError: One cannot be built.
+    """
+    base = base_image()
+    with locked("builds"):
+        references = {image.name: _reference(image.name, image.dockerfile, base) for image in chosen(names, only=OURS)}
+        missing = [name for name, reference in references.items() if not _present(reference)]
+        if missing:
+            _build_ours(missing, base)
+        for name in missing:
+            _buildah("tag", f"{_HERE}/{IMAGES[name]}", references[name])
+        ids = {name: image_id(reference) for name, reference in references.items()}
+        parents = {"BASE": base, **{argument: references.get(name, "") for argument, name in _PARENTS.items()}}
+        for target in targets:
+            reference = _reference(f"lab-{target}", _LAB_DOCKERFILE, *parents.values())
+            if not _present(reference):
+                _bud(target, reference, parents)
+            ids[target] = image_id(reference)
+    return ids
+
+
+def _build_ours(names: Sequence[str], base: str) -> None:
+    """Run the command that users type; what it says is shown."""
+    command = [sys.executable, "-m", "ops", "images", "build", *names, "--registry", _HERE, "--tool", "buildah"]
+    try:
+        done = subprocess.run(
+            [*command, "--build-arg", f"BASE={base}"],
+            cwd=CHECKOUT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            timeout=_BUILD_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise LabError(f"building {', '.join(names)} took over {_BUILD_LIMIT_S} s and was ended") from None
+    if done.returncode:
+        raise LabError(f"an image of {', '.join(names)} could not be built: see above")
+
+
+def _reference(name: str, dockerfile: Path, *parents: str) -> str:
+    """What an image is called here: by its Dockerfile, what that copies, and what it is built from."""
+    text = dockerfile.read_text(encoding="utf-8")
+    digest = hashlib.sha256("\n".join((text, *parents)).encode())
+    for line in _COPIED.findall(text):
+        for source in [CHECKOUT / word for word in line.split()[:-1]]:
+            files = sorted(source.rglob("*")) if source.is_dir() else [source]
+            for file in files:
+                if file.is_file() and "__pycache__" not in file.parts:
+                    digest.update(f"{file.relative_to(CHECKOUT)} {file_digest(file)}\n".encode())
+    return f"{_HERE}/built/{name}:{digest.hexdigest()[:16]}"
+
+
+def _present(reference: str) -> bool:
+    return bool(_buildah("images", "--quiet", reference, check=False))
+
+
+def _bud(target: str, reference: str, parents: Mapping[str, str]) -> None:
+    print(f"  building image {target} of the lab ...", file=sys.stderr, flush=True)
+    arguments = [part for pair in parents.items() for part in ("--build-arg", "=".join(pair))]
+    command = ["bud", "--layers", "--quiet", "--target", target, "--tag", reference, *arguments]
+    ignored = _LAB_DOCKERFILE.with_name("Dockerfile.dockerignore")
+    _buildah(*command, "--ignorefile", str(ignored), "--file", str(_LAB_DOCKERFILE), str(CHECKOUT))
+
+
+def image_id(reference: str) -> str:
+    """Id of an image that was built: the digest of its configuration.
+
+    Raises:
+        LabError: There is none.
+    """
+    text = _buildah("inspect", "--type", "image", "--format", "{{.FromImageID}}", reference)
+    return f"sha256:{text.removeprefix('sha256:')}"
+
+
+def push(image: str, reference: str, *, certificates: Path, login: Path) -> None:
+    """Send an image to a registry, without compressing it: whoever pulls is on this machine.
+
+    Args:
+        image: Its id.
+        reference: ``host/repository:tag``.
+        certificates: Folder with the registry's authority in ``ca.crt``.
+        login: File with the login.
+
+    Raises:
+        LabError: It cannot be sent.
+    """
+    options = ["--quiet", "--disable-compression", "--cert-dir", str(certificates), "--authfile", str(login)]
+    _buildah("push", *options, image.removeprefix("sha256:"), f"docker://{reference}")
 
 
 def _buildah(*arguments: str, check: bool = True) -> str:
@@ -79,6 +197,8 @@ def _buildah(*arguments: str, check: bool = True) -> str:
         )
     except FileNotFoundError:
         raise LabError("buildah is not on PATH: run `make tools`") from None
+    except subprocess.TimeoutExpired:
+        raise LabError(f"buildah {arguments[0]} took over {_LIMIT_S} s and was ended") from None
     if done.returncode and check:
         raise LabError(f"buildah {arguments[0]} failed: {done.stderr.strip()[-300:]}")
     return done.stdout.strip() if done.returncode == 0 else ""

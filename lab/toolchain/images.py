@@ -1,6 +1,7 @@
-"""Container images: layers from built tools, with configuration and manifest as registries have them (OCI).
+"""Container images of servers that others publish: layers of built tools, as registries have them (OCI).
 
-Those that a cluster needs before it can pull are written as docker archives for containerd.
+Those that a cluster needs before it can pull are written as docker archives for containerd. Our images are built from
+their Dockerfiles (`lab.toolchain.containers`).
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import tarfile
 from dataclasses import dataclass
 
 from components.versions import IMAGES
-from lab.toolchain import class_archives, debian, layers
+from lab.toolchain import containers, layers
 from lab.toolchain.layers import Layer, bytes_digest, programs
 from lab.toolchain.recipes import COREDNS, METRICS_SERVER, VERTICAL_AUTOSCALER
 
 REGISTRY = "registry.lab.internal"
 _OCI = "application/vnd.oci.image"
-_WEB_EXTRAS = (f"PYTHONPATH={':'.join(layers.WEB_EXTRAS_PATH)}",)
-_DRAWING = (*_WEB_EXTRAS, "XDG_CACHE_HOME=/tmp/cache", "MPLCONFIGDIR=/tmp/matplotlib")
+_VARIABLES = ("PATH=/usr/local/bin:/usr/bin:/bin",)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,6 @@ class Image:
     tag: str
     layers: tuple[Layer, ...]
     entrypoint: tuple[str, ...] = ()
-    environment: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -41,15 +40,8 @@ class Image:
     def key(self) -> str:
         """Identity of the content, for "is it imported already"."""
         return hashlib.sha256(
-            "/".join((self.name, *self.entrypoint, *self.environment, *(layer.key for layer in self.layers))).encode()
+            "/".join((self.name, *self.entrypoint, *(layer.key for layer in self.layers))).encode()
         ).hexdigest()[:16]
-
-    @property
-    def variables(self) -> list[str]:
-        """Environment of its programs; what the image gives wins over what all images have."""
-        common = ("PATH=/usr/local/bin:/usr/bin:/bin", f"PYTHONPATH={':'.join(layers.PYTHON_PATH)}")
-        named = {assignment.partition("=")[0]: assignment for assignment in (*common, *self.environment)}
-        return list(named.values())
 
     def config(self) -> bytes:
         """Its configuration (OCI image specification)."""
@@ -57,7 +49,7 @@ class Image:
             {
                 "architecture": "amd64",
                 "os": "linux",
-                "config": {"Entrypoint": list(self.entrypoint), "Env": self.variables},
+                "config": {"Entrypoint": list(self.entrypoint), "Env": list(_VARIABLES)},
                 "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in self.layers]},
                 "history": [{"created_by": f"lab layer {layer.key}"} for layer in self.layers],
             }
@@ -101,12 +93,6 @@ class Image:
                     archive.addfile(info, content_file)
 
 
-def _platform_image(name: str, *image_layers: Layer, environment: tuple[str, ...] = ()) -> Image:
-    """An image under the repository and tag that ``components/versions.py`` gives its short name."""
-    repository, _, tag = IMAGES[name].partition(":")
-    return Image(repository, tag, image_layers, environment=environment)
-
-
 def addon_images() -> tuple[Image, ...]:
     """What the cluster itself runs: a cluster of one's own comes with these."""
     return (
@@ -125,11 +111,9 @@ def addon_images() -> tuple[Image, ...]:
     )
 
 
-def platform_images() -> tuple[Image, ...]:
-    """What the platform runs, under the names of ``components/versions.py``."""
-    base, packages, web_extras = debian.base(), layers.packages(), layers.web_extras()
-    sources = layers.sources()
-    go_servers = {
+def server_images() -> tuple[Image, ...]:
+    """Servers of the platform that are one program each, under the names of ``components/versions.py``."""
+    servers = {
         "otelcol": {"otelcol": "/otelcol"},
         "prometheus": {"prometheus": "/bin/prometheus", "promtool": "/bin/promtool"},
         "alertmanager": {"alertmanager": "/bin/alertmanager", "amtool": "/bin/amtool"},
@@ -140,24 +124,24 @@ def platform_images() -> tuple[Image, ...]:
         "postgres-exporter": {"postgres_exporter": "/bin/postgres_exporter"},
         "kube-state-metrics": {"kube-state-metrics": "/kube-state-metrics"},
     }
-    return (
-        *(_platform_image(name, programs(name, paths)) for name, paths in go_servers.items()),
-        _platform_image("kafka", base, layers.kafka(), class_archives.kafka_classes()),
-        _platform_image("opensearch", base, layers.search(), environment=(f"LD_PRELOAD={layers.OPEN_FILES_PLACE}",)),
-        _platform_image("services", base, packages, sources),
-        _platform_image("postgres", base, debian.postgres()),
-        _platform_image(
-            "grafana", base, packages, web_extras, sources, layers.grafana_program(), environment=_WEB_EXTRAS
-        ),
-        _platform_image(
-            "backup", base, packages, web_extras, debian.postgres_tools(), sources, environment=_WEB_EXTRAS
-        ),
-        _platform_image("reports", base, packages, web_extras, debian.typesetting(), sources, environment=_DRAWING),
-    )
+
+    def image(name: str, paths: dict[str, str]) -> Image:
+        repository, _, tag = IMAGES[name].partition(":")
+        return Image(repository, tag, (programs(name, paths),))
+
+    return tuple(image(name, paths) for name, paths in servers.items())
 
 
-def build() -> None:
-    """Build what the cache lacks of the platform's images: their packages come from outside of the lab's network."""
-    for image in platform_images():
+def build() -> dict[str, str]:
+    """Build what the cache lacks of the platform's images: their packages come from outside of the lab's network.
+
+    Returns:
+        Short name of each image that is built from a Dockerfile -> its id.
+
+    Raises:
+        LabError: One cannot be built.
+    """
+    for image in server_images():
         for layer in image.layers:
             layer.ensure()
+    return containers.build()

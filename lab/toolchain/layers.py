@@ -1,13 +1,9 @@
-"""Layers of container images: a cache key and a function that fills a folder, kept as a tar in the cache.
-
-Among them are those of our own Python programs: their packages and their sources.
-"""
+"""Layers of container images: a cache key and a function that fills a folder, kept as a tar in the cache."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import sys
 import tarfile
@@ -15,36 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.paths import CHECKOUT, cache_root
+from lab.paths import cache_root
 from lab.toolchain import tools
 from lab.toolchain.recipes import RECIPES
 from lab.toolchain.tools import SOURCES, atomically, fingerprint, locked, run_logged
-from ops.images.pins import names, pinned
-
-_OPEN_FILES = SOURCES / "open-files" / "open-files.c"
-OPEN_FILES_PLACE = "/opt/lab/open-files.so"
-"""Where a search server's image has the library of `open_files_library`."""
-PYTHON_PATH = ("/opt/app", "/opt/app/site")
-WEB_EXTRAS_PATH = (*PYTHON_PATH, "/opt/app/web_extras")
-"""Where the images with `web_extras` look for modules."""
-_IMAGES = CHECKOUT / "images"
-REQUIREMENTS = names(_IMAGES / "packages.txt")
-WEB_EXTRAS_REQUIREMENTS = names(_IMAGES / "web_extras.txt")
-"""Names in the project's requirements: of `packages`, and of `web_extras`."""
-_SOURCES = (
-    "services",
-    "lab/__init__.py",
-    "lab/simulator",
-    "lab/fakes/__init__.py",
-    "lab/fakes/grafana",
-    "lab/fakes/identity",
-    "components/__init__.py",
-    "components/telemetry",
-)
-_SUFFIXES = (".css", ".html", ".j2", ".json", ".py", ".toml", ".yaml")
-_GRAFANA = "usr/share/grafana/bin/grafana"
-_GRAFANA_SCRIPT = '#!/bin/sh\nexec python3 -m lab.fakes.grafana "$@"\n'
-_DISTRIBUTION = re.compile(r"\./opt/app/site/([^/]+)-([^/-]+)\.dist-info")
 
 
 @dataclass(frozen=True)
@@ -134,98 +104,3 @@ def pause() -> Layer:
         run_logged(["gcc", "-Os", "-static", "-s", "-o", str(root / "pause"), str(source)], cwd=root, log=log)
 
     return Layer(f"pause-{file_digest(source)[:10]}", fill)
-
-
-def kafka() -> Layer:
-    """Kafka's jars."""
-    recipe = next(recipe for recipe in RECIPES if recipe.name == "kafka")
-
-    def fill(root: Path) -> None:
-        shutil.copytree(tools.libraries("kafka"), root / "opt" / "kafka" / "libs")
-
-    return Layer(f"kafka-{recipe.version}-{fingerprint(recipe)}", fill)
-
-
-def open_files_library(target: Path) -> None:
-    """Build the library that lets a search server start where root may not raise the number of open files."""
-    command = ["gcc", "-O2", "-shared", "-fPIC", "-s", "-o", str(target), str(_OPEN_FILES)]
-    run_logged(command, cwd=target.parent, log=target.parent / "gcc.log")
-
-
-def search() -> Layer:
-    """The assembled search server."""
-    recipe = next(recipe for recipe in RECIPES if recipe.name == "opensearch")
-
-    def fill(root: Path) -> None:
-        home = root / "opt" / "opensearch"
-        shutil.copytree(tools.search_home(), home)
-        library = root / OPEN_FILES_PLACE.lstrip("/")
-        library.parent.mkdir(parents=True)
-        open_files_library(library)
-        (library.parent / "gcc.log").unlink()
-
-    return Layer(f"opensearch-{recipe.version}-{fingerprint(recipe)}-{file_digest(_OPEN_FILES)[:6]}", fill)
-
-
-def packages() -> Layer:
-    """What every program of ours needs."""
-    pins = pinned(REQUIREMENTS, CHECKOUT)
-    return Layer(f"python-{short_digest(pins)}", lambda root: _install(pins, root / "opt" / "app" / "site"))
-
-
-def web_extras() -> Layer:
-    """What programs with a user interface need besides: web pages, charts, PDFs, a database, a directory.
-
-    What is in `packages` too has the same version here.
-    """
-    pins, common = pinned(WEB_EXTRAS_REQUIREMENTS, CHECKOUT), packages()
-
-    def fill(root: Path) -> None:
-        constraints = root.parent / "constraints.txt"
-        constraints.write_text("".join(f"{line}\n" for line in _installed(common)))
-        _install(pins, root / "opt" / "app" / "web_extras", "--constraint", str(constraints))
-
-    return Layer(f"python-web-extras-{short_digest((pins, common.key))}", fill)
-
-
-def sources() -> Layer:
-    """Our programs and the data files that they read."""
-    files: list[Path] = []
-    for source in _SOURCES:
-        path = CHECKOUT / source
-        files += [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES)
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(str(file.relative_to(CHECKOUT)).encode() + file.read_bytes())
-
-    def fill(root: Path) -> None:
-        for file in files:
-            target = root / "opt" / "app" / file.relative_to(CHECKOUT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, target)
-
-    return Layer(f"services-{digest.hexdigest()[:10]}", fill)
-
-
-def grafana_program() -> Layer:
-    """Grafana's fake at the place where the real image has Grafana, so that pods start both alike."""
-
-    def fill(root: Path) -> None:
-        script = root / _GRAFANA
-        script.parent.mkdir(parents=True)
-        script.write_text(_GRAFANA_SCRIPT)
-        script.chmod(0o755)
-
-    return Layer(f"grafana-fake-{short_digest((_GRAFANA, _GRAFANA_SCRIPT))}", fill)
-
-
-def _install(pins: list[str], target: Path, *options: str) -> None:
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(target), *options, *pins]
-    run_logged(command, cwd=CHECKOUT, log=cache_root() / "logs" / "services-packages.log")
-
-
-def _installed(layer: Layer) -> list[str]:
-    """Packages of a layer, as pip's constraints."""
-    with tarfile.open(layer.ensure()) as archive:
-        distributions = {match.groups() for name in archive.getnames() if (match := _DISTRIBUTION.match(name))}
-    return [f"{name}=={version}" for name, version in sorted(distributions)]

@@ -12,8 +12,6 @@ from lab.paths import CHECKOUT
 from ops.images.search_home import SearchServer, read
 
 _POM = CHECKOUT / "images" / "kafka" / "pom.xml"
-KAFKA_CLASSES = CHECKOUT / "images" / "kafka" / "classes.sh"
-"""Script of Kafka's image."""
 _SEARCH = CHECKOUT / "images" / "opensearch" / "server.json"
 _BUILDER = CHECKOUT / "collector" / "builder.yaml"
 _MAVEN = "{http://maven.apache.org/POM/4.0.0}"

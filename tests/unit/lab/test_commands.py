@@ -17,7 +17,7 @@ from lab.cluster import disruptions, lifecycle, network, node
 from lab.cluster.network import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
 from lab.paths import LabPaths
 from lab.stack import Stack
-from lab.toolchain import images
+from lab.toolchain import containers, images
 
 
 @pytest.fixture
@@ -118,17 +118,23 @@ def test_images_are_built_before_the_lab_has_a_network_of_its_own(
         def ensure(self) -> None:
             done.append("layer")
 
-    def published(_: LabPaths) -> None:
+    def published(_: LabPaths, built: dict[str, str]) -> None:
+        assert built == {"kafka": "sha256:1"}
         raise LabError("as far as this test goes")
 
-    monkeypatch.setattr(images, "platform_images", lambda: [SimpleNamespace(layers=[Missing()])])
+    def built() -> dict[str, str]:
+        done.append("files")
+        return {"kafka": "sha256:1"}
+
+    monkeypatch.setattr(images, "server_images", lambda: [SimpleNamespace(layers=[Missing()])])
+    monkeypatch.setattr(containers, "build", built)
     monkeypatch.setattr(lifecycle, "up", lambda *_: done.append("cluster"))
     monkeypatch.setattr(network, "join", lambda _: done.append("network"))
     monkeypatch.setattr(external_services, "wait_ready", lambda *_: None)
     monkeypatch.setattr(registry, "publish", published)
     code, _, error = said(capsys, monkeypatch, "up")
     assert (code, error) == (1, "error: as far as this test goes")
-    assert done == ["layer", "cluster", "network"]
+    assert done == ["layer", "files", "cluster", "network"]
 
 
 def test_a_cut_is_shown_and_keeps_its_stack_from_being_waited_for(

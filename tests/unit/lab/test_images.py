@@ -1,8 +1,9 @@
-"""The images of the embedded cluster: their names, what is in them, how programs find it."""
+"""The images of the embedded cluster: every one that pods name is built here, and has what its programs import."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,11 +16,10 @@ from packaging.utils import canonicalize_name
 
 from components.versions import IMAGES
 from lab.paths import CHECKOUT
-from lab.toolchain import layers
-from lab.toolchain.debian import lay
-from lab.toolchain.images import Image, addon_images, platform_images
+from lab.toolchain import containers
+from lab.toolchain.images import addon_images, server_images
 from lab.toolchain.recipes import COREDNS, METRICS_SERVER, VERTICAL_AUTOSCALER
-from ops.images.pins import pinned
+from ops.images.pins import names, pinned
 
 NOT_RUN_HERE = {IMAGES["elasticsearch"]}
 WITH_WEB_EXTRAS = {
@@ -27,7 +27,6 @@ WITH_WEB_EXTRAS = {
     "backup_exporter",
     "runtime",
     "charts",
-    "grafana_fake",
     "kafka_archive",
     "failover_agent",
     "regions",
@@ -35,53 +34,57 @@ WITH_WEB_EXTRAS = {
     "reports",
 }
 """Programs that run in an image with the packages that people read from."""
+LAB_IMAGES = CHECKOUT / "lab" / "images"
 
 
 def test_every_image_that_pods_name_is_built_here() -> None:
-    built = [f"{image.repository}:{image.tag}" for image in (*addon_images(), *platform_images())]
-    assert len(set(built)) == len(built)
+    laid = [f"{image.repository}:{image.tag}" for image in (*addon_images(), *server_images())]
+    from_files = {IMAGES[name] for name in {*containers.DOCKERFILES, *containers.LAB} - {containers.SIMULATOR}}
+    assert len(set(laid)) == len(laid)
+    assert from_files.isdisjoint(laid)
     of_the_node = {
         "lab/pause:1",
         f"coredns/coredns:{COREDNS}",
         f"metrics-server/metrics-server:{METRICS_SERVER}",
         f"autoscaling/vpa-recommender:{VERTICAL_AUTOSCALER}",
     }
-    assert set(IMAGES.values()) - NOT_RUN_HERE == set(built) - of_the_node
+    assert set(IMAGES.values()) - NOT_RUN_HERE == {*laid, *from_files} - of_the_node
 
 
-def test_what_an_image_gives_wins_over_what_all_images_have_and_stands_once() -> None:
-    plain, own = Image("a/b", "1", ()), Image("a/b", "1", (), environment=("PYTHONPATH=/x", "HOME=/tmp"))
-    assert plain.variables == ["PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONPATH=/opt/app:/opt/app/site"]
-    assert own.variables == ["PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONPATH=/x", "HOME=/tmp"]
+def test_the_lab_builds_each_target_of_its_dockerfile() -> None:
+    stages = re.findall(r"^FROM \$\{(\w+)\} AS (\w+)$", (LAB_IMAGES / "Dockerfile").read_text(), re.MULTILINE)
+    assert {stage for _, stage in stages} == {*containers.LAB, "compiled"}
+    assert {parent for parent, _ in stages} <= {"BASE", "SERVICES", "BACKUP", "OPENSEARCH"}
 
 
-def test_images_that_share_layers_keep_theirs_apart() -> None:
-    keys = {image.repository: [layer.key for layer in image.layers] for image in platform_images()}
-    services, grafana, reports = (keys[name] for name in ("obs/services", "grafana/grafana", "obs/reports"))
-    web_extras = layers.web_extras().key
-    assert web_extras not in services
-    assert web_extras in grafana
-    assert web_extras in reports
-    assert services[0] == grafana[0] == reports[0] == keys["library/postgres"][0]
-    assert {layers.sources().key} <= set(services) & set(grafana) & set(reports)
+@pytest.mark.parametrize("line", re.findall(r"^COPY (?!--from)(.*)$", (LAB_IMAGES / "Dockerfile").read_text(), re.M))
+def test_what_the_lab_copies_is_there_and_not_ignored(line: str) -> None:
+    admitted = [
+        entry[1:] for entry in (LAB_IMAGES / "Dockerfile.dockerignore").read_text().splitlines() if entry[0] == "!"
+    ]
+    for source in [word for word in line.split() if not word.startswith("--")][:-1]:
+        assert (CHECKOUT / source).exists(), source
+        assert any(Path(source).is_relative_to(entry) for entry in admitted), source
 
 
-def test_sources_carry_templates_and_data_files_and_change_with_them(
+def test_an_image_is_another_one_when_a_file_that_it_copies_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layers, "CHECKOUT", tmp_path)
-    monkeypatch.setattr(layers, "_SOURCES", ("services",))
-    folder = tmp_path / "services" / "reports" / "templates"
-    folder.mkdir(parents=True)
-    names = ("page.html.j2", "page.css", "words.toml", "words.json", "x.py", "x.yaml")
-    for name in (*names, "x.pyc", "notes.md"):
-        (folder / name).write_text(name)
-    before = layers.sources()
-    before.fill(tmp_path / "root")
-    laid = {path.name for path in (tmp_path / "root").rglob("*") if path.is_file()}
-    assert laid == set(names)
-    (folder / "page.css").write_text("other")
-    assert layers.sources().key != before.key
+    monkeypatch.setattr(containers, "CHECKOUT", tmp_path)
+    (tmp_path / "Dockerfile").write_text("FROM x AS y\nCOPY --from=x /a /b\nCOPY --chmod=755 program data /c/\n")
+    (tmp_path / "program").write_text("1")
+    (tmp_path / "data" / "__pycache__").mkdir(parents=True)
+
+    def reference(parent: str = "base") -> str:
+        return containers._reference("name", tmp_path / "Dockerfile", parent)
+
+    known = [reference(), reference("other base")]
+    (tmp_path / "data" / "__pycache__" / "x.pyc").write_text("")
+    assert reference() == known[0]
+    for file in ("program", "data/new"):
+        (tmp_path / file).write_text("2")
+        known.append(reference())
+    assert len(set(known)) == len(known)
 
 
 def with_dependencies(pins: Iterable[str]) -> set[str]:
@@ -106,59 +109,45 @@ def with_dependencies(pins: Iterable[str]) -> set[str]:
 
 def imported(folder: Path) -> set[str]:
     """Modules of other people that the programs below a folder import."""
-    names: set[str] = set()
+    modules: set[str] = set()
     for file in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
-                names |= {name.name.partition(".")[0] for name in node.names}
+                modules |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names.add(node.module.partition(".")[0])
-    return names - sys.stdlib_module_names - {"services", "lab", "components"}
+                modules.add(node.module.partition(".")[0])
+    return modules - sys.stdlib_module_names - {"services", "lab", "components"}
+
+
+def absent(folder: Path, *lists: str) -> set[str]:
+    """Modules that programs below a folder import and lists of packages do not bring."""
+    packages = [name for file in lists for name in names(CHECKOUT / "images" / file)]
+    present, by_module = with_dependencies(pinned(packages, CHECKOUT)), metadata.packages_distributions()
+    return {
+        module
+        for module in imported(folder)
+        if not {canonicalize_name(name) for name in by_module.get(module, ())} & present
+    }
 
 
 @pytest.mark.parametrize("program", sorted(path.parent.name for path in CHECKOUT.glob("services/*/__init__.py")))
 def test_what_a_program_imports_is_in_its_image(program: str) -> None:
-    pins = pinned(layers.REQUIREMENTS, CHECKOUT)
-    if program in WITH_WEB_EXTRAS:
-        pins += pinned(layers.WEB_EXTRAS_REQUIREMENTS, CHECKOUT)
-    present, by_module = with_dependencies(pins), metadata.packages_distributions()
-    missing = {
-        module
-        for module in imported(CHECKOUT / "services" / program)
-        if not {canonicalize_name(name) for name in by_module.get(module, ())} & present
-    }
-    assert missing == set()
+    web = ["web_extras.txt"] if program in WITH_WEB_EXTRAS else []
+    assert absent(CHECKOUT / "services" / program, "packages.txt", *web) == set()
+
+
+def test_what_the_fake_of_grafana_imports_is_in_the_image_that_it_is_built_from() -> None:
+    assert absent(CHECKOUT / "lab" / "fakes" / "grafana", "packages.txt", "web_extras.txt") == set()
 
 
 def test_the_fake_stands_where_the_real_image_has_grafana(tmp_path: Path) -> None:
-    layers.grafana_program().fill(tmp_path)
-    program = tmp_path / "usr" / "share" / "grafana" / "bin" / "grafana"
+    [line] = [line for line in (LAB_IMAGES / "Dockerfile").read_text().splitlines() if "grafana.sh" in line]
+    assert line.split()[-2:] == ["lab/images/grafana.sh", "/usr/share/grafana/bin/grafana"]
     stand_in = tmp_path / "bin" / "python3"
     stand_in.parent.mkdir()
     stand_in.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
     stand_in.chmod(0o755)
     given = ["server", "--homepath=/usr/share/grafana", "--config=/etc/grafana/a b.ini"]
+    program = LAB_IMAGES / "grafana.sh"
     told = subprocess.run([program, *given], env={"PATH": str(stand_in.parent)}, capture_output=True, text=True)
     assert told.stdout.split("|")[:-1] == ["-m", "lab.fakes.grafana", *given]
-
-
-def test_packages_are_laid_into_usr_so_that_the_base_is_not_hidden(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OBS_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "cache" / "logs").mkdir(parents=True)
-    source = tmp_path / "source"
-    for name in ("DEBIAN/control", "lib/x86_64-linux-gnu/libx.so", "usr/bin/x", "usr/share/doc/x/copyright"):
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_text("x")
-    control = "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.com>\nDescription: x\n"
-    (source / "DEBIAN" / "control").write_text(control)
-    package = tmp_path / "x.deb"
-    subprocess.run(["dpkg-deb", "--build", str(source), str(package)], check=True, capture_output=True)
-    root = tmp_path / "root"
-    root.mkdir()
-    lay([package], root)
-    assert {path.name for path in root.iterdir() if path.is_symlink()} == {"lib"}
-    assert (root / "usr" / "lib" / "x86_64-linux-gnu" / "libx.so").is_file()
-    assert (root / "usr" / "bin" / "x").is_file()
-    assert not (root / "usr" / "share" / "doc").exists()

@@ -17,6 +17,7 @@ from lab.cluster.network import wait_until
 from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
 from lab.registry import NODES, PUBLISHER, Registry, Secrets
+from lab.toolchain import containers
 from lab.toolchain.images import Image
 from lab.toolchain.layers import Layer, bytes_digest
 from tests.unit.lab.external_services_harness import loopback_lab, started
@@ -55,7 +56,7 @@ def image(content: str, *, tag: str = "1") -> Image:
     def layer(name: str, text: str) -> Layer:
         return Layer(f"{name}-{text}", lambda root: (root / name).write_text(text) and None)
 
-    return Image("obs/program", tag, (layer("base", "the same"), layer("program", content)), environment=("A=b",))
+    return Image("obs/program", tag, (layer("base", "the same"), layer("program", content)))
 
 
 def pulled(lab: LabPaths, reference: str, folder: Path) -> dict[str, object]:
@@ -125,6 +126,34 @@ def test_a_registry_that_is_away_is_one_line(lab: LabPaths) -> None:
         assert not nobody.answers()
         with pytest.raises(LabError, match=r"^the registry of images does not answer: ConnectionError$"):
             nobody.publish(image("seven"))
+
+
+def test_an_image_that_was_built_from_a_dockerfile_is_sent_once_and_known_by_its_id(
+    lab: LabPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = tmp_path / "storage"
+    variables = {
+        **containers.environment(),
+        "CONTAINERS_STORAGE_CONF": str(tmp_path / "storage.conf"),
+    }
+    (tmp_path / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{storage}/graph"\nrunroot = "{storage}/run"\n'
+    )
+    monkeypatch.setattr(containers, "environment", lambda: {**variables, "STORAGE_DRIVER": "vfs"})
+    folder = tmp_path / "context"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    containers._buildah("bud", "--quiet", "--tag", "localhost/built", str(folder))
+    built = containers.image_id("localhost/built")
+    with closing(sender(lab)) as known:
+        digest = registry._push(lab, known, "lab/built:1", built)
+        monkeypatch.setattr(containers, "push", lambda *_, **__: pytest.fail("it is there already"))
+        assert registry._push(lab, known, "lab/built:1", built) == digest
+        assert known.digest("lab/built", "1", "sha256:another") == ""
+    index = pulled(lab, f"lab/built@{digest}", tmp_path / "pulled")
+    [manifest] = index["manifests"]  # type: ignore[misc,attr-defined]
+    assert manifest["digest"] == digest
+    assert (registry.folder(lab) / "login.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_pods_get_the_login_of_nodes_and_passwords_stay_in_files_of_their_owner(lab: LabPaths) -> None:

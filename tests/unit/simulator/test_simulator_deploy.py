@@ -20,6 +20,7 @@ OUTPUTS = {
     "ca_certificate": "-----BEGIN CERTIFICATE-----\n",
     "otlp_credentials": {name: {"username": name, "password": f"secret-of-{name}"} for name in LAYER_NAMES},
 }
+IMAGE = "registry.lab.internal/lab/simulator:1@sha256:0"
 PULL_SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "registry", "namespace": "obs-devices"}}
 
 
@@ -47,7 +48,7 @@ def find(kind: str, name: str) -> dict[str, Any]:
     """One object of those that are applied."""
     return next(
         body
-        for body in deploy.objects(OUTPUTS, PULL_SECRET, devices=36)
+        for body in deploy.objects(OUTPUTS, IMAGE, PULL_SECRET, devices=36)
         if (body["kind"], body["metadata"]["name"]) == (kind, name)
     )
 
@@ -72,7 +73,7 @@ def test_an_empty_fault_plan_and_one_with_faults_are_readable() -> None:
 
 
 def test_passwords_are_in_the_secret_and_nowhere_else() -> None:
-    for body in deploy.objects(OUTPUTS, PULL_SECRET, devices=36):
+    for body in deploy.objects(OUTPUTS, IMAGE, PULL_SECRET, devices=36):
         text = json.dumps(body)
         for name in LAYER_NAMES:
             secret = f"secret-of-{name}"
@@ -94,7 +95,7 @@ def test_the_pod_is_hardened() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert {"requests", "limits"} == set(container["resources"])
-    assert container["image"] == "registry.lab.internal/obs/services:1"
+    assert container["image"] == IMAGE
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
     assert find("Secret", "registry") == PULL_SECRET
 
@@ -113,7 +114,7 @@ def test_everything_is_denied_but_dns_and_the_gateway() -> None:
 
 def test_a_new_password_rolls_the_pod_and_a_new_fault_plan_does_not() -> None:
     def checksum(outputs: dict[str, Any], **more: Any) -> str:
-        body = deploy.objects(outputs, PULL_SECRET, devices=36, **more)[-1]
+        body = deploy.objects(outputs, IMAGE, PULL_SECRET, devices=36, **more)[-1]
         return str(body["spec"]["template"]["metadata"]["annotations"]["obs.lab/config"])
 
     changed = {**OUTPUTS, "otlp_credentials": {name: {"password": "other"} for name in LAYER_NAMES}}
@@ -123,7 +124,7 @@ def test_a_new_password_rolls_the_pod_and_a_new_fault_plan_does_not() -> None:
 
 def test_applying_applies_the_namespace_first_and_waits() -> None:
     cluster = RecordingCluster()
-    deploy.apply(OUTPUTS, PULL_SECRET, cluster)  # type: ignore[arg-type]
+    deploy.apply(OUTPUTS, IMAGE, PULL_SECRET, cluster)  # type: ignore[arg-type]
     assert cluster.applied[0]["kind"] == "Namespace"
     assert cluster.applied[-1]["kind"] == "Deployment"
     assert cluster.waited == 1
@@ -131,7 +132,7 @@ def test_applying_applies_the_namespace_first_and_waits() -> None:
 
 def test_a_missing_output_is_one_clear_line() -> None:
     with pytest.raises(LabError, match="stack outputs lack 'otlp_credentials': run `pulumi up`"):
-        deploy.apply({"namespace": "obs-local", "ca_certificate": ""}, PULL_SECRET, RecordingCluster())  # type: ignore[arg-type]
+        deploy.apply({"namespace": "obs-local", "ca_certificate": ""}, IMAGE, PULL_SECRET, RecordingCluster())  # type: ignore[arg-type]
 
 
 def test_faults_are_checked_before_they_reach_the_cluster(tmp_path: Path) -> None:

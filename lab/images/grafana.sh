@@ -1,0 +1,2 @@
+#!/bin/sh
+exec python3 -m lab.fakes.grafana "$@"
