@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from services.reports import delivery
-from services.reports.alert_log import KafkaAlertLog
+from services.reports.alert_topics import KafkaAlertLog
 from services.reports.build import report
 from services.reports.delivery import HTML_TYPE, MAILED, PDF_TYPE, Store, key
 from services.reports.metrics import ThanosMetrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from services.reports import daily, monthly, weekly
-from services.reports.alert_log import AlertLog
+from services.reports.alert_topics import AlertLog
 from services.reports.i18n import translate
 from services.reports.metrics import Metrics, QueryRunner, make_runner
 from services.reports.model import Kind, Period, Report, Section, Text, duration, moment

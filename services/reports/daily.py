@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 from components.telemetry.layers import LAYER_NAMES
 from services.reports import alert_log, anomalies, uptime
-from services.reports.alert_log import AlertLog, Episode, tally
+from services.reports.alert_log import Alerts, tally
+from services.reports.alert_topics import AlertLog
 from services.reports.cells import cell, figure, kpi_name, place, table
 from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
@@ -25,6 +27,8 @@ from services.reports.model import (
     amount,
     change,
     duration,
+    joined,
+    moment,
     share,
     text_of,
 )
@@ -60,7 +64,10 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     alerts = alert_log.read(runner, log)
     counted = {count.name: runner.number(count) for count in COUNTS}
     return (
-        Section(title=translate("summary.title"), blocks=(_summary(counted, layers, kept, alerts), *_charts(runner))),
+        Section(
+            title=translate("summary.title"),
+            blocks=(_summary(counted, layers, kept, alerts, runner.period.zone), *_charts(runner)),
+        ),
         uptime.section(runner, layers, parts, kept),
         Section(title=translate("counts.title"), blocks=_counts(runner, counted)),
         anomalies.section(runner, anomalies.watch(runner)),
@@ -73,7 +80,8 @@ def _summary(
     counted: dict[str, float | None],
     layers: dict[str, Uptime],
     kept: list[Achieved],
-    alerts: Sequence[Episode] | None,
+    alerts: Alerts | None,
+    zone: ZoneInfo,
 ) -> Figures:
     units = {count.name: count.unit for count in COUNTS}
     figures = [Figure(label=translate(f"count.{name}"), value=amount(counted[name], units[name])) for name in _SHOWN]
@@ -85,7 +93,7 @@ def _summary(
                 label=translate("summary.lowest"), value=share(lowest), note=place(name), tone=_good(lowest >= 0.999)
             )
         )
-    return Figures(figures=(*figures, promises_kept(kept), alerts_counted(alerts)))
+    return Figures(figures=(*figures, promises_kept(kept), alerts_counted(alerts, zone)))
 
 
 def promises_kept(kept: Sequence[Achieved]) -> Figure:
@@ -99,17 +107,22 @@ def promises_kept(kept: Sequence[Achieved]) -> Figure:
     )
 
 
-def alerts_counted(alerts: Sequence[Episode] | None) -> Figure:
-    """How many alerts there were."""
+def alerts_counted(alerts: Alerts | None, zone: ZoneInfo) -> Figure:
+    """How many alerts began."""
     if alerts is None:
         return Figure(label=translate("summary.alerts"), value=NOTHING, note=translate("alerts.unread"), tone="warning")
-    one = tally(alerts)
-    critical = sum(alert.priority == "critical" for alert in alerts)
+    one = tally(alerts.episodes)
+    critical = tally(alert for alert in alerts.episodes if alert.priority == "critical")
+    note = translate("summary.alerts-note", critical=str(critical.count), earlier=str(one.earlier), open=str(one.open))
+    if alerts.known_since is not None:
+        since = translate("summary.alerts-since", at=moment(alerts.known_since, zone))
+        note = joined([since, note], en="; ", ja="。")
+    unsure = one.open or alerts.known_since is not None
     return Figure(
         label=translate("summary.alerts"),
         value=text_of(str(one.count)),
-        note=translate("summary.alerts-note", critical=str(critical), open=str(one.open)),
-        tone="bad" if critical else "warning" if one.open else "",
+        note=note,
+        tone="bad" if critical.count or critical.earlier else "warning" if unsure else "",
     )
 
 

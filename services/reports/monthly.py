@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.reports import alert_log, uptime
-from services.reports.alert_log import AlertLog
+from services.reports.alert_topics import AlertLog
 from services.reports.anomalies import INTERVAL, Backtest, Trend, backtest, trend
 from services.reports.cells import cell, figure, promise, table
 from services.reports.daily import alerts_counted, promises_kept
@@ -477,13 +477,13 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
             promises_kept(kept),
             *(_worst(kept)),
             Figure(label=translate("summary.soonest"), value=soonest(runner, plan)),
-            alerts_counted(alerts),
+            alerts_counted(alerts, runner.period.zone),
         )
     )
     return (
         Section(title=translate("summary.title"), blocks=(summary,)),
         uptime.section(runner, layers, parts, kept),
-        alert_log.weekly(alerts),
+        alert_log.weekly(alerts, runner.period.zone),
         capacity_section(runner, plan),
         section(runner),
     )

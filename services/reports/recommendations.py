@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from services.reports.alert_log import Episode, by_alert, tally
+from services.reports.alert_log import Alerts, Episode, by_alert, tally
 from services.reports.cells import MOST_ROWS, cell, figure, table
 from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
@@ -316,10 +316,10 @@ def noisy(alerts: Sequence[Episode]) -> list[Recommendation]:
     return recommendations
 
 
-def section(runner: QueryRunner, alerts: Sequence[Episode] | None) -> Section:
+def section(runner: QueryRunner, alerts: Alerts | None) -> Section:
     """The section: what to do, with the metric and the value that say so."""
     recommendations, waiting = judge(runner)
-    recommendations += noisy(alerts or ())
+    recommendations += noisy(alerts.episodes if alerts else ())
     order: Mapping[Tone, int] = {"bad": 0, "warning": 1, "": 2, "good": 3}
     rows = [
         (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from services.reports import alert_log, recommendations, uptime
-from services.reports.alert_log import AlertLog
+from services.reports.alert_topics import AlertLog
 from services.reports.cells import cell, figure, kpi_name, place, promise, table
 from services.reports.daily import alerts_counted, promises_kept
 from services.reports.i18n import translate
@@ -103,7 +103,7 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
             _counted("trends.better", comparisons, "good"),
             _counted("trends.worse", comparisons, "bad"),
             promises_kept(kept),
-            alerts_counted(alerts),
+            alerts_counted(alerts, runner.period.zone),
         )
     )
     return (
@@ -113,7 +113,7 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
             blocks=(*_note(runner), *_tables(comparisons), *_charts(runner, comparisons)),
         ),
         Section(title=translate("resources.title"), blocks=resource_blocks(runner)),
-        alert_log.weekly(alerts),
+        alert_log.weekly(alerts, runner.period.zone),
         Section(title=translate("budget.title"), blocks=(_budgets(runner, kept), _left(runner))),
         recommendations.section(runner, alerts),
     )
