@@ -41,11 +41,12 @@ from services.reports.queries import (
     ITEMS,
     LAG_MOST,
     LAG_NOW,
+    SILENT_S,
     Achieved,
     Kpi,
     kpi,
 )
-from services.reports.uptime import Uptime, step_for
+from services.reports.uptime import OBSERVED, Uptime, step_for
 
 _CHARTS = (
     ("chart.work", ("devices", "streams", "recordings")),
@@ -85,25 +86,42 @@ def _summary(
 ) -> Figures:
     units = {count.name: count.unit for count in COUNTS}
     figures = [Figure(label=translate(f"count.{name}"), value=amount(counted[name], units[name])) for name in _SHOWN]
+    return Figures(figures=(*figures, lowest_uptime(layers), promises_kept(kept), alerts_counted(alerts, zone)))
+
+
+def lowest_uptime(layers: dict[str, Uptime]) -> Figure:
+    """The layer that was up for the shortest time; never good while one was not observed all the time."""
     shares = [(one.share, name) for name, one in layers.items() if one.share is not None]
-    if shares:
-        lowest, name = min(shares)
-        figures.append(
-            Figure(
-                label=translate("summary.lowest"), value=share(lowest), note=place(name), tone=_good(lowest >= 0.999)
-            )
-        )
-    return Figures(figures=(*figures, promises_kept(kept), alerts_counted(alerts, zone)))
+    unsure = [
+        Text(en=f"{place(n).en} {share(one.known).en}", ja=f"{place(n).ja} {share(one.known).ja}")
+        for n, one in layers.items()
+        if one.known < OBSERVED
+    ]
+    lowest, name = min(shares, default=(None, ""))
+    notes = [place(name)] if name else []
+    if unsure:
+        notes.append(translate("summary.unobserved", layers=joined(unsure)))
+    if lowest is not None and lowest < 0.999:
+        tone: Tone = "bad"
+    else:
+        tone = "warning" if unsure else "good"
+    return Figure(
+        label=translate("summary.lowest"),
+        value=translate("unknown") if lowest is None else share(lowest),
+        note=joined(notes, en="; ", ja="。"),
+        tone=tone,
+    )
 
 
 def promises_kept(kept: Sequence[Achieved]) -> Figure:
-    """How many objectives were kept, of those that anything is known of."""
+    """How many objectives were kept, of all; one without data is neither kept nor broken."""
     known = [achieved for achieved in kept if achieved.kept is not None]
-    count = sum(bool(achieved.kept) for achieved in known)
+    count, missing = sum(bool(achieved.kept) for achieved in known), len(kept) - len(known)
     return Figure(
         label=translate("summary.objectives"),
-        value=text_of(f"{count} / {len(known)}") if known else NOTHING,
-        tone=_good(count == len(known)) if known else "",
+        value=text_of(f"{count} / {len(kept)}") if known else translate("unknown"),
+        note=translate("summary.objectives-unknown", count=str(missing)) if missing else None,
+        tone="bad" if count < len(known) else "warning" if missing else "good",
     )
 
 
@@ -124,10 +142,6 @@ def alerts_counted(alerts: Alerts | None, zone: ZoneInfo) -> Figure:
         note=note,
         tone="bad" if critical.count or critical.earlier else "warning" if unsure else "",
     )
-
-
-def _good(value: bool) -> Tone:
-    return "good" if value else "bad"
 
 
 def _counts(runner: QueryRunner, counted: dict[str, float | None]) -> tuple[Block, ...]:
@@ -226,7 +240,7 @@ def _freshness(runner: QueryRunner) -> tuple[Block, ...]:
             figure(_age(now.get(name)), _stale(now.get(name))),
             figure(_age(value), _stale(value)),
         )
-        for name, value in most.items()
+        for name, value in {**dict.fromkeys(LAYER_NAMES), **most}.items()
     ]
     behind, furthest = runner.by(LAG_NOW, "consumergroup"), runner.by(LAG_MOST, "consumergroup")
     groups = [
@@ -245,6 +259,8 @@ def _freshness(runner: QueryRunner) -> tuple[Block, ...]:
 
 
 def _age(value: float | None) -> Text:
+    if value is not None and value >= SILENT_S:
+        return translate("freshness.silent", limit=duration(SILENT_S))
     return amount(value, "s") if value is None or value < 60 else duration(value)
 
 

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from services.reports import alert_log, recommendations, uptime
 from services.reports.alert_topics import AlertLog
-from services.reports.cells import cell, figure, kpi_name, place, promise, table
+from services.reports.cells import achievement, cell, figure, kpi_name, place, promise, table
 from services.reports.daily import alerts_counted, promises_kept
 from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
@@ -182,7 +182,7 @@ def _budgets(runner: QueryRunner, kept: Sequence[Achieved]) -> Table:
         (
             cell(achieved.objective.description),
             figure(share(achieved.objective.objective)),
-            figure(share(achieved.good), promise(achieved.kept)),
+            achievement(achieved),
             figure(amount(achieved.burn, ""), promise(achieved.kept)),
             figure(amount(achieved.used(runner.seconds), "1")),
             figure(amount(achieved.left, "1"), promise(None if achieved.left is None else achieved.left > 0)),

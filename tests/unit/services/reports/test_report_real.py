@@ -165,8 +165,10 @@ def test_a_day_with_too_little_history_says_so_and_judges_nothing(metrics: Thano
 def test_a_time_without_any_metrics_invents_nothing(metrics: ThanosMetrics) -> None:
     report = build_report(metrics, Kind.DAILY, "2026-08-01", now=at("2026-08-02 07:00"), log=Told())
     assert translate("fact.no-history") in report.facts
-    assert all(value[0] in ("-", "0") for value in rows(table(report, "counts.table")).values())
-    assert table(report, "uptime.layers").rows == ()
+    assert all(value[0] == "-" for value in rows(table(report, "counts.table")).values())
+    assert all(value == ["unknown", "-", "-", "0 %"] for value in rows(table(report, "uptime.layers")).values())
+    assert all(value == ["-", "-"] for value in rows(table(report, "freshness.layers")).values())
+    assert all(value[2] == "unknown" for value in rows(table(report, "slo.title")).values())
 
 
 def test_the_weekly_report_sets_this_week_against_the_one_before(metrics: ThanosMetrics) -> None:
