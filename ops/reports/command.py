@@ -126,7 +126,11 @@ Pdf = Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write a
 LanguageOption = Annotated[Lang | None, typer.Option("--lang", help="Language; else the platform's first one.")]
 At = Annotated[
     datetime | None,
-    typer.Option("--at", formats=["%Y-%m-%d"], help="A day of the period; else the last one that is over."),
+    typer.Option(
+        "--at",
+        formats=["%Y-%m-%d"],
+        help="A day of the period, of `reports.time_zone`; else the last one that is over.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 

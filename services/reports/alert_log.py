@@ -7,6 +7,7 @@ urgent ones, the most frequent ones, and the Low ones in full.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -116,14 +117,17 @@ def episodes(events: Iterable[Notification], start: float, end: float) -> tuple[
         elif event.started < end:
             own[event.fingerprint, event.started].append(event)
     starts: dict[str, list[float]] = defaultdict(list)
-    for (_, began), those in own.items():
+    for (_, began), those in sorted(own.items(), key=lambda item: item[0][1]):
         starts[those[0].identity].append(began)
+    for those in raised.values():
+        those.sort(key=lambda event: event.started)
     collected = []
     for (_, began), those in own.items():
         identity = those[0].identity
-        following = min((other for other in starts[identity] if other > began), default=float("inf"))
-        also = [event for event in raised[identity] if began <= event.started < following]
-        collected.append(_episode(those, also, start, end))
+        following = bisect_right(starts[identity], began)
+        until = starts[identity][following] if following < len(starts[identity]) else float("inf")
+        first, last = (bisect_left(raised[identity], at, key=lambda event: event.started) for at in (began, until))
+        collected.append(_episode(those, raised[identity][first:last], start, end))
     return tuple(sorted(collected, key=lambda episode: (episode.started, episode.alert, episode.identity)))
 
 

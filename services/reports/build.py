@@ -35,6 +35,8 @@ def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog,
     runner = make_runner(metrics, period, now)
     sections = _SECTIONS[period.kind](runner, alerts)
     incomplete = [translate("problem.warning", warning=warning) for warning in metrics.warnings[:_MOST_WARNINGS]]
+    if (more := len(metrics.warnings) - _MOST_WARNINGS) > 0:
+        incomplete.append(translate("problem.warnings-more", count=str(more)))
     return Report(
         kind=period.kind,
         period=period.name,

@@ -90,6 +90,11 @@ class Forecast:
         return self.points[-1][1] if self.points else None
 
     @property
+    def over(self) -> bool:
+        """Whether the limit is reached already: the worst of all, however it goes on."""
+        return self.now is not None and self.capacity.limit is not None and self.now >= self.capacity.limit
+
+    @property
     def history_s(self) -> float:
         """Time from the first point to the last."""
         return self.points[-1][0] - self.points[0][0] if self.points else 0.0
@@ -242,10 +247,10 @@ def _ahead(outlook: Forecast, days: int) -> Text:
 def _when(runner: QueryRunner, outlook: Forecast) -> Text:
     if outlook.capacity.limit is None:
         return NOTHING
+    if outlook.over:
+        return translate("capacity.reached")
     if outlook.trend is None:
         return translate("capacity.too-short")
-    if outlook.now is not None and outlook.now >= outlook.capacity.limit:
-        return translate("capacity.reached")
     day = "%Y-%m-%d"
     full, earliest = outlook.full, outlook.full_earliest
     if full is None:
@@ -260,6 +265,8 @@ def _when(runner: QueryRunner, outlook: Forecast) -> Text:
 
 
 def _tone(outlook: Forecast) -> Tone:
+    if outlook.over:
+        return "bad"
     if outlook.trend is None or outlook.capacity.limit is None:
         return ""
     full = outlook.full
@@ -315,6 +322,8 @@ def _chart(runner: QueryRunner, outlook: Forecast) -> Chart:
 
 def soonest(runner: QueryRunner, forecast_list: list[Forecast]) -> Text:
     """The limit that is reached first."""
+    if any(outlook.over for outlook in forecast_list):
+        return translate("capacity.reached")
     dated = [outlook.full for outlook in forecast_list if outlook.full is not None]
     if not dated:
         return NOTHING

@@ -321,7 +321,9 @@ def _chart(
     step: float,
     limit: float | None = None,
 ) -> Chart:
-    largest = sorted((line for line in series if line.points), key=lambda one: -_mean(one.points))[:_DRAWN]
+    known = [line for line in series if line.points]
+    largest = sorted(known, key=lambda one: -_mean(one.points))[:_DRAWN]
+    cut = translate("chart.drawn", count=str(_DRAWN), all=str(len(known))) if len(known) > _DRAWN else None
     return Chart(
         title=translate(title),
         unit=query.unit,
@@ -331,6 +333,7 @@ def _chart(
         limits=() if limit is None else (ChartLimit(label=translate("chart.limit"), value=limit),),
         gap_s=3 * step,
         zone=runner.period.zone,
+        note=cut,
     )
 
 

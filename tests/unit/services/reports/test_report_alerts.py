@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -218,3 +221,23 @@ def test_records_that_are_none_are_passed_over_and_other_alerts_are_not_looked_a
     reader.take(b"B", b"no JSON", NOON)
     reader.take(b"A", None, NOON)
     assert reader.firings() == {}
+
+
+def test_memory_and_time_of_many_notifications_are_bounded() -> None:
+    """A fifth of `MOST_NOTIFICATIONS`, all of one alert that comes and goes: the worst case of both."""
+    one = notification(event("A", NOON, received=NOON))
+    up = notification(event("A", NOON, received=NOON, escalation="senior-manager"))
+    tracemalloc.start()
+    began = time.process_time()
+    told = [
+        replace(source, started=NOON + number, received=NOON + number, summary=(f"{number} down", f"{number} 停止"))
+        for number in range(20_000)
+        for source in (one, up)
+    ]
+    firings = alert_log.episodes(told, START, END)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(firings) == 20_000
+    assert all(episode.escalated for episode in firings)
+    assert most < 80 * 2**20
+    assert time.process_time() - began < 20
