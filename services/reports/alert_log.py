@@ -229,7 +229,7 @@ def read(runner: QueryRunner, log: AlertLog) -> Alerts | None:
     """Alerts of the period; None where they cannot be read, which is a problem of the report."""
     start = runner.period.start
     try:
-        log_read = log.since(start)
+        log_read = log.since(start, runner.end)
     except ReportError as error:
         runner.problems.append(translate("problem.alerts", error=one_line(error)))
         return None

@@ -97,8 +97,8 @@ class Log:
 class AlertLog(Protocol):
     """Who knows the notifications, and what each Prometheus raised."""
 
-    def since(self, start: float) -> Log:
-        """All notifications that were received from ``start`` (seconds since 1970) until now.
+    def since(self, start: float, end: float) -> Log:
+        """Notifications received from ``start`` until now, of alerts that began before ``end`` (seconds since 1970).
 
         Raises:
             ReportError: They cannot be read.
@@ -119,7 +119,7 @@ class KafkaAlertLog:
         """Read as ``access`` says; ``connect`` makes the client from librdkafka settings."""
         self._access, self._connect = access, connect
 
-    def since(self, start: float) -> Log:
+    def since(self, start: float, end: float) -> Log:
         """As `AlertLog` says."""
         events: list[Notification] = []
         unreadable = left_out = 0
@@ -132,7 +132,7 @@ class KafkaAlertLog:
                 unreadable += 1
                 return
             # Kafka finds the first record of a moment; older ones may stand behind it.
-            if event.received >= start:
+            if event.received >= start and event.started < end:
                 if len(events) < MOST_NOTIFICATIONS:
                     events.append(event)
                 else:

@@ -77,7 +77,7 @@ class Compared:
 
 
 def compare(runner: QueryRunner) -> list[Compared]:
-    """All figures that have values."""
+    """All figures that have values, in this period or in the one before."""
     length = runner.period.seconds
     step = HOUR if runner.seconds >= DAY else _FINE
     comparisons = []
@@ -88,7 +88,7 @@ def compare(runner: QueryRunner) -> list[Compared]:
         points = runner.line(kpi.name, kpi.mean, start, runner.end, step)
         now = [(at, value) for at, value in points if at > runner.period.start]
         before = [(at + length, value) for at, value in points if at <= runner.period.start]
-        if now:
+        if now or before:
             comparisons.append(Compared(kpi=kpi, now=now, before=before))
     return comparisons
 
@@ -138,17 +138,17 @@ def _note(runner: QueryRunner) -> tuple[Block, ...]:
 
 def _tables(comparisons: Sequence[Compared]) -> tuple[Table, ...]:
     """A table of the figures of each layer that has some."""
-    tables = []
+    tables, unknown = [], translate("unknown")
     for where in PLACES:
         those = [comparison for comparison in comparisons if comparison.kpi.layer == where]
         rows = [
             (
                 cell(kpi_name(comparison.kpi)),
-                figure(amount(comparison.mean, comparison.kpi.unit)),
+                figure(amount(comparison.mean, comparison.kpi.unit)) if comparison.now else figure(unknown, "warning"),
                 figure(amount(comparison.earlier, comparison.kpi.unit)),
                 figure(change(comparison.mean, comparison.earlier), comparison.tone),
-                figure(amount(min(value for _, value in comparison.now), comparison.kpi.unit)),
-                figure(amount(max(value for _, value in comparison.now), comparison.kpi.unit)),
+                figure(amount(min((value for _, value in comparison.now), default=None), comparison.kpi.unit)),
+                figure(amount(max((value for _, value in comparison.now), default=None), comparison.kpi.unit)),
             )
             for comparison in those
         ]

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timed
 TOPIC, RAW = "alerts-processed", "alerts-raw"
 NOW = time.time()
 HOUR = 3600.0
+LATER = NOW + HOUR
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +90,15 @@ def access(folder: Path, client: dict[str, str], **changed: str) -> KafkaAccess:
 def test_everything_from_a_moment_on_is_read_in_order_and_what_is_no_record_is_counted(
     folder: Path, client: dict[str, str]
 ) -> None:
-    log_read = KafkaAlertLog(access(folder, client)).since(NOW - 4.5 * HOUR)
+    log_read = KafkaAlertLog(access(folder, client)).since(NOW - 4.5 * HOUR, LATER)
     assert [notification.identity.partition("instance=")[2][:7] for notification in log_read.events] == [
         f"kafka-{number}" for number in (4, 3, 2, 1, 0)
     ]
     assert (log_read.unreadable, log_read.left_out, log_read.known_since) == (3, 0, None)
+    earlier = KafkaAlertLog(access(folder, client)).since(NOW - 4.5 * HOUR, NOW - 2 * HOUR)
+    assert [notification.received for notification in earlier.events] == [
+        notification.received for notification in log_read.events[:3]
+    ]
 
 
 def test_when_an_alert_ended_is_read_from_what_was_raised(folder: Path, client: dict[str, str]) -> None:
@@ -112,21 +117,21 @@ def test_a_topic_that_no_longer_reaches_back_says_from_when_on_it_is_whole(
     folder: Path, client: dict[str, str]
 ) -> None:
     log = KafkaAlertLog(access(folder, client, topic="cut"))
-    assert log.since(NOW - 9.5 * HOUR).known_since == pytest.approx(NOW - 5 * HOUR, abs=0.01)
-    assert log.since(NOW - 4.5 * HOUR).known_since is None
+    assert log.since(NOW - 9.5 * HOUR, LATER).known_since == pytest.approx(NOW - 5 * HOUR, abs=0.01)
+    assert log.since(NOW - 4.5 * HOUR, LATER).known_since is None
 
 
 def test_a_report_holds_a_bounded_number_of_notifications_and_counts_the_others(
     folder: Path, client: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alert_topics, "MOST_NOTIFICATIONS", 4)
-    log_read = KafkaAlertLog(access(folder, client)).since(NOW - 30 * 24 * HOUR)
+    log_read = KafkaAlertLog(access(folder, client)).since(NOW - 30 * 24 * HOUR, LATER)
     assert (len(log_read.events), log_read.left_out) == (4, 6)
 
 
 def test_reading_twice_gives_the_same_and_leaves_no_group_behind(folder: Path, client: dict[str, str]) -> None:
     log = KafkaAlertLog(access(folder, client))
-    first, second = log.since(NOW - 30 * 24 * HOUR), log.since(NOW - 30 * 24 * HOUR)
+    first, second = log.since(NOW - 30 * 24 * HOUR, LATER), log.since(NOW - 30 * 24 * HOUR, LATER)
     assert len(first.events) == 10
     assert first == second
     admin = AdminClient(client)
@@ -135,8 +140,8 @@ def test_reading_twice_gives_the_same_and_leaves_no_group_behind(folder: Path, c
 
 
 def test_a_topic_without_records_or_a_moment_after_the_last_gives_nothing(folder: Path, client: dict[str, str]) -> None:
-    assert KafkaAlertLog(access(folder, client, topic="empty")).since(NOW - HOUR).events == ()
-    assert KafkaAlertLog(access(folder, client)).since(NOW + HOUR).events == ()
+    assert KafkaAlertLog(access(folder, client, topic="empty")).since(NOW - HOUR, LATER).events == ()
+    assert KafkaAlertLog(access(folder, client)).since(NOW + HOUR, LATER).events == ()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +155,7 @@ def test_what_cannot_be_read_is_one_line(
     folder: Path, client: dict[str, str], changed: dict[str, str], told: str
 ) -> None:
     with pytest.raises(ReportError, match=told):
-        KafkaAlertLog(access(folder, client, **changed)).since(NOW - HOUR)
+        KafkaAlertLog(access(folder, client, **changed)).since(NOW - HOUR, LATER)
 
 
 def test_brokers_that_do_not_answer_are_waited_for_a_bounded_time(
@@ -160,5 +165,5 @@ def test_brokers_that_do_not_answer_are_waited_for_a_bounded_time(
     (folder / "wrong").write_text("wrong")
     begin = time.monotonic()
     with pytest.raises(ReportError, match=f"topic {TOPIC} cannot be read: "):
-        KafkaAlertLog(access(folder, client, password="wrong")).since(NOW - HOUR)
+        KafkaAlertLog(access(folder, client, password="wrong")).since(NOW - HOUR, LATER)
     assert time.monotonic() - begin < 20

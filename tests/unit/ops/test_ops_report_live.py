@@ -56,7 +56,7 @@ class Platform:
     password: str = ""
     mode: int = 0
 
-    def since(self, start: float) -> Log:
+    def since(self, start: float, end: float) -> Log:
         """No notifications."""
         assert self.access is not None
         self.password = self.access.password_file.read_text()

@@ -104,9 +104,10 @@ class Told:
     known_since: float | None = None
     raw: Sequence[RawEvent] = ()
 
-    def since(self, start: float) -> Log:
-        """Those received from ``start`` on."""
-        recent = (notification(event) for event in self.events if event.received_at.timestamp() >= start)
+    def since(self, start: float, end: float) -> Log:
+        """Those received from ``start`` on, of alerts that began before ``end``."""
+        known = (notification(event) for event in self.events)
+        recent = (event for event in known if event.received >= start and event.started < end)
         return Log(
             events=tuple(sorted(recent, key=lambda event: event.received)),
             unreadable=self.unreadable,
@@ -122,7 +123,7 @@ class Told:
 class Silent:
     """An alert log that cannot be read."""
 
-    def since(self, start: float) -> Log:
+    def since(self, start: float, end: float) -> Log:
         """Never answers."""
         raise ReportError("topic alerts-processed cannot be read: Broker: Topic authorization failed")
 

@@ -51,15 +51,23 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         gauge("slo:events:rate5m", lambda _: 1.0, slo="api-availability"),
         gauge("slo:objective:ratio", lambda _: 0.995, slo="api-availability"),
     ]
-    with harness.prometheus(tmp_path_factory.mktemp("past"), list(series), START, END) as served:
+    week_before = Gauge(
+        name="stream_active", labels={"job": "stream-server"}, value=lambda time: 3.0 if time < START - DAY else None
+    )
+    series += [week_before, Gauge(name="up", labels={"job": "old"}, value=lambda time: 1.0 if time < START else None)]
+    with harness.prometheus(tmp_path_factory.mktemp("past"), list(series), START - 2 * DAY, END) as served:
         yield served
 
 
 def daily(past: Served, day: str) -> Report:
+    return of_kind(past, Kind.DAILY, day)
+
+
+def of_kind(past: Served, kind: Kind, day: str) -> Report:
     metrics = past.metrics()
     try:
         return build_report(
-            period=period(Kind.DAILY, date.fromisoformat(day), TOKYO),
+            period=period(kind, date.fromisoformat(day), TOKYO),
             platform="obs",
             metrics=metrics,
             alerts=Told(),
@@ -136,3 +144,12 @@ def test_failures_of_what_was_never_tried_are_not_zero(past: Served) -> None:
     counted = rows(table(daily(past, "2026-11-23"), "counts.table"))
     assert counted["API calls with a server error"][0] == "-"
     assert counted["Recording segments that failed"][0] == "-"
+
+
+def test_a_figure_that_is_no_longer_there_is_unknown_in_the_week_and_does_not_vanish(past: Served) -> None:
+    report = of_kind(past, Kind.WEEKLY, "2026-11-24")
+    blocks = [block for section in report.sections for block in section.blocks]
+    (streaming,) = [
+        block for block in blocks if isinstance(block, Table) and block.title == translate("place.streaming")
+    ]
+    assert rows(streaming)["Live streams"] == ["unknown", "3", "-", "-", "-"]
