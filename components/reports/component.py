@@ -80,7 +80,7 @@ class ReportsArgs:
         recipients: Who gets each report by mail; every kind has somebody. Nobody where there is no mail.
         time_zone: IANA name of the time zone in which days begin.
         resources: Of a job's pod; it took up to 214 MiB and 12 s of CPU for ten days of 209 series, without
-        notifications.
+            notifications, which take 300 MiB more at most.
         report_server_resources: Of each of the report server's pods; it took 56 MiB.
         languages: Languages of the reports; the first one is the mail's.
         schedules: When each report is made.
