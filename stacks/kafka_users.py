@@ -41,7 +41,7 @@ def own_users(settings: Settings) -> tuple[User, ...]:
         User(name=ALERT_EVENTS, writes=(ALERTS_RAW_TOPIC.name, ALERTS_PROCESSED_TOPIC.name)),
         User(name=AUDIT, writes=(AUDIT_TOPIC.name,), reads=(AUDIT_TOPIC.name,)),
         User(name=AUDIT_READER, reads=(AUDIT_TOPIC.name,)),
-        User(name=REPORTS, reads=(ALERTS_PROCESSED_TOPIC.name,)),
+        User(name=REPORTS, reads=(ALERTS_RAW_TOPIC.name, ALERTS_PROCESSED_TOPIC.name)),
         User(name=KAFKA_LAG, describes_all=True),
         # One sees what there is, one reads every topic.
         User(

@@ -49,7 +49,7 @@ from components.reports.config import (
     checked_zone,
     report_server_settings,
 )
-from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from services.reports.settings import KafkaAccess, Language, Query, Recipients, ReportsSettings
 from services.reports.settings import Mail as MailSettings
 from services.runtime.settings import SettingsModel, WritableStorageSettings
@@ -74,13 +74,13 @@ class ReportsArgs:
         scrape: Metrics endpoint of the report server.
         query: Where metrics are asked for.
         query_workload: Workload that answers there (the peer of egress NetworkPolicies).
-        kafka: Where notifications are read, as user ``reports``.
+        kafka: Where alerts and notifications are read, as user ``reports``.
         storage: Where reports are stored.
         mail: Where they are handed over; None: they are stored only.
         recipients: Who gets each report by mail; every kind has somebody. Nobody where there is no mail.
         time_zone: IANA name of the time zone in which days begin.
         resources: Of a job's pod; it took up to 214 MiB and 12 s of CPU for ten days of 209 series, without
-        notifications.
+            notifications, which take 300 MiB more at most.
         report_server_resources: Of each of the report server's pods; it took 56 MiB.
         languages: Languages of the reports; the first one is the mail's.
         schedules: When each report is made.
@@ -255,6 +255,7 @@ def reports_settings(args: ReportsArgs, *, private_mail: bool, private_storage: 
         kafka=KafkaAccess(
             bootstrap=kafka.bootstrap,
             topic=ALERTS_PROCESSED_TOPIC.name,
+            raw_topic=ALERTS_RAW_TOPIC.name,
             ca_file=TRUST_FILE,
             user=kafka.users[names.USER].username,
             group=names.USER,

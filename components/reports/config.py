@@ -56,7 +56,7 @@ SCHEDULES: Final[Mapping[Kind, Schedule]] = MappingProxyType(
 
 DEFAULT_LANGUAGES: Final[tuple[Language, ...]] = ("ja", "en")
 USER: Final = "reports"
-"""SCRAM user; it reads what was notified."""
+"""SCRAM user; it reads what was raised and what was notified."""
 AUTH_FOLDER: Final = auth_folder("reports")
 SERVER_AUTH_FOLDER: Final = auth_folder("report-server")
 STORAGE: Final = StorageFiles()

@@ -21,7 +21,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from ops.core import jobs
 from ops.core import platform as platform_module
 from ops.core.access import ReportAccess, report_access
@@ -30,7 +30,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.report_files import Lang
 from ops.reports.client import LATEST, Listing, ReportClient, rows
-from services.reports.alert_log import KafkaAlertLog
+from services.reports.alert_topics import KafkaAlertLog
 from services.reports.build import report
 from services.reports.metrics import ThanosMetrics
 from services.reports.model import Kind, Report, ReportError, chosen
@@ -82,6 +82,7 @@ def _notifications(context: Context, folder: Path) -> KafkaAccess:
     return KafkaAccess(
         bootstrap=context.platform.kafka_bootstrap,
         topic=ALERTS_PROCESSED_TOPIC.name,
+        raw_topic=ALERTS_RAW_TOPIC.name,
         ca_file=Path(context.ca_file),
         user=user,
         group=USER,
@@ -125,7 +126,11 @@ Pdf = Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write a
 LanguageOption = Annotated[Lang | None, typer.Option("--lang", help="Language; else the platform's first one.")]
 At = Annotated[
     datetime | None,
-    typer.Option("--at", formats=["%Y-%m-%d"], help="A day of the period; else the last one that is over."),
+    typer.Option(
+        "--at",
+        formats=["%Y-%m-%d"],
+        help="A day of the period, of `reports.time_zone`; else the last one that is over.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
@@ -29,7 +29,9 @@ _PERIODS: Mapping[str, re.Pattern[str]] = MappingProxyType(
 _FIRST_DAY = MappingProxyType({"daily": "", "weekly": "-1", "monthly": "-01"})
 _WEEK, _MOST_OF_A_MONTH = 7, 31
 RUNS = "runs"
-"""Folder with a record of the last run of each kind."""
+"""Folder with a record of the last run about each period: ``runs/<kind>/<period>.json``."""
+_RUNS_READ = 14
+"""Records of each kind that are read: those that were written last."""
 _MOST_RECORD = 64 * 1024
 _HOUR = 3600.0
 
@@ -116,7 +118,8 @@ class Snapshot:
         at: When that was, seconds since 1970; 0 before the first.
         since: When the oldest object was written, else when the report server began.
         reports: All reports.
-        runs: Kind -> its last run; a kind that never ran is missing.
+        runs: Kind -> its newest run that failed and whose period was not made since, else its last run; a kind that
+            never ran is missing.
     """
 
     at: float
@@ -146,6 +149,7 @@ class ReportPoller(Poller[Snapshot]):
     def __init__(self, settings: ReportServerSettings, bucket: Bucket, log: Callable[[str], None]) -> None:
         super().__init__(log)
         self._settings, self._bucket = settings, bucket
+        self._records: dict[Object, Run | None] = {}
         self.snapshot = Snapshot(at=0.0, since=self._began)
 
     def _poll(self) -> Snapshot:
@@ -155,24 +159,37 @@ class ReportPoller(Poller[Snapshot]):
             at=now,
             since=min((stored_object.written for stored_object in objects), default=self._began),
             reports=reports(objects, self._settings.zone),
-            runs=dict(self._runs({stored_object.key for stored_object in objects})),
+            runs=self._runs(objects),
         )
 
-    def _runs(self, keys: set[str]) -> Iterator[tuple[str, Run]]:
+    def _runs(self, objects: Sequence[Object]) -> dict[str, Run]:
+        """The run of each kind; a record that was read before is not read again."""
+        wanted = [record for kind in KINDS for record in _newest(objects, f"{RUNS}/{kind}/")]
+        self._records = {
+            record: self._records[record] if record in self._records else self._read(record.key) for record in wanted
+        }
+        runs: dict[str, Run] = {}
         for kind in KINDS:
-            key = f"{RUNS}/{kind}.json"
-            if key not in keys:
-                continue
-            try:
-                content = self._bucket.open(key)
-                text = b"".join(content.chunks) if content.size <= _MOST_RECORD else b""
-            except NotStoredError:
-                continue
-            run = read_run(text)
-            if run is None:
-                self._log(f"{key} is no record of a run: it is passed over")
-            else:
-                yield kind, run
+            known = [run for record, run in self._records.items() if run and record.key.startswith(f"{RUNS}/{kind}/")]
+            if known:
+                runs[kind] = max(known, key=lambda run: (run.failed, run.ended))
+        return runs
+
+    def _read(self, key: str) -> Run | None:
+        try:
+            content = self._bucket.open(key)
+            text = b"".join(content.chunks) if content.size <= _MOST_RECORD else b""
+        except NotStoredError:
+            return None
+        run = read_run(text)
+        if run is None:
+            self._log(f"{key} is no record of a run: it is passed over")
+        return run
+
+
+def _newest(objects: Iterable[Object], folder: str) -> list[Object]:
+    records = [stored_object for stored_object in objects if stored_object.key.startswith(folder)]
+    return sorted(records, key=lambda record: record.written)[-_RUNS_READ:]
 
 
 def read_run(text: bytes) -> Run | None:

@@ -219,11 +219,11 @@ def _reports(snapshot: Snapshot, most_age_h: Mapping[str, float]) -> Iterator[Me
     )
     yield gauge(
         "report_last_run_failed",
-        "Whether the last run ended without a report that is stored and sent; missing where there was none",
+        "Whether the last run about a period ended without a report that is stored and sent; missing where none ran",
         {kind: float(run.failed) for kind, run in snapshot.runs.items()},
     )
     yield gauge(
         "report_last_run_timestamp_seconds",
-        "When the last run ended",
+        "When the last run ended; of a kind with one that failed, when that ended",
         {kind: run.ended for kind, run in snapshot.runs.items()},
     )

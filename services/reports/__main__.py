@@ -6,17 +6,19 @@ Runs as ``python3 -m services.reports --config FILE daily|weekly|monthly``.
 from __future__ import annotations
 
 import argparse
+import re
+import socket
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from services.reports import delivery
-from services.reports.alert_log import KafkaAlertLog
+from services.reports.alert_topics import KafkaAlertLog
 from services.reports.build import report
-from services.reports.delivery import HTML_TYPE, MAILED, PDF_TYPE, Store, key
+from services.reports.delivery import HTML_TYPE, PDF_TYPE, Mailing, Store, key
 from services.reports.metrics import ThanosMetrics
 from services.reports.model import Kind, Period, Report, ReportError, chosen
 from services.reports.pdf import pdf
@@ -26,6 +28,7 @@ from services.runtime.periodic import operator_log
 from services.runtime.settings import SettingsError
 
 _FAILED, _MISTAKE = 1, 2
+_POD = re.compile(r"(report-(?:daily|weekly|monthly)-.+)-[a-z0-9]{5}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,36 +76,43 @@ def files(finished_report: Report, settings: ReportsSettings) -> Files:
 
 
 def deliver(
-    settings: ReportsSettings, period: Period, finished_report: Report, written: Files, *, again: bool = False
+    settings: ReportsSettings,
+    period: Period,
+    finished_report: Report,
+    written: Files,
+    *,
+    again: bool = False,
+    job: str = "",
 ) -> None:
-    """Store a report in place of an earlier one of its period, then mail it, unless that was done.
+    """Store a report in place of an earlier one of its period, then mail it to who has not got it.
 
-    A report of a period that was not over is mailed as well, and does not keep the whole one from being mailed. The
-    mark that a report was mailed is set after it was: who dies in between mails twice, and never not at all.
+    A report of a period that was not over is mailed as well, and does not keep the whole one from being mailed. Who
+    took it is written down after that: who dies in between mails twice, and never not at all.
 
     Args:
         settings: Where it goes.
         period: Its period.
-        found: The report.
+        finished_report: The report.
         written: Its files.
         again: Whether to mail it again.
+        job: The job whose tries mail each recipient once between them; empty: this is the only try.
 
     Raises:
-        ReportError: It cannot be stored, or not be mailed.
+        ReportError: It cannot be stored, or not be mailed to everybody.
     """
     store = Store(settings.storage.place) if settings.storage else None
-    first = settings.languages[0]
-    mark = key(period, first, "html")
-    # Read before the page is stored anew, or the mark would be gone.
-    earlier = store.mailed(mark) if store else ""
     if store:
-        _store(store, settings, period, written, earlier)
+        _store(store, settings, period, written)
+    about = f"{period.kind.value} report {period.name}"
     recipients = settings.mail.recipients.of(period.kind) if settings.mail else ()
     if settings.mail is None or not recipients:
-        log(f"{period.kind.value} report {period.name}: nobody is to be mailed")
+        log(f"{about}: nobody is to be mailed")
         return
-    if earlier and not again:
-        log(f"{period.kind.value} report {period.name}: was mailed {earlier}; --again mails it once more")
+    mailing = store.mailing(period) if store else Mailing()
+    have = mailing.have(complete=finished_report.complete, again=again, job=job)
+    missing = tuple(address for address in dict.fromkeys(recipients) if address not in have)
+    if not missing:
+        log(f"{about}: all {len(have)} were mailed before; --again mails it once more")
         return
     letter = delivery.message(
         finished_report,
@@ -112,11 +122,20 @@ def deliver(
         recipients=recipients,
         link=settings.link or "",
     )
-    delivery.send(settings.mail, secret(settings.mail.password_file), letter)
-    log(f"{period.kind.value} report {period.name}: mailed to {len(recipients)}")
-    if store and finished_report.complete:
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        store.put(mark, written.pages[first], HTML_TYPE, {MAILED: at})
+    refused = delivery.send(settings.mail, secret(settings.mail.password_file), letter, missing)
+    taken = [address for address in missing if address not in refused]
+    if store and taken:
+        store.put_mailing(period, mailing.with_taken(taken, complete=finished_report.complete, job=job))
+    log(f"{about}: mailed to {len(taken)}")
+    if refused:
+        reasons = ", ".join(f"{address} ({reason})" for address, reason in refused.items())
+        raise ReportError(f"mail server {settings.mail.server} refuses {reasons}; {len(taken)} others took it")
+
+
+def job_of(host: str) -> str:
+    """The Job of a pod of ours, whose name is its host name; empty elsewhere."""
+    match = _POD.fullmatch(host)
+    return match[1] if match else ""
 
 
 def secret(file: Path) -> str:
@@ -134,11 +153,10 @@ def secret(file: Path) -> str:
     return content
 
 
-def _store(store: Store, settings: ReportsSettings, period: Period, written: Files, earlier: str) -> None:
+def _store(store: Store, settings: ReportsSettings, period: Period, written: Files) -> None:
     for language in settings.languages:
-        metadata = {MAILED: earlier} if earlier and language == settings.languages[0] else {}
         store.put(key(period, language, "pdf"), written.pdfs[language], PDF_TYPE)
-        store.put(key(period, language, "html"), written.pages[language], HTML_TYPE, metadata)
+        store.put(key(period, language, "html"), written.pages[language], HTML_TYPE)
     count = delivery.rewrite(store, settings.languages, settings.zone, settings.name)
     log(f"{period.kind.value} report {period.name}: stored, {count} reports in the index")
 
@@ -155,7 +173,8 @@ def run(settings: ReportsSettings, kind: Kind, at: date | None = None, *, again:
         finished_report = build_report(settings, period, now)
         for unanswered in finished_report.problems:
             log(f"{kind.value} report {period.name}: not answered: {unanswered.en}")
-        deliver(settings, period, finished_report, files(finished_report, settings), again=again)
+        written = files(finished_report, settings)
+        deliver(settings, period, finished_report, written, again=again, job=job_of(socket.gethostname()))
     except Exception as error:
         problem = str(error) if isinstance(error, ReportError) else f"{type(error).__name__}: {error}"
         _record(settings, kind, period.name, problem)
@@ -180,7 +199,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="reports", description="Makes, stores and mails one report.")
     parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
     parser.add_argument("kind", type=Kind, choices=list(Kind), metavar="daily|weekly|monthly")
-    parser.add_argument("--at", type=date.fromisoformat, help="a day of the period; else the last one that is over")
+    parser.add_argument(
+        "--at",
+        type=date.fromisoformat,
+        help="a day of the period, in the settings' time_zone; else the last one that is over",
+    )
     parser.add_argument("--again", action="store_true", help="mail it again if it was mailed before")
     options = parser.parse_args(arguments)
     try:

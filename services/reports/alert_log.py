@@ -1,152 +1,52 @@
-"""Alerts of a period, from ``alerts-processed``, and their section of a report (6.2).
+"""Alerts of a period, from ``alerts-processed`` and ``alerts-raw``, and their section of a report (6.2).
 
-The topic is read from a moment on without a trace (joins no group, commits nothing), as episodes: one for each time
-that an alert fired, with the notifications that were sent about it. The section has them by priority, the urgent ones,
-the most frequent ones, and the Low ones in full.
+An episode is one time that an alert fired, with the notifications that were sent about it. An end that nobody was
+notified of, since the alert was silenced by then, comes from ``alerts-raw``. The section has alerts by priority, the
+urgent ones, the most frequent ones, and the Low ones in full.
 """
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-from pydantic import ValidationError
-
-from services.alert_events.events import ProcessedEvent
+from services.reports.alert_topics import MOST_NOTIFICATIONS, AlertLog, Notification
 from services.reports.cells import cell, figure, place, priority, table
+from services.reports.firings import Firings
 from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
-from services.reports.model import ReportError, Section, Table, Text, duration, moment, one_line, text_of
-from services.reports.settings import KafkaAccess
-from services.runtime.kafka import group_consumer
+from services.reports.model import (
+    NOTHING,
+    Block,
+    Paragraph,
+    ReportError,
+    Section,
+    Table,
+    Text,
+    duration,
+    moment,
+    one_line,
+    text_of,
+)
 
-_REQUEST_S = 20.0
-_READ_LIMIT_S = 300.0
-_BATCH = 500
 _MOST_LISTED = 40
-_QUIET = {"log_level": 2}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Log:
-    """What was read.
-
-    Attributes:
-        events: Notifications, in the order of their receipt.
-        unreadable: Records of another version, or that are none.
-    """
-
-    events: tuple[ProcessedEvent, ...]
-    unreadable: int = 0
-
-
-class AlertLog(Protocol):
-    """Who knows the notifications."""
-
-    def since(self, start: float) -> Log:
-        """All notifications that were received from ``start`` (seconds since 1970) until now.
-
-        Raises:
-            ReportError: They cannot be read.
-        """
-
-
-class KafkaAlertLog:
-    """The topic in Kafka."""
-
-    def __init__(self, access: KafkaAccess, connect: Callable[[dict[str, Any]], Any] = Consumer) -> None:
-        """Read as ``access`` says; ``connect`` makes the client from librdkafka settings."""
-        self._access, self._connect = access, connect
-
-    def since(self, start: float) -> Log:
-        """As `AlertLog` says."""
-        client = None
-        try:
-            # Nothing joins the group that the client asks for, and nothing is committed.
-            client = self._connect(group_consumer(self._access) | _QUIET)
-            return self._read(client, start)
-        except KafkaException as error:
-            raise ReportError(f"topic {self._access.topic} cannot be read: {one_line(_text(error))}") from None
-        except OSError as error:
-            raise ReportError(f"{self._access.password_file}: cannot be read: {error.strerror}") from None
-        finally:
-            if client is not None:
-                client.close()
-
-    def _read(self, client: Any, start: float) -> Log:
-        left = self._ends(client, start)
-        events: list[ProcessedEvent] = []
-        unreadable = 0
-        deadline = time.monotonic() + _READ_LIMIT_S
-        while left:
-            if time.monotonic() > deadline:
-                raise ReportError(f"topic {self._access.topic} was not read to its end within {_READ_LIMIT_S:.0f} s")
-            for message in client.consume(num_messages=_BATCH, timeout=1.0):
-                error = message.error()
-                if error is not None:
-                    if error.fatal() or not error.retriable():
-                        raise KafkaException(error)
-                    continue
-                partition = message.partition()
-                if partition not in left or message.offset() >= left[partition]:
-                    left.pop(partition, None)
-                    continue
-                try:
-                    events.append(ProcessedEvent.model_validate_json(message.value() or b""))
-                except ValidationError:
-                    unreadable += 1
-            # Positions also pass over what compaction and transactions left out.
-            for position in client.position([TopicPartition(self._access.topic, partition) for partition in left]):
-                if position.offset >= left[position.partition]:
-                    left.pop(position.partition)
-        # Kafka finds the first record of a moment; older ones may stand behind it.
-        events = [event for event in events if event.received_at.timestamp() >= start]
-        return Log(events=tuple(sorted(events, key=lambda event: event.received_at)), unreadable=unreadable)
-
-    def _ends(self, client: Any, start: float) -> dict[int, int]:
-        """Begin at ``start``; returns the present end of each partition that has records from then on."""
-        topic = self._access.topic
-        metadata = client.list_topics(topic, timeout=_REQUEST_S).topics[topic]
-        if metadata.error is not None:
-            raise KafkaException(metadata.error)
-        wanted = [TopicPartition(topic, partition, int(start * 1000)) for partition in metadata.partitions]
-        places = client.offsets_for_times(wanted, timeout=_REQUEST_S)
-        ends: dict[int, int] = {}
-        begin: list[TopicPartition] = []
-        for first in places:
-            if first.error is not None:
-                raise KafkaException(first.error)
-            low, high = client.get_watermark_offsets(TopicPartition(topic, first.partition), timeout=_REQUEST_S)
-            if 0 <= first.offset < high:
-                ends[first.partition] = high
-                begin.append(TopicPartition(topic, first.partition, max(first.offset, low)))
-        client.assign(begin)
-        return ends
-
-
-def _text(error: KafkaException) -> str:
-    inner = error.args[0] if error.args else error
-    return inner.str() if hasattr(inner, "str") else str(inner)
-
+_MOST_LOW = 500
+"""Low alerts reach people here and nowhere else."""
+_MINUTE = 60.0
 
 PRIORITIES = ("critical", "high", "medium", "low")
 """Most urgent first (requirement 6.2)."""
-
-
-ESCALATION = "escalation"
+_URGENT = PRIORITIES[:-1]
 
 
 PAGED = "-phone"
 """End of the name of a receiver that rings a phone."""
-"""Label of an alert that was raised again for somebody else; its ``alert_id`` is that of its original."""
-
-
+DAILY_REPORT = "daily-report"
+"""Receiver that notifies nobody: its alerts are written down for the daily report."""
 _AGAIN_S = 60.0
 """The same notification within this time is one that was sent again, or by the other Alertmanager."""
 
@@ -158,21 +58,27 @@ class Episode:
     Attributes:
         alert: Name.
         identity: The alert's identity: what it is about.
+        fingerprint: Hash of its labels.
         priority: Of `PRIORITIES`, or what else the rule says.
         layer: Layer, or empty.
         started: When it began to fire, seconds since 1970.
+        earlier: Whether that was before the period.
         ended: When it ended; None while it fires.
-        notifications: Notifications to people, escalations among them.
+        notified: When the last record about it was received.
+        notifications: Notifications to people within the period, escalations among them.
         escalated: To whom it was escalated.
         summary: What it said, in both languages.
     """
 
     alert: str
     identity: str
+    fingerprint: str
     priority: str
     layer: str
     started: float
+    earlier: bool
     ended: float | None
+    notified: float
     notifications: int
     escalated: tuple[str, ...]
     summary: Text
@@ -188,56 +94,89 @@ class Episode:
         return None if self.ended is None else max(self.ended - self.started, 0.0)
 
 
-def episodes(events: Iterable[ProcessedEvent], end: float) -> tuple[Episode, ...]:
-    """Episodes that began before ``end``, oldest first; what an escalation tells is part of its original's."""
-    own: dict[tuple[str, float], list[ProcessedEvent]] = defaultdict(list)
-    raised: dict[str, list[ProcessedEvent]] = defaultdict(list)
+@dataclass(frozen=True, kw_only=True)
+class Alerts:
+    """What is known of a period's alerts.
+
+    Attributes:
+        episodes: Those that fired in it and that were notified, oldest first.
+        known_since: From when on they are known for certain, where that is not the whole period; else None.
+    """
+
+    episodes: tuple[Episode, ...]
+    known_since: float | None = None
+
+
+def episodes(events: Iterable[Notification], start: float, end: float) -> tuple[Episode, ...]:
+    """Episodes of a period, oldest first; what an escalation tells is part of its original's."""
+    own: dict[tuple[str, float], list[Notification]] = defaultdict(list)
+    raised: dict[str, list[Notification]] = defaultdict(list)
     for event in events:
-        if event.labels.get(ESCALATION):
-            raised[event.alert_id].append(event)
-        elif event.starts_at.timestamp() < end:
-            own[event.fingerprint, event.starts_at.timestamp()].append(event)
+        if event.escalation:
+            raised[event.identity].append(event)
+        elif event.started < end:
+            own[event.fingerprint, event.started].append(event)
     starts: dict[str, list[float]] = defaultdict(list)
-    for (_, start), told in own.items():
-        starts[told[0].alert_id].append(start)
+    for (_, began), those in sorted(own.items(), key=lambda item: item[0][1]):
+        starts[those[0].identity].append(began)
+    for those in raised.values():
+        those.sort(key=lambda event: event.started)
     collected = []
-    for (_, start), told in own.items():
-        identity = told[0].alert_id
-        following = min((other_start for other_start in starts[identity] if other_start > start), default=float("inf"))
-        also = [event for event in raised[identity] if start <= event.starts_at.timestamp() < following]
-        collected.append(_episode(told, also))
+    for (_, began), those in own.items():
+        identity = those[0].identity
+        following = bisect_right(starts[identity], began)
+        until = starts[identity][following] if following < len(starts[identity]) else float("inf")
+        first, last = (bisect_left(raised[identity], at, key=lambda event: event.started) for at in (began, until))
+        collected.append(_episode(those, raised[identity][first:last], start, end))
     return tuple(sorted(collected, key=lambda episode: (episode.started, episode.alert, episode.identity)))
 
 
-def _episode(told: Sequence[ProcessedEvent], raised: Sequence[ProcessedEvent]) -> Episode:
-    last = max(told, key=lambda event: event.received_at)
-    ends = [event.ends_at for event in told if event.status == "resolved" and event.ends_at is not None]
-    summary = last.annotations.get("summary", "")
+def _episode(own: Sequence[Notification], raised: Sequence[Notification], start: float, end: float) -> Episode:
+    last = max(own, key=lambda event: event.received)
+    within = [event for event in (*own, *raised) if event.received < end]
+    english, japanese = last.summary
     return Episode(
-        alert=last.labels.get("alertname", ""),
-        identity=last.alert_id,
-        priority=last.labels.get("severity", ""),
-        layer=last.labels.get("layer", ""),
-        started=last.starts_at.timestamp(),
-        ended=max(ends).timestamp() if ends else None,
-        notifications=_notifications([*told, *raised]),
-        escalated=tuple(sorted({event.labels[ESCALATION] for event in raised})),
-        summary=Text(en=summary, ja=last.annotations.get("summary_ja") or summary),
+        alert=last.alert,
+        identity=last.identity,
+        fingerprint=last.fingerprint,
+        priority=last.priority,
+        layer=last.layer,
+        started=last.started,
+        earlier=last.started < start,
+        ended=max((event.ended for event in own if event.ended is not None), default=None),
+        notified=last.received,
+        notifications=_notifications(within),
+        escalated=tuple(sorted({event.escalation for event in within if event.escalation})),
+        summary=Text(en=english, ja=japanese),
     )
 
 
-def _notifications(events: Sequence[ProcessedEvent]) -> int:
-    """Different notifications: what was tried again, or told by both Alertmanagers, counts once."""
-    last: dict[tuple[str, str, str], float] = {}
+def _notifications(events: Sequence[Notification]) -> int:
+    """Different notifications to people: what was tried again, or told by both Alertmanagers, counts once."""
+    last: dict[tuple[str, bool, str], float] = {}
     count = 0
-    for event in sorted(events, key=lambda event: event.received_at):
+    for event in sorted(events, key=lambda event: event.received):
+        if event.receiver == DAILY_REPORT:
+            continue
         # A contact's phone has a receiver of its own, beside that of its other channels.
-        receiver = event.receiver.removesuffix(PAGED)
-        key, at = (event.fingerprint, event.status, receiver), event.received_at.timestamp()
-        if at - last.get(key, float("-inf")) > _AGAIN_S:
+        key = (event.fingerprint, event.ended is None, event.receiver.removesuffix(PAGED))
+        if event.received - last.get(key, float("-inf")) > _AGAIN_S:
             count += 1
-            last[key] = at
+            last[key] = event.received
     return count
+
+
+def with_ends(episodes: Iterable[Episode], firings: Firings) -> tuple[Episode, ...]:
+    """The same; those whose end nobody was notified of have that of the firing that they were notified of."""
+    return tuple(
+        replace(episode, ended=_end(episode, firings)) if episode.ended is None else episode for episode in episodes
+    )
+
+
+def _end(episode: Episode, firings: Firings) -> float | None:
+    those = [firing for firing in firings.get(episode.fingerprint, ()) if firing.covers(episode.started)]
+    nearest = min(those, key=lambda firing: abs(firing.started - episode.started), default=None)
+    return nearest.ended if nearest else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +184,8 @@ class Tally:
     """Several episodes in numbers.
 
     Attributes:
-        count: How many.
+        count: How many began in the period.
+        earlier: How many began before it.
         open: How many had not ended.
         notifications: Notifications to people.
         escalated: How many were escalated.
@@ -254,6 +194,7 @@ class Tally:
     """
 
     count: int
+    earlier: int
     open: int
     notifications: int
     escalated: int
@@ -266,7 +207,8 @@ def tally(episodes: Iterable[Episode]) -> Tally:
     listed = list(episodes)
     times = [episode.seconds for episode in listed if episode.seconds is not None]
     return Tally(
-        count=len(listed),
+        count=sum(not episode.earlier for episode in listed),
+        earlier=sum(episode.earlier for episode in listed),
         open=sum(episode.ended is None for episode in listed),
         notifications=sum(episode.notifications for episode in listed),
         escalated=sum(bool(episode.escalated) for episode in listed),
@@ -280,49 +222,73 @@ def by_alert(episodes: Iterable[Episode]) -> list[tuple[str, list[Episode]]]:
     groups: dict[str, list[Episode]] = defaultdict(list)
     for episode in episodes:
         groups[episode.alert].append(episode)
-    return sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    return sorted(groups.items(), key=lambda item: (-tally(item[1]).count, item[0]))
 
 
-def read(runner: QueryRunner, log: AlertLog) -> tuple[Episode, ...] | None:
-    """Episodes of the period; None where they cannot be read, which is a problem of the report."""
+def read(runner: QueryRunner, log: AlertLog) -> Alerts | None:
+    """Alerts of the period; None where they cannot be read, which is a problem of the report."""
+    start = runner.period.start
     try:
-        log_read = log.since(runner.period.start)
+        log_read = log.since(start, runner.end)
     except ReportError as error:
         runner.problems.append(translate("problem.alerts", error=one_line(error)))
         return None
     if log_read.unreadable:
         runner.problems.append(translate("problem.records", count=str(log_read.unreadable)))
-    return episodes(log_read.events, runner.end)
+    if log_read.left_out:
+        values = {"count": str(log_read.left_out), "most": str(MOST_NOTIFICATIONS)}
+        runner.problems.append(translate("problem.too-many", **values))
+    fired = episodes(log_read.events, start, runner.end)
+    since = log_read.known_since
+    return Alerts(
+        episodes=_ended(runner, log, fired),
+        known_since=since if since is not None and since > start + _MINUTE else None,
+    )
 
 
-def daily(alert_episodes: Sequence[Episode] | None, zone: ZoneInfo) -> Section:
+def _ended(runner: QueryRunner, log: AlertLog, fired: tuple[Episode, ...]) -> tuple[Episode, ...]:
+    """With the ends that nobody was notified of."""
+    still = [episode for episode in fired if episode.ended is None]
+    if not still:
+        return fired
+    first = min(episode.notified for episode in still) - _MINUTE
+    try:
+        return with_ends(fired, log.firings({episode.identity for episode in still}, first))
+    except ReportError as error:
+        runner.problems.append(translate("problem.ends", count=str(len(still)), error=one_line(error)))
+        return fired
+
+
+def daily(alerts: Alerts | None, zone: ZoneInfo) -> Section:
     """The alerts of a day."""
-    if alert_episodes is None:
+    if alerts is None:
         return _unknown()
-    urgent = [
-        alert_episode for alert_episode in alert_episodes if alert_episode.priority in ("critical", "high", "medium")
-    ]
-    low = [
-        alert_episode
-        for alert_episode in alert_episodes
-        if alert_episode.priority not in ("critical", "high", "medium")
-    ]
+    urgent = [episode for episode in alerts.episodes if episode.priority in _URGENT]
+    low = [episode for episode in alerts.episodes if episode.priority not in _URGENT]
     return Section(
         title=translate("alerts.title"),
         blocks=(
-            priorities(alert_episodes),
-            _list("alerts.urgent", sorted(urgent, key=_urgency), zone, empty="alerts.none-urgent"),
-            _list("alerts.low", low, zone, empty="alerts.none-low"),
+            *_since(alerts, zone),
+            priorities(alerts.episodes),
+            _list("alerts.urgent", sorted(urgent, key=_urgency), zone, empty="alerts.none-urgent", most=_MOST_LISTED),
+            _list("alerts.low", low, zone, empty="alerts.none-low", most=_MOST_LOW),
         ),
     )
 
 
-def weekly(alert_episodes: Sequence[Episode] | None) -> Section:
+def _since(alerts: Alerts, zone: ZoneInfo) -> tuple[Block, ...]:
+    """From when on alerts are known, where that is not the whole period."""
+    if alerts.known_since is None:
+        return ()
+    return (Paragraph(text=translate("alerts.since", at=moment(alerts.known_since, zone)), tone="warning"),)
+
+
+def weekly(alerts: Alerts | None, zone: ZoneInfo) -> Section:
     """The alerts of a week, the most frequent first."""
-    if alert_episodes is None:
+    if alerts is None:
         return _unknown()
     rows = []
-    for name, those in by_alert(alert_episodes):
+    for name, those in by_alert(alerts.episodes):
         one = tally(those)
         rows.append(
             (
@@ -352,7 +318,7 @@ def weekly(alert_episodes: Sequence[Episode] | None) -> Section:
         empty="alerts.none",
         most=15,
     )
-    return Section(title=translate("alerts.title"), blocks=(priorities(alert_episodes), top))
+    return Section(title=translate("alerts.title"), blocks=(*_since(alerts, zone), priorities(alerts.episodes), top))
 
 
 def priorities(alert_episodes: Sequence[Episode]) -> Table:
@@ -365,6 +331,7 @@ def priorities(alert_episodes: Sequence[Episode]) -> Table:
             (
                 priority(name),
                 figure(str(one.count)),
+                figure(str(one.earlier)),
                 figure(str(one.open), "warning" if one.open else ""),
                 figure(str(one.notifications)),
                 figure(str(one.escalated)),
@@ -377,6 +344,7 @@ def priorities(alert_episodes: Sequence[Episode]) -> Table:
         (
             "head.priority",
             "head.count",
+            "head.earlier",
             "head.open",
             "head.notifications",
             "head.escalated",
@@ -388,20 +356,22 @@ def priorities(alert_episodes: Sequence[Episode]) -> Table:
     )
 
 
-def _list(title: str, alert_episodes: Sequence[Episode], zone: ZoneInfo, *, empty: str) -> Table:
+def _list(title: str, listed: Sequence[Episode], zone: ZoneInfo, *, empty: str, most: int) -> Table:
     rows = [
         (
-            cell(moment(alert_episode.started, zone, "%m-%d %H:%M")),
-            priority(alert_episode.priority),
-            cell(alert_episode.alert),
-            cell(alert_episode.summary if alert_episode.summary.en else text_of(alert_episode.subject)),
-            figure(duration(alert_episode.seconds) if alert_episode.ended is not None else translate("alerts.still")),
-            figure(str(alert_episode.notifications)),
+            cell(moment(episode.started, zone, "%m-%d %H:%M")),
+            priority(episode.priority),
+            cell(episode.alert),
+            cell(episode.summary if episode.summary.en else text_of(episode.subject)),
+            figure(duration(episode.seconds) if episode.ended is not None else translate("alerts.still")),
+            figure(str(episode.notifications) if episode.notifications else NOTHING),
         )
-        for alert_episode in alert_episodes
+        for episode in listed
     ]
     head = ("head.since", "head.priority", "head.alert", "head.what", "head.lasted", "head.notifications")
-    return table(title, head, rows, empty=empty, most=_MOST_LISTED)
+    names = Counter(episode.alert for episode in listed[most:])
+    note = translate("alerts.beyond", names=", ".join(f"{name} ({count})" for name, count in names.most_common()))
+    return table(title, head, rows, empty=empty, most=most, note=note if names else None)
 
 
 def _urgency(episode: Episode) -> tuple[int, float]:

@@ -334,7 +334,10 @@ def section(runner: QueryRunner, watched_kpis: list[Watched]) -> Section:
     if rows:
         head = ("head.figure", "head.layer", "head.time", "head.value", "head.usual", "head.deviation")
         blocks.append(table("anomalies.table", head, rows, note=translate("anomalies.note", days=str(DAYS))))
-        names = list(dict.fromkeys(watched.kpi.name for watched, _ in off))[:_DRAWN]
+        every = list(dict.fromkeys(watched.kpi.name for watched, _ in off))
+        names = every[:_DRAWN]
+        if len(every) > _DRAWN:
+            blocks.append(Paragraph(text=translate("anomalies.drawn", count=str(_DRAWN), all=str(len(every)))))
         blocks += [_chart(runner, watched) for watched in watched_kpis if watched.kpi.name in names]
     return Section(title=translate("anomalies.title"), blocks=tuple(blocks))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from services.reports import daily, monthly, weekly
-from services.reports.alert_log import AlertLog
+from services.reports.alert_topics import AlertLog
 from services.reports.i18n import translate
 from services.reports.metrics import Metrics, QueryRunner, make_runner
 from services.reports.model import Kind, Period, Report, Section, Text, duration, moment
@@ -35,6 +35,8 @@ def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog,
     runner = make_runner(metrics, period, now)
     sections = _SECTIONS[period.kind](runner, alerts)
     incomplete = [translate("problem.warning", warning=warning) for warning in metrics.warnings[:_MOST_WARNINGS]]
+    if (more := len(metrics.warnings) - _MOST_WARNINGS) > 0:
+        incomplete.append(translate("problem.warnings-more", count=str(more)))
     return Report(
         kind=period.kind,
         period=period.name,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.reports.i18n import TEXTS, translate
-from services.reports.model import Cell, Table, Text, Tone, text_of
-from services.reports.queries import Kpi
+from services.reports.model import Cell, Table, Text, Tone, share, text_of
+from services.reports.queries import Achieved, Kpi
 
 MOST_ROWS = 25
 
@@ -65,3 +65,10 @@ def kpi_name(kpi: Kpi) -> Text:
 def promise(kept: bool | None) -> Tone:
     """Colour of a promise that was kept or not."""
     return "" if kept is None else "good" if kept else "bad"
+
+
+def achievement(achieved: Achieved) -> Cell:
+    """Share of good events of an objective, or that it is not known."""
+    if achieved.good is None:
+        return figure(translate("unknown"), "warning")
+    return figure(share(achieved.good), promise(achieved.kept))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 from components.telemetry.layers import LAYER_NAMES
 from services.reports import alert_log, anomalies, uptime
-from services.reports.alert_log import AlertLog, Episode, tally
+from services.reports.alert_log import Alerts, tally
+from services.reports.alert_topics import AlertLog
 from services.reports.cells import cell, figure, kpi_name, place, table
 from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
@@ -25,6 +27,8 @@ from services.reports.model import (
     amount,
     change,
     duration,
+    joined,
+    moment,
     share,
     text_of,
 )
@@ -37,11 +41,12 @@ from services.reports.queries import (
     ITEMS,
     LAG_MOST,
     LAG_NOW,
+    SILENT_S,
     Achieved,
     Kpi,
     kpi,
 )
-from services.reports.uptime import Uptime, step_for
+from services.reports.uptime import OBSERVED, Uptime, step_for
 
 _CHARTS = (
     ("chart.work", ("devices", "streams", "recordings")),
@@ -60,7 +65,10 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     alerts = alert_log.read(runner, log)
     counted = {count.name: runner.number(count) for count in COUNTS}
     return (
-        Section(title=translate("summary.title"), blocks=(_summary(counted, layers, kept, alerts), *_charts(runner))),
+        Section(
+            title=translate("summary.title"),
+            blocks=(_summary(counted, layers, kept, alerts, runner.period.zone), *_charts(runner)),
+        ),
         uptime.section(runner, layers, parts, kept),
         Section(title=translate("counts.title"), blocks=_counts(runner, counted)),
         anomalies.section(runner, anomalies.watch(runner)),
@@ -73,48 +81,67 @@ def _summary(
     counted: dict[str, float | None],
     layers: dict[str, Uptime],
     kept: list[Achieved],
-    alerts: Sequence[Episode] | None,
+    alerts: Alerts | None,
+    zone: ZoneInfo,
 ) -> Figures:
     units = {count.name: count.unit for count in COUNTS}
     figures = [Figure(label=translate(f"count.{name}"), value=amount(counted[name], units[name])) for name in _SHOWN]
+    return Figures(figures=(*figures, lowest_uptime(layers), promises_kept(kept), alerts_counted(alerts, zone)))
+
+
+def lowest_uptime(layers: dict[str, Uptime]) -> Figure:
+    """The layer that was up for the shortest time; never good while one was not observed all the time."""
     shares = [(one.share, name) for name, one in layers.items() if one.share is not None]
-    if shares:
-        lowest, name = min(shares)
-        figures.append(
-            Figure(
-                label=translate("summary.lowest"), value=share(lowest), note=place(name), tone=_good(lowest >= 0.999)
-            )
-        )
-    return Figures(figures=(*figures, promises_kept(kept), alerts_counted(alerts)))
+    unsure = [
+        Text(en=f"{place(n).en} {share(one.known).en}", ja=f"{place(n).ja} {share(one.known).ja}")
+        for n, one in layers.items()
+        if one.known < OBSERVED
+    ]
+    lowest, name = min(shares, default=(None, ""))
+    notes = [place(name)] if name else []
+    if unsure:
+        notes.append(translate("summary.unobserved", layers=joined(unsure)))
+    if lowest is not None and lowest < 0.999:
+        tone: Tone = "bad"
+    else:
+        tone = "warning" if unsure else "good"
+    return Figure(
+        label=translate("summary.lowest"),
+        value=translate("unknown") if lowest is None else share(lowest),
+        note=joined(notes, en="; ", ja="。"),
+        tone=tone,
+    )
 
 
 def promises_kept(kept: Sequence[Achieved]) -> Figure:
-    """How many objectives were kept, of those that anything is known of."""
+    """How many objectives were kept, of all; one without data is neither kept nor broken."""
     known = [achieved for achieved in kept if achieved.kept is not None]
-    count = sum(bool(achieved.kept) for achieved in known)
+    count, missing = sum(bool(achieved.kept) for achieved in known), len(kept) - len(known)
     return Figure(
         label=translate("summary.objectives"),
-        value=text_of(f"{count} / {len(known)}") if known else NOTHING,
-        tone=_good(count == len(known)) if known else "",
+        value=text_of(f"{count} / {len(kept)}") if known else translate("unknown"),
+        note=translate("summary.objectives-unknown", count=str(missing)) if missing else None,
+        tone="bad" if count < len(known) else "warning" if missing else "good",
     )
 
 
-def alerts_counted(alerts: Sequence[Episode] | None) -> Figure:
-    """How many alerts there were."""
+def alerts_counted(alerts: Alerts | None, zone: ZoneInfo) -> Figure:
+    """How many alerts began."""
     if alerts is None:
         return Figure(label=translate("summary.alerts"), value=NOTHING, note=translate("alerts.unread"), tone="warning")
-    one = tally(alerts)
-    critical = sum(alert.priority == "critical" for alert in alerts)
+    one = tally(alerts.episodes)
+    critical = tally(alert for alert in alerts.episodes if alert.priority == "critical")
+    note = translate("summary.alerts-note", critical=str(critical.count), earlier=str(one.earlier), open=str(one.open))
+    if alerts.known_since is not None:
+        since = translate("summary.alerts-since", at=moment(alerts.known_since, zone))
+        note = joined([since, note], en="; ", ja="。")
+    unsure = one.open or alerts.known_since is not None
     return Figure(
         label=translate("summary.alerts"),
         value=text_of(str(one.count)),
-        note=translate("summary.alerts-note", critical=str(critical), open=str(one.open)),
-        tone="bad" if critical else "warning" if one.open else "",
+        note=note,
+        tone="bad" if critical.count or critical.earlier else "warning" if unsure else "",
     )
-
-
-def _good(value: bool) -> Tone:
-    return "good" if value else "bad"
 
 
 def _counts(runner: QueryRunner, counted: dict[str, float | None]) -> tuple[Block, ...]:
@@ -213,7 +240,7 @@ def _freshness(runner: QueryRunner) -> tuple[Block, ...]:
             figure(_age(now.get(name)), _stale(now.get(name))),
             figure(_age(value), _stale(value)),
         )
-        for name, value in most.items()
+        for name, value in {**dict.fromkeys(LAYER_NAMES), **most}.items()
     ]
     behind, furthest = runner.by(LAG_NOW, "consumergroup"), runner.by(LAG_MOST, "consumergroup")
     groups = [
@@ -232,6 +259,8 @@ def _freshness(runner: QueryRunner) -> tuple[Block, ...]:
 
 
 def _age(value: float | None) -> Text:
+    if value is not None and value >= SILENT_S:
+        return translate("freshness.silent", limit=duration(SILENT_S))
     return amount(value, "s") if value is None or value < 60 else duration(value)
 
 

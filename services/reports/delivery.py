@@ -1,5 +1,5 @@
 """Where reports go: the object storage, as ``<kind>/<year>/<period>.<language>.html`` and ``.pdf`` with how runs
-ended; the index of all stored ones; the mail server, over TLS with a login.
+ended and who was mailed; the index of all stored ones; the mail server, over TLS with a login.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 import re
 import smtplib
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -18,6 +18,7 @@ from email.utils import format_datetime, make_msgid
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.reports.i18n import translate
 from services.reports.model import Figure, Figures, Kind, Period, Report, ReportError, one_line
@@ -27,8 +28,6 @@ from services.runtime import s3
 from services.runtime.settings import Storage
 
 HTML_TYPE, PDF_TYPE, JSON_TYPE = "text/html; charset=utf-8", "application/pdf", "application/json"
-MAILED = "mailed-at"
-"""Metadata of a page: when its report was mailed, and that it was."""
 _CONNECT_S, _READ_S = 10, 60
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _KEY = re.compile(r"(daily|weekly|monthly)/\d{4}/([0-9W-]+)\.(en|ja)\.(html|pdf)")
@@ -56,6 +55,52 @@ class Stored:
     written: datetime
 
 
+class Taken(BaseModel):
+    """When a recipient's mail was taken, and by which job it was sent; empty where that is not known."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    job: str = ""
+
+
+class Mailing(BaseModel):
+    """Who took the mails about a period.
+
+    Attributes:
+        complete: Whether the period was over.
+        recipients: Address -> the last mail that was taken.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    complete: bool = False
+    recipients: Mapping[str, Taken] = Field(default_factory=dict)
+
+    def have(self, *, complete: bool, again: bool, job: str) -> frozenset[str]:
+        """Who is not to be mailed: who has the report of the whole period, or was mailed by an earlier try of the job.
+
+        Args:
+            complete: Whether the period is over.
+            again: Whether the report is to be mailed once more.
+            job: The job; empty where its tries cannot be told from other runs.
+        """
+        if complete != self.complete:
+            return frozenset()
+        once = complete and not again
+        return frozenset(address for address, taken in self.recipients.items() if once or (job and taken.job == job))
+
+    def with_taken(self, addresses: Iterable[str], *, complete: bool, job: str) -> Mailing:
+        """With those that took it now."""
+        now = Taken(at=datetime.now(UTC).replace(microsecond=0), job=job)
+        before = self.recipients if complete == self.complete else {}
+        return Mailing(complete=complete, recipients={**before, **dict.fromkeys(addresses, now)})
+
+
+def _mailing_key(period: Period) -> str:
+    return f"mailed/{period.kind.value}/{period.name}.json"
+
+
 class Store:
     """The bucket, below the prefix. Every call is bounded in time; an error is one line without credentials."""
 
@@ -74,14 +119,13 @@ class Store:
             raise ReportError(f"{error.filename}: cannot be read: {error.strerror}") from None
         self._client: Any = s3.client(settings, (login[0], login[1]), connect_s=_CONNECT_S, read_s=_READ_S, attempts=3)
 
-    def put(self, name: str, content: bytes, kind: str, metadata: Mapping[str, str] | None = None) -> None:
+    def put(self, name: str, content: bytes, kind: str) -> None:
         """Store an object, in place of the one before.
 
         Args:
             name: Key below the prefix.
             content: What it holds.
             kind: Its content type.
-            metadata: Its metadata.
 
         Raises:
             ReportError: The storage refuses it, or does not answer.
@@ -95,24 +139,42 @@ class Store:
                 Body=content,
                 ContentType=kind,
                 CacheControl="no-cache",
-                Metadata=dict(metadata or {}),
                 **more,
             )
 
-    def mailed(self, name: str) -> str:
-        """When the report of a page was mailed; empty where it was not, or is not there.
+    def get(self, name: str) -> bytes | None:
+        """An object; None where it is not there.
+
+        Raises:
+            ReportError: The storage refuses it, or does not answer.
+        """
+        with self._errors(f"{name} cannot be read"):
+            try:
+                answer = self._client.get_object(Bucket=self._settings.bucket, Key=self._settings.prefix + name)
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+            return bytes(answer["Body"].read())
+
+    def mailing(self, period: Period) -> Mailing:
+        """Who took the report of a period.
 
         Raises:
             ReportError: The storage refuses to tell, or does not answer.
         """
-        with self._errors(f"{name} cannot be looked at"):
-            try:
-                head = self._client.head_object(Bucket=self._settings.bucket, Key=self._settings.prefix + name)
-            except ClientError as error:
-                if _code(error) in _MISSING:
-                    return ""
-                raise
-        return str(head.get("Metadata", {}).get(MAILED, ""))
+        try:
+            return Mailing.model_validate_json(self.get(_mailing_key(period)) or b"{}")
+        except ValidationError as error:
+            raise ReportError(f"{_mailing_key(period)} is damaged, remove it: {one_line(error)}") from None
+
+    def put_mailing(self, period: Period, mailing: Mailing) -> None:
+        """Write down who took it.
+
+        Raises:
+            ReportError: The storage refuses it, or does not answer.
+        """
+        self.put(_mailing_key(period), mailing.model_dump_json().encode(), JSON_TYPE)
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error.
@@ -141,14 +203,14 @@ class Store:
             ]
 
     def record(self, kind: Kind, *, failed: bool, period: str, problem: str = "") -> None:
-        """Write down how a run ended (``runs/<kind>.json``), for who watches the jobs.
+        """Write down how the last run about a period ended (``runs/<kind>/<period>.json``), for who watches the jobs.
 
         Raises:
             ReportError: The storage refuses it, or does not answer.
         """
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         content = {"ended_at": ended, "failed": failed, "period": period, "problem": problem}
-        self.put(f"runs/{kind.value}.json", json.dumps(content, ensure_ascii=False).encode(), JSON_TYPE)
+        self.put(f"runs/{kind.value}/{period}.json", json.dumps(content, ensure_ascii=False).encode(), JSON_TYPE)
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
@@ -292,11 +354,11 @@ def message(
     return message
 
 
-def send(settings: Mail, password: str, letter: EmailMessage) -> None:
-    """Hand a mail over.
+def send(settings: Mail, password: str, letter: EmailMessage, recipients: Sequence[str]) -> dict[str, str]:
+    """Hand a mail over for some recipients; returns those that the server refuses, with what it says.
 
     Raises:
-        ReportError: The server refuses it, or does not answer.
+        ReportError: The server takes it for nobody for a reason that is not theirs, or does not answer.
     """
     where = f"{settings.host}:{settings.port}"
     context = ssl.create_default_context(cafile=None if settings.ca_file is None else str(settings.ca_file))
@@ -310,15 +372,15 @@ def send(settings: Mail, password: str, letter: EmailMessage) -> None:
             if settings.port != _TLS_AT_ONCE:
                 server.starttls(context=context)
             server.login(settings.user, password)
-            refused = server.send_message(letter)
+            try:
+                refused = server.send_message(letter, to_addrs=list(recipients))
+            except smtplib.SMTPRecipientsRefused as error:
+                refused = error.recipients
     except smtplib.SMTPAuthenticationError:
         raise ReportError(f"mail server {where} refuses the login of {settings.user!r}: see its password") from None
-    except smtplib.SMTPRecipientsRefused as error:
-        raise ReportError(f"mail server {where} refuses {', '.join(error.recipients)}") from None
     except (smtplib.SMTPException, OSError) as error:
         raise ReportError(f"mail server {where}: {one_line(error)}") from None
-    if refused:
-        raise ReportError(f"mail server {where} refuses {', '.join(refused)} and took it for the others")
+    return {address: one_line(f"{code} {text.decode('utf-8', 'replace')}") for address, (code, text) in refused.items()}
 
 
 def _figures(report: Report) -> list[Figure]:

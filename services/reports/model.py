@@ -392,6 +392,7 @@ def chosen(kind: Kind, at: date | None, now: float, zone: ZoneInfo) -> Period:
         return current.before
     if current.start >= now:
         raise ReportError(
-            f"{kind} report of {at.isoformat()}: that period begins in the future; name a day up to {today}"
+            f"{kind} report of {at.isoformat()}: that period begins in the future; "
+            f"name a day up to {today}, in {zone.key}"
         )
     return current

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.reports import alert_log, uptime
-from services.reports.alert_log import AlertLog
+from services.reports.alert_topics import AlertLog
 from services.reports.anomalies import INTERVAL, Backtest, Trend, backtest, trend
 from services.reports.cells import cell, figure, promise, table
 from services.reports.daily import alerts_counted, promises_kept
@@ -88,6 +88,11 @@ class Forecast:
     def now(self) -> float | None:
         """Latest value."""
         return self.points[-1][1] if self.points else None
+
+    @property
+    def over(self) -> bool:
+        """Whether the limit is reached already: the worst of all, however it goes on."""
+        return self.now is not None and self.capacity.limit is not None and self.now >= self.capacity.limit
 
     @property
     def history_s(self) -> float:
@@ -242,10 +247,10 @@ def _ahead(outlook: Forecast, days: int) -> Text:
 def _when(runner: QueryRunner, outlook: Forecast) -> Text:
     if outlook.capacity.limit is None:
         return NOTHING
+    if outlook.over:
+        return translate("capacity.reached")
     if outlook.trend is None:
         return translate("capacity.too-short")
-    if outlook.now is not None and outlook.now >= outlook.capacity.limit:
-        return translate("capacity.reached")
     day = "%Y-%m-%d"
     full, earliest = outlook.full, outlook.full_earliest
     if full is None:
@@ -260,6 +265,8 @@ def _when(runner: QueryRunner, outlook: Forecast) -> Text:
 
 
 def _tone(outlook: Forecast) -> Tone:
+    if outlook.over:
+        return "bad"
     if outlook.trend is None or outlook.capacity.limit is None:
         return ""
     full = outlook.full
@@ -315,6 +322,8 @@ def _chart(runner: QueryRunner, outlook: Forecast) -> Chart:
 
 def soonest(runner: QueryRunner, forecast_list: list[Forecast]) -> Text:
     """The limit that is reached first."""
+    if any(outlook.over for outlook in forecast_list):
+        return translate("capacity.reached")
     dated = [outlook.full for outlook in forecast_list if outlook.full is not None]
     if not dated:
         return NOTHING
@@ -477,13 +486,13 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
             promises_kept(kept),
             *(_worst(kept)),
             Figure(label=translate("summary.soonest"), value=soonest(runner, plan)),
-            alerts_counted(alerts),
+            alerts_counted(alerts, runner.period.zone),
         )
     )
     return (
         Section(title=translate("summary.title"), blocks=(summary,)),
         uptime.section(runner, layers, parts, kept),
-        alert_log.weekly(alerts),
+        alert_log.weekly(alerts, runner.period.zone),
         capacity_section(runner, plan),
         section(runner),
     )

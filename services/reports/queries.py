@@ -238,9 +238,17 @@ def _q(name: str, expr: str, unit: str = "") -> Query:
 HISTORY = _q("history", "count(up)")
 """Anything at all: its first point is where history begins."""
 
-LAYER_FRESH = _q(
-    "layer-fresh", f"avg_over_time((max by (layer) (obs:layer_age:seconds) <= bool {FRESH_S})[$step:1m])", "1"
-)
+SILENT_S: Final = 6 * 3600
+"""The age of a layer is known up to this; a layer that sent nothing for longer has no age at all."""
+
+
+def _or_silent(value: int) -> str:
+    """What stands for layers without an age while something else is observed: where nothing is, nothing is known."""
+    return "".join(f' or ({value} + 0 * label_replace(count(up), "layer", "{name}", "", ""))' for name in LAYER_NAMES)
+
+
+_AGE = "max by (layer) (obs:layer_age:seconds)"
+LAYER_FRESH = _q("layer-fresh", f"avg_over_time((({_AGE} <= bool {FRESH_S}){_or_silent(0)})[$step:1m])", "1")
 PART_UP = _q("part-up", "avg_over_time((max by (job) (up))[$step:1m])", "1")
 INSTANCES_UP = _q("instances-up", "avg by (job) (avg_over_time(up[$range]))", "1")
 INSTANCES = _q("instances", "count by (job) (up)")
@@ -260,6 +268,12 @@ MOST_DEVICES = _q("most-devices", f"max_over_time(sum({series_of('device.connect
 KNOWN_DEVICES = _q("known-devices", f"max_over_time(count({series_of('device.connected')})[$range:1m])", "{device}")
 MEAN_DEVICES = _q("mean-devices", f"avg_over_time(sum({series_of('device.connected')})[$range:1m])", "{device}")
 
+
+def _none_of(failures: str, tries: str) -> str:
+    """How many failures: none where something was tried and none is counted, unknown where nothing was tried."""
+    return f"sum(increase({failures}[$range])) or 0 * sum(increase({tries}[$range]))"
+
+
 COUNTS: Final[tuple[Query, ...]] = (
     KNOWN_DEVICES,
     MOST_DEVICES,
@@ -268,12 +282,16 @@ COUNTS: Final[tuple[Query, ...]] = (
     _q("mean-streams", f"avg_over_time(sum({series_of('stream.active')})[$range:1m])", "{stream}"),
     _q("most-recordings", f"max_over_time(sum({series_of('recording.active')})[$range:1m])", "{recording}"),
     _q("recording-segments", f"sum(increase({series_of('recording.attempts')}[$range]))", "{recording}"),
-    _q("recording-lost", f"sum(increase({series_of('recording.failures')}[$range])) or vector(0)", "{recording}"),
+    _q(
+        "recording-lost",
+        _none_of(series_of("recording.failures"), series_of("recording.attempts")),
+        "{recording}",
+    ),
     _q("recorded-bytes", f"sum(increase({series_of('recording.stored')}[$range]))", "By"),
     _q("adls-bytes", f"sum(increase({series_of('adls.transfer.io')}[$range]))", "By"),
     _q("work-events", f"sum(increase({series_of('work_event.processed')}[$range]))", "{event}"),
     _q("api-calls", f"sum(increase({API}[$range]))", "{call}"),
-    _q("api-failed", f"sum(increase({API_ERRORS}[$range])) or vector(0)", "{call}"),
+    _q("api-failed", _none_of(API_ERRORS, API), "{call}"),
     _q("etl-runs", f"sum(increase({series_of('etl.job.runs')}[$range]))", "{run}"),
     _q("checks", f"sum(increase({series_of('consistency.check.runs')}[$range]))", "{run}"),
     _q("most-sessions", f"max_over_time(sum({series_of('user.session.active')})[$range:1m])", "{session}"),
@@ -291,8 +309,8 @@ ITEMS = _q(
 )
 """What each layer sent."""
 
-AGE_NOW = _q("age-now", "max by (layer) (obs:layer_age:seconds)", "s")
-AGE_MOST = _q("age-most", "max by (layer) (max_over_time(obs:layer_age:seconds[$range]))", "s")
+AGE_NOW = _q("age-now", f"{_AGE}{_or_silent(SILENT_S)}", "s")
+AGE_MOST = _q("age-most", f"max by (layer) (max_over_time(({_AGE}{_or_silent(SILENT_S)})[$range:1m]))", "s")
 LAG_NOW = _q("lag-now", "sum by (consumergroup) (obs:consumer_lag:sum)", "{record}")
 LAG_MOST = _q("lag-most", "max by (consumergroup) (max_over_time(obs:consumer_lag:sum[$range]))", "{record}")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from services.reports.alert_log import Episode, by_alert, tally
+from services.reports.alert_log import Alerts, Episode, by_alert, tally
 from services.reports.cells import MOST_ROWS, cell, figure, table
 from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
@@ -48,11 +48,11 @@ class Rule:
 
 
 def _disk(name: str, metric: str, by: str, limit: float) -> Rule:
-    """Seconds until a growing share reaches a limit, at the speed of the period."""
+    """Seconds until a growing share reaches a limit, at the speed of the period; `_over` has what is beyond it."""
     return Rule(
         name=name,
         metric=metric,
-        expr=f"max by ({by}) (({limit:g} - {metric}) / (deriv({metric}[$range]) > 0)) >= 0",
+        expr=f"min by ({by}) (({limit:g} - {metric}) / (deriv({metric}[$range]) > 0)) >= 0",
         limit=30 * DAY,
         side="below",
         unit="s",
@@ -62,14 +62,32 @@ def _disk(name: str, metric: str, by: str, limit: float) -> Rule:
     )
 
 
+def _over(name: str, metric: str, by: str, limit: float) -> Rule:
+    """A share that is beyond its limit already, whether it grows or not."""
+    return Rule(
+        name=f"{name}-over",
+        metric=metric,
+        expr=f"max by ({by}) ({metric})",
+        limit=limit,
+        side="above",
+        unit="1",
+        subject=by,
+        tone="bad",
+    )
+
+
+_DISKS: Final = (
+    ("kafka-disk", "obs:kafka_disk_used:ratio", "instance", 0.75),
+    ("prometheus-disk", "obs:prometheus_disk_used:ratio", "instance", 0.85),
+    ("search-disk", "search_node_disk_used_ratio", "node", 0.85),
+)
 _HEAP_USED: Final = (
     'max(max_over_time(jvm_memory_used_bytes{area="heap",job="kafka"}[$range]))'
     ' / max(jvm_memory_max_bytes{area="heap",job="kafka"})'
 )
 RULES: Final[tuple[Rule, ...]] = (
-    _disk("kafka-disk", "obs:kafka_disk_used:ratio", "instance", 0.75),
-    _disk("prometheus-disk", "obs:prometheus_disk_used:ratio", "instance", 0.85),
-    _disk("search-disk", "search_node_disk_used_ratio", "node", 0.85),
+    *(_over(*disk) for disk in _DISKS),
+    *(_disk(*disk) for disk in _DISKS),
     Rule(
         name="object-storage",
         metric="system_filesystem_utilization_ratio",
@@ -246,9 +264,19 @@ RULES: Final[tuple[Rule, ...]] = (
         subject="db_client_connection_pool_name",
     ),
     Rule(
+        name="certificate-over",
+        metric="probe_ssl_earliest_cert_expiry",
+        expr="time() - min by (endpoint) (probe_ssl_earliest_cert_expiry)",
+        limit=0,
+        side="above",
+        unit="s",
+        subject="endpoint",
+        tone="bad",
+    ),
+    Rule(
         name="certificate",
         metric="probe_ssl_earliest_cert_expiry",
-        expr="min by (endpoint) (probe_ssl_earliest_cert_expiry) - time()",
+        expr="min by (endpoint) (probe_ssl_earliest_cert_expiry) - time() >= 0",
         limit=7 * DAY,
         side="below",
         unit="s",
@@ -281,9 +309,24 @@ class Recommendation:
     tone: Tone
 
 
-def judge(runner: QueryRunner, rules: Sequence[Rule] = RULES) -> tuple[list[Recommendation], list[Rule]]:
-    """What the rules recommend, and those that cannot judge yet for want of history."""
-    recommendations, waiting = [], []
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What the rules say.
+
+    Attributes:
+        recommendations: What to do.
+        waiting: Rules that cannot judge yet for want of history.
+        left_out: Rule -> subjects that it is about as well, beyond the worst `_MOST_PER_RULE`.
+    """
+
+    recommendations: list[Recommendation]
+    waiting: list[Rule]
+    left_out: Mapping[str, int]
+
+
+def judge(runner: QueryRunner, rules: Sequence[Rule] = RULES) -> Advice:
+    """What the rules recommend."""
+    recommendations, waiting, left_out = [], [], {}
     for rule in rules:
         if runner.seconds < rule.needs_days * DAY:
             waiting.append(rule)
@@ -294,7 +337,9 @@ def judge(runner: QueryRunner, rules: Sequence[Rule] = RULES) -> tuple[list[Reco
             key=lambda item: -item[0] if rule.side == "above" else item[0],
         )
         recommendations += [_recommend(rule, value, labels) for value, labels in beyond[:_MOST_PER_RULE]]
-    return recommendations, waiting
+        if len(beyond) > _MOST_PER_RULE:
+            left_out[rule.name] = len(beyond) - _MOST_PER_RULE
+    return Advice(recommendations=recommendations, waiting=waiting, left_out=left_out)
 
 
 def noisy(alerts: Sequence[Episode]) -> list[Recommendation]:
@@ -316,10 +361,10 @@ def noisy(alerts: Sequence[Episode]) -> list[Recommendation]:
     return recommendations
 
 
-def section(runner: QueryRunner, alerts: Sequence[Episode] | None) -> Section:
+def section(runner: QueryRunner, alerts: Alerts | None) -> Section:
     """The section: what to do, with the metric and the value that say so."""
-    recommendations, waiting = judge(runner)
-    recommendations += noisy(alerts or ())
+    advice = judge(runner)
+    recommendations = [*advice.recommendations, *noisy(alerts.episodes if alerts else ())]
     order: Mapping[Tone, int] = {"bad": 0, "warning": 1, "": 2, "good": 3}
     rows = [
         (
@@ -332,11 +377,16 @@ def section(runner: QueryRunner, alerts: Sequence[Episode] | None) -> Section:
     ]
     head = ("head.recommendation", "head.metric", "head.value", "head.limit")
     blocks: list[Block] = [table("recommend.table", head, rows, empty="recommend.none", most=MOST_ROWS)]
-    if waiting:
-        days = max(rule.needs_days for rule in waiting)
+    if advice.left_out:
+        names = ", ".join(f"{name} ({count})" for name, count in advice.left_out.items())
+        blocks.append(Paragraph(text=translate("recommend.more", most=str(_MOST_PER_RULE), names=names)))
+    if advice.waiting:
+        days = max(rule.needs_days for rule in advice.waiting)
         blocks.append(
             Paragraph(
-                text=translate("recommend.waiting", count=str(len(waiting)), days=f"{days:g}", all=str(len(RULES) + 1))
+                text=translate(
+                    "recommend.waiting", count=str(len(advice.waiting)), days=f"{days:g}", all=str(len(RULES) + 1)
+                )
             )
         )
     return Section(title=translate("recommend.title"), blocks=tuple(blocks))

@@ -84,14 +84,17 @@ class Query(SettingsModel):
 
 
 class KafkaAccess(SettingsModel):
-    """The brokers, the topic, and who reads.
+    """The brokers, the topics, and who reads.
 
     Attributes:
+        topic: What was notified.
+        raw_topic: What each Prometheus raised.
         group: Consumer group, which nobody joins.
     """
 
     bootstrap: Text
     topic: Text
+    raw_topic: Text
     ca_file: File
     user: Text
     group: Text

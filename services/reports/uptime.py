@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from services.reports.cells import cell, figure, place, promise, table
+from components.telemetry.layers import LAYER_NAMES
+from services.reports.cells import achievement, cell, figure, place, promise, table
 from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner, Series
 from services.reports.model import (
     DAY,
+    NOTHING,
     Block,
     Cell,
     Chart,
@@ -73,7 +75,7 @@ def uptime(points: Sequence[tuple[float, float]], step: float, asked_s: float) -
     Args:
         points: End of each step and the share of it that it was up.
         step: Seconds between points.
-        asked_s: Length of the time that was asked for.
+        asked_s: Length of the time that was asked for; only whole steps of it can be known.
     """
     observed = len(points) * step
     down = [(at, (1 - min(max(value, 0.0), 1.0)) * step) for at, value in points]
@@ -88,12 +90,14 @@ def uptime(points: Sequence[tuple[float, float]], step: float, asked_s: float) -
         share=1 - lost / observed if observed else None,
         down_s=lost,
         longest_s=longest,
-        known=min(observed / asked_s, 1.0) if asked_s > 0 else 0.0,
+        known=min(observed / max(asked_s // step * step, step), 1.0),
     )
 
 
 _FINE, _MOST_STEPS = 300.0, 300
 _ALL_GOOD, _POOR = 0.9995, 0.99
+OBSERVED = 0.99
+"""Who was observed for less of the time is not called good."""
 _HEAD = ("head.share-up", "head.down", "head.longest", "head.known")
 
 
@@ -169,7 +173,7 @@ def promises(objectives: list[Achieved]) -> Table:
             cell(objective.objective.description),
             cell(place(objective.objective.layer)),
             figure(share(objective.objective.objective)),
-            figure(share(objective.good), promise(objective.kept)),
+            achievement(objective),
             figure(amount(objective.left_of_period, "1"), promise(objective.kept)),
             figure(duration(None if objective.bad_minutes is None else objective.bad_minutes * 60)),
             figure(amount(objective.left, "1")),
@@ -200,16 +204,21 @@ def section(
 
 
 def all_of(runner: QueryRunner) -> tuple[dict[str, Uptime], dict[str, Uptime]]:
-    """Uptime of layers and of parts."""
-    return uptimes(runner, LAYER_FRESH, "layer"), uptimes(runner, PART_UP, "job")
+    """Uptime of layers, of every one of them, and of parts."""
+    known = uptimes(runner, LAYER_FRESH, "layer")
+    nothing = Uptime(share=None, down_s=0.0, longest_s=0.0, known=0.0)
+    return {**dict.fromkeys(LAYER_NAMES, nothing), **known}, uptimes(runner, PART_UP, "job")
 
 
 def _up(one: Uptime) -> tuple[Cell, ...]:
+    observed = figure(share(one.known), "warning" if one.known < OBSERVED else "")
+    if one.share is None:
+        return (figure(translate("unknown"), "warning"), figure(NOTHING), figure(NOTHING), observed)
     return (
         figure(share(one.share), _tone(one.share)),
         figure(duration(one.down_s) if one.down_s >= 1 else text_of("0")),
         figure(duration(one.longest_s) if one.longest_s >= 1 else text_of("0")),
-        figure(share(one.known)),
+        observed,
     )
 
 
@@ -312,7 +321,9 @@ def _chart(
     step: float,
     limit: float | None = None,
 ) -> Chart:
-    largest = sorted((line for line in series if line.points), key=lambda one: -_mean(one.points))[:_DRAWN]
+    known = [line for line in series if line.points]
+    largest = sorted(known, key=lambda one: -_mean(one.points))[:_DRAWN]
+    cut = translate("chart.drawn", count=str(_DRAWN), all=str(len(known))) if len(known) > _DRAWN else None
     return Chart(
         title=translate(title),
         unit=query.unit,
@@ -322,6 +333,7 @@ def _chart(
         limits=() if limit is None else (ChartLimit(label=translate("chart.limit"), value=limit),),
         gap_s=3 * step,
         zone=runner.period.zone,
+        note=cut,
     )
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from services.reports import alert_log, recommendations, uptime
-from services.reports.alert_log import AlertLog
-from services.reports.cells import cell, figure, kpi_name, place, promise, table
+from services.reports.alert_topics import AlertLog
+from services.reports.cells import achievement, cell, figure, kpi_name, place, promise, table
 from services.reports.daily import alerts_counted, promises_kept
 from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
@@ -77,7 +77,7 @@ class Compared:
 
 
 def compare(runner: QueryRunner) -> list[Compared]:
-    """All figures that have values."""
+    """All figures that have values, in this period or in the one before."""
     length = runner.period.seconds
     step = HOUR if runner.seconds >= DAY else _FINE
     comparisons = []
@@ -88,7 +88,7 @@ def compare(runner: QueryRunner) -> list[Compared]:
         points = runner.line(kpi.name, kpi.mean, start, runner.end, step)
         now = [(at, value) for at, value in points if at > runner.period.start]
         before = [(at + length, value) for at, value in points if at <= runner.period.start]
-        if now:
+        if now or before:
             comparisons.append(Compared(kpi=kpi, now=now, before=before))
     return comparisons
 
@@ -103,7 +103,7 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
             _counted("trends.better", comparisons, "good"),
             _counted("trends.worse", comparisons, "bad"),
             promises_kept(kept),
-            alerts_counted(alerts),
+            alerts_counted(alerts, runner.period.zone),
         )
     )
     return (
@@ -113,7 +113,7 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
             blocks=(*_note(runner), *_tables(comparisons), *_charts(runner, comparisons)),
         ),
         Section(title=translate("resources.title"), blocks=resource_blocks(runner)),
-        alert_log.weekly(alerts),
+        alert_log.weekly(alerts, runner.period.zone),
         Section(title=translate("budget.title"), blocks=(_budgets(runner, kept), _left(runner))),
         recommendations.section(runner, alerts),
     )
@@ -138,17 +138,17 @@ def _note(runner: QueryRunner) -> tuple[Block, ...]:
 
 def _tables(comparisons: Sequence[Compared]) -> tuple[Table, ...]:
     """A table of the figures of each layer that has some."""
-    tables = []
+    tables, unknown = [], translate("unknown")
     for where in PLACES:
         those = [comparison for comparison in comparisons if comparison.kpi.layer == where]
         rows = [
             (
                 cell(kpi_name(comparison.kpi)),
-                figure(amount(comparison.mean, comparison.kpi.unit)),
+                figure(amount(comparison.mean, comparison.kpi.unit)) if comparison.now else figure(unknown, "warning"),
                 figure(amount(comparison.earlier, comparison.kpi.unit)),
                 figure(change(comparison.mean, comparison.earlier), comparison.tone),
-                figure(amount(min(value for _, value in comparison.now), comparison.kpi.unit)),
-                figure(amount(max(value for _, value in comparison.now), comparison.kpi.unit)),
+                figure(amount(min((value for _, value in comparison.now), default=None), comparison.kpi.unit)),
+                figure(amount(max((value for _, value in comparison.now), default=None), comparison.kpi.unit)),
             )
             for comparison in those
         ]
@@ -182,7 +182,7 @@ def _budgets(runner: QueryRunner, kept: Sequence[Achieved]) -> Table:
         (
             cell(achieved.objective.description),
             figure(share(achieved.objective.objective)),
-            figure(share(achieved.good), promise(achieved.kept)),
+            achievement(achieved),
             figure(amount(achieved.burn, ""), promise(achieved.kept)),
             figure(amount(achieved.used(runner.seconds), "1")),
             figure(amount(achieved.left, "1"), promise(None if achieved.left is None else achieved.left > 0)),

@@ -102,7 +102,7 @@ def test_permissions_are_exactly_what_each_client_needs(recording: Recording) ->
         *(("backup", "Describe", kind, "*") for kind in ("Topic", "Group")),
         ("backup", "DescribeConfigs", "Topic", "*"),
         ("backup", "Describe", "Cluster", "kafka-cluster"),
-        ("reports", "Read", "Topic", "alerts-processed"),
+        *(("reports", "Read", "Topic", topic) for topic in ("alerts-raw", "alerts-processed")),
         ("audit", "Write", "Topic", "audit"),
         *((user, "Read", "Topic", "audit") for user in ("audit", "audit-reader")),
         ("alert-events", "Write", "Topic", "alerts-raw"),

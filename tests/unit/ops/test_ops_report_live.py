@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from ops.cli import app
 from ops.core.errors import OpsError
 from ops.reports import command
-from services.reports.alert_log import Log
+from services.reports.alert_topics import Log
 from services.reports.metrics import Sample, Series
 from services.reports.model import ReportError
 from services.reports.settings import KafkaAccess
@@ -56,7 +56,7 @@ class Platform:
     password: str = ""
     mode: int = 0
 
-    def since(self, start: float) -> Log:
+    def since(self, start: float, end: float) -> Log:
         """No notifications."""
         assert self.access is not None
         self.password = self.access.password_file.read_text()

@@ -66,7 +66,7 @@ class Storage:
             "failed": failed,
             "problem": problem,
         }
-        self.put(f"runs/{kind}.json", json.dumps(record))
+        self.put(f"runs/{kind}/{period}.json", json.dumps(record))
 
     def settings(self, **changes: Any) -> Settings:
         """Settings of a report server that reads it."""

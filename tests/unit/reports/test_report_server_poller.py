@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from services.report_server.poller import (
     Bucket,
+    Content,
     NotStoredError,
     Object,
     Run,
@@ -65,7 +66,8 @@ def test_reports_are_found_by_folder_and_period_whatever_folders_are_between() -
             "weekly/2026/2026-W47.ja.html",
             "monthly/2026-10/report.ja.html",
             "index.html",
-            "runs/daily.json",
+            "runs/daily/2026-11-24.json",
+            "mailed/daily/2026-11-24.json",
             "daily/readme.txt",
             "daily/2026-02-30.html",
             "other/2026-11-24.html",
@@ -180,12 +182,43 @@ def test_an_object_that_is_not_there_is_told_apart(fake_storage: Storage) -> Non
 
 
 def test_a_record_that_is_none_is_passed_over_and_told(fake_storage: Storage) -> None:
-    fake_storage.put("runs/daily.json", "[]")
+    fake_storage.put("runs/daily/2026-11-24.json", "[]")
     told: list[str] = []
     poller = watch(fake_storage, told)
     poller.poll()
+    poller.poll()
     assert poller.snapshot.runs == {}
-    assert told == ["runs/daily.json is no record of a run: it is passed over"]
+    assert told == ["runs/daily/2026-11-24.json is no record of a run: it is passed over"]
+
+
+def test_a_run_of_another_period_that_succeeds_hides_none_that_failed(fake_storage: Storage) -> None:
+    poller = watch(fake_storage, [])
+    fake_storage.put_run("daily", failed=True, problem="mail: refused", period="2026-11-24")
+    fake_storage.put_run("daily", failed=False, period="2026-11-20")
+    poller.poll()
+    assert (poller.snapshot.runs["daily"].failed, poller.snapshot.runs["daily"].period) == (True, "2026-11-24")
+    fake_storage.put_run("daily", failed=False, period="2026-11-24")
+    poller.poll()
+    assert poller.snapshot.runs["daily"].failed is False
+
+
+def test_records_are_read_once_and_the_last_fourteen_only(
+    fake_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    original = Bucket.open
+
+    def counted(self: Bucket, key: str) -> Content:
+        opened.append(key)
+        return original(self, key)
+
+    monkeypatch.setattr(Bucket, "open", counted)
+    for day in range(1, 21):
+        fake_storage.put_run("daily", failed=False, period=f"2026-11-{day:02d}")
+    poller = watch(fake_storage, [])
+    poller.poll()
+    poller.poll()
+    assert len(opened) == len(set(opened)) == 14
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"ended_at": 5, "failed": true}', '{"ended_at": "x", "failed": 1}'])

@@ -70,7 +70,7 @@ def test_the_list_names_every_report_with_its_files_and_runs(report_server: Repo
     [
         ("/files/index.html", "text/html; charset=utf-8", 18),
         ("/files/daily/2026/2026-11-24/report.ja.pdf", "application/pdf", 200_009),
-        ("/files/runs/daily.json", "application/json", None),
+        ("/files/runs/daily/2026-11-24.json", "application/json", None),
     ],
 )
 def test_a_stored_file_is_given_as_it_is_and_may_run_no_script(

@@ -127,7 +127,8 @@ def test_the_report_program_accepts_its_settings_file(recording: Recording) -> N
     assert settings.languages == ("ja", "en")
     assert settings.query.url == "https://thanos-query.obs.svc.cluster.local:9090"
     assert (settings.query.user, settings.kafka.user) == ("reader", "reports")
-    assert (settings.kafka.bootstrap, settings.kafka.topic) == ("kafka.obs.svc.cluster.local:9092", "alerts-processed")
+    assert settings.kafka.bootstrap == "kafka.obs.svc.cluster.local:9092"
+    assert (settings.kafka.topic, settings.kafka.raw_topic) == ("alerts-processed", "alerts-raw")
     assert settings.mail is not None
     assert (settings.mail.host, settings.mail.port) == ("mail.example.com", 587)
     assert dict(settings.mail.recipients) == {str(kind): those for kind, those in RECIPIENTS.items()}

@@ -91,6 +91,7 @@ def content(
         "kafka": {
             "bootstrap": "localhost:1",
             "topic": "alerts-processed",
+            "raw_topic": "alerts-raw",
             "ca_file": ca,
             "user": "reports",
             "group": "reports",

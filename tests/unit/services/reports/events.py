@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.alert_events.events import ProcessedEvent, fingerprint, identity
-from services.reports.alert_log import Log
+from services.alert_events.events import ProcessedEvent, RawEvent, fingerprint, identity
+from services.reports.alert_topics import Log, notification
+from services.reports.firings import FiringReader, Firings
 from services.reports.model import ReportError
 
 
@@ -54,22 +55,78 @@ def event(
     )
 
 
+def raised(
+    alert: str,
+    start: float,
+    *,
+    received: float,
+    end: float | None = None,
+    severity: str = "high",
+    sender: str = "prometheus-primary-0",
+    **labels: str,
+) -> RawEvent:
+    """What a Prometheus says of an alert: it fires for 36 seconds more, or ended."""
+    own = {"alertname": alert, "severity": severity, "layer": "platform", **labels}
+    return RawEvent.model_validate(
+        {
+            "received_at": moment(received),
+            "sender": sender,
+            "alert_id": identity(own),
+            "fingerprint": fingerprint(own),
+            "status": "firing" if end is None else "resolved",
+            "startsAt": moment(start),
+            "endsAt": None if end is None else moment(end),
+            "labels": own,
+            "annotations": {},
+            "generatorURL": "",
+            "valid_until": moment(received + 36) if end is None else None,
+        }
+    )
+
+
+def read_firings(events: Sequence[RawEvent], identities: Collection[str], start: float = 0.0) -> Firings:
+    """What is read of records."""
+    reader = FiringReader(identities)
+    for record in events:
+        at = record.received_at.timestamp()
+        if at >= start:
+            reader.take(record.key, record.value(), at)
+    return reader.firings()
+
+
 @dataclass(frozen=True)
 class Told:
-    """An alert log that knows these notifications."""
+    """An alert log that knows these notifications, and what was raised."""
 
     events: Sequence[ProcessedEvent] = ()
     unreadable: int = 0
+    left_out: int = 0
+    known_since: float | None = None
+    raw: Sequence[RawEvent] = ()
 
-    def since(self, start: float) -> Log:
-        """Those received from ``start`` on."""
-        recent = (event for event in self.events if event.received_at.timestamp() >= start)
-        return Log(events=tuple(sorted(recent, key=lambda event: event.received_at)), unreadable=self.unreadable)
+    def since(self, start: float, end: float) -> Log:
+        """Those received from ``start`` on, of alerts that began before ``end``."""
+        known = (notification(event) for event in self.events)
+        recent = (event for event in known if event.received >= start and event.started < end)
+        return Log(
+            events=tuple(sorted(recent, key=lambda event: event.received)),
+            unreadable=self.unreadable,
+            left_out=self.left_out,
+            known_since=self.known_since,
+        )
+
+    def firings(self, identities: Collection[str], start: float) -> Firings:
+        """Those raised from ``start`` on."""
+        return read_firings(self.raw, identities, start)
 
 
 class Silent:
     """An alert log that cannot be read."""
 
-    def since(self, start: float) -> Log:
+    def since(self, start: float, end: float) -> Log:
         """Never answers."""
         raise ReportError("topic alerts-processed cannot be read: Broker: Topic authorization failed")
+
+    def firings(self, identities: Collection[str], start: float) -> Firings:
+        """Never answers."""
+        raise ReportError("topic alerts-raw cannot be read: Broker: Topic authorization failed")

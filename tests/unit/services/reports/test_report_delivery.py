@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import smtplib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
@@ -14,12 +15,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from lab.fakes.receivers.messages import MailFake
 from services.report_server.poller import Object, read_run
 from services.report_server.poller import reports as stored_reports
 from services.reports import __main__ as program
 from services.reports import delivery
-from services.reports.__main__ import Files, deliver, main, run
-from services.reports.delivery import MAILED, Store, Stored, key, stored
+from services.reports.__main__ import Files, deliver, job_of, main, run
+from services.reports.delivery import Store, Stored, key, stored
 from services.reports.model import Kind, Period, ReportError, period
 from services.reports.settings import ReportsSettings
 from tests.config.pki import write_certificates
@@ -32,6 +34,7 @@ FILES = Files(
     pages={"ja": "<p>日次</p>".encode(), "en": b"<p>daily</p>"}, pdfs={"ja": b"%PDF-1.7 ja", "en": b"%PDF-1.7 en"}
 )
 PAGE = f"{PREFIX}daily/2026/2026-11-24.ja.html"
+MAILED = f"{PREFIX}mailed/daily/2026-11-24.json"
 
 
 @pytest.fixture
@@ -59,6 +62,7 @@ def test_a_report_is_stored_in_each_language_as_page_and_pdf_with_an_index(there
         [
             *(f"{folder}.{language}.{kind}" for language in ("en", "ja") for kind in ("html", "pdf")),
             f"{PREFIX}index.html",
+            MAILED,
         ]
     )
     page, paper = there.object(PAGE), there.object(f"{folder}.en.pdf")
@@ -82,7 +86,7 @@ def test_the_report_server_finds_what_is_stored_and_reads_how_the_run_ended(ther
     ]
     (shown,) = stored_reports(objects, TOKYO)
     assert (shown.kind, shown.period, shown.end, len(shown.files)) == ("daily", "2026-11-24", day().end, 4)
-    ended = read_run(there.object(f"{PREFIX}runs/daily.json")["Body"].read())
+    ended = read_run(there.object(f"{PREFIX}runs/daily/2026-11-24.json")["Body"].read())
     assert ended is not None
     assert (ended.failed, ended.period, ended.problem) == (True, "2026-11-24", "mail: refused")
     assert abs(ended.ended - datetime.now(UTC).timestamp()) < 60
@@ -123,7 +127,7 @@ def test_the_same_report_is_stored_again_and_mailed_once_unless_asked_again(ther
     for _ in range(2):
         deliver(report_settings, day(), sample(), FILES)
     assert len(there.record.since()) == len(RECIPIENTS)
-    assert there.object(PAGE)["Metadata"][MAILED]
+    assert set(json.loads(there.object(MAILED)["Body"].read())["recipients"]) == set(RECIPIENTS)
     deliver(report_settings, day(), sample(), FILES, again=True)
     assert len(there.record.since()) == 2 * len(RECIPIENTS)
 
@@ -131,7 +135,7 @@ def test_the_same_report_is_stored_again_and_mailed_once_unless_asked_again(ther
 def test_a_report_of_a_period_under_way_does_not_keep_the_whole_one_from_being_mailed(there: Places) -> None:
     report_settings = settings(there)
     deliver(report_settings, day(), sample(complete=False), FILES)
-    assert MAILED not in there.object(PAGE)["Metadata"]
+    assert json.loads(there.object(MAILED)["Body"].read())["complete"] is False
     deliver(report_settings, day(), sample(), FILES)
     assert len(there.record.since()) == 2 * len(RECIPIENTS)
 
@@ -145,6 +149,80 @@ def test_a_mail_that_is_refused_is_no_mail_and_is_tried_by_the_next_run(there: P
     (there.folder / "mail").write_text(LOGIN[1])
     deliver(report_settings, day(), sample(), FILES)
     assert len(there.record.since()) == len(RECIPIENTS)
+
+
+@contextmanager
+def refusing(there: Places, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> Iterator[None]:
+    """The mail server takes nothing for some recipients."""
+
+    async def handle(self: object, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if address in addresses:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MailFake, "handle_RCPT", handle, raising=False)
+        yield
+
+
+def audiences(there: Places) -> list[str]:
+    return sorted(notification.audience for notification in there.record.since())
+
+
+def test_a_recipient_that_is_refused_costs_nobody_a_second_mail(there: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    report_settings, (first, second) = settings(there), RECIPIENTS
+    with refusing(there, monkeypatch, first):
+        for _ in range(4):
+            with pytest.raises(ReportError, match=rf"refuses {first} \(550 no such mailbox\)"):
+                deliver(report_settings, day(), sample(), FILES)
+    assert audiences(there) == [second]
+    deliver(report_settings, day(), sample(), FILES)
+    assert audiences(there) == sorted(RECIPIENTS)
+    deliver(report_settings, day(), sample(), FILES)
+    assert audiences(there) == sorted(RECIPIENTS)
+
+
+@pytest.mark.parametrize(("complete", "again"), [(True, True), (False, False), (False, True)])
+def test_tries_of_one_job_mail_each_recipient_once_and_another_job_does_again(
+    there: Places, monkeypatch: pytest.MonkeyPatch, complete: bool, again: bool
+) -> None:
+    report_settings, (first, second) = settings(there), RECIPIENTS
+    deliver(report_settings, day(), sample(complete=complete), FILES)
+    with refusing(there, monkeypatch, first):
+        for _ in range(4):
+            with pytest.raises(ReportError, match="others took it"):
+                deliver(report_settings, day(), sample(complete=complete), FILES, again=again, job="report-daily-1")
+    assert audiences(there) == sorted([*RECIPIENTS, second])
+    deliver(report_settings, day(), sample(complete=complete), FILES, again=again, job="report-daily-2")
+    assert audiences(there) == sorted([*RECIPIENTS, *RECIPIENTS, second])
+
+
+def test_all_recipients_that_are_refused_are_named(there: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    with refusing(there, monkeypatch, *RECIPIENTS), pytest.raises(ReportError, match="; 0 others took it") as told:
+        deliver(settings(there), day(), sample(), FILES)
+    assert all(address in str(told.value) for address in RECIPIENTS)
+    assert MAILED not in there.names
+
+
+def test_a_record_of_mails_that_is_damaged_is_named_and_nobody_is_mailed(there: Places) -> None:
+    there.s3.put_object(Bucket=BUCKET, Key=MAILED, Body=b"[]")
+    with pytest.raises(ReportError, match=r"mailed/daily/2026-11-24\.json is damaged, remove it"):
+        deliver(settings(there), day(), sample(), FILES)
+    assert there.record.since() == []
+
+
+@pytest.mark.parametrize(
+    ("host", "job"),
+    [
+        ("report-daily-29384750-x7k2p", "report-daily-29384750"),
+        ("report-weekly-by-hand-1130154512-abcde", "report-weekly-by-hand-1130154512"),
+        ("my-laptop", ""),
+        ("localhost", ""),
+    ],
+)
+def test_the_job_of_a_pod_is_in_its_host_name(host: str, job: str) -> None:
+    assert job_of(host) == job
 
 
 def test_a_kind_without_recipients_is_stored_only(there: Places) -> None:
@@ -248,7 +326,7 @@ def test_reports_are_ordered_by_their_first_day_and_strange_objects_are_passed_o
         "weekly/2026/2026-W48.en.html",
         "monthly/2026/2026-11.ja.pdf",
         "weekly/2026/2026-W53.en.pdf",
-        "runs/daily.json",
+        "runs/daily/2026-11-24.json",
         "index.html",
         "daily/2026/notes.txt",
     ]
@@ -270,7 +348,7 @@ def test_a_run_that_fails_is_written_down_with_its_reason_and_ends_with_one(
     assert main(["--config", str(there.file()), "daily", "--at", "2026-11-24"]) == 1
     told = capsys.readouterr().err
     assert "daily report: https://localhost:1 cannot be asked" in told
-    ended = json.loads(there.object(f"{PREFIX}runs/daily.json")["Body"].read())
+    ended = json.loads(there.object(f"{PREFIX}runs/daily/2026-11-24.json")["Body"].read())
     assert ended["failed"] is True
     assert ended["period"] == "2026-11-24"
     assert "cannot be asked" in ended["problem"]
@@ -282,7 +360,7 @@ def test_a_run_makes_stores_mails_and_writes_down(
 ) -> None:
     monkeypatch.setattr(program, "build_report", lambda *_: sample())
     run(settings(there), Kind.DAILY, DAY)
-    assert json.loads(there.object(f"{PREFIX}runs/daily.json")["Body"].read())["failed"] is False
+    assert json.loads(there.object(f"{PREFIX}runs/daily/2026-11-24.json")["Body"].read())["failed"] is False
     assert there.object(f"{PREFIX}daily/2026/2026-11-24.en.pdf")["Body"].read().startswith(b"%PDF")
     assert len(there.record.since()) == len(RECIPIENTS)
     assert "daily report 2026-11-24: not answered: q0" in capsys.readouterr().err

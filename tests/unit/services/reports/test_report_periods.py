@@ -41,5 +41,5 @@ def test_without_a_day_the_last_period_that_is_over_is_meant(kind: Kind, name: s
 def test_a_period_that_is_under_way_may_be_asked_for_and_one_that_has_not_begun_may_not() -> None:
     now = at("2026-11-25 07:00")
     assert chosen(Kind.DAILY, date(2026, 11, 25), now, TOKYO).name == "2026-11-25"
-    with pytest.raises(ReportError, match="begins in the future; name a day up to 2026-11-25"):
+    with pytest.raises(ReportError, match="begins in the future; name a day up to 2026-11-25, in Asia/Tokyo"):
         chosen(Kind.DAILY, date(2026, 11, 26), now, TOKYO)

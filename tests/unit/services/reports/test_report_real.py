@@ -9,12 +9,13 @@ from datetime import date
 import pytest
 
 from services.reports import __main__ as build
-from services.reports.alert_log import AlertLog
+from services.reports.alert_topics import AlertLog
+from services.reports.firings import Firings
 from services.reports.i18n import translate
 from services.reports.metrics import RefusedError, ThanosMetrics
 from services.reports.model import Chart, Figures, Kind, Paragraph, Report, ReportError, Section, Table, Text, period
 from tests.unit.services.reports import harness
-from tests.unit.services.reports.events import Silent, Told, event
+from tests.unit.services.reports.events import Silent, Told, event, raised
 from tests.unit.services.reports.harness import DAY, HOUR, MINUTE, TOKYO, Served, at
 
 pytestmark = pytest.mark.timeout(300)
@@ -127,8 +128,8 @@ def test_the_daily_report_knows_the_outage_and_only_that(metrics: ThanosMetrics)
 def test_the_daily_report_has_the_low_alerts_in_full_and_the_others_by_priority(metrics: ThanosMetrics) -> None:
     report = build_report(metrics, Kind.DAILY, "2026-11-24")
     counted = rows(table(report, "alerts.priorities"))
-    assert counted["Critical"] == ["1", "0", "2", "0", "1 h", "1 h"]
-    assert counted["Low"][:2] == ["1", "1"]
+    assert counted["Critical"] == ["1", "0", "0", "2", "0", "1 h", "1 h"]
+    assert counted["Low"][:3] == ["1", "0", "1"]
     (low,) = table(report, "alerts.low").rows
     assert [cell.text.en for cell in low][1:5] == ["Low", "DeviceSpeechAccuracyLow", "dev-2 at 78 %", "fires still"]
     assert table(report, "alerts.urgent").rows[0][2].text.en == "KafkaBrokerDown"
@@ -164,8 +165,10 @@ def test_a_day_with_too_little_history_says_so_and_judges_nothing(metrics: Thano
 def test_a_time_without_any_metrics_invents_nothing(metrics: ThanosMetrics) -> None:
     report = build_report(metrics, Kind.DAILY, "2026-08-01", now=at("2026-08-02 07:00"), log=Told())
     assert translate("fact.no-history") in report.facts
-    assert all(value[0] in ("-", "0") for value in rows(table(report, "counts.table")).values())
-    assert table(report, "uptime.layers").rows == ()
+    assert all(value[0] == "-" for value in rows(table(report, "counts.table")).values())
+    assert all(value == ["unknown", "-", "-", "0 %"] for value in rows(table(report, "uptime.layers")).values())
+    assert all(value == ["-", "-"] for value in rows(table(report, "freshness.layers")).values())
+    assert all(value[2] == "unknown" for value in rows(table(report, "slo.title")).values())
 
 
 def test_the_weekly_report_sets_this_week_against_the_one_before(metrics: ThanosMetrics) -> None:
@@ -257,6 +260,46 @@ def test_the_monthly_report_has_service_levels_a_capacity_plan_and_maintenance(m
     assert versions["alertmanager"][2] == "20 d"
 
 
+def test_an_end_that_nobody_was_notified_of_is_that_of_prometheus(metrics: ThanosMetrics) -> None:
+    told, start = alerts(), OUTAGE[0]
+    low = {"severity": "low", "device_id": "2"}
+    mended = raised("DeviceSpeechAccuracyLow", start, received=start + HOUR, end=start + HOUR, **low)
+    report = build_report(metrics, Kind.DAILY, "2026-11-24", log=replace(told, raw=[mended]))
+    (row,) = table(report, "alerts.low").rows
+    assert row[4].text.en == "1 h"
+
+    class Half(Told):
+        def firings(self, identities: object, start: float) -> Firings:
+            raise ReportError("topic alerts-raw cannot be read: Broker: Topic authorization failed")
+
+    report = build_report(metrics, Kind.DAILY, "2026-11-24", log=Half(told.events))
+    assert [problem.en for problem in report.problems] == [
+        "Alerts: whether 1 that are told of as firing have ended since is not known: "
+        "topic alerts-raw cannot be read: Broker: Topic authorization failed"
+    ]
+
+
+def test_alerts_that_are_not_known_from_the_begin_on_are_told_so(metrics: ThanosMetrics) -> None:
+    log = replace(alerts(), known_since=at("2026-11-24 06:30"))
+    for kind in Kind:
+        report = build_report(metrics, kind, "2026-11-24", log=log)
+        (said,) = [block for block in section(report, "alerts.title").blocks if isinstance(block, Paragraph)]
+        assert said.tone == "warning"
+        assert "2026-11-24 06:30" in said.text.en
+        assert "2026-11-24 06:30" in said.text.ja
+        (headline,) = [
+            figure
+            for block in report.sections[0].blocks
+            if isinstance(block, Figures)
+            for figure in block.figures
+            if figure.label == translate("summary.alerts")
+        ]
+        assert headline.note is not None
+        assert headline.note.en.startswith("known since 2026-11-24 06:30 only; ")
+    whole = build_report(metrics, Kind.DAILY, "2026-11-24", log=replace(log, known_since=at("2026-11-24 00:00")))
+    assert not any(isinstance(block, Paragraph) for block in section(whole, "alerts.title").blocks)
+
+
 def test_alerts_that_cannot_be_read_are_a_problem_that_the_report_shows(metrics: ThanosMetrics) -> None:
     for kind in Kind:
         report = build_report(metrics, kind, "2026-11-24", log=Silent())
@@ -269,6 +312,8 @@ def test_alerts_that_cannot_be_read_are_a_problem_that_the_report_shows(metrics:
         assert told.value.en == "-"
     strange = build_report(metrics, Kind.DAILY, "2026-11-24", log=replace(alerts(), unreadable=3))
     assert any("3 records" in problem.en for problem in strange.problems)
+    many = build_report(metrics, Kind.DAILY, "2026-11-24", log=replace(alerts(), left_out=7))
+    assert any("7 notifications were left out" in problem.en for problem in many.problems)
 
 
 def test_one_question_that_is_refused_is_a_problem_and_the_rest_is_there(

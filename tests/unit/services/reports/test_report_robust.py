@@ -8,7 +8,8 @@ import random
 import pytest
 
 from services.reports.anomalies import THRESHOLD, backtest, deviation, judge, off_by, spread, thinned, trend
-from services.reports.monthly import FURTHEST, forecast
+from services.reports.i18n import translate
+from services.reports.monthly import FURTHEST, forecast, soonest
 from services.reports.queries import Capacity
 from services.reports.uptime import uptime
 
@@ -118,6 +119,18 @@ def test_what_shrinks_or_is_over_its_limit_is_told_as_such() -> None:
     assert forecast(DISK, straight(30, level=0.6, per_day=-0.01)).full is None
     over = forecast(DISK, straight(30, level=0.8, per_day=0.001))
     assert over.full == over.points[-1][0]
+
+
+def test_a_limit_that_is_reached_is_the_worst_case_whatever_the_trend_says() -> None:
+    falling = forecast(DISK, [(at, value if at < 30 * DAY else 0.76) for at, value in straight(30, 0.6, -0.01)])
+    assert falling.full is None
+    few = forecast(DISK, straight(1, level=0.8)[:3])
+    later = forecast(DISK, straight(30, level=0.1))
+    for reached in (falling, few):
+        assert reached.over
+        assert not later.over
+        # No runner is looked at where the limit is reached.
+        assert soonest(None, [later, reached]) == translate("capacity.reached")  # type: ignore[arg-type]
 
 
 def hours(day: int, value: float, spoiled: dict[int, float] | None = None) -> list[tuple[float, float]]:
