@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from ops.core.errors import OpsError, one_line
+from ops.regions import takeover
 from ops.regions.region import ChangedError, Region, UnreadableError, witness_errors
 from services.regions.witness import OPERATIONS, Lease, Witness
 
@@ -326,7 +327,7 @@ def begin(
         resumed.save()
         return resumed, True
     if kind == "failover":
-        _something_to_do(witness, target)
+        _something_to_do(witness, target, source)
     if goes_on.given_up:
         tell(goes_on.given_up)
     now = datetime.now(UTC)
@@ -349,15 +350,18 @@ def begin(
     return journal, False
 
 
-def _something_to_do(witness: Witness, target: str) -> None:
-    """Stop where the target has the lease already: whatever else is under way goes on.
+def _something_to_do(witness: Witness, target: str, source: str) -> None:
+    """Stop where the target has the lease already, and none later was seen: whatever else is under way goes on.
 
     Raises:
         OpsError: It has.
     """
-    with witness_errors():
-        held_lease = witness.lease()
-    if held_lease is not None and held_lease[0].may_notify(target):
+    held_lease = takeover.current(witness)
+    if (
+        held_lease is not None
+        and held_lease[0].may_notify(target)
+        and held_lease[0].epoch >= takeover.passed(witness, (target, source))
+    ):
         raise OpsError(f"{target} holds the lease already, epoch {held_lease[0].epoch}: there is nothing to do")
 
 

@@ -326,12 +326,21 @@ def take(witness: Witness, holder: str, by: str, reason: str, regions: Sequence[
     held_lease = current(witness)
     if held_lease is not None and held_lease[0].holder == holder and not held_lease[0].notify:
         return held_lease[0]
-    heard = (heartbeat(witness, region, lambda _: None) for region in regions)
-    epoch = 1 + max(held_lease[0].epoch if held_lease else 0, *(last.epoch for last in heard if last), 0)
+    epoch = 1 + max(held_lease[0].epoch if held_lease else 0, passed(witness, regions))
     lease = Lease(holder=holder, epoch=epoch, notify=False, since=now(), by=by, reason=reason)
     with witness_errors():
         witness.take(lease, held_lease[1] if held_lease else None)
     return lease
+
+
+def passed(witness: Witness, regions: Sequence[str]) -> int:
+    """The latest epoch that regions have seen, as far as they say; 0 where none has seen any.
+
+    Raises:
+        OpsError: The witness does not answer.
+    """
+    heard = (heartbeat(witness, region, lambda _: None) for region in regions)
+    return max((last.epoch for last in heard if last), default=0)
 
 
 def let(witness: Witness, holder: str, epoch: int, by: str, reason: str) -> Lease:

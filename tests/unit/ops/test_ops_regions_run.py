@@ -253,6 +253,8 @@ def test_a_failover_with_nothing_to_do_leaves_a_failback_that_is_under_way_alone
         begin(shared.witness, "failover", target=B, source=A, planned=False, by="al")
     assert operations(shared.witness) == [under_way.operation]
     assert under_way.operation.open
+    shared.beat(B, epoch=6, notifies=True)
+    assert begin(shared.witness, "failover", target=B, source=A, planned=False, by="al"), "the lease was set back"
 
 
 def test_where_a_region_took_over_is_told_by_its_newest_operation(shared: Harness) -> None:
