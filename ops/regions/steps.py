@@ -231,13 +231,17 @@ def drain(context: FailoverContext) -> Figures:
     """Nobody has the old answer any more, and what the old region got until then is copied.
 
     Raises:
-        OpsError: It is not all copied within ``COPIED_S``.
+        OpsError: It is not all copied within ``COPIED_S``, or the old region was lost meanwhile.
     """
     access = context.target.access
     keeps = (access.dns.ttl_s if access.dns else 0) + _MARGIN_S
     context.tell(f"waiting {keeps:.0f} s: so long others may keep the old answer")
     time.sleep(keeps)
-    wanted = mirror_offsets.marks(_other(context).platform, context.target.topics)
+    try:
+        wanted = mirror_offsets.marks(_other(context).platform, context.target.topics)
+    except OpsError as error:
+        context.behind(f"nobody knows what {context.source} has that {context.target.name} has not: {error}")
+        return {"waited_s": keeps, "copied_after_s": None, "not_copied": None}
     offsets = mirror_offsets.ConnectOffsets(context.target.platform, context.source)
     what = f"{context.target.name} to have copied what {context.source} had"
     try:

@@ -148,6 +148,21 @@ def test_caught_up_is_who_has_copied_what_there_is(
     assert steps.drain(context)["waited_s"] == 1.0
 
 
+def test_a_region_that_is_lost_while_it_is_drained_holds_nobody_up_who_accepts_that(
+    context: FailoverContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise OpsError("Kafka does not answer")
+
+    monkeypatch.setattr(mirror_offsets, "marks", gone)
+    monkeypatch.setattr(steps, "_MARGIN_S", 0.0)
+    with pytest.raises(OpsError, match=r"has that region-a has not: Kafka does not answer; --accept-behind goes on"):
+        steps.drain(context)
+    context.accept_behind = True
+    assert steps.drain(context)["not_copied"] is None
+    assert context.problems == ["nobody knows what region-b has that region-a has not: Kafka does not answer"]
+
+
 def read(platform: Platform, group: str, topic: str, left: int) -> None:
     """Let a group have read all but so many records of each partition."""
     kafka = KafkaAdmin(platform)
