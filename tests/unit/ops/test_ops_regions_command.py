@@ -15,10 +15,11 @@ from ops.core import platform
 from ops.core.access import RegionsAccess
 from ops.core.errors import OpsError
 from ops.core.platform import Platform
-from ops.regions import dns
+from ops.regions import dns, takeover
 from ops.regions.journal import FailoverContext, Figures
 from ops.regions.region import opened, witness_of
 from ops.regions.steps import FAILOVER, STEP_FUNCTIONS, answer, names
+from services.regions.witness import dump, region_key
 from tests.config.servers import free_port
 from tests.unit.ops.regions_harness import (
     FINGERPRINTS,
@@ -274,6 +275,18 @@ def test_a_zone_that_cannot_be_reached_is_told_before_the_lease(
         with pytest.raises(OpsError, match=r"^check: region-b cannot take over: .*Route 53: cannot find the zone"):
             run("failover", "--to", B, "--yes", dns=gone)
         assert shared.witness.lease() is None
+
+
+def test_a_region_of_another_revision_is_named_and_compared(shared: Harness, made_up: Mapping[str, Any]) -> None:
+    newer = {**json.loads(dump(shared.beat(A))), "shards": 3}
+    stored = shared.witness.read(region_key(A))
+    assert stored is not None
+    shared.witness.write(region_key(A), newer, stored[1])
+    with opened(platform=shared.platform(made_up, B)) as target:
+        answer = takeover.parity(target, shared.witness, fatal=True)
+    assert str(answer) == (
+        "parity: 2 definitions are the same in region-a; its failover agent is of another revision: shards not known"
+    )
 
 
 def test_names_by_hand_are_told_and_left_alone(run: Run, shared: Harness, made_up: Mapping[str, Any]) -> None:
