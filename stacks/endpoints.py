@@ -40,6 +40,7 @@ from components.mirror.config import SOURCE_USER
 from components.prometheus.credentials import prometheus_endpoint
 from components.prometheus.query import query_endpoint
 from components.telemetry.layers import LAYERS
+from components.telemetry.registry import REGISTRY
 from stacks import rules
 from stacks.cluster import check_apart
 from stacks.field_types import ExternalHost
@@ -76,15 +77,17 @@ class OtherRegion:
         output = self._reference(stack).get_output(name)
         return pulumi.Output.secret(output.apply(lambda known: needed(known, stack, name, *path)))
 
-    def agree(self, stack: str, fingerprints: Mapping[str, str]) -> None:
-        """Fail, already in a preview, where the two regions would not do the same.
+    def agree(self, stack: str, fingerprints: Mapping[str, str], partitions: Mapping[str, int]) -> None:
+        """Fail, already in a preview, where the two regions would not do the same, or cannot be copied.
 
         Args:
-            stack: The other region's stack.
+            stack: The other region's stack, which is copied into this one.
             fingerprints: Kind -> digest of what this region has.
+            partitions: Topic -> its partitions in this region.
         """
-        theirs = self._reference(stack).get_output("fingerprints")
-        pulumi.Output.all(theirs).apply(lambda all_: check_agreed(fingerprints, all_[0], stack))
+        theirs = [self._reference(stack).get_output(name) for name in ("fingerprints", "topic_partitions")]
+        pulumi.Output.all(*theirs).apply(lambda known: check_agreed(fingerprints, known[0], stack))
+        pulumi.Output.all(*theirs).apply(lambda known: check_partitions(partitions, known[1], stack))
 
     def apart(self, stack: str, cluster: Cluster, namespace: str) -> None:
         """Fail, already in a preview, where the other region is in this one's place.
@@ -140,23 +143,53 @@ def check_agreed(own: Mapping[str, str], other: Any, stack: str) -> None:
         )
 
 
-def parity_fingerprints(settings: Settings) -> dict[str, str]:
-    """Kind -> digest. Sizes and addresses are each region's own and not part of it.
+def check_partitions(own: Mapping[str, int], other: Any, stack: str) -> None:
+    """A region that stands by has as many partitions as the one that it copies, or more (docs/adr/0042).
 
-    * ``topics``: names, partitions, retention;
+    Raises:
+        SettingsError: It has fewer; the message names them.
+    """
+    theirs = other if isinstance(other, Mapping) else {}
+    fewer = [
+        f"{name} has {own[name]}, {stack} {theirs[name]}" for name in sorted(own) if own[name] < theirs.get(name, 0)
+    ]
+    if fewer:
+        raise SettingsError(
+            f"fewer partitions than what is copied: {'; '.join(fewer)}: raise topics.NAME.partitions here first"
+        )
+
+
+def topic_partitions(settings: Settings) -> dict[str, int]:
+    """Topic -> its partitions."""
+    return {name: topic.partitions for name, topic in settings.topics.items()}
+
+
+def parity_fingerprints(settings: Settings) -> dict[str, str]:
+    """Kind -> digest. Sizes, partitions and addresses are each region's own and not part of it.
+
+    * ``topics``: names, retention;
     * ``permissions``: users and what each may do, without the mirror's;
     * ``passwords``: generations of the layers' passwords;
     * ``rules``: alerts and recordings of layers and platform, with the delays of the escalation;
-    * ``notifications``: who is notified by which channel;
+    * ``notifications``: who is notified by which channel, and as whom;
+    * ``catalogue``: what clients may send;
+    * ``groups``: consumer groups of others whose place is kept;
     * ``dashboards``: every dashboard.
     """
     alerting = settings.alerting
     return {
-        "topics": _digest({name: topic.model_dump() for name, topic in settings.topics.items()}),
+        "topics": _digest({name: topic.model_dump(exclude={"partitions"}) for name, topic in settings.topics.items()}),
         "permissions": _digest({user.name: [asdict(rule) for rule in acl_rules(user)] for user in own_users(settings)}),
         "passwords": _digest(settings.gateway.password_generations),
         "rules": _digest([*(group.data("") for group in rules.FIXED), alerting.escalation.model_dump()]),
-        "notifications": _digest({name: contact.model_dump() for name, contact in alerting.contacts.items()}),
+        "notifications": _digest(
+            [
+                {name: contact.model_dump() for name, contact in alerting.contacts.items()},
+                alerting.channels.model_dump(exclude={"mail": {"server"}, "sms": {"url"}}),
+            ]
+        ),
+        "catalogue": _digest([REGISTRY.model_dump(mode="json"), sorted(settings.gateway.open_layers)]),
+        "groups": _digest(sorted(settings.regions.groups)),
         "dashboards": _digest(
             {dashboard.uid: dashboard_json.text(dashboard, Plugins(logs="")) for dashboard in DASHBOARDS}
             | drilldowns.texts(Plugins(logs=""))
@@ -268,7 +301,7 @@ class Endpoints(pulumi.ComponentResource):
         self.mirror_source = _mirror_source(settings, args.role, other)
         if settings.regions.peer and self.mirror_source:
             # Only a region that stands by: one that had to take over is not to wait for one that is gone.
-            other.agree(settings.regions.peer.stack, self.fingerprints)
+            other.agree(settings.regions.peer.stack, self.fingerprints, topic_partitions(settings))
             other.apart(settings.regions.peer.stack, settings.cluster, settings.namespace)
         self.register_outputs({})
 

@@ -10,7 +10,7 @@ import pulumi
 
 from components.contracts import Credential
 from stacks.backups import PREFIX as BACKUP_PREFIX
-from stacks.endpoints import Endpoints
+from stacks.endpoints import Endpoints, topic_partitions
 from stacks.kafka_users import TRACE_GROUPS, former_logins
 from stacks.metrics import METRICS_PREFIX
 from stacks.platform import Platform
@@ -65,6 +65,7 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "reports": _reports(platform),
         "backups": _backups(platform),
         "fingerprints": platform.inputs.endpoints.fingerprints,
+        "topic_partitions": topic_partitions(settings),
         "id_hash_key": pulumi.Output.secret(endpoints.gateway.hash_key),
         "regions": _regions(platform),
         "scrape_credentials": _credentials({scrape.job: scrape.credential for scrape in endpoints.scrapes.values()}),

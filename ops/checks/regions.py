@@ -22,8 +22,10 @@ METRICS: Final = METRICS_TOPIC.name
 DRILL: Final = "region-drill"
 RTO, RPO = "RTO s", "RPO s"
 """Figures of the drill; the catalog of evidence holds their targets."""
-FINGERPRINTS: Final = frozenset({"rules", "dashboards", "topics", "permissions"})
-"""What has to be compared at least."""
+FINGERPRINTS: Final = frozenset(
+    {"rules", "dashboards", "topics", "permissions", "passwords", "notifications", "catalogue", "groups"}
+)
+"""What has to be compared at least: all that both regions have to agree on."""
 
 
 def d2(context: Context) -> Finding:

@@ -195,13 +195,17 @@ class KafkaAdmin:
         return {(position.topic, position.partition): position.offset for position in positions if position.offset >= 0}
 
     def lag(self, group: str) -> dict[str, int]:
-        """Records that the group has not committed, by topic."""
+        """Records that the group has not committed, by topic in which it has committed something.
+
+        Of a partition without a commit these are all that it has: groups begin at its first record.
+        """
         lag: dict[str, int] = {}
-        committed = self.committed(group)
+        committed, known = self.committed(group), self.topics()
         with consumer(self._settings) as reader:
-            for (topic, partition), offset in committed.items():
-                low, high = watermarks(reader, topic, partition)
-                lag[topic] = lag.get(topic, 0) + high - max(offset, low)
+            for topic in dict.fromkeys(name for name, _ in committed):
+                for partition in range(known[topic].partitions):
+                    low, high = watermarks(reader, topic, partition)
+                    lag[topic] = lag.get(topic, 0) + high - max(committed.get((topic, partition), low), low)
         return lag
 
     def end_offsets(self, topic: str) -> dict[int, int]:

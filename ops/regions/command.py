@@ -21,7 +21,7 @@ from rich.text import Text
 
 from ops.alerts.silences import author
 from ops.core.errors import OpsError
-from ops.regions import dns, journal, takeover
+from ops.regions import dns, report, takeover
 from ops.regions.journal import Continuation, FailoverContext, Kind, begin, continuation, operations
 from ops.regions.region import Region, opened, witness_of
 from ops.regions.steps import FAILBACK, FAILOVER, PLANNED, Step, resume_hint, run
@@ -193,6 +193,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell each step and what
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 Folder = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the report is written.")]
+AcceptBehind = Annotated[
+    bool,
+    typer.Option("--accept-behind", help="Go on although records are not copied or read yet; the report counts them."),
+]
+NamesByHand = Annotated[
+    bool, typer.Option("--names-by-hand", help="Change no name: people do; the report says where each must lead.")
+]
 By = Annotated[str | None, typer.Option(help="Who you are; else the user of this machine.")]
 
 
@@ -227,27 +234,45 @@ def failover(
     to: To,
     dry_run: DryRun = False,
     yes: Yes = False,
-    planned: Annotated[bool, typer.Option("--planned", help="The old region is there: it falls silent first.")] = False,
+    planned: Annotated[
+        bool, typer.Option("--planned", help="The old region is there and is called: all is copied, it falls silent.")
+    ] = False,
+    accept_behind: AcceptBehind = False,
+    names_by_hand: NamesByHand = False,
     as_json: AsJson = False,
     folder: Folder = FOLDER,
     by: By = None,
 ) -> None:
-    """Let a region take over, with its stack selected. The old region is not called.
+    """Let a region take over, with its stack selected. Unless it is planned, the old region is not called.
 
     Interrupted once it has the lease, and given again, it goes on where it stopped; before that it begins anew.
     """
-    with opened() as target, witness_of(target.access) as witness:
+    with ExitStack() as stack:
+        target = stack.enter_context(opened())
+        witness = stack.enter_context(witness_of(target.access))
         if target.name != to:
             raise OpsError(f"the selected stack is that of {target.name}: select the stack of {to}, which takes over")
         source = target.peer.region
-        resumption = continuation(witness, operations(witness), "failover", target=to, source=source, planned=planned)
+        resumption = continuation(
+            witness, operations(witness, _tell), "failover", target=to, source=source, planned=planned
+        )
         if dry_run:
-            _dry_run("failover", target, source, witness, resumption, planned, as_json)
+            _dry_run("failover", target, source, witness, resumption, planned, names_by_hand, as_json)
         _confirm(yes, f"{to} takes over from {source}{_would(resumption)}")
+        # Before anything is noted: what is planned needs the other region's outputs.
+        other = _peer(stack, target) if planned or (resumption.operation and resumption.operation.planned) else None
         journal, _ = begin(witness, "failover", target=to, source=source, planned=planned, by=author(by), tell=_tell)
         steps = PLANNED if journal.operation.planned else FAILOVER
         context = FailoverContext(
-            target=target, source=source, witness=witness, journal=journal, by="ops failover", tell=_tell
+            target=target,
+            source=source,
+            witness=witness,
+            journal=journal,
+            by="ops failover",
+            tell=_tell,
+            other=other,
+            accept_behind=accept_behind,
+            names_by_hand=names_by_hand,
         )
         _run(steps, context, folder, as_json)
 
@@ -256,6 +281,8 @@ def failback(
     to: To,
     dry_run: DryRun = False,
     yes: Yes = False,
+    accept_behind: AcceptBehind = False,
+    names_by_hand: NamesByHand = False,
     as_json: AsJson = False,
     folder: Folder = FOLDER,
     by: By = None,
@@ -270,7 +297,7 @@ def failback(
         witness = stack.enter_context(witness_of(other.access))
         resumption = continuation(witness, operations(witness), "failback", target=to, source=other.name, planned=True)
         if dry_run:
-            _dry_run("failback", target, other.name, witness, resumption, True, as_json)
+            _dry_run("failback", target, other.name, witness, resumption, True, names_by_hand, as_json)
         what = f"{to} comes back and takes over from {other.name}; `pulumi up` runs three times"
         _confirm(yes, f"{what}{_would(resumption)}")
         journal, _ = begin(witness, "failback", target=to, source=other.name, planned=True, by=author(by), tell=_tell)
@@ -282,16 +309,24 @@ def failback(
             by="ops failback",
             tell=_tell,
             other=other,
+            accept_behind=accept_behind,
+            names_by_hand=names_by_hand,
         )
         _run(FAILBACK, context, folder, as_json)
+
+
+def _peer(stack: ExitStack, region: Region) -> Region:
+    """The other region, by its stack's outputs."""
+    peer = stack.enter_context(opened(region.peer.stack))
+    if peer.name != region.peer.region:
+        raise OpsError(f"stack {region.peer.stack} is that of {peer.name}, must be that of {region.peer.region}")
+    return peer
 
 
 def _pair(stack: ExitStack, to: str) -> tuple[Region, Region]:
     """The region that takes over, and the other one."""
     selected = stack.enter_context(opened())
-    peer = stack.enter_context(opened(selected.peer.stack))
-    if peer.name != selected.peer.region:
-        raise OpsError(f"stack {selected.peer.stack} is that of {peer.name}, must be that of {selected.peer.region}")
+    peer = _peer(stack, selected)
     named = {selected.name: (selected, peer), peer.name: (peer, selected)}
     if to not in named:
         raise OpsError(f"--to is {to}, must be {' or '.join(named)}")
@@ -302,11 +337,11 @@ def _run(steps: Sequence[Step], context: FailoverContext, folder: Path, as_json:
     with _interrupted(context):
         run(steps, context)
     operation = context.journal.operation
-    written = journal.write(operation, folder)
+    written = report.write(operation, folder)
     if as_json:
-        typer.echo(json.dumps(journal.as_json(operation), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(report.as_json(operation), indent=2, ensure_ascii=False))
     else:
-        typer.echo(journal.markdown(operation))
+        typer.echo(report.markdown(operation))
     _tell(f"report: {', '.join(map(str, written))}")
 
 
@@ -326,6 +361,7 @@ def _dry_run(
     witness: Witness,
     resumption: Continuation,
     planned: bool,
+    names_by_hand: bool,
     as_json: bool,
 ) -> None:
     """Tell the steps and what the checks see.
@@ -340,7 +376,8 @@ def _dry_run(
         _tell(_would(resumption).removeprefix("; "))
     done = {step.name: resumption.has(step.name) and not step.again for step in steps}
     # A region that comes back is checked once it is a standby; until then it cannot have all that is asked.
-    checks = takeover.target(target, witness, planned=planned) if kind == "failover" and not done["check"] else []
+    asked_now = kind == "failover" and not done["check"]
+    checks = takeover.target(target, witness, planned=planned, names_by_hand=names_by_hand) if asked_now else []
     if as_json:
         content = {
             "operation": known.id if known else None,

@@ -23,6 +23,7 @@ KEY, SECRET, AUTHORITY = "OBS_DNS_ACCESS_KEY_ID", "OBS_DNS_SECRET_ACCESS_KEY", "
 SPREAD_S = 60.0
 """How long Route 53 may take until all its servers answer with what is new."""
 _MOVES = ("A", "AAAA", "CNAME")
+_ROUTED = "{name} has a routing policy in Route 53: make it a simple record, or change it by hand"
 _SIGNED_FOR = "us-east-1"
 """Route 53 is one for all regions; requests are signed for this one."""
 
@@ -67,7 +68,7 @@ def change(name: str, target: str, ttl_s: int, there: list[Mapping[str, Any]]) -
         OpsError: The name is one of weights, places or health checks, which is not ours to change.
     """
     if any("SetIdentifier" in record_set for record_set in there):
-        raise OpsError(f"{name} has a routing policy in Route 53: make it a simple record, or change it by hand")
+        raise OpsError(_ROUTED.format(name=name))
     kind = kind_of(target)
     others = [record_set for record_set in there if record_set["Type"] in _MOVES and record_set["Type"] != kind]
     record = {"Name": name, "Type": kind, "TTL": ttl_s, "ResourceRecords": [{"Value": target}]}
@@ -104,17 +105,32 @@ class Zone:
         Raises:
             OpsError: Route 53 does not answer, refuses, or has something else afterwards.
         """
-        batch = change(name, target, ttl_s, self._records(name))
-        with _errors(f"cannot change {name}"):
-            response = self._client.change_resource_record_sets(
-                HostedZoneId=self._id(), ChangeBatch={"Comment": "ops failover", "Changes": batch}
-            )
-        number = response["ChangeInfo"]["Id"]
+        number = self._change(name, change(name, target, ttl_s, self._records(name)))
         wait_until(lambda: self._spread(number), SPREAD_S, f"all of Route 53 to know {name}", 1.0)
         now = self.answer(name)
         if now is None or not now.leads_to(target):
             raise OpsError(f"{name} leads to {now or 'nothing'} after the change, must lead to {target}")
         return now
+
+    def rewrite(self, name: str) -> None:
+        """Write what a name has as it is, which asks for the right to change it and changes nothing.
+
+        A name that has no record yet is only read.
+
+        Raises:
+            OpsError: Route 53 does not answer, or refuses; or the name is not ours to change.
+        """
+        there = [dict(record_set) for record_set in self._records(name) if record_set["Type"] in _MOVES]
+        if any("SetIdentifier" in record_set for record_set in there):
+            raise OpsError(_ROUTED.format(name=name))
+        if there:
+            self._change(name, [{"Action": "UPSERT", "ResourceRecordSet": record_set} for record_set in there])
+
+    def _change(self, name: str, changes: list[dict[str, Any]]) -> str:
+        batch = {"Comment": "ops failover", "Changes": changes}
+        with _errors(f"cannot change {name}"):
+            response = self._client.change_resource_record_sets(HostedZoneId=self._id(), ChangeBatch=batch)
+        return str(response["ChangeInfo"]["Id"])
 
     def _spread(self, number: str) -> bool:
         with _errors("cannot read a change"):

@@ -1,32 +1,35 @@
-"""A failover or failback under way: its journal in the witness bucket, so that a repeated command goes on, what every
-step works with, and the report from it.
+"""A failover or failback under way: its journal in the witness bucket, so that a repeated command goes on, and what
+every step works with.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from ops.core.errors import OpsError, one_line
-from ops.core.report_files import write_report
-from ops.regions.region import Region, witness_errors
+from ops.regions import takeover
+from ops.regions.region import ChangedError, Region, UnreadableError, witness_errors
 from services.regions.witness import OPERATIONS, Lease, Witness
 
 Kind = Literal["failover", "failback"]
 _FENCE = "fence"
 _PREPARED = ("both", "mirror-offsets", "return")
+_CONFIG = ConfigDict(extra="allow")
+"""What another revision has noted besides is kept when the journal is written again."""
+_ATTEMPTS = 5
 
 
 class Done(BaseModel):
     """A step: when, what was seen, and what was not as it should be without stopping it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _CONFIG
 
     began: AwareDatetime
     ended: AwareDatetime | None = None
@@ -51,10 +54,11 @@ class Operation(BaseModel):
         by: Who began it.
         began, ended: When.
         superseded: Id of the operation that took its place before it had ended.
+        run: Which command goes on with it; two of them never write the same.
         steps: Name -> step, in their order.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _CONFIG
 
     version: Literal[1] = 1
     id: str
@@ -66,6 +70,7 @@ class Operation(BaseModel):
     began: AwareDatetime
     ended: AwareDatetime | None = None
     superseded: str | None = None
+    run: str = ""
     steps: dict[str, Done] = {}
 
     @property
@@ -86,22 +91,33 @@ class Operation(BaseModel):
 
 @dataclass
 class Journal:
-    """An operation, written after every change."""
+    """An operation, written after every change in the place of what this command wrote last, and of nothing else.
+
+    Attributes:
+        witness: The bucket.
+        operation: The operation.
+        etag: ETag of what is written of it; None as long as nothing is.
+    """
 
     witness: Witness
     operation: Operation
-    written: int = field(default=0, init=False)
+    etag: str | None = None
 
     def save(self) -> None:
         """Write it.
 
         Raises:
-            OpsError: The witness does not answer, or refuses; or another command has begun anew meanwhile.
+            OpsError: The witness does not answer, or refuses; or another command has written it meanwhile.
         """
-        self.still_open()
-        with witness_errors():
-            self.witness.write(key(self.operation.id), self.operation.model_dump(mode="json"))
-        self.written += 1
+        content = self.operation.model_dump(mode="json")
+        try:
+            with witness_errors():
+                self.etag = self.witness.write(key(self.operation.id), content, self.etag)
+        except ChangedError:
+            self.still_open()
+            raise OpsError(
+                f"another command goes on with {self.operation.id}: leave it to that one, or repeat this one"
+            ) from None
 
     def still_open(self) -> None:
         """Stop when another command has given this operation up: two of them do not work against each other.
@@ -110,9 +126,10 @@ class Journal:
             OpsError: It has, or the witness does not answer.
         """
         with witness_errors():
-            written = self.witness.read(key(self.operation.id)) or {}
-        if written.get("superseded") and not self.operation.superseded:
-            raise OpsError(f"another command has given this operation up: {written['superseded']} has taken its place")
+            written = self.witness.read(key(self.operation.id))
+        if written and written[0].get("superseded"):
+            taken_by = written[0]["superseded"]
+            raise OpsError(f"another command has given this operation up: {taken_by} has taken its place")
 
     def begin(self, step: str) -> None:
         """A step begins."""
@@ -138,25 +155,56 @@ def key(identifier: str) -> str:
     return f"{OPERATIONS}{identifier}.json"
 
 
-def operations(witness: Witness) -> list[Operation]:
+def operations(witness: Witness, tell: Callable[[str], None] | None = None) -> list[Operation]:
     """All operations, oldest first.
 
+    Args:
+        witness: The bucket.
+        tell: Is told what is no journal of this revision, which is left out then.
+
     Raises:
-        OpsError: The witness does not answer, or one of them is unreadable.
+        OpsError: The witness does not answer; or, where nobody is told, one of them is unreadable.
     """
-    operations = []
+    known = []
     with witness_errors():
-        for object_key in witness.keys(OPERATIONS):
-            content = witness.read(object_key)
-            if content is None:
-                continue
-            try:
-                operations.append(Operation.model_validate(content))
-            except ValidationError as error:
-                first = error.errors(include_input=False, include_url=False)[0]
-                where = ".".join(map(str, first["loc"])) or "its content"
-                raise OpsError(f"{object_key} in the witness bucket: {where}: {one_line(first['msg'])}") from None
-    return sorted(operations, key=lambda operation: operation.id)
+        keys = witness.keys(OPERATIONS)
+    for object_key in keys:
+        try:
+            if journal := _read(witness, object_key):
+                known.append(journal.operation)
+        except UnreadableError as error:
+            if tell is None:
+                raise
+            tell(f"left out: {error}")
+    return sorted(known, key=lambda operation: operation.id)
+
+
+def _read(witness: Witness, object_key: str) -> Journal | None:
+    with witness_errors():
+        stored = witness.read(object_key)
+    if stored is None:
+        return None
+    try:
+        return Journal(witness, Operation.model_validate(stored[0]), stored[1])
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "its content"
+        raise UnreadableError(f"{object_key} in the witness bucket: {where}: {one_line(first['msg'])}") from None
+
+
+def _supersede(witness: Witness, identifier: str, by: str) -> None:
+    """Note in an operation's journal that another one has taken its place, whatever else is written there meanwhile.
+
+    Raises:
+        OpsError: The witness does not answer, or the journal changes all the time.
+    """
+    for _ in range(_ATTEMPTS):
+        with suppress(ChangedError), witness_errors():
+            stored = witness.read(key(identifier))
+            if stored and not stored[0].get("ended") and not stored[0].get("superseded"):
+                witness.write(key(identifier), {**stored[0], "superseded": by}, stored[1])
+            return
+    raise OpsError(f"{identifier} is written all the time: another command is under way, wait until it has ended")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,14 +308,26 @@ def begin(
 
     Every other open operation is over: one that never had the lease, and one towards the other region, whose lease is
     taken from it.
+
+    Raises:
+        OpsError: The target has the lease, and nothing is left to do; the witness does not answer; another command goes
+            on with the same operation.
     """
-    known = operations(witness)
+    known = operations(witness, tell if kind == "failover" else None)
     goes_on = continuation(witness, known, kind, target=target, source=source, planned=planned)
     if goes_on.operation is not None:
         other = goes_on.operation.planned != planned
         how = f", {'planned' if goes_on.operation.planned else 'without the old region'} as it began" if other else ""
         tell(f"goes on with {goes_on.operation.id}{how}")
-        return Journal(witness, goes_on.operation), True
+        resumed = _read(witness, key(goes_on.operation.id))
+        if resumed is None:
+            raise OpsError(f"the journal of {goes_on.operation.id} is gone")
+        resumed.still_open()
+        resumed.operation.run = secrets.token_hex(4)
+        resumed.save()
+        return resumed, True
+    if kind == "failover":
+        _something_to_do(witness, target, source)
     if goes_on.given_up:
         tell(goes_on.given_up)
     now = datetime.now(UTC)
@@ -279,15 +339,30 @@ def begin(
         planned=planned,
         by=by,
         began=now,
+        run=secrets.token_hex(4),
         steps=goes_on.kept,
     )
     journal = Journal(witness, new_operation)
     journal.save()
     for operation in known:
         if operation.open:
-            operation.superseded = new_operation.id
-            Journal(witness, operation).save()
+            _supersede(witness, operation.id, new_operation.id)
     return journal, False
+
+
+def _something_to_do(witness: Witness, target: str, source: str) -> None:
+    """Stop where the target has the lease already, and none later was seen: whatever else is under way goes on.
+
+    Raises:
+        OpsError: It has.
+    """
+    held_lease = takeover.current(witness)
+    if (
+        held_lease is not None
+        and held_lease[0].may_notify(target)
+        and held_lease[0].epoch >= takeover.passed(witness, (target, source))
+    ):
+        raise OpsError(f"{target} holds the lease already, epoch {held_lease[0].epoch}: there is nothing to do")
 
 
 def unfinished(known: Iterable[Operation], kind: Kind, target: str, source: str) -> Operation | None:
@@ -325,7 +400,9 @@ class FailoverContext:
         journal: What is done.
         by: Who does it.
         tell: Tells what is waited for.
-        other: The region that gives up, where it may be called: in a failback only.
+        other: The region that gives up, where it is there and may be called: in what is planned.
+        accept_behind: Whether to go on although not everything is copied or read.
+        names_by_hand: Whether people lead the names.
         problems: What was not as it should be in the step under way.
     """
 
@@ -336,6 +413,8 @@ class FailoverContext:
     by: str
     tell: Callable[[str], None]
     other: Region | None = None
+    accept_behind: bool = False
+    names_by_hand: bool = False
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -354,115 +433,17 @@ class FailoverContext:
         operation = self.journal.operation
         return f"{operation.kind} from {operation.source} to {operation.target}, {operation.id}"
 
+    def behind(self, text: str) -> None:
+        """Tell what is not copied or read, and go on if that is accepted.
+
+        Raises:
+            OpsError: It is not.
+        """
+        if not self.accept_behind:
+            raise OpsError(f"{text}; --accept-behind goes on all the same")
+        self.problem(text)
+
     def problem(self, text: str) -> None:
         """Tell what is wrong and go on."""
         self.problems.append(text)
         self.tell(f"warning: {text}")
-
-
-def as_json(operation: Operation) -> dict[str, Any]:
-    """The report for machines."""
-    return {
-        "operation": operation.kind,
-        "id": operation.id,
-        "target": operation.target,
-        "source": operation.source,
-        "planned": operation.planned,
-        "by": operation.by,
-        "began": operation.began.isoformat(timespec="seconds"),
-        "ended": operation.ended.isoformat(timespec="seconds") if operation.ended else None,
-        "figures": figures(operation),
-        "problems": problems(operation),
-        "handed_over": list(operation.figures("silence-handover").get("handed_over", ())),
-        "notified_again": list(operation.figures("silence-handover").get("again", ())),
-        "silences": list(operation.figures("silence-handover").get("silences", ())),
-        "steps": {
-            name: {"seconds": round(step.seconds, 1), "figures": step.figures, "problems": step.problems}
-            for name, step in operation.steps.items()
-        },
-    }
-
-
-def figures(operation: Operation) -> dict[str, float | int | None]:
-    """What counts.
-
-    * ``rto_s``: from the last sign of life of the old region until the new one is active and has shown a point, by the
-      clock of who gave the command;
-    * ``silent_s``: how long neither region told anybody, by the lease;
-    * ``copied_behind_s``: how much older than that sign the newest copied record was, both by the old region's clock:
-      about what is lost of each topic;
-    * ``seconds``: of the whole command.
-    """
-    noticed, probed = _end(operation, "notify"), _end(operation, "probe")
-    fence = operation.figures("fence")
-    last, alive = (
-        None if fence.get("confirmed") or not fence.get(name) else datetime.fromisoformat(fence[name])
-        for name in ("source_last_seen", "source_last_alive")
-    )
-    up = max(noticed, probed) if noticed and probed else None
-    newest: Mapping[str, str] = operation.figures("check").get("newest_copied", {})
-    behind = [(last - datetime.fromisoformat(at)).total_seconds() for at in newest.values()] if last else []
-    fenced = operation.steps["fence"].began if operation.has("fence") else None
-    return {
-        "rto_s": _seconds(alive, up),
-        "silent_s": _seconds(fenced, noticed),
-        "copied_behind_s": max(0.0, round(min(behind), 1)) if behind else None,
-        "left_behind": operation.figures("mirror-offsets-back").get("left_behind"),
-        "handed_over": len(operation.figures("silence-handover").get("handed_over", ())),
-        "notified_again": len(operation.figures("silence-handover").get("again", ())),
-        "seconds": _seconds(operation.began, operation.ended),
-    }
-
-
-def problems(operation: Operation) -> list[str]:
-    """What was not as it should be, step by step."""
-    return [f"{name}: {problem}" for name, step in operation.steps.items() for problem in step.problems]
-
-
-def markdown(operation: Operation) -> str:
-    """The report for people."""
-    kind = operation.kind.capitalize()
-    lines = [f"# {kind} from {operation.source} to {operation.target}", ""]
-    how = "planned" if operation.planned else "without the old region"
-    lines += [f"{operation.began:%Y-%m-%d %H:%M:%S} UTC, {how}, by {operation.by}, `{operation.id}`.", ""]
-    lines += ["| figure | value |", "|---|---|"]
-    lines += [f"| {name} | {'-' if value is None else value} |" for name, value in figures(operation).items()]
-    lines += ["", "| step | seconds | seen |", "|---|---|---|"]
-    for name, step in operation.steps.items():
-        shown = {key: value for key, value in step.figures.items() if not isinstance(value, dict | list)}
-        lines.append(f"| {name} | {step.seconds:.1f} | {_cell(', '.join(f'{k} {v}' for k, v in shown.items()))} |")
-    for title, entries in (
-        ("Problems", problems(operation)),
-        ("Silences handed over: not notified again", operation.figures("silence-handover").get("handed_over", ())),
-        ("Notified again, in doubt", operation.figures("silence-handover").get("again", ())),
-        ("Silences of operators", operation.figures("silence-handover").get("silences", ())),
-    ):
-        if entries:
-            lines += ["", f"## {title}", "", *(f"- {_cell(str(entry))}" for entry in entries)]
-    ages = operation.figures("check").get("newest_copied_age_s", {})
-    if ages:
-        lines += ["", "## Newest copied record when it was checked", "", "| topic | seconds old |", "|---|---|"]
-        lines += [f"| {topic} | {age} |" for topic, age in ages.items()]
-    return "\n".join(lines) + "\n"
-
-
-def write(operation: Operation, folder: Path) -> tuple[Path, Path]:
-    """Write both files, each whole or not at all.
-
-    Raises:
-        OpsError: The folder cannot be made, or a file cannot be written.
-    """
-    return write_report(folder, operation.id, markdown(operation), as_json(operation))
-
-
-def _end(operation: Operation, step: str) -> datetime | None:
-    step_state = operation.steps.get(step)
-    return step_state.ended if step_state else None
-
-
-def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
-    return round((end - begin).total_seconds(), 1) if begin and end else None
-
-
-def _cell(text: str) -> str:
-    return text.replace("<", "&lt;").replace("|", "\\|")

@@ -7,7 +7,7 @@ Kafka Connect looks offsets up by the very bytes of their keys, so these are wri
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,6 +137,13 @@ class Marks:
     lows: Offsets
     ends: Offsets
 
+    def of(self, topics: Collection[str]) -> Marks:
+        """Those of some topics."""
+        return Marks(
+            lows={topic: parts for topic, parts in self.lows.items() if topic in topics},
+            ends={topic: parts for topic, parts in self.ends.items() if topic in topics},
+        )
+
     def behind(self, at: Mapping[str, Mapping[int, int]]) -> int:
         """Records between there and the ends; what is not kept any more is not missing."""
         return sum(
@@ -144,6 +151,21 @@ class Marks:
             for topic, parts in self.ends.items()
             for partition, end in parts.items()
         )
+
+
+def unread(platform: Platform, wanted: Marks) -> dict[str, int]:
+    """Group of the region -> records before the marks that it has not read, in topics in which it has a position.
+
+    Raises:
+        OpsError: Kafka does not answer.
+    """
+    kafka, counts = KafkaAdmin(platform), dict[str, int]()
+    for group in platform.consumer_groups:
+        at = Offsets()
+        for (topic, partition), offset in kafka.committed(group).items():
+            at.setdefault(topic, {})[partition] = offset
+        counts[group] = wanted.of(at).behind(at)
+    return {group: count for group, count in counts.items() if count}
 
 
 def marks(platform: Platform, topics: Sequence[str]) -> Marks:

@@ -26,7 +26,8 @@ from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
 from ops.core.steps import say
 from ops.core.web import Query, Web, authority_file
-from services.regions.witness import RegionError, Witness
+from services.regions.witness import ObjectChangedError, RegionError, Witness
+from services.regions.witness import UnreadableError as UnreadableRecordError
 from services.runtime.settings import Storage
 
 _NO_FILE = Path("/nonexistent")
@@ -172,11 +173,23 @@ def _witness(access: WitnessAccess, folder: Path) -> Iterator[Witness]:
         witness.close()
 
 
+class UnreadableError(OpsError):
+    """What another command or region wrote is nothing that this revision of the program can read."""
+
+
+class ChangedError(OpsError):
+    """Another command has written what was read."""
+
+
 @contextmanager
 def witness_errors() -> Iterator[None]:
     """Turn the witness' errors into those of ``ops``."""
     try:
         yield
+    except UnreadableRecordError as error:
+        raise UnreadableError(str(error)) from None
+    except ObjectChangedError as error:
+        raise ChangedError(str(error)) from None
     except RegionError as error:
         raise OpsError(str(error)) from None
 

@@ -217,7 +217,7 @@ SETTLE_S = 5.0
 
 def hand_over_silences(context: FailoverContext) -> Figures:
     """Silence what on-call was notified of; in doubt, and when this fails, they are told twice and never not at all."""
-    last = takeover.heartbeat(context.witness, context.source)
+    last = takeover.heartbeat(context.witness, context.source, context.problem)
     figures: Figures = {"handed_over": [], "again": [], "silences": []}
     try:
         figures |= _alerts(context, last)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
-from ops.regions.region import Region, handshake, witness_errors
+from ops.regions import dns
+from ops.regions.region import Region, UnreadableError, handshake, witness_errors
 from services.regions.witness import Heartbeat, Lease, Sighting, Witness, now
 
 FRESH_S = 30.0
 """A heartbeat that is older is no sign of life: a failover agent writes one each 5 s."""
-MOST_BEHIND_S = 15.0
-"""How old the newest copied record may be in a planned failover, seconds (requirement D2)."""
 _IN_SYNC = "min.insync.replicas"
 
 
@@ -39,13 +38,22 @@ class PreflightCheck:
         return f"{self.name}: {self.problem or self.seen}"
 
 
-def target(region: Region, witness: Witness, *, planned: bool) -> list[PreflightCheck]:
-    """Everything that is asked before a region takes over."""
+def target(region: Region, witness: Witness, *, planned: bool, names_by_hand: bool = False) -> list[PreflightCheck]:
+    """Everything that is asked before a region takes over.
+
+    Args:
+        region: The region that takes over.
+        witness: The bucket.
+        planned: Whether definitions have to be the same.
+        names_by_hand: Whether people lead the names.
+    """
     return [
         _ask("kafka", lambda: kafka(region.kafka, region.topics)),
         _ask("gateway", lambda: _gateway(region)),
         _ask("metrics", lambda: _metrics(region)),
         _ask("failover agent", lambda: _agent(region, witness)),
+        _ask("names", lambda: _names(region), fatal=not names_by_hand),
+        _ask("positions", lambda: positions(region), fatal=False),
         parity(region, witness, fatal=planned),
     ]
 
@@ -90,14 +98,25 @@ def newest(admin: KafkaAdmin, topics: tuple[str, ...]) -> dict[str, datetime]:
     return newest_times
 
 
-def heartbeat(witness: Witness, region: str) -> Heartbeat | None:
+def heartbeat(witness: Witness, region: str, tell: Callable[[str], None] | None = None) -> Heartbeat | None:
     """The last heartbeat of a region.
 
+    Args:
+        witness: The bucket.
+        region: Whose.
+        tell: Is told that there is something else; then it is as if there were none.
+
     Raises:
-        OpsError: The witness does not answer, or has something else there.
+        OpsError: The witness does not answer; or, where nobody is told, has something else there.
     """
-    with witness_errors():
-        return witness.heartbeat(region)
+    try:
+        with witness_errors():
+            return witness.heartbeat(region)
+    except UnreadableError as error:
+        if tell is None:
+            raise
+        tell(str(error))
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +181,13 @@ def last_alive(witness: Witness, region: str) -> datetime | None:
     Its age is what the object storage says, to the second. What the region's own clock showed does not matter.
 
     Raises:
-        OpsError: The witness does not answer, or has something else there.
+        OpsError: The witness does not answer.
     """
-    with witness_errors():
-        seen = witness.sighting(region)
+    try:
+        with witness_errors():
+            seen = witness.sighting(region)
+    except UnreadableError:
+        return None
     if seen is None or seen.age_s is None:
         return None
     return datetime.now(UTC) - timedelta(seconds=seen.age_s)
@@ -197,14 +219,45 @@ def parity(region: Region, witness: Witness, *, fatal: bool) -> PreflightCheck:
 
     def look() -> str:
         other = region.peer.region
-        last = heartbeat(witness, other)
+        with witness_errors():
+            last = witness.sighting(other)
         if last is None:
             raise OpsError(f"{other} has never told what it has")
-        if drift := differences(region.access.fingerprints, last.fingerprints):
-            raise OpsError(f"{', '.join(drift)} differ between {region.name} and {other}")
-        return f"{len(last.fingerprints)} definitions are the same in {other}"
+        newer = f"; its failover agent is of another revision: {', '.join(last.unknown)} not known" * bool(last.unknown)
+        if drift := differences(region.access.fingerprints, last.heartbeat.fingerprints):
+            raise OpsError(f"{', '.join(drift)} differ between {region.name} and {other}{newer}")
+        return f"{len(last.heartbeat.fingerprints)} definitions are the same in {other}{newer}"
 
     return _ask("parity", look, fatal=fatal)
+
+
+def _names(region: Region) -> str:
+    """Every name can be led to the region: it is read, and written as it is."""
+    access = region.access
+    if access.dns is None:
+        return "no name moves (regions.dns)"
+    with dns.zone(access.dns) as zone:
+        for what, name in access.dns.names.items():
+            if what not in access.targets:
+                raise OpsError(f"{region.name} does not tell where {what} is reached: run `pulumi up` there")
+            zone.rewrite(name)
+    return f"{', '.join(access.dns.names.values())} may be changed"
+
+
+def positions(region: Region) -> str:
+    """Every group that is to go on in the region has a position there.
+
+    Raises:
+        OpsError: One has not.
+    """
+    groups = region.access.mirror.groups if region.access.mirror else ()
+    without = [group for group in groups if not region.kafka.committed(group)]
+    if without:
+        raise OpsError(
+            f"no position of {', '.join(without)} in {region.name}: where it begins says its own auto.offset.reset: "
+            "earliest reads everything again, latest leaves out what it had not read"
+        )
+    return f"{len(groups)} groups have a position"
 
 
 def _gateway(region: Region) -> str:
@@ -254,10 +307,18 @@ def current(witness: Witness) -> tuple[Lease, str] | None:
         return witness.lease()
 
 
-def take(witness: Witness, holder: str, by: str, reason: str) -> Lease:
+def take(witness: Witness, holder: str, by: str, reason: str, regions: Sequence[str] = ()) -> Lease:
     """First phase: the lease is the new holder's, and no region is active until `let`.
 
     Taking what one has already in this phase, from an interrupted command, changes nothing.
+
+    Args:
+        witness: The bucket.
+        holder: Who gets it.
+        by: Which command takes it.
+        reason: Why.
+        regions: Those who may have seen a later lease than the one that is there, where the bucket was set back: they
+            would not believe an epoch that they have passed.
 
     Raises:
         OpsError: Somebody else was faster, or the witness does not answer.
@@ -265,11 +326,21 @@ def take(witness: Witness, holder: str, by: str, reason: str) -> Lease:
     held_lease = current(witness)
     if held_lease is not None and held_lease[0].holder == holder and not held_lease[0].notify:
         return held_lease[0]
-    epoch = (held_lease[0].epoch if held_lease else 0) + 1
+    epoch = 1 + max(held_lease[0].epoch if held_lease else 0, passed(witness, regions))
     lease = Lease(holder=holder, epoch=epoch, notify=False, since=now(), by=by, reason=reason)
     with witness_errors():
         witness.take(lease, held_lease[1] if held_lease else None)
     return lease
+
+
+def passed(witness: Witness, regions: Sequence[str]) -> int:
+    """The latest epoch that regions have seen, as far as they say; 0 where none has seen any.
+
+    Raises:
+        OpsError: The witness does not answer.
+    """
+    heard = (heartbeat(witness, region, lambda _: None) for region in regions)
+    return max((last.epoch for last in heard if last), default=0)
 
 
 def let(witness: Witness, holder: str, epoch: int, by: str, reason: str) -> Lease:
@@ -313,14 +384,21 @@ def silent(witness: Witness, region: str, epoch: int, seconds: float = CONFIRM_S
     Returns:
         Whether it has confirmed, and what was seen, in words.
     """
-    watch, seen = _Watch(witness, region), list[SignOfLife | None]()
+    watch, seen, unreadable = _Watch(witness, region), list[SignOfLife | None](), list[str]()
 
     def done() -> bool:
-        seen.append(watch.look())
+        unreadable.clear()
+        try:
+            seen.append(watch.look())
+        except UnreadableError as error:
+            unreadable.append(str(error))
+            return False
         last = seen[-1]
         return last is None or not last.alive or _confirmed(last.heartbeat, epoch)
 
     _wait(done, seconds)
+    if unreadable:
+        return False, f"{region} had {seconds:.0f} s to fall silent, what it says cannot be read: {unreadable[0]}"
     last = seen[-1]
     if last is None:
         return False, f"{region} has never given a sign of life"
@@ -335,7 +413,7 @@ def notifies(witness: Witness, region: str, epoch: int, seconds: float = NOTIFY_
     """Wait until a region says that it is active."""
 
     def done() -> bool:
-        last = heartbeat(witness, region)
+        last = heartbeat(witness, region, lambda _: None)
         return last is not None and last.epoch >= epoch and last.notifies
 
     return _wait(done, seconds)

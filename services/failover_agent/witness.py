@@ -70,6 +70,12 @@ class LeasePoller:
         if lease is None and self._written:
             raise RegionError("the lease was there and is gone: everything stays as it is until there is one again")
         self._written = lease is not None
+        seen = self._gate.lease
+        if lease is not None and seen is not None and lease[0].epoch < seen.epoch:
+            raise RegionError(
+                f"the lease has epoch {lease[0].epoch}, and {seen.epoch} was read before: an older one was put back, "
+                "everything stays as it is until there is a later one (`ops failover`)"
+            )
         return lease_view(lease[0] if lease else None, self._settings.region, self._settings.role, self._settings.peer)
 
     def _take(self, lease_state: LeaseView, asked_at: float) -> None:
@@ -129,7 +135,7 @@ class PeerClock:
 
 
 class HeartbeatExchange:
-    """Writes the region's heartbeat and reads the other one's.
+    """Writes the region's heartbeat and reads the other one's; what does not work of one does not hold up the other.
 
     Args:
         settings: Which region it is, and its fingerprints.
@@ -162,16 +168,22 @@ class HeartbeatExchange:
 
     def poll(self) -> None:
         """Write and read once."""
+        if self._ready():
+            self._try("heartbeat", self._beat)
+        if self._settings.peer:
+            self._try(f"heartbeat of {self._settings.peer}", self._look, self._settings.peer)
+
+    def _try(self, what: str, do: Callable[..., None], *arguments: str) -> None:
         problem = ""
         try:
-            if self._ready():
-                self._witness.beat(self.heartbeat())
-            if self._settings.peer:
-                self._look(self._settings.peer)
+            do(*arguments)
         except RegionError as error:
             self.errors += 1
             problem = str(error)
-        self._problems.report("heartbeats", problem)
+        self._problems.report(what, problem)
+
+    def _beat(self) -> None:
+        self._witness.beat(self.heartbeat())
 
     def _look(self, peer: str) -> None:
         asked_at, now = self._gate.clock(), datetime.now(UTC)

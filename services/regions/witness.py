@@ -1,6 +1,7 @@
 """The witness bucket, in neither region: what two regions write into it for each other, and how it is read and written.
 
-Lease, heartbeats and journals are closed and versioned. Every call has a time limit, and an error is one line.
+Lease, heartbeats and journals are versioned. The two regions may run different revisions of the program: a field that
+only the writer knows is passed over, another version is refused. Every call has a time limit, an error is one line.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -27,7 +29,7 @@ LEASE_KEY = f"{FOLDER}lease.json"
 OPERATIONS = f"{FOLDER}operations/"
 """Where journals of failovers and failbacks are."""
 _MOST_SHOWN_OF_FIELD = 160
-_CONFIG = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+_CONFIG = ConfigDict(extra="ignore", strict=True, hide_input_in_errors=True)
 _CONNECT_S, _READ_S = 3, 5
 _ATTEMPTS = 3
 _SETTLE_S = 1.0
@@ -41,6 +43,10 @@ _CONDITION = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412
 
 class RegionError(Exception):
     """What is wrong with what the regions share, in one line without secrets."""
+
+
+class UnreadableError(RegionError):
+    """What is there is no record of that kind and version."""
 
 
 def _utc(moment: datetime) -> datetime:
@@ -171,10 +177,12 @@ class Sighting:
     Attributes:
         heartbeat: What the region said.
         age_s: Seconds since it was written; None where the object storage does not say.
+        unknown: Fields that the region wrote and this revision does not know.
     """
 
     heartbeat: Heartbeat
     age_s: float | None
+    unknown: tuple[str, ...] = ()
 
 
 Record = Lease | Heartbeat | Silence
@@ -199,7 +207,7 @@ def parse(kind: type[_T], text: bytes | str, where: str) -> _T:
         where: Where it was, for messages.
 
     Raises:
-        RegionError: It is no record of that kind and version.
+        UnreadableError: It is no record of that kind and version.
     """
     with errors(where):
         record: _T = _ADAPTERS[kind].validate_json(text)
@@ -222,14 +230,14 @@ def errors(where: str) -> Iterator[None]:
     """Turn errors of the shape into one line.
 
     Raises:
-        RegionError: With the place and what is wrong there.
+        UnreadableError: With the place and what is wrong there.
     """
     try:
         yield
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(map(str, first["loc"])) or "its content"
-        raise RegionError(f"{where}: {field}: {' '.join(first['msg'].split())[:_MOST_SHOWN_OF_FIELD]}") from None
+        raise UnreadableError(f"{where}: {field}: {' '.join(first['msg'].split())[:_MOST_SHOWN_OF_FIELD]}") from None
 
 
 def region_key(region: str) -> str:
@@ -251,6 +259,10 @@ class WitnessError(RegionError):
 
 class LeaseChangedError(RegionError):
     """Somebody else has written the lease in the meantime."""
+
+
+class ObjectChangedError(RegionError):
+    """Another object, or none, is there instead of the one that was read."""
 
 
 class _ConditionError(Exception):
@@ -285,7 +297,7 @@ class Witness:
 
         Raises:
             WitnessError: The witness does not answer, or refuses.
-            RegionError: What is there is no lease.
+            UnreadableError: What is there is no lease.
         """
         stored_object = self._get(LEASE_KEY)
         if stored_object is None:
@@ -301,11 +313,10 @@ class Witness:
                 lease may have been written: the next who reads it knows.
         """
         wanted = dump(lease)
-        condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         unanswered: WitnessError | None = None
         try:
             with _errors("cannot write the lease"):
-                self._put(LEASE_KEY, wanted, **condition)
+                self._put(LEASE_KEY, wanted, **_replacing(etag))
                 self._wait(_SETTLE_S)
         except _ConditionError:
             # Ours, if the answer to the first attempt was lost and the second one found its work done.
@@ -324,7 +335,7 @@ class Witness:
 
         Raises:
             WitnessError: The witness does not answer, or refuses.
-            RegionError: What is there is no heartbeat.
+            UnreadableError: What is there is no heartbeat.
         """
         sighting = self.sighting(region)
         return sighting.heartbeat if sighting else None
@@ -334,13 +345,17 @@ class Witness:
 
         Raises:
             WitnessError: The witness does not answer, or refuses.
-            RegionError: What is there is no heartbeat.
+            UnreadableError: What is there is no heartbeat.
         """
         key = region_key(region)
         stored_object = self._get(key)
         if stored_object is None:
             return None
-        return Sighting(heartbeat=parse(Heartbeat, stored_object.content, key), age_s=stored_object.age_s)
+        heartbeat = parse(Heartbeat, stored_object.content, key)
+        unknown = sorted(
+            json.loads(stored_object.content).keys() - {known.name for known in dataclass_fields(Heartbeat)}
+        )
+        return Sighting(heartbeat=heartbeat, age_s=stored_object.age_s, unknown=tuple(unknown))
 
     def beat(self, heartbeat: Heartbeat) -> None:
         """Write the region's heartbeat.
@@ -348,14 +363,16 @@ class Witness:
         Raises:
             WitnessError: The witness does not answer, or refuses.
         """
-        self._write(region_key(heartbeat.region), dump(heartbeat))
+        key = region_key(heartbeat.region)
+        with _errors(f"cannot write {key}"):
+            self._put(key, dump(heartbeat))
 
-    def read(self, key: str) -> dict[str, Any] | None:
-        """A JSON object, or None when there is none of that key.
+    def read(self, key: str) -> tuple[dict[str, Any], str] | None:
+        """A JSON object and its ETag, or None when there is none of that key.
 
         Raises:
             WitnessError: The witness does not answer, or refuses.
-            RegionError: What is there is no JSON object.
+            UnreadableError: What is there is no JSON object.
         """
         stored_object = self._get(key)
         if stored_object is None:
@@ -365,16 +382,26 @@ class Witness:
         except ValueError:
             content = None
         if not isinstance(content, dict):
-            raise RegionError(f"{key} in the witness bucket is no JSON object")
-        return content
+            raise UnreadableError(f"{key} in the witness bucket is no JSON object")
+        return content, stored_object.etag
 
-    def write(self, key: str, content: dict[str, Any]) -> None:
-        """Write a JSON object.
+    def write(self, key: str, content: dict[str, Any], etag: str | None) -> str:
+        """Write a JSON object in the place of the one with that ETag, or as the first; the ETag that it has now.
 
         Raises:
+            ObjectChangedError: Another one is there.
             WitnessError: The witness does not answer, or refuses.
         """
-        self._write(key, json.dumps(content, ensure_ascii=False, indent=2).encode())
+        wanted = json.dumps(content, ensure_ascii=False, indent=2).encode()
+        try:
+            with _errors(f"cannot write {key}"):
+                return self._put(key, wanted, **_replacing(etag))
+        except _ConditionError:
+            # Ours, if the answer to the first attempt was lost and the second one found its work done.
+            stored_object = self._get(key)
+            if stored_object is not None and stored_object.content == wanted:
+                return stored_object.etag
+            raise ObjectChangedError(f"somebody else has written {key} since it was read") from None
 
     def keys(self, below: str) -> list[str]:
         """Keys that begin so, sorted.
@@ -411,19 +438,17 @@ class Witness:
                 content: bytes = body.read(_MOST_BYTES)
             return _Stored(content, str(answer["ETag"]), _age_s(answer))
 
-    def _write(self, key: str, content: bytes) -> None:
-        with _errors(f"cannot write {key}"):
-            self._put(key, content)
-
-    def _put(self, key: str, content: bytes, **condition: str) -> None:
+    def _put(self, key: str, content: bytes, **condition: str) -> str:
+        """Write an object; its ETag."""
         try:
-            self._client().put_object(
+            answer = self._client().put_object(
                 Bucket=self._storage.bucket,
                 Key=self._storage.prefix + key,
                 Body=content,
                 ContentType="application/json",
                 **condition,
             )
+            return str(answer["ETag"])
         except ClientError as error:
             if condition and _code(error) in _CONDITION:
                 raise _ConditionError from None
@@ -447,6 +472,11 @@ class Witness:
             )
         except OSError as error:
             raise WitnessError(f"{error.filename} cannot be read: {error.strerror}") from None
+
+
+def _replacing(etag: str | None) -> dict[str, str]:
+    """The condition under which an object is written: over the one with that ETag, or as the first."""
+    return {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
 
 
 def _code(error: Any) -> str:

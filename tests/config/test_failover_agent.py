@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ops.regions import takeover
 from services.regions.witness import LEASE_KEY, Heartbeat
 from tests.config.alertmanager_line import State
 from tests.config.alertmanager_process import OPERATORS, QUIET_S
@@ -111,6 +112,24 @@ def test_a_lease_that_is_gone_is_not_read_as_one_that_never_was(harness: Harness
     harness.remove(LEASE_KEY)
     eventually(lambda: "was there and is gone" in agent.log.read_text(), 10, "it is told")
     harness.stays(True, 5)
+
+
+def test_a_lease_that_is_older_than_one_that_was_read_is_not_followed(harness: Harness) -> None:
+    harness.lease(REGION)
+    old = harness.witness.lease()
+    harness.lease(PEER)
+    agent = harness.agent()
+    current = harness.witness.lease()
+    assert old is not None
+    assert current is not None
+    harness.witness.take(old[0], current[1])
+    eventually(lambda: "an older one was put back" in agent.log.read_text(), 10, "it is told")
+    harness.stays(True, 5)
+    heartbeats = (harness.witness.heartbeat(REGION), harness.witness.heartbeat(PEER))
+    taken = takeover.take(harness.witness, REGION, "tester", "set back", (REGION, PEER))
+    assert taken.epoch == 3, heartbeats
+    takeover.let(harness.witness, REGION, 3, "tester", "set back")
+    harness.until(False, FOLLOWS_S, "a later one is followed")
 
 
 def test_heartbeats_say_what_people_silenced_and_how_regions_differ(harness: Harness) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from services.regions.witness import Heartbeat, Lease, LeaseChangedError, Witness
+from services.regions.witness import Heartbeat, Lease, LeaseChangedError, ObjectChangedError, Witness
 from services.runtime.settings import Storage
 from tests.config.storage_process import StorageProcess, storage_process
 
@@ -95,7 +95,13 @@ def test_a_heartbeat_and_a_journal_are_read_as_they_were_written(process: Storag
     assert sighting is not None
     assert sighting.age_s is not None
     assert 89 <= sighting.age_s < 120
-    one.write("regions/operations/x.json", {"b": 1, "a": "長い"})
-    assert list((one.read("regions/operations/x.json") or {}).items()) == [("b", 1), ("a", "長い")]
+    etag = one.write("regions/operations/x.json", {"b": 1, "a": "長い"}, None)
+    assert one.read("regions/operations/x.json") == ({"b": 1, "a": "長い"}, etag)
+    later = one.write("regions/operations/x.json", {"b": 2}, etag)
+    with pytest.raises(ObjectChangedError):
+        one.write("regions/operations/x.json", {"b": 3}, etag)
+    with pytest.raises(ObjectChangedError):
+        one.write("regions/operations/x.json", {"b": 3}, None)
+    assert one.read("regions/operations/x.json") == ({"b": 2}, later)
     assert one.keys("regions/operations/") == ["regions/operations/x.json"]
     one.close()

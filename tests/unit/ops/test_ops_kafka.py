@@ -109,7 +109,10 @@ def test_the_lag_of_a_group_is_what_it_has_not_committed(platform: Platform) -> 
     assert producer.flush(60) == 0
     request = ConsumerGroupTopicPartitions("a-group", [TopicPartition("telemetry-traces", 0, ends[0] + 2)])
     kafka.client.alter_consumer_group_offsets([request])["a-group"].result(timeout=60)
-    assert kafka.lag("a-group") == {"telemetry-traces": 3}
+    assert kafka.lag("a-group") == {"telemetry-traces": 3 + sum(ends.values()) - ends[0]}
+    producer.produce("telemetry-traces", b"x", partition=1)
+    assert producer.flush(60) == 0
+    assert kafka.lag("a-group") == {"telemetry-traces": 4 + sum(ends.values()) - ends[0]}, "nothing of it was read"
 
 
 _ASK = """

@@ -15,11 +15,25 @@ from ops.core import platform
 from ops.core.access import RegionsAccess
 from ops.core.errors import OpsError
 from ops.core.platform import Platform
-from ops.regions import dns
+from ops.regions import dns, takeover
 from ops.regions.journal import FailoverContext, Figures
-from ops.regions.region import witness_of
-from ops.regions.steps import FAILOVER, STEP_FUNCTIONS
-from tests.unit.ops.regions_harness import FINGERPRINTS, KEY, NAME, SECRET, STACKS, A, B, Harness, harness
+from ops.regions.region import opened, witness_of
+from ops.regions.steps import FAILOVER, STEP_FUNCTIONS, answer, names
+from services.regions.witness import dump, region_key
+from tests.config.servers import free_port
+from tests.unit.ops.regions_harness import (
+    FINGERPRINTS,
+    KEY,
+    NAME,
+    SECRET,
+    STACKS,
+    ZONE,
+    A,
+    B,
+    Harness,
+    harness,
+    operation,
+)
 
 Run = Callable[..., Result]
 
@@ -226,6 +240,71 @@ def test_an_emergency_after_a_planned_failover_that_stopped_is_not_planned(
     assert "is given up: it stopped at check, before it had the lease" in result.stderr
     report = json.loads(result.stdout)
     assert (report["planned"], list(report["steps"])) == (False, [step.name for step in FAILOVER])
+
+
+def test_what_is_planned_calls_the_other_region_and_what_is_not_does_not(
+    run: Run, shared: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    others: list[str | None] = []
+    functions = cast("dict[str, Any]", STEP_FUNCTIONS)
+
+    def note(context: FailoverContext) -> Figures:
+        others.append(context.other.name if context.other else None)
+        raise OpsError("enough")
+
+    for name in ("catch-up", "check"):
+        monkeypatch.setitem(functions, name, note)
+    for words in (("--planned",), ()):
+        with pytest.raises(OpsError, match="enough"):
+            run("failover", "--to", B, "--yes", "--folder", str(tmp_path), *words)
+    assert others == [A, None]
+
+
+@pytest.mark.parametrize(("words", "fatal"), [((), True), (("--names-by-hand",), False)])
+def test_a_zone_that_cannot_be_reached_is_told_before_the_lease(
+    run: Run, shared: Harness, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], fatal: bool
+) -> None:
+    for name in ("kafka", "_gateway", "_metrics", "_agent"):
+        monkeypatch.setattr(f"ops.regions.takeover.{name}", lambda *_: "well")
+    gone = {"zone": ZONE, "names": {"otlp": NAME}, "ttl_s": 1, "endpoint": f"http://127.0.0.1:{free_port()}"}
+    result = run("failover", "--to", B, "--dry-run", "--json", *words, dns=gone)
+    checks = {check["name"]: check["problem"] for check in json.loads(result.stdout)["checks"]}
+    assert checks["names"].startswith("Route 53: cannot find the zone")
+    assert result.exit_code == fatal
+    if fatal:
+        with pytest.raises(OpsError, match=r"^check: region-b cannot take over: .*Route 53: cannot find the zone"):
+            run("failover", "--to", B, "--yes", dns=gone)
+        assert shared.witness.lease() is None
+
+
+def test_a_region_of_another_revision_is_named_and_compared(shared: Harness, made_up: Mapping[str, Any]) -> None:
+    newer = {**json.loads(dump(shared.beat(A))), "shards": 3}
+    stored = shared.witness.read(region_key(A))
+    assert stored is not None
+    shared.witness.write(region_key(A), newer, stored[1])
+    with opened(platform=shared.platform(made_up, B)) as target:
+        answer = takeover.parity(target, shared.witness, fatal=True)
+    assert str(answer) == (
+        "parity: 2 definitions are the same in region-a; its failover agent is of another revision: shards not known"
+    )
+
+
+def test_names_by_hand_are_told_and_left_alone(run: Run, shared: Harness, made_up: Mapping[str, Any]) -> None:
+    with opened(platform=shared.platform(made_up, B)) as target:
+        context = FailoverContext(
+            target=target,
+            source=A,
+            witness=shared.witness,
+            journal=operation(shared.witness),
+            by="me",
+            tell=lambda _: None,
+            names_by_hand=True,
+        )
+        assert names(context) == {"names": {}}
+        assert context.problems == [f"lead {NAME} to 198.18.0.50 by hand"]
+        assert answer(context) == ""
+        context.names_by_hand = False
+        assert answer(context) == "198.18.0.20"
 
 
 @pytest.mark.parametrize("ahead_s", [-300.0, 300.0])

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -90,6 +91,28 @@ def test_an_address_becomes_a_host_and_back_without_a_record_that_is_left(zone: 
         if record_set["Name"] == f"{NAME}."
     ]
     assert kinds == [("A", [{"Value": "198.18.0.50"}])]
+
+
+def test_the_right_to_change_a_name_is_asked_for_without_a_change(zone: dns.Zone, client: Any) -> None:
+    zone.rewrite(NAME)
+    assert zone.answer(NAME) is None
+    zone.point(NAME, "198.18.0.20", 30)
+    before = zone.answer(NAME)
+    zone.rewrite(NAME)
+    assert zone.answer(NAME) == before
+
+
+def test_a_name_that_may_be_read_and_not_changed_is_refused_before_it_is_needed(
+    zone: dns.Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zone.point(NAME, "198.18.0.20", 30)
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "change")
+
+    monkeypatch.setattr(zone._client, "change_resource_record_sets", refuse)
+    with pytest.raises(OpsError, match=rf"^Route 53: cannot change {NAME}: AccessDenied: not authorized$"):
+        zone.rewrite(NAME)
 
 
 def test_a_neighbour_in_the_zone_is_not_taken_for_the_name(zone: dns.Zone) -> None:

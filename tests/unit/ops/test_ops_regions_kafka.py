@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 
+from ops.core.access import MirrorAccess
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
 from ops.core.platform import Platform, parse
 from ops.regions import mirror_offsets, steps, takeover
 from ops.regions.journal import Done, FailoverContext
 from ops.regions.region import opened
+from services.regions.witness import Heartbeat, Lease
 from tests.support import kafka_broker
 from tests.unit.ops.regions_harness import TOPICS, A, B, harness, operation
 
@@ -128,14 +130,112 @@ def test_caught_up_is_who_has_copied_what_there_is(
     produce(platform, "telemetry-metrics", 7)
     monkeypatch.setattr(steps, "CATCH_UP_S", 3.0)
     monkeypatch.setattr(steps, "WITHIN_S", 1.0)
-    with pytest.raises(OpsError, match="the mirror of region-a is 7 records behind after 3 s"):
+    with pytest.raises(
+        OpsError, match=r"the mirror of region-a is 7 records behind after .* s; --accept-behind goes on"
+    ):
         steps.catch_up(context)
     monkeypatch.setattr(steps, "COPIED_S", 3.0)
     monkeypatch.setattr(steps, "_MARGIN_S", 0.0)
-    with pytest.raises(OpsError, match="waited 3 s in vain for region-a to have copied what region-b had"):
+    vain = "waited 3 s in vain for region-a to have copied what region-b had: 7 records are in region-b alone"
+    with pytest.raises(OpsError, match=f"^{vain}; --accept-behind goes on all the same$"):
         steps.drain(context)
+    context.accept_behind = True
+    assert steps.drain(context)["not_copied"] == 7
+    assert steps.catch_up(context)["not_copied"] == 7
+    assert context.problems[0] == vain
+    assert context.problems[1].startswith("the mirror of region-a is 7 records behind after")
     mirror_offsets.write(platform, B, mirror_offsets.marks(platform, TOPICS).ends)
     assert steps.drain(context)["waited_s"] == 1.0
+
+
+def test_a_region_that_is_lost_while_it_is_drained_holds_nobody_up_who_accepts_that(
+    context: FailoverContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise OpsError("Kafka does not answer")
+
+    monkeypatch.setattr(mirror_offsets, "marks", gone)
+    monkeypatch.setattr(steps, "_MARGIN_S", 0.0)
+    with pytest.raises(OpsError, match=r"has that region-a has not: Kafka does not answer; --accept-behind goes on"):
+        steps.drain(context)
+    context.accept_behind = True
+    assert steps.drain(context)["not_copied"] is None
+    assert context.problems == ["nobody knows what region-b has that region-a has not: Kafka does not answer"]
+
+
+def read(platform: Platform, group: str, topic: str, left: int) -> None:
+    """Let a group have read all but so many records of each partition."""
+    kafka = KafkaAdmin(platform)
+    ends = kafka.end_offsets(topic)
+    at = [TopicPartition(topic, partition, max(0, end - left)) for partition, end in ends.items()]
+    request = ConsumerGroupTopicPartitions(group, at)
+    kafka.client.alter_consumer_group_offsets([request])[group].result(timeout=60)
+
+
+def test_the_lease_waits_for_consumers_that_have_hours_to_read(
+    context: FailoverContext, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    produce(platform, "telemetry-metrics", 40)
+    context.target.platform = context.target.platform.model_copy(update={"consumer_groups": ("feeder", "never-read")})
+    read(platform, "feeder", "telemetry-metrics", 0)
+    assert steps.consumers(context)["read_after_s"] < 20
+    read(platform, "feeder", "telemetry-metrics", 3)
+    monkeypatch.setattr(steps, "CATCH_UP_S", 3.0)
+    monkeypatch.setattr(steps, "WITHIN_S", 1.0)
+    with pytest.raises(
+        OpsError, match=r"consumers of region-a have not read all after .* s: feeder 6; --accept-behind"
+    ):
+        steps.consumers(context)
+    context.accept_behind = True
+    assert steps.consumers(context)["not_read"] == {"feeder": 6}
+    assert "feeder 6" in context.problems[0]
+
+
+def test_a_partition_without_a_position_is_unread_as_a_whole(context: FailoverContext, platform: Platform) -> None:
+    kafka = KafkaAdmin(platform)
+    ends = kafka.end_offsets("telemetry-metrics")
+    request = ConsumerGroupTopicPartitions("half", [TopicPartition("telemetry-metrics", 0, ends[0])])
+    kafka.client.alter_consumer_group_offsets([request])["half"].result(timeout=60)
+    marks = mirror_offsets.marks(platform, TOPICS)
+    assert ends[1] > 0
+    known = platform.model_copy(update={"consumer_groups": ("half",)})
+    assert mirror_offsets.unread(known, marks) == {"half": ends[1]}
+
+
+def test_a_group_without_a_position_is_named_and_stops_nothing(context: FailoverContext, platform: Platform) -> None:
+    read(platform, "sampler", "telemetry-metrics", 0)
+    mirror = MirrorAccess(source=B, topics=TOPICS, groups=("sampler", "billing"))
+    context.target.access = context.target.access.model_copy(update={"mirror": mirror})
+    answers = {check.name: check for check in takeover.target(context.target, context.witness, planned=False)}
+    assert answers["positions"].problem == (
+        "no position of billing in region-a: where it begins says its own auto.offset.reset: earliest reads everything "
+        "again, latest leaves out what it had not read"
+    )
+    assert not answers["positions"].fatal
+    read(platform, "billing", "alerts-raw", 0)
+    assert takeover.positions(context.target) == "2 groups have a position"
+
+
+def test_what_the_returning_region_has_alone_is_counted_until_its_mirror_copies_into_it(
+    context: FailoverContext, platform: Platform
+) -> None:
+    ends = mirror_offsets.marks(platform, TOPICS).ends
+    took_over = operation(context.witness, id="20261101T000000Z-failover-region-b-0000", target=B, source=A)
+    now = datetime.now(UTC)
+    for step, figures in {"offsets": {"offsets": mirror_offsets.as_json(ends)}, "fence": {}}.items():
+        took_over.operation.steps[step] = Done(began=now, ended=now, figures=figures)
+    took_over.operation.ended = now
+    took_over.save()
+    mirror_offsets.write(platform, A, ends)
+    produce(platform, "telemetry-metrics", 5)
+    context.witness.take(Lease(holder=B, epoch=3, notify=True, since=now, by="test", reason="test"), None)
+    for region in (A, B):
+        beat = {"role": "primary", "epoch": 3, "holder": B, "notifies": region == B, "isolated": False}
+        context.witness.beat(Heartbeat(region=region, at=now, fingerprints={}, silences=(), **beat))
+    assert steps.both(context)["alone"] == 5
+    assert context.problems == ["5 records of region-a were never copied to region-b: they stay there"]
+    context.target.access = context.target.access.model_copy(update={"role": "standby"})
+    assert steps.both(context)["alone"] is None
 
 
 def test_what_came_to_the_old_region_too_late_is_counted(context: FailoverContext, platform: Platform) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.regions import takeover
-from services.regions.witness import Sighting, Witness
+from services.regions.witness import Sighting, Witness, region_key
 from tests.unit.ops.regions_harness import A, B, Harness, harness
 
 
@@ -33,6 +33,25 @@ def test_the_first_lease_has_epoch_one_and_lets_nobody_tell_people_yet(shared: H
 def test_each_change_of_the_holder_is_one_epoch_later(shared: Harness) -> None:
     shared.lease(A, 4)
     assert takeover.take(shared.witness, B, "me", "lost").epoch == 5
+
+
+def test_a_lease_that_was_set_back_is_followed_by_one_that_is_later_than_any_that_was_seen(shared: Harness) -> None:
+    shared.lease(A, 2)
+    shared.beat(A, epoch=7)
+    shared.beat(B, epoch=6)
+    assert takeover.take(shared.witness, B, "me", "lost", (A, B)).epoch == 8
+
+
+def test_what_no_one_can_read_neither_stops_a_failover_half_way_nor_counts_as_silence(shared: Harness) -> None:
+    shared.witness.write(region_key(A), {"version": 2}, None)
+    told: list[str] = []
+    assert takeover.heartbeat(shared.witness, A, told.append) is None
+    assert told[0].startswith("regions/region-a.json: ")
+    confirmed, seen = takeover.silent(shared.witness, A, 1, 0.0)
+    assert not confirmed
+    assert seen.startswith("region-a had 0 s to fall silent, what it says cannot be read: regions/region-a.json: ")
+    assert takeover.last_alive(shared.witness, A) is None
+    assert takeover.take(shared.witness, B, "me", "lost", (A, B)).epoch == 1
 
 
 def test_who_was_interrupted_between_the_phases_goes_on_with_the_same_epoch(shared: Harness) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ops.core.errors import OpsError
-from ops.regions import journal, steps
+from ops.regions import report, steps
 from ops.regions.journal import (
     Done,
     FailoverContext,
@@ -144,7 +144,7 @@ def test_problems_are_in_the_journal_with_their_step_only(context: FailoverConte
     run(FAILOVER, context, functions([], fence=doubtful_fence(doubtful)))
     assert context.journal.operation.steps["fence"].problems[-1] == "something is odd"
     assert context.journal.operation.steps["silence-handover"].problems == []
-    assert "fence: something is odd" in journal.problems(context.journal.operation)
+    assert "fence: something is odd" in report.problems(context.journal.operation)
 
 
 def doubtful_fence(further: Callable[[FailoverContext], Figures]) -> Callable[[FailoverContext], Figures]:
@@ -174,9 +174,87 @@ def test_a_failover_the_other_way_supersedes_one_that_was_not_ended(shared: Harn
 
 
 def test_a_journal_that_is_none_is_named(shared: Harness) -> None:
-    shared.witness.write(key("20261125T000000Z-x"), {"version": 1})
+    shared.witness.write(key("20261125T000000Z-x"), {"version": 1}, None)
     with pytest.raises(OpsError, match=r"^regions/operations/20261125T000000Z-x.json in the witness bucket: id: Field"):
         operations(shared.witness)
+
+
+def test_a_journal_of_another_version_stops_no_failover_and_a_failback_only(shared: Harness) -> None:
+    shared.witness.write(key("20261125T000000Z-x"), {**reported().model_dump(mode="json"), "version": 2}, None)
+    told: list[str] = []
+    way = {"target": B, "source": A, "by": "al", "tell": told.append}
+    journal, _ = begin(shared.witness, "failover", planned=False, **way)
+    assert [known.id for known in operations(shared.witness, told.append)] == [journal.operation.id]
+    assert told[0] == (
+        "left out: regions/operations/20261125T000000Z-x.json in the witness bucket: version: Input should be 1"
+    )
+    with pytest.raises(OpsError, match="version: Input should be 1"):
+        begin(shared.witness, "failback", planned=True, **way)
+
+
+def test_what_another_revision_notes_in_a_journal_is_read_and_kept(shared: Harness) -> None:
+    content = reported().model_dump(mode="json")
+    content |= {"note": "new", "ended": None}
+    content["steps"]["check"]["hint"] = 3
+    shared.witness.write(key("one"), content, None)
+    shared.lease(B, 4, notify=False)
+    [known] = operations(shared.witness)
+    assert known.figures("check")["newest_copied_age_s"] == {"t": 47.0}
+    begin(shared.witness, "failover", target=A, source=B, planned=False, by="al")
+    stored = shared.witness.read(key("one"))
+    assert stored is not None
+    assert (stored[0]["note"], stored[0]["steps"]["check"]["hint"]) == ("new", 3)
+    assert stored[0]["superseded"]
+
+
+def test_of_two_who_go_on_with_an_operation_the_second_stops_the_first(
+    context: FailoverContext, shared: Harness
+) -> None:
+    shared.lease(A, 4)
+    with pytest.raises(OpsError, match=r"^dns: "):
+        run(FAILOVER, context, functions([], fence=fence, dns=refuse))
+    way = {"target": B, "source": A, "planned": False}
+    (first, _), (second, _) = (begin(shared.witness, "failover", by=by, **way) for by in ("jo", "al"))
+    with pytest.raises(
+        OpsError, match=r"^another command goes on with .*-failover-region-b-0000: leave it to that one"
+    ):
+        first.begin("dns")
+    second.begin("dns")
+    second.end("dns", {"by": "second"}, ())
+    [written] = operations(shared.witness)
+    assert written.figures("dns") == {"by": "second"}
+
+
+def test_a_command_that_is_written_while_it_is_given_up_is_given_up(
+    context: FailoverContext, shared: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, interrupted = shared.witness.write, list[str]()
+
+    def write(name: str, content: dict[str, Any], etag: str | None) -> str:
+        if content.get("superseded") and not interrupted:
+            interrupted.append(name)
+            context.journal.begin("check")
+        return real(name, content, etag)
+
+    monkeypatch.setattr(shared.witness, "write", write)
+    journal, _ = begin(shared.witness, "failover", target=A, source=B, planned=False, by="al")
+    [first] = [known for known in operations(shared.witness) if known.id != journal.operation.id]
+    assert interrupted
+    assert (first.superseded, list(first.steps)) == (journal.operation.id, ["check"])
+    with pytest.raises(OpsError, match="another command has given this operation up"):
+        context.journal.end("check", {}, ())
+
+
+def test_a_failover_with_nothing_to_do_leaves_a_failback_that_is_under_way_alone(shared: Harness) -> None:
+    shared.lease(B, 4)
+    way = {"kind": "failback", "target": A, "source": B, "planned": True}
+    under_way = stopped(shared, "catch-up", "both", "mirror-offsets", "return", **way)
+    with pytest.raises(OpsError, match=r"^region-b holds the lease already, epoch 4: there is nothing to do$"):
+        begin(shared.witness, "failover", target=B, source=A, planned=False, by="al")
+    assert operations(shared.witness) == [under_way.operation]
+    assert under_way.operation.open
+    shared.beat(B, epoch=6, notifies=True)
+    assert begin(shared.witness, "failover", target=B, source=A, planned=False, by="al"), "the lease was set back"
 
 
 def test_where_a_region_took_over_is_told_by_its_newest_operation(shared: Harness) -> None:
@@ -249,12 +327,12 @@ def reported() -> Operation:
 
 
 def test_the_report_counts_from_the_last_sign_of_life(tmp_path: Path) -> None:
-    figures = journal.figures(reported())
+    figures = report.figures(reported())
     assert figures["rto_s"] == 62.0
     assert figures["silent_s"] == 10.0
     assert figures["copied_behind_s"] == 2.0
     assert figures["handed_over"] == 1
-    page, data = journal.write(reported(), tmp_path / "new")
+    page, data = report.write(reported(), tmp_path / "new")
     assert json.loads(data.read_text())["figures"]["rto_s"] == 62.0
     assert "- A/b=c\\|d" in page.read_text()
     assert "| rto_s | 62.0 |" in page.read_text()
@@ -263,7 +341,7 @@ def test_the_report_counts_from_the_last_sign_of_life(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OpsError, match=r"--folder .*: "):
-        journal.write(reported(), tmp_path / "file")
+        report.write(reported(), tmp_path / "file")
 
 
 def test_a_journal_survives_the_bucket(shared: Harness) -> None:
@@ -274,7 +352,7 @@ def test_a_journal_survives_the_bucket(shared: Harness) -> None:
 def stopped(shared: Harness, at: str, *before: str, days: float = 0.0, **changed: Any) -> Journal:
     """An operation whose steps before were done, and that stopped at a step."""
     moment = datetime.now(UTC) - timedelta(days=days)
-    journal = operation(shared.witness, began=moment, **changed)
+    journal = operation(shared.witness, **{"began": moment, "id": "20261126T180000Z-stopped-0000", **changed})
     for name in before:
         figures: Figures = {"offsets": {"t": {"0": 10}}, "epoch": 4} if name in ("offsets", "both") else {}
         journal.operation.steps[name] = Done(began=moment, ended=moment, figures=figures)
@@ -368,7 +446,8 @@ def test_who_was_interrupted_while_waiting_for_the_other_region_goes_on(
     done: list[str] = []
     goes_on, told = given(context, shared, planned=True, done=done)
     assert goes_on
-    assert done == [step.name for step in PLANNED][2:]
+    names = [step.name for step in PLANNED]
+    assert done == names[names.index("fence") :]
     assert told == [f"goes on with {context.journal.operation.id}"]
 
 
@@ -445,9 +524,11 @@ def test_a_failback_keeps_the_region_that_it_prepared_as_long_as_the_lease_is_th
     assert journal.operation.id != first.operation.id
 
 
-def test_once_it_has_the_lease_it_goes_on_as_it_began(context: FailoverContext, shared: Harness) -> None:
+def test_once_it_has_the_lease_it_goes_on_as_it_began(
+    context: FailoverContext, shared: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context.journal.operation.planned = True
-    shared.beat(A, epoch=1, notifies=False)
+    monkeypatch.setattr("ops.regions.takeover.silent", lambda *_: (True, "region-a has confirmed that it is silent"))
     with pytest.raises(OpsError, match=r"^dns: "):
         run(PLANNED, context, functions([], fence=fence, dns=refuse))
     done: list[str] = []

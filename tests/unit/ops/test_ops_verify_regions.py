@@ -17,7 +17,7 @@ from ops.core.platform import Platform
 from ops.core.rows import Check, Setup
 from ops.evidence import files as evidence
 
-KINDS = ("rules", "dashboards", "topics", "permissions", "notifications")
+KINDS = ("rules", "dashboards", "topics", "permissions", "passwords", "notifications", "catalogue", "groups")
 Answers = dict[str, list[tuple[dict[str, str], float]]]
 NOTIFIES, PEER_NOTIFIES = "max(failover_agent_notifies)", "max(failover_agent_peer_notifies)"
 PEER_AGE = "max(failover_agent_peer_age_seconds)"
@@ -73,7 +73,7 @@ def test_a_standby_that_is_kept_in_step_passes() -> None:
     finding = regions.d2(context(answers()))
     assert finding.wrong == []
     assert finding.figures == [
-        "5 of 5 kinds of definitions are the same",
+        "8 of 8 kinds of definitions are the same",
         "1 topics, the slowest 0.40 s late, 12 records behind",
     ]
 

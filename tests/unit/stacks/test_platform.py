@@ -348,6 +348,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "ca_certificate",
         "consumer_groups",
         "fingerprints",
+        "topic_partitions",
         "grafana_admin",
         "grafana_url",
         "id_hash_key",

@@ -9,9 +9,10 @@ import pulumi
 import pytest
 import yaml
 
+from ops.checks.regions import FINGERPRINTS
 from services.failover_agent.settings import FailoverAgentSettings
 from stacks import settings as model
-from stacks.endpoints import check_agreed, needed, parity_fingerprints
+from stacks.endpoints import check_agreed, check_partitions, needed, parity_fingerprints, topic_partitions
 from stacks.settings import Role, SettingsError, parse
 from stacks.stage_settings import host_port
 from tests.support import engine
@@ -135,7 +136,9 @@ def test_the_stack_files_of_a_pair_agree(pair: tuple[str, str]) -> None:
 
 
 CHANGES: dict[str, tuple[tuple[str, ...], object]] = {
-    "topics": (("topics", "telemetry-logs"), {"partitions": 7}),
+    "topics": (("topics", "telemetry-logs"), {"retention_days": 7}),
+    "groups": (("regions", "groups"), ["failover-drill", "billing"]),
+    "catalogue": (("gateway", "open_layers"), ["streaming"]),
     "rules": (("alerting", "escalation", "critical"), "6m"),
     "notifications": (("alerting", "contacts", "operators", "mail"), "others@example.com"),
     "permissions": (("prometheus", "replicas"), ["primary", "secondary", "third"]),
@@ -153,6 +156,29 @@ def test_a_difference_is_noticed_in_its_kind_only(kind: str) -> None:
     before = parity_fingerprints(parse(engine.stack_settings("dr"), "dr"))
     after = parity_fingerprints(parse(content, "dr"))
     assert {name for name in after if after[name] != before[name]} == {kind}
+
+
+def test_another_pager_is_another_way_to_be_notified() -> None:
+    content: dict[str, Any] = copy.deepcopy(engine.stack_settings("dr"))
+    content["alerting"]["channels"]["phone"]["url"] = "https://elsewhere.example.com/"
+    before = parity_fingerprints(parse(engine.stack_settings("dr"), "dr"))
+    after = parity_fingerprints(parse(content, "dr"))
+    assert {name for name in after if after[name] != before[name]} == {"notifications"}
+
+
+def test_all_that_both_regions_agree_on_is_asked_for_by_the_row_of_both() -> None:
+    assert parity_fingerprints(parse(engine.stack_settings("dr"), "dr")).keys() == FINGERPRINTS
+
+
+def test_partitions_are_raised_in_the_region_that_stands_by_first() -> None:
+    content: dict[str, Any] = copy.deepcopy(engine.stack_settings("dr"))
+    content["topics"] = {"telemetry-logs": {"partitions": 70}}
+    more, before = (parse(known, "dr") for known in (content, engine.stack_settings("dr")))
+    assert parity_fingerprints(more) == parity_fingerprints(before)
+    check_partitions(topic_partitions(more), topic_partitions(before), STACK)
+    check_partitions(topic_partitions(before), None, STACK)
+    with pytest.raises(SettingsError, match=rf"telemetry-logs has \d+, {STACK} 70: raise topics.NAME.partitions here"):
+        check_partitions(topic_partitions(before), topic_partitions(more), STACK)
 
 
 def test_a_difference_stops_the_region_that_stands_by() -> None:

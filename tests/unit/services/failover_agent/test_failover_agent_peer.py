@@ -173,3 +173,24 @@ def test_metrics_tell_age_and_difference(tmp_path: Path, ahead_s: float) -> None
     exchange.poll()
     assert cast(float, value("age")) >= 260 - 115
     assert exchange.errors == 1
+
+
+def test_who_cannot_write_to_the_witness_still_hears_the_other_region(tmp_path: Path) -> None:
+    class ReadOnly(PeerWitness):
+        def beat(self, heartbeat: Heartbeat) -> None:
+            raise WitnessError("the witness: cannot write regions/region-a.json: AccessDenied")
+
+    told: list[str] = []
+    settings = FailoverAgentSettings.model_validate(content(tmp_path))
+    gate, problems = NotificationGate(20, lambda: 0.0), DedupLogger(told.append)
+    said = [beat(NOW)]
+    exchange = HeartbeatExchange(settings, cast(Witness, ReadOnly(lambda: said[0])), gate, [], lambda: True, problems)
+    exchange.poll()
+    assert exchange.peer == said[0]
+    said[0] = beat(NOW + timedelta(seconds=5))
+    exchange.poll()
+    assert exchange.peer == said[0]
+    assert exchange.peer_clock.age() == 0
+    assert exchange.errors == 2
+    assert len(told) == 1
+    assert "AccessDenied" in told[0]

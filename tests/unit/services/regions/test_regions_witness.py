@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +14,17 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from services.regions.witness import LEASE_KEY, Lease, LeaseChangedError, RegionError, Witness, WitnessError, _age_s
+from services.regions.witness import (
+    LEASE_KEY,
+    Lease,
+    LeaseChangedError,
+    ObjectChangedError,
+    RegionError,
+    Witness,
+    WitnessError,
+    _age_s,
+    dump,
+)
 from services.runtime.settings import Storage
 from tests.config.servers import free_port
 from tests.unit.services.regions.test_regions_records import AT, heartbeat
@@ -116,16 +127,34 @@ def test_a_heartbeat_is_read_as_it_was_written_and_of_its_region_only(witness: W
 
 
 def test_what_is_no_lease_is_told_and_not_taken_for_one(witness: Witness) -> None:
-    witness.write(LEASE_KEY, {"holder": "region-a"})
+    witness.write(LEASE_KEY, {"holder": "region-a"}, None)
     with pytest.raises(RegionError, match=r"^regions/lease.json: epoch: Field required"):
         witness.lease()
 
 
 def test_other_objects_are_read_written_and_listed(witness: Witness) -> None:
     assert witness.read("regions/operations/one.json") is None
-    witness.write("regions/operations/one.json", {"a": "あ"})
-    assert witness.read("regions/operations/one.json") == {"a": "あ"}
+    etag = witness.write("regions/operations/one.json", {"a": "あ"}, None)
+    assert witness.read("regions/operations/one.json") == ({"a": "あ"}, etag)
     assert witness.keys("regions/operations/") == ["regions/operations/one.json"]
+
+
+def test_an_object_is_replaced_only_by_who_read_it_last(witness: Witness) -> None:
+    first = witness.write("regions/operations/one.json", {"turn": 1}, None)
+    second = witness.write("regions/operations/one.json", {"turn": 2}, first)
+    for etag in (None, first):
+        with pytest.raises(ObjectChangedError, match=r"^somebody else has written regions/operations/one.json since"):
+            witness.write("regions/operations/one.json", {"turn": 3}, etag)
+    assert witness.write("regions/operations/one.json", {"turn": 2}, first) == second, "its own answer was lost"
+    assert witness.read("regions/operations/one.json") == ({"turn": 2}, second)
+
+
+def test_a_heartbeat_of_another_revision_is_read_and_what_is_not_known_is_named(witness: Witness) -> None:
+    newer = {**json.loads(dump(heartbeat())), "shards": 3}
+    witness.write("regions/region-a.json", newer, None)
+    sighting = witness.sighting("region-a")
+    assert sighting is not None
+    assert (sighting.heartbeat, sighting.unknown) == (heartbeat(), ("shards",))
 
 
 def test_the_key_is_read_again_when_it_changes(storage: Storage, tmp_path: Path) -> None:
