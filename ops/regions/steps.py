@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
@@ -44,7 +45,7 @@ _CHECK = Step(
     "of groups, definitions; age of the newest copied records",
 )
 _CATCH_UP = Step(name="catch-up", what="wait until the mirror of {target} has caught up with {source}")
-_CONSUMERS = Step(name="consumers", what="wait until the consumers of {target} have read what was copied")
+_CONSUMERS = Step(name="consumers", what="wait until the consumers of {target} have read the metrics that were copied")
 _OFFSETS = Step(name="offsets", what="note the end of every topic of {target}: what comes later is its own")
 _FENCE = Step(
     name="fence",
@@ -102,6 +103,7 @@ FAILBACK: tuple[Step, ...] = (
 )
 
 COPIED_S = 180.0
+_METRICS = TOPIC_OF_SIGNAL[Signal.METRICS]
 _MARGIN_S = 5.0
 
 
@@ -315,7 +317,9 @@ def catch_up(context: FailoverContext) -> Figures:
 
 
 def consumers(context: FailoverContext) -> Figures:
-    """Wait until the region's own consumers have read what it has: before that its rules judge by what is old.
+    """Wait until the region's own consumers have read its metrics: before that its rules judge by what is old.
+
+    Who reads traces and logs may be behind: nothing is decided by them, and nothing of them is lost.
 
     Raises:
         OpsError: They have not within ``CATCH_UP_S``.
@@ -323,7 +327,7 @@ def consumers(context: FailoverContext) -> Figures:
     began, left = time.monotonic(), dict[str, int]()
     context.tell(f"waiting up to {CATCH_UP_S / 60:.0f} min for the consumers of {context.target.name}")
     while time.monotonic() - began < CATCH_UP_S:
-        wanted, round_began = mirror_offsets.marks(context.target.platform, context.target.topics), time.monotonic()
+        wanted, round_began = mirror_offsets.marks(context.target.platform, [_METRICS]), time.monotonic()
         while (
             left := mirror_offsets.unread(context.target.platform, wanted)
         ) and time.monotonic() - round_began < WITHIN_S:

@@ -178,7 +178,9 @@ def test_the_lease_waits_for_consumers_that_have_hours_to_read(
     produce(platform, "telemetry-metrics", 40)
     context.target.platform = context.target.platform.model_copy(update={"consumer_groups": ("feeder", "never-read")})
     read(platform, "feeder", "telemetry-metrics", 0)
-    assert steps.consumers(context)["read_after_s"] < 20
+    read(platform, "feeder", "alerts-raw", 0)
+    produce(platform, "alerts-raw", 5)
+    assert steps.consumers(context)["read_after_s"] < 20, "rules judge by metrics alone"
     read(platform, "feeder", "telemetry-metrics", 3)
     monkeypatch.setattr(steps, "CATCH_UP_S", 3.0)
     monkeypatch.setattr(steps, "WITHIN_S", 1.0)
