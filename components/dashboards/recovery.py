@@ -186,7 +186,7 @@ REGIONS = Row(
             "Records per second that arrive from the other region; 0 where nothing is copied into this one.",
             "{record}/s",
             Query(expr="sum(obs:mirror_records:rate1m) or vector(0)", legend="copied"),
-            width=10,
+            width=6,
         ),
         series(
             "Age of the last lease poll",
@@ -195,6 +195,14 @@ REGIONS = Row(
             Query(expr="max by (region) (failover_agent_lease_read_age_seconds)", legend="{{region}}"),
             limits=limits.platform("RegionLeaseUnreadable"),
             width=6,
+        ),
+        stat(
+            "Pagers reached",
+            "Time since the address of each channel took a connection from this region. Each is tried every 4 s.",
+            "s",
+            Query(expr="max by (address) (failover_agent_egress_reached_age_seconds)", legend="{{address}}"),
+            limits=limits.platform("RegionPagerUnreachable"),
+            height=8,
         ),
         stat(
             "Changes of the holder",

@@ -23,9 +23,9 @@ _ENDS = 'kafka_topic_partition_current_offset{job="kafka-lag"}'
 LAG_LIMIT_S = 30
 """Age of a record at its arrival, above which somebody is told."""
 BUSY_RECORDS = 30
-"""Records that a partition of a topic gets in five minutes on average, below which a silent one among them says nothing."""
+"""Records that a topic's partitions get in five minutes on average, below which a silent one says nothing."""
 _USUAL_SHARE = 0.2
-"""Part of its topic's average that a partition had in a day, from which on its silence says something."""
+"""Part of its topic's average that a partition had in a day, above which its silence says something."""
 
 RULES: tuple[RuleGroup, ...] = (
     RuleGroup(

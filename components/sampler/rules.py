@@ -65,7 +65,9 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="SamplerDown",
-                expr=f"(sum(rate({_READ}[1m])) or vector(0)) == 0 and on () {arriving('telemetry-traces', '1m')}",
+                # Where there are no samplers, the alerts on missing pods and on their group tell.
+                expr=f"(sum(rate({_READ}[1m])) or 0 * sum(up{{{_JOB}}})) == 0 "
+                f"and on () {arriving('telemetry-traces', '1m')}",
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="No sampler reads spans although they reach Kafka",

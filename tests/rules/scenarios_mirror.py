@@ -21,7 +21,7 @@ _JOB = {"job": "mirror-maker"}
 
 def _copied(*values: str) -> dict[str, str]:
     """Records of the partitions of a topic."""
-    return {_RECORDS.replace('partition="0"', f'partition="{number}"'): each for number, each in enumerate(values)}
+    return {_RECORDS.replace('partition="0"', f'partition="{number}"'): series for number, series in enumerate(values)}
 
 
 _GOES_ON = "0+20x300"

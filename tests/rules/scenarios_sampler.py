@@ -49,6 +49,16 @@ SCENARIOS: tuple[Scenario, ...] = (
         firing_at="7m",
         labels={"job": "sampler"},
     ),
+    # None has ever read a span.
+    Scenario(
+        alert="SamplerDown",
+        bad={_UP: "0x70", _END: "0+10x70"},
+        # Scaled to none, as in the lab's second region.
+        good={_UP: "0x2 stale", _END: "0x9 0+10x70"},
+        silent_at="1m15s",
+        firing_at="1m45s",
+        labels={"job": "sampler"},
+    ),
     Scenario(
         alert="SamplerLag",
         bad={_LAG: "0x9 4000x40", _END: "0+3000x50"},
