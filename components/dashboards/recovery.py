@@ -227,8 +227,10 @@ REGIONS = Row(
 
 _SUCCESS = "max by (kind) (backup_last_success_timestamp_seconds)"
 _DUE = "max by (kind) (backup_due_timestamp_seconds)"
-_BLOCK = "max(backup_metrics_last_block_timestamp_seconds)"
-_BLOCK_DUE = "max(backup_metrics_due_timestamp_seconds)"
+_BLOCKS = "max by (server) (backup_metrics_last_block_timestamp_seconds)"
+_BLOCK = f"min({_BLOCKS})"
+_BLOCKS_DUE = "max by (server) (backup_metrics_due_timestamp_seconds)"
+"""Of each server; the one that is furthest behind counts."""
 _AGE = f"time() - {_SUCCESS}"
 _MISSING = f"count({_DUE} < time()) or vector(0)"
 _NONE = f"count({_DUE} unless on (kind) {_SUCCESS}) or vector(0)"
@@ -244,7 +246,7 @@ SUMMARY = Row(
             "At 100 % the next backup of this kind, or the next block of metrics, is missing.",
             "1",
             Query(expr=f"({_AGE}) / on (kind) ({_DUE} - {_SUCCESS})", legend="{{kind}}"),
-            Query(expr=f"(time() - {_BLOCK}) / ({_BLOCK_DUE} - {_BLOCK})", legend="metrics"),
+            Query(expr=f"max((time() - {_BLOCKS}) / ({_BLOCKS_DUE} - {_BLOCKS}))", legend="metrics"),
             limits=_ALLOWED,
             width=12,
             height=6,
@@ -289,7 +291,8 @@ _LOST = Row(
         ),
         stat(
             "Metrics",
-            "Time since the end of the newest block of metrics in the object storage. A block is sent when it is full.",
+            "Time since the end of the newest block of metrics in the object storage, of the Prometheus that is "
+            "furthest behind. A block is sent when it is full.",
             "s",
             Query(expr=f"time() - {_BLOCK}", legend="ago"),
             width=5,
@@ -315,7 +318,7 @@ _STATE = Row(
             "Below zero it is: it should have been stored by then.",
             "s",
             Query(expr=f"{_DUE} - time()", legend="{{kind}}"),
-            Query(expr=f"{_BLOCK_DUE} - time()", legend="metrics"),
+            Query(expr=f"min({_BLOCKS_DUE}) - time()", legend="metrics"),
             limits=limits.OVERDUE,
         ),
         stat(
