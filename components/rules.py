@@ -217,6 +217,16 @@ def fewer_up(selector: str, least: int) -> str:
     return f"(sum(up{{{selector}}}) or vector(0)) < {least} and on () {SETTLED}"
 
 
+def arriving(topic: str, window: str) -> str:
+    """Whether records come into a topic, from gateways or from the other region: the ends of its partitions move on.
+
+    Args:
+        topic: The topic.
+        window: How long is looked back.
+    """
+    return f'sum(rate(kafka_topic_partition_current_offset{{job="kafka-lag",topic="{topic}"}}[{window}])) > 0'
+
+
 def grew(counter: str, *, by: str, window: str = "5m") -> str:
     """Whether a counter of failures grew: such a counter mostly does not exist before the first failure.
 

@@ -43,6 +43,23 @@ def replica_and_shard(server: str) -> tuple[str, int]:
     return match[1], int(match[2] or 0)
 
 
+def external_labels(platform: str, region: str, replica: str, shard: int | str = 0) -> dict[str, str]:
+    """External labels of a server, or of a ruler: Thanos tells its blocks apart by them.
+
+    Args:
+        platform: Name of the platform.
+        region: Its region.
+        replica: Replica that it is part of.
+        shard: Number of the shard, or ``RULER_SHARD``.
+    """
+    return {
+        "platform": platform,
+        "region": region,
+        REPLICA_LABEL: replica,
+        **({SHARD_LABEL: str(shard)} if shard else {}),
+    }
+
+
 def ruler_name(replica: str) -> str:
     """Workload of the ruler of a replica."""
     return f"thanos-rule-{replica}"

@@ -11,6 +11,7 @@ from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoin
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.search.access import members
 from components.search.indices import LOGS, TRACE_KINDS, trace_family
+from components.shards import external_labels
 from components.telemetry.classification import CLASSES
 from stacks.endpoints import PlatformInputs
 from stacks.metrics import METRICS_PREFIX, block_s
@@ -68,7 +69,14 @@ def backups_args(
             segment_bytes=sizing.segment_bytes,
             memory_bytes=sizing.memory_bytes,
         ),
-        blocks=Blocks(prefix=METRICS_PREFIX, range_s=block_s(inputs.settings)),
+        blocks=Blocks(
+            prefix=METRICS_PREFIX,
+            range_s=block_s(inputs.settings),
+            servers={
+                endpoint.server: external_labels(context.platform, context.region, endpoint.replica, endpoint.shard)
+                for endpoint in inputs.endpoints.prometheus
+            },
+        ),
         job=sizing.job,
         archive=sizing.archive,
         exporter=sizing.exporter,

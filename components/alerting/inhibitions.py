@@ -55,6 +55,7 @@ OBSERVED: Final = frozenset(
         "SloBurnHigh",
         "SloBurnMedium",
         "SloBurnLow",
+        "SloEventsAbsent",
         "SpanErrorRateHigh",
         "SpanLatencyHigh",
         "TelemetryStale",
@@ -110,8 +111,14 @@ PLATFORM: Final[tuple[Inhibition, ...]] = (
     ),
     Inhibition(
         source=("KafkaTooFewBrokers",),
-        targets=("KafkaLagUnknown", "AlertEventsStalled", "TelemetryStale"),
+        targets=("KafkaLagUnknown", "AlertEventsStalled", "TelemetryStale", "SloEventsAbsent"),
         reason="Kafka takes nothing and tells nothing, so nothing that comes through it is known.",
+    ),
+    Inhibition(
+        source=("TelemetryStale",),
+        targets=("SloEventsAbsent",),
+        equal=("layer",),
+        reason="Nothing comes of the whole layer, its objectives' events among it.",
     ),
     Inhibition(
         source=("KafkaOfflinePartitions",),

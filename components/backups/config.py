@@ -103,10 +103,12 @@ class Blocks:
     Attributes:
         prefix: What their keys start with, for example ``metrics/``.
         range_s: Seconds that a block covers before it is shipped.
+        servers: Server -> external labels of the blocks that it ships.
     """
 
     prefix: str
     range_s: int
+    servers: Mapping[str, Mapping[str, str]]
 
     def __post_init__(self) -> None:
         if not self.prefix.endswith("/"):
@@ -313,6 +315,12 @@ def exporter_settings(
         storage=StorageSettings.parse(STORAGE.section(storage, folder, private=private)),
         most_age_s=dict(most_age_s),
         state_most_age_s=STATE_AGE_S,
-        blocks=BlocksSettings(prefix=blocks.prefix, most_age_s=blocks.most_age_s) if blocks else None,
+        blocks=BlocksSettings(
+            prefix=blocks.prefix,
+            most_age_s=blocks.most_age_s,
+            servers={server: dict(labels) for server, labels in blocks.servers.items()},
+        )
+        if blocks
+        else None,
         **served(port, scraper, folder),
     )

@@ -74,17 +74,17 @@ _RUNS = RuleGroup(
         ),
         Alert(
             name="MetricsBlocksTooOld",
-            expr=f"min by (job) (time() - backup_metrics_due_timestamp_seconds{{{_EXPORTER}}}) > 0",
+            expr=f"min by (job, server) (time() - backup_metrics_due_timestamp_seconds{{{_EXPORTER}}}) > 0",
             for_="5m",
-            # Both Prometheus still have what is not shipped.
+            # The server still has what is not shipped, and the other replica ships the same.
             severity=Severity.MEDIUM,
-            summary="The stored blocks of metrics are too old",
-            description="The next block of either Prometheus should have been stored "
-            "{{ $value | humanizeDuration }} ago. Both still have the samples; with both gone they are lost.",
+            summary="The stored blocks of metrics of Prometheus {{ $labels.server }} are too old",
+            description="Its next block should have been stored {{ $value | humanizeDuration }} ago. It still has the "
+            "samples; they are lost with it, unless the other replica ships the same ones.",
             annotations={
-                "summary_ja": "保存されたメトリクスブロックが古くなっています",
-                "description_ja": "保存されるべき時刻から {{ $value | humanizeDuration }} 経過しています。"
-                "両方の Prometheus を失うと、その間のメトリクスは失われます。",
+                "summary_ja": "Prometheus {{ $labels.server }} の保存されたメトリクスブロックが古くなっています",
+                "description_ja": "保存されるべき時刻から {{ $value | humanizeDuration }} 経過しています。もう一方の"
+                "レプリカが保存していなければ、失ったときにその間のメトリクスも失われます。",
             },
         ),
         Alert(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.rules import Alert, RuleGroup, Severity, grew
+from components.rules import Alert, RuleGroup, Severity, arriving, grew
 from components.shards import SERVER_PATTERN
 
 _JOB = 'job=~"metrics-consumer-.+"'
@@ -10,7 +10,8 @@ _REFUSED = f"otelcol_otlprecords_lost_items_total{{{_JOB}}}"
 _WRITTEN = f"otelcol_otlprecords_sent_items_total{{{_JOB}}}"
 _REPLICA = f'"job", "metrics-consumer-$1", "job", "metrics-consumer-{SERVER_PATTERN}"'
 """The consumers of all shards of a replica together write what there is."""
-_INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-metrics"}'
+_TOPIC = "telemetry-metrics"
+_INTO_KAFKA = f'otelcol_kafkabuckets_items_total{{job="gateway",topic="{_TOPIC}"}}'
 
 ENOUGH = 0.8
 """Share of the metrics of ten minutes that a consumer has to have written; an outage of two minutes is no gap yet."""
@@ -35,7 +36,7 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="ConsumerStalled",
-                expr=f"sum by (job) (rate({_WRITTEN}[1m])) == 0 and on () sum(rate({_INTO_KAFKA}[1m])) > 0",
+                expr=f"sum by (job) (rate({_WRITTEN}[1m])) == 0 and on () {arriving(_TOPIC, '1m')}",
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} writes nothing although metrics reach Kafka",

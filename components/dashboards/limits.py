@@ -47,6 +47,7 @@ PLATFORM: Final[dict[str, float]] = {
     "MirrorLag": 30,
     "RegionPeerSilent": 60,
     "RegionLeaseUnreadable": 120,
+    "RegionPagerUnreachable": 60,
 }
 """Alert of the platform's own rules -> its limit."""
 

@@ -186,7 +186,7 @@ REGIONS = Row(
             "Records per second that arrive from the other region; 0 where nothing is copied into this one.",
             "{record}/s",
             Query(expr="sum(obs:mirror_records:rate1m) or vector(0)", legend="copied"),
-            width=10,
+            width=6,
         ),
         series(
             "Age of the last lease poll",
@@ -195,6 +195,14 @@ REGIONS = Row(
             Query(expr="max by (region) (failover_agent_lease_read_age_seconds)", legend="{{region}}"),
             limits=limits.platform("RegionLeaseUnreadable"),
             width=6,
+        ),
+        stat(
+            "Pagers reached",
+            "Time since the address of each channel took a connection from this region. Each is tried every 4 s.",
+            "s",
+            Query(expr="max by (address) (failover_agent_egress_reached_age_seconds)", legend="{{address}}"),
+            limits=limits.platform("RegionPagerUnreachable"),
+            height=8,
         ),
         stat(
             "Changes of the holder",
@@ -219,8 +227,10 @@ REGIONS = Row(
 
 _SUCCESS = "max by (kind) (backup_last_success_timestamp_seconds)"
 _DUE = "max by (kind) (backup_due_timestamp_seconds)"
-_BLOCK = "max(backup_metrics_last_block_timestamp_seconds)"
-_BLOCK_DUE = "max(backup_metrics_due_timestamp_seconds)"
+_BLOCKS = "max by (server) (backup_metrics_last_block_timestamp_seconds)"
+_BLOCK = f"min({_BLOCKS})"
+_BLOCKS_DUE = "max by (server) (backup_metrics_due_timestamp_seconds)"
+"""Of each server; the one that is furthest behind counts."""
 _AGE = f"time() - {_SUCCESS}"
 _MISSING = f"count({_DUE} < time()) or vector(0)"
 _NONE = f"count({_DUE} unless on (kind) {_SUCCESS}) or vector(0)"
@@ -236,7 +246,7 @@ SUMMARY = Row(
             "At 100 % the next backup of this kind, or the next block of metrics, is missing.",
             "1",
             Query(expr=f"({_AGE}) / on (kind) ({_DUE} - {_SUCCESS})", legend="{{kind}}"),
-            Query(expr=f"(time() - {_BLOCK}) / ({_BLOCK_DUE} - {_BLOCK})", legend="metrics"),
+            Query(expr=f"max((time() - {_BLOCKS}) / ({_BLOCKS_DUE} - {_BLOCKS}))", legend="metrics"),
             limits=_ALLOWED,
             width=12,
             height=6,
@@ -281,7 +291,8 @@ _LOST = Row(
         ),
         stat(
             "Metrics",
-            "Time since the end of the newest block of metrics in the object storage. A block is sent when it is full.",
+            "Time since the end of the newest block of metrics in the object storage, of the Prometheus that is "
+            "furthest behind. A block is sent when it is full.",
             "s",
             Query(expr=f"time() - {_BLOCK}", legend="ago"),
             width=5,
@@ -307,7 +318,7 @@ _STATE = Row(
             "Below zero it is: it should have been stored by then.",
             "s",
             Query(expr=f"{_DUE} - time()", legend="{{kind}}"),
-            Query(expr=f"{_BLOCK_DUE} - time()", legend="metrics"),
+            Query(expr=f"min({_BLOCKS_DUE}) - time()", legend="metrics"),
             limits=limits.OVERDUE,
         ),
         stat(

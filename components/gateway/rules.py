@@ -291,7 +291,7 @@ INHIBITIONS: tuple[Inhibition, ...] = (
     ),
     Inhibition(
         source=("TelemetryInflowDown",),
-        targets=("AgentCannotSend", "AgentQueueFull", "TelemetryStale"),
+        targets=("AgentCannotSend", "AgentQueueFull", "TelemetryStale", "SloEventsAbsent"),
         reason="Nobody can send: of the layers themselves nothing is known.",
     ),
     Inhibition(

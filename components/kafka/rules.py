@@ -186,9 +186,11 @@ RULES: tuple[RuleGroup, ...] = (
                 expr=f"time() - kafka_lag_last_success_timestamp_seconds > {_LAG_STALE_S} "
                 'or absent(kafka_lag_last_success_timestamp_seconds{job="kafka-lag"})',
                 for_="2m",
-                severity=Severity.MEDIUM,
+                # As urgent as those that it blinds.
+                severity=Severity.HIGH,
                 summary="Consumer lag has not been measured for two minutes",
-                description="The alerts on lag are blind until the exporter sees the brokers again.",
+                description="The alerts on lag, and on consumers that stand still, are blind until the exporter sees "
+                "the brokers again.",
                 annotations={
                     "summary_ja": "コンシューマーの遅れが 2 分間測定されていません",
                     "description_ja": "遅れに関するアラートは機能していません。",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from components.rules import Alert, RuleGroup, Severity, any_of, grew
+from components.rules import Alert, RuleGroup, Severity, any_of, arriving, grew
 
 _JOB = 'job="log-indexer"'
-_INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-logs"}'
 _PASSED_OVER = any_of(
     grew(f"log_indexer_{counter}_total{{{_JOB}}}", by="job, instance")
     for counter in ("rejected_documents", "undecodable_records")
@@ -18,7 +17,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="LogIndexerStalled",
                 expr=f"sum by (job) (rate(log_indexer_documents_total{{{_JOB}}}[2m])) == 0 "
-                f"and on () sum(rate({_INTO_KAFKA}[2m])) > 0",
+                f"and on () {arriving('telemetry-logs', '2m')}",
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="No log becomes searchable although logs reach Kafka",

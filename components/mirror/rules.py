@@ -13,9 +13,19 @@ _CHECKPOINTS = f'kafka_mirror_written_total{{{_JOB},connector="MirrorCheckpointC
 _COPIED = f"kafka_mirror_records_total{{{_JOB}}}"
 _LATENCY = f'kafka_mirror_replication_latency_milliseconds{{{_JOB},statistic="avg"}}'
 _RUNS = f"sum by (job) (up{{{_JOB}}}) > 0"
+_FETCHES = f"kafka_mirror_fetches_total{{{_JOB}}}"
+_PARTITION = "topic, partition"
+_GAINED = "obs:mirror_partition_copied:increase5m"
+_OF_A_DAY = f"avg_over_time({_GAINED}[1d])"
+_ENDS = 'kafka_topic_partition_current_offset{job="kafka-lag"}'
+"""Ends of this region's partitions; those that the mirror has never copied anything into are there too."""
 
 LAG_LIMIT_S = 30
 """Age of a record at its arrival, above which somebody is told."""
+BUSY_RECORDS = 30
+"""Records that a topic's partitions get in five minutes on average, below which a silent one says nothing."""
+_USUAL_SHARE = 0.2
+"""Part of its topic's average that a partition had in a day, above which its silence says something."""
 
 RULES: tuple[RuleGroup, ...] = (
     RuleGroup(
@@ -57,17 +67,18 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="MirrorStalled",
-                expr=f"((sum by (job) (rate(kafka_mirror_fetches_total{{{_JOB}}}[1m]))) == 0 "
-                f"or ({_RUNS} unless on (job) kafka_mirror_fetches_total{{{_JOB}}})) and on (job) {_RUNS}",
+                # Of each task: the others go on while one of them waits for a broker.
+                expr=f"(min by (job) (sum by (job, task) (rate({_FETCHES}[1m]))) == 0 "
+                f"or ({_RUNS} unless on (job) {_FETCHES})) and on (job) {_RUNS}",
                 for_="1m",
                 severity=Severity.HIGH,
-                summary="Kafka's mirror gets nothing from the other region",
-                description="The other region does not answer, or this region's Kafka takes nothing. The copy stands "
-                "still.",
+                summary="Kafka's mirror, or a task of it, gets nothing from the other region",
+                description="The other region does not answer, or this region's Kafka takes nothing. The copy, or the "
+                "task's part of it, stands still.",
                 annotations={
-                    "summary_ja": "Kafka のミラーが他方のリージョンから何も受け取っていません",
+                    "summary_ja": "Kafka のミラー、またはそのタスクが他方のリージョンから何も受け取っていません",
                     "description_ja": "他方のリージョンが応答しないか、このリージョンの Kafka が書き込みを受け付けて"
-                    "いません。コピーは止まっています。",
+                    "いません。コピーの全部または一部が止まっています。",
                 },
             ),
             Alert(
@@ -99,6 +110,35 @@ RULES: tuple[RuleGroup, ...] = (
             ),
         ),
     ),
+    RuleGroup(
+        name="mirror-partitions",
+        interval="1m",
+        rules=(
+            Recording(
+                record=_GAINED,
+                expr=f"sum by ({_PARTITION}) (increase({_COPIED}[5m])) or 0 * max by ({_PARTITION}) ({_ENDS})",
+            ),
+            Alert(
+                name="MirrorPartitionStalled",
+                # How far the other region has got is not known here; the topic's other partitions go on.
+                expr=f"{_GAINED} == 0 and {_OF_A_DAY} > on (topic) group_left () "
+                f"{_USUAL_SHARE} * avg by (topic) ({_OF_A_DAY}) "
+                f"and on (topic) avg by (topic) ({_GAINED}) > {BUSY_RECORDS}",
+                for_="1m",
+                severity=Severity.HIGH,
+                summary="Nothing is copied of partition {{ $labels.partition }} of {{ $labels.topic }}, of others much",
+                description="For five minutes this partition had no record, although it usually has its share of them: "
+                "the mirror hardly reaches the broker that leads it. If the other region is lost now, what is missing "
+                "here is lost with it.",
+                annotations={
+                    "summary_ja": "{{ $labels.topic }} のパーティション {{ $labels.partition }} だけがコピーされて"
+                    "いません",
+                    "description_ja": "他のパーティションは進んでいます。リーダーのブローカーにミラーが到達できません。"
+                    "いま他方のリージョンを失うと、不足分は失われます。",
+                },
+            ),
+        ),
+    ),
 )
 
 INHIBITIONS: tuple[Inhibition, ...] = (
@@ -110,12 +150,12 @@ INHIBITIONS: tuple[Inhibition, ...] = (
     ),
     Inhibition(
         source=("MirrorTaskFailed",),
-        targets=("MirrorStalled", "MirrorLag", "MirrorCheckpointOld"),
+        targets=("MirrorStalled", "MirrorPartitionStalled", "MirrorLag", "MirrorCheckpointOld"),
         reason="What a failed task does not do is missing in each of these.",
     ),
     Inhibition(
         source=("MirrorStalled",),
-        targets=("MirrorLag", "MirrorCheckpointOld"),
+        targets=("MirrorPartitionStalled", "MirrorLag", "MirrorCheckpointOld"),
         reason="What comes late after a standstill is late because of it.",
     ),
 )

@@ -15,7 +15,7 @@ import yaml
 
 from components.contracts import AlertReceiver, ProbeJob, ProbeTarget, ScrapeTarget
 from components.k8s import TLS_MOUNT
-from components.shards import REPLICA_LABEL, SHARD_LABEL
+from components.shards import REPLICA_LABEL, SHARD_LABEL, external_labels
 from components.telemetry.attributes import PROMOTED_ATTRIBUTES
 
 PATH = "/probe"
@@ -196,12 +196,7 @@ def prometheus_config(settings: PrometheusConfig) -> Data:
             "scrape_interval": settings.scrape_interval,
             "scrape_timeout": "10s",
             "evaluation_interval": settings.scrape_interval,
-            "external_labels": {
-                "platform": settings.platform,
-                "region": settings.region,
-                REPLICA_LABEL: settings.replica,
-                **({SHARD_LABEL: str(settings.shard)} if settings.shard else {}),
-            },
+            "external_labels": external_labels(settings.platform, settings.region, settings.replica, settings.shard),
         },
         "runtime": {"gogc": settings.gogc},
         "otlp": {

@@ -60,7 +60,7 @@ from components.prometheus.thanos import (
     ruler_command,
 )
 from components.rules import RuleGroup, rule_file
-from components.shards import REPLICA_LABEL, RULER_SHARD, SHARD_LABEL, ruler_name
+from components.shards import RULER_SHARD, external_labels, ruler_name
 from components.web_access import web_file
 
 TOKEN = "obs:prometheus:Ruler"  # noqa: S105  (a type token)
@@ -263,12 +263,7 @@ def _container(args: RulerArgs) -> Container:
         image="thanos",
         command=ruler_command(
             RulerConfig(
-                labels={
-                    "platform": args.context.platform,
-                    "region": args.context.region,
-                    REPLICA_LABEL: args.replica,
-                    SHARD_LABEL: RULER_SHARD,
-                },
+                labels=external_labels(args.context.platform, args.context.region, args.replica, RULER_SHARD),
                 query_url=args.query.url,
                 block_duration=args.block_duration,
                 config_directory=CONFIG_DIRECTORY,

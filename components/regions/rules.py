@@ -15,6 +15,8 @@ LEASE_LIMIT_S = 120
 """How long the lease may not have been read."""
 PEER_LIMIT_S = 60
 """How old the other region's last heartbeat may be."""
+PAGER_LIMIT_S = 60
+"""How long a pager's address may not have taken a connection; each is tried every few seconds."""
 _FRESH_S = 30
 """Heartbeats come every 5 s; an older one is not believed."""
 
@@ -84,6 +86,36 @@ RULES: tuple[RuleGroup, ...] = (
                     "summary_ja": "リージョン {{ $labels.peer }} から {{ $value | humanizeDuration }} 応答がありません",
                     "description_ja": "ガードの停止、ウィットネスへの不通、またはリージョンの喪失です。"
                     "そちらが通知を担当している場合、アラートが誰にも届いていない可能性があります。",
+                },
+            ),
+            Alert(
+                name="RegionPeerNeverSeen",
+                expr=f"{_of_peer('failover_agent_peer_seen')} == 0 and on (job) {_READ} < {PEER_LIMIT_S}",
+                # The second region is set up after the first.
+                for_="1d",
+                severity=Severity.HIGH,
+                summary="Region {{ $labels.peer }} has never said anything",
+                description="It is named as the other region, and the witness bucket has no heartbeat of it: it was "
+                "not set up, or its failover agent never reached the witness, or writes under another name. No "
+                "region takes over when this one is lost.",
+                annotations={
+                    "summary_ja": "リージョン {{ $labels.peer }} から一度も応答がありません",
+                    "description_ja": "未構築か、ウィットネスに到達したことがないか、別の名前で書き込んでいます。"
+                    "このリージョンを失っても引き継ぐ先がありません。",
+                },
+            ),
+            Alert(
+                name="RegionPagerUnreachable",
+                expr=f"max by (job, address) (failover_agent_egress_reached_age_seconds{{{_JOB}}}) > {PAGER_LIMIT_S}",
+                for_="1m",
+                severity=Severity.HIGH,
+                summary="This region has not reached {{ $labels.address }} for {{ $value | humanizeDuration }}",
+                description="Notifications are handed over there. A region on standby that took over now would not be "
+                "heard by this channel.",
+                annotations={
+                    "summary_ja": "このリージョンから {{ $labels.address }} に {{ $value | humanizeDuration }} "
+                    "到達できません",
+                    "description_ja": "通知の受け渡し先です。待機側がいま引き継いでも、この手段では通知が届きません。",
                 },
             ),
             Alert(
@@ -196,8 +228,8 @@ INHIBITIONS: tuple[Inhibition, ...] = (
     ),
     Inhibition(
         source=("RegionIsolated",),
-        targets=("RegionLeaseUnreadable",),
-        reason="A region that is cut off does not reach the witness either.",
+        targets=("RegionLeaseUnreadable", "RegionPagerUnreachable"),
+        reason="A region that is cut off reaches neither the witness nor a pager.",
     ),
     Inhibition(
         source=("RegionNobodyNotifies",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.rules import NOT_STOPPING, Alert, Recording, RuleGroup, Severity, any_of, grew
+from components.rules import NOT_STOPPING, Alert, Recording, RuleGroup, Severity, any_of, arriving, grew
 from components.sampler.component import EXPORTER
 from components.telemetry.services import (
     DEFAULT_LATENCY_LIMIT_MS,
@@ -14,7 +14,6 @@ from components.telemetry.services import (
 _JOB = 'job="sampler"'
 _WRITES = f'{_JOB},exporter="{EXPORTER}"'
 _TAIL = "otelcol_processor_tail_sampling"
-_INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-traces"}'
 _GROUP = 'consumergroup="sampler",topic="telemetry-traces"'
 _KINDS = "|".join(f"SPAN_KIND_{kind}" for kind in ENTRY_KINDS)
 _CALLS = "traces_span_metrics_calls_total"
@@ -66,7 +65,9 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="SamplerDown",
-                expr=f"(sum(rate({_READ}[1m])) or vector(0)) == 0 and on () sum(rate({_INTO_KAFKA}[1m])) > 0",
+                # Where there are no samplers, the alerts on missing pods and on their group tell.
+                expr=f"(sum(rate({_READ}[1m])) or 0 * sum(up{{{_JOB}}})) == 0 "
+                f"and on () {arriving('telemetry-traces', '1m')}",
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="No sampler reads spans although they reach Kafka",

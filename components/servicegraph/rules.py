@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from components.rules import Alert, RuleGroup, Severity, any_of
+from components.rules import Alert, RuleGroup, Severity, any_of, arriving
 
 _JOB = 'job="service-graph"'
-_INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-traces"}'
 
 RULES: tuple[RuleGroup, ...] = (
     RuleGroup(
@@ -17,7 +16,7 @@ RULES: tuple[RuleGroup, ...] = (
                     (
                         f"(time() - max by (job) (service_graph_last_document_timestamp_seconds{{{_JOB}}})) > 300",
                         f"sum by (job) (rate(service_graph_spans_total{{{_JOB}}}[5m])) == 0"
-                        f" and on () sum(rate({_INTO_KAFKA}[5m])) > 0",
+                        f" and on () {arriving('telemetry-traces', '5m')}",
                     )
                 ),
                 for_="1m",

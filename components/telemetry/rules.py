@@ -28,6 +28,8 @@ ALERT_OF_PRIORITY: dict[Severity, str] = {severity: f"SloBurn{severity.value.cap
 _OFTEN = "30s"
 _SELDOM = "5m"
 """A budget over weeks moves slowly, and reads many samples."""
+_REMEMBERED = "6h"
+"""How long an objective without events is missed."""
 
 
 def burn(window: str) -> str:
@@ -43,7 +45,7 @@ def slo_groups(document: Document) -> tuple[RuleGroup, ...]:
     windows = sorted({BASE_WINDOW, *(window for rate in rates for window in (rate.long, rate.short))}, key=seconds)
     recordings = (rule for slo in slos for rule in _recordings(slo, windows))
     return (
-        RuleGroup(name="slo", rules=(*recordings, *_alerts(slos, rates)), interval=_OFTEN, reads=Reads.LAYERS),
+        RuleGroup(name="slo", rules=(*recordings, *_alerts(slos, rates), _ABSENT), interval=_OFTEN, reads=Reads.LAYERS),
         RuleGroup(name="slo-budget", rules=tuple(_budget(slo) for slo in slos), interval=_SELDOM, reads=Reads.LAYERS),
     )
 
@@ -124,6 +126,24 @@ def _alerts(slos: tuple[Slo, ...], rates: tuple[BurnRate, ...]) -> Iterator[Aler
                     "description_ja": f"目標: {_each(told, _japanese)}。この速度では達成できません。",
                 },
             )
+
+
+_ABSENT = Alert(
+    name="SloEventsAbsent",
+    # Without events there is no burn: whoever counts them is down, or their counters do not come here.
+    expr=f"label_replace(last_over_time({EVENTS}[{_REMEMBERED}]) unless on (slo) {EVENTS}, "
+    f'"layer", "", "layer", "{PLATFORM}")',
+    for_="5m",
+    severity=Severity.HIGH,
+    summary="Nobody counts the events of {{ $labels.slo }} any more",
+    description="The service that counts them has stopped, or its metrics do not arrive. Alerts on this objective, and "
+    "on the share of its events that fail, are blind.",
+    annotations={
+        "summary_ja": "{{ $labels.slo }} のイベントが計測されていません",
+        "description_ja": "計測するサービスの停止か、メトリクスの不達です。"
+        "この目標と失敗率に関するアラートは機能していません。",
+    },
+)
 
 
 def _condition(rate: BurnRate, slos: Iterable[Slo]) -> str:

@@ -58,7 +58,7 @@ def d1(context: Context) -> Finding:
         archive(runs.archived(store), finding, kube.created() + ARCHIVED_WITHIN)
     with opened(access, access.metrics_prefix) as store:
         blocks(runs.shipped(store), context.platform.prometheus_servers, finding, lambda name: first_block(kube, name))
-    late = context.thanos.number("max(time() - backup_metrics_due_timestamp_seconds) > 0")
+    late = context.thanos.number("max(min by (server) (time() - backup_metrics_due_timestamp_seconds)) > 0")
     finding.expect(late is None, f"the next block of metrics is missing since {(late or 0) / 60:.0f} min")
     failed = context.thanos.number("max(backup_poll_failed)")
     if failed is None:

@@ -152,7 +152,11 @@ DAILY: tuple[Check, ...] = (
     metric(
         "metrics-blocks",
         "blocks of metrics reach the object storage",
-        Metric(expression="time() - max(backup_metrics_due_timestamp_seconds)", limit=0, unit=Unit.SECONDS),
+        Metric(
+            expression="time() - min(max by (server) (backup_metrics_due_timestamp_seconds))",
+            limit=0,
+            unit=Unit.SECONDS,
+        ),
         "docs/runbooks/MetricsBlocksTooOld.md; Prometheus keeps its blocks for its retention",
     ),
     metric(

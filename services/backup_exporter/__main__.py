@@ -129,16 +129,17 @@ def _archive(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _blocks(snapshot: Snapshot, most_age_s: float) -> Iterator[Metric]:
-    if snapshot.blocks_end is not None:
-        yield GaugeMetricFamily(
-            "backup_metrics_last_block_timestamp_seconds",
-            "Up to when the stored blocks of metrics reach",
-            value=snapshot.blocks_end,
-        )
-    yield GaugeMetricFamily(
+    yield _gauge(
+        "backup_metrics_last_block_timestamp_seconds",
+        "Up to when the stored blocks of metrics of a server reach",
+        "server",
+        {server: end for server, end in snapshot.blocks.items() if end is not None},
+    )
+    yield _gauge(
         "backup_metrics_due_timestamp_seconds",
-        "When the next block of metrics is missing",
-        value=snapshot.blocks_due(most_age_s),
+        "When the next block of metrics of a server is missing",
+        "server",
+        snapshot.blocks_due(most_age_s),
     )
 
 

@@ -1,8 +1,8 @@
 """Polls the object storage every minute and keeps what it saw: runs of backups, blocks of metrics, Kafka's archive.
 
 A block of Thanos is a folder with the ULID of its making as name, and its ``meta.json``, which is stored last, says
-which time it covers. No block covers a time after its making: so only those are read that were made after what is known
-to be covered.
+which time it covers, and by its external labels which server it is of. No block covers a time after its making: so only
+those are read that were made after what is known to be covered of the server that is furthest behind.
 
 Keys of the archive say which offsets a segment holds, and sort as offsets do. So a poll asks only for what came after
 the last one. What such a poll cannot see is seen when a partition is listed anew, about once an hour: segments that the
@@ -28,8 +28,6 @@ from services.runtime.s3 import Bucket, NotStoredError, Object, Poller
 
 _PARTS = 3
 META = "meta.json"
-SHARD_LABEL, RULER_SHARD = "prometheus_shard", "rules"
-"""External label of a block, and its value on those of rulers."""
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TIME_DIGITS = 10
@@ -155,44 +153,52 @@ def first_ulid(milliseconds: int) -> str:
     return digits
 
 
+_Block = tuple[str | None, int]
+"""Server of a block, None where it is none of those that are looked at, and its end in milliseconds."""
+
+
 class Blocks:
-    """The polls at the blocks."""
+    """The polls at the blocks.
 
-    def __init__(self, bucket: Bucket) -> None:
-        """``bucket``: its prefix is that of the blocks."""
-        self._bucket = bucket
-        self._ends: dict[str, int | None] = {}
-        self._reach_ms = 0
+    Args:
+        bucket: Its prefix is that of the blocks.
+        servers: Server -> external labels of its blocks.
+        beat: Called before each block that is read.
+    """
 
-    def poll(self) -> float | None:
-        """End of the newest block, seconds since 1970; None where there is no whole block.
+    def __init__(self, bucket: Bucket, servers: Mapping[str, Mapping[str, str]], beat: Callable[[], None]) -> None:
+        self._bucket, self._servers, self._beat = bucket, servers, beat
+        self._blocks: dict[str, _Block | None] = {}
+        self._reach_ms = dict.fromkeys(servers, 0)
+
+    def poll(self) -> dict[str, float | None]:
+        """Server -> end of its newest block, seconds since 1970; None where it has no whole block.
 
         Raises:
             StorageError: The storage does not answer, or refuses.
         """
-        reach = self._reach(self._bucket.folders(after=first_ulid(self._reach_ms)) if self._reach_ms else [])
-        if reach < self._reach_ms or not reach:
+        least = min(self._reach_ms.values())
+        reach = self._reach(self._bucket.folders(after=first_ulid(least))) if least else {}
+        if any(reach.get(server, 0) < known for server, known in self._reach_ms.items()) or not least:
             # What was known is gone.
             reach = self._reach(self._bucket.folders())
         self._reach_ms = reach
-        return reach / _MS if reach else None
+        return {server: end / _MS if end else None for server, end in reach.items()}
 
-    def _reach(self, folders: list[str]) -> int:
-        reach, kept = 0, dict[str, int | None]()
+    def _reach(self, folders: list[str]) -> dict[str, int]:
+        reach, kept = dict.fromkeys(self._servers, 0), dict[str, _Block | None]()
         for ulid in sorted((folder for folder in folders if _ULID.fullmatch(folder)), reverse=True):
-            if made_ms(ulid) < reach:
+            if made_ms(ulid) < min(reach.values()):
                 break
-            known = self._ends.get(ulid)
-            end = self._end(ulid) if known is None else known
-            kept[ulid] = end
-            reach = max(reach, end or 0)
-        self._ends = kept
+            block = kept[ulid] = self._blocks.get(ulid) or self._block(ulid)
+            if block and block[0]:
+                reach[block[0]] = max(reach[block[0]], block[1])
+        self._blocks = kept
         return reach
 
-    def _end(self, ulid: str) -> int | None:
-        """End of a block in milliseconds; 0 for a ruler's, which says nothing of the samples that it was made of; None
-        while it is not whole, or where its description is none.
-        """
+    def _block(self, ulid: str) -> _Block | None:
+        """A block; None while it is not whole, or where its description is none."""
+        self._beat()
         try:
             content = self._bucket.open(f"{ulid}/{META}")
         except NotStoredError:
@@ -203,12 +209,13 @@ class Blocks:
         try:
             meta = json.loads(b"".join(content.chunks))
             end, labels = meta["maxTime"], meta.get("thanos", {}).get("labels") or {}
-            if labels.get(SHARD_LABEL) == RULER_SHARD:
-                return 0
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
+        if not isinstance(end, int) or end <= 0:
+            return None
+        server = next((server for server, wanted in self._servers.items() if labels == wanted), None)
         # A sample from a clock that is ahead does not make a block reach into the future.
-        return min(end, made_ms(ulid)) if isinstance(end, int) and end > 0 else None
+        return server, min(end, made_ms(ulid))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -364,14 +371,16 @@ class Snapshot:
         since: When the oldest run was written, else when the backup exporter began.
         kinds: Kind -> its runs.
         archive: Topic -> how far its archive reaches.
-        blocks_end: End of the newest block of metrics, seconds since 1970; None where there is none.
+        began: When the backup exporter began, seconds since 1970.
+        blocks: Server -> end of its newest block of metrics, seconds since 1970; None where it has none.
     """
 
     at: float
     since: float
     kinds: Mapping[str, KindStatus] = field(default_factory=dict)
     archive: Mapping[str, ArchiveCoverage] = field(default_factory=dict)
-    blocks_end: float | None = None
+    began: float = 0.0
+    blocks: Mapping[str, float | None] = field(default_factory=dict)
 
     def due(self, kind: str, most_age_s: float) -> float:
         """When the next run of a kind is missing, seconds since 1970.
@@ -382,9 +391,12 @@ class Snapshot:
         newest = self.kinds.get(kind, KindStatus()).newest
         return (newest.started.timestamp() if newest else self.since) + most_age_s
 
-    def blocks_due(self, most_age_s: float) -> float:
-        """When the next block of metrics is missing, seconds since 1970."""
-        return (self.since if self.blocks_end is None else self.blocks_end) + most_age_s
+    def blocks_due(self, most_age_s: float) -> dict[str, float]:
+        """Server -> when its next block of metrics is missing, seconds since 1970.
+
+        Of a server that has none yet, such as a shard that was added, it counts from when the backup exporter began.
+        """
+        return {server: (self.began if end is None else end) + most_age_s for server, end in self.blocks.items()}
 
 
 class BackupPoller(Poller[Snapshot]):
@@ -397,7 +409,8 @@ class BackupPoller(Poller[Snapshot]):
         self._archive = Archive(bucket, self.beat)
         self._blocks: Blocks | None = None
         if settings.blocks:
-            self._blocks = Blocks(BackupBucket(replace(settings.storage.place, prefix=settings.blocks.prefix)))
+            place = replace(settings.storage.place, prefix=settings.blocks.prefix)
+            self._blocks = Blocks(BackupBucket(place), settings.blocks.servers, self.beat)
         self.snapshot = Snapshot(at=0.0, since=self._began)
 
     def _poll(self) -> Snapshot:
@@ -410,5 +423,6 @@ class BackupPoller(Poller[Snapshot]):
             since=min(oldest, default=self._began),
             kinds=kinds,
             archive=self._archive.poll(),
-            blocks_end=self._blocks.poll() if self._blocks else None,
+            began=self._began,
+            blocks=self._blocks.poll() if self._blocks else {},
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from services.runtime.settings import ServerSettings, SettingsModel, StorageSettings, above_zero, broken_rule, checked
 
@@ -25,7 +25,14 @@ def _ages(value: Any) -> Any:
 
 
 class BlocksSettings(SettingsModel):
-    """Where Thanos puts blocks of metrics, and how old the end of the newest one may get, in seconds."""
+    """Blocks of metrics, which Thanos puts into the storage.
+
+    Attributes:
+        prefix: What their keys start with.
+        most_age_s: How old the end of a server's newest block may get, in seconds.
+        servers: Server -> external labels of the blocks that it ships. Blocks with other labels, such as those of
+            rulers, say nothing of it.
+    """
 
     prefix: Annotated[
         str,
@@ -36,6 +43,7 @@ class BlocksSettings(SettingsModel):
         ),
     ]
     most_age_s: _Seconds
+    servers: Annotated[dict[str, dict[str, str]], Field(min_length=1)]
 
 
 class BackupExporterSettings(ServerSettings):

@@ -49,8 +49,9 @@ class AgentCollector:
         heartbeats: HeartbeatExchange,
         ready: Callable[[], bool],
         registry: CollectorRegistry,
+        probes: Sequence[EgressProbe] = (),
     ) -> None:
-        self._settings, self._gate, self._members = settings, gate, members
+        self._settings, self._gate, self._members, self._probes = settings, gate, members, probes
         self._lease_poller, self._heartbeats, self._ready = lease_poller, heartbeats, ready
         registry.register(self)
 
@@ -64,6 +65,13 @@ class AgentCollector:
         yield from self._own()
         yield from self._lease()
         yield from self._alertmanagers()
+        if self._settings.peer:
+            yield _gauge(
+                "failover_agent_peer_seen",
+                "Whether the other region's heartbeat was ever read",
+                "peer",
+                {self._settings.peer: self._heartbeats.peer is not None},
+            )
         if self._settings.peer and self._heartbeats.peer:
             yield from self._peer(self._settings.peer, self._heartbeats.peer)
 
@@ -78,6 +86,12 @@ class AgentCollector:
             "failover_agent_isolated",
             "Whether the region was cut off from the witness and from everybody outside, without a lease read since",
             value=self._gate.isolated,
+        )
+        yield _gauge(
+            "failover_agent_egress_reached_age_seconds",
+            "Since a pager's address took a connection; before the first time: since the failover agent began",
+            "address",
+            {probe.name: probe.age() for probe in self._probes},
         )
 
     def _lease(self) -> Iterator[Metric]:
@@ -186,16 +200,18 @@ class Service(serving.Service):
         )
         self._heartbeat_task = PeriodicTask("heartbeats", settings.heartbeat_interval_s, heartbeats.poll)
         expirer = SilenceExpirer(list(self._alertmanagers()))
+        probes = [EgressProbe(address, self._gate, settings.isolated_s) for address in settings.egress_addresses]
+        probe_interval_s = notification_gate.interval_s(settings.isolated_s)
         self._tasks = [
             *self._reconcile_tasks,
             PeriodicTask("lease", settings.poll_interval_s, lease_poller.poll),
             self._heartbeat_task,
             PeriodicTask("silence-expirer", silence_expirer.EVERY_S, expirer.poll),
-            *self._probe_tasks(),
+            *(PeriodicTask(probe.name, probe_interval_s, probe.poll) for probe in probes),
         ]
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        AgentCollector(settings, self._gate, self._members, lease_poller, heartbeats, self.ready, registry)
+        AgentCollector(settings, self._gate, self._members, lease_poller, heartbeats, self.ready, registry, probes)
         self.server = serving.https_server(settings, registry, self.alive, self.ready, program="failover-agent")
 
     def alive(self) -> bool:
@@ -213,12 +229,6 @@ class Service(serving.Service):
 
     def _alertmanagers(self) -> Iterator[Alertmanager]:
         return (Alertmanager(url, self._settings.alertmanagers) for url in self._settings.alertmanagers.urls)
-
-    def _probe_tasks(self) -> Iterator[PeriodicTask]:
-        isolated_s = self._settings.isolated_s
-        for address in self._settings.egress_addresses:
-            probe = EgressProbe(address, self._gate, isolated_s)
-            yield PeriodicTask(probe.name, notification_gate.interval_s(isolated_s), probe.poll)
 
     def _tell(self) -> None:
         """The other region, and whoever waits for it, hear of a change at once."""

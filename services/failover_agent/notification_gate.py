@@ -148,7 +148,12 @@ class EgressProbe:
     def __init__(self, address: tuple[str, int], gate: NotificationGate, isolated_s: float) -> None:
         self.name = f"{address[0]}:{address[1]}"
         self._address, self._gate = address, gate
+        self._reached_at = gate.clock()
         self._timeout_s = min(_MOST_S, interval_s(isolated_s))
+
+    def age(self) -> float:
+        """Seconds since it was last reached; before the first time, since the probe began."""
+        return max(0.0, self._gate.clock() - self._reached_at)
 
     def poll(self) -> None:
         """Poll once."""
@@ -157,4 +162,5 @@ class EgressProbe:
             socket.create_connection(self._address, self._timeout_s).close()
         except OSError:
             return
+        self._reached_at = asked_at
         self._gate.reached(asked_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -73,18 +74,19 @@ def test_segments_are_read_from_the_last_one_on_over_pages_and_partitions(runnin
 
 
 def test_blocks_are_found_from_a_time_on(running: StorageProcess) -> None:
-    blocks = Blocks(bucket(running, "metrics/"))
-    assert blocks.poll() is None
+    blocks = Blocks(bucket(running, "metrics/"), {"primary": {"prometheus_replica": "primary"}}, lambda: None)
+    assert blocks.poll() == {"primary": None}
     with running.store("metrics/") as store:
 
         def put(written_at: datetime, end: datetime) -> None:
             ulid = first_ulid(int(written_at.timestamp() * 1000)) + 16 * "0"
             store.put(f"{ulid}/index", b"x")
             store.put(f"{ulid}/chunks/000001", b"x")
-            store.put(f"{ulid}/meta.json", b'{"maxTime": %d}' % int(end.timestamp() * 1000))
+            meta = {"maxTime": int(end.timestamp() * 1000), "thanos": {"labels": {"prometheus_replica": "primary"}}}
+            store.put(f"{ulid}/meta.json", json.dumps(meta).encode())
 
         for hours in range(6):
             put(NOW - hours * HOUR, NOW - (hours + 1) * HOUR)
-        assert blocks.poll() == (NOW - HOUR).timestamp()
+        assert blocks.poll() == {"primary": (NOW - HOUR).timestamp()}
         put(NOW + HOUR, NOW)
-    assert blocks.poll() == NOW.timestamp()
+    assert blocks.poll() == {"primary": NOW.timestamp()}

@@ -28,8 +28,8 @@ def _poll(pod: str) -> str:
     return _of_pod("backup_last_poll_timestamp_seconds", pod)
 
 
-def _blocks(pod: str) -> str:
-    return _of_pod("backup_metrics_due_timestamp_seconds", pod)
+def _blocks(pod: str, server: str = "primary-shard-1") -> str:
+    return f'backup_metrics_due_timestamp_seconds{{{pod},server="{server}"}}'
 
 
 def _missing(pod: str, topic: str) -> str:
@@ -79,11 +79,15 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         alert="MetricsBlocksTooOld",
-        bad={_blocks(_ONE): "600x60", _blocks(_OTHER): "600x60"},
+        # The first shard ships on, from both replicas.
+        bad={
+            **{_blocks(pod): "600x60" for pod in (_ONE, _OTHER)},
+            **{_blocks(pod, server): "4800x60" for pod in (_ONE, _OTHER) for server in ("primary", "secondary")},
+        },
         good={_blocks(_ONE): "600x60", _blocks(_OTHER): "600x10 4800x50"},
         silent_at="14m45s",
         firing_at="15m30s",
-        labels={"job": "backup-exporter"},
+        labels={"job": "backup-exporter", "server": "primary-shard-1"},
     ),
     Scenario(
         alert="BackupExporterPollFailed",

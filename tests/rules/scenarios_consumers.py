@@ -11,6 +11,7 @@ _OWN = f'otelcol_exporter_send_failed_metric_points_total{{{CONSUMER},exporter="
 _WRITTEN = f"otelcol_otlprecords_sent_items_total{{{CONSUMER}}}"
 _OWN_WRITTEN = f'otelcol_exporter_sent_metric_points_total{{{CONSUMER},exporter="prometheus/self"}}'
 _PRODUCED = 'otelcol_kafkabuckets_items_total{job="gateway",instance="gateway-0",topic="telemetry-metrics"}'
+_END = 'kafka_topic_partition_current_offset{job="kafka-lag",topic="telemetry-metrics",partition="0"}'
 _UP = f"up{{{CONSUMER}}}"
 _LABELS = {"job": "metrics-consumer-primary"}
 
@@ -32,10 +33,11 @@ SCENARIOS: tuple[Scenario, ...] = (
         firing_at="5m",
         labels=_LABELS,
     ),
+    # A standby: what comes in is copied from the other region, and its own gateways have nothing.
     Scenario(
         alert="ConsumerStalled",
-        bad={_WRITTEN: "0+10x9 90x60", _OWN_WRITTEN: "0+10x70", _PRODUCED: "0+10x70"},
-        good={_WRITTEN: "0+10x9 90x60", _PRODUCED: "0+10x9 90x60"},
+        bad={_WRITTEN: "0+10x9 90x60", _OWN_WRITTEN: "0+10x70", _END: "0+10x70", _PRODUCED: "0x70"},
+        good={_WRITTEN: "0+10x9 90x60", _END: "0+10x9 90x60", _PRODUCED: "0x70"},
         silent_at="5m45s",
         firing_at="7m",
         labels=_LABELS,

@@ -43,4 +43,20 @@ SCENARIOS: tuple[Scenario, ...] = (
         for slo in SLOS[:1]
         if severity in (slo.priorities[rate.name] for rate in BURN_RATES)
     ),
+    # The service is gone: nothing fails, since nothing is counted.
+    *(
+        Scenario(
+            alert="SloEventsAbsent",
+            bad={name: f"0{step}x{_HEALTHY_MIN} stale" for name, step in slo.example.healthy.items()},
+            # It has nothing to do.
+            good={name: f"0{step}x{_HEALTHY_MIN} 6000x60" for name, step in slo.example.healthy.items()},
+            silent_at=f"{_HEALTHY_MIN + 8}m",
+            firing_at=f"{_HEALTHY_MIN + 10}m",
+            labels={"slo": slo.name, "layer": slo.layer, "owner": slo.owner},
+            interval="1m",
+            evaluated="30s",
+        )
+        for slo in SLOS
+        if slo.name in {"api-availability", "recording-success"}
+    ),
 )

@@ -8,13 +8,14 @@ INDEXER = 'job="log-indexer",instance="10-88-0-9"'
 _DOCUMENTS = f"log_indexer_documents_total{{{INDEXER}}}"
 _REJECTED = f'log_indexer_rejected_documents_total{{{INDEXER},reason="mapper_parsing_exception"}}'
 _UP = f"up{{{INDEXER}}}"
-_PRODUCED = 'otelcol_kafkabuckets_items_total{job="gateway",instance="gateway-0",topic="telemetry-logs"}'
+_END = 'kafka_topic_partition_current_offset{job="kafka-lag",topic="telemetry-logs",partition="0"}'
+_OTHER_END = 'kafka_topic_partition_current_offset{job="kafka-lag",topic="telemetry-metrics",partition="0"}'
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="LogIndexerStalled",
-        bad={_DOCUMENTS: "0+10x9 90x60", _PRODUCED: "0+10x70"},
-        good={_DOCUMENTS: "0+10x9 90x60", _PRODUCED: "0+10x9 90x60"},
+        bad={_DOCUMENTS: "0+10x9 90x60", _END: "0+10x70"},
+        good={_DOCUMENTS: "0+10x9 90x60", _END: "0+10x9 90x60", _OTHER_END: "0+10x70"},
         silent_at="6m45s",
         firing_at="7m15s",
         labels={"job": "log-indexer"},

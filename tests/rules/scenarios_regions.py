@@ -13,11 +13,16 @@ _ISOLATED = f"failover_agent_isolated{{{_POD}}}"
 _ERRORS = f"failover_agent_alertmanager_errors_total{{{_POD}}}"
 _LEASE = f"failover_agent_lease_read_age_seconds{{{_POD}}}"
 _PEER_AGE = f'failover_agent_peer_age_seconds{{{_POD},peer="region-b"}}'
+_PEER_SEEN = f'failover_agent_peer_seen{{{_POD},peer="region-b"}}'
 _PEER_NOTIFIES = f'failover_agent_peer_notifies{{{_POD},peer="region-b"}}'
 
 
 def _role(role: str) -> str:
     return f'failover_agent_role{{{_POD},role="{role}"}}'
+
+
+def _egress(name: str) -> str:
+    return f'failover_agent_egress_reached_age_seconds{{{_POD},address="{name}.example.com:443"}}'
 
 
 def _differs(definition: str) -> str:
@@ -72,6 +77,27 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="5m15s",
         firing_at="5m45s",
         labels=_PEER,
+    ),
+    Scenario(
+        alert="RegionPeerNeverSeen",
+        bad={_LEASE: "2x300", _PEER_SEEN: "0x300"},
+        # It was set up the same day.
+        good={_LEASE: "2x300", _PEER_SEEN: "0x100 1x200"},
+        silent_at="23h55m",
+        firing_at="24h5m",
+        labels=_PEER,
+        interval="5m",
+        evaluated="5m",
+    ),
+    # On standby, with all else well; one channel of two.
+    Scenario(
+        alert="RegionPagerUnreachable",
+        bad={_NOTIFIES: "0x50", _ISOLATED: "0x50", _egress("pager"): "3x9 30+30x40", _egress("mail"): "3x50"},
+        # A short cut.
+        good={_NOTIFIES: "0x50", _egress("pager"): "3x9 30 60 90 3x40", _egress("mail"): "3x50"},
+        silent_at="6m45s",
+        firing_at="7m15s",
+        labels={**_JOB, "address": "pager.example.com:443"},
     ),
     Scenario(
         alert="RegionsDiffer",

@@ -6,7 +6,6 @@ from tests.rules.scenario import Scenario
 
 SAMPLER = 'job="sampler",instance="sampler-0"'
 _READ = f'otelcol_receiver_accepted_spans_total{{{SAMPLER},receiver="kafkarecords"}}'
-_PRODUCED = 'otelcol_kafkabuckets_items_total{job="gateway",instance="gateway-0",topic="telemetry-traces"}'
 _REFUSED = f'otelcol_exporter_send_failed_spans_total{{{SAMPLER},exporter="otlp/jaeger"}}'
 _QUEUE = f'otelcol_exporter_queue_%s{{{SAMPLER},exporter="otlp/jaeger",data_type="traces"}}'
 _UP = f"up{{{SAMPLER}}}"
@@ -14,6 +13,7 @@ _EVICTED = f"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_to
 _TOO_LARGE = f"otelcol_processor_tail_sampling_traces_dropped_too_large_total{{{SAMPLER}}}"
 _LAG = 'kafka_consumergroup_lag{job="kafka-lag",consumergroup="sampler",topic="telemetry-traces",partition="0"}'
 _END = 'kafka_topic_partition_current_offset{job="kafka-lag",topic="telemetry-traces",partition="0"}'
+_GRAPHED = 'service_graph_spans_total{job="service-graph",instance="10-88-0-9"}'
 _WRITTEN = 'service_graph_last_document_timestamp_seconds{job="service-graph",instance="10-88-0-9"}'
 
 
@@ -43,10 +43,20 @@ def _latency(service: str, below: str, above: str) -> dict[str, str]:
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="SamplerDown",
-        bad={_READ: "0+10x9 90x60", _PRODUCED: "0+10x70"},
-        good={_READ: "0+10x9 90x60", _PRODUCED: "0+10x9 90x60"},
+        bad={_READ: "0+10x9 90x60", _END: "0+10x70"},
+        good={_READ: "0+10x9 90x60", _END: "0+10x9 90x60"},
         silent_at="5m45s",
         firing_at="7m",
+        labels={"job": "sampler"},
+    ),
+    # None has ever read a span.
+    Scenario(
+        alert="SamplerDown",
+        bad={_UP: "0x70", _END: "0+10x70"},
+        # Scaled to none, as in the lab's second region.
+        good={_UP: "0x2 stale", _END: "0x9 0+10x70"},
+        silent_at="1m15s",
+        firing_at="1m45s",
         labels={"job": "sampler"},
     ),
     Scenario(
@@ -117,6 +127,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={_WRITTEN: "0+30x50"},
         silent_at="10m30s",
         firing_at="12m",
+        labels={"job": "service-graph"},
+    ),
+    # It reads nothing and has written nothing since it began.
+    Scenario(
+        alert="ServiceGraphStalled",
+        bad={_GRAPHED: "0+10x9 90x60", _END: "0+10x70"},
+        good={_GRAPHED: "0+10x9 90x60", _END: "0+10x9 90x60"},
+        silent_at="9m45s",
+        firing_at="10m15s",
         labels={"job": "service-graph"},
     ),
 )

@@ -102,7 +102,7 @@ def arguments(where: DeploymentContext, **changes: Any) -> BackupsArgs:
         "kafka": replace(kafka("backup"), users={name: user(name) for name in ("backup", "archive")}),
         "search": SearchSource(endpoint=search("backup", "backup-search"), engine="opensearch", indices=["logs-0*"]),
         "archiving": Archiving(keep_days=30),
-        "blocks": Blocks(prefix="metrics/", range_s=600),
+        "blocks": Blocks(prefix="metrics/", range_s=600, servers={"primary": {"prometheus_replica": "primary"}}),
         "job": SIZE,
         "archive": SIZE,
         "exporter": SIZE,

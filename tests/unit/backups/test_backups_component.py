@@ -217,7 +217,9 @@ def test_the_exporter_accepts_its_settings_and_knows_how_old_each_kind_may_get(r
     settings = exporter_settings.BackupExporterSettings.parse(settings_file(recording, "backup-exporter"))
     assert settings.state_most_age_s == STATE_AGE_S
     assert dict(settings.most_age_s) == {str(kind): most_age_s(cron) for kind, cron in CRONS.items()}
-    assert settings.blocks == exporter_settings.BlocksSettings(prefix="metrics/", most_age_s=3000)
+    assert settings.blocks == exporter_settings.BlocksSettings(
+        prefix="metrics/", most_age_s=3000, servers={"primary": {"prometheus_replica": "primary"}}
+    )
     assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-backup-exporter")
     files = {
         settings.metrics.password_file,
@@ -293,7 +295,7 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
         (lambda: {"keep_days": {}}, "backups.keep_days has no database: give it a number of days"),
         (lambda: {"keep_days": {**DAYS, Kind.GRAFANA: 0}}, "backups.keep_days.grafana is 0: allowed are 1 to 3650"),
         (lambda: {"archiving": Archiving(keep_days=0)}, "backups.keep_days.archive is 0"),
-        (lambda: {"blocks": Blocks(prefix="metrics", range_s=600)}, "'metrics': it must end with /"),
+        (lambda: {"blocks": Blocks(prefix="metrics", range_s=600, servers={})}, "'metrics': it must end with /"),
         (
             lambda: {"search": SearchSource(endpoint=search("backup", "b"), engine="opensearch", indices=[])},
             "no index of the search",

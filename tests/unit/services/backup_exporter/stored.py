@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from components.shards import external_labels
 from services.backup.manifest import Manifest, StoredObject, manifest_key, object_key, run_name
 from services.backup_exporter.poller import first_ulid
 from services.backup_exporter.settings import BackupExporterSettings as Settings
@@ -18,6 +19,10 @@ PREFIX, BLOCKS = "backups/", "metrics/"
 TOPIC_ID, OTHER_ID = "aaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbb"
 START = datetime(2026, 11, 25, 15, 5, tzinfo=UTC)
 AGES = {"database": 7200, "grafana": 115_200}
+SERVERS = {
+    "primary": external_labels("obs", "one", "primary"),
+    "secondary": external_labels("obs", "one", "secondary"),
+}
 
 
 def content(folder: Path, endpoint: str | None = "https://localhost:1", **changes: Any) -> dict[str, Any]:
@@ -37,7 +42,7 @@ def content(folder: Path, endpoint: str | None = "https://localhost:1", **change
         "storage": storage,
         "most_age_s": dict(AGES),
         "state_most_age_s": 700_000,
-        "blocks": {"prefix": BLOCKS, "most_age_s": 4800},
+        "blocks": {"prefix": BLOCKS, "most_age_s": 4800, "servers": SERVERS},
         "metrics": {"user": SCRAPER[0], "password_file": str(folder / "scraper")},
         **changes,
     }
@@ -98,14 +103,14 @@ def put_block(
     made_at: datetime,
     end: datetime | None,
     number: int = 0,
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] = SERVERS["primary"],
 ) -> str:
-    """Store a block; without its description when it has no end. Returns its name."""
+    """Store a block of a server; without its description when it has no end. Returns its name."""
     ulid = f"{first_ulid(int(made_at.timestamp() * 1000))}{number:016d}"
     fake_storage.put(f"{ulid}/index", "x", BLOCKS)
     if end:
         meta: dict[str, Any] = {"ulid": ulid, "minTime": 0, "maxTime": int(end.timestamp() * 1000), "version": 1}
-        meta |= {"thanos": {"labels": dict(labels)}} if labels else {}
+        meta |= {"thanos": {"labels": dict(labels)}}
         fake_storage.put(f"{ulid}/meta.json", json.dumps(meta), BLOCKS)
     return ulid
 

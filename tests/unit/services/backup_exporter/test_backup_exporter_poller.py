@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from components.shards import REPLICA_LABEL, RULER_SHARD, SHARD_LABEL
+from components.shards import RULER_SHARD, external_labels
 from services.backup.manifest import manifest_key
 from services.backup_exporter import poller as poller_module
 from services.backup_exporter.poller import (
@@ -24,13 +24,14 @@ from services.backup_exporter.poller import (
     first_ulid,
     made_ms,
 )
-from services.runtime.s3 import Content, Object, StorageError
+from services.runtime.s3 import Bucket, Content, Object, StorageError
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import BUCKET, Storage
 from tests.unit.services.backup_exporter.stored import (
     BLOCKS,
     OTHER_ID,
     PREFIX,
+    SERVERS,
     START,
     content,
     put_block,
@@ -245,23 +246,28 @@ def test_a_ulid_tells_when_a_block_was_made() -> None:
     assert first_ulid(1469922850259) == "01ARZ3NDEK"
 
 
+def polls(storage: Bucket, servers: Mapping[str, Mapping[str, str]] = SERVERS) -> Blocks:
+    return Blocks(storage, servers, lambda: None)
+
+
 def test_blocks_reach_up_to_the_latest_end_whatever_was_made_last(fake_storage: Storage) -> None:
     put_block(fake_storage, START - 5 * HOUR, START - 6 * HOUR)
     put_block(fake_storage, START - HOUR, START - 2 * HOUR)
     # Made anew from old ones.
     put_block(fake_storage, START - HOUR / 2, START - 20 * HOUR)
     put_block(fake_storage, START, None)
-    blocks = Blocks(bucket(fake_storage, BLOCKS))
-    assert blocks.poll() == (START - 2 * HOUR).timestamp()
+    blocks = polls(bucket(fake_storage, BLOCKS))
+    assert blocks.poll() == {"primary": (START - 2 * HOUR).timestamp(), "secondary": None}
     put_block(fake_storage, START + HOUR, START)
-    assert blocks.poll() == START.timestamp()
+    assert blocks.poll() == {"primary": START.timestamp(), "secondary": None}
 
 
 def test_a_block_is_read_once_and_those_before_the_reach_never(
     fake_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for hours in range(1, 9):
-        put_block(fake_storage, START - hours * HOUR, START - (hours + 1) * HOUR)
+        for number, labels in enumerate(SERVERS.values()):
+            put_block(fake_storage, START - hours * HOUR, START - (hours + 1) * HOUR, number, labels)
     watched = bucket(fake_storage, BLOCKS)
     read: list[str] = []
     opened = watched.open
@@ -271,39 +277,48 @@ def test_a_block_is_read_once_and_those_before_the_reach_never(
         return opened(key)
 
     monkeypatch.setattr(watched, "open", reading)
-    blocks = Blocks(watched)
+    beats: list[None] = []
+    blocks = Blocks(watched, SERVERS, lambda: beats.append(None))
     blocks.poll()
     blocks.poll()
-    assert len(read) == 2
+    assert (len(read), len(beats)) == (4, 4)
 
 
 def test_without_blocks_nothing_is_said_and_lost_ones_are_noticed(fake_storage: Storage) -> None:
-    blocks = Blocks(bucket(fake_storage, BLOCKS))
-    assert blocks.poll() is None
+    blocks = polls(bucket(fake_storage, BLOCKS), {"primary": SERVERS["primary"]})
+    assert blocks.poll() == {"primary": None}
     put_block(fake_storage, START - 5 * HOUR, START - 6 * HOUR)
     newest = put_block(fake_storage, START, START - HOUR)
-    assert blocks.poll() == (START - HOUR).timestamp()
+    assert blocks.poll() == {"primary": (START - HOUR).timestamp()}
     for name in ("index", "meta.json"):
         remove(fake_storage, f"{newest}/{name}", BLOCKS)
-    assert blocks.poll() == (START - 6 * HOUR).timestamp()
+    assert blocks.poll() == {"primary": (START - 6 * HOUR).timestamp()}
 
 
-def test_what_a_ruler_ships_hides_no_prometheus_that_ships_nothing(
+def test_no_server_that_ships_nothing_is_hidden_by_another_one_or_by_a_ruler(
     fake_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules = {REPLICA_LABEL: "primary", SHARD_LABEL: RULER_SHARD}
-    put_block(fake_storage, START - 5 * HOUR, START - 6 * HOUR, labels={REPLICA_LABEL: "primary", SHARD_LABEL: "1"})
-    put_block(fake_storage, START, START - HOUR, labels=rules)
+    shard = external_labels("obs", "one", "primary", 1)
+    servers = {**SERVERS, "primary-shard-1": shard}
+    put_block(fake_storage, START - 5 * HOUR, START - 6 * HOUR, labels=shard)
+    put_block(fake_storage, START - 2 * HOUR, START - 3 * HOUR, labels=SERVERS["secondary"])
+    put_block(fake_storage, START - HOUR, START - 2 * HOUR)
+    put_block(fake_storage, START, START - HOUR, labels=external_labels("obs", "one", "primary", RULER_SHARD))
     watched = bucket(fake_storage, BLOCKS)
-    blocks = Blocks(watched)
-    assert blocks.poll() == (START - 6 * HOUR).timestamp()
+    blocks = polls(watched, servers)
+    ends = {
+        "primary": (START - 2 * HOUR).timestamp(),
+        "secondary": (START - 3 * HOUR).timestamp(),
+        "primary-shard-1": (START - 6 * HOUR).timestamp(),
+    }
+    assert blocks.poll() == ends
     monkeypatch.setattr(watched, "open", lambda key: pytest.fail(f"{key} is read again"))
-    assert blocks.poll() == (START - 6 * HOUR).timestamp()
+    assert blocks.poll() == ends
 
 
 def test_a_block_does_not_reach_into_the_future(fake_storage: Storage) -> None:
     put_block(fake_storage, START, START + 100 * HOUR)
-    assert Blocks(bucket(fake_storage, BLOCKS)).poll() == START.timestamp()
+    assert polls(bucket(fake_storage, BLOCKS)).poll()["primary"] == START.timestamp()
 
 
 def test_a_poll_sees_all_and_says_when_the_next_run_is_missing(fake_storage: Storage) -> None:
@@ -314,7 +329,11 @@ def test_a_poll_sees_all_and_says_when_the_next_run_is_missing(fake_storage: Sto
     poller.poll()
     seen = poller.snapshot
     assert seen.due("database", 7200) == START.timestamp() + 7200
-    assert seen.blocks_due(4800) == (START - HOUR).timestamp() + 4800
+    # Of a server that ships nothing the time counts from when the backup exporter began.
+    assert seen.blocks_due(4800) == {
+        "primary": (START - HOUR).timestamp() + 4800,
+        "secondary": poller.began + 4800,
+    }
     assert seen.archive["telemetry-logs"].segments == 1
     # Of a kind without any run the time counts from the oldest object.
     assert seen.since <= seen.at

@@ -22,7 +22,15 @@ from services.backup_exporter.settings import BackupExporterSettings as Settings
 from services.runtime.settings import SettingsError
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import SCRAPER, ReportServer, Storage, until_ready, write_files
-from tests.unit.services.backup_exporter.stored import START, content, put_block, put_run, put_segment, settings
+from tests.unit.services.backup_exporter.stored import (
+    SERVERS,
+    START,
+    content,
+    put_block,
+    put_run,
+    put_segment,
+    settings,
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +84,10 @@ def test_the_metrics_say_how_old_large_and_whole_backups_are(exporter: ReportSer
     assert metrics["backup_archive_segments", "telemetry-logs"] == 2
     assert metrics["backup_archive_missing_records", "telemetry-logs"] == 10
     assert metrics["backup_archive_last_timestamp_seconds", "telemetry-logs"] > began - 10**9
-    assert metrics["backup_metrics_last_block_timestamp_seconds", ""] == began - 3900
-    assert metrics["backup_metrics_due_timestamp_seconds", ""] == began - 3900 + 4800
+    assert metrics["backup_metrics_last_block_timestamp_seconds", "primary"] == began - 3900
+    assert metrics["backup_metrics_due_timestamp_seconds", "primary"] == began - 3900 + 4800
+    assert metrics["backup_metrics_due_timestamp_seconds", "secondary"] > began
+    assert ("backup_metrics_last_block_timestamp_seconds", "secondary") not in metrics
     assert (metrics["backup_poll_failed", ""], metrics["backup_poll_failures_total", ""]) == (0, 0)
     assert metrics["backup_due_timestamp_seconds", "pulumi-state"] == began + 700_000
     # Of a kind that is not named nobody expects a run.
@@ -127,8 +137,12 @@ def test_without_blocks_nothing_is_said_about_them(fake_storage: Storage) -> Non
         ({"most_age_s": {"database": 0}}, "most_age_s.database is 0; it must be a number of seconds above 0"),
         ({"most_age_s": {"database": True}}, "it must be a number of seconds above 0"),
         ({"most_age_s": [1]}, "most_age_s must be a mapping of seconds"),
-        ({"blocks": {"prefix": "metrics", "most_age_s": 1}}, "blocks.prefix is 'metrics'; it must end with /"),
-        ({"blocks": {"prefix": "metrics/"}}, "blocks.most_age_s is missing"),
+        (
+            {"blocks": {"prefix": "metrics", "most_age_s": 1, "servers": SERVERS}},
+            "blocks.prefix is 'metrics'; it must end with /",
+        ),
+        ({"blocks": {"prefix": "metrics/", "servers": SERVERS}}, "blocks.most_age_s is missing"),
+        ({"blocks": {"prefix": "metrics/", "most_age_s": 1, "servers": {}}}, "blocks.servers"),
         ({"reader": {}}, "reader is not a setting; allowed: listen, tls"),
         ({"metrics": {"user": "", "password_file": "x"}}, "metrics.user is ''"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.failover_agent.__main__ import AgentCollector
-from services.failover_agent.notification_gate import NotificationGate
+from services.failover_agent.notification_gate import EgressProbe, NotificationGate
 from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, PeerClock
 from services.regions.witness import Heartbeat, Witness, WitnessError
@@ -154,17 +154,26 @@ def test_metrics_tell_age_and_difference(tmp_path: Path, ahead_s: float) -> None
     exchange = HeartbeatExchange(settings, witness, gate, [], lambda: True, problems)
     poller = LeasePoller(settings, witness, gate, lambda: None, problems, lambda _: None)
     registry = CollectorRegistry()
-    AgentCollector(settings, gate, [], poller, exchange, lambda: True, registry)
+    probe = EgressProbe(("pager.invalid", 443), gate, 20)
+    AgentCollector(settings, gate, [], poller, exchange, lambda: True, registry, [probe])
+
+    def seen() -> float | None:
+        return registry.get_sample_value("failover_agent_peer_seen", {"peer": "region-b"})
 
     def value(name: str) -> float | None:
         return registry.get_sample_value(f"failover_agent_peer_{name}_seconds", {"peer": "region-b"})
 
     exchange.poll()
-    assert (value("age"), value("clock_difference")) == (None, None)
+    assert (seen(), value("age"), value("clock_difference")) == (0, None, None)
     for _ in range(3):
         now[0] += EVERY_S
         said[0] = beat(datetime.now(UTC) + timedelta(seconds=ahead_s))
         exchange.poll()
+    assert seen() == 1
+    assert (
+        registry.get_sample_value("failover_agent_egress_reached_age_seconds", {"address": "pager.invalid:443"})
+        == 3 * EVERY_S
+    )
     assert 0 <= cast(float, value("age")) <= EVERY_S
     assert value("clock_difference") == pytest.approx(ahead_s, abs=5)
     now[0] += 60

@@ -59,10 +59,13 @@ def test_a_port_that_takes_connections_is_reached_and_one_that_refuses_is_not() 
         now[0] = 119
         for probe in (refused, unknown):
             probe.poll()
+        assert [probe.age() for probe in (reached, refused, unknown)] == [19, 19, 19]
         now[0] = 120
         assert gate.wanted() is not None
         assert gate.isolated
         reached.poll()
+        now[0] = 123
+        assert [probe.age() for probe in (reached, refused, unknown)] == [3, 23, 23]
     wish = gate.wanted()
     assert wish is not None
     assert not wish.firm
