@@ -7,12 +7,12 @@ fits none of them reaches the fallback, which people watch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
-from components.alerting.timings import TIMINGS, Timing
+from components.alerting.timings import TIMINGS, Timing, milliseconds
 from components.alertmanager.receivers import (
     FIRST,
     FIRST_NOTIFICATION,
@@ -43,7 +43,10 @@ EACH_ALERT = ("...",)
 a new incident only; a second alert in the group of an open one would ring nobody (docs/adr/0013)."""
 PAGED = "phone"
 """End of the name of a receiver that rings the phone, where another one tells the same contact by other channels."""
-
+PAGED_REPEAT = "5m"
+"""How soon the pager is told again of what still fires. It merges that into the open incident and rings nobody, but an
+alert that ended while it was muted is told to Alertmanager's log by nobody: when it comes again, it is told only once
+the last notification is older than this (docs/adr/0013)."""
 
 HEARTBEAT_TIMING = Timing(group_wait="0s", group_interval="10s", repeat_interval="25s")
 """A heartbeat each 30 s: Alertmanager looks each 10 s, and sends when the last one is older than 25 s."""
@@ -78,6 +81,7 @@ class AlertmanagerConfig:
         inhibitions: Which alerts keep which other ones quiet; targets with their escalated twins.
         private_authority: Whether the receivers' certificates are signed by an authority that is not public.
         timings: Timing of each priority; an escalated alert has that of its own priority.
+        paged_repeat: How soon the pager is told again of what still fires, where its priority is not told sooner.
         heartbeat_timing: Timing of the alert that always fires.
         tls_directory: Folder with the platform's ``ca.crt``.
         secrets_directory: Folder with one file for each secret.
@@ -90,6 +94,7 @@ class AlertmanagerConfig:
     inhibitions: Sequence[Inhibition] = ()
     private_authority: bool = False
     timings: Mapping[Severity, Timing] = field(default_factory=lambda: TIMINGS)
+    paged_repeat: str = PAGED_REPEAT
     heartbeat_timing: Timing = HEARTBEAT_TIMING
     tls_directory: str = TLS_MOUNT
     secrets_directory: str = SECRETS_DIRECTORY
@@ -162,12 +167,18 @@ def _routes(settings: AlertmanagerConfig) -> Data:
     escalated: dict[str, list[Data]] = {}
     for severity, contact in settings.escalation.items():
         used = settings.channels.contacts[contact].channels
-        escalated.setdefault(contact, _told(f'escalation="{contact}"', contact, used, settings.timings[severity]))
+        escalated.setdefault(
+            contact, _told(settings, f'escalation="{contact}"', contact, used, settings.timings[severity])
+        )
     first = [
         route
         for severity, timing in settings.timings.items()
         for route in _told(
-            f'severity="{severity.value}"', first_receiver(severity), _first_channels(settings, severity), timing
+            settings,
+            f'severity="{severity.value}"',
+            first_receiver(severity),
+            _first_channels(settings, severity),
+            timing,
         )
     ]
     return {
@@ -188,13 +199,19 @@ def _first_channels(settings: AlertmanagerConfig, severity: Severity) -> tuple[C
     return settings.channels.first_channels(severity) if severity in FIRST_NOTIFICATION else ()
 
 
-def _told(matcher: str, name: str, channels: Sequence[Channel], timing: Timing) -> list[Data]:
+def _told(
+    settings: AlertmanagerConfig, matcher: str, name: str, channels: Sequence[Channel], timing: Timing
+) -> list[Data]:
     """Routes of the alerts that a matcher meets: one that rings the phone for each of them, one for the rest."""
     paged = paged_receiver(name, channels)
     rest = _route(matcher, name, timing)
     if paged is None:
         return [rest]
-    route = {**_route(matcher, paged, timing), "group_by": list(EACH_ALERT)}
+    soonest = min(timing.repeat_interval, settings.paged_repeat, key=milliseconds)
+    route = {
+        **_route(matcher, paged, replace(timing, repeat_interval=soonest)),
+        "group_by": list(EACH_ALERT),
+    }
     return [route] if paged == name else [{**route, "continue": True}, rest]
 
 

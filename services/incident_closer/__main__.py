@@ -51,8 +51,9 @@ _NAMED_ESCAPES = {
 }
 POLL_INTERVAL_S = 5.0
 """Seconds between two polls."""
-MOST_AT_ONCE = 10
-"""Incidents that one poll closes: the pager takes 120 events a minute, and what is due has to be fresh."""
+MOST_AT_ONCE = 4
+"""Incidents that one poll closes: the pager takes 120 events a minute for a key, two closers take 96 of them at most,
+and what rings must have room."""
 _NOBODY = REGION_AUTHORS | {None}
 _TIMEOUT_S = (2.0, 5.0)
 _LARGEST_ANSWER = 64 * 1024 * 1024

@@ -140,6 +140,13 @@ def test_an_escalated_alert_has_the_timing_of_its_priority() -> None:
     assert routes['escalation="team-leader"']["group_wait"] == TIMINGS[Severity.MEDIUM].group_wait
 
 
+def test_the_pager_is_told_again_as_soon_as_an_escalation_and_other_channels_are_not() -> None:
+    repeats = {route["receiver"]: route["repeat_interval"] for route in rendered()["route"]["routes"]}
+    assert repeats["operators-critical-phone"] == repeats["senior-manager-phone"] == repeats["on-call-engineer"] == "5m"
+    assert repeats["operators-critical"] == repeats["senior-manager"] == TIMINGS[Severity.CRITICAL].repeat_interval
+    assert repeats["operators-high"] == TIMINGS[Severity.HIGH].repeat_interval
+
+
 def test_people_hear_of_the_end_and_the_dead_mans_switch_does_not() -> None:
     for name, _, content in entries(rendered()):
         assert content["send_resolved"] is (name != HEARTBEAT)

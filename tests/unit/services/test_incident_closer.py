@@ -187,6 +187,10 @@ def test_a_second_mute_closes_anew() -> None:
     assert closing.due(105.0, states((ONE,))) == [ONE]
 
 
+def test_two_closers_leave_the_pager_room_for_what_rings() -> None:
+    assert 2 * MOST_AT_ONCE * 60 / incidents.POLL_INTERVAL_S <= 0.8 * 120
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1_000 <= incidents.MOST_ENDING <= 100_000
     monkeypatch.setattr(incidents, "MOST_ENDING", 200)
