@@ -43,6 +43,9 @@ EACH_ALERT = ("...",)
 a new incident only; a second alert in the group of an open one would ring nobody (docs/adr/0013)."""
 PAGED = "phone"
 """End of the name of a receiver that rings the phone, where another one tells the same contact by other channels."""
+MAILED = "mail"
+"""End of the name of a receiver that mails, where another one tells the same contact by other channels. Alertmanager
+waits for a mail server without a limit of time, and so does its whole group, whose other channels tell nothing then."""
 PAGED_REPEAT = "5m"
 """How soon the pager is told again of what still fires. It merges that into the open incident and rings nobody, but an
 alert that ended while it was muted is told to Alertmanager's log by nobody: when it comes again, it is told only once
@@ -135,6 +138,17 @@ def paged_receiver(name: str, channels: Sequence[Channel]) -> str | None:
     return f"{name}-{PAGED}" if len(channels) > 1 else name
 
 
+def split_receivers(name: str, channels: Sequence[Channel]) -> dict[str, tuple[Channel, ...]]:
+    """The receivers that together are receiver ``name``: of the phone, of mail, and of the rest, which has the name."""
+    parts: dict[str, tuple[Channel, ...]] = {}
+    rest = tuple(channels)
+    for channel, suffix in ((Channel.PHONE, PAGED), (Channel.MAIL, MAILED)):
+        if channel in rest and len(rest) > 1:
+            parts[f"{name}-{suffix}"] = (channel,)
+            rest = tuple(other for other in rest if other is not channel)
+    return {**parts, name: rest}
+
+
 def paged_routes(settings: AlertmanagerConfig) -> dict[str, PagedRoute]:
     """Receiver -> the route whose alerts ring a phone; each of these has an incident of its own."""
     first = settings.channels.first_channels
@@ -202,17 +216,16 @@ def _first_channels(settings: AlertmanagerConfig, severity: Severity) -> tuple[C
 def _told(
     settings: AlertmanagerConfig, matcher: str, name: str, channels: Sequence[Channel], timing: Timing
 ) -> list[Data]:
-    """Routes of the alerts that a matcher meets: one that rings the phone for each of them, one for the rest."""
-    paged = paged_receiver(name, channels)
-    rest = _route(matcher, name, timing)
-    if paged is None:
-        return [rest]
-    soonest = min(timing.repeat_interval, settings.paged_repeat, key=milliseconds)
-    route = {
-        **_route(matcher, paged, replace(timing, repeat_interval=soonest)),
-        "group_by": list(EACH_ALERT),
-    }
-    return [route] if paged == name else [{**route, "continue": True}, rest]
+    """Routes of the alerts that a matcher meets: one for each of the receivers, the phone's rings for each alert."""
+    routes = []
+    for receiver_name, used in split_receivers(name, channels).items():
+        if Channel.PHONE in used:
+            soonest = min(timing.repeat_interval, settings.paged_repeat, key=milliseconds)
+            route = _route(matcher, receiver_name, replace(timing, repeat_interval=soonest))
+            routes.append({**route, "group_by": list(EACH_ALERT)})
+        else:
+            routes.append(_route(matcher, receiver_name, timing))
+    return [*({**route, "continue": True} for route in routes[:-1]), routes[-1]]
 
 
 def _route(matcher: str, receiver_name: str, timing: Timing) -> Data:
@@ -250,11 +263,7 @@ def _receivers(settings: AlertmanagerConfig) -> list[Data]:
 
 def _tellers(sending: Sending, name: str, contact: str, channels: Sequence[Channel]) -> list[Data]:
     """Receivers of the routes that `_told` makes."""
-    paged = paged_receiver(name, channels)
-    if paged is None or paged == name:
-        return [receiver(sending, name, contact, tuple(channels))]
-    others = tuple(channel for channel in channels if channel is not Channel.PHONE)
-    return [receiver(sending, paged, contact, (Channel.PHONE,)), receiver(sending, name, contact, others)]
+    return [receiver(sending, part, contact, used) for part, used in split_receivers(name, channels).items()]
 
 
 def _inhibit_rule(inhibition: Inhibition) -> Data:

@@ -142,12 +142,13 @@ PRIORITIES = ("critical", "high", "medium", "low")
 ESCALATION = "escalation"
 
 
-PAGED = "-phone"
-"""End of the name of a receiver that rings a phone."""
+PAGED, MAILED = "-phone", "-mail"
+"""Ends of the names of receivers that ring a phone or mail, beside that of a contact's other channels."""
 """Label of an alert that was raised again for somebody else; its ``alert_id`` is that of its original."""
 
 
-_AGAIN_S = 60.0
+_AGAIN_S = 330.0
+"""The pager is told each 5 minutes of what still fires, which rings nobody."""
 """The same notification within this time is one that was sent again, or by the other Alertmanager."""
 
 
@@ -228,15 +229,14 @@ def _episode(told: Sequence[ProcessedEvent], raised: Sequence[ProcessedEvent]) -
 
 def _notifications(events: Sequence[ProcessedEvent]) -> int:
     """Different notifications: what was tried again, or told by both Alertmanagers, counts once."""
-    last: dict[tuple[str, str, str], float] = {}
+    last: dict[tuple[str, str], tuple[str, float]] = {}
     count = 0
     for event in sorted(events, key=lambda event: event.received_at):
-        # A contact's phone has a receiver of its own, beside that of its other channels.
-        receiver = event.receiver.removesuffix(PAGED)
-        key, at = (event.fingerprint, event.status, receiver), event.received_at.timestamp()
-        if at - last.get(key, float("-inf")) > _AGAIN_S:
-            count += 1
-            last[key] = at
+        receiver = event.receiver.removesuffix(PAGED).removesuffix(MAILED)
+        key, at = (event.fingerprint, receiver), event.received_at.timestamp()
+        status, before = last.get(key, ("", float("-inf")))
+        count += event.status != status or at - before > _AGAIN_S
+        last[key] = event.status, at
     return count
 
 

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_amtool_accepts_the_configuration_and_its_templates(folder: Path) -> None:
     done = amtool("check-config", str(folder / "alertmanager.yml"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 receivers" in done.stdout
+    assert "13 receivers" in done.stdout
     assert "1 templates" in done.stdout
 
 
@@ -54,10 +54,14 @@ def test_amtool_accepts_it_for_contacts_with_few_channels(tmp_path: Path, first:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-CRITICAL, SENIOR = "operators-critical-phone,operators-critical", "senior-manager-phone,senior-manager"
+HIGH = "operators-high-mail,operators-high"
+CRITICAL, SENIOR = (
+    "operators-critical-phone,operators-critical",
+    "senior-manager-phone,senior-manager-mail,senior-manager",
+)
 ROUTES: tuple[tuple[dict[str, str], str], ...] = (
     ({"alertname": "A", "severity": "critical"}, CRITICAL),
-    ({"alertname": "A", "severity": "high"}, "operators-high"),
+    ({"alertname": "A", "severity": "high"}, HIGH),
     ({"alertname": "A", "severity": "medium"}, "operators-medium"),
     ({"alertname": "A", "severity": "low"}, "daily-report"),
     (
@@ -76,14 +80,14 @@ ROUTES: tuple[tuple[dict[str, str], str], ...] = (
     ({"alertname": "Watchdog", "severity": "low"}, "heartbeat"),
     ({"alertname": "Watchdog", "severity": "critical", "escalation": "senior-manager"}, "heartbeat"),
     ({"alertname": "Watchdog"}, "heartbeat"),
-    ({"alertname": "WatchdogOfSomethingElse", "severity": "high"}, "operators-high"),
+    ({"alertname": "WatchdogOfSomethingElse", "severity": "high"}, HIGH),
     ({"alertname": "A", "severity": "urgent"}, "operators-fallback"),
     ({"alertname": "A", "severity": "Critical"}, "operators-fallback"),
     ({"alertname": "A", "severity": ""}, "operators-fallback"),
     ({"alertname": "A"}, "operators-fallback"),
     ({"severity": "critical"}, CRITICAL),
     ({"layer": "device"}, "operators-fallback"),
-    ({"alertname": "A", "severity": "high", "layer": "device", "region": "b", "job": "x"}, "operators-high"),
+    ({"alertname": "A", "severity": "high", "layer": "device", "region": "b", "job": "x"}, HIGH),
 )
 
 
