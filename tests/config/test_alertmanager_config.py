@@ -213,6 +213,13 @@ def test_long_summaries_are_cut_and_the_command_is_whole(folder: Path) -> None:
     assert len(render(folder, "obs.phone.summary", data(long))) <= 180
 
 
+def test_a_text_message_with_very_long_labels_is_still_one_that_sns_sends(folder: Path) -> None:
+    long = {"labels": {"alertname": "A" * 40, "alert_id": "A/site=" + "%E6%9D%B1" * 400, "severity": "critical"}}
+    text = render(folder, "obs.sms", data(alert(**long)))
+    assert len(text.encode("utf-16-be")) < 1600
+    assert text.strip().endswith("ops alerts")
+
+
 def test_slack_gets_text_that_it_cannot_take_for_a_link(folder: Path) -> None:
     text = render(folder, "obs.slack.text", data(alert()))
     assert "*3 partitions &lt; 1 leader &amp; offline*" in text
