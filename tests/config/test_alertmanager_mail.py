@@ -50,3 +50,12 @@ def test_the_other_channels_tell_what_comes_later_though_mail_never_answers(
             LATEST_S,
             "Kafka has heard of all",
         )
+        for name, counted in (("notifications_total", True), ("notification_latency_seconds_count", False)):
+            # AlertmanagerNotificationsFail goes by this: what has begun neither succeeds nor fails.
+            assert (sum(by_mail(member.metrics(), name) for member in both.members) > 0) is counted
+
+
+def by_mail(metrics: str, name: str) -> float:
+    """What a counter of Alertmanager says of mail."""
+    lines = [line for line in metrics.splitlines() if line.startswith(f"alertmanager_{name}{{")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines if 'integration="email"' in line)
