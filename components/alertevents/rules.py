@@ -1,6 +1,6 @@
 """Rules about the alert events: does Kafka get what is raised and what is notified?
 
-The alert Watchdog always fires and is sent again every 30 s, so the endpoint for Prometheus is never silent.
+The alert Watchdog always fires and is sent again every 10 s, so the endpoint for Prometheus is never silent.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ fits none of them reaches the fallback, which people watch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
-from components.alerting.timings import TIMINGS, Timing
+from components.alerting.timings import TIMINGS, Timing, milliseconds
 from components.alertmanager.receivers import (
     FIRST,
     FIRST_NOTIFICATION,
@@ -43,7 +43,13 @@ EACH_ALERT = ("...",)
 a new incident only; a second alert in the group of an open one would ring nobody (docs/adr/0013)."""
 PAGED = "phone"
 """End of the name of a receiver that rings the phone, where another one tells the same contact by other channels."""
-
+MAILED = "mail"
+"""End of the name of a receiver that mails, where another one tells the same contact by other channels. Alertmanager
+waits for a mail server without a limit of time, and so does its whole group, whose other channels tell nothing then."""
+PAGED_REPEAT = "5m"
+"""How soon the pager is told again of what still fires. It merges that into the open incident and rings nobody, but an
+alert that ended while it was muted is told to Alertmanager's log by nobody: when it comes again, it is told only once
+the last notification is older than this (docs/adr/0013)."""
 
 HEARTBEAT_TIMING = Timing(group_wait="0s", group_interval="10s", repeat_interval="25s")
 """A heartbeat each 30 s: Alertmanager looks each 10 s, and sends when the last one is older than 25 s."""
@@ -78,6 +84,7 @@ class AlertmanagerConfig:
         inhibitions: Which alerts keep which other ones quiet; targets with their escalated twins.
         private_authority: Whether the receivers' certificates are signed by an authority that is not public.
         timings: Timing of each priority; an escalated alert has that of its own priority.
+        paged_repeat: How soon the pager is told again of what still fires, where its priority is not told sooner.
         heartbeat_timing: Timing of the alert that always fires.
         tls_directory: Folder with the platform's ``ca.crt``.
         secrets_directory: Folder with one file for each secret.
@@ -90,6 +97,7 @@ class AlertmanagerConfig:
     inhibitions: Sequence[Inhibition] = ()
     private_authority: bool = False
     timings: Mapping[Severity, Timing] = field(default_factory=lambda: TIMINGS)
+    paged_repeat: str = PAGED_REPEAT
     heartbeat_timing: Timing = HEARTBEAT_TIMING
     tls_directory: str = TLS_MOUNT
     secrets_directory: str = SECRETS_DIRECTORY
@@ -130,6 +138,17 @@ def paged_receiver(name: str, channels: Sequence[Channel]) -> str | None:
     return f"{name}-{PAGED}" if len(channels) > 1 else name
 
 
+def split_receivers(name: str, channels: Sequence[Channel]) -> dict[str, tuple[Channel, ...]]:
+    """The receivers that together are receiver ``name``: of the phone, of mail, and of the rest, which has the name."""
+    parts: dict[str, tuple[Channel, ...]] = {}
+    rest = tuple(channels)
+    for channel, suffix in ((Channel.PHONE, PAGED), (Channel.MAIL, MAILED)):
+        if channel in rest and len(rest) > 1:
+            parts[f"{name}-{suffix}"] = (channel,)
+            rest = tuple(other for other in rest if other is not channel)
+    return {**parts, name: rest}
+
+
 def paged_routes(settings: AlertmanagerConfig) -> dict[str, PagedRoute]:
     """Receiver -> the route whose alerts ring a phone; each of these has an incident of its own."""
     first = settings.channels.first_channels
@@ -162,12 +181,18 @@ def _routes(settings: AlertmanagerConfig) -> Data:
     escalated: dict[str, list[Data]] = {}
     for severity, contact in settings.escalation.items():
         used = settings.channels.contacts[contact].channels
-        escalated.setdefault(contact, _told(f'escalation="{contact}"', contact, used, settings.timings[severity]))
+        escalated.setdefault(
+            contact, _told(settings, f'escalation="{contact}"', contact, used, settings.timings[severity])
+        )
     first = [
         route
         for severity, timing in settings.timings.items()
         for route in _told(
-            f'severity="{severity.value}"', first_receiver(severity), _first_channels(settings, severity), timing
+            settings,
+            f'severity="{severity.value}"',
+            first_receiver(severity),
+            _first_channels(settings, severity),
+            timing,
         )
     ]
     return {
@@ -188,14 +213,19 @@ def _first_channels(settings: AlertmanagerConfig, severity: Severity) -> tuple[C
     return settings.channels.first_channels(severity) if severity in FIRST_NOTIFICATION else ()
 
 
-def _told(matcher: str, name: str, channels: Sequence[Channel], timing: Timing) -> list[Data]:
-    """Routes of the alerts that a matcher meets: one that rings the phone for each of them, one for the rest."""
-    paged = paged_receiver(name, channels)
-    rest = _route(matcher, name, timing)
-    if paged is None:
-        return [rest]
-    route = {**_route(matcher, paged, timing), "group_by": list(EACH_ALERT)}
-    return [route] if paged == name else [{**route, "continue": True}, rest]
+def _told(
+    settings: AlertmanagerConfig, matcher: str, name: str, channels: Sequence[Channel], timing: Timing
+) -> list[Data]:
+    """Routes of the alerts that a matcher meets: one for each of the receivers, the phone's rings for each alert."""
+    routes = []
+    for receiver_name, used in split_receivers(name, channels).items():
+        if Channel.PHONE in used:
+            soonest = min(timing.repeat_interval, settings.paged_repeat, key=milliseconds)
+            route = _route(matcher, receiver_name, replace(timing, repeat_interval=soonest))
+            routes.append({**route, "group_by": list(EACH_ALERT)})
+        else:
+            routes.append(_route(matcher, receiver_name, timing))
+    return [*({**route, "continue": True} for route in routes[:-1]), routes[-1]]
 
 
 def _route(matcher: str, receiver_name: str, timing: Timing) -> Data:
@@ -233,11 +263,7 @@ def _receivers(settings: AlertmanagerConfig) -> list[Data]:
 
 def _tellers(sending: Sending, name: str, contact: str, channels: Sequence[Channel]) -> list[Data]:
     """Receivers of the routes that `_told` makes."""
-    paged = paged_receiver(name, channels)
-    if paged is None or paged == name:
-        return [receiver(sending, name, contact, tuple(channels))]
-    others = tuple(channel for channel in channels if channel is not Channel.PHONE)
-    return [receiver(sending, paged, contact, (Channel.PHONE,)), receiver(sending, name, contact, others)]
+    return [receiver(sending, part, contact, used) for part, used in split_receivers(name, channels).items()]
 
 
 def _inhibit_rule(inhibition: Inhibition) -> Data:

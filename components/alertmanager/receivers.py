@@ -176,6 +176,8 @@ Data = dict[str, Any]
 
 ATTEMPT_LIMIT = "5s"
 """After that an attempt counts as failed and is made again, as long as Alertmanager's own limit (10 s) allows."""
+MOST_EVENTS = 5000
+"""Alerts of a notification that Kafka is told; the event service refuses a post of more than 16 MiB as a whole."""
 _EVENTS_LIMIT = "9s"
 """The alert event service answers within 8 s: it waits for Kafka."""
 
@@ -249,6 +251,7 @@ def events_only(sending: Sending, name: str) -> Data:
     webhook = {
         "send_resolved": True,
         "url": sending.events.url,
+        "max_alerts": MOST_EVENTS,
         "timeout": _EVENTS_LIMIT,
         "http_config": {
             "follow_redirects": False,

@@ -107,7 +107,15 @@ def _delivery(*, paged: bool) -> RuleGroup:
         rules=(
             Alert(
                 name="AlertmanagerNotificationsFail",
-                expr=f"sum by (job, integration) (rate(alertmanager_notifications_failed_total{{{_JOB}}}[5m])) > 0",
+                expr=any_of(
+                    (
+                        f"sum by (job, integration) (rate(alertmanager_notifications_failed_total{{{_JOB}}}[5m])) > 0",
+                        # An attempt by mail has no limit of time: it neither succeeds nor fails.
+                        f"sum by (job, integration) (increase(alertmanager_notifications_total{{{_JOB}}}[15m])) > 0"
+                        " unless sum by (job, integration) "
+                        f"(increase(alertmanager_notification_latency_seconds_count{{{_JOB}}}[15m])) > 0",
+                    )
+                ),
                 for_="2m",
                 severity=Severity.HIGH,
                 summary="Notifications by {{ $labels.integration }} fail",

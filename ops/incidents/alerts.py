@@ -30,21 +30,31 @@ from services.alert_events.events import ProcessedEvent, RawEvent
 
 MOST_RECORDS = 500_000
 MOST_SECONDS = 25.0
-MOST_EVENTS = 200
+MOST_SHOWN = 500
+"""Most entries of one kind; of more the first and the last are taken."""
 FURTHEST = timedelta(hours=1)
 """How far from the time that people name an alert may have fired."""
 
 _QUIET_SECONDS = 5.0
 _LATE_MS = 60_000
+_NEVER = datetime.min.replace(tzinfo=UTC)
 K = TypeVar("K", bound=Kept)
+E = TypeVar("E")
 
 
 @dataclass
 class Read:
-    """How far a topic was read."""
+    """How far a topic was read.
+
+    Attributes:
+        records: How many records were read.
+        whole: Whether that was all of the window.
+        latest: Time of the last record of any alert, from Kafka: until then the topic was written.
+    """
 
     records: int = 0
     whole: bool = True
+    latest: datetime = _NEVER
 
 
 def raw_events(platform: Platform, admin: KafkaAdmin, alert_id: str, window: TimeWindow, read: Read) -> list[RawEvent]:
@@ -81,13 +91,17 @@ def _kept(
     The key tells whose record it is, so that the many others of a bad night need not be understood.
     """
     deadline = time.monotonic() + MOST_SECONDS
-    starts = _offsets(platform, admin, topic, window.start)
+    starts, ends = _offsets(platform, admin, topic, window.start)
+    left = {partition for partition, start in starts.items() if start < ends[partition]}
     past: set[int] = set()
     for message in admin.read(topic, starts, _QUIET_SECONDS):
-        read.records += 1
-        if read.records > MOST_RECORDS or time.monotonic() > deadline:
+        if read.records >= MOST_RECORDS or time.monotonic() > deadline:
             read.whole = False
             return
+        read.records += 1
+        if message.offset() + 1 >= ends[message.partition()]:
+            left.discard(message.partition())
+        read.latest = max(read.latest, datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC))
         if message.timestamp()[1] > window.end.timestamp() * 1000 + _LATE_MS:
             past.add(message.partition())
             if len(past) == len(starts):
@@ -101,10 +115,14 @@ def _kept(
             continue
         if window.holds(event.received_at):
             yield event
+    # Kafka may have fallen silent in the middle.
+    read.whole = not left - past
 
 
-def _offsets(platform: Platform, admin: KafkaAdmin, topic: str, start: datetime) -> dict[int, int]:
-    """Partition -> first record that is not older than a moment."""
+def _offsets(
+    platform: Platform, admin: KafkaAdmin, topic: str, start: datetime
+) -> tuple[dict[int, int], Mapping[int, int]]:
+    """Partition -> first record that is not older than a moment, and partition -> end of now."""
     known = admin.topics().get(topic)
     if known is None:
         raise OpsError(f"Kafka has no topic {topic}")
@@ -120,18 +138,26 @@ def _offsets(platform: Platform, admin: KafkaAdmin, topic: str, start: datetime)
     return {
         partition.partition: partition.offset if partition.offset >= 0 else ends[partition.partition]
         for partition in offsets
-    }
+    }, ends
 
 
-def transitions(events: Iterable[RawEvent], alert_id: str) -> tuple[AlertEvent, ...]:
-    """Of events that are repeated every half minute those that say something new."""
-    last: dict[tuple[str, str], tuple[str, datetime]] = {}
-    alert_events = []
+def transitions(events: Iterable[RawEvent], alert_id: str, read: Read) -> tuple[AlertEvent, ...]:
+    """Of events that are repeated every half minute those that say something new.
+
+    A firing alert whose Prometheus did not send it again in time is over, as Alertmanager sees it; that is told only
+    where others wrote into the topic after that time, and all of it was read.
+    """
+    last: dict[tuple[str, str], tuple[tuple[str, datetime], int]] = {}
+    alert_events: list[AlertEvent] = []
     for event in events:
         who, state = (event.sender, event.fingerprint), (event.status, event.starts_at)
-        if last.get(who) == state:
+        expired = _expired(event, read)
+        known, index = last.get(who, (None, 0))
+        if known == state or (known is not None and event.status == "resolved"):
+            alert_events[index] = alert_events[index].model_copy(update={"expired": expired})
+        if known == state:
             continue
-        last[who] = state
+        last[who] = state, len(alert_events)
         alert_events.append(
             AlertEvent(
                 at=event.received_at,
@@ -140,9 +166,18 @@ def transitions(events: Iterable[RawEvent], alert_id: str) -> tuple[AlertEvent, 
                 alert_id=event.alert_id,
                 status=event.status,
                 own=event.alert_id == alert_id,
+                expired=expired,
             )
         )
-    return tuple(alert_events[:MOST_EVENTS])
+    return tuple(alert_events)
+
+
+def first_and_last(items: Sequence[E], what: str) -> tuple[tuple[E, ...], str]:
+    """Not more entries than are shown, and what is said about the others: how it began and ended is there."""
+    if len(items) <= MOST_SHOWN:
+        return tuple(items), ""
+    half = MOST_SHOWN // 2
+    return (*items[:half], *items[-half:]), f"the first and the last {half} of {len(items)} {what}"
 
 
 def notifications(events: Iterable[ProcessedEvent], alert_id: str) -> tuple[Notification, ...]:
@@ -160,7 +195,7 @@ def notifications(events: Iterable[ProcessedEvent], alert_id: str) -> tuple[Noti
         )
         for (receiver, _, _, at), records in groups.items()
     ]
-    return tuple(sorted(notification_list, key=lambda notification: notification.at)[:MOST_EVENTS])
+    return tuple(sorted(notification_list, key=lambda notification: notification.at))
 
 
 def past_alert(platform: Platform, admin: KafkaAdmin, text: str, at: datetime, now: datetime) -> AlertRecord:
@@ -178,11 +213,17 @@ def past_alert(platform: Platform, admin: KafkaAdmin, text: str, at: datetime, n
     """
     read = Read()
     window = TimeWindow(start=at - FURTHEST, end=min(at + FURTHEST, now))
-    return choose(_kept(platform, admin, ALERTS_RAW_TOPIC.name, RawEvent, window, read), text, at)
+    return choose(_kept(platform, admin, ALERTS_RAW_TOPIC.name, RawEvent, window, read), text, at, read)
 
 
-def choose(events: Iterable[RawEvent], text: str, at: datetime) -> AlertRecord:
+def choose(events: Iterable[RawEvent], text: str, at: datetime, read: Read) -> AlertRecord:
     """The firing among some events that ``text`` means, nearest to a moment.
+
+    Args:
+        events: The events.
+        text: Identity of an alert or its beginning, or its name.
+        at: The moment.
+        read: How far the topic was read, once all events were taken.
 
     Raises:
         OpsError: There is none, or several alerts are meant.
@@ -202,7 +243,7 @@ def choose(events: Iterable[RawEvent], text: str, at: datetime) -> AlertRecord:
     if len(identities) > 1:
         raise OpsError(several(text, identities))
     # The escalated twin begins later: the original says when people could first know.
-    return _record(min(matched.items(), key=lambda item: (_distance(item[1], at), item[0][1]))[1])
+    return _record(min(matched.items(), key=lambda item: (_distance(item[1], at), item[0][1]))[1], read)
 
 
 def several(text: str, identities: Sequence[str]) -> str:
@@ -217,7 +258,21 @@ def _distance(events: list[RawEvent], at: datetime) -> timedelta:
     return max(starts - at, at - ends, timedelta())
 
 
-def _record(events: list[RawEvent]) -> AlertRecord:
+def _expired(event: RawEvent, read: Read) -> datetime | None:
+    """When a firing alert was over without a word: its Prometheus did not send it again, others wrote later."""
+    until = event.valid_until
+    return until if until is not None and read.whole and until < read.latest else None
+
+
+def _ends(events: list[RawEvent], read: Read) -> datetime | None:
+    """When a firing was over in every Prometheus."""
+    last = {(event.sender, event.fingerprint): event for event in events}
+    ends = [event.ends_at or _expired(event, read) for event in last.values()]
+    known = [end for end in ends if end is not None]
+    return max(known) if len(known) == len(ends) else None
+
+
+def _record(events: list[RawEvent], read: Read) -> AlertRecord:
     last = events[-1]
     labels = {name: value for name, value in last.labels.items() if name != ESCALATION_LABEL}
     name = last.labels.get("alertname", "?").removesuffix(SUFFIX)
@@ -229,7 +284,7 @@ def _record(events: list[RawEvent]) -> AlertRecord:
         labels={**labels, "alertname": name},
         annotations=dict(last.annotations),
         starts=min(event.starts_at for event in events),
-        ends=last.ends_at,
+        ends=_ends(events, read),
         expression=expression(last.generator_url),
         source="alerts-raw",
     )
@@ -247,9 +302,6 @@ def expression(url: str) -> str:
         return parse_qs(urlsplit(url).query).get("g0.expr", [""])[0]
     except ValueError:
         return ""
-
-
-MOST = 50
 
 
 def silences(alertmanager: Alertmanager, incident: Incident, window: TimeWindow) -> tuple[Silenced, ...]:
@@ -274,7 +326,7 @@ def silences(alertmanager: Alertmanager, incident: Incident, window: TimeWindow)
         and silence.starts <= window.end
         and silence.ends >= window.start
     ]
-    return tuple(sorted(overlapping, key=lambda silenced: silenced.start)[:MOST])
+    return tuple(sorted(overlapping, key=lambda silenced: silenced.start))
 
 
 _LONGEST_TITLE = 200

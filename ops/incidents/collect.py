@@ -28,6 +28,7 @@ from ops.core.web import Web
 from ops.incidents import alerts as kafka_events
 from ops.incidents.alerts import silences
 from ops.incidents.evidence import Evidence, Source, cleaned
+from ops.incidents.kept import merged
 from ops.incidents.record import Incident
 from ops.incidents.series import firing, measured
 from ops.incidents.sources import WindowReader, changes, cluster, logs, services_of, traces
@@ -211,23 +212,29 @@ def _metrics(clients: Clients, case: Case) -> Answer:
 def _events(clients: Clients, case: Case) -> Answer:
     read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
     raw_events = kafka_events.raw_events(clients.platform, clients.kafka, alert_id, case.window, read)
-    return Answer(fields={"events": kafka_events.transitions(raw_events, alert_id)}, remark=_partly(read))
+    events = kafka_events.transitions(raw_events, alert_id, read)
+    shown, cut = kafka_events.first_and_last(events, "events")
+    return Answer(fields={"events": shown}, remark=_remark(_partly(read), cut))
 
 
 def _notifications(clients: Clients, case: Case) -> Answer:
     read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
     processed_events = kafka_events.processed_events(clients.platform, clients.kafka, alert_id, case.window, read)
-    return Answer(
-        fields={"notifications": kafka_events.notifications(processed_events, alert_id)}, remark=_partly(read)
-    )
+    shown, cut = kafka_events.first_and_last(kafka_events.notifications(processed_events, alert_id), "notifications")
+    return Answer(fields={"notifications": shown}, remark=_remark(_partly(read), cut))
+
+
+def _remark(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
 
 
 def _partly(read: kafka_events.Read) -> str:
-    return "" if read.whole else f"only the first {read.records - 1} records were read"
+    return "" if read.whole else f"only {read.records} records were read"
 
 
 def _silences(clients: Clients, case: Case) -> Answer:
-    return Answer(fields={"silences": silences(clients.alertmanager, case.incident, case.window)})
+    shown, cut = kafka_events.first_and_last(silences(clients.alertmanager, case.incident, case.window), "silences")
+    return Answer(fields={"silences": shown}, remark=cut)
 
 
 def _traces(clients: Clients, case: Case) -> Answer:
@@ -235,8 +242,9 @@ def _traces(clients: Clients, case: Case) -> Answer:
     if not services:
         return Answer(fields={"traces": ()}, remark="no service of this alert or its layer sends traces")
     clearance, url = choose(clients.platform, case.clearance or None)
-    trace_list = traces(WindowReader(clients.web, url, clients.token, clearance), services, case.window)
-    return Answer(fields={"traces": trace_list, "clearance": clearance}, remark=f"services: {', '.join(services)}")
+    trace_list, cut = traces(WindowReader(clients.web, url, clients.token, clearance), services, case.window)
+    remark = _remark(f"services: {', '.join(services)}", "there may be more" if cut else "")
+    return Answer(fields={"traces": trace_list, "clearance": clearance}, remark=remark)
 
 
 def _logs(clients: Clients, case: Case) -> Answer:
@@ -256,7 +264,9 @@ def _cluster(clients: Clients, case: Case) -> Answer:
 
 def _changes(clients: Clients, case: Case) -> Answer:
     del clients
-    return Answer(fields={"changes": changes(case.window)})
+    updates, total = changes(case.window)
+    remark = "" if total == len(updates) else f"the last {len(updates)} of {total} updates"
+    return Answer(fields={"changes": updates}, remark=remark)
 
 
 SOURCES: Mapping[str, Collector] = {
@@ -271,13 +281,6 @@ SOURCES: Mapping[str, Collector] = {
     "changes": _changes,
 }
 """All sources, by the name that reports call them."""
-
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "metrics": ("measured",),
-    "traces": ("traces", "clearance"),
-    **{name: (name,) for name in SOURCES if name not in ("metrics", "traces")},
-}
-"""Which fields of the evidence a source fills."""
 
 
 @dataclass
@@ -307,7 +310,7 @@ def collect(
         incident: What it is about.
         window: The time that is looked at.
         clearance: Most restricted class of traces that may be read; empty for the tool's highest.
-        before: What was collected before; it stays where a source cannot be read now.
+        before: What was collected before; it stays where a source cannot be read now, or has forgotten it.
         sources: The sources.
         limit_s: Seconds for all of them.
         done: Told the name of each source that has ended.
@@ -323,16 +326,13 @@ def collect(
         if answer := results.answers.get(name):
             values |= answer.fields
             states[name] = Source(collected=now, remark=answer.remark)
-            continue
-        problem = results.problems.get(name) or f"no answer within {limit_s:g} s"
-        known = before.sources.get(name) if before is not None else None
-        if before is not None and known is not None and known.collected is not None:
-            values |= {evidence_field: getattr(before, evidence_field) for evidence_field in FIELDS.get(name, ())}
-            states[name] = Source(collected=known.collected, problem=problem, remark=known.remark)
         else:
-            states[name] = Source(collected=None, problem=problem)
+            states[name] = Source(
+                collected=None, problem=results.problems.get(name) or f"no answer within {limit_s:g} s"
+            )
     evidence = Evidence(start=window.start, end=window.end, cut=window.cut, sources=states, **values)
-    return cleaned(evidence, clients.secrets())
+    secrets = clients.secrets()
+    return merged(cleaned(evidence, secrets), cleaned(before, secrets) if before else None)
 
 
 def _run(clients: Clients, case: Case, sources: Mapping[str, Collector], done: Callable[[str], None]) -> _Results:

@@ -24,6 +24,7 @@ from ops.incidents.alerts import firing_alert, manual_alert, new
 from ops.incidents.collect import SOURCES, Clients, collect, missing
 from ops.incidents.evidence import Entry, Evidence, entries
 from ops.incidents.i18n import Language, Texts
+from ops.incidents.kept import permitted
 from ops.incidents.record import DEFAULT, LONGEST_TEXT, VARIABLE, Incident, Note, Phase, Store, valid
 from ops.incidents.times import TimeFormat, after, moment, span, window, zone
 
@@ -159,11 +160,13 @@ def _evidence(
     store: Store, incident: Incident, now: datetime, *, offline: bool, clearance: str
 ) -> tuple[Evidence, frozenset[str]]:
     """What can be seen of an incident now, or could be before, and the secrets that must not be in a text."""
+    if clearance not in ("", *CLASSES):
+        raise OpsError(f"--clearance is {clearance!r}, must be one of {', '.join(CLASSES)}")
     kept = evidence.load(store.kept(incident.id, EVIDENCE))
     if offline:
         if kept is None:
             raise OpsError(f"nothing was collected about {incident.id} yet: leave --offline out")
-        return kept, frozenset()
+        return permitted(kept, clearance), frozenset()
     looked = window(incident, now)
     with connected_clients() as clients, _progress() as progress:
         task = progress.add_task("collect", total=len(SOURCES))
@@ -174,7 +177,7 @@ def _evidence(
         gathered = collect(clients, incident, looked, clearance=clearance, before=kept, done=done)
         secrets = clients.secrets()
     store.keep(incident.id, EVIDENCE, gathered)
-    return gathered, secrets
+    return permitted(gathered, clearance), secrets
 
 
 def _progress() -> Progress:
@@ -192,6 +195,11 @@ def _tell_missing(seen: Evidence) -> None:
     for name, source in missing(seen):
         since = f", shown as of {source.collected:%Y-%m-%d %H:%M} UTC" if source.collected else ""
         typer.echo(f"not collected: {name}: {one_line(source.problem)}{since}", err=True)
+    texts = Texts(Language.ENGLISH)
+    for name, source in seen.sources.items():
+        if source.kept_since:
+            kept = texts("kept", count=source.kept, time=f"{source.kept_since:%Y-%m-%d %H:%M} UTC")
+            typer.echo(f"{name}: {kept}", err=True)
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

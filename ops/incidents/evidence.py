@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import AwareDatetime, ValidationError
 
 from ops.alerts.silences import span
-from ops.incidents.record import Frozen, Incident, Phase
+from ops.core.errors import OpsError
+from ops.incidents.record import Frozen, Incident, Phase, problem
 from ops.telemetry.traces import duration, printable
 
 VERSION: Literal[1] = 1
@@ -80,7 +81,11 @@ class Firing(Frozen):
 
 
 class AlertEvent(Frozen):
-    """One event of ``alerts-raw``: a Prometheus said that an alert fires, or that it does no more."""
+    """One event of ``alerts-raw``: a Prometheus said that an alert fires, or that it does no more.
+
+    Attributes:
+        expired: When a firing alert was over without a word, since its Prometheus did not send it again.
+    """
 
     at: AwareDatetime
     replica: str
@@ -88,6 +93,7 @@ class AlertEvent(Frozen):
     alert_id: str
     status: str
     own: bool
+    expired: AwareDatetime | None = None
 
 
 class Notification(Frozen):
@@ -166,11 +172,15 @@ class Source(Frozen):
         collected: When what is here was collected; nothing when it never could be.
         problem: Why it could not be collected the last time; empty when it could.
         remark: What is left out.
+        kept: Entries of earlier looks that the source does not tell any more.
+        kept_since: When the first of those looks was.
     """
 
     collected: AwareDatetime | None
     problem: str = ""
     remark: str = ""
+    kept: int = 0
+    kept_since: AwareDatetime | None = None
 
 
 class Evidence(Frozen):
@@ -210,7 +220,7 @@ class Evidence(Frozen):
             if event.own
         }
         if last:
-            ends = [event.at if event.status == "resolved" else None for event in last.values()]
+            ends = [event.at if event.status == "resolved" else event.expired for event in last.values()]
         else:
             ends = [firing.end for firing in self.firing if firing.own and firing.state == "firing"]
         known = [end for end in ends if end is not None]
@@ -218,13 +228,19 @@ class Evidence(Frozen):
 
 
 def load(text: str) -> Evidence | None:
-    """What was kept; nothing where nothing was, or where it is of another version."""
+    """What was kept; nothing where nothing was.
+
+    Raises:
+        OpsError: It is damaged or of another version: the next look would write over it.
+    """
     if not text:
         return None
     try:
         return Evidence.model_validate_json(text)
-    except ValidationError:
-        return None
+    except ValidationError as error:
+        raise OpsError(
+            f"what was collected cannot be read: {problem(error)}: use its own program or move it away"
+        ) from None
 
 
 def cleaned(evidence: Evidence, secrets: frozenset[str]) -> Evidence:
@@ -285,6 +301,14 @@ def entries(incident: Incident, evidence: Evidence | None) -> list[Entry]:
     return sorted(collected, key=lambda entry: (entry.at, rank.get(entry.kind, len(rank)), entry.source, entry.text))
 
 
+def most_telling(every: list[Entry], most: int) -> list[Entry]:
+    """Of very many entries those that tell the story, of these the first and the last: how it began, how it ended."""
+    if len(every) <= most:
+        return every
+    story = [entry for entry in every if entry.weight > 1]
+    return story if len(story) <= most else story[: most // 2] + story[-(most // 2) :]
+
+
 def _of_record(incident: Incident) -> Iterator[Entry]:
     alert = incident.alert
     summary = alert.annotations.get("summary", "")
@@ -308,7 +332,10 @@ def _of_alert(evidence: Evidence) -> Iterator[Entry]:
     exact = {event.alert for event in evidence.events}
     for event in evidence.events:
         kind = "fired" if event.status == "firing" else "ended"
-        yield Entry(at=event.at, kind=kind, text=_joined(event.alert, event.replica), source="events", weight=2)
+        text = _joined(event.alert, event.replica)
+        yield Entry(at=event.at, kind=kind, text=text, source="events", weight=2)
+        if event.expired:
+            yield Entry(at=event.expired, kind="expired", text=text, source="events", weight=2)
     for firing in evidence.firing:
         text = _joined(firing.alert, firing.replica)
         if not firing.own:

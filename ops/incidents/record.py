@@ -188,7 +188,9 @@ class Store:
         """
         with self._locked():
             day = f"INC-{opened:%Y%m%d}-"
-            numbers = [int(name) for file in self._files() if (name := file.stem.removeprefix(day)).isdigit()]
+            # What was collected about a record that was moved away must not become another's.
+            taken = {file.name.removeprefix(day).partition(".")[0] for file in self.folder.glob(f"{day}*.json")}
+            numbers = [int(number) for number in taken if number.isdecimal()]
             incident = build(f"{day}{max(numbers, default=0) + 1:02d}")
             for other in self.all()[0]:
                 same = (other.alert.alert_id, other.alert.starts) == (incident.alert.alert_id, incident.alert.starts)

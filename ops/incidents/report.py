@@ -25,7 +25,7 @@ from ops.incidents.document import (
     Table,
     Text,
 )
-from ops.incidents.evidence import Evidence, Measured, entries
+from ops.incidents.evidence import Evidence, Measured, Source, entries, most_telling
 from ops.incidents.i18n import Language, Texts
 from ops.incidents.record import Incident, Phase
 from ops.incidents.times import TimeFormat, after
@@ -85,15 +85,24 @@ class Parts:
         return state is not None and state.collected is not None
 
     def state(self, source: str) -> list[Block]:
-        """A warning when a source could not be read."""
+        """A warning when a source could not be read, and what it has forgotten."""
         state = self.evidence.sources.get(source)
         if state is None or (state.collected is None):
             problem = state.problem if state else self.texts("unknown")
             return [Text(text=self.texts("not_collected", problem=problem), tone="warning")]
+        blocks: list[Block] = []
         if state.problem:
             time = self.time_format.full(state.collected)
-            return [Text(text=self.texts("as_of", time=time, problem=state.problem), tone="warning")]
-        return []
+            blocks.append(Text(text=self.texts("as_of", time=time, problem=state.problem), tone="warning"))
+        if kept := self.kept(state):
+            blocks.append(Text(text=kept, tone="muted"))
+        return blocks
+
+    def kept(self, source: Source) -> str:
+        """How much only earlier looks have; nothing where the source still tells all."""
+        if source.kept_since is None:
+            return ""
+        return self.texts("kept", count=source.kept, time=self.time_format.full(source.kept_since))
 
     def notes(self, phase: Phase) -> list[Block]:
         """What people wrote about a phase."""
@@ -389,7 +398,7 @@ def document(parts: Parts) -> Document:
         sections=[
             Section(title=texts("summary"), blocks=_summary(parts)),
             Section(title=texts("impact"), blocks=_impact(parts)),
-            Section(title=texts("timeline"), blocks=[_timeline(parts)]),
+            Section(title=texts("timeline"), blocks=_timeline(parts)),
             Section(title="1. " + texts("phase.respond"), blocks=respond(parts)),
             Section(title="2. " + texts("phase.diagnose"), blocks=diagnose(parts)),
             Section(title="3. " + texts("phase.recover"), blocks=recover(parts)),
@@ -445,12 +454,12 @@ def _impact(parts: Parts) -> list[Block]:
     return [Points(items=points)]
 
 
-def _timeline(parts: Parts) -> Block:
+def _timeline(parts: Parts) -> list[Block]:
     texts, start = parts.texts, parts.incident.alert.starts
-    shown = entries(parts.incident, parts.evidence)
-    if len(shown) > MOST_ENTRIES:
-        shown = [entry for entry in shown if entry.weight > 1][:MOST_ENTRIES]
-    return Table(
+    every = entries(parts.incident, parts.evidence)
+    shown = most_telling(every, MOST_ENTRIES)
+    cut = texts("entries_cut", shown=len(shown), total=len(every))
+    table = Table(
         head=[parts.time_head(), texts("since"), texts("what"), texts("text"), texts("source")],
         rows=[
             [
@@ -463,6 +472,7 @@ def _timeline(parts: Parts) -> Block:
             for entry in shown
         ],
     )
+    return [*([Text(text=cut, tone="warning")] if len(shown) < len(every) else []), table]
 
 
 def _gaps(parts: Parts) -> list[Block]:
@@ -470,11 +480,11 @@ def _gaps(parts: Parts) -> list[Block]:
     rows: list[list[Cell]] = [
         [
             texts(f"from.{name}"),
-            "; ".join(part for part in (source.problem, source.remark) if part),
+            "; ".join(part for part in (source.problem, source.remark, parts.kept(source)) if part),
             parts.time_format.full(source.collected) if source.collected else "-",
         ]
         for name, source in parts.evidence.sources.items()
-        if source.problem or source.remark
+        if source.problem or source.remark or source.kept
     ]
     head = [texts("source"), texts("what"), texts("collected")]
     return [Table(head=head, rows=rows, empty=texts("none"))]

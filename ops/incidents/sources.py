@@ -26,8 +26,8 @@ _UPDATES_PER_PAGE = 50
 _HISTORY_TIMEOUT_SECONDS = 40
 
 
-def changes(window: TimeWindow, cwd: Path = PROJECT) -> tuple[Change, ...]:
-    """Updates that ran in the window, oldest first; previews change nothing and are left out.
+def changes(window: TimeWindow, cwd: Path = PROJECT) -> tuple[tuple[Change, ...], int]:
+    """Updates that ran in the window, oldest first, and how many there were; previews change nothing and are left out.
 
     Raises:
         OpsError: No ``pulumi``, no stack, or no answer in time.
@@ -39,8 +39,8 @@ def changes(window: TimeWindow, cwd: Path = PROJECT) -> tuple[Change, ...]:
     return parse_history(done.stdout.decode(errors="replace"), window)
 
 
-def parse_history(text: str, window: TimeWindow) -> tuple[Change, ...]:
-    """Updates of the window from the command's output.
+def parse_history(text: str, window: TimeWindow) -> tuple[tuple[Change, ...], int]:
+    """Updates of the window from the command's output, and how many there were.
 
     Raises:
         OpsError: It is no such output.
@@ -50,7 +50,7 @@ def parse_history(text: str, window: TimeWindow) -> tuple[Change, ...]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OpsError("`pulumi stack history --json` did not print a history") from None
     inside = [change for change in changes if change.at <= window.end and (change.end or window.end) >= window.start]
-    return tuple(sorted(inside, key=lambda change: change.at)[-MOST_CHANGES:])
+    return tuple(sorted(inside, key=lambda change: change.at)[-MOST_CHANGES:]), len(inside)
 
 
 def _change(update: Mapping[str, Any]) -> Change:
@@ -249,21 +249,23 @@ def services_of(incident: Incident) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*own, *layer]))[:MOST_SERVICES]
 
 
-def traces(reader: WindowReader, services: Sequence[str], window: TimeWindow) -> tuple[TraceSeen, ...]:
-    """Failed and slow traces of the services, oldest first, each once.
+def traces(reader: WindowReader, services: Sequence[str], window: TimeWindow) -> tuple[tuple[TraceSeen, ...], bool]:
+    """Failed and slow traces of the services, oldest first, each once, and whether those may not be all.
 
     Raises:
         OpsError: The query refuses, or does not answer.
     """
     traces_by_id: dict[str, TraceSeen] = {}
+    cut = False
     for service in services:
         failed = reader.between(service, window, errors=True)
         slow = reader.between(service, window, slower_us=latency_limit_ms(service) * 1000)
+        cut = cut or max(len(failed), len(slow)) >= MOST_EACH
         for trace in (*failed, *slow):
             traces_by_id.setdefault(trace.trace_id, _trace_seen(trace, service))
     # Failed ones first when there are too many.
     chosen = sorted(traces_by_id.values(), key=lambda trace: (not trace.failed, -trace.duration_us))[:MOST_TRACES]
-    return tuple(sorted(chosen, key=lambda trace: trace.at))
+    return tuple(sorted(chosen, key=lambda trace: trace.at)), cut or len(chosen) < len(traces_by_id)
 
 
 def _trace_seen(trace: Trace, service: str) -> TraceSeen:

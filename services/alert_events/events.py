@@ -79,7 +79,7 @@ class AlertEvent(BaseModel):
 
 
 class RawEvent(AlertEvent):
-    """An alert as a Prometheus sent it: on each change, again every 30 s while it fires and 15 min after it ended."""
+    """An alert as a Prometheus sent it: on each change, again every 10 s while it fires and 15 min after it ended."""
 
     valid_until: Moment | None = Field(
         description="A firing alert that is not sent again until then is over: its Prometheus is gone. Null when ended."
@@ -295,17 +295,21 @@ def _post(items: Sequence[object], event: Callable[[object], AlertEvent]) -> Pos
         try:
             alert_event = event(item)
             record = Record(key=alert_event.key, value=alert_event.value())
-            problem = "" if len(record.value) <= MOST_RECORD_BYTES else f"it is larger than {MOST_RECORD_BYTES} bytes"
+            problem = _too_large(len(record.value), size)
         except ValidationError as error:
             problem = _mistake(error)
         if problem:
             unusable, complaint = unusable + 1, complaint or f"alert {number}: {problem}"
             continue
         size += len(record.value)
-        if size > MOST_POST_BYTES:
-            raise ContentError(f"its records are larger than {MOST_POST_BYTES} bytes in all")
         records.append(record)
     return Post(records=records, unusable=unusable, complaint=complaint)
+
+
+def _too_large(record: int, before: int) -> str:
+    if record > MOST_RECORD_BYTES:
+        return f"it is larger than {MOST_RECORD_BYTES} bytes"
+    return f"the records are larger than {MOST_POST_BYTES} bytes in all" if before + record > MOST_POST_BYTES else ""
 
 
 def _json(body: bytes) -> object:

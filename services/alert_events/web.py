@@ -1,5 +1,8 @@
 """The two endpoints, each with its own login; 200 means that Kafka has every record of the post.
 
+What is no alert, or is too large, is left out and counted, also with 200: after a 400 Alertmanager would send the whole
+group again at each of its intervals, and none of the rest would be news.
+
 A request is read within limits: how long it may take, how much is held at once, how it is refused.
 """
 
@@ -111,19 +114,22 @@ class Endpoints:
                 return rest(environ, start)
             incoming = Incoming(environ, MOST_BODY_BYTES)
             try:
-                self._take(endpoint, incoming)
+                left_out = self._take(endpoint, incoming)
             except RefusedError as refusal:
                 incoming.discard()
                 if refusal.reason:
                     self._refused.labels(endpoint.name, refusal.reason).inc()
                     self._log_change(endpoint, incoming.address, refusal.reason, str(refusal))
                 return answer(start, refusal.status, str(refusal), *refusal.headers)
-            self._log_change(endpoint, incoming.address, "", "")
-            return answer(start, HTTPStatus.OK, "written")
+            if left_out:
+                self._refused.labels(endpoint.name, "content").inc()
+            self._log_change(endpoint, incoming.address, "content" if left_out else "", left_out)
+            return answer(start, HTTPStatus.OK, left_out or "written")
 
         return serve
 
-    def _take(self, endpoint: _Endpoint, incoming: Incoming) -> None:
+    def _take(self, endpoint: _Endpoint, incoming: Incoming) -> str:
+        """Write a post; what was left out of it, or nothing."""
         _admit(endpoint, incoming)
         with self._room.reserved(incoming.left):
             body = incoming.body()
@@ -140,9 +146,9 @@ class Endpoints:
         self._seconds.labels(endpoint.name).observe(time.monotonic() - began)
         self._written.labels(endpoint.name).inc(len(post.records))
         self._last.labels(endpoint.name).set_to_current_time()
-        if post.unusable:
-            text = f"{post.unusable} were left out, the others are written: {post.complaint}"
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "content", text)
+        if not post.unusable:
+            return ""
+        return f"{post.unusable} were left out, the others are written: {post.complaint}"
 
     def _log_change(self, endpoint: _Endpoint, address: str, reason: str, text: str) -> None:
         """Log once: the same refusal of many posts of a sender is one line, and so is its end."""

@@ -43,11 +43,11 @@ PRIORITIES = ("critical", "high", "medium", "low")
 _URGENT = PRIORITIES[:-1]
 
 
-PAGED = "-phone"
-"""End of the name of a receiver that rings a phone."""
+PAGED, MAILED = "-phone", "-mail"
+"""Ends of the names of receivers that ring a phone or mail, beside that of a contact's other channels."""
 DAILY_REPORT = "daily-report"
 """Receiver that notifies nobody: its alerts are written down for the daily report."""
-_AGAIN_S = 60.0
+_AGAIN_S = 330.0
 """The same notification within this time is one that was sent again, or by the other Alertmanager."""
 
 
@@ -152,17 +152,20 @@ def _episode(own: Sequence[Notification], raised: Sequence[Notification], start:
 
 
 def _notifications(events: Sequence[Notification]) -> int:
-    """Different notifications to people: what was tried again, or told by both Alertmanagers, counts once."""
-    last: dict[tuple[str, bool, str], float] = {}
+    """Different notifications to people: what was tried again, or told by both Alertmanagers, counts once.
+
+    So does what the pager is told each 5 minutes of an alert that still fires, which rings nobody.
+    """
+    last: dict[tuple[str, str], tuple[bool, float]] = {}
     count = 0
     for event in sorted(events, key=lambda event: event.received):
         if event.receiver == DAILY_REPORT:
             continue
-        # A contact's phone has a receiver of its own, beside that of its other channels.
-        key = (event.fingerprint, event.ended is None, event.receiver.removesuffix(PAGED))
-        if event.received - last.get(key, float("-inf")) > _AGAIN_S:
-            count += 1
-            last[key] = event.received
+        key = event.fingerprint, event.receiver.removesuffix(PAGED).removesuffix(MAILED)
+        over = event.ended is not None
+        before_over, before = last.get(key, (None, float("-inf")))
+        count += over != before_over or event.received - before > _AGAIN_S
+        last[key] = over, event.received
     return count
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from components.alerting.timings import TIMINGS, Timing
+from components.alerting.timings import TIMINGS
 from components.rules import Inhibition, Severity
 from lab.fakes.receivers.phone import Incident, State
 from services.incident_closer.__main__ import POLL_INTERVAL_S
@@ -28,13 +29,9 @@ CLOSED_S = 2 * POLL_INTERVAL_S + 5
 
 @contextmanager
 def pager(folder: Path, inhibitions: Sequence[Inhibition] = ()) -> Iterator[Pair]:
-    """A pair that repeats soon what still fires."""
-    critical = TIMINGS[Severity.CRITICAL]
-    timings = {
-        **TIMINGS,
-        Severity.CRITICAL: Timing(group_wait=critical.group_wait, group_interval="5s", repeat_interval=f"{REPEAT_S}s"),
-    }
-    with pair(folder, timings=timings, inhibitions=tuple(inhibitions)) as both:
+    """A pair that repeats soon to the pager what still fires, to other channels as late as the platform does."""
+    timings = {**TIMINGS, Severity.CRITICAL: replace(TIMINGS[Severity.CRITICAL], group_interval="5s")}
+    with pair(folder, timings=timings, paged_repeat=f"{REPEAT_S}s", inhibitions=tuple(inhibitions)) as both:
         for member in both.members:
             both.close_incidents(member)
         yield both

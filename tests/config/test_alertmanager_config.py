@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_amtool_accepts_the_configuration_and_its_templates(folder: Path) -> None:
     done = amtool("check-config", str(folder / "alertmanager.yml"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 receivers" in done.stdout
+    assert "13 receivers" in done.stdout
     assert "1 templates" in done.stdout
 
 
@@ -54,10 +54,14 @@ def test_amtool_accepts_it_for_contacts_with_few_channels(tmp_path: Path, first:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-CRITICAL, SENIOR = "operators-critical-phone,operators-critical", "senior-manager-phone,senior-manager"
+HIGH = "operators-high-mail,operators-high"
+CRITICAL, SENIOR = (
+    "operators-critical-phone,operators-critical",
+    "senior-manager-phone,senior-manager-mail,senior-manager",
+)
 ROUTES: tuple[tuple[dict[str, str], str], ...] = (
     ({"alertname": "A", "severity": "critical"}, CRITICAL),
-    ({"alertname": "A", "severity": "high"}, "operators-high"),
+    ({"alertname": "A", "severity": "high"}, HIGH),
     ({"alertname": "A", "severity": "medium"}, "operators-medium"),
     ({"alertname": "A", "severity": "low"}, "daily-report"),
     (
@@ -76,14 +80,14 @@ ROUTES: tuple[tuple[dict[str, str], str], ...] = (
     ({"alertname": "Watchdog", "severity": "low"}, "heartbeat"),
     ({"alertname": "Watchdog", "severity": "critical", "escalation": "senior-manager"}, "heartbeat"),
     ({"alertname": "Watchdog"}, "heartbeat"),
-    ({"alertname": "WatchdogOfSomethingElse", "severity": "high"}, "operators-high"),
+    ({"alertname": "WatchdogOfSomethingElse", "severity": "high"}, HIGH),
     ({"alertname": "A", "severity": "urgent"}, "operators-fallback"),
     ({"alertname": "A", "severity": "Critical"}, "operators-fallback"),
     ({"alertname": "A", "severity": ""}, "operators-fallback"),
     ({"alertname": "A"}, "operators-fallback"),
     ({"severity": "critical"}, CRITICAL),
     ({"layer": "device"}, "operators-fallback"),
-    ({"alertname": "A", "severity": "high", "layer": "device", "region": "b", "job": "x"}, "operators-high"),
+    ({"alertname": "A", "severity": "high", "layer": "device", "region": "b", "job": "x"}, HIGH),
 )
 
 
@@ -207,6 +211,13 @@ def test_long_summaries_are_cut_and_the_command_is_whole(folder: Path) -> None:
     assert text.splitlines()[1] == f"{'s' * 37}... / {'長' * 17}..."
     assert text.splitlines()[2] == "ops ack KafkaOfflinePartitions/instance=kafka-1/job=kafka"
     assert len(render(folder, "obs.phone.summary", data(long))) <= 180
+
+
+def test_a_text_message_with_very_long_labels_is_still_one_that_sns_sends(folder: Path) -> None:
+    long = {"labels": {"alertname": "A" * 40, "alert_id": "A/site=" + "%E6%9D%B1" * 400, "severity": "critical"}}
+    text = render(folder, "obs.sms", data(alert(**long)))
+    assert len(text.encode("utf-16-be")) < 1600
+    assert text.strip().endswith("ops alerts")
 
 
 def test_slack_gets_text_that_it_cannot_take_for_a_link(folder: Path) -> None:

@@ -75,6 +75,20 @@ SCENARIOS: tuple[Scenario, ...] = (
         labels={"job": "alertmanager", "integration": "pagerduty"},
     ),
     Scenario(
+        alert="AlertmanagerNotificationsFail",
+        bad={
+            f'alertmanager_notifications_total{{{_FIRST},integration="email"}}': "0x9 1x40",
+            f'alertmanager_notification_latency_seconds_count{{{_FIRST},integration="email"}}': "0x50",
+        },
+        good={
+            f'alertmanager_notifications_total{{{_FIRST},integration="email"}}': "0x9 1x40",
+            f'alertmanager_notification_latency_seconds_count{{{_FIRST},integration="email"}}': "0x9 1x40",
+        },
+        silent_at="6m30s",
+        firing_at="7m30s",
+        labels={"job": "alertmanager", "integration": "email"},
+    ),
+    Scenario(
         alert="AlertmanagerConfigRejected",
         bad={f"alertmanager_config_last_reload_successful{{{_FIRST}}}": "1x9 0x30"},
         good={f"alertmanager_config_last_reload_successful{{{_FIRST}}}": "1x9 0x1 1x30"},

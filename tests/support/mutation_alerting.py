@@ -20,14 +20,20 @@ def alertmanager(content: Data) -> Iterator[Change]:
     yield "an inhibition of everything", {**content, "inhibit_rules": [*content.get("inhibit_rules", []), quiet]}
 
 
+_EACH_WAY = ('severity="critical"', 'escalation="senior-manager"')
+
+
 def _routes(content: Data) -> Iterator[Change]:
     for index, route in enumerate(content["route"]["routes"]):
         matchers = ",".join(route["matchers"])
         if "!=" in matchers:
             # A net below other routes: no rule of the stack raises what it catches.
             continue
-        others = [child for child in content["route"]["routes"] if child is not route]
-        yield f"the route of {matchers} removed", _with_routes(content, others)
+        # Each way of Critical alerts is promised; of others, whose channels a stack chooses, that there is one.
+        gone = [route] if route["matchers"][0] in _EACH_WAY else _of_matchers(content, route)
+        if route is gone[0]:
+            others = [child for child in content["route"]["routes"] if child not in gone]
+            yield f"the route of {matchers} removed", _with_routes(content, others)
         changes: dict[str, Any] = {"receiver": "nobody"}
         if 'severity="low"' not in matchers:
             changes |= {"group_wait": "5h", "mute_time_intervals": ["night"]}
@@ -39,16 +45,19 @@ def _routes(content: Data) -> Iterator[Change]:
             yield f"{key} of the route of {matchers} = {value}", _with_routes(content, routes)
 
 
+def _of_matchers(content: Data, route: Data) -> list[Data]:
+    return [child for child in content["route"]["routes"] if child["matchers"] == route["matchers"]]
+
+
 def _with_routes(content: Data, routes: list[Any]) -> Data:
     return {**content, "route": {**content["route"], "routes": routes}}
 
 
 def _receivers(content: Data) -> Iterator[Change]:
-    matched = ('severity="critical"', 'escalation="senior-manager"')
     critical = {
         route["receiver"]
         for route in content["route"]["routes"]
-        if any(matcher in route["matchers"] for matcher in matched)
+        if any(matcher in route["matchers"] for matcher in _EACH_WAY)
     }
     for index, receiver in enumerate(content["receivers"]):
         kinds = [key for key in receiver if key.endswith("_configs")]

@@ -53,7 +53,8 @@ def entries(config: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]
     [
         ("operators-critical-phone", ["pagerduty_configs", "webhook_configs"]),
         ("operators-critical", ["sns_configs", "slack_configs", "webhook_configs"]),
-        ("operators-high", ["slack_configs", "email_configs", "webhook_configs"]),
+        ("operators-high-mail", ["email_configs", "webhook_configs"]),
+        ("operators-high", ["slack_configs", "webhook_configs"]),
         ("operators-medium", ["email_configs", "webhook_configs"]),
         (DAILY_REPORT, ["webhook_configs"]),
         (FALLBACK, ["slack_configs", "email_configs", "webhook_configs"]),
@@ -66,6 +67,17 @@ def entries(config: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]
 )
 def test_a_receiver_tells_by_the_channels_of_its_contact_and_tells_kafka(receiver: str, expected: list[str]) -> None:
     assert integrations(rendered(), receiver) == expected
+
+
+def test_mail_shares_no_receiver_with_another_channel_and_both_are_told() -> None:
+    config = rendered(channels=channels(**{**CONTACTS, "team-leader": Contact(mail="a@example.org", slack=True)}))
+    for receiver in config["receivers"]:
+        if receiver["name"] != FALLBACK and "email_configs" in receiver:
+            assert set(receiver) == {"name", "email_configs", "webhook_configs"}
+    for matcher, name in (('severity="high"', "operators-high"), ('escalation="team-leader"', "team-leader")):
+        routes = [route for route in config["route"]["routes"] if route["matchers"] == [matcher]]
+        assert [route["receiver"] for route in routes] == [f"{name}-mail", name]
+        assert [route.get("continue", False) for route in routes] == [True, False]
 
 
 def test_a_contact_without_a_phone_is_not_called() -> None:
@@ -138,6 +150,13 @@ def test_an_escalated_alert_has_the_timing_of_its_priority() -> None:
         assert routes[matcher]["group_interval"] == "3s"
         assert routes[matcher]["repeat_interval"] == "4s"
     assert routes['escalation="team-leader"']["group_wait"] == TIMINGS[Severity.MEDIUM].group_wait
+
+
+def test_the_pager_is_told_again_as_soon_as_an_escalation_and_other_channels_are_not() -> None:
+    repeats = {route["receiver"]: route["repeat_interval"] for route in rendered()["route"]["routes"]}
+    assert repeats["operators-critical-phone"] == repeats["senior-manager-phone"] == repeats["on-call-engineer"] == "5m"
+    assert repeats["operators-critical"] == repeats["senior-manager"] == TIMINGS[Severity.CRITICAL].repeat_interval
+    assert repeats["operators-high"] == TIMINGS[Severity.HIGH].repeat_interval
 
 
 def test_people_hear_of_the_end_and_the_dead_mans_switch_does_not() -> None:

@@ -14,10 +14,11 @@ import pytest
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.platform import Platform, parse
-from ops.incidents.collect import FIELDS, SOURCES, Answer, Case, Clients, Lazy, collect, missing
+from ops.incidents.collect import SOURCES, Answer, Case, Clients, Lazy, collect, missing
 from ops.incidents.document import html
-from ops.incidents.evidence import Evidence
+from ops.incidents.evidence import Evidence, Source
 from ops.incidents.i18n import Language, Texts
+from ops.incidents.kept import FIELDS, permitted
 from ops.incidents.record import Incident
 from ops.incidents.report import Parts, document
 from ops.incidents.times import TimeFormat, TimeWindow, zone
@@ -170,10 +171,81 @@ def test_what_was_collected_before_stays_where_a_source_fails_now(clients: Clien
     assert evidence.logs == ()
 
 
-def test_what_was_collected_before_is_replaced_where_a_source_answers(clients: Clients) -> None:
-    evidence = gather(clients, before=samples.evidence(), sources={"traces": answering(traces=(), clearance="public")})
-    assert (evidence.traces, evidence.clearance) == ((), "public")
-    assert not evidence.sources["traces"].problem
+def test_what_a_source_has_forgotten_since_stays_with_its_time(clients: Clients) -> None:
+    before = samples.evidence(sources={**samples.evidence().sources, "logs": Source(collected=samples.after(69))})
+    fields = {name: () for name in Evidence.model_fields if isinstance(getattr(before, name), tuple)}
+    sources = {
+        name: answering(**{field: fields[field] for field in names if field in fields})
+        for name, names in FIELDS.items()
+    }
+    evidence = gather(clients, before=before, sources=sources)
+    for name in fields:
+        assert getattr(evidence, name) == getattr(before, name), name
+    for name, source in evidence.sources.items():
+        assert source.kept == len(getattr(before, FIELDS[name][0])), name
+        assert source.kept_since == before.sources[name].collected, name
+        assert not source.problem
+    again = gather(clients, before=evidence, sources=sources)
+    assert again.traces == before.traces
+    assert again.sources["traces"].kept_since == before.sources["traces"].collected
+
+
+def test_what_is_told_again_is_there_once_and_as_it_is_now(clients: Clients) -> None:
+    before = samples.evidence()
+    silence = before.silences[0].model_copy(update={"end": samples.after(30)})
+    later = before.traces[1].model_copy(update={"trace_id": "cc", "at": samples.after(9)})
+    evidence = gather(
+        clients,
+        before=before,
+        sources={
+            "silences": answering(silences=(silence,)),
+            "traces": answering(traces=(before.traces[0], later), clearance="public"),
+            "changes": answering(changes=before.changes),
+        },
+    )
+    assert evidence.silences == (silence,)
+    assert evidence.traces == (*before.traces, later)
+    assert evidence.clearance == "internal"
+    assert [evidence.sources[name].kept for name in ("silences", "traces", "changes")] == [0, 1, 0]
+
+
+def test_series_and_spells_of_which_the_beginning_is_forgotten_keep_it(clients: Clients) -> None:
+    before = samples.evidence()
+    chart, spell = before.measured[0], before.firing[1]
+    rest = chart.model_copy(
+        update={
+            "step_s": 60,
+            "lines": tuple(line.model_copy(update={"points": line.points[40::2]}) for line in chart.lines),
+        }
+    )
+    short = spell.model_copy(update={"start": samples.after(11), "end": None})
+    evidence = gather(
+        clients, before=before, sources={"metrics": answering(measured=(rest,)), "firing": answering(firing=(short,))}
+    )
+    drawn = evidence.measured[0]
+    assert len(evidence.measured) == 2
+    for line, whole, part in zip(drawn.lines, chart.lines, rest.lines, strict=True):
+        assert line.points == whole.points[:40] + part.points
+    assert drawn.step_s == 60
+    assert evidence.firing[1] == spell.model_copy(update={"end": None})
+    assert len(evidence.firing) == len(before.firing)
+
+
+def test_a_secret_that_is_cut_out_does_not_make_a_line_two(clients: Clients) -> None:
+    def leak(clients: Clients, case: Case) -> Answer:
+        clients.platform  # noqa: B018  (its passwords are known from then on)
+        return Answer(fields={"logs": (samples.evidence().logs[0].model_copy(update={"text": "a-long-password"}),)})
+
+    before = gather(clients, sources={"logs": leak})
+    assert len(gather(clients, before=before, sources={"logs": leak}).logs) == 1
+
+
+@pytest.mark.parametrize(
+    ("clearance", "count", "named"), [("public", 0, "public"), ("confidential", 2, "internal"), ("", 2, "internal")]
+)
+def test_traces_above_the_clearance_that_is_asked_for_are_not_shown(clearance: str, count: int, named: str) -> None:
+    seen = permitted(samples.evidence(), clearance)
+    assert (len(seen.traces), seen.clearance) == (count, named)
 
 
 def test_passwords_of_the_platform_do_not_stay_in_the_evidence(clients: Clients) -> None:

@@ -227,6 +227,27 @@ def test_the_timeline_has_the_acknowledgement_and_what_could_not_be_read(
     assert "tester, seen" in run("timeline", incident_id, "--offline").stdout
 
 
+def test_what_was_collected_with_a_higher_clearance_is_not_shown_to_a_lower_one(
+    both: Pair, run: Run, mistake: Callable[..., str], folder: Path
+) -> None:
+    fire(both, "Classified")
+    incident_id = opened(run, "Classified")
+    seen = samples.evidence(clearance="confidential")
+    secret = seen.traces[0].model_copy(update={"data_class": "confidential"})
+    Store(folder).keep(incident_id, "evidence", seen.model_copy(update={"traces": (secret, seen.traces[1])}))
+
+    def traces(*words: str) -> list[str]:
+        shown = json.loads(run("timeline", incident_id, "--offline", "--json", *words).stdout)
+        return [entry["kind"] for entry in shown["entries"] if entry["source"] == "traces"]
+
+    assert traces() == ["slow"]
+    assert traces("--clearance", "confidential") == ["trace", "slow"]
+    run("timeline", incident_id)
+    assert traces("--clearance", "confidential") == ["trace", "slow"], "it is kept, not shown"
+    (folder / f"{incident_id}.evidence.json").write_text("{")
+    assert "what was collected cannot be read" in mistake("timeline", incident_id)
+
+
 def test_a_silence_of_the_layer_counts_as_a_silence_not_as_an_acknowledgement(both: Pair, run: Run) -> None:
     fire(both, "Silenced")
     both.members[0].silence(minutes=20, alertname="Silenced")

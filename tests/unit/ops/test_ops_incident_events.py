@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -134,7 +135,8 @@ def read_raw(platform: Platform, seen: TimeWindow, read: Read | None = None, ide
 
 
 def test_of_repeated_events_those_that_say_something_new_are_told(platform: Platform) -> None:
-    alert_transitions = transitions(read_raw(platform, window()), OWN)
+    read = Read()
+    alert_transitions = transitions(read_raw(platform, window(), read), OWN, read)
     assert [
         (event.alert, event.replica, event.status) for event in sorted(alert_transitions, key=lambda event: event.at)
     ] == [
@@ -145,6 +147,31 @@ def test_of_repeated_events_those_that_say_something_new_are_told(platform: Plat
         ("RecordingFailures", "prometheus-secondary", "resolved"),
     ]
     assert all(event.own for event in alert_transitions)
+    # The escalated twin was never sent again, nor as ended.
+    assert [event.alert for event in alert_transitions if event.expired] == ["RecordingFailuresEscalated"]
+
+
+def test_a_prometheus_that_is_gone_is_known_by_what_it_did_not_send_again() -> None:
+    def sent(minutes: float, sender: str, ends: float) -> RawEvent:
+        return RawEvent.model_validate_json(raw(ago(minutes), alert(OWN, ago(30), ago(ends), sender))[0][1].value)
+
+    seen = [sent(20, "a", 19), sent(20, "b", 19), sent(15, "a", 14), sent(15, "b", 14), sent(5, "a", 6)]
+    dead = [event for event in transitions(seen, OWN, Read(latest=ago(5))) if event.expired]
+    assert [(event.replica, event.expired) for event in dead] == [("b", seen[3].valid_until)]
+    # Nobody was heard after that time: it may be the service that was away. And what was not read tells nothing.
+    for read in (Read(latest=ago(14.5)), Read(latest=ago(5), whole=False)):
+        assert not any(event.expired for event in transitions(seen[:4], OWN, read))
+    assert choose(seen, OWN, ago(10), Read(latest=ago(5))).ends == seen[4].ends_at
+    assert choose(seen[:4], OWN, ago(10), Read(latest=ago(5))).ends == seen[3].valid_until
+    assert choose(seen[:4], OWN, ago(10), Read()).ends is None
+    assert choose([*seen, sent(4, "b", 1)], OWN, ago(10), Read(latest=ago(4))).ends is None
+
+
+def test_of_very_many_entries_the_first_and_the_last_are_taken() -> None:
+    assert alerts.first_and_last([1, 2], "events") == ((1, 2), "")
+    shown, remark = alerts.first_and_last(range(1001), "events")
+    assert (shown[0], shown[-1], len(shown)) == (0, 1000, alerts.MOST_SHOWN)
+    assert remark == "the first and the last 250 of 1001 events"
 
 
 def test_events_before_and_after_the_window_are_left_out(platform: Platform) -> None:
@@ -170,6 +197,17 @@ def test_reading_ends_after_so_many_records_and_says_so(platform: Platform, monk
     read_raw(platform, window(), whole)
     assert whole.whole
     assert whole.records > 80
+    assert abs(whole.latest - NOW) < timedelta(seconds=1)
+
+
+def test_a_broker_that_falls_silent_in_the_middle_is_not_taken_for_the_end(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = KafkaAdmin.read
+    monkeypatch.setattr(KafkaAdmin, "read", lambda admin, *words: itertools.islice(complete(admin, *words), 40))
+    read = Read()
+    read_raw(platform, window(), read)
+    assert not read.whole
 
 
 def test_a_notification_is_one_notification_with_all_its_alerts(platform: Platform) -> None:
@@ -227,15 +265,15 @@ def raw_event(identity: str, starts: datetime, name: str = "") -> RawEvent:
 
 def test_a_whole_identity_means_more_than_a_name_and_a_name_more_than_a_beginning() -> None:
     seen = [raw_event("A", ago(9)), raw_event("A/x=1", ago(9)), raw_event("AB/x=1", ago(9))]
-    assert choose(seen, "A/x=1", ago(5)).alert_id == "A/x=1"
-    assert choose(seen[1:], "A", ago(5)).alert_id == "A/x=1"
-    assert choose(seen[2:], "A", ago(5)).alert_id == "AB/x=1"
-    assert choose(seen, "A", ago(5)).alert_id == "A"
+    assert choose(seen, "A/x=1", ago(5), Read()).alert_id == "A/x=1"
+    assert choose(seen[1:], "A", ago(5), Read()).alert_id == "A/x=1"
+    assert choose(seen[2:], "A", ago(5), Read()).alert_id == "AB/x=1"
+    assert choose(seen, "A", ago(5), Read()).alert_id == "A"
 
 
 def test_the_original_says_since_when_people_could_know() -> None:
     seen = [raw_event("A/x=1", ago(4), "AEscalated"), raw_event("A/x=1", ago(9))]
-    alert_record = choose(seen, "AEscalated", ago(3))
+    alert_record = choose(seen, "AEscalated", ago(3), Read())
     assert (alert_record.name, alert_record.labels["alertname"]) == ("A", "A")
     assert abs(alert_record.starts - ago(9)) < timedelta(seconds=1)
 

@@ -293,6 +293,29 @@ def test_a_very_long_timeline_is_cut_to_what_tells_the_story() -> None:
     assert "Errors logged" not in timeline
     assert "First response" in timeline
     assert MOST_ENTRIES < 200
+    assert re.search(
+        r"\d+ of 22\d entries are here, the most telling ones: `ops incident timeline` shows all", timeline
+    )
+    assert "entries are here" not in page().text
+
+
+def test_of_a_very_long_story_begin_and_end_are_told_and_that_it_is_cut() -> None:
+    told = samples.evidence().notifications[0]
+    many = tuple(told.model_copy(update={"at": samples.after(step / 5), "receiver": f"n{step}"}) for step in range(300))
+    text = page(evidence=samples.evidence(notifications=many)).text
+    timeline = text[text.index("\nTimeline\n") : text.index("1. Immediate")]
+    assert f"{MOST_ENTRIES} of 31" in timeline
+    assert "Alert began to fire" in timeline
+    assert "Incident closed" in timeline
+    assert "n150:" not in timeline
+
+
+def test_what_a_source_has_forgotten_is_told_with_its_time() -> None:
+    source = Source(collected=samples.after(70), kept=7, kept_since=samples.after(10))
+    evidence = samples.evidence(sources={**samples.evidence().sources, "traces": source})
+    text = page(evidence=evidence).text
+    kept = "7 entries are of earlier looks, since 2026-11-24 22:20:00: the source does not tell them any more"
+    assert text.count(kept) == 2
 
 
 def test_times_are_in_the_zone_that_is_asked_for() -> None:

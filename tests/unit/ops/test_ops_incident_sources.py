@@ -83,7 +83,7 @@ def reader(*answers: object) -> tuple[WindowReader, Web]:
 
 def test_failed_and_slow_traces_of_the_window_are_asked_for() -> None:
     trace_reader, web = reader({"data": []})
-    assert traces(trace_reader, ("recording",), WINDOW) == ()
+    assert traces(trace_reader, ("recording",), WINDOW) == ((), False)
     failed, slow = (request["params"] for request in web.requests)
     assert failed["service"] == slow["service"] == "recording"
     assert failed["start"] == str(int(WINDOW.start.timestamp() * 1e6))
@@ -98,11 +98,12 @@ def test_a_trace_is_told_once_without_its_attributes() -> None:
     both = jaeger_trace("aa", 5, 2_000_000, error=True, user__name="hanako", data__classification="internal")
     slow = jaeger_trace("bb", 1, 3_000_000, data__classification="confidential")
     trace_reader, _ = reader({"data": [both]}, {"data": [both, slow]})
-    seen = traces(trace_reader, ("recording",), WINDOW)
+    seen, cut = traces(trace_reader, ("recording",), WINDOW)
     assert [(trace_summary.trace_id, trace_summary.failed, trace_summary.data_class) for trace_summary in seen] == [
         ("bb", False, "confidential"),
         ("aa", True, "internal"),
     ]
+    assert not cut
     assert seen[1].services == ("recording", "metadata")
     assert (seen[1].service, seen[1].operation, seen[1].duration_us) == ("recording", "step 0", 2_000_000)
     assert "hanako" not in seen[1].model_dump_json()
@@ -112,8 +113,8 @@ def test_of_too_many_traces_the_failed_ones_stay() -> None:
     slow = [jaeger_trace(f"a{index}", index / 10, 2_000_000) for index in range(60)]
     failed = [jaeger_trace(f"b{index}", index / 10, 1000, error=True) for index in range(15)]
     trace_reader, _ = reader({"data": failed}, {"data": slow})
-    seen = traces(trace_reader, ("recording",), WINDOW)
-    assert len(seen) == 40
+    seen, cut = traces(trace_reader, ("recording",), WINDOW)
+    assert (len(seen), cut) == (40, True)
     assert sum(trace_summary.failed for trace_summary in seen) == 15
 
 
@@ -321,7 +322,8 @@ def update(minutes: float, **changes: Any) -> dict[str, Any]:
 
 def test_updates_of_the_window_are_told_without_their_configuration() -> None:
     history = [update(200), update(-5), update(-99), update(-6, kind="preview"), update(-31, endTime=stamp(-29))]
-    updates = parse_history(json.dumps(history), WINDOW)
+    updates, total = parse_history(json.dumps(history), WINDOW)
+    assert total == 2
     assert [change.at for change in updates] == [samples.after(-31), samples.after(-5)]
     assert (updates[1].message, updates[1].commit, updates[1].author) == (
         "Storage address of the recorder",
@@ -333,8 +335,13 @@ def test_updates_of_the_window_are_told_without_their_configuration() -> None:
 
 
 def test_an_update_that_still_runs_is_told() -> None:
-    [change] = parse_history(json.dumps([update(-5, endTime=None, result="in-progress")]), WINDOW)
+    [change], _ = parse_history(json.dumps([update(-5, endTime=None, result="in-progress")]), WINDOW)
     assert (change.end, change.result) == (None, "in-progress")
+
+
+def test_of_very_many_updates_it_is_known_how_many_there_were() -> None:
+    updates, total = parse_history(json.dumps([update(-5) for _ in range(30)]), WINDOW)
+    assert (len(updates), total) == (20, 30)
 
 
 @pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"kind": "update"}]', '[{"kind": "update", "startTime": "x"}]'])
@@ -366,9 +373,9 @@ def test_the_real_command_is_understood(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(OpsError, match=r"`pulumi stack history`: .*no stack"):
         changes(window, tmp_path)
     pulumi("stack", "init", "dev")
-    assert changes(window, tmp_path) == ()
+    assert changes(window, tmp_path) == ((), 0)
     pulumi("refresh", "--yes", "--message", "why it was done")
-    [change] = changes(window, tmp_path)
+    [change], _ = changes(window, tmp_path)
     assert (change.kind, change.result, change.message) == ("refresh", "succeeded", "why it was done")
 
 

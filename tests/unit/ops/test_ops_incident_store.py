@@ -160,9 +160,20 @@ def test_what_was_collected_is_kept_beside_the_record(store: Store) -> None:
     assert [listed.id for listed in store.all()[0]] == [incident.id]
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"version": 7}', "{"])
-def test_evidence_of_another_shape_is_none(text: str) -> None:
-    assert load(text) is None
+def test_a_new_incident_never_gets_what_was_collected_about_another(store: Store) -> None:
+    first = add(store)
+    store.keep(first.id, "evidence", samples.evidence())
+    (store.folder / f"{first.id}.json").rename(store.folder.parent / "moved away")
+    second = add(store, 1)
+    assert second.id == "INC-20261124-02"
+    assert store.kept(second.id, "evidence") == ""
+
+
+@pytest.mark.parametrize("text", ["{}", '{"version": 7}', "{"])
+def test_evidence_of_another_shape_is_not_taken_for_none(text: str) -> None:
+    assert load("") is None
+    with pytest.raises(OpsError, match=r"what was collected cannot be read: .*: use its own program or move it away"):
+        load(text)
 
 
 def test_notes_of_a_phase_come_in_the_order_of_what_happened() -> None:

@@ -110,6 +110,15 @@ def test_an_alert_has_ended_when_every_prometheus_says_so() -> None:
     assert resolved(events=again).resolved is None
 
 
+def test_a_prometheus_that_died_while_the_alert_fired_does_not_keep_it_firing() -> None:
+    died = event(0, "firing", "b").model_copy(update={"expired": samples.after(4)})
+    both = (event(0, "firing", "a"), died)
+    assert resolved(events=both).resolved is None
+    assert resolved(events=(*both, event(9, "resolved", "a"))).resolved == samples.after(9)
+    [over] = only(told(events=both), "expired")
+    assert (over.at, over.text) == (samples.after(4), "RecordingFailures, b")
+
+
 def test_series_tell_the_end_where_there_are_no_events() -> None:
     assert resolved(events=()).resolved == samples.after(27.2)
     still = [firing.model_copy(update={"end": None}) for firing in samples.evidence().firing]

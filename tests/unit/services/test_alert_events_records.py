@@ -181,12 +181,14 @@ def test_what_is_no_notification_is_refused_without_quoting_it(change: dict[str,
     assert str(caught.value) == complaint
 
 
-def test_a_post_whose_records_are_too_large_together_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_records_that_are_too_large_together_the_first_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     [event] = processed(notification())
     monkeypatch.setattr(posts, "MOST_POST_BYTES", 3 * len(json.dumps(event)))
     assert len(processed(notification(alert(), alert()))) == 2
-    with pytest.raises(ContentError, match="in all"):
-        processed(notification(*[alert()] * 4))
+    post = posts.processed(json.dumps(notification(*[alert()] * 6)).encode(), NOW, "")
+    assert 2 <= len(post.records) < 6
+    assert len(post.records) + post.unusable == 6
+    assert post.complaint.endswith("in all")
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

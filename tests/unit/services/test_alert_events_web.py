@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
+from components.alertmanager.receivers import MOST_EVENTS
 from services.alert_events import events, web
 from services.runtime import posts
 from services.runtime.kafka_sender import BusyError
@@ -109,10 +110,24 @@ def test_what_is_neither_is_refused_for_good(service: Service, path: str, body: 
 
 
 def test_good_alerts_are_written_though_others_are_none(service: Service) -> None:
-    status, text = service.post(RAW, [alert(), {"labels": {"secret": 5}}, alert(), "x"])
-    assert (status, text) == (400, "2 were left out, the others are written: alert 1: labels: string_type")
+    answer = service.post(RAW, [alert(), {"labels": {"secret": 5}}, alert(), "x"])
+    assert answer == (200, "2 were left out, the others are written: alert 1: labels: string_type")
     assert service.count("alert_events_written_total", endpoint="raw") == 2
     assert refused(service, "raw", "content") == 1
+    assert service.told == [f"raw: a post of 10.88.0.7 was refused (content): {answer[1]}"]
+
+
+def test_one_bad_alert_does_not_make_alertmanager_repeat_its_group(service: Service) -> None:
+    large = {**alert("Large"), "annotations": {"summary": "x" * events.MOST_RECORD_BYTES}}
+    status, text = service.post(PROCESSED, notification(alert(), large))
+    assert status == 200
+    assert (
+        text == f"1 were left out, the others are written: alert 1: it is larger than {events.MOST_RECORD_BYTES} bytes"
+    )
+    assert service.count("alert_events_written_total", endpoint="processed") == 1
+    assert refused(service, "processed", "content") == 1
+    assert service.post(PROCESSED, notification(large))[0] == 200
+    assert refused(service, "processed", "content") == 2
 
 
 def test_brokers_that_do_not_acknowledge_make_the_sender_come_again(tmp_path: Path) -> None:
@@ -228,3 +243,4 @@ def test_news_of_senders_without_number_are_forgotten(service: Service, monkeypa
 def test_a_post_of_the_largest_size_has_room() -> None:
     assert web.MOST_BODY_BYTES <= web.MOST_BYTES_AT_ONCE
     assert events.MOST_POST_BYTES >= 2 * web.MOST_BODY_BYTES
+    assert MOST_EVENTS * 3 * 1024 <= web.MOST_BODY_BYTES, "a whole notification of Alertmanager, 3 kB an alert"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -187,6 +189,10 @@ def test_a_second_mute_closes_anew() -> None:
     assert closing.due(105.0, states((ONE,))) == [ONE]
 
 
+def test_two_closers_leave_the_pager_room_for_what_rings() -> None:
+    assert 2 * MOST_AT_ONCE * 60 / incidents.POLL_INTERVAL_S <= 0.8 * 120
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1_000 <= incidents.MOST_ENDING <= 100_000
     monkeypatch.setattr(incidents, "MOST_ENDING", 200)
@@ -201,12 +207,14 @@ class Alertmanager:
     """Answers ``/api/v2/alerts`` and ``/api/v2/silences`` with what a test sets."""
 
     def __init__(self) -> None:
+        self.queries: list[str] = []
         self.alerts: Any = []
         self.silences: Any = []
         self.status = self.silences_status = "200 OK"
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
         of_silences = environ["PATH_INFO"] == "/api/v2/silences"
+        self.queries.append(environ["QUERY_STRING"])
         start(self.silences_status if of_silences else self.status, [("Content-Type", "application/json")])
         return [json.dumps(self.silences if of_silences else self.alerts).encode()]
 
@@ -275,6 +283,19 @@ def ring(here: Here, **labels: str) -> None:
 
 def actions(here: Here) -> list[str]:
     return [notification.body["event_action"] for notification in here.record.since()]
+
+
+def test_only_alerts_that_ring_a_phone_are_asked_for(here: Here) -> None:
+    here.closer.poll()
+    alerts, silences = here.alertmanager.queries
+    [pattern] = parse_qs(alerts)["receiver"]
+    assert [bool(re.fullmatch(pattern, name)) for name in ("phone", "other", "mail", "phones")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert silences == ""
 
 
 def test_the_incident_of_a_muted_alert_is_closed_and_no_other_one(tmp_path: Path) -> None:

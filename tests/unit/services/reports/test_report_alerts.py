@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from components.alertmanager import config as alertmanager
-from components.alertmanager.config import paged_receiver
+from components.alertmanager.config import paged_receiver, split_receivers
 from components.alertmanager.receivers import Channel
 from services.alert_events.events import ProcessedEvent
 from services.reports import alert_log
@@ -69,6 +69,16 @@ def test_a_call_and_the_other_channels_of_the_same_contact_are_one_notification(
     )
     assert names[0] != names[1]
     assert episode.notifications == 1
+
+
+def test_mail_of_the_same_contact_and_what_the_pager_is_told_again_count_once() -> None:
+    parts = [*split_receivers("operators-high", [Channel.PHONE, Channel.SLACK, Channel.MAIL])]
+    told = [event("A", NOON, received=NOON + n, receiver=name) for n, name in enumerate(parts)]
+    again = [event("A", NOON, received=NOON + n * 5 * MINUTE, receiver=parts[0]) for n in range(1, 13)]
+    ended = [event("A", NOON, received=NOON + HOUR + 5, receiver=name, end=NOON + HOUR) for name in parts]
+    (episode,) = episodes([*told, *again, *ended])
+    assert len(parts) == 3
+    assert episode.notifications == 2
 
 
 def test_an_escalation_belongs_to_the_episode_that_it_was_raised_in() -> None:
