@@ -104,7 +104,7 @@ def _collector_parts(resource: Resource, options: Options) -> Iterator[Finding]:
         for section in _SECTIONS:
             for component in collector.components(section):
                 kind = component.name.partition("/")[0]
-                if kind not in agreed()["collector_parts"][section]:
+                if not {kind, component.name} & {*agreed()["collector_parts"][section]}:
                     yield finding(resource, component.node, f"{section} of type {kind} are not agreed on", ADD)
 
 

@@ -57,7 +57,7 @@ def _there(resources: Sequence[Resource], options: Options) -> Iterator[Finding]
     gone = sorted(name for name, known in agreed_alerts().items() if known.get("always") and name not in there)
     if there and gone:
         more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-        yield finding(holders[0], "groups", f"the alert {gone[0]}{more} is gone, which every stack has", _FIX)
+        yield finding(holders[0], "groups", f"alerts are gone that every stack has: {gone[0]}{more}", _FIX)
 
 
 RULES: tuple[Rule, ...] = (

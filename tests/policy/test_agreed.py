@@ -209,7 +209,13 @@ def test_a_setting_of_a_topic_that_no_rule_reads_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("section", "kind"),
-    [("receivers", "syslog"), ("exporters", "debug"), ("exporters", "file"), ("processors", "probabilistic_sampler")],
+    [
+        ("receivers", "syslog"),
+        ("exporters", "debug"),
+        ("exporters", "file"),
+        ("processors", "probabilistic_sampler"),
+        ("processors", "filter"),
+    ],
 )
 def test_a_part_of_a_collector_that_no_rule_knows_is_refused(section: str, kind: str) -> None:
     parts = {"receivers": {"otlp": {}}, "exporters": {"otlp": {}}, "service": {"pipelines": {}}}

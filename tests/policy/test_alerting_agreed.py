@@ -52,10 +52,10 @@ def test_an_alert_that_is_gone_is_noticed() -> None:
     assert KEPT.stack is not None
     names = [name for name, known in agreed_alerts().items() if known["always"]]
     whole = [{"alert": name, "expr": "up", "labels": {"severity": "high"}} for name in names]
-    for gone, problem in ((0, None), (1, f"{names[0]} is gone"), (3, f"{names[0]} and 2 more is gone")):
+    for gone, problem in ((0, None), (1, names[0]), (3, f"{names[0]} and 2 more")):
         resource = config_map("rules.yml", {"groups": [{"name": "all", "rules": whole[gone:]}]})
         told = [finding.problem for finding in KEPT.stack([resource], {})]
-        assert told == ([f"the alert {problem}, which every stack has"] if problem else [])
+        assert told == ([f"alerts are gone that every stack has: {problem}"] if problem else [])
     assert list(KEPT.stack([config_map("a", "b")], {})) == [], "a stack without alerts has none to keep"
 
 
