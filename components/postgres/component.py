@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -238,7 +239,8 @@ def _marker_is_optional(args: pulumi.ResourceTransformationArgs) -> pulumi.Resou
     """Let pods start where the marker is not there yet."""
     if args.type_ != "kubernetes:apps/v1:StatefulSet":
         return None
-    for volume in args.props["spec"].template.spec.volumes:
+    spec: Any = args.props["spec"]
+    for volume in spec.template.spec.volumes:
         if volume.name == "cluster":
             volume.config_map.optional = True
     return pulumi.ResourceTransformationResult(props=args.props, opts=args.opts)

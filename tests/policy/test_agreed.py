@@ -268,6 +268,7 @@ _ANY = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": 
         {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["b"]}]}},
         {"podSelector": {"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}},
         {"ipBlock": {"cidr": "52.0.0.0/8"}},
+        {"ipBlock": {"cidr": "169.254.169.254/32"}},
     ],
 )
 def test_a_peer_that_is_anybody_in_other_words_is_refused(peer: dict[str, Any]) -> None:
