@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -45,6 +46,8 @@ from components.web_access import web_file
 
 TOKEN = "obs:postgres:Postgres"  # noqa: S105  (a type token)
 _GRACE_S = 90
+_MARKER = f"{WORKLOAD}-cluster"
+"""ConfigMap that says that a cluster exists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +102,8 @@ class Postgres(pulumi.ComponentResource):
     scrape: ScrapeTarget
 
     def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(TOKEN, name, None, opts)
+        optional = pulumi.ResourceOptions(transformations=[_marker_is_optional])
+        super().__init__(TOKEN, name, None, pulumi.ResourceOptions.merge(opts, optional))
         context = args.context
         settings = postgres_config(args)
 
@@ -130,6 +134,7 @@ class Postgres(pulumi.ComponentResource):
                         ),
                     ),
                     Volume(name="access", files=self._access(args, [*own.values(), *owners.values()])),
+                    Volume(name="cluster", files=_marker_files(), reloaded=True),
                     *self._exporter(context, own[METRICS]),
                 ],
                 tls=certificate(self, context, workload=WORKLOAD),
@@ -137,6 +142,14 @@ class Postgres(pulumi.ComponentResource):
             ),
             claims=[StorageClaim(name="data", size=args.storage)],
             timeout="20m",
+        )
+        k8s.core.v1.ConfigMap(
+            _MARKER,
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=_MARKER, namespace=context.namespace_ref, labels=naming.labels(WORKLOAD)
+            ),
+            data=process.cluster_files(),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[made_pods]),
         )
         self.databases = {
             database.name: DatabaseEndpoint(
@@ -215,6 +228,22 @@ class Postgres(pulumi.ComponentResource):
             files={"web.yml": web_file([self.scrape.credential]), "password": user.password},
         )
         return [Volume(name="exporter", files=public), Volume(name="exporter-secrets", files=secret)]
+
+
+def _marker_files() -> FileSet:
+    """The marker by its name: the pods do not wait for it, it waits for the first start of the pods."""
+    return FileSet(kind="ConfigMap", name=pulumi.Output.from_input(_MARKER), checksum=pulumi.Output.from_input(""))
+
+
+def _marker_is_optional(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+    """Let pods start where the marker is not there yet."""
+    if args.type_ != "kubernetes:apps/v1:StatefulSet":
+        return None
+    spec: Any = args.props["spec"]
+    for volume in spec.template.spec.volumes:
+        if volume.name == "cluster":
+            volume.config_map.optional = True
+    return pulumi.ResourceTransformationResult(props=args.props, opts=args.opts)
 
 
 def postgres_config(args: PostgresArgs) -> PostgresConfig:

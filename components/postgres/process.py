@@ -13,6 +13,7 @@ from components import naming
 from components.k8s import TLS_MOUNT, UID, Container, Mount, Probe, Resources
 from components.postgres import config
 from components.postgres.config import (
+    CLUSTER_DIRECTORY,
     CONFIG_DIRECTORY,
     DATA_DIRECTORY,
     MAINTENANCE,
@@ -85,6 +86,11 @@ def files(settings: PostgresConfig) -> dict[str, str]:
         "passwd": passwd(),
         **{path.name: path.read_text(encoding="utf-8") for path in sorted(_SCRIPTS.iterdir())},
     }
+
+
+def cluster_files() -> dict[str, str]:
+    """The marker of a cluster that exists (``start.sh`` looks for it)."""
+    return {"exists": "An empty volume waits for a member that has data.\n"}
 
 
 def passwd() -> str:
@@ -199,6 +205,7 @@ def server(resources: Resources) -> Container:
             Mount(volume="config", path=CONFIG_DIRECTORY),
             Mount(volume="config", path="/etc/passwd", sub_path="passwd"),
             Mount(volume="access", path=SECRETS_DIRECTORY),
+            Mount(volume="cluster", path=CLUSTER_DIRECTORY),
             Mount(volume="socket", path=SOCKET_DIRECTORY, writable=True),
             Mount(volume="data", path=VOLUME_DIRECTORY, writable=True),
         ],

@@ -38,6 +38,7 @@ from ops.backups.options import (
     tell,
     working,
 )
+from ops.core import platform as platform_module
 from ops.core.access import BackupAccess
 from ops.core.errors import OpsError
 from ops.incidents.times import moment
@@ -148,6 +149,10 @@ restore_app = typer.Typer(
 )
 restore_app.command("topic")(topic)
 restore_app.command("metrics")(metrics)
+Origin = Annotated[
+    str | None,
+    typer.Option("--from", metavar="PLATFORM/REGION", help="Whose backup it is; else that of what is restored into."),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="What is in the target may be changed and removed.")]
 Url = Annotated[str | None, typer.Option("--url", help="Another server, https://host:port; else the platform's.")]
 Ca = Annotated[Path | None, typer.Option("--ca", metavar="FILE", help="Authority of the other server's certificate.")]
@@ -166,13 +171,41 @@ class _Fetched:
 
 
 @contextmanager
-def _fetched(reached: BackupAccess, kind: str, run: str | None, identity: Path | None) -> Iterator[_Fetched]:
+def _fetched(
+    reached: BackupAccess,
+    kind: str,
+    run: str | None,
+    identity: Path | None,
+    *,
+    origin: str | None = None,
+    into_platform: bool = False,
+) -> Iterator[_Fetched]:
     keys = identities(identity)
     with scratch() as folder, working(f"{kind}: downloading") as progress, opened(reached) as store:
         manifest = runs.find(store, kind, run, lambda line: typer.echo(f"passed over: {line}", err=True))
+        _check_origin(manifest, origin, into_platform=into_platform)
         tell(progress, f"{kind} {manifest.run}: downloading, checking, decrypting")
         restore.fetch(store, kind, manifest.run, keys, folder)
         yield _Fetched(folder=folder, manifest=manifest, tell=lambda text: tell(progress, text))
+
+
+def _check_origin(manifest: Manifest, named: str | None, *, into_platform: bool) -> None:
+    """Refuse a run of another platform or region than the one that is named, or that is restored into.
+
+    Raises:
+        OpsError: It is of another one.
+    """
+    origin = f"{manifest.platform}/{manifest.region}"
+    if named is not None:
+        if named != origin:
+            raise OpsError(f"--from is {named}, and {manifest.kind} {manifest.run} is of {origin}")
+    elif into_platform:
+        platform = platform_module.load()
+        own = f"{platform.platform}/{platform.region}"
+        if own != origin:
+            raise OpsError(
+                f"{manifest.kind} {manifest.run} is of {origin}, and this is {own}: --from {origin} restores it here"
+            )
 
 
 @restore_app.command("database")
@@ -186,6 +219,7 @@ def database(
     which: Annotated[str | None, typer.Option("--database", help="Which of the backup's databases.")] = None,
     run: RunName = None,
     identity: IdentityFile = None,
+    origin: Origin = None,
     replace: Replace = False,
     access_file: AccessFile = None,
     as_json: AsJson = False,
@@ -197,7 +231,9 @@ def database(
         raise OpsError("--replace has nothing to replace in a new database: leave it out")
     dsn = read_dsn(dsn_file) if dsn_file else ""
     name = databases.legal(fresh) if fresh else ""
-    with _fetched(access(access_file), "database", run, identity) as got:
+    with _fetched(
+        access(access_file), "database", run, identity, origin=origin, into_platform=fresh is not None
+    ) as got:
         chosen = _one_database(got.manifest, which)
         if name:
             with connected() as (context, _):
@@ -222,6 +258,7 @@ def _one_database(manifest: Manifest, which: str | None) -> str:
 def grafana(
     run: RunName = None,
     identity: IdentityFile = None,
+    origin: Origin = None,
     compare: Annotated[bool, typer.Option("--compare", help="Change nothing, tell what differs.")] = False,
     replace: Replace = False,
     url: Url = None,
@@ -232,7 +269,10 @@ def grafana(
 ) -> None:
     """Restore folders, dashboards, teams and permissions; --compare exits with 1 where something differs."""
     other = server(url, ca, login)
-    with _fetched(access(access_file), "grafana", run, identity) as got, _grafana(other) as target:
+    with (
+        _fetched(access(access_file), "grafana", run, identity, origin=origin, into_platform=other is None) as got,
+        _grafana(other) as target,
+    ):
         got.tell(f"{'comparing with' if compare else 'restoring into'} {target.url}")
         if compare:
             differences = grafana_part.differences(got.folder, target)
@@ -258,6 +298,7 @@ def _grafana(other: Server | None) -> Iterator[Server]:
 def kafka_metadata(
     run: RunName = None,
     identity: IdentityFile = None,
+    origin: Origin = None,
     apply: Annotated[bool, typer.Option("--apply", help="Make what is missing; else it is only told.")] = False,
     replication: Annotated[
         int | None, typer.Option(min=1, max=9, help="Copies of each record in new topics; else as in the backup.")
@@ -270,7 +311,7 @@ def kafka_metadata(
     Without --apply, exit code 1 where something is missing. Nothing is removed, and users come from the deployment.
     """
     with (
-        _fetched(access(access_file), "kafka-metadata", run, identity) as got,
+        _fetched(access(access_file), "kafka-metadata", run, identity, origin=origin, into_platform=True) as got,
         connected() as (context, _),
     ):
         got.tell("comparing with the brokers")
@@ -301,6 +342,7 @@ def search(
     ] = None,
     run: RunName = None,
     identity: IdentityFile = None,
+    origin: Origin = None,
     replace: Replace = False,
     url: Url = None,
     ca: Ca = None,
@@ -310,7 +352,7 @@ def search(
 ) -> None:
     """Restore indices with definition, documents and aliases; with --prefix beside those that are there."""
     other, start = server(url, ca, login), search_part.legal(prefix) if prefix else ""
-    with _fetched(access(access_file), "search", run, identity) as got:
+    with _fetched(access(access_file), "search", run, identity, origin=origin, into_platform=other is None) as got:
         manifest = search_part.renamed(got.folder, start) if start else got.manifest
         got.tell("restoring indices")
         if other is not None:

@@ -25,6 +25,7 @@ from ops.maintenance.checks import DAILY, checks
 from ops.maintenance.model import Check as Looked
 from ops.maintenance.model import Period, Tools
 from ops.maintenance.run import tools_of
+from services.backup import BackupError
 from services.backup.manifest import Manifest, object_key
 from services.backup.store import Store
 
@@ -56,6 +57,7 @@ def d1(context: Context) -> Finding:
             judge(kind, held.newest, allowed, tools.now, finding)
             whole(store, held.newest, access, Path(folder) / kind, finding)
         archive(runs.archived(store), finding, kube.created() + ARCHIVED_WITHIN)
+        finding.seen.append(deletions(store))
     with opened(access, access.metrics_prefix) as store:
         blocks(runs.shipped(store), context.platform.prometheus_servers, finding, lambda name: first_block(kube, name))
     late = context.thanos.number("max(min by (server) (time() - backup_metrics_due_timestamp_seconds)) > 0")
@@ -69,6 +71,17 @@ def d1(context: Context) -> Finding:
     finding.seen.extend(context.platform.left_out("backups.search"))
     finding.drill(RESTORED, OUTAGE)
     return finding
+
+
+def deletions(store: Store) -> str:
+    """What becomes of a backup that the pods' own key deletes."""
+    try:
+        kept = store.keeps_versions()
+    except BackupError as error:
+        return f"whether deleted backups stay as older versions is not known: {error}"
+    if kept:
+        return "the bucket keeps older versions of what is deleted"
+    return "deleted backups are gone for good: the bucket keeps no versions (docs/operations/backups.md)"
 
 
 def never_made(context: Context, kind: str, access: BackupAccess, finding: Finding) -> None:

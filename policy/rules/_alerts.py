@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -15,6 +16,22 @@ from policy.rules._mounts import Mounted
 from policy.rules._routes import Labels
 from policy.rules._servers import Container, containers
 from policy.rules._values import Unknowns, seconds
+
+_NO_METRIC = re.compile(
+    r'"(?:[^"\\]|\\.)*"|'
+    r"'(?:[^'\\]|\\.)*'|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)"
+)
+_NAME = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*(?![\w:]|\s*\()")
+_KEYWORDS = frozenset({"and", "or", "unless", "bool", "offset", "atan2", "start", "end", "inf", "nan"})
+_NAMED = re.compile(r'__name__\s*=~?\s*"([\w:|]+)"')
+
+
+@functools.lru_cache(maxsize=2048)
+def metrics_of(expression: str) -> frozenset[str]:
+    """Names of the series that an expression of PromQL reads."""
+    bare = _NO_METRIC.sub(lambda match: " " if match[0][0] in "\"'{[" else "", expression)
+    named = {name for names in _NAMED.findall(expression) for name in names.split("|")}
+    return frozenset(named | {name for name in _NAME.findall(bare) if name.lower() not in _KEYWORDS})
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,39 +6,24 @@ Other rules look for what is bad in what they know. These refuse what no rule re
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-import yaml
-
-from policy.model import Finding, Node, Options, Resource, Rule
+from policy.model import Finding, Options, Resource, Rule
+from policy.rules._agreed import ADD, agreed, fits, unknown_keys
 from policy.rules._collector import collectors
 from policy.rules._kafka import TOPIC, servers
-from policy.rules._servers import WORKLOADS, Container, all_containers
+from policy.rules._servers import WORKLOADS, Container, all_containers, pod_of
 from policy.rules._values import finding
 
-FILE: Final = Path(__file__).parents[1] / "agreed.yaml"
 _FILES = frozenset({"ConfigMap", "Secret"})
 _SECTIONS: Final = ("receivers", "processors", "exporters", "extensions", "connectors")
-_ADD: Final = "remove it, or have it agreed on in policy/agreed.yaml"
-
-
-@functools.cache
-def _agreed() -> Mapping[str, Any]:
-    content: Mapping[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    return content
-
-
-def _fits(text: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(text, pattern) for pattern in patterns)
 
 
 def _type(resource: Resource, options: Options) -> Iterator[Finding]:
-    if not _fits(resource.type, _agreed()["resource_types"]):
-        yield finding(resource, "type", f"no rule looks at resources of type {resource.type}", _ADD)
+    if not fits(resource.type, agreed()["resource_types"]):
+        yield finding(resource, "type", f"no rule looks at resources of type {resource.type}", ADD)
 
 
 def _programs(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -53,22 +38,25 @@ def _programs(resource: Resource, options: Options) -> Iterator[Finding]:
 def _program(container: Container) -> Iterator[Finding]:
     resource, node = container.resource, container.node
     words = [*node["command"].texts(), *node["args"].texts()]
-    fitting = [program for program in _agreed()["programs"] if words[: len(program["starts"])] == program["starts"]]
+    fitting = [program for program in agreed()["programs"] if words[: len(program["starts"])] == program["starts"]]
     where = node["command"]
     if not fitting:
         started = where.texts()[0] if where.texts() else "the image's own program"
-        yield finding(resource, where, f"{started} is no program that is agreed on", _ADD)
+        yield finding(resource, where, f"{started} is no program that is agreed on", ADD)
         return
     program = max(fitting, key=lambda known: len(known["starts"]))
     for word in _strange(words[len(program["starts"]) :], program.get("arguments", ())):
         name = word.partition("=")[0]
-        yield finding(resource, where, f"{name} of {words[0]} is not agreed on, or not with that value", _ADD)
+        yield finding(resource, where, f"{name} of {words[0]} is not agreed on, or not with that value", ADD)
+    for name, times in Counter(word.partition("=")[0] for word in words if word.startswith("-")).items():
+        if times > 1 and name not in program.get("repeated", ()):
+            yield finding(resource, where, f"{name} of {words[0]} is given {times} times", "give it once")
     if node["envFrom"].value:
         yield finding(resource, node["envFrom"], "variables come from a file that is read by nobody", "name each one")
     for variable in node["env"].elements():
         name = variable["name"].text()
         if name not in program.get("variables", ()):
-            yield finding(resource, variable, f"{words[0]} is started with {name}, which is not agreed on", _ADD)
+            yield finding(resource, variable, f"{words[0]} is started with {name}, which is not agreed on", ADD)
 
 
 def _strange(words: Sequence[str], patterns: Sequence[str]) -> Iterator[str]:
@@ -76,26 +64,39 @@ def _strange(words: Sequence[str], patterns: Sequence[str]) -> Iterator[str]:
     index = 0
     while index < len(words):
         pair = " ".join(words[index : index + 2])
-        if _fits(pair, [pattern for pattern in patterns if " " in pattern]):
+        if fits(pair, [pattern for pattern in patterns if " " in pattern]):
             index += 2
             continue
-        if not _fits(words[index], [pattern for pattern in patterns if " " not in pattern]):
+        if not fits(words[index], [pattern for pattern in patterns if " " not in pattern]):
             yield words[index]
         index += 1
 
 
+def _pod_settings(resource: Resource, options: Options) -> Iterator[Finding]:
+    pod = pod_of(resource)
+    if pod is None:
+        return
+    yield from unknown_keys(resource, pod, agreed()["pod_settings"])
+    scratch = {volume["name"].text() for volume in pod["volumes"].elements() if volume["emptyDir"].exists}
+    for container in all_containers(resource):
+        for mount in container.node["volumeMounts"].elements():
+            path = mount["mountPath"]
+            if mount["name"].text() in scratch and not fits(path.text(), agreed()["scratch_paths"]):
+                yield finding(resource, path, f"what the program reads at {path.text()} is empty scratch space", ADD)
+
+
+def _secret_type(resource: Resource, options: Options) -> Iterator[Finding]:
+    kind = resource.node["type"]
+    if kind.exists and kind.text() not in agreed()["secret_types"]:
+        yield finding(resource, kind, f"Kubernetes acts on Secrets of type {kind.text()}", ADD)
+
+
 def _kafka_settings(resource: Resource, options: Options) -> Iterator[Finding]:
     if resource.type == TOPIC:
-        yield from _unknown_keys(resource, resource.node["config"], _agreed()["kafka_topic_settings"])
+        yield from unknown_keys(resource, resource.node["config"], agreed()["kafka_topic_settings"])
         return
     for server in servers(resource):
-        yield from _unknown_keys(resource, server.node, _agreed()["kafka_server_settings"])
-
-
-def _unknown_keys(resource: Resource, node: Node, patterns: Sequence[str]) -> Iterator[Finding]:
-    for key, setting in node.items():
-        if not _fits(key, patterns):
-            yield finding(resource, setting, f"{key} is not agreed on", _ADD)
+        yield from unknown_keys(resource, server.node, agreed()["kafka_server_settings"])
 
 
 def _collector_parts(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -103,8 +104,8 @@ def _collector_parts(resource: Resource, options: Options) -> Iterator[Finding]:
         for section in _SECTIONS:
             for component in collector.components(section):
                 kind = component.name.partition("/")[0]
-                if kind not in _agreed()["collector_parts"][section]:
-                    yield finding(resource, component.node, f"{section} of type {kind} are not agreed on", _ADD)
+                if not {kind, component.name} & {*agreed()["collector_parts"][section]}:
+                    yield finding(resource, component.node, f"{section} of type {kind} are not agreed on", ADD)
 
 
 RULES: tuple[Rule, ...] = (
@@ -122,6 +123,22 @@ RULES: tuple[Rule, ...] = (
         sources=("K5", "O1", "P2", "M4"),
         kinds=WORKLOADS,
         resource=_programs,
+    ),
+    Rule(
+        id="pod-settings-agreed",
+        promise="Pods have agreed settings only, and scratch space at agreed paths only.",
+        why="Names of one's own, another resolver or an empty folder over certificates lead clients to anybody.",
+        sources=("K5", "M4"),
+        kinds=WORKLOADS,
+        resource=_pod_settings,
+    ),
+    Rule(
+        id="secret-type-agreed",
+        promise="Secrets are of agreed types.",
+        why="Kubernetes fills one of type service-account-token with a token that never ends.",
+        sources=("M4",),
+        kinds=frozenset({"Secret"}),
+        resource=_secret_type,
     ),
     Rule(
         id="kafka-settings-agreed",

@@ -84,6 +84,10 @@ def _rules(resource: Resource, options: Options) -> Iterator[Finding]:
             yield from _ports(resource, direction, rule["ports"])
 
 
+_METADATA = frozenset({"169.254.169.254/32", "fd00:ec2::254/128"})
+"""Where clouds tell a machine who it is and what it may do."""
+
+
 def _peers(resource: Resource, direction: str, peers: Node, options: Options) -> Iterator[Finding]:
     other = "anybody" if direction == "ingress" else "anywhere"
     if not peers.value:
@@ -96,6 +100,8 @@ def _peers(resource: Resource, direction: str, peers: Node, options: Options) ->
     for peer in peers.elements():
         cidr = peer["ipBlock"]["cidr"]
         if peer["ipBlock"].exists:
+            if cidr.text() in _METADATA and cidr.text() not in options["open_networks"]:
+                yield at(resource, cidr, f"{direction} reaches the logins of the node at {cidr.text()}", "remove it")
             if too_wide(cidr.text(), options):
                 yield at(
                     resource, cidr, f"{direction} is open to the network {shown(cidr.raw)}", "name a smaller network"

@@ -36,6 +36,8 @@ _BULK_BYTES = 4 * 2**20
 _CHUNK = 2**18
 _CREATED = 201
 _COPIES = "number_of_replicas"
+_WRITTEN = "-write"
+"""What the alias of a family that documents are written through ends with; one index at a time has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +227,7 @@ def restore(
     """Restore a fetched run.
 
     An index of a name in the backup that is there without a document is made anew, since the index manager makes such
-    ones as soon as a cluster runs. Other indices are left alone.
+    ones as soon as a cluster runs. Other indices are left alone, and so is an alias that writes to one of them.
 
     Args:
         folder: Where the run was fetched to.
@@ -253,9 +255,10 @@ def restore(
                 _done(web, "DELETE", f"/{quote(name, safe='')}")
         for name, index in indices.items():
             _index(web, name, index, folder / file_name(name))
+        notes = _aliases(web, indices)
         counts = {name: _count(web, name) for name in indices}
     counts_by_index = {name: count for name, count in counts.items() if count is not None}
-    return Outcome(counts={"indices": len(counts_by_index), **counts_by_index})
+    return Outcome(counts={"indices": len(counts_by_index), **counts_by_index}, notes=notes)
 
 
 def documents(file: Path) -> Iterator[dict[str, Any]]:
@@ -283,7 +286,7 @@ def documents(file: Path) -> Iterator[dict[str, Any]]:
 def _index(web: JsonApi, name: str, index: dict[str, Any], file: Path) -> None:
     path = f"/{quote(name, safe='')}"
     settings = {key: value for key, value in index["settings"].items() if key != "blocks"}
-    # Copies and aliases come when the documents are there: they are cheaper to make, and nobody reads a part.
+    # Copies come when the documents are there, when they are cheaper to make; aliases last: nobody reads a part.
     _done(web, "PUT", path, {"mappings": index["mappings"], "settings": {"index": {**settings, _COPIES: 0}}})
     for body in _bulks(file):
         answer = web.ask("POST", f"{path}/_bulk", body=body, again=False)
@@ -294,9 +297,24 @@ def _index(web: JsonApi, name: str, index: dict[str, Any], file: Path) -> None:
     _done(web, "POST", f"{path}/_refresh")
     last = {_COPIES: index["settings"].get(_COPIES, "0"), **_blocks(index["settings"])}
     _done(web, "PUT", f"{path}/_settings", {"index": last})
-    if index["aliases"]:
-        actions = [{"add": {"index": name, "alias": alias, **more}} for alias, more in index["aliases"].items()]
+
+
+def _aliases(web: JsonApi, indices: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
+    """Give the indices their aliases, all at once, so that no alias writes to two of them; what stays as it is."""
+    actions: list[dict[str, Any]] = []
+    notes = []
+    for alias in sorted({alias for index in indices.values() for alias in index["aliases"]}):
+        wanted = {name: index["aliases"][alias] for name, index in indices.items() if alias in index["aliases"]}
+        if alias.endswith(_WRITTEN) or any(more.get("is_write_index") for more in wanted.values()):
+            holders = sorted(web.ask("GET", f"/_alias/{quote(alias, safe='')}") or {})
+            if others := [name for name in holders if name not in indices]:
+                notes.append(f"alias {alias} stays with {', '.join(others)}, which is not in the backup")
+                continue
+            actions += [{"remove": {"index": name, "alias": alias}} for name in holders if name not in wanted]
+        actions += [{"add": {"index": name, "alias": alias, **more}} for name, more in wanted.items()]
+    if actions:
         _done(web, "POST", "/_aliases", {"actions": actions})
+    return tuple(notes)
 
 
 def _blocks(settings: dict[str, Any]) -> dict[str, Any]:

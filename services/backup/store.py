@@ -371,6 +371,16 @@ class Store:
         if stored != size:
             raise BackupError(f"{self.where}: {name} has {stored} bytes of {size} that were sent")
 
+    def keeps_versions(self) -> bool:
+        """Whether what is deleted or replaced stays as an older version; S3's lock against deletion needs that too.
+
+        Raises:
+            BackupError: The storage refuses to tell, or does not answer.
+        """
+        with self._errors("versions of objects"):
+            answer = self._client.get_bucket_versioning(Bucket=self._storage.bucket)
+        return bool(answer.get("Status") == "Enabled")
+
     @property
     def where(self) -> str:
         """Where it is, for messages."""

@@ -227,6 +227,7 @@ def _server(root: Path, member: Member, address: str, index: int, hosts: Path) -
         "/etc/hosts": (hosts, "ro"),
         config.SECRETS_DIRECTORY: (folder / "access", "ro"),
         TLS_MOUNT: (folder / "tls", "ro"),
+        config.CLUSTER_DIRECTORY: (folder / "cluster", "ro"),
         config.SOCKET_DIRECTORY: (folder / "socket", "rw"),
         config.VOLUME_DIRECTORY: (folder / "volume", "rw"),
     }
@@ -284,6 +285,7 @@ def postgres(standbys: int, *, start: bool = True, empty: bool = False) -> Itera
             folder.mkdir()
             write_volume(folder / "config", process.files(settings_of(members)), secret=False)
             write_access(folder / "access")
+            write_volume(folder / "cluster", {} if empty or not start else process.cluster_files(), secret=False)
             issue(servers.authority, folder / "tls", servers.names)
             scratch(folder / "socket")
             scratch(folder / "volume")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from components.search.config import Engine
 from services.backup import BackupError
 from services.backup import search as restore_search
 from services.backup import search as search_export
+from services.backup.manifest import Manifest, run_name
 from services.backup.restore import Outcome, differences, fetch
 from services.backup.run_writer import RunWriter
 from services.backup.settings import Search
@@ -156,6 +158,79 @@ def test_indices_come_back_with_every_document(cluster: SearchProcesses, store: 
     again = restored(replace=True)
     assert again == outcome
     assert everything(cluster) == before
+
+
+def test_a_restored_index_takes_no_write_alias_from_the_one_that_is_written_to(
+    cluster: SearchProcesses, tmp_path: Path
+) -> None:
+    for index in INDICES:
+        cluster.as_admin("DELETE", f"/{index}")
+    mappings: dict[str, Any] = {"properties": {"number": {"type": "long"}}}
+    first, second = (
+        {"aliases": aliases, "mappings": mappings, "settings": {"number_of_shards": "1", "number_of_replicas": "0"}}
+        for aliases in ({"logs-read": {}}, {"logs-read": {}, "logs-write": {}})
+    )
+    run = tmp_path / "run"
+    write_run(run, {"logs-000001": first, "logs-000002": second})
+    certificate, _ = cluster.administrator
+    login = None if certificate else (RESTORER, password_of(RESTORER))
+
+    def restored() -> Outcome:
+        url = cluster.nodes[0].url
+        return restore_search.restore(run, url, login, ca_file=cluster.ca, certificate=certificate, replace=True)
+
+    def aliases() -> dict[str, set[str]]:
+        shown = good(cluster.as_admin("GET", "/logs-0*/_alias"))
+        return {name: set(index["aliases"]) for name, index in shown.items()}
+
+    # The index manager has begun an index that the backup does not have.
+    good(cluster.as_admin("PUT", "/logs-000003", {"aliases": {"logs-read": {}, "logs-write": {}}}))
+    outcome = restored()
+    assert outcome.notes == ("alias logs-write stays with logs-000003, which is not in the backup",)
+    assert aliases() == {
+        "logs-000001": {"logs-read"},
+        "logs-000002": {"logs-read"},
+        "logs-000003": {"logs-read", "logs-write"},
+    }
+    assert good(cluster.as_admin("POST", "/logs-write/_doc", {"number": 1}))["_index"] == "logs-000003"
+
+    # It has made the first index while the others were restored.
+    good(cluster.as_admin("DELETE", "/logs-000003"))
+    good(
+        cluster.as_admin(
+            "PUT",
+            "/_index_template/early",
+            {"index_patterns": ["logs-000001"], "template": {"aliases": {"logs-write": {}}}},
+        )
+    )
+    try:
+        assert restored().notes == ()
+    finally:
+        good(cluster.as_admin("DELETE", "/_index_template/early"))
+    assert aliases() == {"logs-000001": {"logs-read"}, "logs-000002": {"logs-read", "logs-write"}}
+    assert good(cluster.as_admin("POST", "/logs-write/_doc", {"number": 1}))["_index"] == "logs-000002"
+
+
+def write_run(folder: Path, indices: dict[str, Any]) -> None:
+    """A fetched run of empty indices."""
+    folder.mkdir()
+    now = datetime.now(UTC)
+    manifest = Manifest(
+        kind="search",
+        run=run_name(now),
+        platform="obs",
+        region="tokyo",
+        started=now,
+        finished=now,
+        program="OpenSearch",
+        recipients=(str(IDENTITY.to_public()),),
+        objects=(),
+        counts={"indices": len(indices), **dict.fromkeys(indices, 0)},
+    )
+    (folder / "manifest.json").write_bytes(manifest.content())
+    (folder / search_export.INDICES).write_text(json.dumps(indices))
+    for index in indices:
+        (folder / search_export.file_name(index)).write_bytes(b"".join(search_export.compressed(iter(()))))
 
 
 def test_a_reader_cannot_write_nor_export_what_it_may_not_read(

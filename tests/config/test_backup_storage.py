@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
+from lab.storage import client
+from ops.checks.backups import deletions
 from services.backup import BackupError
 from services.backup import manifest as retention
 from services.backup.encryption import Identity
@@ -90,6 +93,22 @@ def test_retention_removes_old_runs_and_forgotten_uploads(store: Store, identity
     assert (removed.runs, removed.objects, removed.uploads) == ((runs[0],), 2, 1)
     assert [run.name for run in kept(store, "pulumi-state")] == runs[1:], "the second was the newest until yesterday"
     assert [unfinished.name for unfinished in store.unfinished()] == ["grafana/other.bin.age"]
+
+
+def test_whether_deleted_backups_stay_is_seen_with_the_platforms_key(storage: StorageProcess, store: Store) -> None:
+    assert deletions(store) == "the bucket keeps older versions of what is deleted"
+    root = client(storage.url, storage.ca_file, storage.secrets.root_key, storage.secrets.root_secret)
+    root.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
+    try:
+        assert deletions(store).startswith("deleted backups are gone for good: the bucket keeps no versions")
+    finally:
+        root.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    policy = root.get_bucket_policy(Bucket=BUCKET)["Policy"]
+    root.put_bucket_policy(Bucket=BUCKET, Policy=policy.replace("s3:GetBucketVersioning", "s3:GetBucketTagging"))
+    try:
+        assert re.fullmatch(r"whether deleted backups stay .* is not known: .*AccessDenied", deletions(store))
+    finally:
+        root.put_bucket_policy(Bucket=BUCKET, Policy=policy)
 
 
 def test_the_platforms_key_cannot_end_a_version_for_good(

@@ -15,7 +15,7 @@ import pytest
 from components.k8s import UID
 from components.postgres import process
 from tests.config.postgres_container import scratch
-from tests.config.postgres_process import START_S, Postgres, issue, postgres
+from tests.config.postgres_process import PATIENCE_S, START_S, Postgres, issue, postgres
 from tests.config.servers import eventually
 from tests.support.kafka_nodes import Authority
 
@@ -185,6 +185,28 @@ def test_an_empty_volume_is_no_reason_to_begin_anew_while_another_member_has_dat
     server.start()
     server.wait()
     eventually(lambda: pair.rows(0) == list(range(10)), 10, "it was filled by the promoted one")
+
+
+def test_an_empty_volume_waits_for_the_owner_of_the_data_however_slow_it_is(pair: Postgres) -> None:
+    write(pair, range(10))
+    eventually(lambda: pair.rows(1) == list(range(10)), 10, "the standby has the rows")
+    first, owner = pair.servers
+    owner.end()
+    first.end(kill=True)
+    volume = first.container.folder / "volume"
+    shutil.rmtree(volume)
+    scratch(volume)
+    first.start()
+    said = "this volume is empty and there is a cluster: waiting for postgres-1, which does not answer"
+    eventually(lambda: said in first.container.log, 20, "it says what it waits for")
+    time.sleep(PATIENCE_S + 2)
+    assert not (volume / "data").exists(), "it began another cluster"
+    owner.start()
+    owner.wait()
+    eventually(lambda: not first.container.running(), 30, "it tells a person to promote the owner of the data")
+    assert promote(pair, 1).returncode == 0
+    come_back(pair, 0)
+    eventually(lambda: pair.rows(0) == list(range(10)), 10, "it has the owner's rows")
 
 
 def test_an_attempt_that_broke_off_is_left_to_a_person(pair: Postgres) -> None:

@@ -135,6 +135,59 @@ def test_nothing_runs_or_is_set_beside_the_program(more: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
+    "word",
+    [
+        "--upstream=http://127.0.0.1:1",
+        "--api-route=.*",
+        "--reverse-proxy=true",
+        "--pass-access-token=true",
+        "--cookie-expire=87600h",
+        "--email-domain=example.com",
+    ],
+)
+def test_the_sign_in_of_traces_has_agreed_values(word: str) -> None:
+    command = ["/bin/oauth2-proxy", "--https-address=0.0.0.0:4180", "--allowed-group=a", "--allowed-group=b"]
+    assert problems("program-agreed", workload(command)) == []
+    name = word.partition("=")[0]
+    assert problems("program-agreed", workload([*command, word])) == [
+        f"{name} of /bin/oauth2-proxy is not agreed on, or not with that value"
+    ]
+
+
+def test_a_flag_is_given_once_unless_it_is_a_list() -> None:
+    assert problems("program-agreed", workload([*_OTELCOL, _OTELCOL[1]])) == ["--config of /otelcol is given 2 times"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("hostAliases", [{"ip": "203.0.113.9", "hostnames": ["kafka-0.kafka.obs.svc"]}]),
+        ("dnsPolicy", "None"),
+        ("dnsConfig", {"nameservers": ["203.0.113.9"]}),
+        ("runtimeClassName", "insecure"),
+        ("hostUsers", True),
+    ],
+)
+def test_a_pod_has_agreed_settings_only(key: str, value: Any) -> None:
+    pod = workload(_OTELCOL)
+    pod.props["spec"]["template"]["spec"][key] = value
+    assert problems("pod-settings-agreed", pod) == [f"{key} is not agreed on"]
+
+
+def test_scratch_space_hides_no_certificates() -> None:
+    for path, wanted in (("/tmp", 0), ("/etc/tls", 1), ("/etc/kafka", 1)):
+        pod = workload(_OTELCOL, volumeMounts=[{"name": "scratch", "mountPath": path}])
+        pod.props["spec"]["template"]["spec"]["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+        assert len(problems("pod-settings-agreed", pod)) == wanted
+
+
+def test_a_secret_is_of_an_agreed_type() -> None:
+    for kind, wanted in (("Opaque", 0), ("kubernetes.io/service-account-token", 1)):
+        secret = Resource("kubernetes:core/v1:Secret", "one", {"type": kind})
+        assert len(problems("secret-type-agreed", secret)) == wanted
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "ssl.cipher.suites=TLS_RSA_WITH_NULL_SHA256",
@@ -156,7 +209,13 @@ def test_a_setting_of_a_topic_that_no_rule_reads_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("section", "kind"),
-    [("receivers", "syslog"), ("exporters", "debug"), ("exporters", "file"), ("processors", "probabilistic_sampler")],
+    [
+        ("receivers", "syslog"),
+        ("exporters", "debug"),
+        ("exporters", "file"),
+        ("processors", "probabilistic_sampler"),
+        ("processors", "filter"),
+    ],
 )
 def test_a_part_of_a_collector_that_no_rule_knows_is_refused(section: str, kind: str) -> None:
     parts = {"receivers": {"otlp": {}}, "exporters": {"otlp": {}}, "service": {"pipelines": {}}}
@@ -209,6 +268,7 @@ _ANY = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": 
         {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["b"]}]}},
         {"podSelector": {"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}},
         {"ipBlock": {"cidr": "52.0.0.0/8"}},
+        {"ipBlock": {"cidr": "169.254.169.254/32"}},
     ],
 )
 def test_a_peer_that_is_anybody_in_other_words_is_refused(peer: dict[str, Any]) -> None:

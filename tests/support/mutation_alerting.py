@@ -102,11 +102,13 @@ def _weaker(alert: Data) -> Iterator[tuple[str, Data | None]]:
         yield f"{key} removed", {**alert, "labels": {k: v for k, v in labels.items() if k != key}}
     yield 'severity = "page"', {**alert, "labels": {**labels, "severity": "page"}}
     yield "runbook_url removed", {**alert, "annotations": {k: v for k, v in annotations.items() if k != "runbook_url"}}
+    yield "for = 12h", {**alert, "for": "12h"}
+    yield "about something else", {**alert, "expr": "vector(0)"}
     if "escalation" in labels:
         yield "removed", None
         yield 'escalation = "somebody"', {**alert, "labels": {**labels, "escalation": "somebody"}}
-        yield "for = 12h", {**alert, "for": "12h"}
-        yield "about something else", {**alert, "expr": "vector(0)"}
+    elif labels["severity"] != "low":
+        yield 'severity = "low"', {**alert, "labels": {**labels, "severity": "low"}}
 
 
 def _replaced(content: Data, place: tuple[int, int], changed: Data | None) -> Data:

@@ -135,6 +135,8 @@ POD: dict[str, Sequence[Any]] = {
     "spec.+hostNetwork": [True],
     "spec.+hostPID": [True],
     "spec.+hostIPC": [True],
+    "spec.+hostAliases": [[{"ip": "203.0.113.9", "hostnames": ["kafka"]}]],
+    "spec.+dnsConfig": [{"nameservers": ["203.0.113.9"]}],
     "spec.volumes.*.secret.defaultMode": [0o644, 0o777],
     "spec.volumes.*.+hostPath": [{"path": "/"}],
 }
@@ -319,6 +321,10 @@ def _collector(path: Sequence[Any], last: Any, value: Any) -> Iterator[Any]:
 def _prometheus(path: Sequence[Any], last: Any) -> Iterator[Any]:
     if last == "out_of_order_time_window":
         yield from (GONE, "1m")
+    elif last in ("scrape_interval", "evaluation_interval"):
+        yield "1h"
+    elif last == "metric_relabel_configs":
+        yield [{"action": "drop", "regex": ".*", "source_labels": ["__name__"]}]
     elif (
         path == ["global", "external_labels"]
         or last == "rule_files"

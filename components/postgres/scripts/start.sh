@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs one PostgreSQL member until it is told to end.
 #
-# Empty data: a copy of the member that takes writes; member 0 makes a new cluster when nobody has data.
+# Empty data: a copy of the member that takes writes; member 0 makes a new cluster when nobody has data and there has
+# never been one.
 # Data of a standby (standby.signal): follow whoever takes writes.
 # Data of a primary: take writes, unless another member was promoted meanwhile: then go back to where both agree, and
 # follow. Nothing is deleted on the way; where that does not work, a person decides.
@@ -14,6 +15,7 @@ volume=$(dirname "$PGDATA")
 incoming=$volume/incoming
 rewinding=$volume/rewinding
 apart=$socket/apart
+exists=/etc/postgres-cluster/exists # put there after the first start of the set
 child=""
 end=TERM
 
@@ -62,11 +64,12 @@ create() {
 }
 
 obtain() {
-  local others primary standby
+  local others primary standby silent
   while true; do
     others=$(survey)
     primary=$(first primary "$others")
     standby=$(first standby "$others")
+    silent=$(first silent "$others")
     if [[ -n $primary ]]; then
       copy "${primary% *}"
       return
@@ -76,9 +79,13 @@ obtain() {
         die "this volume is empty, ${standby% *} has data, and nobody takes writes: promote it, as" \
           "docs/runbooks/PostgresDown.md says"
       fi
-      if ((SECONDS >= PATIENCE_S)) || [[ -z $(first silent "$others") ]]; then
+      if [[ -z $silent ]] || { ((SECONDS >= PATIENCE_S)) && [[ ! -e $exists ]]; }; then
         create
         return
+      fi
+      if [[ -e $exists ]]; then
+        say "this volume is empty and there is a cluster: waiting for ${silent% *}, which does not answer; if no" \
+          "member has data any more, see docs/runbooks/PostgresDown.md"
       fi
     else
       say "waiting for a member that takes writes"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.backups import destinations
+from ops.backups import command_restore, destinations
 from ops.cli import app
 from ops.core.errors import OpsError
 from services.backup import restore
@@ -74,6 +74,35 @@ def exported(store: Store, counts: int = 2) -> Manifest:
     target.add_json("indices.json", {"logs-000001": {"aliases": ALIASES, "mappings": {}, "settings": {}}})
     content = RunSummary(program="OpenSearch 2", counts={"indices": 1, "logs-000001": counts})
     return target.finish(content, platform="obs", region="here")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("database", ["--fresh", "restored"]),
+        ("grafana", []),
+        ("grafana", ["--replace"]),
+        ("kafka-metadata", ["--apply"]),
+        ("search", []),
+    ],
+)
+def test_a_run_of_another_region_is_refused_unless_it_is_named(
+    place: Harness, store: Store, monkeypatch: pytest.MonkeyPatch, kind: str, words: list[str]
+) -> None:
+    content = RunSummary(program="some 1", counts={})
+    name = RunWriter(store, kind, [RECIPIENT], ago(hours=1)).finish(content, platform="obs", region="osaka").run
+    stack = SimpleNamespace(platform="obs", region="tokyo")
+    monkeypatch.setattr(command_restore.platform_module, "load", lambda: stack)
+    refused = run(place, kind, *words)
+    assert isinstance(refused.exception, OpsError), refused.output
+    assert str(refused.exception) == (
+        f"{kind} {name} is of obs/osaka, and this is obs/tokyo: --from obs/osaka restores it here"
+    )
+    other = run(place, kind, *words, "--from", "obs/kyoto")
+    assert str(other.exception) == f"--from is obs/kyoto, and {kind} {name} is of obs/osaka"
+    for same in (["--from", "obs/osaka"], []):
+        stack.region = "tokyo" if same else "osaka"
+        assert "is of obs/osaka" not in str(run(place, kind, *words, *same).exception)
 
 
 def test_indices_get_new_names_and_aliases_beside_the_old_ones(store: Store, tmp_path: Path) -> None:

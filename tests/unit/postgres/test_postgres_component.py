@@ -57,6 +57,18 @@ def test_a_lost_first_pod_does_not_keep_the_others_from_being_made_again(recordi
     assert recording.one("StatefulSet", "postgres")["spec"]["podManagementPolicy"] == "Parallel"
 
 
+def test_that_a_cluster_exists_is_noted_after_the_first_start_of_its_pods(recording: Recording) -> None:
+    [volume] = [volume for volume in pod(recording)["volumes"] if volume["name"] == "cluster"]
+    assert volume["configMap"]["optional"] is True, "the first start does not wait for it"
+    marker = recording.one("ConfigMap", volume["configMap"]["name"])
+    assert list(marker["data"]) == ["exists"]
+    order = [(recorded.inputs.get("kind"), recorded.name) for recorded in recording.resources]
+    assert order.index(("StatefulSet", "postgres")) < order.index(("ConfigMap", "postgres-cluster"))
+    [mount] = [mount for mount in container(recording, "postgres")["volumeMounts"] if mount["name"] == "cluster"]
+    start = recording.one("ConfigMap", "postgres")["data"]["start.sh"]
+    assert f"exists={mount['mountPath']}/exists " in start
+
+
 def test_clients_are_led_to_the_one_pod_that_takes_writes(recording: Recording) -> None:
     spec = recording.one("Service", "postgres")["spec"]
     assert spec["selector"]["apps.kubernetes.io/pod-index"] == "0"
@@ -121,7 +133,7 @@ def test_each_container_sees_only_the_secrets_that_it_needs(recording: Recording
         name: {mount["name"] for mount in container(recording, name)["volumeMounts"]}
         for name in ("postgres", "postgres-exporter")
     }
-    assert mounts["postgres"] == {"config", "access", "socket", "data", "tls", "tmp"}
+    assert mounts["postgres"] == {"config", "access", "cluster", "socket", "data", "tls", "tmp"}
     assert mounts["postgres-exporter"] == {"exporter", "exporter-secrets", "tls", "tmp"}
 
 

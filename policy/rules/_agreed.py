@@ -1,0 +1,47 @@
+"""Tables of what is agreed on: ``policy/agreed.yaml``, by hand, and ``policy/alerts.yaml``, from what is rendered."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from policy.model import Finding, Node, Resource
+from policy.rules._values import finding
+
+FILE: Final = Path(__file__).parents[1] / "agreed.yaml"
+ALERTS_FILE: Final = Path(__file__).parents[1] / "alerts.yaml"
+ADD: Final = "remove it, or have it agreed on in policy/agreed.yaml"
+
+
+@functools.cache
+def agreed() -> Mapping[str, Any]:
+    """The table of programs, settings, parts and types."""
+    content: Mapping[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return content
+
+
+@functools.cache
+def agreed_alerts() -> Mapping[str, Mapping[str, Any]]:
+    """Alert -> priority, longest hold and interval in seconds, metrics that it reads, whether every stack has it.
+
+    Escalations are none of them: they follow from the alert that is escalated.
+    """
+    content: Mapping[str, Mapping[str, Any]] = yaml.safe_load(ALERTS_FILE.read_text(encoding="utf-8"))
+    return content
+
+
+def fits(text: str, patterns: Sequence[str]) -> bool:
+    """Whether a text is one of the patterns."""
+    return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+
+def unknown_keys(resource: Resource, node: Node, patterns: Sequence[str]) -> Iterator[Finding]:
+    """Keys of a section that no pattern has."""
+    for key, setting in node.items():
+        if not fits(key, patterns):
+            yield finding(resource, setting, f"{key} is not agreed on", ADD)
