@@ -25,8 +25,6 @@ from tests.config.prometheus_process import PrometheusProcess
 from tests.config.servers import eventually
 from tests.config.storage_process import StorageProcess, storage_process
 
-pytestmark = pytest.mark.timeout(300)
-
 SERIES = 20
 ALL = ['layer="device"']
 

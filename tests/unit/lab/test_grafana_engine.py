@@ -119,7 +119,6 @@ def project(tmp_path: Path) -> Iterator[Project]:
         yield pulumi_project
 
 
-@pytest.mark.timeout(400)
 def test_content_lives_from_the_first_preview_to_its_end(project: Project) -> None:
     grafana = project.grafana
     assert "+ 9 to create" in project.pulumi("preview")

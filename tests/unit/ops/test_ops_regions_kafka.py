@@ -20,8 +20,6 @@ from ops.regions.region import opened
 from tests.support import kafka_broker
 from tests.unit.ops.regions_harness import TOPICS, A, B, harness, operation
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, made_up: Mapping[str, Any]) -> Iterator[Platform]:
