@@ -187,7 +187,7 @@ class SearchProcesses:
         """Health of the cluster as a node sees it; empty while it does not answer."""
         try:
             answer = self.ask("GET", "/_cluster/health", access.PROBE, node=node)
-        except requests.ConnectionError:
+        except requests.RequestException:
             return {}
         answer_body: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
         return answer_body
