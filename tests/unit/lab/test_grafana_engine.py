@@ -91,7 +91,7 @@ class Project:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             stdin=subprocess.DEVNULL,
         )
         assert done.returncode == 0, done.stdout + done.stderr
