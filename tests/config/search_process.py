@@ -40,7 +40,7 @@ ADMINISTRATOR = "tester"
 """User of Elasticsearch's own role that may everything; OpenSearch has an administrator's certificate."""
 ABSENT = ("ingest.geoip.downloader.enabled", "xpack.ml.enabled")
 """Settings of modules that the Elasticsearch of Maven Central comes without; it refuses what it does not know."""
-JVM_FLAGS = ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch")
+JVM_FLAGS = ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch", java_classes.PLAIN_STORES)
 
 
 def password_of(user: str) -> str:

@@ -80,6 +80,7 @@ class Project:
             "PULUMI_BACKEND_URL": f"file://{self.folder / 'backend'}",
             "PULUMI_CONFIG_PASSPHRASE": "a passphrase",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "GOGC": "400",
             "GRAFANA_AT": self.grafana.url,
             "GRAFANA_LOGIN": LOGIN,
             "GRAFANA_AUTHORITY": self.grafana.authority,
