@@ -144,10 +144,10 @@ def test_the_rules_find_the_certificate_and_the_open_door(prometheus: Prometheus
         "ProbesMissing": set(),
     }
 
-    def found() -> dict[str, set[str]]:
+    def alerting() -> dict[str, set[str]]:
         return {alert.name: set(seen(prometheus, alert.expr)) for group in RULES for alert in group.alerts}
 
-    eventually(lambda: found() == jobs_by_alert, 15, f"the rules find {jobs_by_alert}")
+    eventually(lambda: alerting() == jobs_by_alert, 15, f"the rules find {jobs_by_alert}")
     loaded = prometheus.get("/api/v1/rules").json()["data"]["groups"]
     assert [rule["name"] for group in loaded for rule in group["rules"]] == list(jobs_by_alert)
 
