@@ -39,7 +39,7 @@ from tests.unit.services.alert_events_fakes import PASSWORDS, PROCESSED, RAW, co
 
 TOPICS = (ALERTS_RAW_TOPIC, ALERTS_PROCESSED_TOPIC)
 USER = User(name="kafka", writes=tuple(topic.name for topic in TOPICS))
-_ANSWER_S = 30.0
+_ANSWER_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ class GatewayProcess:
     session: requests.Session
 
     def post(
-        self, signal: str, body: bytes, user: str | None, password: str = "", *, timeout: float = 10
+        self, signal: str, body: bytes, user: str | None, password: str = "", *, timeout: float = 60
     ) -> requests.Response:
         """Send OTLP over HTTP."""
         return self.session.post(
@@ -186,8 +186,16 @@ class GatewayProcess:
 
 
 @contextmanager
-def gateway_process(folder: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
-    """Run a gateway or an agent with its ports moved to free ones; at the end it is killed."""
+def gateway_process(
+    folder: Path, config: dict[str, Any], *, certificates: Path | None = None
+) -> Iterator[GatewayProcess]:
+    """Run a gateway or an agent with its ports moved to free ones; at the end it is killed.
+
+    Args:
+        folder: Of its configuration and its log.
+        config: Its configuration.
+        certificates: Folder with the authority of its certificate, where that is another one.
+    """
     metrics, grpc_port, http_port, drain_port = move_own_metrics(config), free_port(), free_port(), free_port()
     if DRAIN in config["extensions"]:
         config["extensions"][DRAIN]["endpoint"] = f"127.0.0.1:{drain_port}"
@@ -200,7 +208,11 @@ def gateway_process(folder: Path, config: dict[str, Any]) -> Iterator[GatewayPro
     with running(command, folder / "otelcol.log", http_port, kill=True) as process:
         eventually(lambda: port_is_open(metrics), 15, "the collector's own metrics are served")
         with requests.Session() as session:
-            yield GatewayProcess(folder, grpc_port, http_port, metrics, drain_port, process.pid, session)
+            gateway = GatewayProcess(
+                certificates or folder, grpc_port, http_port, metrics, drain_port, process.pid, session
+            )
+            eventually(lambda: gateway.value("otelcol_process_memory_rss_bytes") > 0, 15, "it has measured itself")
+            yield gateway
 
 
 def ended(gateway: GatewayProcess) -> None:

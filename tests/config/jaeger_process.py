@@ -59,7 +59,7 @@ class JaegerProcess:
         return self.get(self.metrics_port, "/metrics", auth)
 
     def send(
-        self, request: ExportTraceServiceRequest, *, certificate: bool = True, timeout: float = 10
+        self, request: ExportTraceServiceRequest, *, certificate: bool = True, timeout: float = 60
     ) -> grpc.StatusCode:
         """Send spans over gRPC; returns the status."""
         own = [(self.folder / name).read_bytes() for name in ("tls.key", "tls.crt")] if certificate else [None, None]

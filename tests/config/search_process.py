@@ -39,7 +39,7 @@ ADMINISTRATOR = "tester"
 """User of Elasticsearch's own role that may everything; OpenSearch has an administrator's certificate."""
 ABSENT = ("ingest.geoip.downloader.enabled", "xpack.ml.enabled")
 """Settings of modules that the Elasticsearch of Maven Central comes without; it refuses what it does not know."""
-JVM_FLAGS = ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch")
+JVM_FLAGS = ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch", java_classes.PLAIN_STORES)
 
 
 def password_of(user: str) -> str:
@@ -186,7 +186,7 @@ class SearchProcesses:
         """Health of the cluster as a node sees it; empty while it does not answer."""
         try:
             answer = self.ask("GET", "/_cluster/health", access.PROBE, node=node)
-        except requests.ConnectionError:
+        except requests.RequestException:
             return {}
         answer_body: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
         return answer_body

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +71,8 @@ def agent(folder: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
     """A running agent; it has the gateway's ports and passwords, so the gateway's client fits it."""
     own = folder / "agent"
     own.mkdir(exist_ok=True)
-    with gateway_process(own, config) as process:
-        yield replace(process, folder=folder)
+    with gateway_process(own, config, certificates=folder) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")

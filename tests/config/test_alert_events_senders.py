@@ -24,7 +24,9 @@ from tests.config.prometheus_process import alert_target, local_command, write_f
 from tests.config.servers import eventually, free_port, running
 from tests.unit.services.alert_events_fakes import PASSWORDS
 
+REPLICAS = ("primary", "secondary")
 FIRES_S = 12
+"""From when both Prometheus run, however long their start takes."""
 RESEND = "--rules.alert.resend-delay"
 ODD = "a b/c=d"
 """Value of a label that has to be escaped in an identity."""
@@ -65,11 +67,11 @@ def senders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Senders]:
         events_port, alertmanager_port = int(events.url.rpartition(":")[2]), free_port()
         command = _alertmanager(folder / "alertmanager", kafka, events.url, alertmanager_port)
         stack.enter_context(running(command, folder / "alertmanager" / "log", alertmanager_port))
-        until = time.time() + FIRES_S
-        for replica in ("primary", "secondary"):
+        started = []
+        for replica in REPLICAS:
             own = folder / replica
             _certificates(own, kafka)
-            (own / "rules.yml").write_text(yaml.safe_dump(rules(until)))
+            (own / "rules.yml").write_text(yaml.safe_dump(rules(0.0)))
             write_files(
                 own,
                 replica=replica,
@@ -79,7 +81,11 @@ def senders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Senders]:
             )
             port = free_port()
             kept = [option for option in local_command(own, port) if not option.startswith(RESEND)]
-            stack.enter_context(running([*kept, f"{RESEND}=2s"], own / "prometheus.log", port))
+            started.append(stack.enter_context(running([*kept, f"{RESEND}=2s"], own / "prometheus.log", port)))
+        for replica in REPLICAS:
+            (folder / replica / "rules.yml").write_text(yaml.safe_dump(rules(time.time() + FIRES_S)))
+        for process in started:
+            process.send_signal(signal.SIGHUP)
         senders = Senders(kafka, events)
         eventually(lambda: _ended(senders, "alerts-raw") == 2, 60, "both Prometheus have told the end of the alert")
         eventually(lambda: _ended(senders, "alerts-processed") == 1, 60, "Alertmanager has told it, too")

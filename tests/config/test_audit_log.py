@@ -25,6 +25,7 @@ from services.audit.__main__ import Service
 from services.audit.operators import CommandEvent, event
 from services.audit.records import CHECKPOINT, AuditRecord, Outcome
 from services.audit.settings import AuditSettings, Source
+from tests.config.servers import eventually
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
 from tests.unit.services.audit.api_fake import NAMESPACE, Cluster, api_server, pod
@@ -104,11 +105,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             yield started
 
 
-def refused(lab: Lab, user: str, password: str) -> None:
-    """Write where one may not: a login with another password, or without the permission."""
-    producer = Producer({**lab.settings(user, password), "message.timeout.ms": 3000})
+def refused(lab: Lab, user: str, password: str, logged: str) -> None:
+    """Write where one may not, a login with another password or without the permission, until the broker logs it."""
+    producer = Producer(lab.settings(user, password))
     producer.produce("secrets", b"x")
-    producer.flush(5)
+    eventually(lambda: producer.flush(0.2) >= 0 and logged in lab.log.read_text(), LIMIT_S, logged)
+    producer.purge()
+    producer.flush(1)
 
 
 def lines(lab: Lab, *parts: str) -> list[str]:
@@ -188,8 +191,8 @@ def command(run: str, state: str = "started") -> dict[str, Any]:
 
 
 def test_what_the_broker_refuses_is_told_once_over_restarts_and_the_chain_holds(lab: Lab, tmp_path: Path) -> None:
-    refused(lab, "mallory", "guessed")
-    refused(lab, "audit-reader", "audit-reader-password")
+    refused(lab, "mallory", "guessed", "Failed authentication")
+    refused(lab, "audit-reader", "audit-reader-password", "User:audit-reader is Denied")
     cluster = Cluster(pods={"kafka-0": pod()}, events=[command("one")])
     cluster.logs["kafka-0"] = lines(lab, "Failed authentication", "User:audit-reader is Denied")
 
@@ -226,11 +229,11 @@ def test_what_the_broker_refuses_is_told_once_over_restarts_and_the_chain_holds(
 def test_the_reader_may_not_write_what_the_service_may(lab: Lab) -> None:
     answers: list[str] = []
     for user in ("audit-reader", "audit"):
-        producer = Producer({**lab.settings(user, f"{user}-password"), "message.timeout.ms": 5000})
+        producer = Producer({**lab.settings(user, f"{user}-password"), "message.timeout.ms": 60_000})
         producer.produce(
             TOPIC, b"{}", on_delivery=lambda error, _: answers.append(error.name() if error else "written")
         )
-        producer.flush(8)
+        producer.flush(90)
     assert answers == ["TOPIC_AUTHORIZATION_FAILED", "written"]
     assert reading.read(lab.platform, datetime.now(UTC) - timedelta(hours=1)).unreadable == 1
 

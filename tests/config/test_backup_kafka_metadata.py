@@ -195,8 +195,10 @@ def test_a_user_that_may_not_describe_makes_no_half_backup(
     target = RunWriter(store, "kafka-metadata", [str(IDENTITY.to_public())], started)
     with pytest.raises(BackupError, match=r"^Kafka: nobody sees no topic; it needs DESCRIBE on all topics$"):
         kafka_metadata.back_up(settings, target)
+    known = len(read(admin).acls)
     binding = allow("nobody", AclOperation.DESCRIBE, ResourceType.TOPIC, "*")
     result(admin.create_acls([binding])[binding])
+    eventually(lambda: len(read(admin).acls) > known, 20, "the broker knows the permission")
     with pytest.raises(BackupError, match=r"^Kafka: nobody sees no permission; it needs DESCRIBE on the cluster$"):
         kafka_metadata.back_up(settings, target)
     assert store.objects(f"kafka-metadata/{target.run}/") == []

@@ -28,7 +28,6 @@ from services.backup.web import connected
 from tests.config.search_process import SearchProcesses, password_of, search_processes
 from tests.config.storage_process import storage_process
 
-pytestmark = pytest.mark.timeout(240)
 IDENTITY = pyrage.x25519.Identity.generate()
 FAMILIES = ("logs", "internal-jaeger-span")
 READER = SearchUser(name="backup", reads=FAMILIES)

@@ -38,7 +38,7 @@ from tests.config.gateway_process import (
     trace_request,
 )
 from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
-from tests.config.servers import eventually, free_port, running
+from tests.config.servers import PATIENCE_S, eventually, free_port, running
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
 
@@ -110,10 +110,10 @@ def written(path: Front, topic: str, holds: Callable[[bytes], int], items: int) 
     reader.subscribe([topic])
     kept: list[Written] = []
     arrived = 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     try:
         while arrived < items:
-            assert time.monotonic() < deadline, f"{arrived} of {items} items after 60 s"
+            assert time.monotonic() < deadline, f"{arrived} of {items} items after {PATIENCE_S} s"
             message = reader.poll(1)
             if message is None or message.error():
                 continue

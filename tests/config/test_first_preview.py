@@ -10,7 +10,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.config.kube_api import ADMIN, kube_api
@@ -19,7 +18,6 @@ from tests.policy.engine import Engine
 STACK, CONTEXT = "local", "obs-lab"
 
 
-@pytest.mark.timeout(300)
 def test_the_pack_passes_a_first_preview_on_a_cluster_that_answers(tmp_path: Path) -> None:
     engine = Engine.at(tmp_path, STACK)
     folder = tmp_path / "cluster"

@@ -25,7 +25,7 @@ from ops.core.web import Web
 from ops.drills.tools.ending import left_behind
 from ops.drills.tools.gateway_disks import on_disk
 from tests.config.gateway_process import SCRAPE, GatewayProcess, ended, gateway_data, gateway_process, metrics_request
-from tests.config.servers import eventually
+from tests.config.servers import PATIENCE_S, eventually
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
 
@@ -92,7 +92,7 @@ def arrived(broker: Broker, values: set[float]) -> None:
     missing = set(values)
     reader = Consumer(broker.client(**{"group.id": secrets.token_hex(8), "auto.offset.reset": "earliest"}))
     reader.subscribe([TOPIC])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     try:
         while missing and time.monotonic() < deadline:
             message = reader.poll(1)

@@ -27,7 +27,6 @@ def go(module: str, *command: str, limit_s: float = 280, **environment: str) -> 
     )
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("module", MODULES)
 def test_the_source_is_formatted_and_vetted(module: str) -> None:
     formatted = go(module, "gofmt", "-l", ".")
@@ -36,7 +35,6 @@ def test_the_source_is_formatted_and_vetted(module: str) -> None:
     assert vetted.returncode == 0, vetted.stderr
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("module", MODULES)
 def test_its_tests_pass_with_the_race_detector(module: str) -> None:
     assert shutil.which("gcc"), "the race detector needs a C compiler: `make tools`"

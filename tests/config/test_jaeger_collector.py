@@ -227,11 +227,13 @@ def test_what_a_killed_collector_loses_is_bounded_and_shown(tmp_path: Path) -> N
             eventually(lambda: len(acknowledged) > 1000, 60, "spans are acknowledged")
         stop.set()
         sender.join(timeout=60)
-        time.sleep(0.5)
-        stored = {name for _, name in search.spans()}
-    lost = len(set(acknowledged) - stored)
-    print(f"spans acknowledged, then lost by a kill: {lost} of {len(acknowledged)}")
-    assert lost <= BULK_ACTIONS
+
+        def lost() -> int:
+            return len(set(acknowledged) - {name for _, name in search.spans()})
+
+        # The store may still be at what it got last.
+        eventually(lambda: lost() <= BULK_ACTIONS, 30, "no more than a bulk request of what was acknowledged is lost")
+        print(f"spans acknowledged, then lost by a kill: {lost()} of {len(acknowledged)}")
 
 
 def test_items_that_the_search_cluster_refuses_are_counted(tmp_path: Path) -> None:

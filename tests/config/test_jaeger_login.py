@@ -305,13 +305,15 @@ def test_the_audit_log_learns_who_read_which_trace_and_who_was_refused(harness: 
     browser, answer = harness.sign_in("carol")
     assert answer.status_code < 400
     browser.get(harness.trace_url, timeout=60)
-    told = audited(harness)
 
     def seen(target: str) -> set[tuple[str, Outcome]]:
-        return {(access.who, access.outcome) for access in told if access.target == target}
+        return {(access.who, access.outcome) for access in audited(harness) if access.target == target}
 
-    read = seen(f"trace:{TRACE_ID.hex()}")
-    assert ("carol@example.org", Outcome.ALLOWED) in read
+    # The proxy writes its line after the answer.
+    eventually(
+        lambda: ("carol@example.org", Outcome.ALLOWED) in seen(f"trace:{TRACE_ID.hex()}"), 10, "the last read is told"
+    )
+    told, read = audited(harness), seen(f"trace:{TRACE_ID.hex()}")
     assert {who for who, outcome in read if outcome is Outcome.ALLOWED} >= {"carol@example.org"}
     assert len({who for who, outcome in read if outcome is Outcome.ALLOWED and who != "-"}) >= 2, read
     assert seen(f"trace:{refused}") == {("-", Outcome.REFUSED)}

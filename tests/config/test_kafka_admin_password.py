@@ -23,8 +23,6 @@ from tests.config.servers import eventually
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
-pytestmark = pytest.mark.timeout(600)
-
 SECOND, THIRD = "secondpassword2", "thirdpassword3"
 KUBECTL = """#!{python} -IS
 import os, sys

@@ -20,8 +20,6 @@ from tests.config.alertmanager_line import State
 from tests.config.kafka_archive_process import MEBIBYTE, Harness, Program, Sender, archive_harness
 from tests.config.servers import eventually
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:

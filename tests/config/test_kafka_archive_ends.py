@@ -17,7 +17,7 @@ from tests.config.alertmanager_line import State
 from tests.config.kafka_archive_process import Harness, Sender, archive_harness
 from tests.config.servers import eventually, free_port
 
-pytestmark = [pytest.mark.timed, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timed
 NEVER = {"flush_s": 3600}
 
 

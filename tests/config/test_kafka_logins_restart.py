@@ -17,8 +17,6 @@ from tests.config.servers import eventually
 from tests.support import engine, kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
-pytestmark = pytest.mark.timeout(600)
-
 SCRAM = ADMIN.ScramMechanism.SCRAM_SHA_512
 LATER = "-g2"
 INTERVAL = "metadata.log.max.snapshot.interval.ms"

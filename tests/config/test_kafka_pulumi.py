@@ -139,7 +139,7 @@ class Project:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,
             stdin=subprocess.DEVNULL,
         )
         said = done.stdout + done.stderr
@@ -268,7 +268,6 @@ def opened_later(port: int, target: str, after_s: float) -> Iterator[None]:
         thread.join(60)
 
 
-@pytest.mark.timeout(400)
 def test_an_update_waits_for_the_brokers_before_the_provider_connects_once_and_for_all(project: Project) -> None:
     closed = free_port()
     # A preview asks nobody.
@@ -316,7 +315,6 @@ def _check_that_a_wrong_password_of_the_administrator_is_named_as_the_cause(proj
     assert project.partitions() == 0
 
 
-@pytest.mark.timeout(400)
 def test_a_new_login_is_good_before_the_old_one_ends_and_a_topic_whose_partitions_shrink_is_protected(
     project: Project,
 ) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from confluent_kafka import Consumer, Producer
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
@@ -19,7 +18,6 @@ from tests.config.servers import eventually
 from tests.support import kafka_broker
 from tests.support.log_indexer import content
 
-pytestmark = pytest.mark.timeout(300)
 TOPIC, PARTITIONS = "telemetry-logs", 3
 SILENT_S, MAY_BE_SILENT_S = 16.0, 10.0
 

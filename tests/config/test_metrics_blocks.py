@@ -25,8 +25,6 @@ from tests.config.prometheus_process import PrometheusProcess
 from tests.config.servers import eventually
 from tests.config.storage_process import StorageProcess, storage_process
 
-pytestmark = pytest.mark.timeout(300)
-
 SERIES = 20
 ALL = ['layer="device"']
 
@@ -69,7 +67,7 @@ def local_blocks(data: Path) -> dict[str, dict[str, Any]]:
 def all_cut(data: Path) -> bool:
     """Whether late samples are in blocks and no more blocks are made."""
     before = set(local_blocks(data))
-    time.sleep(2)
+    time.sleep(5)
     after = local_blocks(data)
     return before == set(after) and any(map(late, after.values()))
 

@@ -31,7 +31,7 @@ from tests.config.mirror_harness import (
 from tests.config.mirror_process import SOURCE_PASSWORD, TARGET_PASSWORD
 from tests.config.servers import eventually
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.drill
 OWN = {
     "mm2-configs.region-a.internal",
     "mm2-offsets.region-a.internal",

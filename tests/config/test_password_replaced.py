@@ -74,6 +74,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         "PULUMI_BACKEND_URL": f"file://{tmp_path / 'backend'}",
         "PULUMI_CONFIG_PASSPHRASE": "a passphrase",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "GOGC": "400",
     }.items():
         monkeypatch.setenv(name, value)
     project = Project(tmp_path / "project")

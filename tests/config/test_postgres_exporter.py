@@ -144,7 +144,7 @@ def test_a_long_transaction_and_a_deadlock_are_counted(pair: Postgres, exporters
             connection.execute(f"LOCK TABLE {table}")
         age = scrape(pair, port)["pg_long_running_transactions_oldest_timestamp_seconds"][0][1]
         assert age > 0
-        one.execute("SET lock_timeout = '5s'")
+        one.execute("SET lock_timeout = '60s'")
         raised = []
 
         def second() -> None:

@@ -120,6 +120,8 @@ def test_each_owner_is_no_more_than_owner_of_its_database(alone: Postgres) -> No
 
 
 def test_an_owner_cannot_take_the_connections_that_look_after_the_server(alone: Postgres) -> None:
+    left = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'grafana'"
+    eventually(lambda: alone.one(left) == "0", 20, "the sessions of before have ended")
     with ExitStack() as taken:
         for _ in range(MAX_CONNECTIONS - config.RESERVED_CONNECTIONS):
             taken.enter_context(alone.connect())

@@ -19,7 +19,6 @@ from ops.privacy.stores import ADMIN_OFF, MetricStore, seconds
 from tests.config.prometheus_process import USERS, PrometheusProcess, local_command, write_files
 from tests.config.servers import START_SECONDS, eventually, free_port, running
 
-pytestmark = pytest.mark.timeout(600)
 SUBJECT, OTHER = "5f" * 32, "a1" * 32
 
 

@@ -19,7 +19,6 @@ from ops.core.web import Web
 from ops.privacy.stores import Family, SearchStore, families, search_all
 from tests.config.search_process import SearchProcesses, password_of, search_processes
 
-pytestmark = pytest.mark.timeout(600)
 POLICY = IndexPolicy(shards=2, replicas=0, retention_days=7)
 FAMILIES = {family.name: family for family in indices.families(Engine.OPENSEARCH, traces=POLICY, logs=POLICY)}
 KEPT = dict.fromkeys(FAMILIES, 7 * 86400.0)

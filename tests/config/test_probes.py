@@ -14,6 +14,7 @@ from components.probes.config import Module, probe_config, rendered
 from lab.toolchain import tools
 from tests.config.gateway_process import GatewayProcess, gateway_data, gateway_process
 from tests.config.probes_process import DAY, Authority, Prober, plain_server, prober, tls_server
+from tests.config.servers import free_port
 
 ENDS = "probe_ssl_earliest_cert_expiry"
 CHAIN_ENDS = "probe_ssl_last_chain_expiry_timestamp_seconds"
@@ -122,9 +123,7 @@ def test_a_server_without_tls_is_no_success(scene: Scene, module: str) -> None:
 
 @pytest.mark.parametrize("module", [module.value for module in Module])
 def test_nobody_there_is_no_success(scene: Scene, module: str) -> None:
-    with plain_server() as port:
-        pass
-    assert scene.prober.probe(module, _address(module, port))["probe_success"] == 0
+    assert scene.prober.probe(module, _address(module, free_port()))["probe_success"] == 0
 
 
 def test_a_server_that_asks_for_a_certificate_is_shown_one(scene: Scene) -> None:

@@ -38,7 +38,7 @@ from tests.support import kafka_broker
 from tests.unit.ops import regions_harness
 from tests.unit.ops.regions_harness import FINGERPRINTS, KEY, NAME, SECRET, TOPICS, ZONE, A, B
 
-pytestmark = [pytest.mark.timed, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timed
 
 
 @dataclass

@@ -16,7 +16,7 @@ from tests.config.mirror_harness import TOPICS, Cluster, Harness, numbers
 from tests.config.servers import eventually
 from tests.support import kafka_nodes
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.drill
 COPIED_S = 60
 
 

@@ -34,7 +34,7 @@ from tests.support import kafka_broker
 from tests.unit.ops.regions_alerts import notification, raised
 from tests.unit.ops.regions_harness import STACKS, A, B, operation
 
-pytestmark = [pytest.mark.timed, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timed
 TELLING = tuple(step for step in FAILOVER if step.name in ("fence", "silence-handover", "notify"))
 TOPICS = ("alerts-raw", "alerts-processed")
 QUIET_S = 20.0

@@ -52,7 +52,7 @@ def test_of_writers_at_the_same_moment_one_has_the_lease_and_the_others_know_it(
 
     def write(number: int, turn: int) -> str | None:
         current = writers[number].lease()
-        start.wait(20)
+        start.wait(120)
         mine = replace(FIRST, epoch=turn, reason=f"writer {number}, turn {turn}")
         try:
             writers[number].take(mine, current[1] if current else None)

@@ -8,13 +8,13 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_bytes
 
 import pytest
 import requests
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from opentelemetry.proto.trace.v1.trace_pb2 import Status, TracesData
 
 from components.collector.config import rendered
@@ -120,22 +120,35 @@ def share(kept: KeptTraces, sent: Sent) -> float:
     return len(kept.whole(plain)) / len(plain)
 
 
+def kept_whole(path: Harness, sent: Sent) -> None:
+    """Wait until all failed and slow traces are in Jaeger, whole and once."""
+    for sort in (Sort.FAILED, Sort.SLOW):
+        wanted = sent.of(sort)
+        assert len(wanted) > 50
+        eventually(lambda wanted=wanted: path.kept.whole(wanted) == wanted, 10, f"{sort} traces are in Jaeger")  # type: ignore[misc]
+
+
+def committed(path: Harness) -> bool:
+    """Whether the sampler has committed everything that is in its topic."""
+    reader = Consumer({**path.client, "group.id": path.broker.username})
+    try:
+        positions = reader.committed([TopicPartition(TOPIC, number) for number in range(PARTITIONS)], timeout=60)
+        return all(at.offset == reader.get_watermark_offsets(at, timeout=60)[1] for at in positions)
+    finally:
+        reader.close()
+
+
 def test_errors_and_slow_traces_are_kept_whole_and_a_tenth_of_the_rest_soon_after_their_end(path: Harness) -> None:
     count = 6000
     roomy = SamplingPolicy(base_spans_per_s=100_000, max_traces=40_000)
     with sampler(path, roomy) as process:
         sent = produce(path.client, Traffic(1), count=count, per_second=1250)
         eventually(lambda: decided(process) >= count, 60, "all traces are decided about")
-        eventually(lambda: path.kept.whole(sent.of(Sort.SLOW)) == sent.of(Sort.SLOW), 10, "the last ones are in Jaeger")
-        time.sleep(1)
-        for sort in (Sort.FAILED, Sort.SLOW):
-            wanted = sent.of(sort)
-            assert len(wanted) > 50
-            assert path.kept.whole(wanted) == wanted, f"{sort} traces are missing"
+        kept_whole(path, sent)
+        plain = sent.of(Sort.PLAIN)
+        eventually(lambda: path.kept.any(plain) == path.kept.whole(plain), 10, "kept traces are whole, and came once")
         base = share(path.kept, sent)
         assert 0.09 <= base <= 0.11
-        plain = sent.of(Sort.PLAIN)
-        assert path.kept.any(plain) == path.kept.whole(plain), "a kept trace is not whole, or came twice"
         waits = [path.kept.times[trace_id] - sent.times[trace_id] for trace_id in path.kept.whole(set(sent.sorts))]
         usual = statistics.median(waits)
         assert roomy.decision_wait_s <= usual < WITHIN_S
@@ -159,11 +172,7 @@ def test_records_of_many_traces_are_decided_about_trace_by_trace(path: Harness) 
         before = decided(process)
         sent = produce(path.client, Traffic(11, failed=0.05, slow=0.05), count=count, per_second=1500, together=40)
         eventually(lambda: decided(process) >= before + count, 40, "all traces are decided about")
-        time.sleep(1)
-        for sort in (Sort.FAILED, Sort.SLOW):
-            wanted = sent.of(sort)
-            assert len(wanted) > 50
-            assert path.kept.whole(wanted) == wanted, f"{sort} traces are missing"
+        kept_whole(path, sent)
         assert 0.05 <= share(path.kept, sent) <= 0.15
 
 
@@ -184,7 +193,7 @@ def test_a_load_above_the_limit_lowers_the_base_rate_errors_stay_whole_and_the_r
             sent = produce(path.client, traffic, count=count, per_second=per_second, together=together)
             wanted = before + len(sent.sorts)
             eventually(lambda wanted=wanted: decided(process) >= wanted, 15, "the phase is decided about")
-            time.sleep(0.5)
+            time.sleep(2)
             shares.append(share(path.kept, sent))
             failed |= sent.of(Sort.FAILED)
         assert path.kept.whole(failed) == failed, "load must not touch failed traces"
@@ -262,12 +271,14 @@ def test_a_sampler_that_ends_decides_what_it_holds_first(path: Harness) -> None:
 
 
 def test_what_a_killed_sampler_held_is_lost_and_its_last_metrics_say_how_much(path: Harness) -> None:
-    policy = SamplingPolicy(base_percent=100, base_spans_per_s=1_000_000, decision_wait_s=4)
-    with sampler(path, policy, kill=True) as process:
+    policy = SamplingPolicy(base_percent=100, base_spans_per_s=1_000_000, decision_wait_s=1)
+    # So long that nothing is decided before the kill, however busy the machine is.
+    with sampler(path, replace(policy, decision_wait_s=60), kill=True) as process:
         first = produce(path.client, Traffic(7), count=500, per_second=1000)
-        # Half a second of reporting, a second until the offsets are committed.
-        time.sleep(2)
-        held = process.value("otelcol_processor_tail_sampling_sampling_traces_on_memory")
+        in_memory = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
+        eventually(lambda: process.value(in_memory) >= 500, 20, "all traces wait for their decision")
+        eventually(lambda: committed(path), 20, "their offsets are committed")
+        held = process.value(in_memory)
     with sampler(path, policy) as process:
         second = produce(path.client, Traffic(8), count=500, per_second=1000)
         eventually(lambda: path.kept.whole(set(second.sorts)) == set(second.sorts), 30, "the next traces arrive")

@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from prometheus_client import generate_latest
 
 from services.runtime.json_api import ApiError, WriteAlias
 from services.service_graph.__main__ import Program
 from services.service_graph.settings import ServiceGraphSettings
+from tests.config.servers import eventually
 from tests.support import kafka_broker
 from tests.unit.services.graph_records import CLIENT, One, record
 from tests.unit.services.test_service_graph_parts import content
 
 INDEX = "internal-jaeger-dependencies-write"
-TOPIC = "traces"
+TOPIC, PARTITIONS = "traces", 2
 _NUMBERS = itertools.count()
 
 
@@ -62,7 +63,7 @@ def search(search_folder: Path) -> Iterator[Search]:
     state = Search()
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 5
+        timeout = 60
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -132,7 +133,7 @@ class Place:
 @pytest.fixture(scope="module")
 def client(broker: kafka_broker.Broker) -> dict[str, str]:
     """Settings of a client, once the topic is there."""
-    broker.create_topics([TOPIC], 2)
+    broker.create_topics([TOPIC], PARTITIONS)
     return broker.client()
 
 
@@ -169,7 +170,7 @@ def program(place: Place, *, interval_s: float = 1) -> Iterator[Program]:
         graph_program._reader.close()
 
 
-def turn(graph_program: Program, until: Callable[[], bool], what: str, seconds: float = 25) -> None:
+def turn(graph_program: Program, until: Callable[[], bool], what: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
@@ -181,6 +182,16 @@ def metric(graph_program: Program, line: str) -> float:
         if sample.startswith(f"{line} "):
             return float(sample.rsplit(" ", 1)[1])
     return 0.0
+
+
+def read_to_the_end(graph_program: Program) -> bool:
+    """Whether nothing in the topic is left to read, of what is read again either."""
+    reader = graph_program._reader
+    ends = {
+        number: reader._client.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=60)[1]
+        for number in range(PARTITIONS)
+    }
+    return {number: place.next for number, place in reader.places.items()} == ends
 
 
 def test_calls_are_counted_served_and_written_for_jaeger(place: Place, search: Search) -> None:
@@ -230,9 +241,11 @@ def test_a_document_that_was_written_but_not_committed_is_replaced_by_a_fuller_o
         graph_program._write()
     assert search.calls(place.caller) == 1
     place.send(*place.pair(2))
-    with program(place) as graph_program:
-        turn(graph_program, lambda: search.written == 2, "it is written again")
-        turn(graph_program, lambda: place.requests(graph_program) == 1, "only the second call is new to Prometheus")
+    with program(place, interval_s=3600) as graph_program:
+        turn(graph_program, lambda: read_to_the_end(graph_program), "both calls are read")
+        assert place.requests(graph_program) == 1, "only the second call is new to Prometheus"
+        graph_program._write()
+    assert search.written == 2
     assert len(search.documents) == 1, "the same document"
     assert search.calls(place.caller) == 2
 
@@ -280,10 +293,7 @@ def test_a_program_that_is_told_to_stop_commits_and_ends(place: Place, search: S
     thread.start()
     try:
         place.send(*place.pair(1))
-        deadline = time.monotonic() + 20
-        while search.calls(place.caller) < 1:
-            assert time.monotonic() < deadline, "no document within 20 s"
-            time.sleep(0.05)
+        eventually(lambda: search.calls(place.caller) >= 1, 20, "a document")
         assert graph_program.alive()
     finally:
         stop.set()

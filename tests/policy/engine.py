@@ -16,7 +16,7 @@ from lab.pulumi_host import home
 from lab.toolchain import tools
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_LIMIT_S = 180
+_LIMIT_S = 400
 
 
 @dataclass(frozen=True)

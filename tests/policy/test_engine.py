@@ -46,7 +46,6 @@ def test_every_bad_change_has_its_messages() -> None:
     assert set(MESSAGES) == set(BAD_CHANGES)
 
 
-@pytest.mark.timeout(240)
 def test_the_platform_passes_and_says_what_it_could_not_look_at(engine: Engine) -> None:
     done = engine.preview()
     assert done.returncode == 0, done.stdout[-4000:]
@@ -74,7 +73,6 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPro
     return engine.preview(BAD_CHANGES, program="kafka")
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("change", sorted(BAD_CHANGES))
 def test_a_bad_change_stops_the_preview_with_its_message(
     stopped: subprocess.CompletedProcess[str], change: str
@@ -86,7 +84,6 @@ def test_a_bad_change_stops_the_preview_with_its_message(
     assert named in report.partition(f" {rule} ")[2], report
 
 
-@pytest.mark.timeout(240)
 def test_rules_can_be_made_advisory_by_configuration(
     engine: Engine, stopped: subprocess.CompletedProcess[str], tmp_path: Path
 ) -> None:
@@ -100,7 +97,6 @@ def test_rules_can_be_made_advisory_by_configuration(
     assert named in done.stdout.partition("Policies:")[2]
 
 
-@pytest.mark.timeout(240)
 def test_images_come_from_the_registry_that_the_stack_names(stopped: subprocess.CompletedProcess[str]) -> None:
     assert "image-registry" in mandatory(stopped.stdout), stopped.stdout[-3000:]
     assert "take it from team.example.net:5000/obs" in stopped.stdout

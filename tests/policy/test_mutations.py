@@ -17,7 +17,6 @@ def test_the_platform_passes_its_own_pack(stack: str) -> None:
     assert stopping == []
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("stack", ["local", "prod"])
 def test_every_mutation_is_noticed(stack: str) -> None:
     result = run(stack, count=False)

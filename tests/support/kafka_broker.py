@@ -34,7 +34,10 @@ _START_LIMIT_S = 180
 """Ends a start that hangs; one takes 3 seconds of processor time."""
 _END_LIMIT_S = 180
 _ANSWER_S = 60
-_JVM = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+_JVM = (
+    *("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"),
+    java_classes.PLAIN_STORES,
+)
 _ADMIN, _PASSWORD = "admin", "password-of-the-tests"
 _CLUSTER_ID = "b2JzLXRlc3QtY2x1c3Rlcg"
 _LOGGING = """

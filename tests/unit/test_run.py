@@ -258,9 +258,10 @@ def test_each_step_is_a_line_with_time_left(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "test_a.py").write_text(STEPS)
     command = [*run.pytest_command("--steps", "-s", "--results", str(tmp_path / "results.json")), "test_a.py"]
     monkeypatch.setenv("PYTHONPATH", str(run.ROOT))
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stdout
-    lines = done.stdout.splitlines()
+    # However long a busy machine takes.
+    lines = [re.sub(r"(^ {4}|after )\d+ s", r"\g<1>0 s", line) for line in done.stdout.splitlines()]
     assert "2 tests, about 20 s" in lines
     assert "[1/2] test_a.py::test_drill: about 20 s; 20 s left" in lines
     assert "    0 s killing a broker" in lines

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.config.pki import write_certificates
-from tests.config.servers import START_SECONDS, eventually, free_port, port_is_open
+from tests.config.servers import START_SECONDS, eventually, free_port
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 OWNER = "postgres"
@@ -66,7 +66,8 @@ class PostgresServer:
                 user=OWNER,
                 cwd=self.folder,
             )
-        eventually(lambda: port_is_open(self.port), START_SECONDS, "PostgreSQL listens")
+        # It listens before it has read its data, and refuses everybody until then.
+        eventually(self._answers, START_SECONDS, "PostgreSQL lets people in")
 
     def stop(self) -> None:
         """End it at once, as a crash would, and wait."""
@@ -91,3 +92,11 @@ class PostgresServer:
             env={"PGPASSWORD": PASSWORD},
         )
         return done.stdout.strip()
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "server.log").read_text()[-3000:]
+        try:
+            return self.run("SELECT 1", "postgres") == "1"
+        except subprocess.CalledProcessError:
+            return False

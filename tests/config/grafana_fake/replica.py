@@ -103,8 +103,8 @@ class Replica:
         assert self.process is not None
         assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log[-3000:]}"
         try:
-            return requests.get(f"{self.url}/api/health", verify=str(self.ca_file), timeout=3).status_code == 200
-        except requests.ConnectionError:
+            return requests.get(f"{self.url}/api/health", verify=str(self.ca_file), timeout=60).status_code == 200
+        except requests.RequestException:
             return False
 
     @property
@@ -149,7 +149,7 @@ class Client:
 
     def send(self, method: str, path: str, **more: Any) -> requests.Response:
         """Any request."""
-        more.setdefault("timeout", 20)
+        more.setdefault("timeout", 60)
         return self.session.request(method, self.replica.url + path, allow_redirects=False, **more)
 
 

@@ -115,7 +115,7 @@ def test_a_gentle_end_gives_the_answers_that_are_under_way(harness: Harness) -> 
     third.start()
     person = third.person("viewer")
     with ThreadPoolExecutor(2) as pool:
-        held = pool.submit(harness.postgres.run, "BEGIN; LOCK TABLE folders; SELECT pg_sleep(3); COMMIT;")
+        held = pool.submit(harness.postgres.run, "BEGIN; LOCK TABLE folders; SELECT pg_sleep(10); COMMIT;")
         eventually(lambda: harness.postgres.run(_HELD) == "1", 10, "the table is held")
         answer = pool.submit(person.get, "/api/folders")
         eventually(lambda: harness.postgres.run(_WAITING) == "1", 10, "a request waits for it")

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.config.search_process import SearchProcesses
 
-BUSY_S = 30.0
+BUSY_S = 120.0
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 

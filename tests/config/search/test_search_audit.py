@@ -19,7 +19,6 @@ from tests.config.search.documents import bulk
 from tests.config.search_process import SearchProcesses
 from tests.config.servers import eventually
 
-pytestmark = pytest.mark.timeout(400)
 HEAD = "2026-11-28T13:12:14,625 INFO audit [search-0] "
 _LIMIT_S = 60.0
 

@@ -6,8 +6,6 @@ import re
 import time
 from pathlib import Path
 
-import pytest
-
 from components.search import access
 from components.search.component import Snapshots
 from tests.config.index_manager_process import (
@@ -20,8 +18,6 @@ from tests.config.index_manager_process import (
 from tests.config.search.documents import TRACE, readable_documents
 from tests.config.search_process import SearchProcesses, hashes
 from tests.config.servers import eventually
-
-pytestmark = pytest.mark.timeout(400)
 
 
 def test_the_index_manager_makes_every_family_with_its_aliases(

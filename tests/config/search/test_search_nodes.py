@@ -11,8 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from components.k8s import UID
 from components.search import access, config, nodes
 from tests.config.index_manager_process import (
@@ -21,8 +19,6 @@ from tests.config.index_manager_process import (
 from tests.config.search.documents import TRACE, readable_documents, span
 from tests.config.search_process import SearchProcesses
 from tests.config.servers import eventually
-
-pytestmark = pytest.mark.timeout(400)
 
 
 def test_a_renewed_certificate_is_served_without_a_restart(cluster: SearchProcesses, tmp_path: Path) -> None:

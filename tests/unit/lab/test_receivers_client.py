@@ -129,7 +129,7 @@ def test_a_reader_waits_for_what_is_still_to_come(all_fakes: Fakes) -> None:
 
     thread = threading.Thread(target=later)
     thread.start()
-    notifications = receivers.wait_for(timeout_s=10, count=2, alert_id=DISK)
+    notifications = receivers.wait_for(timeout_s=60, count=2, alert_id=DISK)
     thread.join()
     assert [received.channel for received in notifications] == [PHONE, SMS]
 

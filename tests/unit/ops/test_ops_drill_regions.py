@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -148,6 +149,8 @@ def test_an_answer_is_kept_for_its_time_and_longer_while_nobody_answers(monkeypa
 
         def __exit__(self, *_: object) -> None: ...
 
+    now = [100.0]
+    monkeypatch.setattr("ops.drills.tools.regions.time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr("ops.drills.tools.regions.dns.zone", lambda _: Open())
     access: Any = type("Dns", (), {"names": {"otlp": "otlp.example"}, "ttl_s": 0.2})()
     name = Name(access)
@@ -155,10 +158,10 @@ def test_an_answer_is_kept_for_its_time_and_longer_while_nobody_answers(monkeypa
     zone.values = ["198.18.0.50"]
     assert name.host() == "198.18.0.20"
     assert zone.requests == 1
-    time.sleep(0.25)
+    now[0] += 0.25
     assert name.host() == "198.18.0.50"
     zone.values = None
-    time.sleep(0.25)
+    now[0] += 0.25
     assert name.host() == "198.18.0.50"
     name.close()
 

@@ -22,8 +22,6 @@ from services.regions.witness import Heartbeat, Lease
 from tests.support import kafka_broker
 from tests.unit.ops.regions_harness import TOPICS, A, B, harness, operation
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, made_up: Mapping[str, Any]) -> Iterator[Platform]:

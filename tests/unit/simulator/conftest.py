@@ -89,7 +89,7 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        timeout = 5
+        timeout = 60
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -148,6 +148,6 @@ def config(receiver: Receiver, credentials: Path, tmp_path: Path) -> Config:
         credentials_dir=credentials,
         devices=4,
         interval_s=0.2,
-        timeout_s=5,
+        timeout_s=60,
         ready_file=tmp_path / "ready",
     )

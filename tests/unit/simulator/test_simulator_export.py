@@ -155,7 +155,7 @@ def test_an_unreachable_gateway_is_shown_with_its_cause(config: Config) -> None:
 
 def test_a_gateway_that_comes_back_gets_everything_that_waited(receiver: Any, config: Config) -> None:
     receiver.status, receiver.refusals = 400, len(LAYERS)
-    _, said = run(replace(config, timeout_s=8), ticks=1)
+    _, said = run(config, ticks=1)
     counts = said[-1][1]["layers"].values()
     assert sum(count["retried"] for count in counts) == len(LAYERS)
     assert sum(count["accepted"] for count in counts) == len(receiver.got)
@@ -173,7 +173,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it() -> None:
     sent: list[Sequence[Any]] = []
 
     def send(items: Sequence[Any]) -> bool:
-        gate.wait(5)
+        gate.wait(60)
         sent.append(items)
         return True
 
@@ -184,7 +184,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it() -> None:
     for number in (1, 2, 3):
         sender.put([number])
     gate.set()
-    sender.stop(5)
+    sender.stop(60)
     sender.join(60)
     assert sent == [[0], [2], [3]]
     assert (sender.counts.accepted, sender.counts.dropped) == (3, 1)
@@ -199,11 +199,12 @@ def test_a_sender_repeats_a_bounded_number_of_times_and_waits_longer_each_time()
 
     sender = Sender("x", send, max_pending=2, max_attempts=3, first_wait_s=0.3)
     sender.put([1])
-    assert sender.flush(5)
-    sender.stop(1)
+    assert sender.flush(60)
+    sender.stop(60)
     sender.join(60)
     assert (sender.counts.retried, sender.counts.refused) == (2, 1)
-    assert times[2] - times[1] > times[1] - times[0]
+    assert times[1] - times[0] >= 0.3
+    assert times[2] - times[1] >= 0.6, "not longer than before"
 
 
 @pytest.mark.parametrize("protocol", ["grpc"])

@@ -143,7 +143,6 @@ def test_swapped_contexts_are_refused_in_previews_and_updates(
     )
 
 
-@pytest.mark.timeout(600)
 def test_pulumi_previews_nothing_in_another_cluster(tmp_path: Path, swapped: Path) -> None:
     project = Engine.at(tmp_path / "engine", "prod")
     settings = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pulumi
-import pytest
 
 from tests.support.engine import Recording, run
 
 
-@pytest.mark.timeout(120)
 def test_an_output_that_nobody_finishes_does_not_hold_up_a_later_run() -> None:
     pulumi.Output.secret("made outside a run")
     run(Recording(), "unit", lambda: None)

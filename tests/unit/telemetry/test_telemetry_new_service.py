@@ -94,7 +94,7 @@ def python(folder: Path, *arguments: str) -> str:
         env={**_environment(), "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout

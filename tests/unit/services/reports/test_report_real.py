@@ -18,7 +18,6 @@ from tests.unit.services.reports import harness
 from tests.unit.services.reports.events import Silent, Told, event, raised
 from tests.unit.services.reports.harness import DAY, HOUR, MINUTE, TOKYO, Served, at
 
-pytestmark = pytest.mark.timeout(300)
 START, END = at("2026-11-19 12:00"), at("2026-11-25 07:00")
 OUTAGE = (at("2026-11-24 13:00"), at("2026-11-24 14:00"))
 

@@ -77,7 +77,6 @@ def _recommended(runner: QueryRunner) -> dict[str, dict[str, float]]:
     return told
 
 
-@pytest.mark.timeout(120)
 def test_what_kubernetes_counts_goes_by_workload_and_a_replaced_pod_is_no_restart(tmp_path: Path) -> None:
     with questions(tmp_path, [*PROCESSES, *CONTAINERS]) as runner:
         assert monthly.restarts(runner) == monthly.Restarts(
@@ -88,7 +87,6 @@ def test_what_kubernetes_counts_goes_by_workload_and_a_replaced_pod_is_no_restar
         assert runner.problems == []
 
 
-@pytest.mark.timeout(120)
 def test_without_the_state_of_the_cluster_processes_say_when_they_started(tmp_path: Path) -> None:
     often = Gauge(
         name=PROCESS_START,
