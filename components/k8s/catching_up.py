@@ -19,7 +19,7 @@ RECOVERY_BYTES_PER_S: Final = 100 * 2**20
 LEAST_S: Final = 600
 MOST_S: Final = LEAST_S * 2**7
 """A server that has not come up by then hangs: it reads only what was not closed in good order."""
-_PERIOD_S: Final = 10
+_PERIOD_S: Final = 2
 _READY_PERIOD_S: Final = 10
 STATE: Final = "/tmp/caught-up"
 """Keeps when the server was started that has had its copies back."""

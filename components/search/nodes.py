@@ -16,6 +16,7 @@ import pulumi_kubernetes as k8s
 
 from components import naming
 from components.contracts import Credential
+from components.java import PLAIN_STORES
 from components.k8s import (
     TLS_MOUNT,
     Allow,
@@ -82,6 +83,7 @@ def opensearch_command(home: str, config_directory: str, heap: str, jvm_flags: t
         "-XX:-OmitStackTraceInFastThrow",
         "-Xss1m",
         "-Djava.awt.headless=true",
+        PLAIN_STORES,
         "-Dfile.encoding=UTF-8",
         "-Djava.locale.providers=SPI,COMPAT",
         "-Djna.nosys=true",
@@ -116,7 +118,8 @@ def environment(engine: Engine) -> dict[str, str]:
 
 def jvm_options(heap: str, jvm_flags: tuple[str, ...]) -> str:
     """Elasticsearch's Java options; its start script adds what the server cannot do without."""
-    flags = (f"-Xms{heap}", f"-Xmx{heap}", *jvm_flags, "-XX:+ExitOnOutOfMemoryError", "-Djava.io.tmpdir=/tmp")
+    own = ("-XX:+ExitOnOutOfMemoryError", "-Djava.io.tmpdir=/tmp", PLAIN_STORES)
+    flags = (f"-Xms{heap}", f"-Xmx{heap}", *jvm_flags, *own)
     return "".join(f"{flag}\n" for flag in flags)
 
 

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,8 @@ _BUNDLE = _AUTHORITIES / "ca-certificates.crt"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LIMIT_S = 600
 _BUILD_LIMIT_S = 1800
+_ROOM_BYTES = 12 * 2**30
+"""More than this of earlier builds is thrown away by `make_room`: three times what all images take."""
 
 
 def environment() -> dict[str, str]:
@@ -112,6 +115,18 @@ def build(names: Sequence[str] = DOCKERFILES, targets: Sequence[str] = LAB) -> d
                 _bud(target, reference, parents)
             ids[target] = image_id(reference)
     return ids
+
+
+def make_room() -> None:
+    """Throw away what earlier builds have left, where it is too much: the next build begins with nothing."""
+    total = 0
+    for folder, _, files in os.walk(cache_root() / "containers" / "storage"):
+        for file in files:
+            with suppress(FileNotFoundError):
+                total += os.lstat(f"{folder}/{file}").st_blocks * 512
+    if total > _ROOM_BYTES:
+        with locked("builds"):
+            _buildah("rmi", "--all", "--force")
 
 
 def _build_ours(names: Sequence[str], base: str) -> None:

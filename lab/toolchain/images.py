@@ -144,4 +144,5 @@ def build() -> dict[str, str]:
     for image in server_images():
         for layer in image.layers:
             layer.ensure()
+    containers.make_room()
     return containers.build()

@@ -123,9 +123,9 @@ class Service:
     @property
     def topics(self) -> list[tuple[Node, str]]:
         """Topics that it names, and where; also those of `written`."""
-        one = self.node["topic"]
+        single = [self.node[key] for key in ("topic", "raw_topic")]
         named = [(self.node["topics"], name) for name in self.node["topics"].texts()]
-        return [*named, *([(one, one.text())] if one.text() else []), *self.written]
+        return [*named, *((node, node.text()) for node in single if node.text()), *self.written]
 
     @property
     def written(self) -> list[tuple[Node, str]]:

@@ -96,7 +96,12 @@ _SECTIONS: Final[Mapping[str, Callable[[Sequence[Resource]], dict[str, Any]]]] =
     "rules": rules,
     "dashboards": dashboards,
 }
-ONE_SIDED: Final = ("ACL User:mirror-maker *", "rule mirror: *", "rule targets: TargetMissing*")
+ONE_SIDED: Final = (
+    "ACL User:mirror-maker *",
+    "rule mirror: *",
+    "rule mirror-partitions: *",
+    "rule targets: TargetMissing*",
+)
 """What only the region that copies the other one has, and the rule that lists all that is scraped."""
 _NOUNS: Final = {"topics": "topic", "acls": "ACL", "rules": "rule", "dashboards": "dashboard"}
 

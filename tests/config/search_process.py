@@ -39,7 +39,7 @@ ADMINISTRATOR = "tester"
 """User of Elasticsearch's own role that may everything; OpenSearch has an administrator's certificate."""
 ABSENT = ("ingest.geoip.downloader.enabled", "xpack.ml.enabled")
 """Settings of modules that the Elasticsearch of Maven Central comes without; it refuses what it does not know."""
-JVM_FLAGS = ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch", java_classes.PLAIN_STORES)
+JVM_FLAGS = ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch")
 
 
 def password_of(user: str) -> str:

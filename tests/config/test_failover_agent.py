@@ -148,7 +148,8 @@ def test_heartbeats_say_what_people_silenced_and_how_regions_differ(harness: Har
         silences=(),
     )
     agent = harness.agent()
-    assert not [name for name, *_ in agent.metrics() if name.startswith("failover_agent_peer")]
+    about_it = {key: value for key, value in agent.metrics().items() if key[0].startswith("failover_agent_peer")}
+    assert about_it == {("failover_agent_peer_seen", PEER): 0}
     harness.witness.beat(other)
     eventually(lambda: ("failover_agent_peer_notifies", PEER) in agent.metrics(), 10, "the other region is seen")
     metrics = agent.metrics()

@@ -14,10 +14,6 @@ from pathlib import Path
 
 from lab.toolchain.tools import atomically, locked
 
-PLAIN_STORES = "-Dkeystore.pkcs12.keyPbeIterationCount=1"
-"""Flag of Java: what a server reads from PEM files goes into stores in its own memory, which Java encrypts by 10,000
-rounds for each of them. That is a quarter of the processor time in which a broker starts."""
-
 
 def made_once(parent: Path, name: str, parts: tuple[str, ...], fill: Callable[[Path], None]) -> Path:
     """Folder of what every start of a server begins with; made by the first process that asks for it.

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from components.java import PLAIN_STORES
 from lab.paths import cache_root
 from lab.toolchain import tools
 from tests.support import java_classes
@@ -36,7 +37,7 @@ _END_LIMIT_S = 180
 _ANSWER_S = 60
 _JVM = (
     *("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"),
-    java_classes.PLAIN_STORES,
+    PLAIN_STORES,
 )
 _ADMIN, _PASSWORD = "admin", "password-of-the-tests"
 _CLUSTER_ID = "b2JzLXRlc3QtY2x1c3Rlcg"

@@ -45,12 +45,12 @@ PROGRAM_S = 120.0
 def jvm_flags() -> tuple[str, ...]:
     """Flags of Java with which a node starts quickly."""
     archive = java_classes.read_from(kafka_broker.prepared())
-    return ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", java_classes.PLAIN_STORES, *archive)
+    return ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *archive)
 
 
 def tool_variables() -> dict[str, str]:
     """Variables with which Kafka's own tools start quickly."""
-    flags = (java_classes.PLAIN_STORES, *java_classes.read_from(kafka_broker.prepared()))
+    flags = (java.PLAIN_STORES, *java_classes.read_from(kafka_broker.prepared()))
     return {"JDK_JAVA_OPTIONS": " ".join(flags)}
 
 

@@ -127,6 +127,7 @@ def test_images_are_built_before_the_lab_has_a_network_of_its_own(
         return {"kafka": "sha256:1"}
 
     monkeypatch.setattr(images, "server_images", lambda: [SimpleNamespace(layers=[Missing()])])
+    monkeypatch.setattr(containers, "make_room", lambda: None)
     monkeypatch.setattr(containers, "build", built)
     monkeypatch.setattr(lifecycle, "up", lambda *_: done.append("cluster"))
     monkeypatch.setattr(network, "join", lambda _: done.append("network"))

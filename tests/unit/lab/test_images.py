@@ -87,6 +87,20 @@ def test_an_image_is_another_one_when_a_file_that_it_copies_changes(
     assert len(set(known)) == len(known)
 
 
+@pytest.mark.parametrize(("room", "thrown"), [(2**20, False), (2**12, True)])
+def test_earlier_builds_are_thrown_away_where_they_take_too_much(
+    room: int, thrown: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OBS_CACHE", str(tmp_path))
+    monkeypatch.setattr(containers, "_ROOM_BYTES", room)
+    commands: list[tuple[str, ...]] = []
+    monkeypatch.setattr(containers, "_buildah", lambda *arguments: commands.append(arguments) or "")
+    (tmp_path / "containers" / "storage" / "overlay").mkdir(parents=True)
+    (tmp_path / "containers" / "storage" / "overlay" / "layer").write_bytes(b"x" * 2**14)
+    containers.make_room()
+    assert commands == ([("rmi", "--all", "--force")] if thrown else [])
+
+
 def with_dependencies(pins: Iterable[str]) -> set[str]:
     """Distributions that pip installs for requirements, as this machine's packages name them."""
     seen: set[tuple[str, str]] = set()
