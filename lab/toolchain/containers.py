@@ -38,7 +38,7 @@ _BUNDLE = _AUTHORITIES / "ca-certificates.crt"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LIMIT_S = 600
 _BUILD_LIMIT_S = 1800
-_ROOM_BYTES = 12 * 2**30
+_ROOM_BYTES = 8 * 2**30
 """More than this of earlier builds is thrown away by `make_room`: three times what all images take."""
 
 

@@ -15,6 +15,12 @@ _SUITE = "bookworm"
 _PACKAGES = ("ca-certificates",)
 """Of those that images are built with: installed later, it would make the list of authorities anew."""
 _PAPERS = ("usr/share/doc", "usr/share/man", "usr/share/locale")
+_CONFIGURATION = {
+    "etc/apt/apt.conf.d/clean": 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };\n'
+    'Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n',
+    "etc/dpkg/dpkg.cfg.d/papers": "".join(f"path-exclude /{folder}/*\n" for folder in _PAPERS),
+}
+"""As in the public image: what is installed leaves neither packages nor papers behind."""
 
 
 def base() -> Layer:
@@ -27,8 +33,10 @@ def base() -> Layer:
             shutil.rmtree(root / waste, ignore_errors=True)
         for folder in ("dev", "var/log", "var/cache"):
             (root / folder).mkdir()
+        for name, text in _CONFIGURATION.items():
+            (root / name).write_text(text)
 
-    return Layer(f"base-{_SUITE}-{short_digest((_PACKAGES, _PAPERS))}", fill)
+    return Layer(f"base-{_SUITE}-{short_digest((_PACKAGES, _CONFIGURATION))}", fill)
 
 
 def _mirrors() -> list[str]:
