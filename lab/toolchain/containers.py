@@ -28,7 +28,7 @@ DOCKERFILES: Final = ("kafka", "opensearch", "services", "backup", "reports")
 builds in the same way, since building it twice takes minutes."""
 SIMULATOR: Final = "simulator"
 LAB: Final = ("opensearch", "postgres", "grafana", SIMULATOR)
-"""Targets of the lab's own Dockerfile; each takes the place of the image of ours that has its name."""
+"""Targets of the lab's own Dockerfile; each takes the place of the platform's image of its name."""
 _LAB_DOCKERFILE = CHECKOUT / "lab" / "images" / "Dockerfile"
 _PARENTS = {"SERVICES": "services", "BACKUP": "backup", "OPENSEARCH": "opensearch"}
 _HERE = "localhost"
@@ -39,7 +39,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LIMIT_S = 600
 _BUILD_LIMIT_S = 1800
 _ROOM_BYTES = 8 * 2**30
-"""More than this of earlier builds is thrown away by `make_room`: three times what all images take."""
+"""More than this of earlier builds is thrown away where a build may do so."""
 
 
 def environment() -> dict[str, str]:
@@ -73,7 +73,7 @@ def base_image() -> str:
     content = layer.ensure()
     name = f"localhost/obs-base:{layer.key}-{file_digest(_BUNDLE)[:10]}"
     with locked("containers"):
-        if _buildah("images", "--quiet", name, check=False):
+        if _present(name):
             return name
         container = _buildah("from", "scratch")
         try:
@@ -86,12 +86,15 @@ def base_image() -> str:
     return name
 
 
-def build(names: Sequence[str] = DOCKERFILES, targets: Sequence[str] = LAB) -> dict[str, str]:
+def build(
+    names: Sequence[str] = DOCKERFILES, targets: Sequence[str] = LAB, *, make_room: bool = False
+) -> dict[str, str]:
     """Build images that were not built of the same files before; what their layers share is built once.
 
     Args:
         names: Of `DOCKERFILES`.
         targets: Of `LAB`; what they are built from is among the names.
+        make_room: Whether one that has to be built may throw away what earlier builds have left, where it is too much.
 
     Returns:
         Short name, or target, of each -> the id of its image.
@@ -103,6 +106,9 @@ def build(names: Sequence[str] = DOCKERFILES, targets: Sequence[str] = LAB) -> d
     with locked("builds"):
         references = {image.name: _reference(image.name, image.dockerfile, base) for image in chosen(names, only=OURS)}
         missing = [name for name, reference in references.items() if not _present(reference)]
+        if missing and make_room and _stored_bytes() > _ROOM_BYTES:
+            _buildah("rmi", "--all", "--force")
+            base, missing = base_image(), list(references)
         if missing:
             _build_ours(missing, base)
         for name in missing:
@@ -117,16 +123,14 @@ def build(names: Sequence[str] = DOCKERFILES, targets: Sequence[str] = LAB) -> d
     return ids
 
 
-def make_room() -> None:
-    """Throw away what earlier builds have left, where it is too much: the next build begins with nothing."""
+def _stored_bytes() -> int:
+    """What images of all builds take on the disk."""
     total = 0
     for folder, _, files in os.walk(cache_root() / "containers" / "storage"):
         for file in files:
             with suppress(FileNotFoundError):
                 total += os.lstat(f"{folder}/{file}").st_blocks * 512
-    if total > _ROOM_BYTES:
-        with locked("builds"):
-            _buildah("rmi", "--all", "--force")
+    return total
 
 
 def _build_ours(names: Sequence[str], base: str) -> None:

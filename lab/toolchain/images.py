@@ -144,5 +144,4 @@ def build() -> dict[str, str]:
     for image in server_images():
         for layer in image.layers:
             layer.ensure()
-    containers.make_room()
-    return containers.build()
+    return containers.build(make_room=True)

@@ -122,12 +122,12 @@ def test_images_are_built_before_the_lab_has_a_network_of_its_own(
         assert built == {"kafka": "sha256:1"}
         raise LabError("as far as this test goes")
 
-    def built() -> dict[str, str]:
+    def built(*, make_room: bool) -> dict[str, str]:
+        assert make_room
         done.append("files")
         return {"kafka": "sha256:1"}
 
     monkeypatch.setattr(images, "server_images", lambda: [SimpleNamespace(layers=[Missing()])])
-    monkeypatch.setattr(containers, "make_room", lambda: None)
     monkeypatch.setattr(containers, "build", built)
     monkeypatch.setattr(lifecycle, "up", lambda *_: done.append("cluster"))
     monkeypatch.setattr(network, "join", lambda _: done.append("network"))
