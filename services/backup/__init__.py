@@ -5,6 +5,10 @@ Every object is encrypted on the way out with age for public keys of operators: 
 
 from __future__ import annotations
 
+WAITS_S = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between tries to reach a server: the network lets a pod out some seconds after the pod began, and whatever
+takes over from a server that failed needs about as long."""
+
 
 class BackupError(Exception):
     """It could not be made, stored, read or restored; the message has no credentials."""

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from services.backup import BackupError, one_line
+from services.backup import WAITS_S, BackupError, one_line
 from services.backup.encryption import Readable
 from services.backup.manifest import Manifest
 from services.backup.restore import Outcome, opened
@@ -50,6 +51,9 @@ _CONTENT = """
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
 """
 _VERIFIED = "verify-full"
+_FINAL = re.compile(r"FATAL:(?! +the database system is )|certificate")
+"""Of what libpq says, which keeps no code: a login that is turned away, a server that is another one. The rest (nobody
+there yet, starting, shutting down) may be well in a moment."""
 
 
 def program(name: str) -> str:
@@ -124,21 +128,33 @@ def complaint(said: bytes) -> str:
 
 @contextmanager
 def connected(words: Mapping[str, Any], where: str) -> Iterator[Connection]:
-    """A connection until the block ends; what was not committed is undone.
+    """A connection until the block ends; what was not committed is undone. A server without an answer is asked again.
 
     Raises:
         BackupError: The server refuses, does not answer, or fails at a statement.
     """
     connection: Connection | None = None
     try:
-        # An empty file of passwords, so that nobody's own one is asked.
-        connection = psycopg.connect(**{"connect_timeout": CONNECT_S, "passfile": os.devnull, **words})
+        connection = _connection(words)
         yield connection
     except psycopg.Error as error:
         raise BackupError(f"{where}: {one_line(error)}") from None
     finally:
         if connection is not None:
             connection.close()
+
+
+def _connection(words: Mapping[str, Any]) -> Connection:
+    waits_s = iter(WAITS_S)
+    while True:
+        try:
+            # An empty file of passwords, so that nobody's own one is asked.
+            return psycopg.connect(**{"connect_timeout": CONNECT_S, "passfile": os.devnull, **words})
+        except psycopg.OperationalError as error:
+            wait_s = next(waits_s, None)
+            if wait_s is None or _FINAL.search(str(error)):
+                raise
+        time.sleep(wait_s)
 
 
 def conninfo(words: Mapping[str, Any]) -> str:

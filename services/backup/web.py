@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.backup import BackupError
+from services.backup import WAITS_S, BackupError
 from services.runtime.json_api import ApiError, JsonApi
-
-_WAITS_S = (1.0, 2.0, 4.0)
 
 
 @contextmanager
@@ -38,7 +36,7 @@ def connected(
     if not ca_file.is_file():
         raise BackupError(f"{ca_file}: cannot be read: it must hold the authority of {name}")
     try:
-        with JsonApi(name, url, ca_file, login=login, certificate=certificate, waits_s=_WAITS_S) as api:
+        with JsonApi(name, url, ca_file, login=login, certificate=certificate, waits_s=WAITS_S) as api:
             yield api
     except ApiError as error:
         raise BackupError(str(error)) from None
