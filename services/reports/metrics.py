@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from services.reports.i18n import translate
 from services.reports.model import DAY, HOUR, Period, ReportError, Text, one_line
@@ -19,6 +21,10 @@ from services.reports.queries import HISTORY, Query
 
 TIMEOUT = (10.0, 120.0)
 """Seconds to connect, and to wait for an answer: a month is a large question."""
+TRIES = Retry(
+    total=None, connect=5, read=False, redirect=0, status=0, other=0, backoff_factor=1.0, allowed_methods=None
+)
+"""Of a connection, within about half a minute: the network lets a pod out some seconds after the pod began."""
 MOST_POINTS = 10_000
 """Prometheus refuses a range with more points than 11,000."""
 
@@ -84,6 +90,7 @@ class ThanosMetrics:
         self._session.trust_env = False
         self._session.verify = str(ca_file)
         self._session.auth = (user, password)
+        self._session.mount("https://", HTTPAdapter(max_retries=TRIES))
         self._warnings: dict[str, None] = {}
 
     @property

@@ -343,8 +343,9 @@ def test_reports_are_ordered_by_their_first_day_and_strange_objects_are_passed_o
 
 
 def test_a_run_that_fails_is_written_down_with_its_reason_and_ends_with_one(
-    there: Places, capsys: pytest.CaptureFixture[str]
+    there: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("services.reports.metrics.TRIES", 0)
     assert main(["--config", str(there.file()), "daily", "--at", "2026-11-24"]) == 1
     told = capsys.readouterr().err
     assert "daily report: https://localhost:1 cannot be asked" in told

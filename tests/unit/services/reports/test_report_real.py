@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +17,14 @@ from services.reports.firings import Firings
 from services.reports.i18n import translate
 from services.reports.metrics import RefusedError, ThanosMetrics
 from services.reports.model import Chart, Figures, Kind, Paragraph, Report, ReportError, Section, Table, Text, period
+from services.runtime.https import HttpsServer
+from tests.config.servers import free_port
 from tests.unit.services.reports import harness
 from tests.unit.services.reports.events import Silent, Told, event, raised
 from tests.unit.services.reports.harness import DAY, HOUR, MINUTE, TOKYO, Served, at
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 START, END = at("2026-11-19 12:00"), at("2026-11-25 07:00")
 OUTAGE = (at("2026-11-24 13:00"), at("2026-11-24 14:00"))
@@ -335,6 +343,13 @@ def test_one_question_that_is_refused_is_a_problem_and_the_rest_is_there(
     assert counted["API calls"][0] != "-"
 
 
+@pytest.fixture
+def tries_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is not there is not waited for."""
+    monkeypatch.setattr("services.reports.metrics.TRIES", 0)
+
+
+@pytest.mark.usefixtures("tries_once")
 def test_a_wrong_password_another_authority_or_nobody_there_is_one_line(past: Served) -> None:
     wrong = past.metrics(password="wrong")
     with pytest.raises(ReportError, match="refuses the user 'reader': 401; see its password"):
@@ -344,6 +359,30 @@ def test_a_wrong_password_another_authority_or_nobody_there_is_one_line(past: Se
     with pytest.raises(ReportError, match=r"https://localhost:1 cannot be asked: .*refused"):
         build_report(nobody, Kind.DAILY, "2026-11-24")
     nobody.close()
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for(past: Served) -> None:
+    """As in a pod whose network is not ready: the first connections are refused."""
+    port, servers = free_port(), list[HttpsServer]()
+
+    def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        start("200 OK", [("Content-Type", "application/json")])
+        sample = {"metric": {"layer": "device"}, "value": [1, "2"]}
+        return [json.dumps({"status": "success", "data": {"resultType": "vector", "result": [sample]}}).encode()]
+
+    def serve() -> None:
+        servers.append(HttpsServer("127.0.0.1", port, past.folder / "tls.crt", past.folder / "tls.key", app))
+        servers[0].start()
+
+    timer = threading.Timer(1.0, serve)
+    late = ThanosMetrics(f"https://localhost:{port}", ca_file=past.folder / "ca.crt", user="a", password="b")
+    timer.start()
+    try:
+        assert [sample.value for sample in late.instant("up", 1.0)] == [2.0]
+    finally:
+        late.close()
+        timer.join()
+        servers[0].stop()
 
 
 def test_promql_that_is_wrong_is_refused_with_prometheus_words(metrics: ThanosMetrics) -> None:
