@@ -343,14 +343,10 @@ def test_one_question_that_is_refused_is_a_problem_and_the_rest_is_there(
     assert counted["API calls"][0] != "-"
 
 
-@pytest.fixture
-def tries_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that is not there is not waited for."""
+def test_a_wrong_password_another_authority_or_nobody_there_is_one_line(
+    past: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("services.reports.metrics.TRIES", 0)
-
-
-@pytest.mark.usefixtures("tries_once")
-def test_a_wrong_password_another_authority_or_nobody_there_is_one_line(past: Served) -> None:
     wrong = past.metrics(password="wrong")
     with pytest.raises(ReportError, match="refuses the user 'reader': 401; see its password"):
         build_report(wrong, Kind.DAILY, "2026-11-24")
