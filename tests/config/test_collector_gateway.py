@@ -10,7 +10,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from components.collector.config import rendered
+from components.collector.config import memory_limiter, rendered
 from components.gateway.logins import speakers
 from components.telemetry.catalogue import METRICS
 from components.telemetry.gate_catalogue import gate_catalogue
@@ -251,6 +251,24 @@ def test_short_memory_refuses_with_a_code_that_says_try_again(tmp_path: Path) ->
             10,
             "the refusals are counted",
         )
+
+
+def test_garbage_refuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the limiter collects garbage here: twice as much as its lower limit is made of it."""
+    monkeypatch.setenv("GOGC", "off")
+    config = gateway_data(tmp_path, volume=2048 * MIB)
+    percentages = ("limit_percentage", "spike_limit_percentage")
+    limiter = {key: value for key, value in memory_limiter().items() if key not in percentages}
+    config["processors"]["memory_limiter"] = {**limiter, "limit_mib": 320, "spike_limit_mib": 120}
+    body = metrics_request("device", points=1000).SerializeToString()
+    allocated = "otelcol_process_runtime_total_alloc_bytes"
+    with gateway_process(tmp_path, config) as gateway:
+        for _ in range(600):
+            gateway.accept("metrics", body, "device")
+            if gateway.value(allocated) > 400 * MIB:
+                break
+        assert gateway.value(allocated) > 400 * MIB
+        assert gateway.value("otelcol_processor_refused_metric_points_total", processor="memory_limiter") == 0
 
 
 def test_what_was_acknowledged_while_kafka_is_away_survives_a_killed_gateway(tmp_path: Path) -> None:
