@@ -43,7 +43,7 @@ tools: setup ## Debian packages and every tool, built once per version
 up: setup ## Cluster, platform, live telemetry: everything, from nothing
 	@$(LAB) up
 
-up-dr: setup ## A second region beside the first, which `make up` made: its own Kafka, fed by a mirror
+up-dr: setup ## A second cluster with a second region: its own Kafka, fed by a mirror from the first, which `make up` made
 	@$(LAB) up --stack local-dr
 
 check: setup ## Under a minute: format, types, the unit tests of what changed since CHECK_BASE (default: main)
@@ -86,7 +86,7 @@ review: setup ## What the change since BASE (main) does to every stack: meaning,
 destroy: setup ## pulumi destroy of the local stack; the cluster stays
 	@$(LAB) destroy
 
-destroy-dr: setup ## pulumi destroy of the second region; the first stays
+destroy-dr: setup ## pulumi destroy of the second region and the end of its cluster; the first stays
 	@$(LAB) destroy --stack local-dr
 
 status: setup ## Parts of the embedded cluster

@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any, Final
 
-EMBEDDED: Final = "obs-lab"
-"""The embedded cluster's context. Its UID is another one each time that it is made."""
+EMBEDDED: Final = ("obs-lab", "obs-lab-dr")
+"""Contexts of the embedded clusters of the two regions. Their UIDs are other ones each time that they are made."""
 ROLE_ANNOTATION: Final = "obs.region/role"
 """Of the platform's namespace: what its region was last made, whoever's checkout it was made from."""
 NEW_ROLE: Final = "OBS_NEW_ROLE"

@@ -1,4 +1,4 @@
-"""``python -m lab``: tools, cluster, stack and simulator of the embedded lab.
+"""``python -m lab``: tools, clusters, stacks and simulator of the embedded lab.
 
 A machine is prepared by Debian packages, then every tool of the recipes; that is safe to repeat and to interrupt. The
 end of ``make up`` waits for live telemetry of all five layers and prints addresses and numbers.
@@ -75,8 +75,9 @@ _NEXT = (
     "`make verify`, `make e2e`, `make up-dr` (a second region), `make down`"
 )
 _SECOND_NEXT = (
-    "next: `python -m lab exec -- python -m ops regions`; with PULUMI_STACK=local-dr commands are for this region; "
-    "`python -m lab partition obs-local`, `python -m lab reconnect obs-local`, `make destroy-dr`"
+    "next: `python -m lab exec -- python -m ops regions`; with PULUMI_STACK=local-dr commands are for this region, and "
+    "`kubectl --context obs-lab-dr` asks its cluster; `python -m lab partition obs-local`, "
+    "`python -m lab reconnect obs-local`, `make destroy-dr`"
 )
 _Chosen = Annotated[str, typer.Option(help="local, or local-dr: the second region")]
 _KEEP_EVERY_S = 10.0
@@ -126,14 +127,13 @@ def build_tools(steps: Steps, only: Collection[str] = ()) -> None:
     toolbox.drop_build_cache()
 
 
-def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int], *, second: bool = False) -> None:
+def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int]) -> None:
     """Print where everything is, and what is live.
 
     Args:
-        paths: The lab.
+        paths: The cluster.
         outputs: Of the stack, with secrets in clear.
         series: Layer -> number of live series.
-        second: Whether it is the stack of the second region.
     """
     console = Console()
     table = Table(title="live telemetry")
@@ -147,7 +147,7 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
     up = query.number("count(up == 1) or vector(0)")
     which = ": `make verify ROW=P1` says which and why" if down else ""
     console.print(f"scrape targets up {up or 0:.0f}, down {down or 0:.0f}{which}", highlight=False)
-    places = Table(title=f"addresses (inside the network namespace {paths.netns})")
+    places = Table(title=f"addresses (inside the network namespace {paths.first.netns})")
     places.add_column("what")
     places.add_column("where")
     for what, key in (
@@ -159,15 +159,15 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
         places.add_row(what, str(outputs[key]))
     for clearance, url in outputs["trace_query_urls"].items():
         places.add_row(f"traces, clearance {clearance}", str(url))
-    places.add_row(f"fake of the identity provider, people in {identity.folder(paths)}", identity.URL)
+    places.add_row(f"fake of the identity provider, people in {identity.folder(paths.first)}", identity.URL)
     places.add_row("fakes of pager, SMS, Slack, dead man's switch", receivers.URL)
     places.add_row("fake of the mail server", receivers.MAIL_SERVER)
     places.add_row(f"directory (OpenLDAP), {directory.BASE}", directory.URL)
-    bucket = storage.SECOND_BUCKET if second else storage.BUCKET
+    bucket = storage.SECOND_BUCKET if paths.is_second else storage.BUCKET
     places.add_row(f"object storage (S3), buckets {bucket} and {storage.WITNESS_BUCKET} (of both regions)", storage.URL)
     places.add_row(f"fake of Route 53, zone {receivers.DNS_ZONE}", receivers.URL)
     console.print(places)
-    console.print(_SECOND_NEXT if second else _NEXT, highlight=False)
+    console.print(_SECOND_NEXT if paths.is_second else _NEXT, highlight=False)
 
 
 @app.command()
@@ -183,9 +183,12 @@ def tools(names: Annotated[list[str] | None, typer.Argument(help="only these; de
 
 @app.command()
 def up(stack: _Chosen = environment.STACK) -> None:
-    """Cluster, `pulumi up` of the local stack, simulator, live telemetry, summary; or the second region beside it."""
-    second = _is_second(stack)
-    disruptions.refuse_while_partitioned(_PATHS, _namespace(stack))
+    """Cluster, `pulumi up` of the local stack, simulator, live telemetry, summary.
+
+    Or a second cluster with the second region beside them.
+    """
+    second, paths = _is_second(stack), environment.cluster_paths(_PATHS, stack)
+    disruptions.refuse_while_partitioned(paths, _namespace(stack))
     steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
         install_packages()
@@ -194,7 +197,7 @@ def up(stack: _Chosen = environment.STACK) -> None:
         _need_first_region()
     with steps.step("images of the platform"):
         built = images.build()
-    lifecycle.up(_PATHS, steps)
+    lifecycle.up(paths, steps)
     network.join(_PATHS.netns)
     external_services.wait_ready(_PATHS, steps)
     with steps.step("images to the registry"):
@@ -207,20 +210,20 @@ def up(stack: _Chosen = environment.STACK) -> None:
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
     chosen.give_secrets(external_services.secrets(_PATHS, stack))
-    coming = scaling.scale_down_on_creation(_PATHS, _namespace(stack)) if second else nullcontext()
-    with steps.step("pulumi up"), coming, registry.pull_secret_given(_PATHS, _namespace(stack)):
+    coming = scaling.scale_down_on_creation(paths, _namespace(stack)) if second else nullcontext()
+    with steps.step("pulumi up"), coming, registry.pull_secret_given(paths, _namespace(stack)):
         chosen.up()
-    lifecycle.wait_for_metrics(_PATHS, steps)
+    lifecycle.wait_for_metrics(paths, steps)
     outputs = chosen.outputs()
     if second:
         with steps.step("second region: the same scaled down"):
-            chosen.declare_replicas(_namespace(stack), scaling.scale_down(_PATHS, _namespace(stack)))
+            chosen.declare_replicas(_namespace(stack), scaling.scale_down(paths, _namespace(stack)))
     else:
         with steps.step("simulator"):
             _give_simulator(outputs)
     with steps.step("five layers live"):
         series = wait_for_layers(outputs, _COPIED_LIMIT_S) if second else wait_for_layers(outputs)
-    show_summary(_PATHS, outputs, series, second=second)
+    show_summary(paths, outputs, series)
     steps.show()
     steps.save(_PATHS.state / ("up-dr-times.json" if second else "up-times.json"))
     if not second:
@@ -229,7 +232,7 @@ def up(stack: _Chosen = environment.STACK) -> None:
 
 @app.command()
 def preview(stack: str = environment.STACK) -> None:
-    """`pulumi preview` of a stack against the embedded API server."""
+    """`pulumi preview` of a stack against its embedded cluster."""
     selected = Stack(_PATHS, stack)
     selected.ensure()
     if stack in environment.STACKS:
@@ -239,9 +242,13 @@ def preview(stack: str = environment.STACK) -> None:
 
 @app.command()
 def destroy(stack: _Chosen = environment.STACK) -> None:
-    """`pulumi destroy` of a stack of the lab, and a look that nothing is left; the cluster stays."""
-    second = _is_second(stack)
-    disruptions.refuse_while_partitioned(_PATHS, _namespace(stack))
+    """`pulumi destroy` of a stack of the lab, and a look that nothing is left.
+
+    The first cluster stays, the second one ends with its region.
+    """
+    second, paths = _is_second(stack), environment.cluster_paths(_PATHS, stack)
+    disruptions.refuse_while_partitioned(paths, _namespace(stack))
+    _need_cluster(paths)
     steps = Steps(f"destroy {stack}" if second else "destroy")
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
@@ -249,19 +256,23 @@ def destroy(stack: _Chosen = environment.STACK) -> None:
     if not second:
         with steps.step("simulator"):
             simulator.remove(str(_PATHS.kubeconfig), _PATHS.netns)
-    if namespace in scaling.namespaces(_PATHS):
+    if namespace in scaling.namespaces(paths):
         with steps.step("what was filled is scaled up, to be emptied"):
-            scaling.scale_up_filled(_PATHS, namespace)
+            scaling.scale_up_filled(paths, namespace)
     with steps.step("pulumi destroy"):
         chosen.destroy()
     with steps.step("nothing left"):
-        lifecycle.wait_for_nothing_left(_PATHS, namespace)
+        lifecycle.wait_for_nothing_left(paths, namespace)
     environment.forget_changes(_PATHS, stack)
-    scaling.forget(_PATHS, namespace)
-    if second and _namespace(environment.STACK) in lifecycle.namespaces(_PATHS):
+    scaling.forget(paths, namespace)
+    if second:
+        with steps.step("second cluster"):
+            lifecycle.down(paths)
+    first_is_up = _namespace(environment.STACK) in lifecycle.namespaces(_PATHS)
+    if second and first_is_up:
         with steps.step("first region: what was scaled down is scaled up"):
             scaling.scale_up(_PATHS, _namespace(environment.STACK))
-    if lifecycle.namespaces(_PATHS).isdisjoint(_namespace(stack_name) for stack_name in environment.STACKS):
+    if not first_is_up and not network.namespace_exists(_PATHS.second.netns):
         network.join(_PATHS.netns)
         storage.forget_regions(_PATHS)
     steps.show()
@@ -293,8 +304,9 @@ def partition(
 
     Cluster DNS, the API server and the kubelet's probes still reach them, as in a region with a cluster of its own.
     """
-    _enter()
-    parts = disruptions.partition(_PATHS, Cluster(_PATHS.state / "pki"), namespace, freeze=freeze)
+    paths = _paths_of(namespace)
+    _enter(paths)
+    parts = disruptions.partition(paths, Cluster(paths), namespace, freeze=freeze)
     done = "partitioned and frozen" if freeze else "partitioned"
     print(f"{namespace} is {done}: {len(parts.pods)} pods, {len(parts.service_addresses)} Service IPs")
     if parts.on_node:
@@ -304,8 +316,9 @@ def partition(
 @app.command()
 def reconnect(namespace: str) -> None:
     """End a partition; without one it changes nothing."""
-    _enter()
-    print(f"{namespace} is {'reconnected' if disruptions.reconnect(_PATHS, namespace) else 'not partitioned'}")
+    paths = _paths_of(namespace)
+    _enter(paths)
+    print(f"{namespace} is {'reconnected' if disruptions.reconnect(paths, namespace) else 'not partitioned'}")
 
 
 @app.command()
@@ -317,8 +330,8 @@ def keep_scaled_down() -> None:
     _enter()
     with ExitStack() as regions:
         for stack in environment.STACKS:
-            follow = scaling.scale_down_on_creation(_PATHS, _namespace(stack), every_s=_KEEP_EVERY_S)
-            regions.enter_context(follow)
+            paths = environment.cluster_paths(_PATHS, stack)
+            regions.enter_context(scaling.scale_down_on_creation(paths, _namespace(stack), every_s=_KEEP_EVERY_S))
         sys.stdin.read()
 
 
@@ -362,36 +375,40 @@ def follow_install_page() -> None:
 @app.command()
 def scale_down(namespace: str) -> None:
     """Scale a region's traces, logs, visualization and backups to zero: two whole regions do not fit on two cores."""
-    _enter()
-    print(f"{namespace}: scaled down {_listed(scaling.scale_down(_PATHS, namespace))}")
+    paths = _paths_of(namespace)
+    _enter(paths)
+    print(f"{namespace}: scaled down {_listed(scaling.scale_down(paths, namespace))}")
 
 
 @app.command()
 def scale_up(namespace: str) -> None:
     """Undo `scale-down`; without a record of it nothing changes."""
-    _enter()
-    print(f"{namespace}: scaled up {_listed(scaling.scale_up(_PATHS, namespace))}")
+    paths = _paths_of(namespace)
+    _enter(paths)
+    print(f"{namespace}: scaled up {_listed(scaling.scale_up(paths, namespace))}")
 
 
 @app.command()
 def down() -> None:
-    """End the cluster and remove everything it wrote (the tool cache stays)."""
+    """End the clusters and remove everything they wrote (the tool cache stays)."""
     lifecycle.down(_PATHS)
 
 
 @app.command()
 def status() -> None:
-    """Show the parts of the cluster; exit code 1 when one is not running."""
-    rows = lifecycle.status(_PATHS)
-    table = Table("part", "pid")
-    for name, pid in rows:
-        table.add_row(name, str(pid) if pid else "[red]not running[/]")
+    """Show the parts of the clusters; exit code 1 when one is not running."""
+    clusters = (_PATHS, _PATHS.second)
+    rows = [(network.cluster_of(paths).context, *row) for paths in clusters for row in lifecycle.status(paths)]
+    table = Table("cluster", "part", "pid")
+    for cluster, name, pid in rows:
+        table.add_row(cluster, name, str(pid) if pid else "[red]not running[/]")
     Console().print(table if rows else "no cluster: run `make up`")
-    for partition in disruptions.partitions(_PATHS):
-        print(f"partitioned{' and frozen' if partition.frozen else ''}: {partition.namespace}")
-    for namespace, count in scaling.namespaces(_PATHS).items():
-        print(f"scaled down in {namespace}: {count} parts and jobs (`python -m lab scale-up {namespace}`)")
-    if not rows or any(pid is None for _, pid in rows):
+    for paths in clusters:
+        for partition in disruptions.partitions(paths):
+            print(f"partitioned{' and frozen' if partition.frozen else ''}: {partition.namespace}")
+        for namespace, count in scaling.namespaces(paths).items():
+            print(f"scaled down in {namespace}: {count} parts and jobs (`python -m lab scale-up {namespace}`)")
+    if not rows or any(pid is None for *_, pid in rows):
         raise typer.Exit(1)
 
 
@@ -408,7 +425,7 @@ def notifications(
 
 @app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def execute(context: typer.Context) -> None:
-    """Run a command inside the lab: its network namespace, KUBECONFIG, Pulumi backend and PATH."""
+    """Run a command inside the lab: network namespace, KUBECONFIG of its clusters, Pulumi backend and PATH."""
     if not context.args:
         raise LabError("exec: no command given; for example: python -m lab exec -- kubectl get pods -A")
     _need_cluster()
@@ -431,14 +448,20 @@ def _listed(parts: dict[str, int]) -> str:
     return ", ".join(sorted(parts)) or "nothing"
 
 
-def _need_cluster() -> None:
-    if not network.namespace_exists(_PATHS.netns):
-        raise LabError("no cluster: run `make up`")
+def _need_cluster(paths: LabPaths | None = None) -> None:
+    chosen = paths or _PATHS
+    if not network.namespace_exists(chosen.netns):
+        raise LabError(f"no cluster: run `make up{'-dr' if chosen.is_second else ''}`")
 
 
-def _enter() -> None:
-    _need_cluster()
-    network.join(_PATHS.netns)
+def _enter(paths: LabPaths | None = None) -> None:
+    _need_cluster(paths)
+    network.join((paths or _PATHS).netns)
+
+
+def _paths_of(namespace: str) -> LabPaths:
+    """Of the cluster that a platform's namespace is in."""
+    return _PATHS.second if namespace == _namespace(environment.SECOND_STACK) else _PATHS
 
 
 def _is_second(stack: str) -> bool:
@@ -455,10 +478,9 @@ def _need_first_region() -> None:
     """The second region copies from the first, and takes the layers' passwords from its outputs.
 
     Raises:
-        LabError: It is not up, or the node has no room for a second one.
+        LabError: It is not up.
     """
     _need_cluster()
-    lifecycle.check_room(_PATHS)
     try:
         known = Stack(_PATHS).outputs()
     except LabError as error:

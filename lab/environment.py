@@ -1,4 +1,4 @@
-"""The environment in which product commands run against the embedded cluster."""
+"""The environment in which product commands run against the embedded clusters."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ PARALLEL = 32
 """Operations of Pulumi at once: its default, four for each core, is taken up by pods that wait for others."""
 _ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
 _STORAGE_LINE, _SIZE_LINE = "    storage:", re.compile(r"      (\w+): (\d+[MGT]i)")
+_UID_LINE = re.compile(r"      uid: null(\s+#.*)?")
 _TOPICS_LINE = re.compile(r"    topics: (\{.*\})(\s+#.*)?")
 _DIGESTS_LINE = "      digests: {}"
 _GENERATIONS_LINE = re.compile(r"(\s+(?:login_generations|password_generations): )(.+)")
@@ -77,7 +78,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
     ]
     return {
         **os.environ,
-        "KUBECONFIG": str(paths.kubeconfig),
+        "KUBECONFIG": str(paths.both_kubeconfigs if paths.both_kubeconfigs.exists() else paths.kubeconfig),
         "PATH": os.pathsep.join([*map(str, programs), os.environ.get("PATH", "/usr/bin:/bin")]),
         "PULUMI_HOME": str(paths.pulumi_home),
         "PULUMI_BACKEND_URL": f"file://{backend}?metadata=skip",
@@ -166,7 +167,7 @@ def project(paths: LabPaths) -> Path:
     salt belongs into a copy and not into the committed file. The same is true of the secrets of what is outside the
     platform, which are encrypted with it, of the role that a region of the lab has since a failover, of partitions that
     were added and volumes that have grown, which nobody can take away again, and of newer generations of logins and
-    passwords. The digests of images in the lab's registry are this machine's too.
+    passwords. The digests of images in the lab's registry are this machine's too, and the UIDs of its clusters.
     """
     view = paths.state / "project"
     view.mkdir(parents=True, exist_ok=True)
@@ -190,6 +191,11 @@ def forget_changes(paths: LabPaths, stack: str) -> None:
         _write(target, _copied(paths, file, target, changes=False))
 
 
+def cluster_paths(paths: LabPaths, stack: str) -> LabPaths:
+    """Folders and names of the cluster that a stack of the lab is for."""
+    return paths.second if stack == SECOND_STACK else paths.first
+
+
 def committed(stack: str) -> Mapping[str, object]:
     """Settings of a stack's committed file.
 
@@ -203,6 +209,10 @@ def committed(stack: str) -> Mapping[str, object]:
     return settings
 
 
+def _stack_of(file: Path) -> str:
+    return file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+
+
 def _is_stack_file(file: Path) -> bool:
     return file.name.startswith("Pulumi.") and file.name != "Pulumi.yaml"
 
@@ -212,8 +222,9 @@ def _copied(paths: LabPaths, file: Path, target: Path, *, changes: bool = True) 
     salt = [line for line in _lines(target) if line.startswith("encryptionsalt:")]
     lines = _lines(file)
     if file.name in {f"Pulumi.{stack}.yaml" for stack in STACKS}:
-        digests = registry.digests(paths)
+        digests, uid = registry.digests(paths), cluster_paths(paths, _stack_of(file)).uid
         lines = [f"      digests: {json.dumps(digests)}" if line == _DIGESTS_LINE else line for line in lines]
+        lines = [f"      uid: {uid}" if uid and _UID_LINE.fullmatch(line) else line for line in lines]
         kept = dict(_kept(target))
         role = kept.pop(ROLE, None)
         if changes:
@@ -309,5 +320,5 @@ def _with(kept: list[str], lines: list[str]) -> list[str]:
 
 
 def inside(paths: LabPaths, command: list[str]) -> list[str]:
-    """The command, run inside the lab's network namespace."""
+    """The command, run inside the first cluster's network namespace, from which the second one can be reached."""
     return [*network.enter(paths.netns), *command]

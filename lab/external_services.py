@@ -1,4 +1,4 @@
-"""What is outside the platform in the lab: receivers of notifications, directory, identity provider, object storage,
+"""What is outside the clusters in the lab: receivers of notifications, directory, identity provider, object storage,
 registry of images.
 """
 
@@ -64,5 +64,5 @@ def secrets(paths: LabPaths, stack: str = environment.STACK) -> dict[str, dict[s
         environment.OBJECT_STORAGE_SECRETS: storage.storage_secrets(paths, second=stack == environment.SECOND_STACK),
         environment.BACKUP_RECIPIENTS: storage.backup_recipients(paths),
         environment.WITNESS_SECRETS: storage.witness_secrets(paths),
-        environment.CLUSTER_AUDIT_SECRETS: dict(audit_webhook.secrets(paths)),
+        environment.CLUSTER_AUDIT_SECRETS: dict(audit_webhook.secrets(environment.cluster_paths(paths, stack))),
     }

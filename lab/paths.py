@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+_SECOND = "-dr"
 
 
 def cache_root() -> Path:
@@ -17,7 +18,10 @@ def cache_root() -> Path:
 
 @dataclass(frozen=True)
 class LabPaths:
-    """Folders and names that belong to one checkout, so that two checkouts never collide."""
+    """Folders and names of one cluster of one checkout, so that two checkouts, or clusters, never collide.
+
+    What is outside the clusters (receivers, storage, registry, Pulumi's state) belongs to the first one.
+    """
 
     instance: str
 
@@ -27,19 +31,49 @@ class LabPaths:
         return cls(instance=hashlib.sha256(str(checkout).encode()).hexdigest()[:8])
 
     @property
+    def is_second(self) -> bool:
+        """Whether the cluster is that of the second region."""
+        return self.instance.endswith(_SECOND)
+
+    @property
+    def first(self) -> LabPaths:
+        """The first region's cluster of the same checkout."""
+        return LabPaths(self.instance.removesuffix(_SECOND))
+
+    @property
+    def second(self) -> LabPaths:
+        """The second region's cluster of the same checkout."""
+        return LabPaths(self.first.instance + _SECOND)
+
+    @property
     def state(self) -> Path:
         """Everything that a running cluster writes (``OBS_STATE`` overrides the parent folder)."""
         return Path(os.environ.get("OBS_STATE") or "/var/lib/obs-lab") / self.instance
 
     @property
     def netns(self) -> str:
-        """Network namespace that holds the whole cluster."""
+        """Network namespace that holds the whole cluster; what is outside the clusters is in the first one's."""
         return f"obs-{self.instance}"
 
     @property
     def kubeconfig(self) -> Path:
-        """Administrator's kubeconfig of the embedded cluster."""
+        """Administrator's kubeconfig of this cluster."""
         return self.state / "pki" / "admin.kubeconfig"
+
+    @property
+    def both_kubeconfigs(self) -> Path:
+        """Administrator's kubeconfig of both clusters, while there is a second one."""
+        return self.first.state / "pki" / "both.kubeconfig"
+
+    @property
+    def uid(self) -> str:
+        """UID of this cluster, that of its namespace ``kube-system``; empty where it is not up."""
+        return self.uid_file.read_text() if self.uid_file.exists() else ""
+
+    @property
+    def uid_file(self) -> Path:
+        """Where it is kept."""
+        return self.state / "uid"
 
     @property
     def logs(self) -> Path:

@@ -341,10 +341,14 @@ def pull_secret(paths: LabPaths, namespace: str) -> dict[str, Any]:
 def pull_secret_given(paths: LabPaths, namespace: str) -> Iterator[None]:
     """Make that Secret as soon as the namespace is there, which the program makes, while the block runs.
 
+    Args:
+        paths: The cluster that the namespace is in.
+        namespace: The namespace.
+
     Raises:
         LabError: The namespace is there at the end, and the Secret could not be made.
     """
-    manifest, ending = json.dumps(pull_secret(paths, namespace)), threading.Event()
+    manifest, ending = json.dumps(pull_secret(paths.first, namespace)), threading.Event()
     problem = ["the namespace did not come"]
 
     def follow() -> None:

@@ -87,7 +87,7 @@ class Cluster(SettingsModel):
     @model_validator(mode="after")
     def _is_named(self) -> Self:
         missing = [name for name in ("context", "uid") if getattr(self, name) is None]
-        if missing and self.context != EMBEDDED:
+        if missing and self.context not in EMBEDDED:
             raise not_allowed(
                 f"a context and a uid (here is no {' and no '.join(missing)}): `python -m ops config set-cluster` "
                 "writes both"

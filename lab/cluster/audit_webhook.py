@@ -1,4 +1,4 @@
-"""The API server's audit events, posted to the audit log of the first region's platform (docs/audit.md).
+"""The API server's audit events, posted to the audit log of the platform in its cluster (docs/audit.md).
 
 Its files are made before the API server starts, which is before there is a platform. Until that listens, batches are
 tried five times each and then dropped, beside requests, which wait for none of it.
@@ -10,12 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab import LabError
-from lab.cluster.network import AUDIT_SERVICE
+from lab.cluster.network import AUDIT_SERVICE, cluster_of
 from lab.paths import LabPaths
 from ops.audit import cluster
-
-NAMESPACE = "obs-local"
-"""Of the stack `local`."""
 
 
 def _folder(paths: LabPaths) -> Path:
@@ -34,7 +31,7 @@ def prepare(paths: LabPaths, *, started: bool) -> None:
     """
     if started and not (_folder(paths) / cluster.WEBHOOK).exists():
         raise LabError("the node, of an older checkout, has no audit webhook: run `make down` first")
-    cluster.write(_folder(paths), NAMESPACE, AUDIT_SERVICE)
+    cluster.write(_folder(paths), cluster_of(paths).namespace, AUDIT_SERVICE)
 
 
 def flags(paths: LabPaths) -> list[str]:

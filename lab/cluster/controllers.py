@@ -2,7 +2,7 @@
 
 And what a partition between two regions would do to what is made after it (`lab.cluster.disruptions`).
 
-Runs as one small process inside the lab's network namespace: ``python -m lab.cluster.controllers STATE``.
+Runs as one small process inside the cluster's network namespace: ``python -m lab.cluster.controllers INSTANCE``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from lab import LabError
 from lab.cluster import disruptions
 from lab.cluster.disruptions import PartitionMembers
 from lab.cluster.network import (
-    API_URL,
     DNS_SERVICE,
-    LOAD_BALANCER_CIDR,
+    FIRST,
     LOAD_BALANCER_FIRST,
     LOAD_BALANCER_LAST,
     NODE_NAME,
+    cluster_of,
 )
 from lab.paths import LabPaths
 from lab.toolchain import tools
@@ -50,7 +50,9 @@ Object = dict[str, Any]
 class Cluster:
     """The few calls that the loops need, on one connection."""
 
-    def __init__(self, pki: Path) -> None:
+    def __init__(self, paths: LabPaths) -> None:
+        pki = paths.state / "pki"
+        self._url = cluster_of(paths).api_url
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.cert = (str(pki / "admin.crt"), str(pki / "admin.key"))
@@ -58,35 +60,35 @@ class Cluster:
 
     def items(self, path: str) -> list[Object]:
         """List the objects at an API path."""
-        answer = self._session.get(API_URL + path, timeout=_CALL_LIMIT_S)
+        answer = self._session.get(self._url + path, timeout=_CALL_LIMIT_S)
         answer.raise_for_status()
         return list(answer.json()["items"])
 
     def create(self, path: str, body: Object) -> None:
         """Create an object; one that exists already is fine."""
-        answer = self._session.post(API_URL + path, json=body, timeout=_CALL_LIMIT_S)
+        answer = self._session.post(self._url + path, json=body, timeout=_CALL_LIMIT_S)
         if answer.status_code != requests.codes.conflict:
             answer.raise_for_status()
 
     def patch(self, path: str, body: Object) -> None:
         """Merge-patch an object."""
         headers = {"Content-Type": "application/merge-patch+json"}
-        self._session.patch(API_URL + path, json=body, headers=headers, timeout=_CALL_LIMIT_S).raise_for_status()
+        self._session.patch(self._url + path, json=body, headers=headers, timeout=_CALL_LIMIT_S).raise_for_status()
 
     def delete(self, path: str) -> None:
         """Delete an object; one that is gone already is fine."""
-        answer = self._session.delete(API_URL + path, timeout=_CALL_LIMIT_S)
+        answer = self._session.delete(self._url + path, timeout=_CALL_LIMIT_S)
         if answer.status_code != requests.codes.not_found:
             answer.raise_for_status()
 
 
-def assign_addresses(services: list[Object]) -> dict[str, str]:
+def assign_addresses(services: list[Object], pool: str = FIRST.load_balancers) -> dict[str, str]:
     """Addresses for the LoadBalancer Services that have none yet: "namespace/name" -> address.
 
     A requested ``spec.loadBalancerIP`` is honoured when it lies in the pool and is free; two Services that ask for
     the same address do not both get it.
     """
-    network = ipaddress.ip_network(LOAD_BALANCER_CIDR)
+    network = ipaddress.ip_network(pool)
     wanting, taken = [], set()
     for service in services:
         if service["spec"].get("type") != "LoadBalancer":
@@ -107,8 +109,8 @@ def assign_addresses(services: list[Object]) -> dict[str, str]:
                 else None
             )
         else:
-            pool = (str(network[number]) for number in range(LOAD_BALANCER_FIRST, LOAD_BALANCER_LAST + 1))
-            address = next((candidate for candidate in pool if candidate not in taken), None)
+            candidates = (str(network[number]) for number in range(LOAD_BALANCER_FIRST, LOAD_BALANCER_LAST + 1))
+            address = next((candidate for candidate in candidates if candidate not in taken), None)
         if address is None:
             _log.warning("no address for %s (asked for %s)", name, load_balancer_ip or "any")
             continue
@@ -147,9 +149,9 @@ def volume_for(claim: Object, root: Path) -> Object:
     }
 
 
-def provide_addresses(cluster: Cluster) -> None:
+def provide_addresses(cluster: Cluster, pool: str) -> None:
     """Set the address of every LoadBalancer Service that waits for one."""
-    for name, address in assign_addresses(cluster.items("/api/v1/services")).items():
+    for name, address in assign_addresses(cluster.items("/api/v1/services"), pool).items():
         namespace, _, service = name.partition("/")
         status = {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}
         cluster.patch(f"/api/v1/namespaces/{namespace}/services/{service}/status", status)
@@ -185,16 +187,15 @@ def main() -> None:
     """Run both loops until SIGTERM; an API server that is away is waited for."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    paths = LabPaths.of_checkout()
-    state = Path(sys.argv[1])
+    paths = LabPaths(sys.argv[1])
     os.umask(0)
-    cluster = Cluster(state / "pki")
+    cluster, pool = Cluster(paths), cluster_of(paths).load_balancers
     partitioned: dict[str, PartitionMembers] = {}
     followed = time.monotonic()
     while True:
         try:
-            provide_addresses(cluster)
-            provide_volumes(cluster, state / "volumes")
+            provide_addresses(cluster, pool)
+            provide_volumes(cluster, paths.state / "volumes")
             if time.monotonic() - followed >= _FOLLOW_S:
                 followed = time.monotonic()
                 disruptions.follow(paths, cluster, partitioned)

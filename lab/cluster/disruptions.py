@@ -1,9 +1,9 @@
 """Pods cut off from the network as if their region were gone, by firewall rules that are data, or stopped where they
 stand through their control groups; and brought back.
 
-A region has a cluster of its own; the lab's two regions share one. So what a region's own cluster would still do for
-its pods stays: they reach each other, cluster DNS and the API server, and the kubelet's probes reach them. Everything
-else is dropped without an answer, in both directions, open connections too.
+What a region's own cluster would still do for its pods stays: they reach each other, cluster DNS and the API server,
+and the kubelet's probes reach them. Everything else is dropped without an answer, in both directions, open connections
+too.
 
 The rules are a table of their own, which neither kube-proxy nor kube-router touches, and which is changed whole or
 not at all.
@@ -29,7 +29,7 @@ import requests
 
 from lab import LabError
 from lab.cluster import network
-from lab.cluster.network import API_PORT, NODE, wait_until
+from lab.cluster.network import API_PORT, cluster_of, wait_until
 from lab.cluster.node import on_path
 from lab.paths import LabPaths
 from ops.core.private_file import write_private
@@ -114,7 +114,7 @@ def removal(namespace: str) -> str:
     return f"table ip {name} {{ }}\ndelete table ip {name}\n"
 
 
-def rules(namespace: str, partition_members: PartitionMembers) -> str:
+def rules(namespace: str, partition_members: PartitionMembers, node: str) -> str:
     """Program of nft that partitions a namespace, whatever was partitioned before.
 
     Addresses of Services are looked at before they are translated into those of pods: one without pods that are ready
@@ -146,8 +146,8 @@ def rules(namespace: str, partition_members: PartitionMembers) -> str:
         "    ip saddr @pods ip daddr @pods accept",
         f"    ip saddr @pods ip daddr @dns meta l4proto {{ tcp, udp }} th dport {_DNS_PORT} accept",
         f"    ip saddr @dns ip daddr @pods meta l4proto {{ tcp, udp }} th sport {_DNS_PORT} accept",
-        f"    ip saddr @pods ip daddr {NODE} tcp dport {API_PORT} accept",
-        f"    ip saddr {NODE} ip daddr @pods tcp sport {API_PORT} accept",
+        f"    ip saddr @pods ip daddr {node} tcp dport {API_PORT} accept",
+        f"    ip saddr {node} ip daddr @pods tcp sport {API_PORT} accept",
         "    ip saddr @pods drop",
         "    ip daddr @pods drop",
         "  }",
@@ -270,12 +270,12 @@ def partitions(paths: LabPaths) -> list[Partition]:
 
 
 def partition(paths: LabPaths, cluster: Cluster, namespace: str, *, freeze: bool) -> PartitionMembers:
-    """Partition a namespace from the network; works inside the lab's network namespace, and is safe to repeat.
+    """Partition a namespace from the network; works inside its cluster's network namespace, and is safe to repeat.
 
     Without ``freeze`` where it was frozen its pods go on, still partitioned.
 
     Args:
-        paths: The lab.
+        paths: The cluster that the namespace is in.
         cluster: Its API server.
         namespace: What is partitioned.
         freeze: Whether its pods' processes are stopped where they stand, too.
@@ -300,7 +300,7 @@ def partition(paths: LabPaths, cluster: Cluster, namespace: str, *, freeze: bool
 
 
 def reconnect(paths: LabPaths, namespace: str) -> bool:
-    """End a partition; works inside the lab's network namespace, and is safe to repeat.
+    """End a partition; works inside the cluster's network namespace, and is safe to repeat.
 
     Returns:
         Whether there was one.
@@ -318,10 +318,10 @@ def reconnect(paths: LabPaths, namespace: str) -> bool:
 
 
 def follow(paths: LabPaths, cluster: Cluster, applied: dict[str, PartitionMembers]) -> None:
-    """Partition what has been made since; works inside the lab's network namespace.
+    """Partition what has been made since; works inside the cluster's network namespace.
 
     Args:
-        paths: The lab.
+        paths: The cluster that the namespace is in.
         cluster: Its API server.
         applied: Namespace -> what is partitioned already, kept by the caller from call to call.
 
@@ -353,7 +353,7 @@ def _apply(paths: LabPaths, wanted: Partition, cut_members: PartitionMembers) ->
     """The network first: a frozen pod's kernel would still answer for it."""
     uids = tuple(sorted({*wanted.uids, *cut_members.uids})) if wanted.frozen else ()
     _remember(paths, Partition(namespace=wanted.namespace, frozen=wanted.frozen, uids=uids))
-    _nft(rules(wanted.namespace, cut_members))
+    _nft(rules(wanted.namespace, cut_members, cluster_of(paths).node))
     if wanted.frozen:
         freeze(paths.instance, cut_members.uids)
 

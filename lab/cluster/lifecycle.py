@@ -1,4 +1,4 @@
-"""Brings the embedded node up and down. Both are safe to repeat and to interrupt."""
+"""Brings an embedded cluster of one node up and down. Both are safe to repeat and to interrupt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import requests
 
 from lab import LabError, external_services
 from lab.cluster import audit_webhook, controllers, disruptions, metrics_api, network, node, recommender
-from lab.cluster.network import API_URL, MAX_PODS, NODE_NAME, Daemon, start_time, wait_until
+from lab.cluster.network import NODE_NAME, Daemon, cluster_of, start_time, wait_until
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
 from lab.toolchain import images, tools
@@ -50,6 +50,8 @@ def check_machine(paths: LabPaths) -> None:
 def up(paths: LabPaths, steps: Steps) -> None:
     """Start what is not running and wait until pods can run.
 
+    With the first cluster goes what is outside the clusters; the second one is connected with the first.
+
     Raises:
         LabError: A part did not come up in time; the message carries the end of its log.
     """
@@ -57,9 +59,14 @@ def up(paths: LabPaths, steps: Steps) -> None:
     _discard_dead_run(paths)
     with steps.step("node: processes"):
         (paths.state / "boot").write_text(_BOOT_ID.read_text())
-        node.create(paths.state / "pki")
-        network.create_namespace(paths.netns)
-        external_services.prepare(paths)
+        cluster = cluster_of(paths)
+        node.create(paths.state / "pki", cluster)
+        network.create_namespace(paths.netns, cluster)
+        if paths.is_second:
+            network.connect(paths.first.netns, paths.netns)
+            node.merge_kubeconfigs(paths.both_kubeconfigs, (paths.first.kubeconfig, paths.kubeconfig))
+        else:
+            external_services.prepare(paths)
         parts = {part.name: part for part in _daemons(paths)}
         audit_webhook.prepare(paths, started=parts["kube-apiserver"].pid() is not None)
         apiserver, kubelet = parts["kube-apiserver"], parts["kubelet"]
@@ -86,6 +93,14 @@ def up(paths: LabPaths, steps: Steps) -> None:
             _wait(kubelet, f"{name} to be served", partial(_condition, paths, "crd", name, "Established"), 60)
         dns = "deployment/coredns"
         _wait(kubelet, "cluster DNS to answer", lambda: _condition(paths, dns, "", "Available", "kube-system"), 90)
+    _note_uid(paths)
+
+
+def _note_uid(paths: LabPaths) -> None:
+    asked = kubectl(paths, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
+    if asked.returncode or not asked.stdout:
+        raise LabError(f"the cluster does not say who it is: {' '.join(asked.stderr.split())[-300:]}")
+    paths.uid_file.write_text(asked.stdout)
 
 
 def wait_for_metrics(paths: LabPaths, steps: Steps) -> None:
@@ -108,7 +123,14 @@ def status(paths: LabPaths) -> list[tuple[str, int | None]]:
 
 
 def down(paths: LabPaths) -> None:
-    """End every process of the lab, then remove its namespace, mounts, control group and state."""
+    """End every process of a cluster, then remove its namespace, mounts, control group and state.
+
+    With the first cluster go the second one and what is outside the clusters.
+    """
+    if paths.is_second:
+        paths.both_kubeconfigs.unlink(missing_ok=True)
+    else:
+        down(paths.second)
     if not paths.state.exists() and not network.namespace_exists(paths.netns):
         return
     for part in reversed(_daemons(paths) if (paths.state / "pki" / "complete").exists() else ()):
@@ -122,7 +144,7 @@ def down(paths: LabPaths) -> None:
     for result in Path("/var/lib/cni/results").glob(f"{node.network_name(paths)}-*"):
         result.unlink()
     for link in Path("/var/log/containers").glob("*.log"):
-        if str(link.readlink()).startswith(str(paths.state)):
+        if str(link.readlink()).startswith(f"{paths.state}/"):
             link.unlink()
     network.remove_tree(paths.state)
 
@@ -131,11 +153,12 @@ def _daemons(paths: LabPaths) -> tuple[Daemon, ...]:
     cgroup = network.create_cgroup(paths.instance)
     controllers = Daemon(
         "lab-controllers",
-        [*network.enter(paths.netns), sys.executable, "-m", "lab.cluster.controllers", str(paths.state)],
+        [*network.enter(paths.netns), sys.executable, "-m", "lab.cluster.controllers", paths.instance],
         paths.state,
         {"PYTHONPATH": str(CHECKOUT)},
     )
-    return (*node.daemons(paths, cgroup), controllers, *external_services.daemons(paths))
+    outside = () if paths.is_second else external_services.daemons(paths)
+    return (*node.daemons(paths, cgroup), controllers, *outside)
 
 
 def _discard_dead_run(paths: LabPaths) -> None:
@@ -182,7 +205,7 @@ def _api_ready(paths: LabPaths) -> bool:
         "/dev/null",
         "-w",
         "%{http_code}",
-        f"{API_URL}/readyz",
+        f"{cluster_of(paths).api_url}/readyz",
     ]
     pki_folder = paths.state / "pki"
     command += ["--cert", str(pki_folder / "admin.crt"), "--key", str(pki_folder / "admin.key")]
@@ -190,7 +213,7 @@ def _api_ready(paths: LabPaths) -> bool:
 
 
 def kubectl(paths: LabPaths, *arguments: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
-    """Run kubectl against the embedded cluster."""
+    """Run kubectl against a cluster."""
     command = [*network.enter(paths.netns), str(tools.path("kubectl")), f"--kubeconfig={paths.kubeconfig}", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
 
@@ -205,22 +228,6 @@ def namespaces(paths: LabPaths) -> set[str]:
     if process.returncode:
         raise LabError(f"kubectl get namespaces failed: {' '.join(process.stderr.split())[-300:]}")
     return set(process.stdout.split())
-
-
-def check_room(paths: LabPaths) -> None:
-    """Refuse a second region where the node was started for one.
-
-    Raises:
-        LabError: It was, or the API server does not answer.
-    """
-    process = kubectl(paths, "get", "node", NODE_NAME, "-o", "jsonpath={.status.capacity.pods}")
-    if not process.stdout.isdigit():
-        raise LabError(f"kubectl get node failed: {' '.join(process.stderr.split())[-300:]}")
-    if int(process.stdout) < MAX_PODS:
-        raise LabError(
-            f"the node takes {process.stdout} pods, two regions need {MAX_PODS}: it was started by an older checkout, "
-            "so run `make down` and `make up` first"
-        )
 
 
 def wait_for_nothing_left(paths: LabPaths, namespace: str) -> None:

@@ -1,6 +1,6 @@
-"""The lab's network namespace and control group, made, entered and removed here, and the processes that run in them.
+"""Network namespace and control group of a cluster, made, entered and removed here, and the processes that run in them.
 
-Addresses inside the namespace are the same in every checkout. A background process is started once, known by pid and
+Addresses inside the namespaces are the same in every checkout. A background process is started once, known by pid and
 start time, and stopped by id and never by name.
 """
 
@@ -18,15 +18,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.cluster import EMBEDDED
 from lab import LabError
-from lab.paths import CHECKOUT
+from lab.paths import CHECKOUT, LabPaths
 
-NODE = "198.18.0.1"
 NODE_NAME = "lab"
 NODE_PREFIX = 24
 RECEIVERS = "198.18.0.2"
-"""Address of what is outside the platform: receivers of notifications, directory, identity provider, storage,
-registry of images."""
+"""Address of what is outside the clusters: receivers of notifications, directory, identity provider, storage, registry
+of images."""
 RECEIVERS_HTTPS_PORT = 8443
 RECEIVERS_SMTP_PORT = 8587
 DIRECTORY_PORT = 8636
@@ -34,7 +34,6 @@ STORAGE_PORT = 8444
 IDENTITY_PORT = 8445
 REGISTRY_PORT = 8446
 API_PORT = 6443
-API_URL = f"https://{NODE}:{API_PORT}"
 ETCD_PORT = 2379
 SERVICE_CIDR = "10.96.0.0/16"
 KUBERNETES_SERVICE = "10.96.0.1"
@@ -46,11 +45,61 @@ NODE_POD_PREFIX = 22
 NODE_POD_CIDR = f"10.88.0.0/{NODE_POD_PREFIX}"
 """Addresses of the one node's pods."""
 MAX_PODS = 300
-"""Room for two regions."""
-LOAD_BALANCER_CIDR = "198.18.0.0/24"
 LOAD_BALANCER_FIRST = 100
 """First host number that is handed out to Services that ask for no address of their own."""
 LOAD_BALANCER_LAST = 199
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedCluster:
+    """What tells the clusters of the two regions apart; pods and Services have the same addresses in both.
+
+    Attributes:
+        context: In kubeconfigs.
+        node: Address of its one node.
+        load_balancers: Addresses of its load balancers, those of its node and of what is outside among them.
+        outside: Further addresses in its network namespace.
+        namespace: Of its platform, whose audit log gets the API server's events.
+        region: Label of its node; its zone is ``-a`` of that.
+    """
+
+    context: str
+    node: str
+    load_balancers: str
+    outside: tuple[str, ...]
+    namespace: str
+    region: str
+
+    @property
+    def api_url(self) -> str:
+        """Where its API server is."""
+        return f"https://{self.node}:{API_PORT}"
+
+
+FIRST = EmbeddedCluster(
+    context=EMBEDDED[0],
+    node="198.18.0.1",
+    load_balancers="198.18.0.0/24",
+    outside=(RECEIVERS,),
+    namespace="obs-local",
+    region="lab",
+)
+SECOND = EmbeddedCluster(
+    context=EMBEDDED[1],
+    node="198.19.0.1",
+    load_balancers="198.19.0.0/24",
+    outside=(),
+    namespace="obs-local-dr",
+    region="lab-dr",
+)
+
+
+def cluster_of(paths: LabPaths) -> EmbeddedCluster:
+    """The cluster that is in these folders."""
+    return SECOND if paths.is_second else FIRST
+
+
+_CABLE = "cable0"
 _CGROUPS = Path("/sys/fs/cgroup")
 _WEIGHT = {1: ("cpu.shares", "4096"), 2: ("cpu.weight", "400")}
 """Weight of all pods together, four times that of one program beside them: they are one group, and tests, load and
@@ -72,36 +121,56 @@ def namespace_exists(name: str) -> bool:
     return Path(f"/run/netns/{name}").exists()
 
 
-def create_namespace(name: str) -> None:
-    """Create the namespace with loopback and a bridge that carries the lab's addresses; complete or not at all.
+def create_namespace(name: str, cluster: EmbeddedCluster = FIRST) -> None:
+    """Create the namespace with loopback and a bridge that carries a cluster's addresses; complete or not at all.
 
     A namespace that is there already gets the addresses and routes that it lacks.
     """
     if namespace_exists(name):
-        _add_addresses(name)
-        _add_routes(name)
+        _add_addresses(name, cluster)
+        _add_routes(name, cluster)
         return
     _ip("netns", "add", name)
     try:
         _ip("-n", name, "link", "set", "lo", "up")
         _ip("-n", name, "link", "add", "node0", "type", "bridge")
-        _add_addresses(name)
+        _add_addresses(name, cluster)
         _ip("-n", name, "link", "set", "node0", "up")
-        _add_routes(name)
+        _add_routes(name, cluster)
         subprocess.run([*enter(name), "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True, timeout=20)
     except BaseException:
         delete_namespace(name)
         raise
 
 
-def _add_addresses(name: str) -> None:
-    for address in (NODE, RECEIVERS):
+def _add_addresses(name: str, cluster: EmbeddedCluster) -> None:
+    for address in (cluster.node, *cluster.outside):
         _ip("-n", name, "addr", "replace", f"{address}/{NODE_PREFIX}", "dev", "node0")
 
 
-def _add_routes(name: str) -> None:
+def _add_routes(name: str, cluster: EmbeddedCluster) -> None:
     """The kernel asks for a route before kube-proxy's rules send a connection to a pod."""
-    _ip("-n", name, "route", "replace", f"{AUDIT_SERVICE}/32", "dev", "node0", "src", NODE)
+    _ip("-n", name, "route", "replace", f"{AUDIT_SERVICE}/32", "dev", "node0", "src", cluster.node)
+
+
+def connect(first: str, second: str) -> None:
+    """Lay a cable between the namespaces of the two clusters, with a route to the other one's addresses at each end.
+
+    It goes with either of them. Pods come out of a cluster with the address of its node.
+
+    Args:
+        first: Namespace of `FIRST`.
+        second: Namespace of `SECOND`.
+    """
+    ends = ((first, FIRST, SECOND), (second, SECOND, FIRST))
+    looked = subprocess.run(["ip", "-n", second, "link", "show", _CABLE], capture_output=True, timeout=20)
+    if looked.returncode:
+        _ip("link", "add", _CABLE, "netns", first, "type", "veth", "peer", "name", _CABLE, "netns", second)
+    for name, own, other in ends:
+        _ip("-n", name, "addr", "replace", f"{own.node}/32", "dev", _CABLE)
+        _ip("-n", name, "link", "set", _CABLE, "up")
+        route = (other.load_balancers, "via", other.node, "dev", _CABLE, "onlink", "src", own.node)
+        _ip("-n", name, "route", "replace", *route)
 
 
 def delete_namespace(name: str) -> None:

@@ -9,6 +9,7 @@ import datetime as dt
 import ipaddress
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,24 +19,22 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from components.cluster import EMBEDDED
 from lab import LabError, registry
 from lab.cluster import audit_webhook
 from lab.cluster.network import (
     API_PORT,
-    API_URL,
     DNS_SERVICE,
     ETCD_PORT,
     KUBERNETES_SERVICE,
-    LOAD_BALANCER_CIDR,
     MAX_PODS,
-    NODE,
     NODE_NAME,
     NODE_POD_CIDR,
     NODE_POD_PREFIX,
     POD_CIDR,
     SERVICE_CIDR,
     Daemon,
+    EmbeddedCluster,
+    cluster_of,
     enter,
 )
 from lab.paths import LabPaths
@@ -61,24 +60,30 @@ class Identity:
     addresses: tuple[str, ...] = ()
 
 
-IDENTITIES = (
-    Identity(
-        "apiserver",
-        "kube-apiserver",
-        names=("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"),
-        addresses=(NODE, KUBERNETES_SERVICE, "127.0.0.1"),
-    ),
-    Identity("admin", "lab-admin", "system:masters"),
-    Identity("kubelet", f"system:node:{NODE_NAME}", "system:nodes", names=(NODE_NAME,), addresses=(NODE,)),
-    Identity("controller-manager", "system:kube-controller-manager"),
-    Identity("scheduler", "system:kube-scheduler"),
-    Identity("proxy", "system:kube-proxy"),
-    Identity("front-proxy", FRONT_PROXY),
-    Identity(METRICS_SERVER, METRICS_SERVER, names=(f"{METRICS_SERVER}.kube-system.svc",)),
-)
+def identities(node: str) -> tuple[Identity, ...]:
+    """Clients and servers of a control plane.
+
+    Args:
+        node: Address of its node.
+    """
+    return (
+        Identity(
+            "apiserver",
+            "kube-apiserver",
+            names=("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"),
+            addresses=(node, KUBERNETES_SERVICE, "127.0.0.1"),
+        ),
+        Identity("admin", "lab-admin", "system:masters"),
+        Identity("kubelet", f"system:node:{NODE_NAME}", "system:nodes", names=(NODE_NAME,), addresses=(node,)),
+        Identity("controller-manager", "system:kube-controller-manager"),
+        Identity("scheduler", "system:kube-scheduler"),
+        Identity("proxy", "system:kube-proxy"),
+        Identity("front-proxy", FRONT_PROXY),
+        Identity(METRICS_SERVER, METRICS_SERVER, names=(f"{METRICS_SERVER}.kube-system.svc",)),
+    )
 
 
-def create(folder: Path) -> None:
+def create(folder: Path, cluster: EmbeddedCluster) -> None:
     """Create whatever is missing in ``folder``: CA, certificates, service account keys, kubeconfigs."""
     if (folder / "complete").exists():
         return
@@ -93,11 +98,11 @@ def create(folder: Path) -> None:
     )
     _write(folder / "ca.crt", ca.public_bytes(serialization.Encoding.PEM))
     _write(folder / "ca.key", _pem(ca_key))
-    for identity in IDENTITIES:
+    for identity in identities(cluster.node):
         key = ec.generate_private_key(ec.SECP256R1())
         _write(folder / f"{identity.file}.key", _pem(key))
         _write(folder / f"{identity.file}.crt", _sign(identity, key, ca, ca_key))
-        _write(folder / f"{identity.file}.kubeconfig", _kubeconfig(folder, identity).encode())
+        _write(folder / f"{identity.file}.kubeconfig", _kubeconfig(folder, identity, cluster).encode())
     account = rsa.generate_private_key(65537, 2048)
     _write(folder / "sa.key", _pem(account))
     public = account.public_key()
@@ -152,26 +157,40 @@ def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _kubeconfig(folder: Path, identity: Identity) -> str:
+def _kubeconfig(folder: Path, identity: Identity, cluster: EmbeddedCluster) -> str:
     def inline(name: str) -> str:
         return base64.b64encode((folder / name).read_bytes()).decode()
 
-    user = {
+    credentials = {
         "client-certificate-data": inline(f"{identity.file}.crt"),
         "client-key-data": inline(f"{identity.file}.key"),
     }
+    server = {"server": cluster.api_url, "certificate-authority-data": inline("ca.crt")}
+    name, user = cluster.context, f"{cluster.context}-{identity.file}"
     return yaml.safe_dump(
         {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {"name": EMBEDDED, "cluster": {"server": API_URL, "certificate-authority-data": inline("ca.crt")}}
-            ],
-            "users": [{"name": identity.file, "user": user}],
-            "contexts": [{"name": EMBEDDED, "context": {"cluster": EMBEDDED, "user": identity.file}}],
-            "current-context": EMBEDDED,
+            "clusters": [{"name": name, "cluster": server}],
+            "users": [{"name": user, "user": credentials}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
+            "current-context": name,
         }
     )
+
+
+def merge_kubeconfigs(target: Path, files: Sequence[Path]) -> None:
+    """Write one kubeconfig with the contexts of all; the first one's is the current one.
+
+    Args:
+        target: The file to write.
+        files: Kubeconfigs whose names differ.
+    """
+    first, *others = (yaml.safe_load(file.read_text()) for file in files)
+    for other in others:
+        for group in ("clusters", "users", "contexts"):
+            first[group] += other[group]
+    _write(target, yaml.safe_dump(first).encode())
 
 
 def _pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
@@ -258,7 +277,7 @@ def _registries(paths: LabPaths) -> Path:
     place = paths.state / "registries"
     file = place / REGISTRY / "hosts.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(registry.hosts_file(paths))
+    file.write_text(registry.hosts_file(paths.first))
     return place
 
 
@@ -270,7 +289,7 @@ def _kubelet_config(paths: LabPaths, cgroup: str) -> Path:
         {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "address": NODE,
+            "address": cluster_of(paths).node,
             "authentication": {
                 "anonymous": {"enabled": False},
                 "webhook": {"enabled": True},
@@ -315,7 +334,7 @@ def on_path(program: str, package: str) -> str:
 
 def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
     """All processes of the node in the order in which they start; their configuration files are written here."""
-    state, pki = paths.state, paths.state / "pki"
+    state, pki, cluster = paths.state, paths.state / "pki", cluster_of(paths)
     inside = enter(paths.netns)
 
     def daemon(name: str, *command: str | Path, path_first: str = "") -> Daemon:
@@ -338,8 +357,8 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
             tools.path("kube-apiserver"),
             f"--etcd-servers={_ETCD}",
             f"--secure-port={API_PORT}",
-            f"--bind-address={NODE}",
-            f"--advertise-address={NODE}",
+            f"--bind-address={cluster.node}",
+            f"--advertise-address={cluster.node}",
             f"--tls-cert-file={pki}/apiserver.crt",
             f"--tls-private-key-file={pki}/apiserver.key",
             f"--client-ca-file={pki}/ca.crt",
@@ -399,8 +418,9 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
             f"--kubeconfig={pki}/kubelet.kubeconfig",
             f"--root-dir={state}/kubelet",
             f"--hostname-override={NODE_NAME}",
-            f"--node-ip={NODE}",
-            "--node-labels=topology.kubernetes.io/zone=lab-a,topology.kubernetes.io/region=lab",
+            f"--node-ip={cluster.node}",
+            "--node-labels="
+            f"topology.kubernetes.io/zone={cluster.region}-a,topology.kubernetes.io/region={cluster.region}",
         ),
         daemon(
             "kube-proxy",
@@ -422,7 +442,7 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
             "--run-router=false",
             "--run-service-proxy=false",
             f"--service-cluster-ip-range={SERVICE_CIDR}",
-            f"--service-external-ip-range={LOAD_BALANCER_CIDR}",
+            f"--service-external-ip-range={cluster.load_balancers}",
             f"--hostname-override={NODE_NAME}",
             "--metrics-port=0",
             "--health-port=20244",

@@ -51,8 +51,8 @@ def _check(path: Path, known: Mapping[str, Any], context: str, uid: str, replace
     Raises:
         OpsError: It is the embedded one, or the stack has another one, or another stack has the same place in it.
     """
-    if context == EMBEDDED:
-        raise OpsError(f"{EMBEDDED} is the embedded cluster's context, whose UID is not kept: name another --context")
+    if context in EMBEDDED:
+        raise OpsError(f"{context} is the embedded cluster's context, whose UID is not kept: name another --context")
     before = str((known.get("cluster") or {}).get("uid") or _NOBODYS)
     if before != uid and not before.startswith(_NOBODYS) and not replace:
         raise OpsError(

@@ -13,6 +13,8 @@ from components.cluster import UnreachableError, cluster_uid
 from ops.core.errors import OpsError
 
 _SETTINGS: Final = "observability:settings"
+_FOLDER: Final = "PULUMI_OPTION_CWD"
+"""Variable of Pulumi with the folder in which it looks for the project and its stack files."""
 _ANSWER_S: Final = 5.0
 
 
@@ -21,20 +23,21 @@ def refuse_another(cwd: Path, stack: str, selected: Callable[[], str]) -> None:
 
     A cluster that gives no answer is let pass: commands that reach servers alone need no kubeconfig, and those that use
     Kubernetes tell themselves that there is no answer, and ask again (`ops.core.kube.Kube.of`). So is a folder without
-    the stack's file, and the embedded cluster, whose file names its context alone.
+    the stack's file, and a stack of an embedded cluster whose file names its context alone.
 
     Args:
-        cwd: Folder of the project.
+        cwd: Folder of the project, unless Pulumi is told another one.
         stack: The stack; empty: that of ``PULUMI_STACK``, else the selected one.
         selected: Its name, asked of Pulumi where nothing else names it.
 
     Raises:
         OpsError: The context leads to another cluster.
     """
-    if not any(cwd.glob("Pulumi.*.yaml")):
+    folder = Path(os.environ.get(_FOLDER) or cwd)
+    if not any(folder.glob("Pulumi.*.yaml")):
         return
     name = (stack or os.environ.get("PULUMI_STACK") or selected()).rpartition("/")[2]
-    cluster = _named(cwd / f"Pulumi.{name}.yaml")
+    cluster = _named(folder / f"Pulumi.{name}.yaml")
     context, uid = cluster.get("context"), cluster.get("uid")
     if not (context and uid):
         return

@@ -19,7 +19,7 @@ from ops.core.kube import wait_until
 from ops.core.web import Web
 from ops.dashboards.command import query_client
 from ops.drills.procedure import CannotRunError, is_settled
-from ops.drills.tools import durations
+from ops.drills.tools import contexts, durations
 from ops.drills.tools.accounts import must, unmet
 from ops.drills.tools.conditions import CRITICAL, HIGH, Injector, Raised
 from ops.drills.tools.load import TOPIC
@@ -66,6 +66,8 @@ DOUBLES_S = 30.0
 GIVE_UP_S = 900.0
 SILENT_HEARTBEAT_S = 60.0
 LOOK_S, LOOK_LIMIT_S = 1.0, 120.0
+REFUSED_S = 120.0
+"""An update would take longer than a refusal may."""
 
 
 def lose_region(context: Context, figures: dict[str, Any]) -> list[str]:
@@ -347,12 +349,35 @@ def hand_back(pair: Pair, drive: Traffic, clock: Clock) -> dict[str, Any]:
     wait_until(alive, TOLD_S, f"{a.name} to give a sign of life again", LOOK_S)
     last = pair.sighting(a.name)
     must(last is not None and not last.heartbeat.notifies, f"{a.name} is active although {b.name} has the lease")
+    mixed = contexts_mixed_up(pair)
     operation = ended(pair.move("failback", a), "failback", clock)
     wait_until(lambda: pair.name.host() == a.gateway, 60, f"the name to lead to {a.name}", LOOK_S)
     back = time.time()
     wait_until(lambda: drive.load.first(a.gateway, back) is not None, 60, f"{a.name} to take telemetry", LOOK_S)
     drive.load.run_for(durations.WARM_UP)
-    return operation
+    return {**mixed, **operation}
+
+
+def contexts_mixed_up(pair: Pair) -> dict[str, Any]:
+    """Give the failback where the contexts of both clusters are swapped: refused before it changes anything.
+
+    Regions that share a cluster have nothing to swap.
+    """
+    of_a, of_b = (side.context.platform.cluster for side in (pair.a, pair.b))
+    if of_a is None or of_b is None or of_a.uid == of_b.uid or of_a.context is None or of_b.context is None:
+        return {"clusters": 1}
+    file = pair.folder / "swapped.kubeconfig"
+    contexts.write_swapped(file, of_a.context, of_b.context)
+    command = pair.move("failback", pair.a, KUBECONFIG=str(file))
+    try:
+        command.result(REFUSED_S)
+    except OpsError as error:
+        refusal = str(error)
+    else:
+        raise OpsError(f"with swapped contexts `ops failback` wrote the settings of {pair.a.name} into another cluster")
+    must(f"leads to the cluster {of_a.uid}" in refusal, f"with swapped contexts `ops failback` said: {refusal}")
+    must(pair.name.host() == pair.b.gateway, f"a failback that was refused has moved the name from {pair.b.name}")
+    return {"clusters": 2, "failback with swapped contexts refused after s": command.seconds()}
 
 
 def problems(figures: Mapping[str, Any]) -> list[str]:

@@ -60,14 +60,14 @@ class Pair:
     folder: Path
     given: list[Command] = field(default_factory=list)
 
-    def give(self, *words: str) -> Command:
+    def give(self, *words: str, **variables: str) -> Command:
         """Give a command in the second region's stack; it ends with the drill at the latest."""
-        self.given.append(Command(self.b.stack, words).start())
+        self.given.append(Command(self.b.stack, words, variables).start())
         return self.given[-1]
 
-    def move(self, what: str, to: Side) -> Command:
+    def move(self, what: str, to: Side, **variables: str) -> Command:
         """Give the command of a failover or a failback."""
-        return self.give(what, "--to", to.name, "--yes", "--json", "--folder", str(self.folder))
+        return self.give(what, "--to", to.name, "--yes", "--json", "--folder", str(self.folder), **variables)
 
     def sighting(self, region: str) -> Sighting | None:
         """The last heartbeat and its age by the object storage's clock, or nothing where it cannot be read."""

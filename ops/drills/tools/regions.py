@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,12 +180,14 @@ class Command:
     Attributes:
         stack: Full name of the stack.
         words: The command.
+        variables: What its environment has beside that of the drill.
         began: When, seconds since 1970.
         ended: When it ended.
     """
 
     stack: str
     words: Sequence[str]
+    variables: Mapping[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
     ended: float | None = None
     _process: subprocess.Popen[str] | None = None
@@ -197,7 +199,7 @@ class Command:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ops", *self.words],
             cwd=PROJECT,
-            env={**os.environ, "PULUMI_STACK": self.stack},
+            env={**os.environ, "PULUMI_STACK": self.stack, **self.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -15,7 +15,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from lab.cluster import network
-from lab.cluster.network import API_PORT, NODE, RECEIVERS
+from lab.cluster.network import API_PORT, FIRST, RECEIVERS
 
 GATEWAY_OF_PODS = "10.88.0.1"
 PODS = {"one": "10.88.0.11", "two": "10.88.0.12", "other": "10.88.0.21", "dns": "10.88.0.31"}
@@ -86,7 +86,7 @@ class Harness:
             (CLUSTER_SERVICE_ADDRESS, PORT, f"{PODS['one']}:{PORT}"),
             (OTHER_SERVICE_ADDRESS, PORT, f"{PODS['other']}:{PORT}"),
             (DNS_SERVICE_ADDRESS, DNS_PORT, f"{PODS['dns']}:{DNS_PORT}"),
-            (API_SERVICE_ADDRESS, 443, f"{NODE}:{API_PORT}"),
+            (API_SERVICE_ADDRESS, 443, f"{FIRST.node}:{API_PORT}"),
         ):
             for chain in ("PREROUTING", "OUTPUT"):
                 rule = ["-p", "tcp", "-d", address, "--dport", str(port), "-j", "DNAT", "--to-destination", target]
@@ -98,7 +98,7 @@ class Harness:
         for where, address, port, answer in (
             *((pod, "0.0.0.0", PORT, pod) for pod in PODS),
             ("dns", "0.0.0.0", DNS_PORT, "dns"),
-            ("node", NODE, API_PORT, "api"),
+            ("node", FIRST.node, API_PORT, "api"),
             ("node", RECEIVERS, STORAGE_PORT, "storage"),
         ):
             self._serve(where, address, port, answer)

@@ -20,15 +20,19 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
     return LabPaths("none")
 
 
-def test_it_posts_to_the_address_of_the_stack_about_its_namespace_with_the_stacks_token(paths: LabPaths) -> None:
-    node.create(paths.state / "pki")
+@pytest.mark.parametrize("stack", environment.STACKS)
+def test_it_posts_to_the_address_of_the_stack_about_its_namespace_with_the_stacks_token(
+    paths: LabPaths, stack: str
+) -> None:
+    paths = environment.cluster_paths(paths, stack)
+    node.create(paths.state / "pki", network.cluster_of(paths))
     audit_webhook.prepare(paths, started=False)
     [server] = [part for part in node.daemons(paths, "/none") if part.name == "kube-apiserver"]
     flags = dict(word.split("=", 1) for word in server.command if word.startswith("--"))
     webhook, policy = (
         yaml.safe_load(Path(flags[f"--audit-{name}"]).read_text()) for name in ("webhook-config-file", "policy-file")
     )
-    settings = environment.committed(environment.STACK)
+    settings = environment.committed(stack)
     address = settings["audit"]["cluster"]["address"]  # type: ignore[index]
     assert address == network.AUDIT_SERVICE
     assert f"//{address}:" in webhook["clusters"][0]["cluster"]["server"]

@@ -19,7 +19,7 @@ from lab import LabError, environment
 from lab import __main__ as command_line
 from lab.cluster import lifecycle, node
 from lab.cluster.controllers import STORAGE_CLASS, Object, assign_addresses, provide_volumes, volume_for
-from lab.cluster.network import Daemon, wait_until
+from lab.cluster.network import FIRST, Daemon, wait_until
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
 from lab.toolchain import tools
@@ -210,11 +210,11 @@ def test_every_file_that_our_go_code_embeds_is_part_of_the_key() -> None:
 
 
 def test_certificates_are_private_and_made_once(tmp_path: Path) -> None:
-    node.create(tmp_path / "pki")
+    node.create(tmp_path / "pki", FIRST)
     key = tmp_path / "pki" / "admin.key"
     content = key.read_bytes()
     assert key.stat().st_mode & 0o077 == 0
-    node.create(tmp_path / "pki")
+    node.create(tmp_path / "pki", FIRST)
     assert key.read_bytes() == content
 
 

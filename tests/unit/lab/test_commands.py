@@ -74,23 +74,23 @@ def test_without_a_cluster_it_says_what_to_do(
     paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     assert said(capsys, monkeypatch, *arguments) == (1, "", "error: no cluster: run `make up`")
+    second = [word.replace("obs-local", "obs-local-dr") for word in arguments if "--" not in word]
+    if second != ["up", "local-dr"]:
+        assert said(capsys, monkeypatch, *second) == (1, "", "error: no cluster: run `make up-dr`")
     assert disruptions.partitions(paths) == []
 
 
 @pytest.mark.parametrize(
-    ("pods", "outputs", "message"),
+    ("outputs", "message"),
     [
-        ("110", {"x": 1}, r"the node takes 110 pods, two regions need 300: .* run `make down` and `make up` first"),
-        (None, {"x": 1}, r"kubectl get node failed: no answer"),
-        ("300", {}, r"the first region is not up: run `make up` first"),
-        ("300", LabError("no stack"), r"the first region is not up: run `make up` first \(no stack\)"),
+        ({}, r"the first region is not up: run `make up` first"),
+        (LabError("no stack"), r"the first region is not up: run `make up` first \(no stack\)"),
     ],
 )
-def test_a_second_region_needs_room_and_the_first(
+def test_a_second_region_needs_the_first(
     paths: LabPaths,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    pods: str | None,
     outputs: Any,
     message: str,
 ) -> None:
@@ -100,7 +100,6 @@ def test_a_second_region_needs_room_and_the_first(
         return outputs
 
     monkeypatch.setattr(network, "namespace_exists", lambda _: True)
-    monkeypatch.setattr(lifecycle, "kubectl", Kubectl(node=pods))
     monkeypatch.setattr(Stack, "__init__", lambda *_: None)
     monkeypatch.setattr(Stack, "outputs", of_first)
     monkeypatch.setattr(lifecycle, "up", lambda *_: pytest.fail("nothing may be started"))
@@ -179,6 +178,11 @@ def test_frozen_pods_go_on_before_they_are_killed(paths: LabPaths, monkeypatch: 
     monkeypatch.setattr(network, "delete_orphaned_pod_namespaces", lambda: None)
     lifecycle.down(paths)
     assert done == ["thaw x", "kill x"]
+    paths.state.mkdir(parents=True)
+    paths.second.state.mkdir()
+    lifecycle.down(paths)
+    assert done[2:] == ["thaw x-dr", "kill x-dr", "thaw x", "kill x"], "the second cluster goes with the first"
+    assert not paths.second.state.exists()
     assert not paths.state.exists()
 
 

@@ -65,8 +65,11 @@ def test_the_stack_gets_the_secrets_of_all_and_one_authority() -> None:
         assert len({value["authority"] for value in given.values() if "authority" in value}) == 1
         assert set(given[KEYS[5]]) == {"access_key_id", "secret_access_key", "authority"}
         assert external_services.secrets(paths) == given
+        audit_webhook.prepare(paths.second, started=False)
         other = external_services.secrets(paths, "local-dr")
-        assert [key for key in KEYS if other[key] != given[key]] == [KEYS[3]], "a bucket of its own, the rest is shared"
+        assert [key for key in KEYS if other[key] != given[key]] == [KEYS[3], KEYS[6]], (
+            "a bucket and an API server of its own, the rest is shared"
+        )
         ids = {keys["access_key_id"] for keys in (given[KEYS[3]], other[KEYS[3]], given[KEYS[5]])}
         assert len(ids) == 3, "no key may open two buckets"
 

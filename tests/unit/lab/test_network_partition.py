@@ -14,7 +14,7 @@ import pytest
 from lab import LabError
 from lab.cluster import controllers, disruptions
 from lab.cluster.disruptions import Object, PartitionMembers, partition_members, removal, rules, table
-from lab.cluster.network import API_PORT, NODE, RECEIVERS
+from lab.cluster.network import API_PORT, FIRST, RECEIVERS, SECOND
 from lab.paths import LabPaths
 from tests.unit.lab import network_partition_harness
 from tests.unit.lab.network_partition_harness import (
@@ -77,7 +77,7 @@ class Api:
 def test_only_what_lives_in_the_namespace_is_cut_off() -> None:
     ended = pod("job", PODS["other"], phase="Succeeded")
     waiting = pod("new")
-    on_node = pod("agent", NODE, hostNetwork=True)
+    on_node = pod("agent", FIRST.node, hostNetwork=True)
     cut_members = partition_members(REGION, [*ALL_PODS, ended, waiting, on_node], ALL_SERVICES)
     assert cut_members == PartitionMembers(
         pods=(PODS["one"], PODS["two"]),
@@ -261,10 +261,10 @@ def test_the_controllers_follow_a_cut_and_outlive_a_failure(monkeypatch: pytest.
             raise SystemExit
         raise LabError("nft refused the rules")
 
-    monkeypatch.setattr(sys, "argv", ["controllers", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["controllers", tmp_path.name])
     monkeypatch.setattr(controllers, "_FOLLOW_S", 0.0)
     monkeypatch.setattr(controllers, "Cluster", lambda _: Api())
-    monkeypatch.setattr(controllers, "provide_addresses", lambda _: steps.append("addresses"))
+    monkeypatch.setattr(controllers, "provide_addresses", lambda *_: steps.append("addresses"))
     monkeypatch.setattr(controllers, "provide_volumes", lambda *_: steps.append("volumes"))
     monkeypatch.setattr(disruptions, "follow", follow)
     monkeypatch.setattr(controllers.time, "sleep", lambda _: None)
@@ -317,9 +317,9 @@ def test_a_stack_that_is_cut_off_is_not_waited_for(region: Harness, paths: LabPa
 
 def test_rules_that_nft_refuses_are_told_in_one_line(paths: LabPaths, node: Harness) -> None:
     wrong = PartitionMembers(pods=("nowhere.invalid",), service_addresses=(), dns=(), uids=(), on_node=())
-    assert "nowhere.invalid" in rules(REGION, wrong)
+    assert "nowhere.invalid" in rules(REGION, wrong, FIRST.node)
     with pytest.raises(LabError, match=r"^nft refused the rules: [^\n]*\(root and CAP_NET_ADMIN are needed\)$"):
-        inside(node.node, lambda: disruptions._nft(rules(REGION, wrong)))
+        inside(node.node, lambda: disruptions._nft(rules(REGION, wrong, FIRST.node)))
     assert node.reaches("node", SERVICE_ADDRESS) == "one", "nothing may be half applied"
 
 
@@ -340,7 +340,7 @@ def test_frozen_pods_are_remembered_before_they_are_frozen(
 
 
 def test_the_rules_are_data_that_name_what_stays() -> None:
-    text = rules(REGION, partition_members(REGION, ALL_PODS, ALL_SERVICES))
+    text = rules(REGION, partition_members(REGION, ALL_PODS, ALL_SERVICES), SECOND.node)
     assert text.startswith(removal(REGION)), "one transaction: what was there goes in the same moment"
-    assert f"ip daddr {NODE} tcp dport {API_PORT} accept" in text
+    assert f"ip daddr {SECOND.node} tcp dport {API_PORT} accept" in text
     assert f"elements = {{ {PODS['one']}, {PODS['two']} }}" in text

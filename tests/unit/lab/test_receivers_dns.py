@@ -46,9 +46,9 @@ def client(base: str, certificates: Path) -> Iterator[Any]:
 
 def test_a_name_is_led_elsewhere_and_read_back(client: Any) -> None:
     assert leads_to(client) == {f"{NAME}.": ["198.18.0.20"]}
-    change = lead(client, NAME, "198.18.0.50")
+    change = lead(client, NAME, "198.19.0.50")
     assert client.get_change(Id=change)["ChangeInfo"]["Status"] == "INSYNC"
-    assert leads_to(client) == {f"{NAME}.": ["198.18.0.50"]}
+    assert leads_to(client) == {f"{NAME}.": ["198.19.0.50"]}
 
 
 def test_a_restart_forgets_no_record_and_a_first_start_has_the_first_ones(client: Any, tmp_path: Path) -> None:
@@ -107,5 +107,5 @@ def test_ops_moves_a_name_in_it(base: str, certificates: Path, monkeypatch: pyte
     monkeypatch.setenv(dns.AUTHORITY, str(certificates / "ca.crt"))
     place = Place(zone=ZONE, names={"otlp": NAME}, ttl_s=5, endpoint=f"{base}/")
     with dns.zone(place) as zone:
-        assert zone.point(NAME, "198.18.0.50", 5).leads_to("198.18.0.50")
+        assert zone.point(NAME, "198.19.0.50", 5).leads_to("198.19.0.50")
         assert zone.point(NAME, "gateway.example.net", 5).leads_to("gateway.example.net")

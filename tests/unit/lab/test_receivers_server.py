@@ -74,7 +74,7 @@ def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: P
         assert beat.status_code == 200
         receivers.wait_for(timeout_s=10, channel="dead-mans-switch")
         with route53(base, authority, zone.key, zone.secret) as client:
-            lead(client, "otlp.obs.example.com", "198.18.0.50")
+            lead(client, "otlp.obs.example.com", "198.19.0.50")
     log = tmp_path / "again.log"
     with running(command, log, settings["https_port"]) as process:
         assert [notification.channel for notification in receivers.since()] == [
@@ -86,7 +86,7 @@ def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: P
         assert receivers.since()[0].audience == "operators"
         assert receivers.switch()["silent"] is True
         with route53(base, authority, zone.key, zone.secret) as client:
-            assert leads_to(client) == {"otlp.obs.example.com.": ["198.18.0.50"]}
+            assert leads_to(client) == {"otlp.obs.example.com.": ["198.19.0.50"]}
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     for file in (tmp_path / "notifications.jsonl", tmp_path / "receivers.log", log, tmp_path / "config.json"):

@@ -27,7 +27,7 @@ _ACCOUNT = "123456789012"
 KEY, SECRET = "AKIAWITNESS", "secret-of-the-witness"
 A, B = "region-a", "region-b"
 STACKS = {A: "organization/obs-platform/a", B: "organization/obs-platform/b"}
-ADDRESSES = {A: "198.18.0.20", B: "198.18.0.50"}
+ADDRESSES = {A: "198.18.0.20", B: "198.19.0.50"}
 FINGERPRINTS = {"rules": "1" * 64, "topics": "2" * 64}
 TOPICS = ("telemetry-metrics", "alerts-raw", "alerts-processed")
 

@@ -16,11 +16,12 @@ import pytest
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kafka import CAUGHT_UP
+from ops.core.platform import ClusterIdentity
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import region
 from ops.drills.procedures.region import DETECTED_BY, opened, problems
 from ops.drills.run import find
-from ops.drills.tools import region_count, regions
+from ops.drills.tools import contexts, region_count, regions
 from ops.drills.tools.notifications import SLACK, NotificationRecord, Received
 from ops.drills.tools.outside import VARIABLE
 from ops.drills.tools.region_count import GROUP, Pair
@@ -29,7 +30,7 @@ from ops.drills.tools.sequences import Ledger, Number
 from ops.evidence import files as evidence
 from ops.evidence.figures import named
 
-A, B = "198.18.0.20", "198.18.0.50"
+A, B = "198.18.0.20", "198.19.0.50"
 
 
 class Record:
@@ -63,6 +64,11 @@ class Platform(str):
     """One that is told from the other by its name."""
 
     prometheus_replicas = ("primary", "secondary")
+    other_cluster = True
+
+    @property
+    def cluster(self) -> ClusterIdentity:
+        return ClusterIdentity(context=f"in-{self}", uid=f"uid-{self if self.other_cluster else 'a'}")
 
 
 class Harness:
@@ -78,6 +84,8 @@ class Harness:
         self.unread = 0
         self.committed = True
         self.asked_for: set[str] = set()
+        self.swapped: list[tuple[str, ...]] = []
+        self.refusal = "`ops failback` failed (1): the context in-b leads to the cluster uid-a, but another is named"
 
     @property
     def is_cut(self) -> bool:
@@ -93,7 +101,13 @@ class Harness:
         else:
             self.record.add(kind.channel, name)
 
-    def give(self, words: tuple[str, ...]) -> dict[str, Any]:
+    def give(self, words: tuple[str, ...], variables: dict[str, str]) -> dict[str, Any]:
+        if variables:
+            assert variables == {"KUBECONFIG": str(self.folder / "swapped.kubeconfig")}
+            self.swapped.append(words[:3])
+            if self.refusal:
+                raise OpsError(self.refusal)
+            return {}
         self.given.append(words)
         if words[0] == "regions":
             states = [{"region": "region-a", "notifies": self.notifies}, {"region": "region-b", "notifies": False}]
@@ -110,11 +124,11 @@ class Harness:
 
 
 class Command:
-    def __init__(self, harness: Harness, words: tuple[str, ...]) -> None:
+    def __init__(self, harness: Harness, words: tuple[str, ...], variables: dict[str, str]) -> None:
         self.began = self.ended = time.time()
         self.problem: OpsError | None = None
         try:
-            self._report = harness.give(words)
+            self._report = harness.give(words, variables)
         except OpsError as error:
             self.problem = error
         self.running = False
@@ -232,14 +246,14 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
     )
 
     class TestPair(Pair):
-        def give(self, *words: str) -> Any:
-            return Command(harness, words)
+        def give(self, *words: str, **variables: str) -> Any:
+            return Command(harness, words, variables)
 
     @contextmanager
     def pair(context: Context, folder: Path) -> Iterator[Pair]:
         name = cast(Any, SimpleNamespace(host=lambda: harness.leads))
         record = cast(NotificationRecord, harness.record)
-        yield TestPair(side("a", A), side("b", B), name, record, cast(Any, heart), "", folder)
+        yield TestPair(side("a", A), side("b", B), name, record, cast(Any, heart), "", tmp_path)
 
     class Injector:
         def __init__(self, _: object) -> None:
@@ -281,6 +295,7 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
             "query_client": lambda _: None,
             "answered_before": lambda *_: None,
             "readable": lambda *_: True,
+            "contexts": SimpleNamespace(write_swapped=lambda *named: harness.swapped.append(named[1:])),
             "time": SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=lambda _: None),
         },
         region_count: {
@@ -319,6 +334,7 @@ def test_a_region_is_cut_off_taken_over_and_handed_back(harness: Harness, tmp_pa
         ("failover", "--to", "region-b"),
         ("failback", "--to", "region-a"),
     ]
+    assert harness.swapped == [("in-a", "in-b"), ("failback", "--to", "region-a")]
     assert figures["how"] == "obs-local cut off"
     assert figures["heartbeat older than 60 s after s"] is not None
     assert harness.asked_for == {"metrics-consumer-primary", "metrics-consumer-secondary"}
@@ -329,6 +345,42 @@ def test_a_region_is_cut_off_taken_over_and_handed_back(harness: Harness, tmp_pa
     assert [problem for target in entry.targets if (problem := target.problem(figures))] == []
     lanes = {lane for lane, *_ in figures["timeline"]}
     assert lanes == {"notices", "drill", "alerts"}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [
+        ("", "with swapped contexts `ops failback` wrote the settings of region-a into another cluster"),
+        ("`pulumi up` failed", "with swapped contexts `ops failback` said: `pulumi up` failed"),
+    ],
+)
+def test_a_failback_into_the_other_cluster_fails_the_drill(harness: Harness, refusal: str, message: str) -> None:
+    harness.refusal = refusal
+    with pytest.raises(OpsError, match=message):
+        carried_out()
+    assert [words[0] for words in harness.given] == ["regions", "failover"]
+
+
+def test_regions_that_share_a_cluster_have_no_contexts_to_swap(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Platform, "other_cluster", False)
+    said, figures = carried_out()
+    assert (said, figures["clusters"], harness.swapped) == ([], 1, [])
+
+
+def test_only_the_two_contexts_change_places() -> None:
+    leads = {"in-a": {"cluster": "a", "user": "u"}, "in-b": {"cluster": "b", "user": "v"}, "c": {"cluster": "c"}}
+    kubeconfig = {"contexts": [{"name": name, "context": context} for name, context in leads.items()], "users": []}
+    after = contexts.swapped(kubeconfig, "in-a", "in-b")
+    assert {entry["name"]: entry["context"] for entry in after["contexts"]} == {
+        "in-a": leads["in-b"],
+        "in-b": leads["in-a"],
+        "c": leads["c"],
+    }
+    assert after["users"] == []
+    with pytest.raises(OpsError, match="the kubeconfig has no context gone"):
+        contexts.swapped(kubeconfig, "in-a", "gone")
 
 
 def test_a_failover_that_fails_ends_the_drill_at_once_and_the_region_is_reconnected(harness: Harness) -> None:

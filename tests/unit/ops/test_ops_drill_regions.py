@@ -155,14 +155,14 @@ def test_an_answer_is_kept_for_its_time_and_longer_while_nobody_answers(monkeypa
     access: Any = type("Dns", (), {"names": {"otlp": "otlp.example"}, "ttl_s": 0.2})()
     name = Name(access)
     assert name.host() == "198.18.0.20"
-    zone.values = ["198.18.0.50"]
+    zone.values = ["198.19.0.50"]
     assert name.host() == "198.18.0.20"
     assert zone.requests == 1
     now[0] += 0.25
-    assert name.host() == "198.18.0.50"
+    assert name.host() == "198.19.0.50"
     zone.values = None
     now[0] += 0.25
-    assert name.host() == "198.18.0.50"
+    assert name.host() == "198.19.0.50"
     name.close()
 
 
@@ -173,8 +173,8 @@ def test_one_client_for_each_gateway_with_the_port_of_the_stack() -> None:
     )()
     unused: Any = None
     gateway = Gateway(unused, platform, unused)
-    assert gateway.at("198.18.0.50") is gateway.at("198.18.0.50")
-    assert seen == [{"otlp_http": "https://198.18.0.50:4318"}]
+    assert gateway.at("198.19.0.50") is gateway.at("198.19.0.50")
+    assert seen == [{"otlp_http": "https://198.19.0.50:4318"}]
 
 
 def test_a_command_that_fails_says_what_it_said() -> None:

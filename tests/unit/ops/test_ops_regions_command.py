@@ -301,7 +301,7 @@ def test_names_by_hand_are_told_and_left_alone(run: Run, shared: Harness, made_u
             names_by_hand=True,
         )
         assert names(context) == {"names": {}}
-        assert context.problems == [f"lead {NAME} to 198.18.0.50 by hand"]
+        assert context.problems == [f"lead {NAME} to 198.19.0.50 by hand"]
         assert answer(context) == ""
         context.names_by_hand = False
         assert answer(context) == "198.18.0.20"

@@ -81,7 +81,7 @@ def test_a_name_leads_where_it_was_led(zone: dns.Zone, target: str, kind: str) -
 
 
 def test_an_address_becomes_a_host_and_back_without_a_record_that_is_left(zone: dns.Zone, client: Any) -> None:
-    for target in ("198.18.0.20", "gateway.example.net", "198.18.0.50"):
+    for target in ("198.18.0.20", "gateway.example.net", "198.19.0.50"):
         zone.point(NAME, target, 30)
     [own] = client.list_hosted_zones()["HostedZones"]
     record_sets = client.list_resource_record_sets(HostedZoneId=own["Id"])["ResourceRecordSets"]
@@ -90,7 +90,7 @@ def test_an_address_becomes_a_host_and_back_without_a_record_that_is_left(zone: 
         for record_set in record_sets
         if record_set["Name"] == f"{NAME}."
     ]
-    assert kinds == [("A", [{"Value": "198.18.0.50"}])]
+    assert kinds == [("A", [{"Value": "198.19.0.50"}])]
 
 
 def test_the_right_to_change_a_name_is_asked_for_without_a_change(zone: dns.Zone, client: Any) -> None:
@@ -121,7 +121,7 @@ def test_a_neighbour_in_the_zone_is_not_taken_for_the_name(zone: dns.Zone) -> No
 
 
 def test_an_answer_with_two_values_leads_to_neither() -> None:
-    both = dns.Answer(kind="A", ttl_s=30, values=("198.18.0.20", "198.18.0.50"))
+    both = dns.Answer(kind="A", ttl_s=30, values=("198.18.0.20", "198.19.0.50"))
     assert not both.leads_to("198.18.0.20")
 
 

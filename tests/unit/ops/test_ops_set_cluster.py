@@ -21,7 +21,7 @@ from tests.support.clusters import kubeconfig
 UIDS = {
     "region-a": "11111111-1111-4111-8111-11111111111a",
     "region-b": "11111111-1111-4111-8111-11111111111b",
-    EMBEDDED: "11111111-1111-4111-8111-11111111111c",
+    EMBEDDED[0]: "11111111-1111-4111-8111-11111111111c",
 }
 COMMITTED = [path.name for path in sorted(engine.CHECKOUT.glob("Pulumi.*.yaml"))]
 
@@ -102,7 +102,7 @@ def test_two_stacks_do_not_get_one_place(tmp_path: Path) -> None:
 def test_what_cannot_be_named_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = copied(tmp_path)
     for context, message in (
-        (EMBEDDED, "obs-lab is the embedded cluster's context, whose UID is not kept: name another --context"),
+        (EMBEDDED[0], "obs-lab is the embedded cluster's context, whose UID is not kept: name another --context"),
         ("region-c", 'no cluster says who it is: .*"region-c" does not exist.*: name --context, set KUBECONFIG'),
     ):
         with pytest.raises(OpsError, match=message) as caught:

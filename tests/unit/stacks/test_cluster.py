@@ -72,9 +72,9 @@ def test_the_embedded_cluster_may_be_any_that_its_context_leads_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     previewing(monkeypatch, False)
-    with kubeconfig(tmp_path / "kubeconfig", {"other": "uid-of-another", EMBEDDED: "uid-of-today"}) as file:
+    with kubeconfig(tmp_path / "kubeconfig", {"other": "uid-of-another", EMBEDDED[0]: "uid-of-today"}) as file:
         use(monkeypatch, file)
-        assert identified(cluster_of("local"), FILE) == {"context": EMBEDDED, "uid": "uid-of-today"}
+        assert identified(cluster_of("local"), FILE) == {"context": EMBEDDED[0], "uid": "uid-of-today"}
     with kubeconfig(tmp_path / "kubeconfig", {"other": "uid-of-another"}) as file:
         use(monkeypatch, file)
         with pytest.raises(SettingsError, match=r'the context obs-lab leads to no cluster .*"obs-lab" does not exist'):
