@@ -18,7 +18,7 @@ STACK ?= local
 BASE ?= main
 SIGNAL ?= metrics
 
-.PHONY: help setup tools up up-dr check test e2e drills verify bench policies preview review destroy destroy-dr down status \
+.PHONY: help setup venv tools up up-dr check test e2e drills verify bench policies preview review destroy destroy-dr down status \
 	docs seconds lint
 
 help: ## Show this list
@@ -36,6 +36,9 @@ $(VENV)/complete:
 	fi
 
 setup: $(VENV)/complete ## Python environment
+
+venv: setup ## Folder of the Python environment, for: . "$(make -s venv)/bin/activate"
+	@echo "$(VENV)"
 
 tools: setup ## Debian packages and every tool, built once per version
 	@$(LAB) tools
@@ -89,10 +92,10 @@ destroy: setup ## pulumi destroy of the local stack; the cluster stays
 destroy-dr: setup ## pulumi destroy of the second region and the end of its cluster; the first stays
 	@$(LAB) destroy --stack local-dr
 
-status: setup ## Parts of the embedded cluster
+status: setup ## Parts of the embedded clusters
 	@$(LAB) status
 
-down: setup ## End the cluster and remove what it wrote
+down: setup ## End the embedded clusters and remove what they wrote
 	@$(LAB) down
 
 docs: setup ## Every generated page: measurements, thresholds, telemetry, masking, access, secrets, dashboards, policies

@@ -36,7 +36,7 @@ def check_machine(paths: LabPaths) -> None:
     if os.geteuid() != 0:
         raise LabError(
             "the embedded cluster needs root (network namespace, mounts, control groups): run with sudo, "
-            "or use a cluster of your own (README, Options)"
+            "or use a cluster of your own (docs/install.md)"
         )
     paths.state.mkdir(parents=True, exist_ok=True, mode=0o755)
     free = shutil.disk_usage(paths.state).free
@@ -97,10 +97,10 @@ def up(paths: LabPaths, steps: Steps) -> None:
 
 
 def _note_uid(paths: LabPaths) -> None:
-    asked = kubectl(paths, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
-    if asked.returncode or not asked.stdout:
-        raise LabError(f"the cluster does not say who it is: {' '.join(asked.stderr.split())[-300:]}")
-    paths.uid_file.write_text(asked.stdout)
+    process = kubectl(paths, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
+    if process.returncode or not process.stdout:
+        raise LabError(f"the cluster does not say who it is: {' '.join(process.stderr.split())[-300:]}")
+    paths.uid_file.write_text(process.stdout)
 
 
 def wait_for_metrics(paths: LabPaths, steps: Steps) -> None:
