@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -32,6 +33,7 @@ from tests.config.servers import eventually, steady
 ACCEPTED = "otelcol_gate_accepted_items_total"
 REFUSED = "otelcol_gate_refused_items_total"
 LOGINS = "otelcol_login_refused_requests_total"
+CLIENTS = 4
 
 
 @pytest.fixture(scope="module")
@@ -260,14 +262,17 @@ def test_garbage_refuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     percentages = ("limit_percentage", "spike_limit_percentage")
     limiter = {key: value for key, value in memory_limiter().items() if key not in percentages}
     config["processors"]["memory_limiter"] = {**limiter, "limit_mib": 320, "spike_limit_mib": 120}
-    body = metrics_request("device", points=1000).SerializeToString()
-    allocated = "otelcol_process_runtime_total_alloc_bytes"
-    with gateway_process(tmp_path, config) as gateway:
-        for _ in range(600):
-            gateway.accept("metrics", body, "device")
-            if gateway.value(allocated) > 400 * MIB:
+    body = metrics_request("device", points=5000).SerializeToString()
+    with gateway_process(tmp_path, config) as gateway, ThreadPoolExecutor(CLIENTS) as clients:
+
+        def allocated() -> float:
+            return gateway.value("otelcol_process_runtime_alloc_bytes_total")
+
+        for _ in range(150):
+            list(clients.map(lambda _: gateway.accept("metrics", body, "device"), range(CLIENTS)))
+            if allocated() > 400 * MIB:
                 break
-        assert gateway.value(allocated) > 400 * MIB
+        assert allocated() > 400 * MIB
         assert gateway.value("otelcol_processor_refused_metric_points_total", processor="memory_limiter") == 0
 
 
