@@ -15,6 +15,7 @@ from policy.rules._agreed import ADD, agreed, fits, unknown_keys
 from policy.rules._collector import collectors
 from policy.rules._kafka import TOPIC, servers
 from policy.rules._servers import WORKLOADS, Container, all_containers, pod_of
+from policy.rules._settings import table
 from policy.rules._values import finding
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -96,7 +97,7 @@ def _kafka_settings(resource: Resource, options: Options) -> Iterator[Finding]:
         yield from unknown_keys(resource, resource.node["config"], agreed()["kafka_topic_settings"])
         return
     for server in servers(resource):
-        yield from unknown_keys(resource, server.node, agreed()["kafka_server_settings"])
+        yield from table("kafka").findings(resource, server.node)
 
 
 def _collector_parts(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -142,7 +143,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="kafka-settings-agreed",
-        promise="Nodes and topics of Kafka have agreed settings only.",
+        promise="Nodes and topics of Kafka have agreed settings only, and nodes agreed values.",
         why="Ciphers without encryption, foreign authenticators or limits of one topic undo what the others say.",
         sources=("K1", "K5"),
         kinds=frozenset({*_FILES, "Topic"}),
