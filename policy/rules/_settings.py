@@ -92,6 +92,8 @@ class Table:
     def _leaf(self, resource: Resource, node: Node, path: str) -> Iterator[Finding]:
         add = f"remove it, or have it agreed on in {self._file}"
         setting = self._setting(path)
+        if setting is None and node.value in ({}, []) and self._sections(path):
+            return
         if setting is None:
             yield finding(resource, node, f"{path} is not agreed on", add)
         elif not setting.fits(_text(node.value)):
@@ -101,6 +103,10 @@ class Table:
         if path in self._settings:
             return self._settings[path]
         return next((self._settings[name] for pattern, name in self._patterns if pattern.fullmatch(path)), None)
+
+    def _sections(self, path: str) -> bool:
+        """Whether something below a path is agreed on, so that it may be empty."""
+        return any(known.startswith(f"{path}.") for known in self._settings)
 
     def _needed_in(self, path: str) -> list[str]:
         return [key for section, keys in self._needy if section.fullmatch(path) for key in keys]

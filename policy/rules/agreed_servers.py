@@ -34,6 +34,9 @@ def _prometheus(resource: Resource, options: Options) -> Iterator[Finding]:
                     text = action if action == "replace" else f"{action} {step['regex'].text()}"
                     if not fits(text, table[key]):
                         yield finding(resource, step, f"targets or samples are left out: {text}", ADD)
+                    becomes = f"{step['target_label'].text()} {step['replacement'].text() or '$1'}"
+                    if action == "replace" and not fits(becomes, table["relabel_targets"]):
+                        yield finding(resource, step, f"targets or samples are called something else: {becomes}", ADD)
 
 
 def _interval(resource: Resource, node: Node, longest: float) -> Iterator[Finding]:

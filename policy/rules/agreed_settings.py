@@ -18,6 +18,7 @@ _MANIFESTS: Final = frozenset(
 )
 _SAME: Final = {"initContainers": "containers"}
 _TABLES: Final[Mapping[Format, str]] = {
+    Format.PROMETHEUS: "prometheus",
     Format.WEB: "web",
     Format.OBJECT_STORE: "objects",
     Format.PROBER: "prober",
@@ -97,7 +98,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="server-settings-agreed",
-        promise="Alertmanager, Thanos's object storage, the prober and web configurations have agreed settings only.",
+        promise="Prometheus, Alertmanager, Thanos, the prober and web configurations have agreed settings and values only.",
         why="Headers, ciphers, muted hours or another answer that counts as closed are looked at by no other rule.",
         sources=("P2", "A2"),
         kinds=_FILES,
