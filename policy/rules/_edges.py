@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policy.documents import documents
+from policy.documents import Format, documents, files
 from policy.model import Node, Resource
 from policy.rules._kafka import ACL
 
@@ -25,6 +26,10 @@ CATALOGUE: Final = frozenset({"attributes", "clients", "layers", "reserved"})
 """Keys by which the gate's file is known."""
 MASKED: Final = frozenset({"id", "text"})
 """Types of attributes whose values are hashed, or searched for personal data."""
+ANY: Final = "*"
+"""Stands for what differs between stacks."""
+_RUN: Final = (".sh", ".sql")
+_DIGEST: Final = 16
 _INDEX: Final = ("names", "privileges", "index_patterns", "allowed_actions")
 
 
@@ -60,7 +65,35 @@ def rights(resource: Resource) -> Iterator[Right]:
             yield Right("bindings", _plain(resource, "roleRef.name"), subject["name"].text(), resource, subject)
     elif resource.kind in ("ConfigMap", "Secret"):
         for document in documents(resource):
+            if document.format is Format.ALERTMANAGER:
+                yield from _silenced(resource, document.node)
             yield from _of_file(resource, document.name, document.node)
+        yield from _scripts(resource)
+
+
+def _scripts(resource: Resource) -> Iterator[Right]:
+    """What servers run from a ConfigMap, by its digest."""
+    for name, text in files(resource):
+        if name.endswith(_RUN):
+            digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
+            yield Right(
+                "scripts", f"{counted(resource.object_name)}/{name}", f"run {digest}", resource, Node(name, name)
+            )
+
+
+def _silenced(resource: Resource, node: Node) -> Iterator[Right]:
+    """What keeps which alert from people."""
+    for rule in node["inhibit_rules"].elements():
+        equal = ", ".join(rule["equal"].texts()) or "anything"
+        sources = {name for matcher in rule["source_matchers"].texts() for name in _named(matcher)}
+        for matcher in rule["target_matchers"].elements():
+            for name in _named(matcher.text()):
+                for source in sources:
+                    yield Right("inhibitions", name, f"be silenced by {source} of the same {equal}", resource, rule)
+
+
+def _named(matcher: str) -> list[str]:
+    return matcher.partition("=")[2].lstrip("~").strip('"').split("|")
 
 
 def counted(name: str) -> str:
@@ -130,8 +163,11 @@ def _plain(resource: Resource, path: str) -> str:
     spaces = {subject["namespace"].text() for subject in resource.node["subjects"].elements()}
     part = resource.node["metadata"]["labels"][_WORKLOAD].text()
     if part and name.endswith(f"-{part}"):
-        return part
-    return next((name.removeprefix(f"{space}-") for space in spaces if space and name.startswith(f"{space}-")), name)
+        return f"{part} everywhere"
+    return next(
+        (f"{name.removeprefix(f'{space}-')} everywhere" for space in spaces if space and name.startswith(f"{space}-")),
+        name,
+    )
 
 
 def _of_file(resource: Resource, name: str, node: Node) -> Iterator[Right]:

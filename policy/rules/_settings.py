@@ -120,7 +120,9 @@ def table(name: str) -> Table:
 
 def _pattern(path: str) -> re.Pattern[str]:
     """Paths of a table: ``*`` stands for one key or a part of it, ``**`` for any number of keys."""
-    return re.compile("".join({"**": ".*", "*": "[^.]*"}.get(part, re.escape(part)) for part in re.split(r"(\*+)", path)))
+    return re.compile(
+        "".join({"**": ".*", "*": "[^.]*"}.get(part, re.escape(part)) for part in re.split(r"(\*+)", path))
+    )
 
 
 def _setting(given: Any) -> Setting:

@@ -94,7 +94,7 @@ def _secret_type(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _kafka_settings(resource: Resource, options: Options) -> Iterator[Finding]:
     if resource.type == TOPIC:
-        yield from unknown_keys(resource, resource.node["config"], agreed()["kafka_topic_settings"])
+        yield from table("kafka_topic").findings(resource, resource.node["config"])
         return
     for server in servers(resource):
         yield from table("kafka").findings(resource, server.node)
@@ -143,7 +143,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="kafka-settings-agreed",
-        promise="Nodes and topics of Kafka have agreed settings only, and nodes agreed values.",
+        promise="Nodes and topics of Kafka have agreed settings only, with agreed values.",
         why="Ciphers without encryption, foreign authenticators or limits of one topic undo what the others say.",
         sources=("K1", "K5"),
         kinds=frozenset({*_FILES, "Topic"}),

@@ -12,6 +12,7 @@ from policy.rules._collector import URLS, Collector
 from policy.rules._kafka import services
 from policy.rules._kubernetes import of_kind, served, workloads
 from policy.rules._values import Unknowns, finding, host_of, loopback
+from policy.rules.probes import probing
 
 _FORMATS: Final = (
     Format.COLLECTOR,
@@ -24,6 +25,8 @@ _FORMATS: Final = (
 )
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _PREFIX: Final = re.compile(r"dns(srv(noa)?)?\+|_[a-z0-9-]+\._tcp\.")
+_OUTSIDE: Final = "EXTERNAL"
+"""The listener for the other region, whose names a stack file gives."""
 _SCRAPED: Final = "obs.access/metrics"
 _NOTIFIED: Final = ("alertmanager", "alert-events")
 """Workloads that every Prometheus with alerts tells of them."""
@@ -86,6 +89,11 @@ def _addresses(document: Document) -> Iterator[tuple[Node, str]]:
         case _:
             quorum = node["controller.quorum.bootstrap.servers"]
             yield from ((quorum, address) for address in quorum.text().split(",") if address)
+            told = node["advertised.listeners"]
+            for listener in told.text().split(","):
+                name, _, address = listener.partition("://")
+                if address and name.strip() != _OUTSIDE:
+                    yield told, address
 
 
 def _of_collector(collector: Collector) -> Iterator[tuple[Node, str]]:
@@ -132,6 +140,8 @@ def _services_of(resources: Sequence[Resource]) -> Mapping[str, set[str]]:
 
 def _asked(clients: Node) -> Iterator[str]:
     for client in clients.elements():
+        if probing(client):
+            continue
         for found in client["dns_sd_configs"].elements():
             yield from found["names"].texts()
         for group in client["static_configs"].elements():

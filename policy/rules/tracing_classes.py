@@ -60,7 +60,9 @@ def _writes(document: Document) -> Iterator[Finding]:
         spans = node["processors"][f"filter/{name}"].at("traces.span")
         if [" ".join(text.split()) for text in spans.texts()] != [" ".join(text.split()) for text in conditions]:
             problem = f"the filter of the class {name} lets through what was not agreed on"
-            yield finding(resource, spans, problem, "leave it as in trace_classes of policy/agreed.yaml, or agree on it")
+            yield finding(
+                resource, spans, problem, "leave it as in trace_classes of policy/agreed.yaml, or agree on it"
+            )
 
 
 def _kept(resource: Resource, options: Options) -> Iterator[Finding]:
