@@ -1,4 +1,4 @@
-"""Settings of files against the tables in ``policy/settings``: each is agreed on, has an agreed value, or is a finding."""
+"""Settings of files against the tables in ``policy/settings``: one with another value is a finding."""
 
 from __future__ import annotations
 

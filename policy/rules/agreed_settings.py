@@ -98,7 +98,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="server-settings-agreed",
-        promise="Prometheus, Alertmanager, Thanos, the prober and web configurations have agreed settings and values only.",
+        promise="Prometheus, Alertmanager, Thanos, the prober and web configurations have agreed settings only.",
         why="Headers, ciphers, muted hours or another answer that counts as closed are looked at by no other rule.",
         sources=("P2", "A2"),
         kinds=_FILES,
@@ -107,7 +107,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="grafana-settings-agreed",
         promise="Grafana, its directory and its data sources have agreed settings only, with agreed values.",
-        why="One more way to log in, a plugin, a filter that finds everybody or a session of ten years open dashboards.",
+        why="One more way to log in, a plugin, a filter that finds everybody or sessions of years open dashboards.",
         sources=("G1", "G5"),
         kinds=_FILES,
         resource=_grafana,
@@ -115,7 +115,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="manifest-settings-agreed",
         promise="Objects of Kubernetes and their pods have agreed settings and annotations only, with agreed values.",
-        why="A name in a certificate, a probe that looks once an hour or an annotation that others act on is an edit too.",
+        why="A name in a certificate, a probe once an hour or an annotation that others act on weakens as well.",
         sources=("K5", "M4"),
         kinds=_MANIFESTS,
         resource=_manifest,

@@ -103,7 +103,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="file-rights-agreed",
         promise="No user of the search cluster, client, alert that silences or script may do more than agreed.",
-        why="Dashboards that may read confidential traces show them; a line in the database's script undoes its logins.",
+        why="Dashboards that may read confidential traces show them; a line in the database's script undoes logins.",
         sources=("J3", "O2"),
         kinds=_FILES,
         resource=_files_rights,

@@ -1,4 +1,4 @@
-"""Single edits of the rendered platform that once passed every rule: each is refused by the rule that its case names."""
+"""Single edits of the rendered platform that once passed every rule: refused by the rule that the case names."""
 
 from __future__ import annotations
 
