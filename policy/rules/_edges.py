@@ -120,10 +120,10 @@ def _connections(resource: Resource) -> Iterator[Right]:
                 for port in ports:
                     if direction == "egress" and port == _DNS:
                         continue
-                    outside = peer["ipBlock"].exists
-                    # Outside, the ports of other people's servers are up to a stack file, as their addresses are.
-                    where = NETWORKS if outside else f"{_of_peer(peer)} {port}"
-                    text = f"{key} {where} {port}" if outside and direction == "ingress" else f"{key} {where}"
+                    foreign = peer["ipBlock"].exists
+                    # Ports of foreign servers are up to a stack file, as their addresses are.
+                    where = NETWORKS if foreign else f"{_of_peer(peer)} {port}"
+                    text = f"{key} {where} {port}" if foreign and direction == "ingress" else f"{key} {where}"
                     yield Right("networks", who, text, resource, peer)
 
 

@@ -25,7 +25,7 @@ _FORMATS: Final = (
 )
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _PREFIX: Final = re.compile(r"dns(srv(noa)?)?\+|_[a-z0-9-]+\._tcp\.")
-_OUTSIDE: Final = "EXTERNAL"
+_EXTERNAL: Final = "EXTERNAL"
 """The listener for the other region, whose names a stack file gives."""
 _SCRAPED: Final = "obs.access/metrics"
 _NOTIFIED: Final = ("alertmanager", "alert-events")
@@ -74,8 +74,8 @@ def _addresses(document: Document) -> Iterator[tuple[Node, str]]:
             yield from _of_collector(Collector(document))
         case Format.PROMETHEUS:
             for client in (*node["scrape_configs"].elements(), *node["alerting"]["alertmanagers"].elements()):
-                for found in client["dns_sd_configs"].elements():
-                    yield from ((name, name.text()) for name in found["names"].elements())
+                for discovery in client["dns_sd_configs"].elements():
+                    yield from ((name, name.text()) for name in discovery["names"].elements())
                 for step in client["relabel_configs"].elements():
                     if step["target_label"].text() == "__address__":
                         yield step, step["replacement"].text()
@@ -89,11 +89,11 @@ def _addresses(document: Document) -> Iterator[tuple[Node, str]]:
         case _:
             quorum = node["controller.quorum.bootstrap.servers"]
             yield from ((quorum, address) for address in quorum.text().split(",") if address)
-            told = node["advertised.listeners"]
-            for listener in told.text().split(","):
+            advertised = node["advertised.listeners"]
+            for listener in advertised.text().split(","):
                 name, _, address = listener.partition("://")
-                if address and name.strip() != _OUTSIDE:
-                    yield told, address
+                if address and name.strip() != _EXTERNAL:
+                    yield advertised, address
 
 
 def _of_collector(collector: Collector) -> Iterator[tuple[Node, str]]:
@@ -112,7 +112,7 @@ def _scraped(resources: Sequence[Resource], options: Options) -> Iterator[Findin
     unknown = Unknowns()
     files = [document for item in resources for document in unknown.known(documents(item, Format.PROMETHEUS))]
     unknown.tell()
-    jobs = [{_service(name) for name in _asked(document.node["scrape_configs"])} for document in files]
+    jobs = [{_service(name) for name in _named_by(document.node["scrape_configs"])} for document in files]
     names = _services_of(resources)
     for policy in of_kind(resources, "NetworkPolicy") if files else ():
         if not _lets_read(policy):
@@ -138,12 +138,12 @@ def _services_of(resources: Sequence[Resource]) -> Mapping[str, set[str]]:
     return names
 
 
-def _asked(clients: Node) -> Iterator[str]:
+def _named_by(clients: Node) -> Iterator[str]:
     for client in clients.elements():
         if probing(client):
             continue
-        for found in client["dns_sd_configs"].elements():
-            yield from found["names"].texts()
+        for discovery in client["dns_sd_configs"].elements():
+            yield from discovery["names"].texts()
         for group in client["static_configs"].elements():
             yield from group["targets"].texts()
 
@@ -154,13 +154,13 @@ def _service(address: str) -> str:
     return labels[at - 2] if at >= 2 else labels[0]
 
 
-def _told(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+def _notified(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     there = {workload.object_name for workload in workloads(resources)} & {*_NOTIFIED}
     unknown = Unknowns()
     for resource in resources if there else ():
         for document in unknown.known(documents(resource, Format.PROMETHEUS)):
             alerting = document.node["alerting"]
-            names = {_service(name) for name in _asked(alerting["alertmanagers"])}
+            names = {_service(name) for name in _named_by(alerting["alertmanagers"])}
             shard = document.node["global"]["external_labels"]["prometheus_shard"].text()
             for workload in sorted(there) if shard in ("", "0") else ():
                 if not names & {workload, f"{workload}-headless"}:
@@ -189,7 +189,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every Prometheus with alerts tells Alertmanager, and who writes them to Kafka.",
         why="An alert that is told to one of them only notifies nobody, or is missing in what is reported of it.",
         sources=("P3", "A1"),
-        stack=_told,
+        stack=_notified,
     ),
 )
 """Rules of this concern."""
