@@ -65,10 +65,11 @@ def _strange(words: Sequence[str], patterns: Sequence[str]) -> Iterator[str]:
     index = 0
     while index < len(words):
         pair = " ".join(words[index : index + 2])
-        if fits(pair, [pattern for pattern in patterns if " " in pattern]):
+        alone = fits(words[index], patterns)
+        if not alone and fits(pair, [pattern for pattern in patterns if " " in pattern]):
             index += 2
             continue
-        if not fits(words[index], [pattern for pattern in patterns if " " not in pattern]):
+        if not alone:
             yield words[index]
         index += 1
 
