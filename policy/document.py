@@ -29,8 +29,11 @@ that it sees what is missing.
 - Without a cluster: `python -m policy.analyze STATE.json` for an exported state, `make review BASE=<rev>` for a change.
 - Exceptions: `policy/exceptions.yaml`, each with rule, resource, reason, owner and last day (at most {LONGEST_DAYS}
   days ahead). An expired one is itself a violation.
-- New programs, arguments, variables, settings of servers and pods, parts of collectors and types of resources: one
+- New programs, arguments, variables, settings of pods, parts of collectors and types of resources: one
   reviewed line in `policy/agreed.yaml`.
+- Settings and their values in files of servers and in objects of Kubernetes: one reviewed line in `policy/settings`.
+- More connections, permissions, access rules, rights in the search cluster, silencing, or another script of a server:
+  `python -m tests.policy.agreed_edges` writes `policy/edges.yaml` anew, whose change is reviewed.
 - An alert that becomes less urgent, later, about something else or is gone: `python -m tests.support.agreed_alerts`
   writes `policy/alerts.yaml` anew, whose change is reviewed.
 - What a preview does not know yet is listed under `unknown-until-update`; the update looks again before it creates

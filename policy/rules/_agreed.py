@@ -1,4 +1,5 @@
-"""Tables of what is agreed on: ``policy/agreed.yaml``, by hand, and ``policy/alerts.yaml``, from what is rendered."""
+"""Tables of what is agreed on: ``policy/agreed.yaml``, by hand; ``policy/alerts.yaml`` and
+``policy/edges.yaml``, from what is rendered."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from policy.rules._values import finding
 
 FILE: Final = Path(__file__).parents[1] / "agreed.yaml"
 ALERTS_FILE: Final = Path(__file__).parents[1] / "alerts.yaml"
+EDGES_FILE: Final = Path(__file__).parents[1] / "edges.yaml"
 ADD: Final = "remove it, or have it agreed on in policy/agreed.yaml"
 
 
@@ -32,6 +34,13 @@ def agreed_alerts() -> Mapping[str, Mapping[str, Any]]:
     Escalations are none of them: they follow from the alert that is escalated.
     """
     content: Mapping[str, Mapping[str, Any]] = yaml.safe_load(ALERTS_FILE.read_text(encoding="utf-8"))
+    return content
+
+
+@functools.cache
+def agreed_edges() -> Mapping[str, Mapping[str, Any]]:
+    """Kind of right -> who has it -> what it is; and what the gate's catalogue protects."""
+    content: Mapping[str, Mapping[str, Any]] = yaml.safe_load(EDGES_FILE.read_text(encoding="utf-8"))
     return content
 
 

@@ -15,6 +15,7 @@ from policy.rules._agreed import ADD, agreed, fits, unknown_keys
 from policy.rules._collector import collectors
 from policy.rules._kafka import TOPIC, servers
 from policy.rules._servers import WORKLOADS, Container, all_containers, pod_of
+from policy.rules._settings import table
 from policy.rules._values import finding
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -64,10 +65,11 @@ def _strange(words: Sequence[str], patterns: Sequence[str]) -> Iterator[str]:
     index = 0
     while index < len(words):
         pair = " ".join(words[index : index + 2])
-        if fits(pair, [pattern for pattern in patterns if " " in pattern]):
+        alone = fits(words[index], patterns)
+        if not alone and fits(pair, [pattern for pattern in patterns if " " in pattern]):
             index += 2
             continue
-        if not fits(words[index], [pattern for pattern in patterns if " " not in pattern]):
+        if not alone:
             yield words[index]
         index += 1
 
@@ -93,10 +95,10 @@ def _secret_type(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _kafka_settings(resource: Resource, options: Options) -> Iterator[Finding]:
     if resource.type == TOPIC:
-        yield from unknown_keys(resource, resource.node["config"], agreed()["kafka_topic_settings"])
+        yield from table("kafka_topic").findings(resource, resource.node["config"])
         return
     for server in servers(resource):
-        yield from unknown_keys(resource, server.node, agreed()["kafka_server_settings"])
+        yield from table("kafka").findings(resource, server.node)
 
 
 def _collector_parts(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -142,7 +144,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="kafka-settings-agreed",
-        promise="Nodes and topics of Kafka have agreed settings only.",
+        promise="Nodes and topics of Kafka have agreed settings only, with agreed values.",
         why="Ciphers without encryption, foreign authenticators or limits of one topic undo what the others say.",
         sources=("K1", "K5"),
         kinds=frozenset({*_FILES, "Topic"}),

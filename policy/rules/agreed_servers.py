@@ -9,6 +9,7 @@ from policy.documents import Format, documents, files
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._agreed import ADD, agreed, fits, unknown_keys
+from policy.rules._settings import table
 from policy.rules._values import finding, seconds
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -33,6 +34,9 @@ def _prometheus(resource: Resource, options: Options) -> Iterator[Finding]:
                     text = action if action == "replace" else f"{action} {step['regex'].text()}"
                     if not fits(text, table[key]):
                         yield finding(resource, step, f"targets or samples are left out: {text}", ADD)
+                    becomes = f"{step['target_label'].text()} {step['replacement'].text() or '$1'}"
+                    if action == "replace" and not fits(becomes, table["relabel_targets"]):
+                        yield finding(resource, step, f"targets or samples are called something else: {becomes}", ADD)
 
 
 def _interval(resource: Resource, node: Node, longest: float) -> Iterator[Finding]:
@@ -74,9 +78,8 @@ def _postgres_settings(resource: Resource, name: str, settings: Mapping[str, str
 def _search(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.SEARCH):
         content = document.node.value
-        for key, _ in _formats.flatten(content) if isinstance(content, Mapping) else ():
-            if not fits(key, agreed()["search_settings"]):
-                yield finding(resource, f"{document.name}: {key}", f"{key} is not agreed on", ADD)
+        if isinstance(content, Mapping):
+            yield from table("search").findings(resource, Node(dict(_formats.flatten(content)), f"{document.name}:"))
     for name, text in files(resource):
         for line in text.splitlines() if name == "jvm.options" else ():
             if line.strip() and not fits(line.strip(), agreed()["search_jvm_options"]):
@@ -109,7 +112,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="search-settings-agreed",
-        promise="Search nodes have agreed settings and options of the JVM only.",
+        promise="Search nodes have agreed settings with agreed values, and agreed options of the JVM only.",
         why="Pages of other sites, debuggers and realms of one's own come in past users and roles.",
         sources=("J1", "J3"),
         kinds=_FILES,

@@ -13,6 +13,7 @@ from policy.rules._values import Unknowns, each_known, finding, number, shown
 _OPERATIONS = frozenset({"Read", "Write", "Create", "Describe", "DescribeConfigs", "IdempotentWrite"})
 _CHANGING = frozenset({"Read", "Write", "Create", "IdempotentWrite"})
 _IMPLYING_DESCRIBE = frozenset({"Read", "Write", "Describe"})
+_LEAST_PASSWORD = 16
 CLUSTER = "kafka-cluster"
 """Name of the one resource of kind Cluster."""
 _DEFAULT_TOPICS = {"metrics": "otlp_metrics", "traces": "otlp_spans", "logs": "otlp_logs"}
@@ -61,6 +62,9 @@ def _scram_user(resource: Resource, options: Options) -> Iterator[Finding]:
     mechanism, rounds = resource.node["scramMechanism"], resource.node["scramIterations"]
     if mechanism.text() != SCRAM:
         yield finding(resource, mechanism, f"scramMechanism {shown(mechanism)}", f"set it to {SCRAM}")
+    password = resource.node["password"]
+    if isinstance(password.raw, str) and len(password.raw) < _LEAST_PASSWORD:
+        yield finding(resource, "password", f"the password has {len(password.raw)} characters", "let it be made")
     least = options["min_iterations"]
     if rounds.exists and (number(rounds) or 0) < least:
         problem = f"scramIterations {shown(rounds)}, less than {least}"

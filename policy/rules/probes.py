@@ -79,7 +79,7 @@ def _jobs(resources: Sequence[Resource], unknown: Unknowns) -> Iterator[tuple[Do
     for resource in resources:
         for document in unknown.known(documents(resource, Format.PROMETHEUS)):
             for job in document.node["scrape_configs"].elements():
-                if _probing(job):
+                if probing(job):
                     yield document, job
 
 
@@ -95,7 +95,7 @@ def _asked_modules(job: Node) -> Iterator[Node]:
             yield replacement
 
 
-def _probing(job: Node) -> bool:
+def probing(job: Node) -> bool:
     """Whether it hands its targets to a prober."""
     return any(
         step["target_label"].text() == "__param_target" and "__address__" in step["source_labels"].texts()

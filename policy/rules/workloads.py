@@ -185,6 +185,11 @@ def _namespace(resource: Resource, options: Options) -> Iterator[Finding]:
         node = labels[label]
         if node.value != "restricted":
             yield at(resource, node, f"label {label} {state(node.raw)}", 'set it to "restricted"')
+        version = labels[f"{label}-version"]
+        if version.exists and version.value != "latest":
+            yield at(
+                resource, version, f"label {label}-version {state(version.raw)}, less than is known today", "remove it"
+            )
 
 
 RULES = (

@@ -1,0 +1,120 @@
+"""Rights as they were agreed on (``policy/edges.yaml``): nobody may do more, and nothing is masked or kept less."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from policy.documents import documents, files
+from policy.model import Finding, Node, Options, Resource, Rule
+from policy.rules._agreed import agreed_edges
+from policy.rules._edges import ANY, CATALOGUE, MASKED, rights
+from policy.rules._kafka import ACL
+from policy.rules._values import finding
+
+_FILES: Final = frozenset({"ConfigMap", "Secret"})
+_FIX: Final = "leave it as it was, or have it agreed on: python -m tests.policy.agreed_edges, and commit"
+_PERMISSIONS: Final = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
+
+
+def _more(resource: Resource, options: Options) -> Iterator[Finding]:
+    for right in rights(resource):
+        agreed = agreed_edges()[right.kind].get(right.who, ())
+        if not {right.text, ANY} & {*agreed}:
+            problem = f"{right.who} may {right.text}, which was not agreed on ({right.kind})"
+            yield finding(resource, right.node, problem, _FIX)
+
+
+def _kafka(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.type == ACL:
+        yield from _more(resource, options)
+
+
+def _search_users(resource: Resource, options: Options) -> Iterator[Finding]:
+    for name, text in files(resource):
+        if name != "users_roles":
+            continue
+        for line in text.splitlines():
+            role, _, users = line.partition(":")
+            others = sorted({user.strip() for user in users.split(",")} - {role.strip(), ""})
+            if line.strip() and (others or role.strip() not in agreed_edges()["search"]):
+                problem = f"{', '.join(others) or role} has the role {role}, which is not its own"
+                yield finding(resource, f"{name}: {line}", problem, "give every user the role of its name alone")
+
+
+def _files_rights(resource: Resource, options: Options) -> Iterator[Finding]:
+    yield from _more(resource, options)
+    yield from _search_users(resource, options)
+
+
+def _catalogue(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource):
+        content = document.node.value
+        if isinstance(content, Mapping) and content.keys() >= CATALOGUE:
+            yield from _masked(resource, document.node, agreed_edges()["catalogue"])
+
+
+def _masked(resource: Resource, node: Node, agreed: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, attribute in node["attributes"].items():
+        wanted, kind = agreed["masked"].get(name), attribute["type"]
+        if wanted is not None and kind.text() != wanted and kind.text() not in _AS_STRICT[wanted]:
+            problem = f"values of {name} are taken as {kind.text()}, and were agreed on as {wanted}: unmasked"
+            yield finding(resource, kind, problem, _FIX)
+    for section, names in agreed["reserved"].items():
+        gone = sorted(set(names) - set(node["reserved"][section].texts()))
+        if gone:
+            more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+            problem = f"clients may send {section} of the platform's own: {gone[0]}{more} is not reserved"
+            yield finding(resource, node["reserved"][section], problem, _FIX)
+
+
+_AS_STRICT: Final[Mapping[str, frozenset[str]]] = {
+    "id": frozenset({"number", "enum"}),
+    "text": frozenset({*MASKED, "number", "enum"}),
+}
+"""Types that let through less than an agreed one does."""
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="network-agreed",
+        promise="No workload takes or opens more connections than agreed.",
+        why="A policy that names its peers can still open the database to whoever collects telemetry.",
+        sources=("K5", "M4"),
+        kinds=frozenset({"NetworkPolicy"}),
+        resource=_more,
+    ),
+    Rule(
+        id="kafka-rights-agreed",
+        promise="No user of Kafka may do more than agreed.",
+        why="Who may also write the audit log can forge it; who may also read telemetry reads what it never needed.",
+        sources=("K5",),
+        kinds=frozenset({"Acl"}),
+        resource=_kafka,
+    ),
+    Rule(
+        id="permissions-agreed",
+        promise="No account may do more at the API server than agreed, and no other account has its role.",
+        why="Who may delete network policies or change workloads has everything that these protect.",
+        sources=("M4",),
+        kinds=_PERMISSIONS,
+        resource=_more,
+    ),
+    Rule(
+        id="file-rights-agreed",
+        promise="No user of the search cluster, client, alert that silences or script may do more than agreed.",
+        why="Dashboards that may read confidential traces show them; a line in the database's script undoes logins.",
+        sources=("J3", "O2"),
+        kinds=_FILES,
+        resource=_files_rights,
+    ),
+    Rule(
+        id="catalogue-agreed",
+        promise="What the gate masks stays masked, and the platform's own names stay reserved.",
+        why="A type that lets values through puts ids and names of people into Kafka, every store and every backup.",
+        sources=("O1", "S2"),
+        kinds=_FILES,
+        resource=_catalogue,
+    ),
+)
+"""Rules of this concern."""

@@ -1,0 +1,64 @@
+"""Writes ``policy/edges.yaml`` from rights in the committed stack files: ``python -m tests.policy.agreed_edges``.
+
+The pack compares what a stack would allow with this table; whoever gives more writes it anew, where it is reviewed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from policy.documents import documents
+from policy.model import Resource
+from policy.rules._agreed import EDGES_FILE
+from policy.rules._edges import ANY, CATALOGUE, masked, rights
+from tests.support.engine import Recording, recorded, sharded
+
+STACKS = ("kind", "local", "local-dr", "prod", "dr")
+KINDS = ("networks", "kafka", "roles", "bindings", "search", "clients", "inhibitions", "scripts")
+_HEAD = """# Rights as they were agreed on: policy/rules/edges.py. By `python -m tests.policy.agreed_edges`.
+"""
+
+
+def _recordings() -> Iterator[Recording]:
+    for stack in STACKS:
+        for role in ("primary", "standby") if stack != "kind" else (None,):
+            yield recorded(stack, role)
+    yield sharded()
+
+
+def _resources(recording: Recording) -> Iterator[Resource]:
+    for registered in recording.resources:
+        if not registered.read:
+            yield Resource(registered.token, registered.name, registered.inputs)
+
+
+def text() -> str:
+    """The whole table."""
+    table: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in KINDS}
+    catalogue: dict[str, Any] = {"masked": {}, "reserved": {}}
+    for recording in _recordings():
+        for resource in _resources(recording):
+            for right in rights(resource):
+                table[right.kind][right.who].add(right.text)
+            for document in documents(resource) if resource.kind == "ConfigMap" else ():
+                content = document.node.value
+                if isinstance(content, dict) and content.keys() >= CATALOGUE:
+                    catalogue = {"masked": masked(content), "reserved": content["reserved"]}
+    for texts in table["scripts"].values():
+        if len(texts) > 1:
+            texts.clear()
+            texts.add(ANY)
+    lines = [_HEAD]
+    for kind in KINDS:
+        lines.append(f"{kind}:\n")
+        lines += [f"  {json.dumps(who)}: {json.dumps(sorted(table[kind][who]))}\n" for who in sorted(table[kind])]
+    lines.append("catalogue:\n")
+    lines += [f"  {key}: {json.dumps(value, sort_keys=True)}\n" for key, value in catalogue.items()]
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    EDGES_FILE.write_text(text(), encoding="utf-8")

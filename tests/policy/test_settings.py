@@ -1,0 +1,61 @@
+"""Tables of settings, and the table of rights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from policy.model import Node, Resource
+from policy.rules._agreed import EDGES_FILE
+from policy.rules._settings import FOLDER, Table, table
+from tests.policy import agreed_edges
+
+RESOURCE = Resource("kubernetes:core/v1:ConfigMap", "one", {})
+TABLE = Table(
+    "one",
+    {
+        "a.b": ["x", "y*"],
+        "a.c": {"least": "1s", "most": "1m", "needed": True},
+        "a.d": {"is": "off", "least": 5},
+        "parts.*.on": True,
+        "list.-.name": "*",
+        "free.**": "*",
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "problems"),
+    [
+        ({"a": {"b": "yes", "c": "30s", "d": "off"}, "list": [{"name": 1}], "free": {"x": {"y": [1]}}}, []),
+        ({"a": {"c": 60, "d": 5}, "parts": {}, "list": []}, []),
+        ({"a": {"b": "z", "c": "1s"}}, ["a.b is z, and x, y* was agreed on"]),
+        ({"a": {"c": "2m"}}, ["a.c is 2m, and at least 1 and at most 60 was agreed on"]),
+        ({"a": {"c": "soon"}}, ["a.c is soon, and at least 1 and at most 60 was agreed on"]),
+        ({"a": {"c": "1s", "d": "4"}}, ["a.d is 4, and off or at least 5 was agreed on"]),
+        ({"a": {"b": "x"}}, ["c is not set"]),
+        ({"a": {}}, ["c is not set"]),
+        ({"parts": {"one": {"on": False}}}, ["parts.one.on is false, and true was agreed on"]),
+        ({"parts": {"one": {"two": {"on": True}}}}, ["parts.one.two.on is not agreed on"]),
+        ({"list": [{"name": "n", "more": 1}]}, ["list.-.more is not agreed on"]),
+        ({"other": {}}, ["other is not agreed on"]),
+        ({"other": None}, []),
+    ],
+)
+def test_a_setting_is_agreed_on_or_a_finding(content: dict[str, Any], problems: list[str]) -> None:
+    assert [finding.problem for finding in TABLE.findings(RESOURCE, Node(content))] == problems
+
+
+def test_what_says_nothing_about_a_setting_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match=r"\['mots'\] says nothing"):
+        Table("one", {"a": {"mots": 1}})
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_table_can_be_read(file: Any) -> None:
+    assert list(table(file.stem).findings(RESOURCE, Node({"zz": 1})))
+
+
+def test_the_table_of_rights_is_what_the_committed_stack_files_render() -> None:
+    assert EDGES_FILE.read_text(encoding="utf-8") == agreed_edges.text(), "run python -m tests.policy.agreed_edges"
