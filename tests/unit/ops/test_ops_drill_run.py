@@ -73,7 +73,7 @@ def test_one_drill_at_a_time(tmp_path: Path) -> None:
         with alone("gateway", tmp_path):
             raise AssertionError("two at the same time")
 
-    with alone("broker", tmp_path), pytest.raises(OpsError, match=r"another drill runs: broker, process \d+; wait"):
+    with alone("broker", tmp_path), pytest.raises(OpsError, match=r"another drill is running: broker, process \d+; wait"):
         second()
     with alone("gateway", tmp_path):
         pass
@@ -108,13 +108,13 @@ def test_steps_of_the_drill_are_told_while_it_runs(tmp_path: Path) -> None:
     drill = replace(find("broker"), seconds=60)
     command = written(tmp_path, body)
     with DrillProgress(drill, Console(file=out, soft_wrap=True)) as shown:
-        shown.say("is the platform steady?")
+        shown.say("checking the steady state")
         variables = {steps.FILE: str(shown.steps), "PYTHONPATH": str(PROJECT)}
         assert run(command, LIMIT_S, tmp_path / "log", shown.beat, cwd=tmp_path, variables=variables).passed
         shown.beat(2.0)
     lines = out.getvalue().splitlines()
     assert [line.partition(": ")[2].partition(": ")[2] for line in lines if line.startswith("broker: ")] == [
-        "is the platform steady?",
+        "checking the steady state",
         "killing a broker",
         "waiting for it",
     ]
@@ -130,8 +130,8 @@ def test_what_is_silent_is_told_every_half_minute(monkeypatch: pytest.MonkeyPatc
         for clock_s[0], second in ((29.0, 5.0), (31.0, 6.0), (60.0, 7.0), (62.0, 70.0)):
             shown.beat(second)
     assert [line for line in out.getvalue().splitlines() if "still at" in line] == [
-        "broker: 6 s: still at: killing a broker; about 54 s left",
-        f"broker: 1 min 10 s: still at: killing a broker; longer than usual, ended at {clock(drill.limit_s)}",
+        "broker: 6 s: still running: killing a broker; about 54 s left",
+        f"broker: 1 min 10 s: still running: killing a broker; longer than usual, stopped at {clock(drill.limit_s)}",
     ]
 
 

@@ -141,7 +141,7 @@ def test_what_cannot_run_here_is_no_result(tmp_path: Path) -> None:
 def test_a_process_that_ends_without_a_word_has_not_passed(tmp_path: Path) -> None:
     outcome = carried_out(tmp_path, "import os", "os._exit(0)")
     assert not outcome.passed
-    assert outcome.reasons == ("it ended without a result",)
+    assert outcome.reasons == ("it exited without a result",)
     with pytest.raises(OpsError, match=r"the drill was not run \(exit code 9\)"):
         carried_out(tmp_path, "import os", "os._exit(9)")
 

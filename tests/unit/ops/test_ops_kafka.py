@@ -212,7 +212,7 @@ def test_a_control_client_that_is_refused_is_an_error(platform: Platform) -> Non
     wrong = platform.model_copy(
         update={"kafka_admin": platform.kafka_users["gateway"].model_copy(update={"username": "x"})}
     )
-    with pytest.raises(OpsError, match="the right client is refused, too"):
+    with pytest.raises(OpsError, match="the permitted client is also refused"):
         security.control(wrong)
 
 
