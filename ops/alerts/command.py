@@ -222,7 +222,7 @@ def row_as_json(row: Row) -> dict[str, Any]:
 def alert_table(table_rows: Sequence[Row], now: datetime) -> Table:
     """Rows for people, readable in 100 columns."""
     table = Table("priority", title="Firing (UTC)", title_justify="left", expand=True)
-    for heading, ratio in (("alert", 3), ("assignee", 2)):
+    for heading, ratio in (("alert", 4), ("assignee", 3)):
         table.add_column(heading, overflow="fold", ratio=ratio)
     for row in table_rows:
         alert = row.alert
@@ -266,13 +266,9 @@ def _next(row: Row, now: datetime) -> str:
     if state is Escalates.NOW and at:
         return f"escalated to {contact} at {clock(at, now)}"
     if state is Escalates.LATER and at:
-        return f"escalates to {contact} in {span(at - now)}" if at > now else f"escalates to {contact} now"
+        return f"next: {contact} in {span(at - now)}" if at > now else f"next: {contact} now"
     if state is Escalates.STOPPED:
-        return (
-            f"no escalation to {contact} before {clock(at, now)}"
-            if at
-            else f"no escalation to {contact} while inhibited"
-        )
+        return f"next: {contact} not before {clock(at, now)}" if at else f"next: {contact} not while inhibited"
     return ""
 
 

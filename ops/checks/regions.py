@@ -74,7 +74,7 @@ def _alive(context: Context, finding: Finding) -> bool:
     """Whether the other region says something."""
     age = context.thanos.number("max(failover_agent_peer_age_seconds)")
     if age is None:
-        finding.set_up("no second region has ever reported", second_region())
+        finding.set_up("no second region has reported", second_region())
         return False
     finding.expect(age <= PEER_LIMIT_S, f"the other region last reported {age:.0f} s ago, at most {PEER_LIMIT_S} s")
     return True

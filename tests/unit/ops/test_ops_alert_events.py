@@ -70,7 +70,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) -> 
 @pytest.fixture(scope="module")
 def platform(empty: Platform) -> Platform:
     """The same with both topics and events in them."""
-    with pytest.raises(OpsError, match="topic alerts-raw is not there: bring up a version"):
+    with pytest.raises(OpsError, match="topic alerts-raw does not exist: deploy a version"):
         read(empty, Stage.RAW, NOW)
     topics = [ADMIN.NewTopic(TOPICS[Stage.RAW], 4, 1), ADMIN.NewTopic(TOPICS[Stage.PROCESSED], 2, 1)]
     admin = KafkaAdmin(empty).client

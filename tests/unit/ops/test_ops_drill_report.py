@@ -92,7 +92,7 @@ def test_what_was_seen_from_outside_is_told(tmp_path: Path) -> None:
         "first symptom after 8.0 s: kafka, 1 of 3 not ready",
         "KafkaBrokerDown (critical) fired 30.5 s after the first symptom",
     ]
-    assert aspects[Aspect.RECOVERY][-1] == "whole again 11.5 s after it"
+    assert aspects[Aspect.RECOVERY][-1] == "recovered 11.5 s after it"
     assert aspects[Aspect.ALERTS] == ["KafkaBrokerDown (critical)"]
     assert aspects[Aspect.NOTIFICATIONS] == ["none"]
     assert aspects[Aspect.DASHBOARDS] == ["40 questions of the overview, 1 without an answer, slowest answer 0.8 s"]
@@ -136,10 +136,10 @@ def test_a_drill_that_passed(tmp_path: Path) -> None:
     ("change", "problem"),
     [
         ("test", "AssertionError: lost"),
-        ("evidence", "evidence broker-killed says failed: lost some"),
+        ("evidence", "evidence broker-killed reports a failure: lost some"),
         ("none", "the drill wrote no evidence broker-killed"),
         ("old", "the drill wrote no evidence broker-killed"),
-        ("after", "not whole 240 s after the drill: kafka: 2 of 3 ready"),
+        ("after", "no steady state 240 s after the drill: kafka: 2 of 3 ready"),
     ],
 )
 def test_a_drill_that_did_not_hold(tmp_path: Path, change: str, problem: str) -> None:
@@ -266,7 +266,7 @@ def test_an_unsteady_platform_gets_no_drill_and_one_line(drilled: Drilled, tmp_p
 def test_nothing_is_taken_away_where_nobody_can_be_asked(drilled: Drilled) -> None:
     outcome = drilled("broker")
     assert isinstance(outcome.exception, OpsError)
-    assert "add --yes to have this on obs (region-a): SIGKILL to a broker" in str(outcome.exception)
+    assert "add --yes to run this on obs (region-a): SIGKILL to a broker" in str(outcome.exception)
 
 
 def test_an_interruption_is_no_failure(drilled: Drilled, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_a_look_at_the_files_sends_nothing_and_finds_what_is_missing(fakes: Fake
     code, shown = run("--check", "--channels", str(path))
     assert (code, shown.count("FAILED")) == (1, 3), shown
     assert "phone-senior cannot be read: No such file or directory" in shown
-    assert "no file of AWS credentials with a section [default]" in shown
+    assert "not an AWS credentials file with a section [default]" in shown
     assert "slack contains no https:// URL" in shown
     assert fakes.record.since() == []
 
@@ -258,7 +258,7 @@ def test_a_file_that_is_not_there_or_not_yaml_is_one_clear_line(tmp_path: Path) 
 def test_a_file_that_others_may_change_is_refused(fakes: Fakes) -> None:
     path = fakes.file()
     path.chmod(0o622)
-    with pytest.raises(OpsError, match=r"may be changed by others \(mode 0622\): chmod 600"):
+    with pytest.raises(OpsError, match=r"is writable by others \(mode 0622\): chmod 600"):
         load(path)
 
 

@@ -61,7 +61,7 @@ def test_a_matcher_is_read_as_it_is_written(text: str, expected: Matcher) -> Non
 
 @pytest.mark.parametrize("text", ["layer", "=device", "la-yer=x", "", "layer~x"])
 def test_what_is_no_matcher_is_refused(text: str) -> None:
-    with pytest.raises(OpsError, match="is no matcher: write label=value"):
+    with pytest.raises(OpsError, match="is not a matcher: write label=value"):
         parse_matcher(text)
 
 
@@ -229,9 +229,9 @@ def test_everything_but_the_heartbeat_can_be_silenced(platform: Platform, both: 
     [
         (["zone=x", "--for", "8d", *WORK], "--for is 8d, at most 7d is allowed"),
         (["zone=x", "--for", "8d", "--longest", "week", *WORK], "--longest is 'week', must be a number"),
-        (["zone=x", "--comment", " "], "--comment is empty: say why"),
-        (["zone", *WORK], "'zone' is no matcher"),
-        (["lists", *WORK], "'lists' is no matcher"),
+        (["zone=x", "--comment", " "], "--comment is empty: give the reason"),
+        (["zone", *WORK], "'zone' is not a matcher"),
+        (["lists", *WORK], "'lists' is not a matcher"),
     ],
 )
 def test_a_mistake_is_one_clear_line(
@@ -251,7 +251,7 @@ def test_an_expression_that_only_python_knows_is_refused_by_alertmanager_in_one_
 def test_all_alerts_but_one_kind_cannot_be_silenced_by_accident(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "meet Watchdog, too" in mistake(monkeypatch, platform, "silence", "zone!=nowhere", *WORK)
+    assert "also match Watchdog" in mistake(monkeypatch, platform, "silence", "zone!=nowhere", *WORK)
 
 
 def test_the_name_of_an_alert_takes_in_its_escalated_twin() -> None:

@@ -118,7 +118,7 @@ def test_chosen_rows_keep_the_order_whatever_their_case_and_separators() -> None
 
 DUE = datetime.now(UTC) + timedelta(hours=2)
 WAIT = Wait(what="first daily report", due=DUE, command="ops report run daily")
-SETUP = Setup(what="no second region has ever reported", command="make up-dr")
+SETUP = Setup(what="no second region has reported", command="make up-dr")
 
 
 def judged(state: State) -> Callable[[str], DrillResult]:
@@ -336,7 +336,7 @@ def test_a_row_is_one_line_of_at_most_100_columns_and_the_totals_follow() -> Non
     assert lines[1].endswith("...")
     assert lines[2].endswith(" ops drill some")
     assert lines[3].rstrip(".").endswith(f"due {moment(DUE)}: first daily report (+1)"[:40])
-    assert " make up-dr: no second region has ever reported" in lines[4]
+    assert " make up-dr: no second region has reported" in lines[4]
     assert lines[5] == "S1 absent     Horizontal and vertical scaling"
     assert command.totals(rows) == "1 pass, 1 fail, 1 stale, 1 waiting, 1 not set up, 1 absent"
 
@@ -352,7 +352,7 @@ def test_details_show_everything(project: Path) -> None:
         "    f\n",
         "    w\n",
         f"first daily report is due at {moment(DUE)} (now: `ops report run daily`)",
-        "no second region has ever reported: `make up-dr`",
+        "no second region has reported: `make up-dr`",
         "pass       drill passed 9 min ago, commit none, this cluster",
         "missing 0; seconds 4.5",
         "ignored: drill/900.json is not an evidence file",

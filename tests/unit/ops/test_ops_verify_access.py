@@ -41,7 +41,7 @@ def test_a_session_that_is_good_at_its_own_replica_only_is_found(platform_factor
 
 def test_a_missing_replica_is_found(platform_factory: Any) -> None:
     with platform_factory(ready=1) as (platform, _):
-        assert visualization.g1(platform.context).wrong == ["number of ready Grafana is 1, must be 2"]
+        assert visualization.g1(platform.context).wrong == ["number of ready Grafana replicas is 1, must be 2"]
 
 
 def test_a_standby_that_does_not_follow_is_found(platform_factory: Any) -> None:

@@ -94,7 +94,7 @@ def test_a_region_alone_is_not_set_up_and_says_how(
     monkeypatch.setenv(evidence.SCOPE_VARIABLE, scope)
     finding = check(context(answers({PEER_AGE: None})))
     assert finding.wrong == []
-    assert finding.setups == [Setup(what="no second region has ever reported", command=command)]
+    assert finding.setups == [Setup(what="no second region has reported", command=command)]
 
 
 @pytest.mark.parametrize(

@@ -127,4 +127,4 @@ def test_probes_that_no_policy_takes_are_found() -> None:
 
 def test_traces_that_were_dropped_undecided_are_found() -> None:
     wrong = sampling.o4(Platform(dropped=7).context).wrong
-    assert [problem.startswith("7 traces were dropped undecided") for problem in wrong] == [True, True]
+    assert [problem.startswith("7 traces were dropped without a decision") for problem in wrong] == [True, True]
