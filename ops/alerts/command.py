@@ -222,7 +222,7 @@ def row_as_json(row: Row) -> dict[str, Any]:
 def alert_table(table_rows: Sequence[Row], now: datetime) -> Table:
     """Rows for people, readable in 100 columns."""
     table = Table("priority", title="Firing (UTC)", title_justify="left", expand=True)
-    for heading, ratio in (("alert", 4), ("assignee", 3)):
+    for heading, ratio in (("alert", 5), ("assignee", 4)):
         table.add_column(heading, overflow="fold", ratio=ratio)
     for row in table_rows:
         alert = row.alert

@@ -95,7 +95,7 @@ def test_what_was_seen_from_outside_is_told(tmp_path: Path) -> None:
     assert aspects[Aspect.RECOVERY][-1] == "recovered 11.5 s after it"
     assert aspects[Aspect.ALERTS] == ["KafkaBrokerDown (critical)"]
     assert aspects[Aspect.NOTIFICATIONS] == ["none"]
-    assert aspects[Aspect.DASHBOARDS] == ["40 questions of the overview, 1 without an answer, slowest answer 0.8 s"]
+    assert aspects[Aspect.DASHBOARDS] == ["40 queries of the overview, 1 without an answer, slowest answer 0.8 s"]
 
 
 def test_what_could_not_be_read_is_not_measured(tmp_path: Path) -> None:
