@@ -222,7 +222,7 @@ def row_as_json(row: Row) -> dict[str, Any]:
 def alert_table(table_rows: Sequence[Row], now: datetime) -> Table:
     """Rows for people, readable in 100 columns."""
     table = Table("priority", title="Firing (UTC)", title_justify="left", expand=True)
-    for heading, ratio in (("alert", 3), ("who has it", 2)):
+    for heading, ratio in (("alert", 5), ("assignee", 4)):
         table.add_column(heading, overflow="fold", ratio=ratio)
     for row in table_rows:
         alert = row.alert
@@ -251,12 +251,12 @@ def who(row: Row, now: datetime) -> list[str]:
         lines.append(f"{ack.author} until {clock(ack.ends, now)} ({span(ack.ends - now)})")
         lines.append(ack.comment)
     lines += [
-        f"silent until {clock(silence.ends, now)}, {silence.author}: {silence.comment}" for silence in row.silences
+        f"silenced until {clock(silence.ends, now)}, {silence.author}: {silence.comment}" for silence in row.silences
     ]
     if row.inhibited_by:
-        lines.append(f"held back by {', '.join(row.inhibited_by)}")
+        lines.append(f"inhibited by {', '.join(row.inhibited_by)}")
     if not row.quiet:
-        lines.append(f"told: {', '.join(row.alert.receivers)}")
+        lines.append(f"notified: {', '.join(row.alert.receivers)}")
     lines.append(_next(row, now))
     return [line for line in lines if line]
 
@@ -266,26 +266,24 @@ def _next(row: Row, now: datetime) -> str:
     if state is Escalates.NOW and at:
         return f"escalated to {contact} at {clock(at, now)}"
     if state is Escalates.LATER and at:
-        return f"{contact} in {span(at - now)}" if at > now else f"{contact} any moment now"
+        return f"next: {contact} in {span(at - now)}" if at > now else f"next: {contact} now"
     if state is Escalates.STOPPED:
-        return f"{contact} not before {clock(at, now)}" if at else f"{contact} not while held back"
+        return f"next: {contact} not before {clock(at, now)}" if at else f"next: {contact} not while inhibited"
     return ""
 
 
 def alerts(
-    as_json_: Annotated[bool, typer.Option("--json", help="Print alerts for machines.")] = False,
-    everything: Annotated[
-        bool, typer.Option("--all", help=f"Also what other alerts hold back, and the {WATCHDOG}.")
-    ] = False,
+    as_json_: Annotated[bool, typer.Option("--json", help="Print alerts as JSON.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help=f"Include inhibited alerts and the {WATCHDOG}.")] = False,
     severity: Annotated[list[Severity] | None, typer.Option(help="Only this priority; may be repeated.")] = None,
     layer: Annotated[
         list[str] | None, typer.Option(help=f"Only this layer ({NO_LAYER}: the platform itself); may be repeated.")
     ] = None,
 ) -> None:
-    """Show what fires now: since when, who is notified, who has it, who is next.
+    """Show firing alerts with their start, receivers, assignee and next escalation.
 
-    Exit codes: 0 nothing fires that nobody has taken, 1 something does (or the watchdog's heartbeat is missing), 2 no
-    answer.
+    Exit codes: 0 no open alert, 1 an alert is open (not silenced, not inhibited, above low) or the watchdog's heartbeat
+    is missing, 2 no answer.
     """
     platform = platform_module.load()
     with connect(platform) as alertmanager:
@@ -327,12 +325,12 @@ def _print(
         console.print(silence_table(rest, now))
     hidden = len([row for row in table_rows if row.inhibited_by]) - len([row for row in shown if row.inhibited_by])
     console.print(
-        f"{len(shown)} firing, {sum(row.open for row in shown)} that nobody has taken"
-        + (f", {hidden} more that others hold back (--all)" if hidden else "")
+        f"{len(shown)} firing, {sum(row.open for row in shown)} open"
+        + (f", {hidden} more inhibited (--all)" if hidden else "")
     )
     console.print(f"{cluster.members} Alertmanager{'s' * (cluster.members != 1)}, {cluster.status}")
     if not heart:
         console.print(
-            f"[bold red]{WATCHDOG} is missing[/]: Prometheus does not reach Alertmanager, or it is silent; "
-            "what is above may be old. See docs/operations/emergency.md"
+            f"[bold red]{WATCHDOG} is missing[/]: Prometheus does not reach Alertmanager, or it is silenced; "
+            "the list above may be outdated. See docs/operations/emergency.md"
         )

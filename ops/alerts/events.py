@@ -82,7 +82,7 @@ def read(platform: Platform, stage: Stage, start: datetime, idle_s: float = IDLE
     """
     topic, kafka = TOPICS[stage], KafkaAdmin(platform)
     if topic not in kafka.topics():
-        raise OpsError(f"topic {topic} is not there: bring up a version of the platform that has alerting")
+        raise OpsError(f"topic {topic} does not exist: deploy a version of the platform with alerting")
     ends = kafka.end_offsets(topic)
     starts = _starts(platform, topic, ends, start)
     reached = dict(starts)
@@ -150,14 +150,14 @@ _STYLES = {"firing": "red", "resolved": "green"}
 
 def alert_events(
     topic: Annotated[Stage, typer.Option(help="raw: from Prometheus; processed: from Alertmanager.")] = Stage.PROCESSED,
-    alert: Annotated[str, typer.Option(help="Only alerts with this name, or identities that begin so.")] = "",
-    since: Annotated[str, typer.Option(help="How far back, e.g. 15m.")] = "1h",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most rows, the newest.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every event as it is in Kafka.")] = False,
+    alert: Annotated[str, typer.Option(help="Only alerts with this name or identity prefix.")] = "",
+    since: Annotated[str, typer.Option(help="Time range until now, for example 15m.")] = "1h",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows; the newest are shown.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every event as JSON, as it is in Kafka.")] = False,
 ) -> None:
     """Show alert events, newest last. Exit code 1 when there is none, or when a partition did not answer.
 
-    The table shows what a Prometheus sends again and again once, with the number of times.
+    The table shows repeated sends of the same alert as one row with their number.
     """
     back = timedelta(seconds=seconds(since))
     history = read(platform_module.load(), topic, datetime.now(UTC) - back)
@@ -172,7 +172,7 @@ def alert_events(
     elif events:
         Console().print(event_table(events, limit) if topic is Stage.PROCESSED else run_table(runs(events)[-limit:]))
     else:
-        typer.echo(f"no such event in the last {since}", err=True)
+        typer.echo(f"no matching event in the last {since}", err=True)
     for line in warnings(history):
         typer.echo(line, err=True)
     raise typer.Exit(0 if events and not history.silent else 1)
@@ -182,16 +182,16 @@ def warnings(history: Found) -> list[str]:
     """What the reader has to know of what is missing."""
     lines = []
     if history.unreadable:
-        lines.append(f"{history.unreadable} records are no alert events of a version that this program knows")
+        lines.append(f"{history.unreadable} records are not alert events of a known version")
     if history.silent:
         which = ", ".join(map(str, history.silent))
-        lines.append(f"partition {which} did not give all that it has: what is shown may be incomplete")
+        lines.append(f"partition {which} did not answer in full: the list may be incomplete")
     return lines
 
 
 def event_table(events: Sequence[AlertEvent], limit: int) -> Table:
     """Notifications, one a row."""
-    table = Table("time (UTC)", "status", "priority", "told", "alert")
+    table = Table("time (UTC)", "status", "priority", "receiver", "alert")
     for event in events[-limit:]:
         table.add_row(*_cells(event), Text(told(event)), Text(event.alert_id, overflow="fold"))
     return table

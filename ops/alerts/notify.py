@@ -127,30 +127,30 @@ def _without_secrets(text: str, way: Way) -> str:
 
 
 def notify(
-    text: Annotated[str | None, typer.Argument(help="What people have to know.")] = None,
-    severity: Annotated[Severity, typer.Option(help="How urgent it is.")] = Severity.CRITICAL,
-    to: Annotated[list[str] | None, typer.Option(help="Contact, or all; may be repeated; else the first.")] = None,
+    text: Annotated[str | None, typer.Argument(help="Text of the notification.")] = None,
+    severity: Annotated[Severity, typer.Option(help="Priority of the notification.")] = Severity.CRITICAL,
+    to: Annotated[list[str] | None, typer.Option(help="Contact, or all; may be repeated; default: the first.")] = None,
     channels: Annotated[
-        Path, typer.Option(envvar="OBS_NOTIFY_CHANNELS", help="File of channels; secrets are beside it.")
+        Path, typer.Option(envvar="OBS_NOTIFY_CHANNELS", help="Channels file; its secrets are in the same folder.")
     ] = DEFAULT,
-    by: Annotated[str | None, typer.Option(help="Who you are; else the user of this machine.")] = None,
+    by: Annotated[str | None, typer.Option(help="Your name; default: the user of this machine.")] = None,
     write_to: Annotated[
         Path | None,
         typer.Option(
-            "--write", metavar="FOLDER", help="Write the file of channels while the platform is up; send nothing."
+            "--write", metavar="FOLDER", help="Write the channels file from the running platform; send nothing."
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only read the files, and show who would be notified.")
+        bool, typer.Option("--check", help="Read the files and show who would be notified; send nothing.")
     ] = False,
 ) -> None:
-    """Tell people by every channel: phone, text message, Slack, mail. Works when the whole platform is gone.
+    """Notify contacts by every channel: phone, text message, Slack, mail. Works while the platform is down.
 
-    Exit codes: 0 every channel took it, 1 one did not, 2 nothing could be sent.
+    Exit codes: 0 every channel accepted it, 1 one did not, 2 nothing could be sent.
     """
     if write_to is not None:
         if text is not None:
-            raise OpsError("--write sends nothing: leave the text out")
+            raise OpsError("--write sends nothing: omit the text")
         for path in write(platform_module.load(), write_to.expanduser()):
             typer.echo(f"written: {path}")
         return
@@ -160,9 +160,9 @@ def notify(
     if check:
         _finish(check_channels(directory, path.parent), "ready")
     if text is None or not text.strip():
-        raise OpsError("say what people have to know: `ops notify TEXT`")
+        raise OpsError("no text given: `ops notify TEXT`")
     if len(text) > LONGEST_TEXT:
-        raise OpsError(f"the text has {len(text)} characters, may have {LONGEST_TEXT}: say the most important")
+        raise OpsError(f"the text has {len(text)} characters, at most {LONGEST_TEXT} are allowed: shorten it")
     now = datetime.now(UTC)
     notification = Notification(
         text=text.strip(), severity=severity, sender=author(by), identity=f"by-hand-{uuid.uuid4()}", time=now

@@ -28,7 +28,7 @@ _IMPLICIT_TLS = 465
 def _https(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme != "https" or not parts.hostname:
-        raise ValueError("must be an https:// address")
+        raise ValueError("must be an https:// URL")
     return text
 
 
@@ -121,7 +121,7 @@ class Directory(_Section):
                 )
             missing = [channel for channel in reached if getattr(self.channels, channel) is None]
             if missing:
-                raise ValueError(f"contact {name} wants {missing[0]}, but channels has no {missing[0]}")
+                raise ValueError(f"contact {name} uses {missing[0]}, but channels has no {missing[0]}")
         return self
 
     @property
@@ -151,14 +151,14 @@ def load(path: Path) -> Directory:
     try:
         mode, text = path.stat().st_mode, path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise OpsError(f"{where} cannot be read: {reason}: write it with `ops notify --write FOLDER`") from None
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise OpsError(f"{where} may be changed by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {where}")
+        raise OpsError(f"{where} is writable by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {where}")
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise OpsError(f"{where} is no YAML: {one_line(error, 120)}") from None
+        raise OpsError(f"{where} is not YAML: {one_line(error, 120)}") from None
     try:
         return Directory.model_validate(content)
     except ValidationError as error:
@@ -178,10 +178,10 @@ def secret(folder: Path, name: str) -> str:
     try:
         mode, text = path.stat().st_mode, path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise OpsError(f"{path} cannot be read: {reason}") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise OpsError(f"{path} is a secret that others may read (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}")
+        raise OpsError(f"{path} is a secret that others can read (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}")
     if not text:
         raise OpsError(f"{path} is empty")
     return text
@@ -199,9 +199,9 @@ def write(platform: Platform, folder: Path) -> list[Path]:
     """
     source = platform.notify_channels
     if source is None:
-        raise OpsError("the stack does not tell its channels: bring up a version of the platform that has alerting")
+        raise OpsError("the stack has no output for channels: deploy a version of the platform with alerting")
     if not _contacts(source):
-        raise OpsError("no contact of the stack has a channel: nobody can be notified, so there is nothing to write")
+        raise OpsError("no contact of the stack has a channel: there is nothing to write")
     contents = {**_secrets(source), FILE: _header(platform) + yaml.safe_dump(_content(source), sort_keys=False)}
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -215,7 +215,7 @@ def write(platform: Platform, folder: Path) -> list[Path]:
 
 def _header(platform: Platform) -> str:
     return (
-        f"# Who is notified, and how, when the monitoring of {platform.platform} ({platform.region}) is down.\n"
+        f"# Contacts and channels to notify while the monitoring of {platform.platform} ({platform.region}) is down.\n"
         "# Written by `ops notify --write`; write it again when contacts or secrets change.\n"
     )
 

@@ -64,7 +64,7 @@ class Notification:
     def footer(self) -> str:
         """Where it comes from: people have to know that no alert stands behind it."""
         moment = (self.time or datetime.now(UTC)).astimezone(UTC)
-        return f"Sent by hand by {self.sender}, {moment:%Y-%m-%d %H:%M} UTC, not by the monitoring."
+        return f"Sent manually by {self.sender}, {moment:%Y-%m-%d %H:%M} UTC, not by the monitoring."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class Way:
             return None
         path = self.folder / name
         if not path.is_file():
-            raise OpsError(f"{path} is not there: it is the certificate of the authority that signs this channel")
+            raise OpsError(f"{path} does not exist: it is the CA certificate of this channel")
         return str(path)
 
 
@@ -132,7 +132,7 @@ def phone(way: Way, notification: Notification) -> str:
         )
     if response.status_code != 202:
         raise OpsError(f"answered {response.status_code}: {one_line(response.text, 160)}")
-    return "the paging service took it"
+    return "accepted by the paging service"
 
 
 def sms(way: Way, notification: Notification) -> str:
@@ -159,7 +159,7 @@ def sms(way: Way, notification: Notification) -> str:
         answer = client.publish(TopicArn=way.contact.sms_topic, Message=short_message(notification))
     finally:
         client.close()
-    return f"SNS took it: {answer['MessageId']}"
+    return f"accepted by SNS: {answer['MessageId']}"
 
 
 def slack(way: Way, notification: Notification) -> str:
@@ -185,7 +185,7 @@ def slack(way: Way, notification: Notification) -> str:
     answer = client.send_dict({"text": text})
     if answer.status_code != 200:
         raise OpsError(f"answered {answer.status_code}: {one_line(answer.body, 160)}")
-    return "Slack took it"
+    return "accepted by Slack"
 
 
 def mail(way: Way, notification: Notification) -> str:
@@ -212,8 +212,8 @@ def mail(way: Way, notification: Notification) -> str:
             server.login(channel.user, way.secret(channel.password_file))
         refused = server.send_message(message)
     if refused:
-        raise OpsError(f"the server refuses {', '.join(refused)} and took it for the others")
-    return f"the server took it for {', '.join(way.contact.mail)}"
+        raise OpsError(f"the server refused {', '.join(refused)} and accepted it for the others")
+    return f"the server accepted it for {', '.join(way.contact.mail)}"
 
 
 SENDERS: Mapping[str, Callable[[Way, Notification], str]] = {"phone": phone, "sms": sms, "slack": slack, "mail": mail}
@@ -263,7 +263,7 @@ def reason(error: BaseException) -> str:
     while (inner := error.__cause__ or error.__context__) is not None and inner is not error:
         error = inner
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return f"the server refuses {', '.join(error.recipients)}"
+        return f"the server refused {', '.join(error.recipients)}"
     if isinstance(error, smtplib.SMTPResponseException):
         said = error.smtp_error
         return f"answered {error.smtp_code}: {said.decode(errors='replace') if isinstance(said, bytes) else said}"
@@ -276,7 +276,7 @@ def _aws(way: Way, name: str) -> dict[str, str]:
         reader.read_string(way.secret(name))
         profile = dict(reader["default"])
     except (configparser.Error, KeyError):
-        raise OpsError(f"{way.folder / name} is no file of AWS credentials with a section [default]") from None
+        raise OpsError(f"{way.folder / name} is not an AWS credentials file with a section [default]") from None
     missing = [key for key in _AWS_KEYS[:2] if not profile.get(key)]
     if missing:
         raise OpsError(f"{way.folder / name} lacks {missing[0]} in its section [default]")
@@ -286,7 +286,7 @@ def _aws(way: Way, name: str) -> dict[str, str]:
 def _slack_url(way: Way, name: str) -> str:
     url = way.secret(name)
     if not url.startswith("https://"):
-        raise OpsError(f"{way.folder / name} holds no https:// address")
+        raise OpsError(f"{way.folder / name} contains no https:// URL")
     return url
 
 

@@ -53,7 +53,7 @@ def duration(text: str, option: str, longest: str = LONGEST) -> timedelta:
     if parsed_duration is None:
         raise OpsError(f"{option} is {text!r}, must be a number with m, h or d, for example 2h")
     if parsed_duration > limit:
-        raise OpsError(f"{option} is {text}, may be {longest} at most: what lasts longer is taken up again after that")
+        raise OpsError(f"{option} is {text}, at most {longest} is allowed: renew it after that")
     return parsed_duration
 
 
@@ -72,7 +72,7 @@ def parse_matcher(text: str) -> Matcher:
     """
     match = _MATCHER.fullmatch(text.strip())
     if not match:
-        raise OpsError(f"{text!r} is no matcher: write label=value, or != , =~ , !~ in place of =")
+        raise OpsError(f"{text!r} is not a matcher: write label=value, or != , =~ , !~ in place of =")
     name, sign, value = match.groups()
     if len(value) >= 2 and value[0] == value[-1] == '"':
         value = value[1:-1]
@@ -81,7 +81,7 @@ def parse_matcher(text: str) -> Matcher:
         try:
             re.compile(value)
         except re.error as error:
-            raise OpsError(f"{text!r}: {value!r} is no regular expression: {one_line(error)}") from None
+            raise OpsError(f"{text!r}: {value!r} is not a regular expression: {one_line(error)}") from None
     return Matcher(name=name, value=value, regex=regex, equal=equal)
 
 
@@ -103,15 +103,15 @@ def refuse_heartbeat(matchers: Sequence[Matcher], alerts: Iterable[FiringAlert])
     for labels in beats or [{_NAME: WATCHDOG}]:
         if all(matcher.matches(labels) for matcher in matchers):
             raise OpsError(
-                f"these matchers meet {WATCHDOG}, too: without its heartbeat the dead man's switch calls people; "
-                f"add a matcher that leaves it out, for example {_NAME}!={WATCHDOG}"
+                f"these matchers also match {WATCHDOG}: without its heartbeat the dead man's switch pages on-call; "
+                f"add a matcher that excludes it, for example {_NAME}!={WATCHDOG}"
             )
 
 
 def warn_if_alone(alertmanager: Alertmanager) -> None:
     """Say that a silence may hold at one member only."""
     if alertmanager.cluster().members < 2:
-        typer.echo("only one Alertmanager knows of it: if the others run, they notify on-call all the same", err=True)
+        typer.echo("only one Alertmanager has it: others that run still notify on-call", err=True)
 
 
 def choose(silences: Iterable[Silence], text: str) -> Silence:
@@ -122,8 +122,8 @@ def choose(silences: Iterable[Silence], text: str) -> Silence:
     """
     matches = [silence for silence in silences if text and silence.id.startswith(text) and silence.state != "expired"]
     if len(matches) != 1:
-        how = f"{len(matches)} silences begin" if matches else "no silence that has not ended begins"
-        raise OpsError(f"{how} with {text!r}: `ops silence list` shows them")
+        how = f"{len(matches)} unexpired silences begin" if matches else "no unexpired silence begins"
+        raise OpsError(f"{how} with {text!r}: `ops silence list` lists them")
     return matches[0]
 
 
@@ -137,7 +137,7 @@ def author(given: str | None) -> str:
     try:
         return user or getpass.getuser()
     except (KeyError, OSError):
-        raise OpsError("who are you? This machine does not know: give your name with --by") from None
+        raise OpsError("cannot determine your name from this machine: give it with --by") from None
 
 
 def _git_name() -> str:
@@ -189,7 +189,7 @@ def as_json(silence: Silence) -> dict[str, Any]:
 def silence_table(silences: Sequence[Silence], now: datetime) -> Table:
     """Silences for people."""
     table = Table("id", "by", "ends (UTC)", title="Silences", title_justify="left")
-    table.add_column("silent", overflow="fold")
+    table.add_column("silenced", overflow="fold")
     for silence in silences:
         left = f"{clock(silence.ends, now)}\nin {span(silence.ends - now)}"
         begins = f"begins {clock(silence.starts, now)}: " if silence.state == "pending" else ""
@@ -213,23 +213,25 @@ class _MatchersFirst(TyperGroup):
 silence_app = typer.Typer(
     cls=_MatchersFirst,
     no_args_is_help=True,
-    help="Keep alerts of planned work quiet: `ops silence layer=device --for 4h --comment TEXT`.",
+    help="Silence alerts during planned work: `ops silence layer=device --for 4h --comment TEXT`.",
 )
 
 
 @silence_app.command("add")
 def add(
-    matchers: Annotated[list[str], typer.Argument(help="All have to be met: label=value, or !=, =~, !~.")],
-    comment: Annotated[str, typer.Option(help="Why, for those who come after you.")],
-    length: Annotated[str, typer.Option("--for", help="How long: 30m, 4h, 2d.")] = "4h",
-    by: Annotated[str | None, typer.Option(help="Who you are; else the user of this machine.")] = None,
-    longest: Annotated[str, typer.Option(help="The most that --for may be.")] = LONGEST,
+    matchers: Annotated[
+        list[str], typer.Argument(help="Matchers, all of which must match: label=value, or !=, =~, !~.")
+    ],
+    comment: Annotated[str, typer.Option(help="Reason for the silence.")],
+    length: Annotated[str, typer.Option("--for", help="Duration: 30m, 4h, 2d.")] = "4h",
+    by: Annotated[str | None, typer.Option(help="Your name; default: the user of this machine.")] = None,
+    longest: Annotated[str, typer.Option(help="Upper limit of --for.")] = LONGEST,
 ) -> None:
-    """Silence alerts from now on (the command that is meant when none is named)."""
+    """Silence alerts from now on (the default command)."""
     lasts = duration(length, "--for", longest)
     wanted = tuple(with_twins(parse_matcher(matcher)) for matcher in matchers)
     if not comment.strip():
-        raise OpsError("--comment is empty: say why, for those who come after you")
+        raise OpsError("--comment is empty: give the reason for the silence")
     who = author(by)
     with connect(platform_module.load()) as alertmanager:
         alerts = alertmanager.alerts()
@@ -239,14 +241,14 @@ def add(
         warn_if_alone(alertmanager)
     met = sorted({alert.identity or alert.name for alert in alerts if all(one.matches(alert.labels) for one in wanted)})
     typer.echo(f"silence {silence_id} by {who} until {clock(now + lasts, now)} UTC: {', '.join(map(str, wanted))}")
-    typer.echo(f"fires now and is silent: {', '.join(met) or 'nothing'}")
+    typer.echo(f"firing and silenced: {', '.join(met) or 'none'}")
 
 
 @silence_app.command("list")
 def show(
-    as_json_: Annotated[bool, typer.Option("--json", help="Print silences for machines.")] = False,
+    as_json_: Annotated[bool, typer.Option("--json", help="Print silences as JSON.")] = False,
 ) -> None:
-    """Show silences that have not ended, acknowledgements included."""
+    """List unexpired silences, including acknowledgements."""
     with connect(platform_module.load()) as alertmanager:
         active_silences = in_force(alertmanager.silences())
     if as_json_:
@@ -260,12 +262,12 @@ def show(
     elif active_silences:
         Console().print(silence_table(active_silences, datetime.now(UTC)))
     else:
-        typer.echo("no silence")
+        typer.echo("no unexpired silences")
 
 
 @silence_app.command("end")
-def end(silence: Annotated[str, typer.Argument(help="Id of the silence, or its beginning.")]) -> None:
-    """End a silence: who has to be notified is told again."""
+def end(silence: Annotated[str, typer.Argument(help="Id of the silence, or a prefix of it.")]) -> None:
+    """End a silence: its alerts notify again."""
     with connect(platform_module.load()) as alertmanager:
         chosen = choose(alertmanager.silences(), silence)
         alertmanager.end(chosen.id)
@@ -321,20 +323,22 @@ def acknowledge(
 
 def ack(
     alert: Annotated[
-        str, typer.Argument(metavar="ALERT", help="Identity (alert_id) or its beginning, or the alert's name.")
+        str, typer.Argument(metavar="ALERT", help="Identity (alert_id), a prefix of it, or the alert's name.")
     ],
     labels: Annotated[
-        list[str] | None, typer.Argument(metavar="LABEL=VALUE", help="Which one, if several have the name.")
+        list[str] | None, typer.Argument(metavar="LABEL=VALUE", help="Selects one of several alerts with this name.")
     ] = None,
-    length: Annotated[str, typer.Option("--for", help="How long: 30m, 2h, 1d.")] = "2h",
-    comment: Annotated[str, typer.Option(help="What you found, or what you do.")] = "",
-    by: Annotated[str | None, typer.Option(help="Who you are; else the user of this machine.")] = None,
-    every: Annotated[bool, typer.Option("--every", help="All alerts that are meant, not only one.")] = False,
-    end: Annotated[bool, typer.Option("--end", help="Take it back: by ALERT, or by the silence's id.")] = False,
+    length: Annotated[str, typer.Option("--for", help="Duration: 30m, 2h, 1d.")] = "2h",
+    comment: Annotated[str, typer.Option(help="Findings, or what you are doing.")] = "",
+    by: Annotated[str | None, typer.Option(help="Your name; default: the user of this machine.")] = None,
+    every: Annotated[bool, typer.Option("--every", help="Acknowledge all matching alerts.")] = False,
+    end: Annotated[
+        bool, typer.Option("--end", help="Remove the acknowledgement: by ALERT, or by the silence's id.")
+    ] = False,
 ) -> None:
-    """Acknowledge an alert: nobody else is notified of it, and it is not escalated, until the time is over.
+    """Acknowledge an alert: it does not notify or escalate until the acknowledgement expires.
 
-    A second time extends it. Nothing is acknowledged when ALERT may mean several and --every is not given.
+    Acknowledging it again extends the time. Without --every, an ALERT that matches several is refused.
     """
     lasts = duration(length, "--for")
     wanted = _labels(labels or ())
@@ -356,7 +360,7 @@ def ack(
             if told := sorted(
                 {firing.labels.get(ESCALATION_LABEL, "") for firing in alerts if firing.identity == identity} - {""}
             ):
-                typer.echo(f"it had been escalated: {', '.join(told)} knows of it, say that you have it")
+                typer.echo(f"it was escalated: {', '.join(told)} was notified, report that you are handling it")
         warn_if_alone(alertmanager)
 
 
@@ -367,12 +371,12 @@ def _take_back(alertmanager: Alertmanager, text: str, labels: Mapping[str, str],
     if not identities:
         chosen = choose(silences, text)
         if not chosen.acknowledges:
-            raise OpsError(f"{chosen.id} is no acknowledgement: end it with `ops silence end {chosen.id}`")
+            raise OpsError(f"{chosen.id} is not an acknowledgement: end it with `ops silence end {chosen.id}`")
         identities, known = [chosen.acknowledges], {chosen.acknowledges: chosen}
     lines = []
     for identity in _chosen(identities, text, every):
         alertmanager.end(known[identity].id)
-        lines.append(f"taken back: {identity}, silence {known[identity].id}")
+        lines.append(f"acknowledgement removed: {identity}, silence {known[identity].id}")
     return lines
 
 
@@ -393,11 +397,11 @@ def _chosen(identities: Sequence[str], text: str, every: bool) -> Sequence[str]:
         OpsError: Nothing, or several without ``every``; then they are listed on standard error.
     """
     if not identities:
-        raise OpsError(f"no alert that fires is, is called or begins with {text!r}: `ops alerts` shows what fires")
+        raise OpsError(f"no firing alert has the name or identity prefix {text!r}: `ops alerts` lists firing alerts")
     if len(identities) > 1 and not every:
         for identity in identities:
             typer.echo(identity, err=True)
-        raise OpsError(f"{text!r} may mean these {len(identities)}: give one of them, or --every for all")
+        raise OpsError(f"{text!r} matches these {len(identities)}: give one of them, or --every for all")
     return identities
 
 
@@ -405,5 +409,5 @@ def _labels(texts: Iterable[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
     wrong = [text for text, sign, _ in pairs if not text or not sign]
     if wrong:
-        raise OpsError(f"{wrong[0]!r} is no label: write LABEL=VALUE, for example instance=kafka-1")
+        raise OpsError(f"{wrong[0]!r} is not a label: write LABEL=VALUE, for example instance=kafka-1")
     return {name: value for name, _, value in pairs}

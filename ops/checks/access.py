@@ -134,7 +134,9 @@ def _errors(pod: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise OpsError(f"cannot read what {pod} runs with: HTTP {error.status} {one_line(error.reason)}") from None
+        raise OpsError(
+            f"cannot read the configuration of {pod}: HTTP {error.status} {one_line(error.reason)}"
+        ) from None
 
 
 def ini(text: str) -> dict[str, dict[str, str]]:
@@ -212,7 +214,7 @@ def configured(settings: Settings, directory: Mapping[str, Any], finding: Findin
         finding.expect_equal(f"{host}: roles", listed({mapping.get("org_role") for mapping in mapped}), listed(ROLES))
         finding.expect(
             not any(mapping.get("group_dn") == "*" for mapping in mapped),
-            f"{host}: everybody in the directory gets a role",
+            f"{host}: every user of the directory gets a role",
         )
         finding.seen.append(f"directory {host}: {len(mapped)} groups to roles")
 
@@ -239,7 +241,7 @@ def nothing_leaves(grafana: Grafana, finding: Finding) -> None:
     }
     for what, (path, body) in tries.items():
         status = grafana.status("POST", path, body)
-        finding.expect(status in _REFUSED, f"{what} is answered {status}, must be refused")
+        finding.expect(status in _REFUSED, f"{what}: answered {status}, must be refused")
 
 
 def role_of(person: Grafana) -> str:
@@ -250,14 +252,14 @@ def role_of(person: Grafana) -> str:
 def people(ca_file: str, url: str, credentials: Credentials, finding: Finding) -> None:
     """Somebody of each role logs in and tries; somebody in no group does not get in."""
     with Grafana(ca_file, url) as outsider:
-        finding.expect_equal("answer to somebody in no group", outsider.log_in(credentials.outsider.pair), 401)
+        finding.expect_equal("response to a user in no group", outsider.log_in(credentials.outsider.pair), 401)
     tried = 0
     for role, login in zip(ROLES, credentials.inside, strict=True):
         try:
             tried += _tries(ca_file, url, role, login, finding)
         except OpsError as error:
             finding.wrong.append(f"{role}: {error}")
-    finding.figures.append(f"{tried} tries by people of {len(ROLES)} roles")
+    finding.figures.append(f"{tried} requests tried with {len(ROLES)} roles")
 
 
 def _tries(ca_file: str, url: str, role: str, login: Login, finding: Finding) -> int:
@@ -281,10 +283,10 @@ def g5(context: Context) -> Finding:
     url, pod = address(context.platform), context.kube.ready_pod(WORKLOAD).name
     configured(grafana_settings(context.kube, pod), toml(file_of(context.kube, pod, "ldap.toml")), finding)
     with Grafana(context.ca_file, url) as anybody:
-        finding.expect_equal("answer to nobody", anybody.status("GET", f"/api/dashboards/uid/{DASHBOARD}"), 401)
+        finding.expect_equal("response without a login", anybody.status("GET", f"/api/dashboards/uid/{DASHBOARD}"), 401)
         # A name of its own: a wrong password counts against the name.
         stranger = (f"ops-verify-{secrets.token_hex(4)}", secrets.token_urlsafe(12))
-        finding.expect_equal("answer to an unknown login", anybody.log_in(stranger), 401)
+        finding.expect_equal("response to an unknown login", anybody.log_in(stranger), 401)
     with Grafana(context.ca_file, url, auth=administrator(context.platform)) as grafana:
         permissions(grafana, finding)
         nothing_leaves(grafana, finding)
@@ -292,6 +294,6 @@ def g5(context: Context) -> Finding:
     if credentials:
         people(context.ca_file, url, credentials, finding)
     else:
-        finding.seen.append(f"nobody of the directory tried now: {TEST_ACCOUNTS_FILE} names no accounts")
+        finding.seen.append(f"no directory account tried: {TEST_ACCOUNTS_FILE} lists none")
     finding.drill(DRILL)
     return finding

@@ -43,7 +43,7 @@ def live_rules(context: Context, replica: str) -> dict[str, Mapping[str, Any]]:
     for name, base, login in evaluators:
         with context.web.call("GET", f"{base}/api/v1/rules", auth=login.pair, params={"type": "alert"}) as response:
             if response.status_code != 200:
-                raise OpsError(f"{name} answered {response.status_code} to the question for its rules")
+                raise OpsError(f"{name} answered {response.status_code} to the query for its rules")
             groups = response.json()["data"]["groups"]
         rules |= {rule["name"]: rule for group in groups for rule in group["rules"]}
     return rules
@@ -80,8 +80,8 @@ def a1(context: Context) -> Finding:
         finding.expect_equal(f"members that {member} sees", cluster.members, MEMBERS)
         finding.expect_equal(f"state of {member}", cluster.status, "ready")
     anonymous = context.web.status(f"{context.platform.alertmanager_url}/api/v2/status")
-    finding.expect_equal("answer to somebody without a login", anonymous, 401)
-    finding.seen.append(f"{listed(members)} in one cluster, anonymous answered with {anonymous}")
+    finding.expect_equal("response without a login", anonymous, 401)
+    finding.seen.append(f"{listed(members)} in one cluster, anonymous requests answered {anonymous}")
     finding.drill(*LATENCY_DRILLS)
     return finding
 
@@ -94,13 +94,13 @@ def a2(context: Context) -> Finding:
     firing = [alert for alert in context.alertmanager().alerts() if alert.name != WATCHDOG]
     astray = [alert.identity or alert.name for alert in firing if not alert.receivers]
     finding.expect(not astray, f"no receiver for {listed(astray)}")
-    finding.expect_by(grace_period_end(context), sent > 0, "first notification", "no notification was ever sent")
+    finding.expect_by(grace_period_end(context), sent > 0, "first notification", "no notification has been sent")
     closers = context.thanos.instant(f'incident_closer_failing{{job="{CLOSER}"}}')
     failing = [closer.labels["instance"] for closer in closers if closer.value]
     finding.expect_equal("number of incident closers that report", len(closers), MEMBERS * pages(context.platform))
     finding.expect(not failing, f"incident closers fail at {listed(failing)}")
     finding.figures.append(f"{sent:.0f} notifications, {failed:.0f} attempts failed in 10m")
-    finding.seen.append(f"{len(firing)} alerts fire now, {len(closers)} incident closers work")
+    finding.seen.append(f"{len(firing)} alerts firing, {len(closers)} incident closers running")
     for line in context.platform.left_out("alerting.contacts"):
         finding.set_up(line, "pulumi up --policy-pack policy")
     finding.drill("alert-escalation", "alert-thresholds", "alert-incidents")
@@ -159,7 +159,7 @@ def m4(context: Context) -> Finding:
         ]
         finding.expect(not differ, f"prometheus-{replica} has another priority for {listed(differ)}")
         finding.expect(set(wanted) <= set(rules), f"prometheus-{replica} lacks {listed(set(wanted) - set(rules))}")
-    finding.figures.append(f"{len(wanted)} alerts made from components/telemetry/thresholds.yaml")
+    finding.figures.append(f"{len(wanted)} alerts generated from components/telemetry/thresholds.yaml")
     finding.drill(CHANGE_DRILL)
     return finding
 

@@ -22,7 +22,7 @@ def m1(context: Context) -> Finding:
     finding = Finding()
     finding.drill("audit-told", show=("slowest s",))
     if not context.kube.pods(WORKLOAD):
-        finding.wrong.append(f"no pod of {WORKLOAD} runs: nobody writes the audit log")
+        finding.wrong.append(f"no pod of {WORKLOAD} runs: the audit log is not written")
         return finding
     retention = context.kafka.topic_settings([TOPIC])[TOPIC].get("retention.ms", "")
     finding.expect_equal(f"retention.ms of {TOPIC}", retention, str(DAYS * _DAY_MS))
@@ -33,14 +33,14 @@ def m1(context: Context) -> Finding:
             finding.wrong.append(f"{name}: not in the audit log within {LIMIT_S:.0f} s")
     known = [taken for taken in seconds.values() if taken is not None]
     if known:
-        finding.figures.append(f"{len(known)} accesses told within {max(known):.1f} s")
+        finding.figures.append(f"{len(known)} accesses recorded within {max(known):.1f} s")
     log = read(context.platform, datetime.now(UTC) - _BACK)
     for link in log.broken:
         finding.wrong.append(f"chain of {link.region}, {link.day} number {link.sequence}: {link.problem}")
     if log.unreadable:
-        finding.wrong.append(f"{log.unreadable} records are of another version")
+        finding.wrong.append(f"{log.unreadable} records have an unknown version")
     gaps = [record for record in log.accesses if record.source is Source.AUDIT and record.action == GAP]
-    finding.figures.append(f"{len(log.records)} records in 2 days, {len(gaps)} gaps told, chain whole")
+    finding.figures.append(f"{len(log.records)} records in 2 days, {len(gaps)} gaps recorded, chain intact")
     finding.seen.extend(context.platform.left_out("audit.cluster"))
     finding.seen.extend(f"gap {gap.time:%m-%d %H:%M} {gap.part}: {gap.detail.get('reason', '')}" for gap in gaps[-5:])
     return finding

@@ -61,11 +61,11 @@ def d1(context: Context) -> Finding:
     with opened(access, access.metrics_prefix) as store:
         blocks(runs.shipped(store), context.platform.prometheus_servers, finding, lambda name: first_block(kube, name))
     late = context.thanos.number("max(min by (server) (time() - backup_metrics_due_timestamp_seconds)) > 0")
-    finding.expect(late is None, f"the next block of metrics is missing since {(late or 0) / 60:.0f} min")
+    finding.expect(late is None, f"the next block of metrics is overdue by {(late or 0) / 60:.0f} min")
     failed = context.thanos.number("max(backup_poll_failed)")
     if failed is None:
-        problem = "nobody watches the backups: backup_poll_failed is not there"
-        finding.expect_by(grace_period_end(context), False, "first look at the backups", problem)
+        problem = "backups are not monitored: backup_poll_failed has no series"
+        finding.expect_by(grace_period_end(context), False, "first poll of the backups", problem)
     else:
         finding.expect_equal("backup_poll_failed", failed, 0.0)
     finding.seen.extend(context.platform.left_out("backups.search"))
@@ -78,10 +78,10 @@ def deletions(store: Store) -> str:
     try:
         kept = store.keeps_versions()
     except BackupError as error:
-        return f"whether deleted backups stay as older versions is not known: {error}"
+        return f"cannot determine whether the bucket keeps versions of deleted backups: {error}"
     if kept:
-        return "the bucket keeps older versions of what is deleted"
-    return "deleted backups are gone for good: the bucket keeps no versions (docs/operations/backups.md)"
+        return "the bucket keeps versions of deleted objects"
+    return "deleted backups cannot be recovered: the bucket keeps no versions (docs/operations/backups.md)"
 
 
 def never_made(context: Context, kind: str, access: BackupAccess, finding: Finding) -> None:
@@ -112,10 +112,10 @@ def whole(store: Store, manifest: Manifest, access: BackupAccess, folder: Path, 
     """Objects are what was stored, and encrypted for those who are named."""
     finding.expect(
         set(manifest.recipients) <= set(access.recipients),
-        f"{manifest.kind} {manifest.run} is encrypted for somebody who is not named in the settings",
+        f"{manifest.kind} {manifest.run} is encrypted for a recipient that the settings do not name",
     )
     if manifest.total_bytes > _MOST_BYTES:
-        finding.seen.append(f"{manifest.kind} {manifest.run} is too large to be read here: `ops backup verify` does")
+        finding.seen.append(f"{manifest.kind} {manifest.run} is too large to verify here: use `ops backup verify`")
         return
     for problem in prove(store, manifest, None, folder).problems:
         finding.wrong.append(f"{manifest.kind} {manifest.run}: {problem}")
@@ -127,7 +127,7 @@ def whole(store: Store, manifest: Manifest, access: BackupAccess, folder: Path, 
 def archive(archives: list[Archived], finding: Finding, due: datetime) -> None:
     """Every topic is archived since ``due``, without a gap."""
     missing = set(TOPIC_NAMES) - {topic_archive.topic for topic_archive in archives}
-    problem = f"the archive has nothing of {listed(missing)}"
+    problem = f"the archive has no records of {listed(missing)}"
     finding.expect_by(due, not missing, f"first archived records of {listed(missing)}", problem)
     for topic_archive in archives:
         finding.expect(
@@ -142,7 +142,7 @@ def archive(archives: list[Archived], finding: Finding, due: datetime) -> None:
 def blocks(shipped: list[Shipped], servers: tuple[str, ...], finding: Finding, due: Callable[[str], datetime]) -> None:
     """Every Prometheus ships its blocks, each since it is ``due`` to."""
     for name in sorted(set(servers) - {replica.name for replica in shipped}):
-        problem = f"no block of metrics is stored of {name}"
+        problem = f"no block of metrics of {name} is stored"
         finding.expect_by(due(name), False, f"first block of metrics of {name}", problem)
     for replica in shipped:
         finding.figures.append(f"{replica.name} {replica.blocks} blocks, {replica.samples:,} samples")
@@ -157,7 +157,7 @@ def m2(context: Context) -> Finding:
     tools = tools_of(context, silence_age=timedelta(days=7), identity=None)
     to_do = [check.id for check in DAILY if _asks(check, tools, finding)]
     counts = [f"{period} {len(checks(period))}" for period in Period]
-    finding.figures.append(f"checks: {', '.join(counts)}; {len(to_do)} of {len(DAILY)} daily ones ask for somebody now")
+    finding.figures.append(f"checks: {', '.join(counts)}; {len(to_do)} of {len(DAILY)} daily ones need action now")
     finding.seen.append(f"to do: {listed(to_do) or 'nothing'}")
     finding.drill(MAINTAINED)
     return finding
@@ -168,7 +168,7 @@ def _asks(check: Looked, tools: Tools, finding: Finding) -> bool:
     try:
         return bool(check.run(tools).wrong)
     except Exception as error:  # any failure of a check is this row's
-        finding.wrong.append(f"{check.id} cannot look: {one_line(error)}")
+        finding.wrong.append(f"{check.id} cannot run: {one_line(error)}")
         return False
 
 

@@ -35,11 +35,12 @@ _STYLES = {
 
 def verify(
     rows: Annotated[
-        list[str] | None, typer.Argument(metavar="[ROW]...", help="Rows to show in detail, for example K1; else all.")
+        list[str] | None,
+        typer.Argument(metavar="[ROW]...", help="Rows to show in detail, for example K1; default: all."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON, and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
-    """Check every requirement on the live platform: one line a row, or everything about the rows that are named."""
+    """Check every requirement on the live platform: one line per row, or the details of the named rows."""
     # Here, since the checks are slow to load and no other command needs them.
     from ops.checks.registry import ALONE, CHECKS
 
@@ -114,7 +115,7 @@ def details(row: Row) -> str:
         if lines:
             text += [f"  {title}", *(f"    {line}" for line in lines)]
     if row.state is State.ABSENT:
-        text.append("  not built")
+        text.append("  not implemented")
     return "\n".join(text)
 
 

@@ -77,13 +77,13 @@ def o1(context: Context) -> Finding:
 def _ends(context: Context, finding: Finding, ready: list[str]) -> None:
     """Kubernetes asks each gateway before it ends; nothing is left on any disk, nor did one that is gone leave any."""
     for pod, port in questions(context.kube).items():
-        finding.expect_equal(f"port at which {pod} is asked before it ends", port, DRAIN_PORT)
+        finding.expect_equal(f"preStop port of {pod}", port, DRAIN_PORT)
     with ThreadPoolExecutor(max(len(ready), 1)) as pool:
         for reason in pool.map(lambda pod: reason_to_stay(context, pod), ready):
             finding.expect(not reason, reason)
     left = context.thanos.number(LEFT_BEHIND) or 0.0
-    finding.expect(not left, f"gateways that are gone left {left:.0f} bytes on their volumes: GatewayQueueLeftBehind")
-    finding.seen.append(f"{len(ready)} gateways say that they may end, {left:.0f} bytes left by ones that are gone")
+    finding.expect(not left, f"removed gateways left {left:.0f} bytes on their volumes: GatewayQueueLeftBehind")
+    finding.seen.append(f"{len(ready)} gateways report that they may terminate, {left:.0f} bytes left by removed ones")
 
 
 def questions(kube: Kube) -> dict[str, int | None]:
@@ -106,8 +106,8 @@ def reason_to_stay(context: Context, pod: str) -> str:
         with context.web.call("GET", context.tunnels.url(pod, DRAIN_PORT) + DRAIN_NOW) as response:
             status, text = response.status_code, response.text
     except OpsError as error:
-        return f"{pod} does not say whether it may end: {error}"
-    return "" if status == 200 else f"{pod} may not end: {status} {one_line(text)}"
+        return f"{pod} does not report whether it may terminate: {error}"
+    return "" if status == 200 else f"{pod} may not terminate: {status} {one_line(text)}"
 
 
 def refused(context: Context, reason: str) -> float:
@@ -129,8 +129,8 @@ def o2(context: Context) -> Finding:
     }
     for reason, (signal, body) in forbidden.items():
         status, answer = context.otlp.post(signal, body, context.otlp.login(device))
-        finding.expect_equal(f"answer to what is refused for {reason}", status, 400)
-        finding.expect(reason.encode() in answer, f"the answer does not name {reason}: {answer!r}")
+        finding.expect_equal(f"response to a request refused for {reason}", status, 400)
+        finding.expect(reason.encode() in answer, f"the response does not name {reason}: {answer!r}")
     for layer in LAYERS:
         count = thanos.number(f'otelcol_gate_accepted_items_total{{job="gateway",layer="{layer.name}"}}')
         finding.expect(bool(count), f"no item of layer {layer.name} is counted")

@@ -54,10 +54,10 @@ def first_run(
         command: Makes it now.
     """
     if job is None:
-        finding.wrong.append(f"{problem}, and no job makes one")
+        finding.wrong.append(f"{problem}, and no job creates one")
         return
     if job.suspended:
-        finding.seen.append(f"{what}: made by the other region, since this one stands by")
+        finding.seen.append(f"{what}: created by the other region, since this one is standby")
         return
     due = first_due(job)
     if datetime.now(UTC) <= due + late:

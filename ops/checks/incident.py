@@ -35,10 +35,10 @@ THRESHOLD = next(threshold for threshold in THRESHOLDS if threshold.priority is 
 NAME = THRESHOLD.alert
 AUTHOR = "ops verify"
 NOTES: Mapping[Phase, str] = {
-    Phase.RESPOND: "The synthetic alert is seen.",
+    Phase.RESPOND: "The synthetic alert fires.",
     Phase.DIAGNOSE: "It was raised by ops verify.",
-    Phase.RECOVER: "It ends with the check.",
-    Phase.FOLLOW_UP: "Nothing is left to be done.",
+    Phase.RECOVER: "It resolves with the check.",
+    Phase.FOLLOW_UP: "No follow-up is required.",
 }
 CAUSE = NOTES[Phase.DIAGNOSE]
 OWNER = "verify-owner"
@@ -52,7 +52,7 @@ def m3(context: Context) -> Finding:
     finding, began = Finding(), time.monotonic()
     members = [pod.name for pod in context.kube.pods(WORKLOAD) if pod.ready]
     if not members:
-        raise OpsError("no Alertmanager is ready: there is nothing to raise an alert at")
+        raise OpsError("no Alertmanager is ready to receive an alert")
     with tempfile.TemporaryDirectory(prefix="obs-m3-") as folder, raised(context, members) as identity:
         firing = [alert for alert in context.alertmanager(members[0]).alerts() if alert.identity == identity]
         finding.expect_equal(
@@ -79,7 +79,7 @@ def raised(context: Context, members: list[str]) -> Iterator[str]:
         "run": run,
         ID_LABEL: identity,
     }
-    annotations = {"summary": f"Synthetic alert of {AUTHOR}", "description": "It is about nothing."}
+    annotations = {"summary": f"Synthetic alert of {AUTHOR}", "description": "No action is required."}
     everywhere = [context.alertmanager(member) for member in members]
     starts = datetime.now(UTC)
     silence = everywhere[0].silence(
@@ -165,7 +165,7 @@ def reported(context: Context, incident: Incident, folder: Path, finding: Findin
         text = page.read_text(encoding="utf-8")
         lacking = [part for part in wanted if part not in text]
         finding.expect(not lacking, f"the report's {page.suffix} lacks {listed(lacking)}")
-        finding.expect(not any(secret in text for secret in known), f"the report's {page.suffix} holds a password")
+        finding.expect(not any(secret in text for secret in known), f"the report's {page.suffix} contains a password")
     size = sum(file.stat().st_size for file in files)
     answered = len(seen.sources) - len(missing(seen))
     finding.figures.append(f"{answered} of {len(seen.sources)} sources")

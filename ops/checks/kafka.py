@@ -58,11 +58,11 @@ def k1(context: Context) -> Finding:
     close = closer_than_needed(context.kafka.placed(), zones)
     finding.expect(
         not close,
-        f"{len(close)} partitions have copies in one zone that could be in several, for example {listed(close[:3])}: "
+        f"{len(close)} partitions have replicas in one zone that could be in several, for example {listed(close[:3])}: "
         "`ops kafka rebalance`",
     )
     finding.figures.append(f"{len(brokers)} brokers, RF {REPLICATION}, min ISR {MIN_IN_SYNC}")
-    finding.figures.append(f"zones {listed(sorted(set(zones.values())))}" if zones else "no broker knows its zone")
+    finding.figures.append(f"zones {listed(sorted(set(zones.values())))}" if zones else "no broker has a zone")
     finding.seen.append(f"described brokers {listed(brokers)} and {len(_NAMES)} topics")
     finding.drill(
         "broker-killed",
@@ -98,7 +98,7 @@ def k2(context: Context) -> Finding:
     for topic in TOPICS:
         state = topics.get(topic.name)
         if state is None:
-            finding.wrong.append(f"topic {topic.name} is not there")
+            finding.wrong.append(f"topic {topic.name} does not exist")
             continue
         # Partitions may have been added from configuration (K6); they never become fewer.
         finding.expect(
@@ -136,7 +136,7 @@ def k3(context: Context) -> Finding:
                 places[identity].add(record.partition())
         split = [identity for identity, partitions in places.items() if len(partitions) > 1]
         torn = [key for key, partitions in keys.items() if len(partitions) > 1]
-        finding.expect(records > 0, f"{topic} holds no records")
+        finding.expect(records > 0, f"{topic} has no records")
         finding.expect(not torn, f"{topic}: {len(torn)} keys are in several partitions")
         finding.expect(not split, f"{topic}: {len(split)} of {len(places)} identities are in several partitions")
         used = len(set().union(*places.values())) if places else 0
@@ -195,7 +195,7 @@ def k6(context: Context) -> Finding:
         for group, offsets in committed.items():
             read = {partition for name, partition in offsets if name == topic.name}
             unread = sorted(with_records - read) if read else []
-            finding.expect(not unread, f"{group} has read nothing of partitions {listed(unread)} of {topic.name}")
+            finding.expect(not unread, f"{group} has consumed nothing from partitions {listed(unread)} of {topic.name}")
     finding.seen.append(f"compared the ends of all partitions with the offsets of {len(committed)} groups")
     finding.drill("partitions-added")
     return finding

@@ -28,7 +28,7 @@ def search_logs(context: Context, body: dict[str, Any]) -> dict[str, Any]:
     """
     reader = context.platform.log_reader
     if reader is None:
-        raise OpsError("the stack has no reader of logs: bring up a version of the platform that has them")
+        raise OpsError("the stack has no login for reading logs: deploy a version of the platform with one")
     url = f"{context.tunnels.url(context.kube.ready_pod(WORKLOAD).name, HTTP_PORT)}/{LOGS}-read/_search"
     headers = {"Content-Type": "application/json"}
     with context.web.call("POST", url, auth=reader.pair, data=json.dumps(body).encode(), headers=headers) as response:

@@ -77,10 +77,10 @@ def o3(context: Context) -> Finding:
     leaks = [name for name, _, secret in sent if secret and secret in arrived[name]]
     harmed = [name for name, text, secret in sent if not secret and arrived[name] != text]
     finding.expect(not leaks, f"readable in Kafka: {listed(leaks)}")
-    finding.expect(not harmed, f"changed although nothing is wrong with them: {listed(harmed)}")
+    finding.expect(not harmed, f"changed although they contain nothing sensitive: {listed(harmed)}")
     dirty = sum(bool(secret) for _, _, secret in sent)
     finding.figures.append(
-        f"{len(leaks)} of {dirty} secrets readable, {len(harmed)} of {len(sent) - dirty} others harmed"
+        f"{len(leaks)} of {dirty} secrets readable, {len(harmed)} of {len(sent) - dirty} others changed"
     )
     finding.seen.append(f"examples of {len(EXAMPLES)} rules, in Kafka after {took:.0f} s")
     finding.drill("masking-kafka", "masking-stores", "privacy-erasure")

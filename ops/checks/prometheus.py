@@ -58,7 +58,7 @@ def p1(context: Context) -> Finding:
     """Both hold all layers; readers have one address; how old the newest data is."""
     finding = Finding()
     replicas = context.platform.prometheus_replicas
-    finding.expect(len(replicas) >= 2, f"there is only {listed(replicas)}")
+    finding.expect(len(replicas) >= 2, f"only {listed(replicas)}")
     own = [context.replica(replica) for replica in replicas]
     for query in own:
         lasting = set(query.unreached())

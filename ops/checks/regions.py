@@ -37,7 +37,7 @@ def d2(context: Context) -> Finding:
     if STANDBY in _roles(context):
         _copied(context, finding)
     else:
-        finding.seen.append("the copy is measured where it arrives: run it with the other region's stack")
+        finding.seen.append("replication is measured in the standby region: run it with the other region's stack")
         finding.drill(DRILL)
     return finding
 
@@ -52,15 +52,15 @@ def d3(context: Context) -> Finding:
             context.thanos.number(f"max({name})")
             for name in ("failover_agent_notifies", "failover_agent_peer_notifies")
         ]
-        finding.expect_equal("number of regions that notify people", sum(tell or 0.0 for tell in tells), 1.0)
+        finding.expect_equal("number of regions that notify", sum(tell or 0.0 for tell in tells), 1.0)
     age = context.thanos.number("max(failover_agent_lease_read_age_seconds)")
-    finding.expect(age is not None, "there is no failover agent")
+    finding.expect(age is not None, "no failover agent reports")
     if age is not None:
-        finding.expect(age <= LEASE_LIMIT_S, f"the lease was not read for {age:.0f} s")
+        finding.expect(age <= LEASE_LIMIT_S, f"the lease was last read {age:.0f} s ago")
         epoch = context.thanos.number("max(failover_agent_lease_epoch)")
         finding.figures.append(f"epoch {epoch or 0:.0f}")
     isolated = context.thanos.number("max(failover_agent_isolated)")
-    finding.expect(not isolated, "the region is cut off from the witness and every pager")
+    finding.expect(not isolated, "the region reaches neither the witness nor any pager")
     finding.drill(DRILL, show=(RTO, RPO))
     return finding
 
@@ -74,9 +74,9 @@ def _alive(context: Context, finding: Finding) -> bool:
     """Whether the other region says something."""
     age = context.thanos.number("max(failover_agent_peer_age_seconds)")
     if age is None:
-        finding.set_up("no second region was ever seen", second_region())
+        finding.set_up("no second region has reported", second_region())
         return False
-    finding.expect(age <= PEER_LIMIT_S, f"the other region says nothing since {age:.0f} s, at most {PEER_LIMIT_S} s")
+    finding.expect(age <= PEER_LIMIT_S, f"the other region last reported {age:.0f} s ago, at most {PEER_LIMIT_S} s")
     return True
 
 
@@ -90,20 +90,22 @@ def _parity(context: Context, finding: Finding) -> None:
     samples = context.thanos.instant("max by (definition) (failover_agent_peer_differs)")
     compared = {sample.labels.get("definition", "") for sample in samples}
     differing = [sample.labels.get("definition", "") for sample in samples if sample.value]
-    finding.expect(compared >= FINGERPRINTS, f"nobody compares {listed(FINGERPRINTS - compared)}")
-    finding.expect(not differing, f"the regions differ in {listed(differing)}: `ops regions parity` says how")
-    finding.figures.append(f"{len(compared) - len(differing)} of {len(compared)} kinds of definitions are the same")
+    finding.expect(compared >= FINGERPRINTS, f"not compared: {listed(FINGERPRINTS - compared)}")
+    finding.expect(
+        not differing, f"the regions differ in {listed(differing)}: `ops regions parity` shows the differences"
+    )
+    finding.figures.append(f"{len(compared) - len(differing)} of {len(compared)} kinds of definitions are identical")
 
 
 def _copied(context: Context, finding: Finding) -> None:
     """The copy runs, metrics arrive, and what arrives is young."""
     failed = context.thanos.number('sum(kafka_mirror_tasks{state="failed"})')
-    finding.expect(failed is not None, "no mirror runs")
+    finding.expect(failed is not None, "no mirror is running")
     finding.expect(not failed, f"{failed or 0:.0f} tasks of the mirror have failed")
     samples = context.thanos.instant("obs:mirror_latency:seconds")
     # Of a topic in which nothing arrived lately, no time is known.
     late = {sample.labels.get("topic", ""): sample.value for sample in samples if not math.isnan(sample.value)}
-    finding.expect(METRICS in late, f"no record of {METRICS} has arrived lately")
+    finding.expect(METRICS in late, f"no record of {METRICS} has arrived recently")
     for topic, seconds in sorted(late.items()):
         finding.expect(seconds <= LAG_LIMIT_S, f"{topic} arrives {seconds:.1f} s late, at most {LAG_LIMIT_S} s")
     if late:

@@ -105,12 +105,12 @@ def o4(context: Context) -> Finding:
         # Nobody knows when the first trace of these sorts comes by itself.
         kept = provoked(context, limits)
     for policy in POLICIES:
-        problem = f"policy {policy} has not decided anything"
+        problem = f"policy {policy} has made no decision"
         finding.expect_by(grace_period_end(context), policy in kept, f"first trace kept by policy {policy}", problem)
     finding.figures.append(", ".join(f"{policy} kept {kept.get(policy, 0):.0f}" for policy in POLICIES))
     for metric in _DROPPED:
         dropped = context.thanos.number(f'increase({metric}{{job="{WORKLOAD}"}}[1h])') or 0
-        finding.expect(not dropped, f"{dropped:.0f} traces were dropped undecided in the last hour ({metric})")
+        finding.expect(not dropped, f"{dropped:.0f} traces were dropped without a decision in the last hour ({metric})")
     finding.figures.append(
         f"base {limits.share:.0%} up to {limits.samplers * limits.spans_per_s / limits.share:.0f} spans/s"
     )

@@ -19,16 +19,16 @@ def s1(context: Context) -> Finding:
     finding = Finding()
     scalers = Autoscalers(context.kube).all()
     if not scalers:
-        finding.set_up("no workload is scaled by its use", "bounds in settings.autoscaling.horizontal, `pulumi up`")
+        finding.set_up("no workload has an autoscaler", "bounds in settings.autoscaling.horizontal, `pulumi up`")
     for scaler in scalers:
         finding.expect(not scaler.problem, f"the autoscaler of {scaler.name} does not work: {scaler.problem}")
         finding.expect(
             scaler.minimum <= scaler.pods <= scaler.maximum,
             f"{scaler.name} has {scaler.pods} pods, its autoscaler allows {scaler.minimum} to {scaler.maximum}",
         )
-        used = "use unknown" if scaler.percent is None else f"{scaler.percent} % of the request used"
+        used = "usage unknown" if scaler.percent is None else f"{scaler.percent} % of the request used"
         bounds = f"{scaler.minimum} to {scaler.maximum}"
-        finding.figures.append(f"{scaler.name}: {scaler.pods} of {bounds} pods, {used}, {scaler.target} % aimed at")
+        finding.figures.append(f"{scaler.name}: {scaler.pods} of {bounds} pods, {used}, target {scaler.target} %")
     full = [scaler.name for scaler in scalers if scaler.minimum < scaler.maximum == scaler.pods]
     if full:
         finding.seen.append(f"at their maximum: {', '.join(full)}")
@@ -51,12 +51,12 @@ def _sizes(kube: Kube, finding: Finding) -> None:
             started = min((pod.started for pod in kube.pods(one.workload) if pod.started), default=0.0)
             since = max(one.since, datetime.fromtimestamp(started, UTC))
             what = f"recommended sizes of {one.workload}"
-            finding.expect_by(since + timedelta(seconds=FIRST_S), False, what, f"{what} are not there")
+            finding.expect_by(since + timedelta(seconds=FIRST_S), False, what, f"{what} are missing")
     given = [one for one in there if one.given]
     small = [f"{size.workload}/{size.container}" for one in given for size in one.sizes if size.below]
     finding.figures.append(f"sizes recommended for {len(given)} of {len(there)} workloads")
     if small:
-        finding.seen.append(f"request less than is recommended: {listed(small)}")
+        finding.seen.append(f"requests below the recommendation: {listed(small)}")
 
 
 CHECKS: dict[str, Check] = {"S1": s1}

@@ -105,7 +105,7 @@ def control(platform: Platform) -> None:
     """
     reason = _metadata(client_settings(platform, platform.kafka_admin))
     if reason:
-        raise OpsError(f"the right client is refused, too: {reason}")
+        raise OpsError(f"the permitted client is also refused: {reason}")
 
 
 def _metadata(settings: dict[str, Any]) -> str:
@@ -189,11 +189,11 @@ def k5(context: Context) -> Finding:
     unbounded = [name for name in sorted(logins) if not quotas.get(name, {}).keys() >= _QUOTAS]
     finding.expect(not unbounded, f"no quota of bytes and threads: {listed(unbounded)}")
     wide = [acl for acl in acls if acl.principal in ("User:*", "*")]
-    finding.expect(not wide, f"{len(wide)} ACLs are for everybody")
+    finding.expect(not wide, f"{len(wide)} ACLs apply to every user")
     control(platform)
     reasons = refusals(platform)
     let_in = [name for name, reason in reasons.items() if not reason]
-    finding.expect(not let_in, f"let in: {listed(let_in)}")
+    finding.expect(not let_in, f"allowed: {listed(let_in)}")
     finding.figures.append(f"{len(reasons) - len(let_in)} of {len(reasons)} forbidden clients refused")
     finding.figures.append(f"{len(users)} SCRAM-SHA-512 users, {len(acls)} ACLs, {len(quotas)} quotas")
     finding.seen.extend(f"{name}: {reason.strip('_')}" for name, reason in reasons.items() if reason)

@@ -192,7 +192,7 @@ def j2(context: Context) -> Finding:
         missing, more = set(EDGES) - set(calls), set(calls) - set(EDGES)
         lacks = listed(" -> ".join(edge) for edge in missing)
         finding.expect_by(due, not missing, f"first calls {lacks} in {where}", f"{where} lacks {lacks}")
-        finding.expect(not more, f"{where} shows calls that nobody makes: {listed(' -> '.join(edge) for edge in more)}")
+        finding.expect(not more, f"{where} shows calls that do not exist: {listed(' -> '.join(edge) for edge in more)}")
         finding.figures.append(f"{where}: {len(calls)} edges, {sum(calls.values()):.0f} calls")
     for percentile in _PERCENTILES:
         samples = context.thanos.instant(f"max by (service_name) (obs:span_latency:{percentile})")
@@ -240,7 +240,7 @@ def j3(context: Context) -> Finding:
         }.items():
             with context.web.call("GET", f"{url}/api/services", headers=headers) as response:
                 finding.expect(
-                    response.status_code in (401, 403), f"{clearance}: {what} is answered {response.status_code}"
+                    response.status_code in (401, 403), f"{clearance}: {what}: answered {response.status_code}"
                 )
     trace_id = send(context)
     readers = {clearance: reader(context, clearance, token) for clearance in urls}
@@ -260,7 +260,7 @@ def j3(context: Context) -> Finding:
         seen = names(trace_reader, trace_id)
         finding.expect_equal(f"classes that {clearance} shows", listed(seen), listed(readable(clearance)))
         finding.figures.append(f"{clearance} shows {len(seen)} of {len(CLASSES)} classes")
-    finding.seen.append("no token, a changed one and an unsigned one are refused by every query")
+    finding.seen.append("a missing, an altered and an unsigned token are refused by every Jaeger query")
     finding.drill("trace-confidentiality")
     return finding
 

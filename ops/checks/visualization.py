@@ -55,12 +55,12 @@ SUBJECTS = {
     "network": "process_network_",
     "state of pods": "kube_pod_status_phase",
     "state of nodes": "kube_node_status_condition",
-    "fill of volumes": "obs:volume_used:ratio",
+    "usage of volumes": "obs:volume_used:ratio",
     "health of Kafka": "underreplicatedpartitions",
     "query performance of Prometheus": "prometheus_engine_query_duration",
     "backup": "backup_",
     "readiness of the other region": "failover_agent_peer_",
-    "the copy of Kafka from the other region": "obs:mirror_",
+    "replication of Kafka from the other region": "obs:mirror_",
 }
 """What G4 wants to be shown, and a part of a metric's name by which it is."""
 
@@ -86,16 +86,14 @@ def g1(context: Context) -> Finding:
     """Two replicas behind one address; a session of one is good at the other; the database is reached as it must."""
     finding = Finding()
     pods = [pod.name for pod in context.kube.pods(WORKLOAD) if pod.ready]
-    finding.expect_equal("number of ready Grafana", len(pods), REPLICAS)
+    finding.expect_equal("number of ready Grafana replicas", len(pods), REPLICAS)
     settings = grafana_settings(context.kube, context.kube.ready_pod(WORKLOAD).name)
     for section, key, wanted in RUNS_WITH:
         finding.expect_equal(f"[{section}] {key} of Grafana", settings.of(section, key), wanted)
-    finding.expect(
-        bool(settings.of("database", "ca_cert_path")), "no authority is named that the database is verified by"
-    )
+    finding.expect(bool(settings.of("database", "ca_cert_path")), "no CA is configured to verify the database")
     with Grafana(context.ca_file, address(context.platform)) as anybody:
-        finding.expect_equal("database that Grafana's health tells of", anybody.get("/api/health")["database"], "ok")
-        finding.expect_equal("answer to somebody without a login", anybody.status("GET", "/api/search"), 401)
+        finding.expect_equal("database state in Grafana's health", anybody.get("/api/health")["database"], "ok")
+        finding.expect_equal("response without a login", anybody.status("GET", "/api/search"), 401)
     _followed(context, finding)
     worked = _across(context, pods, finding)
     finding.figures.append(f"{len(pods)} replicas, {worked} sessions tried at the other replica")
@@ -109,9 +107,9 @@ def _followed(context: Context, finding: Finding) -> None:
     if not context.kube.pods(DATABASE):
         return
     following, wanted = (context.thanos.number(f"max({name})") for name in ("pg_standbys_streaming", STANDBYS))
-    finding.expect(wanted is not None, f"nobody measures {STANDBYS}")
-    finding.expect_equal("standbys that follow the database", following, wanted)
-    finding.figures.append(f"{following or 0:.0f} of {wanted or 0:.0f} standbys follow")
+    finding.expect(wanted is not None, f"{STANDBYS} has no series")
+    finding.expect_equal("standbys that replicate the database", following, wanted)
+    finding.figures.append(f"{following or 0:.0f} of {wanted or 0:.0f} standbys replicate")
 
 
 def _across(context: Context, pods: Sequence[str], finding: Finding) -> int:
@@ -123,12 +121,14 @@ def _across(context: Context, pods: Sequence[str], finding: Finding) -> int:
             for other in (pod for pod in pods if pod != maker):
                 tried += 1
                 with person.at(urls[other]) as there:
-                    finding.expect_equal(f"answer of {other} to a session of {maker}", there.status("GET", _SELF), 200)
+                    finding.expect_equal(
+                        f"response of {other} to a session of {maker}", there.status("GET", _SELF), 200
+                    )
             person.status("GET", "/logout")
             for other in (pod for pod in pods if pod != maker):
                 with person.at(urls[other]) as there:
                     finding.expect_equal(
-                        f"answer of {other} after the logout at {maker}", there.status("GET", _SELF), 401
+                        f"response of {other} after the logout at {maker}", there.status("GET", _SELF), 401
                     )
     return tried
 
@@ -143,7 +143,7 @@ def dashboards_check(names: Sequence[str], subjects: dict[str, str] | None = Non
     def look(context: Context) -> Finding:
         finding = Finding()
         missing = set(names) - {dashboard.name for dashboard in chosen}
-        finding.expect(not missing, f"there is no dashboard {listed(missing)}")
+        finding.expect(not missing, f"no such dashboard: {listed(missing)}")
         for subject, part in (subjects or {}).items():
             expressions = [query.expr for dashboard in chosen for panel in dashboard.panels for query in panel.queries]
             finding.expect(any(part in expression for expression in expressions), f"no panel shows {subject}")
@@ -193,7 +193,7 @@ def _answers(context: Context, checked: Sequence[tuple[Dashboard, list[Result]]]
     finding.figures.append(f"{full} of {len(results)} panels with data")
     if times:
         finding.figures.append(f"{len(queries)} queries, P95 {quantile(times, 0.95) * 1000:.0f} ms")
-    finding.seen.append(f"{listed(dashboard.name for dashboard, _ in checked)} in Grafana, asked as its pages ask")
+    finding.seen.append(f"{listed(dashboard.name for dashboard, _ in checked)} in Grafana, queried as its pages do")
 
 
 def r1(context: Context) -> Finding:
@@ -209,12 +209,12 @@ def r1(context: Context) -> Finding:
                 context.kube.cron_job(workload_name(kind)),
                 timedelta(seconds=schedule.start_within_s + schedule.limit_s),
                 f"first {kind} report",
-                f"no {kind} report of a period that is over is in the object storage",
+                f"no {kind} report of a completed period is in the object storage",
                 f"ops report run {kind}",
             )
             continue
         late = timedelta(seconds=now - due.get(kind, 0.0))
-        finding.expect(late <= timedelta(), f"the next {kind} report is missing since {_hours(late)}")
+        finding.expect(late <= timedelta(), f"the next {kind} report is overdue by {_hours(late)}")
         finding.expect(not failed.get(kind), f"the last run of the {kind} report failed")
         for form in REPORT_FORMS:
             files = [file for file in over[0].files if file.path.endswith(form) and file.bytes > 0]

@@ -47,7 +47,7 @@ from ops.drills.watch import Watched, Watcher
 from ops.evidence import files as evidence
 
 drill_app = typer.Typer(
-    help="Take something away under load, count what is missing, write what was measured. Run it where the cluster is: "
+    help="Inject a fault under load, count what is missing, write the measurements. Run it where the cluster is: "
     "in the lab through `python -m lab exec --`.",
     no_args_is_help=True,
 )
@@ -56,19 +56,19 @@ _FILE_WIDTH = 160
 _INTERRUPTED = 130
 
 Folder = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the report is written.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation; required without a terminal.")]
 
 
 @drill_app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """Show every drill with its newest result; nothing is asked."""
+    """List every drill with its newest result, from evidence alone."""
     records = record.newest()
     if as_json:
         listed = [{**_data(drill), "newest": _newest(written)} for drill, written, _ in records]
         typer.echo(json.dumps({"drills": listed}, indent=2))
         return
-    rows = Table(Column("drill", no_wrap=True), "what it shows", "rows", "about", "newest run")
+    rows = Table(Column("drill", no_wrap=True), "what it shows", "requirements", "duration", "newest run")
     for drill, written, _ in records:
         state = Text("never", style="dim")
         if written is not None:
@@ -93,10 +93,12 @@ _CHAOS = "chaos"
 
 
 def _chaos(
-    minutes: Annotated[int, typer.Option("--minutes", min=1, max=240, help="Steps, one a minute.")] = CHAOS_MINUTES,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides which faults; the same seed, the same.")] = (
-        CHAOS_SEED
-    ),
+    minutes: Annotated[
+        int, typer.Option("--minutes", min=1, max=240, help="Number of steps, one a minute.")
+    ] = CHAOS_MINUTES,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Selects the faults; the same seed gives the same plan.")
+    ] = CHAOS_SEED,
     folder: Folder = FOLDER,
     as_json: AsJson = False,
     yes: Yes = False,
@@ -121,20 +123,20 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool, changed: Mappin
         Context(platform, Kube.of(platform)) as context,
         DrillProgress(drill) as progress,
     ):
-        progress.say("is the platform steady?")
+        progress.say("checking the steady state")
         if drill.looked_at and (wrong := wait_until_steady(lambda: steady_problems(context), BEFORE_S)):
-            raise OpsError(f"not steady, so no drill: {one_line('; '.join(wrong), 300)}")
+            raise OpsError(f"no steady state, drill not started: {one_line('; '.join(wrong), 300)}")
         try:
             report = _carry_out(drill, context, progress, changed or {})
         except KeyboardInterrupt:
-            typer.echo(f"interrupted: drill {drill.name} was told to put back what it took away", err=True)
+            typer.echo(f"interrupted: drill {drill.name} was asked to stop and to revert its fault", err=True)
             raise typer.Exit(_INTERRUPTED) from None
     written = record.write(report, folder)
     if as_json:
         typer.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
     else:
         typer.echo(record.markdown(report))
-    typer.echo(f"report: {', '.join(map(str, written))}; `make docs` takes it into docs/dr.md", err=True)
+    typer.echo(f"report: {', '.join(map(str, written))}; `make docs` updates docs/dr.md from it", err=True)
     raise typer.Exit(0 if report.passed else 1)
 
 
@@ -150,7 +152,7 @@ def _carry_out(drill: Drill, context: Context, progress: DrillProgress, changed:
         )
         progress.beat(outcome.seconds)
         if watcher is not None:
-            progress.say("waiting until everything is whole again")
+            progress.say("waiting for the steady state")
             after = wait_until_steady(lambda: steady_problems(context), AFTER_S)
     watched, notes = (None, ()) if watcher is None else _with_alerts(watcher, context)
     return build_report(drill, context, started, outcome, watched, after, notes)
@@ -175,12 +177,12 @@ def build_report(
     if not outcome.passed and not problems:
         problems.append("the drill failed")
     if not outcome.passed:
-        problems.append(f"all that the drill said: {outcome.log}")
+        problems.append(f"full output: {outcome.log}")
     if written is None:
         problems.append(f"the drill wrote no evidence {drill.evidence}")
     elif outcome.passed and not written.passed:
-        problems.append(f"evidence {drill.evidence} says failed: {'; '.join(written.problems)}")
-    problems += [f"not whole {AFTER_S:.0f} s after the drill: {problem}" for problem in after]
+        problems.append(f"evidence {drill.evidence} reports a failure: {'; '.join(written.problems)}")
+    problems += [f"no steady state {AFTER_S:.0f} s after the drill: {problem}" for problem in after]
     return Report(
         drill=drill,
         passed=not problems,
@@ -191,9 +193,9 @@ def build_report(
         problems=tuple(problems),
         evidence=written,
         watched=watched,
-        steady="every pod ready, every partition with all its copies, every target up, no Critical alert"
+        steady="every pod ready, every partition fully replicated, every target up, no Critical alert"
         if drill.looked_at
-        else "looked at by the drill itself",
+        else "checked by the drill itself",
         notes=notes,
     )
 
@@ -209,8 +211,8 @@ def _with_alerts(watcher: Watcher, context: Context) -> tuple[Watched, tuple[str
 
 def _agreed(drill: Drill, where: str) -> None:
     if not sys.stdin.isatty():
-        raise OpsError(f"nobody can be asked: add --yes to have this on {where}: {drill.fault}")
-    if not typer.confirm(f"On {where}: {drill.fault}. Go on?", err=True):
+        raise OpsError(f"no terminal to confirm on: add --yes to run this on {where}: {drill.fault}")
+    if not typer.confirm(f"On {where}: {drill.fault}. Continue?", err=True):
         raise OpsError("nothing was done")
 
 

@@ -12,9 +12,9 @@ _LATENCY: Mapping[Aspect, tuple[str, ...]] = {
     Aspect.RPO: ("{critical lost} of {critical runs} Critical and {high lost} of {high runs} High lost",),
     Aspect.ALERTS: ("{critical runs} Critical and {high runs} High raised",),
     Aspect.NOTIFICATIONS: (
-        "{duplicates} of {notices} twice",
-        "Critical after s (median, p95, worst) {critical s median, p95, worst}",
-        "High {high s median, p95, worst}",
+        "{duplicates} of {notices} notifications twice",
+        "Critical (median, P95, worst) {critical s median, p95, worst} s",
+        "High {high s median, p95, worst} s",
     ),
 }
 """What every run of the latency of notifications tells, whatever is taken away."""
@@ -22,7 +22,7 @@ _LATENCY: Mapping[Aspect, tuple[str, ...]] = {
 ALERTING: tuple[Drill, ...] = (
     Drill(
         name="alertmanager",
-        shows="one of two Alertmanagers gone: every notification is told in time, none twice",
+        shows="one of two Alertmanagers down: every notification arrives in time, none twice",
         requirements=("A1", "S2"),
         procedure=f"{_PROCEDURES}.notification_latency:notify_with_one_member",
         evidence="alert-latency-one-killed",
@@ -34,7 +34,7 @@ ALERTING: tuple[Drill, ...] = (
     ),
     Drill(
         name="alertmanager-split",
-        shows="the Alertmanagers cut off from each other: every notification is told in time, some twice",
+        shows="the Alertmanagers partitioned: every notification arrives in time, some twice",
         requirements=("A1", "S2"),
         procedure=f"{_PROCEDURES}.notification_latency:notify_while_split",
         evidence="alert-latency-partitioned",
@@ -46,7 +46,7 @@ ALERTING: tuple[Drill, ...] = (
     ),
     Drill(
         name="switch",
-        shows="nobody can be notified: the dead man's switch outside tells that the monitoring is down",
+        shows="both Alertmanagers down: the external dead man's switch reports that the monitoring is down",
         requirements=("D4",),
         procedure=f"{_PROCEDURES}.alerts:stop_alertmanagers",
         evidence="dead-mans-switch",
@@ -55,13 +55,13 @@ ALERTING: tuple[Drill, ...] = (
         load="none",
         fault="both Alertmanagers stopped",
         figures={
-            Aspect.DETECTION: ("told after {told after s} s",),
+            Aspect.DETECTION: ("notified after {told after s} s",),
             Aspect.NOTIFICATIONS: ("{said}",),
         },
     ),
     Drill(
         name="alert-events",
-        shows="the service that writes alerts to Kafka killed: every event is there in the end",
+        shows="the service that writes alerts to Kafka killed: no event is lost",
         requirements=("A3",),
         procedure=f"{_PROCEDURES}.alerts:kill_alert_events",
         evidence="alert-events-killed",
@@ -72,15 +72,15 @@ ALERTING: tuple[Drill, ...] = (
         figures={
             Aspect.RECOVERY: (
                 "back after {back after s} s",
-                "all that were raised in Kafka after {all raised ones in alerts-raw after s} s",
+                "all raised alerts in Kafka after {all raised ones in alerts-raw after s} s",
             ),
             Aspect.ALERTS: ("{alerts} raised",),
-            Aspect.NOTIFICATIONS: ("all that were told in Kafka after {all told ones in alerts-processed after s} s",),
+            Aspect.NOTIFICATIONS: ("all notifications in Kafka after {all told ones in alerts-processed after s} s",),
         },
     ),
     Drill(
         name="probes",
-        shows="a prober that hangs is told of, and works again after a kill",
+        shows="a prober that hangs raises an alert, and recovers after a kill",
         requirements=("O5", "A2"),
         procedure=f"{_PROCEDURES}.alerts:freeze_prober",
         evidence="probes-killed",
@@ -90,12 +90,12 @@ ALERTING: tuple[Drill, ...] = (
         fault="the prober frozen, then killed",
         figures={
             Aspect.DETECTION: ("alert after {fires after s} s",),
-            Aspect.RECOVERY: ("back {back after s} s after the kill, alert over after {over after s} s",),
+            Aspect.RECOVERY: ("back {back after s} s after the kill, alert resolved after {over after s} s",),
         },
     ),
     Drill(
         name="failover-agent",
-        shows="the failover agent that follows the lease killed: on-call is notified as fast as ever, and once",
+        shows="the failover agent killed: on-call is notified once, and without delay",
         requirements=("A2", "D2"),
         procedure=f"{_PROCEDURES}.alerts:kill_failover_agent",
         evidence="failover-agent-killed",
@@ -105,29 +105,29 @@ ALERTING: tuple[Drill, ...] = (
         fault="SIGKILL to the failover agent",
         figures={
             Aspect.RECOVERY: ("back after {back after s} s",),
-            Aspect.NOTIFICATIONS: ("Critical told after {told after s} s, {notices twice} notifications twice",),
+            Aspect.NOTIFICATIONS: ("Critical notified after {told after s} s, {notices twice} notifications twice",),
         },
     ),
     Drill(
         name="grafana",
-        shows="a Grafana killed while somebody works: the session goes on at the other",
+        shows="a Grafana replica killed during a session: the session continues on the other replica",
         requirements=("G1",),
         procedure=f"{_PROCEDURES}.grafana:kill_replica",
         evidence="grafana-replica-killed",
         seconds=40,
         limit_s=480,
-        load="a session that opens a page again and again",
+        load="a session that opens a page repeatedly",
         fault="SIGKILL to one of two replicas",
         figures={
             Aspect.RECOVERY: ("both ready again after {both ready again after s, at most} s at most",),
             Aspect.RTO: ("longest outage {longest outage s} s (bound {bound s})",),
-            Aspect.RPO: ("{session refused} times the session was refused",),
+            Aspect.RPO: ("session refused {session refused} times",),
             Aspect.DASHBOARDS: ("{without an answer} of {asked} requests without an answer",),
         },
     ),
     Drill(
         name="grafana-database",
-        shows="Grafana's database killed: it answers again, and every confirmed change is there",
+        shows="Grafana's database killed: it recovers, and no confirmed change is lost",
         requirements=("G1",),
         procedure=f"{_PROCEDURES}.grafana:kill_database",
         evidence="grafana-database-killed",
@@ -136,14 +136,16 @@ ALERTING: tuple[Drill, ...] = (
         load="changes that Grafana confirms",
         fault="SIGKILL to PostgreSQL's primary",
         figures={
-            Aspect.RECOVERY: ("saves again after {saves again after s} s",),
+            Aspect.RECOVERY: ("saves succeed again after {saves again after s} s",),
             Aspect.RTO: ("answers again after {answers again after s} s (bound {bound s})",),
-            Aspect.RPO: ("{missing} of {confirmed} confirmed changes missing, {refused meanwhile} refused meanwhile",),
+            Aspect.RPO: (
+                "{missing} of {confirmed} confirmed changes missing, {refused meanwhile} refused during the outage",
+            ),
         },
     ),
     Drill(
         name="grafana-standby",
-        shows="the database's standby killed: nobody is stopped, and it follows again",
+        shows="the database's standby killed: no save fails, and it replicates again",
         requirements=("G1",),
         procedure=f"{_PROCEDURES}.grafana:kill_standby",
         evidence="grafana-standby-killed",

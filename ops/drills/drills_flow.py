@@ -6,8 +6,8 @@ from ops.drills.model import Aspect, Drill
 
 _PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"
-_BOTH = f"{_METRICS}; a producer straight to Kafka, 50 records a second"
-_AGAIN = "clients of the gateway repeated {gateway retries} sends"
+_BOTH = f"{_METRICS}; a direct Kafka producer, 50 records a second"
+_AGAIN = "gateway clients retried {gateway retries} requests"
 _PAUSES = "longest pause of a client {longest pause of a client s} s, of a producer {longest pause of a producer s} s"
 _LOST = "{gateway missing} of {gateway acknowledged} acknowledged points missing"
 _LOST_BY_BOTH = (_LOST, "{producer missing} of the producer's {producer acknowledged} missing")
@@ -15,7 +15,7 @@ _LOST_BY_BOTH = (_LOST, "{producer missing} of the producer's {producer acknowle
 FLOW: tuple[Drill, ...] = (
     Drill(
         name="broker",
-        shows="one of three brokers killed: nothing that was acknowledged is lost",
+        shows="one of three brokers killed: no acknowledged data is lost",
         requirements=("K1",),
         procedure=f"{_PROCEDURES}.kafka:kill_broker",
         evidence="broker-killed",
@@ -46,7 +46,7 @@ FLOW: tuple[Drill, ...] = (
             Aspect.FAULT: (
                 "down for {down s} s",
                 "{accepted with two brokers down} records accepted from the producer meanwhile",
-                "refused by a broker: {refused by brokers}; given up by the client itself: {given up by the client}",
+                "refused by a broker: {refused by brokers}; timed out in the client: {given up by the client}",
             ),
             Aspect.RECOVERY: ("brokers back after {brokers back after s} s",),
             Aspect.RTO: (_AGAIN,),
@@ -55,7 +55,7 @@ FLOW: tuple[Drill, ...] = (
     ),
     Drill(
         name="kafka",
-        shows="all brokers gone: the gateways accept to their disks, and nothing is lost",
+        shows="all brokers down: the gateways buffer on disk, and nothing is lost",
         requirements=("K1", "O1"),
         procedure=f"{_PROCEDURES}.kafka:stop_kafka",
         evidence="kafka-outage",
@@ -67,7 +67,7 @@ FLOW: tuple[Drill, ...] = (
             Aspect.FAULT: ("down for {outage s} s",),
             Aspect.RECOVERY: ("brokers back after {brokers back after s} s",),
             Aspect.RTO: (
-                "{accepted during the outage} points accepted meanwhile",
+                "{accepted during the outage} points accepted during the outage",
                 _AGAIN,
             ),
             Aspect.RPO: (_LOST,),
@@ -75,20 +75,22 @@ FLOW: tuple[Drill, ...] = (
     ),
     Drill(
         name="partitions",
-        shows="partitions are added to the topics of metrics and traces by settings: nothing is lost, all are read",
+        shows="partitions added to the metrics and traces topics by settings: nothing is lost, all are consumed",
         requirements=("K6",),
         procedure=f"{_PROCEDURES}.partitions:add_partitions",
         evidence="partitions-added",
         seconds=240,
         limit_s=2400,
         load=_METRICS,
-        fault="half as many partitions again, which the platform keeps, by the stack's file and `pulumi up`",
+        fault="50 % more partitions by the stack file and `pulumi up`; the platform keeps them",
         figures={
             Aspect.FAULT: ("{partitions}", "`pulumi up` took {pulumi up s} s"),
-            Aspect.RECOVERY: ("new partitions read by every group {new partitions read after s} s after it",),
+            Aspect.RECOVERY: (
+                "every group consumes the new partitions {new partitions read after s} s after the update",
+            ),
             Aspect.RTO: (
                 "longest pause of a client {longest pause of a client s} s",
-                "clients of the gateway repeated {retries} sends",
+                "gateway clients retried {retries} requests",
             ),
             Aspect.RPO: (
                 "missing of {acknowledged} acknowledged points: {missing}",
@@ -98,47 +100,47 @@ FLOW: tuple[Drill, ...] = (
     ),
     Drill(
         name="shards",
-        shows="metrics are divided over two shards and three by settings: one view, nothing lost, alerts told once",
+        shows="metrics divided over two, then three shards by settings: one view, nothing lost, alerts notified once",
         requirements=("P4",),
         procedure=f"{_PROCEDURES}.shards:add_shards",
         evidence="shards-added",
         seconds=870,
         limit_s=3600,
-        load=f"{_METRICS}; a High that lasts, a Critical after each update, a question a second to the read address",
-        fault="a shard more for each replica, twice, by the stack's file and `pulumi up`; in the end as before",
+        load=f"{_METRICS}; a lasting High, a Critical after each update, a query a second at the read address",
+        fault="one more shard for each replica, twice, by the stack file and `pulumi up`; reverted at the end",
         figures={
             Aspect.FAULT: ("{shards}", "`pulumi up` took {pulumi up s} s"),
             Aspect.RECOVERY: (
-                "every sender in one shard {divided after s} s after it",
-                "the fullest of three has {senders of the fullest shard} of {senders} senders",
+                "every sender in one shard {divided after s} s after the update",
+                "the largest of three shards has {senders of the fullest shard} of {senders} senders",
             ),
             Aspect.RTO: (
-                "Critical told after {Critical told after s} s, a High that lasted told "
+                "Critical notified after {Critical told after s} s, a lasting High notified "
                 "{notices of the High that lasted} times",
-                "{failed questions} of {questions} questions failed",
+                "{failed questions} of {questions} queries failed",
                 "longest pause of a client {longest pause of a client s} s",
             ),
             Aspect.RPO: (
                 "missing of {acknowledged} acknowledged points: {missing}",
                 "series of the load at the read address {fewest series of the load read} to "
                 "{most series of the load read} of {series of the load read}",
-                "{points left out by the read address} points left out by the read address",
+                "{points left out by the read address} points omitted by the read address",
             ),
         },
     ),
     Drill(
         name="storage-grow",
-        shows="the brokers' volumes grow by settings under load: no pod restarts, nothing is lost",
+        shows="the brokers' volumes expanded by settings under load: no pod restarts, nothing is lost",
         requirements=("S1",),
         procedure=f"{_PROCEDURES}.storage:grow_brokers",
         evidence="storage-grown",
         seconds=360,
         limit_s=3600,
         load=_METRICS,
-        fault="a GiB more for each broker's volume, which the platform keeps, by `ops storage grow` and `pulumi up`",
+        fault="1 GiB more for each broker's volume by `ops storage grow` and `pulumi up`; the platform keeps it",
         figures={
             Aspect.FAULT: ("{size}", "`pulumi up` afterwards took {pulumi up s} s"),
-            Aspect.RECOVERY: ("{volumes that have it} of {volumes} volumes have it after {grown after s} s",),
+            Aspect.RECOVERY: ("{volumes that have it} of {volumes} volumes expanded after {grown after s} s",),
             Aspect.RTO: (
                 "{pods restarted} of {pods} brokers restarted",
                 "longest pause of a client {longest pause of a client s} s",
@@ -148,30 +150,30 @@ FLOW: tuple[Drill, ...] = (
     ),
     Drill(
         name="rebalance",
-        shows="a fourth broker by settings gets its part of the partitions, gives it back and goes: nothing is lost",
+        shows="a fourth broker added by settings, rebalanced, drained and removed: nothing is lost",
         requirements=("K1", "S1"),
         procedure=f"{_PROCEDURES}.rebalance:add_and_drain_broker",
         evidence="broker-added",
         seconds=900,
         limit_s=7200,
         load=_METRICS,
-        fault="a broker more by the stack's file and `pulumi up`, `ops kafka rebalance`, then drained and removed",
+        fault="one more broker by the stack file and `pulumi up`, `ops kafka rebalance`, then drained and removed",
         figures={
             Aspect.FAULT: ("brokers {brokers}", "`pulumi up` took {grown in s} s and {shrunk in s} s"),
             Aspect.RECOVERY: (
-                "{copies moved to it} copies moved to it in {moved in s} s, {copies moved away} away in "
+                "{copies moved to it} replicas moved to it in {moved in s} s, {copies moved away} away in "
                 "{drained in s} s",
             ),
             Aspect.RTO: (
                 "longest pause of a client {longest pause of a client s} s",
-                "clients of the gateway repeated {retries} sends",
+                "gateway clients retried {retries} requests",
             ),
             Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
         },
     ),
     Drill(
         name="kafka-roll",
-        shows="a rolling restart of Kafka never has fewer than two copies in sync, and loses nothing",
+        shows="a rolling restart of Kafka keeps at least two in-sync replicas, and loses nothing",
         requirements=("K1", "M4"),
         procedure=f"{_PROCEDURES}.kafka:roll_kafka",
         evidence="kafka-rolling-restart",
@@ -180,7 +182,7 @@ FLOW: tuple[Drill, ...] = (
         load=_BOTH,
         fault="every broker restarted, one after the other",
         figures={
-            Aspect.FAULT: ("fewest copies in sync {lowest ISR}, in {polls} looks",),
+            Aspect.FAULT: ("fewest in-sync replicas {lowest ISR} in {polls} polls",),
             Aspect.RECOVERY: ("all restarted after {seconds} s",),
             Aspect.RTO: (_AGAIN,),
             Aspect.RPO: _LOST_BY_BOTH,
@@ -197,26 +199,26 @@ FLOW: tuple[Drill, ...] = (
         load=_BOTH,
         fault="the disk of the broker that leads the alert's partition full until KafkaBrokerDown fires",
         figures={
-            Aspect.FAULT: ("the broker ended {broker stopped after s} s after its disk was full",),
-            Aspect.RECOVERY: ("whole again {whole again after s} s after there was room",),
+            Aspect.FAULT: ("the broker stopped {broker stopped after s} s after its disk was full",),
+            Aspect.RECOVERY: ("recovered {whole again after s} s after space was freed",),
             Aspect.RTO: (_PAUSES,),
             Aspect.RPO: _LOST_BY_BOTH,
-            Aspect.NOTIFICATIONS: ("KafkaBrokerDown fires after {told after s} s",),
+            Aspect.NOTIFICATIONS: ("KafkaBrokerDown fired after {told after s} s",),
         },
     ),
     Drill(
         name="disk-slow",
-        shows="the disk of one of three brokers does two writes a second: nothing is lost, Criticals are in time",
+        shows="a broker's disk limited to two writes a second: nothing is lost, Criticals are notified in time",
         requirements=("K1", "M3"),
         procedure=f"{_PROCEDURES}.disks:slow_broker_disk",
         evidence="broker-disk-slow",
         seconds=150,
         limit_s=1200,
         load=f"{_BOTH}; a Critical condition",
-        fault="two writes a second of the disk of the broker that leads the alert's partition",
+        fault="the disk of the broker that leads the alert's partition limited to two writes a second",
         figures={
             Aspect.FAULT: ("slow for {slow for s} s",),
-            Aspect.RECOVERY: ("whole again {whole again after s} s after it",),
+            Aspect.RECOVERY: ("recovered {whole again after s} s after the limit was lifted",),
             Aspect.RTO: (_PAUSES,),
             Aspect.RPO: _LOST_BY_BOTH,
             Aspect.NOTIFICATIONS: ("a Critical notified after {Critical told after s} s",),
@@ -224,29 +226,29 @@ FLOW: tuple[Drill, ...] = (
     ),
     Drill(
         name="clock",
-        shows="the clock of a client set five minutes ahead, then back: what it sends is kept, nobody else notices",
+        shows="a client's clock set five minutes ahead, then behind: its data is kept, other clients are not affected",
         requirements=("O1", "P1"),
         procedure=f"{_PROCEDURES}.clock:step_clock",
         evidence="client-clock-set",
         seconds=90,
         limit_s=900,
-        load=f"{_METRICS}, from a client whose clock is set and from one whose clock is right",
-        fault="the clock of a client set ahead, back and right",
+        load=f"{_METRICS}, from a client whose clock is changed and from one whose clock is correct",
+        fault="a client's clock set ahead, behind and correct again",
         figures={
-            Aspect.FAULT: ("{step s} s ahead, {step s} s behind, right again",),
+            Aspect.FAULT: ("{step s} s ahead, {step s} s behind, correct again",),
             Aspect.RTO: (
-                "longest pause of the client {longest pause of the client s} s, of its neighbour {longest pause of the "
-                "neighbour s} s",
+                "longest pause of the client {longest pause of the client s} s, of the other client "
+                "{longest pause of the neighbour s} s",
             ),
             Aspect.RPO: (
                 "{client missing} of {client acknowledged} acknowledged points missing",
-                "{neighbour missing} of its neighbour's {neighbour acknowledged}",
+                "{neighbour missing} of the other client's {neighbour acknowledged}",
             ),
         },
     ),
     Drill(
         name="gateway",
-        shows="one of two gateways killed: clients go on, nothing that was acknowledged is lost",
+        shows="one of two gateways killed: clients continue, no acknowledged point is lost",
         requirements=("O1",),
         procedure=f"{_PROCEDURES}.metrics:kill_gateway",
         evidence="gateway-killed",
@@ -262,37 +264,37 @@ FLOW: tuple[Drill, ...] = (
     ),
     Drill(
         name="gateway-drain",
-        shows="a gateway is to end while Kafka does not answer: it waits until its disk is empty, and nothing is lost",
+        shows="a gateway terminated while Kafka is unavailable: it drains its disk queue first, and nothing is lost",
         requirements=("O1", "S1"),
         procedure=f"{_PROCEDURES}.drain:end_gateway",
         evidence="gateway-drained",
         seconds=110,
         limit_s=1500,
         load=_METRICS,
-        fault="all brokers frozen, a gateway deleted whose queue on disk holds something, the brokers thawed",
+        fault="all brokers frozen, a gateway with a non-empty disk queue deleted, the brokers resumed",
         figures={
             Aspect.FAULT: (
-                "Kafka away for {Kafka away s} s, {of it after the gateway was told s} s of it after the gateway was "
-                "told to end",
-                "{bytes on disk when told to end} bytes on its disk then",
+                "Kafka unavailable for {Kafka away s} s, {of it after the gateway was told s} s of it after the "
+                "gateway began to terminate",
+                "{bytes on disk when told to end} bytes on its disk at that time",
             ),
             Aspect.RECOVERY: (
-                "it ended after {ended after s} of {it may take s} s",
+                "it terminated after {ended after s} s, limit {it may take s} s",
                 "gateway back after {gateway back after s} s",
             ),
             Aspect.RTO: (
-                "{accepted meanwhile} points accepted meanwhile",
+                "{accepted meanwhile} points accepted during the outage",
                 _AGAIN,
             ),
             Aspect.RPO: (
                 "{gateway missing} of {gateway acknowledged} acknowledged points missing, {doubled} arrived twice",
-                "{bytes left behind} bytes left behind",
+                "{bytes left behind} bytes left on its disk",
             ),
         },
     ),
     Drill(
         name="consumer",
-        shows="the consumer that feeds a Prometheus killed: it goes on where it was",
+        shows="the consumer that feeds a Prometheus killed: it resumes where it stopped",
         requirements=("O5",),
         procedure=f"{_PROCEDURES}.metrics:kill_consumer",
         evidence="consumer-killed",
@@ -307,20 +309,20 @@ FLOW: tuple[Drill, ...] = (
     ),
     Drill(
         name="prometheus",
-        shows="the primary Prometheus away: readers never notice, and it catches up without a gap",
+        shows="the primary Prometheus down: no query fails, and it catches up without a gap",
         requirements=("P1",),
         procedure=f"{_PROCEDURES}.metrics:stop_primary_prometheus",
         evidence="prometheus-primary-down",
         seconds=190,
         limit_s=1020,
-        load="a marker and a question at the read address each second",
+        load="a marker and a query at the read address each second",
         fault="the primary Prometheus stopped",
         figures={
             Aspect.FAULT: ("down for {down s} s",),
             Aspect.RECOVERY: ("back after {primary back after s} s, caught up after {caught up after s} s",),
-            Aspect.RTO: ("{failed queries} of {queries} questions at the read address failed",),
+            Aspect.RTO: ("{failed queries} of {queries} queries at the read address failed",),
             Aspect.RPO: ("{missing} of {markers} markers missing, {gaps} gaps",),
-            Aspect.DASHBOARDS: ("{failed queries} of {queries} questions at the read address failed",),
+            Aspect.DASHBOARDS: ("{failed queries} of {queries} queries at the read address failed",),
         },
     ),
 )
@@ -329,7 +331,7 @@ _LOGS = "numbered log records and traces through the gateway"
 TRACES: tuple[Drill, ...] = (
     Drill(
         name="jaeger",
-        shows="a Jaeger collector killed: at most one bulk of spans is lost",
+        shows="a Jaeger collector killed: at most one bulk request of spans is lost",
         requirements=("J1",),
         procedure=f"{_PROCEDURES}.traces:kill_jaeger_collector",
         evidence="jaeger-collector-killed",
@@ -346,7 +348,7 @@ TRACES: tuple[Drill, ...] = (
     ),
     Drill(
         name="sampler",
-        shows="a sampler killed: only traces that waited for their decision are lost",
+        shows="a sampler killed: only traces that awaited their sampling decision are lost",
         requirements=("O4",),
         procedure=f"{_PROCEDURES}.traces:kill_sampler",
         evidence="sampler-killed",
@@ -365,7 +367,7 @@ TRACES: tuple[Drill, ...] = (
     ),
     Drill(
         name="log-indexer",
-        shows="a log indexer killed: no log record is missing or doubled",
+        shows="a log indexer killed: no log record is lost or duplicated",
         requirements=("O5",),
         procedure=f"{_PROCEDURES}.logs:kill_indexer",
         evidence="log-indexer-killed",
@@ -377,13 +379,13 @@ TRACES: tuple[Drill, ...] = (
             Aspect.RECOVERY: ("back after {indexers back after s} s, caught up after {caught up after s} s",),
             Aspect.RPO: (
                 "{log records missing} of {log records acknowledged} log records missing",
-                "{log records doubled} doubled",
+                "{log records doubled} duplicated",
             ),
         },
     ),
     Drill(
         name="agent",
-        shows="the agent of a node killed: nothing that it acknowledged is lost",
+        shows="the agent of a node killed: no acknowledged log record is lost",
         requirements=("O5",),
         procedure=f"{_PROCEDURES}.logs:kill_agent",
         evidence="agent-killed",
@@ -396,35 +398,33 @@ TRACES: tuple[Drill, ...] = (
             Aspect.RTO: ("longest pause of a sender {longest pause of a sender s} s",),
             Aspect.RPO: (
                 "{log records missing} of {log records acknowledged} log records missing",
-                "{log records doubled} doubled",
+                "{log records doubled} duplicated",
             ),
         },
     ),
     Drill(
         name="search-node",
-        shows="a search node killed: every question is answered, no log record is missing",
+        shows="a search node killed: every query is answered, no log record is lost",
         requirements=("J1",),
         procedure=f"{_PROCEDURES}.traces:kill_search_node",
         evidence="search-node-killed",
         seconds=120,
         limit_s=660,
-        load=f"{_LOGS}; questions about both",
+        load=f"{_LOGS}; queries of both",
         fault="SIGKILL to one of three nodes",
         figures={
             Aspect.RECOVERY: (
                 "node back after {node back after s} s",
-                "every copy again after {every copy again after s} s",
+                "all replicas restored after {every copy again after s} s",
             ),
-            Aspect.RTO: (
-                "slowest answer about traces {traces: slowest answer s} s, about logs {logs: slowest answer s} s",
-            ),
+            Aspect.RTO: ("slowest trace query {traces: slowest answer s} s, log query {logs: slowest answer s} s",),
             Aspect.RPO: (
                 "{log records missing} of {log records acknowledged} log records missing",
                 "{spans lost} of {spans acknowledged} spans lost",
             ),
             Aspect.DASHBOARDS: (
-                "{traces: questions without an answer} of {questions about traces} about traces without an answer",
-                "{logs: questions without an answer} of {questions about logs} about logs",
+                "{traces: questions without an answer} of {questions about traces} trace queries without an answer",
+                "{logs: questions without an answer} of {questions about logs} log queries",
             ),
         },
     ),

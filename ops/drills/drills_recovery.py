@@ -11,7 +11,7 @@ _METRICS = "numbered metrics through the gateway, 4 clients"
 RECOVERY: tuple[Drill, ...] = (
     Drill(
         name="object-storage",
-        shows="the object storage away: nothing is missing in the archive afterwards",
+        shows="the object storage down: the archive is complete afterwards",
         requirements=("D1",),
         procedure=f"{_PROCEDURES}.object_storage:stop_object_storage",
         evidence="archive-storage-outage",
@@ -20,24 +20,24 @@ RECOVERY: tuple[Drill, ...] = (
         load=_METRICS,
         fault="the object storage stopped",
         figures={
-            Aspect.FAULT: ("away for {storage away s} s",),
-            Aspect.RECOVERY: ("stored again after {stored again after s} s",),
+            Aspect.FAULT: ("down for {storage away s} s",),
+            Aspect.RECOVERY: ("archived again after {stored again after s} s",),
             Aspect.RPO: ("{missing} of {records} records missing, {different} different",),
         },
     ),
     Drill(
         name="restore",
-        shows="every kind of backup is made and compared; four kinds are restored into something empty",
+        shows="every kind of backup is created and compared; four kinds are restored into empty targets",
         requirements=("D1", "M2"),
         procedure=f"{_PROCEDURES}.restore:restore_everything",
         evidence="backups-restored",
         seconds=900,
         limit_s=2460,
         load="none",
-        fault="none: targets are new, in the running platform only a topic of the drill is removed and made again",
+        fault="none: targets are new; in the running platform, only a topic of the drill is deleted and recreated",
         figures={
             Aspect.RTO: (
-                "to restore: database {database/seconds} s",
+                "restore: database {database/seconds} s",
                 "Grafana {grafana/seconds} s",
                 "Kafka's metadata {kafka-metadata/seconds} s",
                 "search {search/seconds} s",
@@ -55,28 +55,28 @@ RECOVERY: tuple[Drill, ...] = (
     ),
     Drill(
         name="certificate",
-        shows="every certificate renewed at once: servers present the new ones, nobody notices, nothing is lost",
+        shows="every certificate renewed at once: servers present the new ones, no query fails, nothing is lost",
         requirements=("K5",),
         procedure=f"{_PROCEDURES}.certificates:renew_certificates",
         evidence="certificates-renewed",
         seconds=900,
         limit_s=3660,
-        load=f"{_METRICS}; a marker and a question at the read address each second",
-        fault="every certificate of a workload renewed; Kafka and Jaeger's queries rolled, which read at the start",
+        load=f"{_METRICS}; a marker and a query at the read address each second",
+        fault="every workload's certificate renewed; Kafka and Jaeger's queries, which read theirs at start, restarted",
         figures={
             Aspect.FAULT: ("{certificates} certificates, {ports} ports; issued after {issued after s} s",),
             Aspect.RECOVERY: (
-                "new ones presented after {presented after s} s, but by {old ones still presented by}",
-                "those rolled by `ops certificates --roll` after {rolled after s} s",
+                "new ones presented after {presented after s} s, except by {old ones still presented by}",
+                "those restarted by `ops certificates --roll` after {rolled after s} s",
             ),
-            Aspect.RTO: ("clients of the gateway repeated {retries} sends",),
+            Aspect.RTO: ("gateway clients retried {retries} requests",),
             Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
-            Aspect.DASHBOARDS: ("{failed queries} of {queries} questions at the read address failed",),
+            Aspect.DASHBOARDS: ("{failed queries} of {queries} queries at the read address failed",),
         },
     ),
     Drill(
         name="admin-password",
-        shows="the password of Kafka's administrator changed: the old one is refused, nobody notices, nothing is lost",
+        shows="the Kafka administrator's password changed: the old one is refused, no acknowledged point is lost",
         requirements=("K5",),
         procedure=f"{_PROCEDURES}.admin_password:change_password",
         evidence="kafka-admin-password",
@@ -90,21 +90,21 @@ RECOVERY: tuple[Drill, ...] = (
                 "set in Kafka within {set in Kafka after s} s, the update after it {pulumi up s} s",
             ),
             Aspect.RECOVERY: (
-                "taken by {brokers that take the new one} of {brokers} brokers",
+                "accepted by {brokers that take the new one} of {brokers} brokers",
                 "the old one refused by {brokers that refuse the old one}",
             ),
             Aspect.RTO: (
                 "longest pause of a client {longest pause of a client s} s",
-                "clients of the gateway repeated {retries} sends",
+                "gateway clients retried {retries} requests",
             ),
             Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
         },
-        # From outside it is looked at as the administrator, who cannot sign in for a while.
+        # The watcher signs in as the administrator, which fails for a while.
         watched=False,
     ),
     Drill(
         name="kafka-logins",
-        shows="every client of Kafka gets a new login: the old ones end, nobody is refused, none is lost",
+        shows="every Kafka client gets a new login: the old ones are revoked, no client is refused, nothing is lost",
         requirements=("K5",),
         procedure=f"{_PROCEDURES}.kafka_logins:rotate_logins",
         evidence="kafka-logins-rotated",
@@ -115,12 +115,12 @@ RECOVERY: tuple[Drill, ...] = (
         figures={
             Aspect.FAULT: ("{clients} clients, generation {generation}, within {rotated within s} s",),
             Aspect.RECOVERY: (
-                "{old logins refused by every broker} of {clients} logins of before are refused by every broker",
-                "{logins refused meanwhile} logins refused while clients changed over",
+                "{old logins refused by every broker} of {clients} old logins refused by every broker",
+                "{logins refused meanwhile} logins refused during the rotation",
             ),
             Aspect.RTO: (
                 "longest pause of a client {longest pause of a client s} s",
-                "clients of the gateway repeated {retries} sends",
+                "gateway clients retried {retries} requests",
             ),
             Aspect.RPO: (
                 "{missing} of {acknowledged} acknowledged points missing",
@@ -130,23 +130,23 @@ RECOVERY: tuple[Drill, ...] = (
     ),
     Drill(
         name="gateway-passwords",
-        shows="layers get new passwords while both are taken: nobody is refused, those of before end when unused",
+        shows="layers get new passwords, both accepted: no client is refused, old ones are revoked when unused",
         requirements=("O1",),
         procedure=f"{_PROCEDURES}.gateway_passwords:rotate_passwords",
         evidence="gateway-passwords-rotated",
         seconds=900,
         limit_s=6000,
-        load=f"{_METRICS}, one with the password of before, one with the new one",
+        load=f"{_METRICS}, one with the old password, one with the new one",
         fault="`ops gateway rotate-passwords`, later --finish: settings.gateway.password_generations, `pulumi up`",
         figures={
             Aspect.FAULT: (
-                "generation {generations}; both taken within {both taken within s} s, those of before ended within "
+                "generation {generations}; both accepted within {both taken within s} s, the old ones revoked within "
                 "{ended within s} s",
             ),
             Aspect.RECOVERY: (
-                "{passwords of before refused} of {layers} passwords of before are refused at the end",
-                "{refused with a good password} requests refused with a password that was good",
-                "{requests with one of before counted} requests with one of before counted, which kept it from ending",
+                "{passwords of before refused} of {layers} old passwords refused at the end",
+                "{refused with a good password} requests refused with a valid password",
+                "{requests with one of before counted} requests with an old password delayed its revocation",
             ),
             Aspect.RTO: ("longest pause of a client {longest pause of a client s} s",),
             Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
@@ -154,44 +154,44 @@ RECOVERY: tuple[Drill, ...] = (
     ),
     Drill(
         name="zone",
-        shows="one of everything that runs twice or thrice gone at once: the others go on, nothing is lost",
+        shows="one pod of every replicated workload lost at once: the others continue, nothing is lost",
         requirements=("K1", "D3"),
         procedure=f"{_PROCEDURES}.zone:take_zone_away",
         evidence="zone-gone",
         seconds=420,
         limit_s=1560,
-        load=f"{_METRICS}; a marker and a question at the read address each second; two Critical conditions",
+        load=f"{_METRICS}; a marker and a query at the read address each second; two Critical conditions",
         fault="the broker that leads the alert's partition, the last pod of each other workload and the primary "
         "Prometheus frozen at once, then killed",
         figures={
-            Aspect.FAULT: ("away for {away s} s",),
+            Aspect.FAULT: ("down for {away s} s",),
             Aspect.DETECTION: ("{alerts}",),
-            Aspect.RECOVERY: ("whole again {whole again after s} s after it came back",),
+            Aspect.RECOVERY: ("recovered {whole again after s} s after it came back",),
             Aspect.RTO: ("longest pause of clients {longest pause of clients s} s",),
             Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
             Aspect.NOTIFICATIONS: (
-                "Critical told after {Critical at once told after s} s, later {Critical once noticed told after s} s",
-                "{notices twice} twice",
+                "Critical notified after {Critical at once told after s} s, "
+                "a later one after {Critical once noticed told after s} s",
+                "{notices twice} notifications twice",
             ),
-            Aspect.DASHBOARDS: ("{failed queries} of {queries} questions at the read address failed",),
+            Aspect.DASHBOARDS: ("{failed queries} of {queries} queries at the read address failed",),
         },
     ),
     Drill(
         name="chaos",
-        shows="a fault or two a minute by a plan that a seed decides: nothing is lost, alerts are told, reads answered",
+        shows="one or two faults a minute from a seeded plan: nothing is lost, alerts are notified, queries answered",
         requirements=("K1", "O1", "S2", "D3"),
         procedure=f"{_PROCEDURES}.chaos:make_chaos",
         evidence="chaos",
         seconds=60 * CHAOS_MINUTES + 300,
         limit_s=360 * CHAOS_MINUTES + 1200,
-        load="numbered metrics, log records and traces through the gateway; a marker and a question at the read "
+        load="numbered metrics, log records and traces through the gateway; a marker and a query at the read "
         "address each second; a Critical condition with every third step",
-        fault="pods killed and frozen, two cut off from each other, the object storage and the cluster's DNS away, "
-        "the disk of a broker full or slow, the clock of a client set, "
-        "certificates renewed, as the seed decides",
+        fault="pods killed, frozen or partitioned from each other, object storage and cluster DNS down, "
+        "a broker's disk full or slow, a client's clock changed, certificates renewed, as the seed selects",
         figures={
             Aspect.FAULT: ("seed {seed}, {minutes} minutes: {steps}",),
-            Aspect.RECOVERY: ("whole again after each step, s: {whole again after s}",),
+            Aspect.RECOVERY: ("recovered after each step, s: {whole again after s}",),
             Aspect.RTO: ("longest pause of clients {longest pause of clients s} s",),
             Aspect.RPO: (
                 "{missing} of {acknowledged} acknowledged points missing, {doubled in Kafka} twice in Kafka",
@@ -200,54 +200,54 @@ RECOVERY: tuple[Drill, ...] = (
             ),
             Aspect.NOTIFICATIONS: (
                 "{Criticals told in time} of {Criticals} Critical alerts within 30 s of their fault, the last after "
-                "{Critical told after s, worst} s; {notices twice} twice",
+                "{Critical told after s, worst} s; {notices twice} notifications twice",
             ),
             Aspect.DASHBOARDS: (
-                "{failed queries} of {queries} questions at the read address failed, none answered for at most "
+                "{failed queries} of {queries} queries at the read address failed, no answer for at most "
                 "{longest time without an answer s} s",
             ),
         },
     ),
     Drill(
         name="region",
-        shows="a region gone without warning: the other one takes over, is active, and hands back",
+        shows="a region lost without warning: the other one takes over, becomes active, and fails back",
         requirements=("D2", "D3"),
         procedure=f"{_PROCEDURES}.region:lose_region",
         evidence="region-drill",
         seconds=3600,
         limit_s=6300,
-        load="numbered metrics and logs through the name that DNS answers with",
-        fault="the primary region's network cut and its pods frozen",
+        load="numbered metrics and logs through the DNS name of the active region",
+        fault="the primary region's network partitioned and its pods frozen",
         figures={
-            Aspect.STEADY: ("copy behind by {steady/copy behind s} s at most, {steady/differences} differences",),
-            Aspect.FAULT: ("steps of the failover, s: {failover steps s}",),
+            Aspect.STEADY: ("replication lag at most {steady/copy behind s} s, {steady/differences} differences",),
+            Aspect.FAULT: ("failover steps, s: {failover steps s}",),
             Aspect.DETECTION: ("{detected by} after {detected after s} s",),
-            Aspect.RECOVERY: ("failback {failback command s} s, {failback lost} records lost by it",),
+            Aspect.RECOVERY: ("failback {failback command s} s, {failback lost} records lost",),
             Aspect.RTO: (
                 "{RTO s} s after the cut",
-                "telemetry accepted {accepted after s} s, readable {readable after s} s",
-                "a Critical told {Critical told after s} s",
-                "the command itself {failover command s} s",
+                "telemetry accepted after {accepted after s} s, readable after {readable after s} s",
+                "a Critical notified after {Critical told after s} s",
+                "failover command {failover command s} s",
             ),
             Aspect.RPO: (
                 "{RPO s} s",
                 "{missing in B} of {acknowledged in A} points that A acknowledged missing in B",
-                "{missing of B's} of {acknowledged in B} that B acknowledged",
-                "a consumer group: {group read again} read again, {group lost} lost",
+                "{missing of B's} of {acknowledged in B} points that B acknowledged missing",
+                "a consumer group: {group read again} records read again, {group lost} lost",
             ),
             Aspect.ALERTS: ("{alerts lost} of {alerts raised} lost",),
             Aspect.NOTIFICATIONS: (
-                "{told again by B} of {told by A before the cut} that A had told were told again by B",
-                "{told by B of the gap} notifications about {fired in the gap} alerts of the gap",
+                "{told again by B} of {told by A before the cut} notifications of A sent again by B",
+                "{told by B of the gap} notifications about {fired in the gap} alerts that fired in the gap",
             ),
-            Aspect.DASHBOARDS: ("{questions without an answer} of {questions at B} questions at B without an answer",),
+            Aspect.DASHBOARDS: ("{questions without an answer} of {questions at B} queries at B without an answer",),
         },
         watched=False,
         looked_at=False,
     ),
     Drill(
         name="change",
-        shows="a threshold changed in a scratch checkout is reviewed in plain words and previewed, and nothing else",
+        shows="a threshold changed in a scratch checkout: review and preview show this change and no other",
         requirements=("M4",),
         procedure=f"{_PROCEDURES}.change:change_threshold",
         evidence="change-reviewed",

@@ -103,14 +103,16 @@ def aspects(drill: Drill, run_evidence: Evidence | None, watched: Watched | None
 def _add_watched(result: dict[Aspect, list[str]], watched: Watched) -> None:
     sign, alerts = watched.first_sign, watched.alerts
     if sign is None:
-        result[Aspect.DETECTION].append("nothing to be seen from outside")
+        result[Aspect.DETECTION].append("no symptom visible from outside")
     else:
-        result[Aspect.DETECTION].append(f"first sign after {sign.start:.1f} s: {sign.what}")
+        result[Aspect.DETECTION].append(f"first symptom after {sign.start:.1f} s: {sign.what}")
         first = next((alert for alert in alerts or () if alert.start >= sign.start), None)
         if first is not None:
-            result[Aspect.DETECTION].append(f"{first.what} fired {first.start - sign.start:.1f} s after the first sign")
+            result[Aspect.DETECTION].append(
+                f"{first.what} fired {first.start - sign.start:.1f} s after the first symptom"
+            )
         again = watched.whole_again
-        text = "not whole at the end" if again is None else f"whole again {again - sign.start:.1f} s after it"
+        text = "not recovered at the end" if again is None else f"recovered {again - sign.start:.1f} s after it"
         result[Aspect.RECOVERY].append(text)
     for aspect, events in ((Aspect.ALERTS, alerts), (Aspect.NOTIFICATIONS, watched.notifications)):
         if events is not None:
@@ -120,7 +122,7 @@ def _add_watched(result: dict[Aspect, list[str]], watched: Watched) -> None:
     if watched.questions:
         slowest = "" if watched.slowest_s is None else f", slowest answer {watched.slowest_s:g} s"
         result[Aspect.DASHBOARDS].append(
-            f"{watched.questions} questions of the overview, {watched.unanswered} without an answer{slowest}"
+            f"{watched.questions} queries of the overview, {watched.unanswered} without an answer{slowest}"
         )
 
 
@@ -182,7 +184,7 @@ def watched_of(drill: Drill, run_evidence: Evidence, folder: Path = FOLDER) -> W
             return None
         return parsed(content["watched"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise OpsError(f"{file} is no report of a drill: run `ops drill {drill.name}` again, or remove it") from None
+        raise OpsError(f"{file} is not a drill report: run `ops drill {drill.name}` again, or remove it") from None
 
 
 def newest(folder: Path = evidence.FOLDER) -> list[tuple[Drill, Evidence | None, Watched | None]]:

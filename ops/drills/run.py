@@ -51,7 +51,7 @@ def find(name: str) -> Drill:
     for drill in DRILLS:
         if drill.name == name:
             return drill
-    raise OpsError(f"no drill {name!r}: use one of {', '.join(SHOWN)}; `ops drill list` tells what each shows")
+    raise OpsError(f"no drill {name!r}: use one of {', '.join(SHOWN)}; `ops drill list` describes them")
 
 
 BEFORE_S, AFTER_S = 60.0, 240.0
@@ -154,10 +154,12 @@ class DrillProgress:
         if time.monotonic() - self._spoke >= SILENT_S:
             left = self._drill.seconds - seconds
             rest = (
-                f"about {clock(left)} left" if left > 0 else f"longer than usual, ended at {clock(self._drill.limit_s)}"
+                f"about {clock(left)} left"
+                if left > 0
+                else f"longer than usual, stopped at {clock(self._drill.limit_s)}"
             )
             self._spoke = time.monotonic()
-            self._console.print(f"{self._drill.name}: {clock(seconds)}: still at: {self._last}; {rest}")
+            self._console.print(f"{self._drill.name}: {clock(seconds)}: still running: {self._last}; {rest}")
 
 
 PUT_BACK_S = 180.0
@@ -230,11 +232,11 @@ def run(
     seconds = round(time.monotonic() - began, 1)
     said = log.read_text(errors="replace").splitlines()
     if late:
-        return Outcome(passed=False, seconds=seconds, reasons=(f"ended after {limit_s:.0f} s",), log=log)
+        return Outcome(passed=False, seconds=seconds, reasons=(f"timed out after {limit_s:.0f} s",), log=log)
     if process.returncode not in (work.DONE, work.FAILED):
-        raise OpsError(f"the drill was not run (exit code {process.returncode}): {_last(said)}; all of it: {log}")
+        raise OpsError(f"the drill did not run (exit code {process.returncode}): {_last(said)}; full output: {log}")
     if process.returncode == work.DONE and not any(line.startswith(work.PASSED) for line in said):
-        return Outcome(passed=False, seconds=seconds, reasons=("it ended without a result",), log=log)
+        return Outcome(passed=False, seconds=seconds, reasons=("it exited without a result",), log=log)
     return Outcome(passed=process.returncode == work.DONE, seconds=seconds, reasons=tuple(reasons(said)), log=log)
 
 
@@ -257,7 +259,9 @@ def alone(name: str, folder: Path | None = None) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.seek(0)
-            raise OpsError(f"another drill runs: {lock.read().strip() or 'unknown'}; wait for its end") from None
+            raise OpsError(
+                f"another drill is running: {lock.read().strip() or 'unknown'}; wait until it ends"
+            ) from None
         lock.truncate(0)
         lock.write(f"{name}, process {os.getpid()}")
         lock.flush()
@@ -306,4 +310,4 @@ def _terminated() -> Iterator[None]:
 def _last(said: Sequence[str]) -> str:
     lines = [line.strip() for line in said if line.strip()]
     errors = [line for line in lines if line.upper().startswith("ERROR")]
-    return one_line((errors or lines[-1:] or ["it said nothing"])[0])
+    return one_line((errors or lines[-1:] or ["no output"])[0])

@@ -273,7 +273,7 @@ def read(name: str, folder: Path = FOLDER) -> Runs:
             else:
                 runs.append(run)
         except (OSError, ValueError) as error:
-            ignored.append(f"{name}/{file.name} is no evidence file: {_reason(error)}")
+            ignored.append(f"{name}/{file.name} is not an evidence file: {_reason(error)}")
     return Runs(runs=tuple(runs), ignored=tuple(ignored))
 
 

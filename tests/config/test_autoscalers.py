@@ -70,7 +70,7 @@ def test_use_bounds_and_problems_are_read(kube: Kube) -> None:
     assert (scaler.pods, scaler.wanted, scaler.percent, scaler.target, scaler.problem) == (2, 2, 37, 400, "")
     finding = _checked(kube)
     assert finding.wrong == []
-    assert finding.figures == ["gateway: 2 of 2 to 2 pods, 37 % of the request used, 400 % aimed at"]
+    assert finding.figures == ["gateway: 2 of 2 to 2 pods, 37 % of the request used, target 400 %"]
 
 
 def test_one_that_does_not_know_its_use_or_has_other_pods_fails_the_row(kube: Kube) -> None:
@@ -109,6 +109,6 @@ def test_without_autoscalers_the_row_is_not_set_up(kube: Kube) -> None:
     kube.namespace = "default"
     finding = _checked(kube)
     assert [setup.what for setup in finding.setups] == [
-        "no workload is scaled by its use",
+        "no workload has an autoscaler",
         "no sizes are recommended",
     ]

@@ -96,11 +96,11 @@ def test_retention_removes_old_runs_and_forgotten_uploads(store: Store, identity
 
 
 def test_whether_deleted_backups_stay_is_seen_with_the_platforms_key(storage: StorageProcess, store: Store) -> None:
-    assert deletions(store) == "the bucket keeps older versions of what is deleted"
+    assert deletions(store) == "the bucket keeps versions of deleted objects"
     root = client(storage.url, storage.ca_file, storage.secrets.root_key, storage.secrets.root_secret)
     root.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
     try:
-        assert deletions(store).startswith("deleted backups are gone for good: the bucket keeps no versions")
+        assert deletions(store).startswith("deleted backups cannot be recovered: the bucket keeps no versions")
     finally:
         root.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     policy = root.get_bucket_policy(Bucket=BUCKET)["Policy"]

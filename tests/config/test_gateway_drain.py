@@ -134,7 +134,7 @@ def test_what_is_left_while_kafka_hangs_is_told_and_follows_from_the_volume(brok
     config = configured(tmp_path, broker, stalled="4s")
     with gateway_process(tmp_path, config) as gateway, broker.hanging():
         values = spill(gateway, 2000)
-        assert reason_to_stay(platform(gateway), "gateway-0").startswith("gateway-0 may not end: 503 ")
+        assert reason_to_stay(platform(gateway), "gateway-0").startswith("gateway-0 may not terminate: 503 ")
         answer = may_end(gateway)
         assert answer.status_code == 503
         assert answer.text.endswith(" bytes are left on disk\n")

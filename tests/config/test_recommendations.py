@@ -208,7 +208,7 @@ def test_recommended_sizes_are_in_the_row(kube: Kube) -> None:
     finding = _checked(kube)
     assert (finding.wrong, finding.waits) == ([], [])
     assert "sizes recommended for 1 of 1 workloads" in finding.figures
-    assert finding.seen == [f"request less than is recommended: {WORKLOAD}/{size.container}"]
+    assert finding.seen == [f"requests below the recommendation: {WORKLOAD}/{size.container}"]
 
 
 def test_what_the_autoscaler_cannot_do_fails_the_row(kube: Kube) -> None:

@@ -115,7 +115,7 @@ def test_the_row_wants_every_topic_without_a_gap(store: Store) -> None:
     finding = Finding()
     backups.archive(runs.archived(store), finding, OLD)
     assert finding.wrong == [
-        f"the archive has nothing of {TOPIC_NAMES[0]} (was due at 01 Jan 00:00 UTC)",
+        f"the archive has no records of {TOPIC_NAMES[0]} (was due at 01 Jan 00:00 UTC)",
         f"the archive of {TOPIC_NAMES[-1]} lacks 2 offsets",
     ]
     young = Finding()
@@ -132,13 +132,13 @@ def test_the_row_wants_objects_that_are_encrypted_for_those_who_are_named(
     backups.whole(store, manifest, reached(place), tmp_path / "a", finding)
     assert finding.wrong == []
     backups.whole(store, manifest, reached(place, recipients=["age1other"]), tmp_path / "b", finding)
-    assert "is encrypted for somebody who is not named in the settings" in finding.wrong[0]
+    assert "is encrypted for a recipient that the settings do not name" in finding.wrong[0]
 
 
 def test_the_row_wants_blocks_of_every_prometheus_once_they_are_due() -> None:
     finding = Finding()
     backups.blocks([], ("primary", "secondary"), finding, lambda name: OLD if name == "primary" else ahead())
-    assert finding.wrong == ["no block of metrics is stored of primary (was due at 01 Jan 00:00 UTC)"]
+    assert finding.wrong == ["no block of metrics of primary is stored (was due at 01 Jan 00:00 UTC)"]
     assert [wait.what for wait in finding.waits] == ["first block of metrics of secondary"]
 
 
@@ -165,7 +165,7 @@ def test_a_kind_without_a_run_waits_for_its_schedule_and_the_state_for_an_operat
     assert "no database backup is stored: the first was due at 01 Jan" in late.wrong[0]
     context.kube.cron_job = lambda _: None
     backups.never_made(context, "database", access, late)
-    assert late.wrong[1] == "no database backup is stored, and no job makes one"
+    assert late.wrong[1] == "no database backup is stored, and no job creates one"
 
 
 def job(name: str, created: datetime) -> CronJob:
@@ -188,6 +188,6 @@ def test_maintenance_itself_fails_only_where_a_check_cannot_look(monkeypatch: py
     monkeypatch.setattr(backups, "DAILY", looked)
     monkeypatch.setattr(backups, "tools_of", lambda *_, **__: None)
     result = backups.m2(SimpleNamespace())  # type: ignore[arg-type]
-    assert result.wrong == ["c cannot look: no answer"]
-    assert "1 of 3 daily ones ask for somebody now" in result.figures[0]
+    assert result.wrong == ["c cannot run: no answer"]
+    assert "1 of 3 daily ones need action now" in result.figures[0]
     assert result.seen == ["to do: a"]

@@ -70,7 +70,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) -> 
 @pytest.fixture(scope="module")
 def platform(empty: Platform) -> Platform:
     """The same with both topics and events in them."""
-    with pytest.raises(OpsError, match="topic alerts-raw is not there: bring up a version"):
+    with pytest.raises(OpsError, match="topic alerts-raw does not exist: deploy a version"):
         read(empty, Stage.RAW, NOW)
     topics = [ADMIN.NewTopic(TOPICS[Stage.RAW], 4, 1), ADMIN.NewTopic(TOPICS[Stage.PROCESSED], 2, 1)]
     admin = KafkaAdmin(empty).client
@@ -158,7 +158,7 @@ def test_the_table_of_raised_alerts_has_a_row_per_alert_and_says_what_it_cannot_
     assert done.exit_code == 0, done.output
     assert done.stdout.count("KafkaBrokerDown/instance=kafka-3") == 1
     assert "escalated to senior-manager" in done.stdout
-    assert "2 records are no alert events of a version that this program knows" in done.stderr
+    assert "2 records are not alert events of a known version" in done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 100
 
 
@@ -173,7 +173,7 @@ def test_json_has_the_events_as_they_are_in_kafka(monkeypatch: pytest.MonkeyPatc
 def test_nothing_found_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, platform: Platform) -> None:
     done = run(monkeypatch, platform, "--alert", "Nothing")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "no such event in the last 1h" in done.stderr
+    assert "no matching event in the last 1h" in done.stderr
 
 
 def test_a_partition_that_does_not_answer_is_told_and_is_exit_code_1(
@@ -184,7 +184,7 @@ def test_a_partition_that_does_not_answer_is_told_and_is_exit_code_1(
     monkeypatch.setattr(alert_events_command, "read", lambda *_: history)
     done = run(monkeypatch, platform)
     assert done.exit_code == 1
-    assert "did not give all that it has: what is shown may be incomplete" in done.stderr
+    assert "did not answer in full: the list may be incomplete" in done.stderr
 
 
 def test_a_mistake_is_found_before_the_platform_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

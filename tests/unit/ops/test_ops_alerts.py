@@ -66,7 +66,7 @@ def test_what_another_alert_holds_back_is_counted_and_shown_on_demand(both: Pair
     row = shown(run, "--all")[consequence]
     assert row["inhibited_by"] == [cause]
     assert row["escalation"] == {"state": "stopped", "contact": "senior-manager", "at": None}
-    assert "1 more that others hold back (--all)" in run("alerts").stdout
+    assert "1 more inhibited (--all)" in run("alerts").stdout
     both.raise_alert("TheCause", resolved=True, instance="a", alert_id=cause)
     eventually(lambda: consequence in shown(run), 15, "it is told when its cause is over")
 
@@ -115,7 +115,7 @@ def test_people_see_it_all_in_100_columns(both: Pair, run: Run) -> None:
         "RoomWarm in words",
         "ayumi until",
         "window [open]",
-        "told: operators-critical",
+        "notified: operators-critical",
     ):
         assert expected in text, text
     assert "senior-manager in 5 min" in text

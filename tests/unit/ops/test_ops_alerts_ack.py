@@ -84,7 +84,7 @@ def test_an_acknowledgement_is_taken_back_by_alert_or_by_id(both: Pair, platform
         run("ack", "DoorOpen")
         [silence] = acks(platform, alert)
         name = given or (silence.id if given is None else silence.id[:8])
-        assert run("ack", "--end", name).stdout == f"taken back: {alert}, silence {silence.id}\n"
+        assert run("ack", "--end", name).stdout == f"acknowledgement removed: {alert}, silence {silence.id}\n"
         assert acks(platform, alert) == []
     assert not shown(run)[alert]["quiet"]
 
@@ -94,7 +94,7 @@ def test_an_acknowledgement_can_be_taken_back_after_the_alert_is_over(both: Pair
     run("ack", "ShortOne")
     both.raise_alert("ShortOne", resolved=True, alert_id=alert)
     eventually(lambda: alert not in shown(run), 15, "the alert is over")
-    assert "taken back" in run("ack", "--end", "ShortOne").stdout
+    assert "acknowledgement removed" in run("ack", "--end", "ShortOne").stdout
     assert acks(platform, alert) == []
 
 
@@ -105,11 +105,11 @@ def test_labels_say_which_acknowledgement_is_taken_back(
     for number, identifier in enumerate(ids, 1):
         both.raise_alert("RackWarm", instance=f"rack:{number}", alert_id=identifier)
         run("ack", identifier)
-    assert "may mean these 2" in mistake(monkeypatch, platform, "ack", "--end", "RackWarm")
+    assert "matches these 2" in mistake(monkeypatch, platform, "ack", "--end", "RackWarm")
     run("ack", "--end", "RackWarm", "instance=rack:2")
     assert [len(acks(platform, identifier)) for identifier in ids] == [1, 0]
     line = mistake(monkeypatch, platform, "ack", "--end", "RackWarm", "instance=rack:2")
-    assert line.startswith("no silence that has not ended begins with 'RackWarm'")
+    assert line.startswith("no unexpired silence begins with 'RackWarm'")
 
 
 def test_an_alert_is_meant_by_identity_by_its_beginning_or_by_name_and_labels(
@@ -127,7 +127,7 @@ def test_a_name_that_means_several_lists_them_and_acknowledges_none(
 ) -> None:
     ids = [fire(both, "ValveStuck", instance=f"valve-{number}") for number in (1, 2)]
     line = mistake(monkeypatch, platform, "ack", "ValveStuck")
-    assert line == "'ValveStuck' may mean these 2: give one of them, or --every for all"
+    assert line == "'ValveStuck' matches these 2: give one of them, or --every for all"
     assert CliRunner().invoke(cli.app, ["ack", "ValveStuck"]).stderr.splitlines() == ids
     assert [acks(platform, identifier) for identifier in ids] == [[], []]
     run("ack", "ValveStuck", "--every")
@@ -138,24 +138,24 @@ def test_the_name_of_the_escalated_alert_means_the_original(both: Pair, platform
     alert = fire(both, "GateShut")
     fire(both, "GateShutEscalated", escalation="senior-manager")
     done = run("ack", "GateShutEscalated")
-    assert "senior-manager knows of it" in done.stdout
+    assert "senior-manager was notified" in done.stdout
     assert len(acks(platform, alert)) == 1
 
 
 def test_what_does_not_fire_cannot_be_acknowledged(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     for given in ("NoSuchAlert", ""):
         line = mistake(monkeypatch, platform, "ack", given)
-        assert line.startswith(f"no alert that fires is, is called or begins with {given!r}")
+        assert line.startswith(f"no firing alert has the name or identity prefix {given!r}")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ack", "X", "--for", "8d"], "--for is 8d, may be 7d at most"),
+        (["ack", "X", "--for", "8d"], "--for is 8d, at most 7d is allowed"),
         (["ack", "X", "--for", "soon"], "--for is 'soon', must be a number with m, h or d, for example 2h"),
         (["ack", "X", "--for", "0h"], "--for is '0h', must be a number"),
-        (["ack", "X", "instance"], "'instance' is no label: write LABEL=VALUE"),
-        (["ack", "--end", "0000"], "no silence that has not ended begins with '0000'"),
+        (["ack", "X", "instance"], "'instance' is not a label: write LABEL=VALUE"),
+        (["ack", "--end", "0000"], "no unexpired silence begins with '0000'"),
     ],
 )
 def test_a_mistake_is_one_clear_line(
@@ -172,7 +172,7 @@ def test_an_acknowledgement_at_the_only_member_is_told_to_the_other_when_it_is_b
     eventually(lambda: first.members() == 1, 30, "the other one is gone")
     alert = fire(both, "LonelyOne")
     done = run("ack", "LonelyOne")
-    assert "only one Alertmanager knows of it" in done.stderr
+    assert "only one Alertmanager has it" in done.stderr
     assert "1 Alertmanager, ready" in run("alerts").stdout
     both.start(second)
     both.together()

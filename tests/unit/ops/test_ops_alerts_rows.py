@@ -53,11 +53,11 @@ def only(alerts: list[FiringAlert], *silences: Silence) -> Row:
 def test_the_next_contact_is_told_when_the_delay_is_over() -> None:
     row = only([alert(age=2)])
     assert (row.escalation.state, row.escalation.at) == (Escalates.LATER, NOW + 3 * MINUTE)
-    assert who(row, NOW) == ["told: operators-critical", "senior-manager in 3 min"]
+    assert who(row, NOW) == ["notified: operators-critical", "next: senior-manager in 3 min"]
 
 
 def test_an_escalation_that_is_due_but_not_there_yet_comes_any_moment() -> None:
-    assert who(only([alert(age=6)]), NOW)[-1] == "senior-manager any moment now"
+    assert who(only([alert(age=6)]), NOW)[-1] == "next: senior-manager now"
 
 
 def test_a_twin_that_fires_means_that_the_contact_is_told() -> None:
@@ -76,7 +76,7 @@ def test_an_acknowledgement_that_outlasts_the_delay_stops_the_escalation_until_i
     row = only([alert(state="suppressed", by=("s1",))], ack)
     assert row.acknowledged == ack
     assert (row.escalation.state, row.escalation.at) == (Escalates.STOPPED, ack.ends)
-    assert who(row, NOW) == ["ayumi until 10:30 (1 h)", "why", "senior-manager not before 10:30"]
+    assert who(row, NOW) == ["ayumi until 10:30 (1 h)", "why", "next: senior-manager not before 10:30"]
     assert not row.open
 
 
@@ -114,7 +114,7 @@ def test_an_escalated_alert_that_is_acknowledged_afterwards_is_stopped() -> None
 def test_a_priority_without_a_next_contact_never_escalates() -> None:
     row = only([alert(severity="low")])
     assert (row.escalation.state, row.open) == (Escalates.NEVER, False)
-    assert who(row, NOW) == ["told: operators-critical"]
+    assert who(row, NOW) == ["notified: operators-critical"]
 
 
 def test_the_watchdog_is_nothing_that_somebody_has_to_take() -> None:

@@ -80,7 +80,7 @@ def test_every_aspect_is_told_and_what_nobody_measured_is_said_to_be_so(tmp_path
     assert [row_title for row_title in rows if row_title in list(map(str, Aspect))] == list(map(str, Aspect))
     assert rows["fault"] == "SIGKILL to a broker; SIGKILL to 1 processes"
     assert rows["recovery"] == "broker back after 3.3 s"
-    assert rows["RTO"] == "longest pause of a producer 9.9 s; clients of the gateway repeated 0 sends"
+    assert rows["RTO"] == "longest pause of a producer 9.9 s; gateway clients retried 0 requests"
     assert rows["RPO"] == "0 of 7,125 acknowledged points missing; 0 of the producer's 900 missing"
     for aspect in (Aspect.DETECTION, Aspect.ALERTS, Aspect.NOTIFICATIONS, Aspect.DASHBOARDS):
         assert rows[aspect] == NOT_MEASURED
@@ -89,18 +89,18 @@ def test_every_aspect_is_told_and_what_nobody_measured_is_said_to_be_so(tmp_path
 def test_what_was_seen_from_outside_is_told(tmp_path: Path) -> None:
     aspects = report(tmp_path).aspects()
     assert aspects[Aspect.DETECTION] == [
-        "first sign after 8.0 s: kafka, 1 of 3 not ready",
-        "KafkaBrokerDown (critical) fired 30.5 s after the first sign",
+        "first symptom after 8.0 s: kafka, 1 of 3 not ready",
+        "KafkaBrokerDown (critical) fired 30.5 s after the first symptom",
     ]
-    assert aspects[Aspect.RECOVERY][-1] == "whole again 11.5 s after it"
+    assert aspects[Aspect.RECOVERY][-1] == "recovered 11.5 s after it"
     assert aspects[Aspect.ALERTS] == ["KafkaBrokerDown (critical)"]
     assert aspects[Aspect.NOTIFICATIONS] == ["none"]
-    assert aspects[Aspect.DASHBOARDS] == ["40 questions of the overview, 1 without an answer, slowest answer 0.8 s"]
+    assert aspects[Aspect.DASHBOARDS] == ["40 queries of the overview, 1 without an answer, slowest answer 0.8 s"]
 
 
 def test_what_could_not_be_read_is_not_measured(tmp_path: Path) -> None:
     aspects = report(tmp_path, replace(SEEN, events=(), alerts=None, notifications=None, questions=0)).aspects()
-    assert aspects[Aspect.DETECTION] == ["nothing to be seen from outside"]
+    assert aspects[Aspect.DETECTION] == ["no symptom visible from outside"]
     assert (aspects[Aspect.ALERTS], aspects[Aspect.NOTIFICATIONS], aspects[Aspect.DASHBOARDS]) == ([], [], [])
 
 
@@ -136,10 +136,10 @@ def test_a_drill_that_passed(tmp_path: Path) -> None:
     ("change", "problem"),
     [
         ("test", "AssertionError: lost"),
-        ("evidence", "evidence broker-killed says failed: lost some"),
+        ("evidence", "evidence broker-killed reports a failure: lost some"),
         ("none", "the drill wrote no evidence broker-killed"),
         ("old", "the drill wrote no evidence broker-killed"),
-        ("after", "not whole 240 s after the drill: kafka: 2 of 3 ready"),
+        ("after", "no steady state 240 s after the drill: kafka: 2 of 3 ready"),
     ],
 )
 def test_a_drill_that_did_not_hold(tmp_path: Path, change: str, problem: str) -> None:
@@ -178,7 +178,7 @@ def test_what_was_seen_in_another_run_is_not_told_of_this_one(tmp_path: Path) ->
 
 def test_a_spoilt_report_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "broker.json").write_text('{"evidence": [1]}')
-    with pytest.raises(OpsError, match=r"broker.json is no report of a drill: run `ops drill broker` again"):
+    with pytest.raises(OpsError, match=r"broker.json is not a drill report: run `ops drill broker` again"):
         watched_of(BROKER, figures(tmp_path), tmp_path)
 
 
@@ -199,9 +199,9 @@ def test_the_table_is_made_from_the_evidence(tmp_path: Path) -> None:
     cells = row(text, "broker")
     assert cells[0] == "[`broker`](../evidence/reports/broker.md)"
     assert cells[2].startswith(f"[{BEGAN:%Y-%m-%d}](../evidence/broker-killed/), ")
-    assert cells[3] == "longest pause of a producer 9.9 s; clients of the gateway repeated 0 sends"
+    assert cells[3] == "longest pause of a producer 9.9 s; gateway clients retried 0 requests"
     assert cells[4] == "0 of 7,125 acknowledged points missing; 0 of the producer's 900 missing"
-    assert cells[5].startswith("first sign after 8.0 s")
+    assert cells[5].startswith("first symptom after 8.0 s")
     assert row(text, "gateway")[2:] == ["never", *[NOT_MEASURED] * 6]
 
 
@@ -259,14 +259,14 @@ def test_a_scheduler_sees_by_the_exit_code_how_it_went(drilled: Drilled, tmp_pat
 def test_an_unsteady_platform_gets_no_drill_and_one_line(drilled: Drilled, tmp_path: Path) -> None:
     outcome = drilled("broker", "--yes", "--folder", str(tmp_path / "made"), wrong=["kafka: 2 of 3 ready", "Critical"])
     assert isinstance(outcome.exception, OpsError)
-    assert str(outcome.exception) == "not steady, so no drill: kafka: 2 of 3 ready; Critical"
+    assert str(outcome.exception) == "no steady state, drill not started: kafka: 2 of 3 ready; Critical"
     assert not (tmp_path / "made").exists()
 
 
 def test_nothing_is_taken_away_where_nobody_can_be_asked(drilled: Drilled) -> None:
     outcome = drilled("broker")
     assert isinstance(outcome.exception, OpsError)
-    assert "add --yes to have this on obs (region-a): SIGKILL to a broker" in str(outcome.exception)
+    assert "add --yes to run this on obs (region-a): SIGKILL to a broker" in str(outcome.exception)
 
 
 def test_an_interruption_is_no_failure(drilled: Drilled, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_an_interruption_is_no_failure(drilled: Drilled, monkeypatch: pytest.Mon
     monkeypatch.setattr(command, "_carry_out", interrupted)
     outcome = CliRunner().invoke(app, ["drill", "broker", "--yes", "--folder", str(tmp_path / "made")])
     assert outcome.exit_code == 130
-    assert "interrupted: drill broker was told to put back what it took away" in outcome.stderr
+    assert "interrupted: drill broker was asked to stop and to revert its fault" in outcome.stderr
     assert not (tmp_path / "made").exists()
 
 

@@ -54,7 +54,7 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
 
 
 def test_a_process_that_does_not_get_as_far_as_the_drill_is_no_result(tmp_path: Path) -> None:
-    with pytest.raises(OpsError, match=r"the drill was not run \(exit code 2\): ERROR: no stack; all of it: .*log"):
+    with pytest.raises(OpsError, match=r"the drill did not run \(exit code 2\): ERROR: no stack; full output: .*log"):
         carried_out(tmp_path, "import sys\nprint('ERROR: no stack')\nprint('later')\nsys.exit(2)\n")
 
 
@@ -73,7 +73,10 @@ def test_one_drill_at_a_time(tmp_path: Path) -> None:
         with alone("gateway", tmp_path):
             raise AssertionError("two at the same time")
 
-    with alone("broker", tmp_path), pytest.raises(OpsError, match=r"another drill runs: broker, process \d+; wait"):
+    with (
+        alone("broker", tmp_path),
+        pytest.raises(OpsError, match=r"another drill is running: broker, process \d+; wait"),
+    ):
         second()
     with alone("gateway", tmp_path):
         pass
@@ -108,13 +111,13 @@ def test_steps_of_the_drill_are_told_while_it_runs(tmp_path: Path) -> None:
     drill = replace(find("broker"), seconds=60)
     command = written(tmp_path, body)
     with DrillProgress(drill, Console(file=out, soft_wrap=True)) as shown:
-        shown.say("is the platform steady?")
+        shown.say("checking the steady state")
         variables = {steps.FILE: str(shown.steps), "PYTHONPATH": str(PROJECT)}
         assert run(command, LIMIT_S, tmp_path / "log", shown.beat, cwd=tmp_path, variables=variables).passed
         shown.beat(2.0)
     lines = out.getvalue().splitlines()
     assert [line.partition(": ")[2].partition(": ")[2] for line in lines if line.startswith("broker: ")] == [
-        "is the platform steady?",
+        "checking the steady state",
         "killing a broker",
         "waiting for it",
     ]
@@ -129,9 +132,9 @@ def test_what_is_silent_is_told_every_half_minute(monkeypatch: pytest.MonkeyPatc
         shown.say("killing a broker")
         for clock_s[0], second in ((29.0, 5.0), (31.0, 6.0), (60.0, 7.0), (62.0, 70.0)):
             shown.beat(second)
-    assert [line for line in out.getvalue().splitlines() if "still at" in line] == [
-        "broker: 6 s: still at: killing a broker; about 54 s left",
-        f"broker: 1 min 10 s: still at: killing a broker; longer than usual, ended at {clock(drill.limit_s)}",
+    assert [line for line in out.getvalue().splitlines() if "still running" in line] == [
+        "broker: 6 s: still running: killing a broker; about 54 s left",
+        f"broker: 1 min 10 s: still running: killing a broker; longer than usual, stopped at {clock(drill.limit_s)}",
     ]
 
 

@@ -132,7 +132,7 @@ def test_a_thread_that_ends_by_an_error_fails_the_drill(tmp_path: Path) -> None:
 
 def test_what_cannot_run_here_is_no_result(tmp_path: Path) -> None:
     with pytest.raises(
-        OpsError, match=r"the drill was not run \(exit code 2\): ERROR: nobody is notified; all of it: "
+        OpsError, match=r"the drill did not run \(exit code 2\): ERROR: nobody is notified; full output: "
     ):
         carried_out(tmp_path, "raise CannotRunError('nobody is notified')")
     assert left(tmp_path) is None
@@ -141,8 +141,8 @@ def test_what_cannot_run_here_is_no_result(tmp_path: Path) -> None:
 def test_a_process_that_ends_without_a_word_has_not_passed(tmp_path: Path) -> None:
     outcome = carried_out(tmp_path, "import os", "os._exit(0)")
     assert not outcome.passed
-    assert outcome.reasons == ("it ended without a result",)
-    with pytest.raises(OpsError, match=r"the drill was not run \(exit code 9\)"):
+    assert outcome.reasons == ("it exited without a result",)
+    with pytest.raises(OpsError, match=r"the drill did not run \(exit code 9\)"):
         carried_out(tmp_path, "import os", "os._exit(9)")
 
 
@@ -170,7 +170,7 @@ def test_one_that_takes_too_long_is_ended_and_puts_back_what_it_took(tmp_path: P
     outcome = carried_out(tmp_path, PUTS_BACK, limit_s=limit_s, beat=beat)
     assert began, "it took nothing within its time"
     assert not outcome.passed
-    assert outcome.reasons == (f"ended after {limit_s} s",)
+    assert outcome.reasons == (f"timed out after {limit_s} s",)
     assert not (tmp_path / "taken").exists()
     assert "interrupted: what was taken away was put back" in outcome.log.read_text()
     (only,) = evidence.read(NAME, tmp_path / "runs").runs

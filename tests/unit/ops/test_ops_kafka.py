@@ -195,7 +195,7 @@ def test_the_checks_of_k1_and_k2_find_what_a_single_broker_lacks(platform: Platf
     wrong = k2(context(platform)).wrong
     assert "telemetry-metrics has 3 partitions, must have 12" in wrong
     assert "replicas of telemetry-metrics is {1}, must be {3}" in wrong
-    assert "topic telemetry-logs is not there" in wrong
+    assert "topic telemetry-logs does not exist" in wrong
 
 
 def test_the_check_of_o5_finds_groups_that_nobody_is_in(platform: Platform) -> None:
@@ -212,7 +212,7 @@ def test_a_control_client_that_is_refused_is_an_error(platform: Platform) -> Non
     wrong = platform.model_copy(
         update={"kafka_admin": platform.kafka_users["gateway"].model_copy(update={"username": "x"})}
     )
-    with pytest.raises(OpsError, match="the right client is refused, too"):
+    with pytest.raises(OpsError, match="the permitted client is also refused"):
         security.control(wrong)
 
 

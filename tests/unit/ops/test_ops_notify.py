@@ -66,7 +66,7 @@ def test_people_see_the_priority_the_text_and_that_a_person_wrote_it(fakes: Fake
             f"{notification.title} {notification.body}".replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
         )
         assert "[CRITICAL] The platform is down: <2 of 3> brokers & no alerts" in told, notification.channel
-        assert "Sent by hand by night shift" in told, notification.channel
+        assert "Sent manually by night shift" in told, notification.channel
     event = fakes.record.last("phone")
     assert event is not None
     assert event.body["payload"]["severity"] == "critical"
@@ -81,7 +81,7 @@ def test_a_long_text_in_japanese_fits_every_channel_and_is_whole_where_there_is_
     message = bodies["sms"]["message"]
     assert 1_400 < len(message.encode()) <= 1_600
     assert message.startswith("[HIGH] 監視基盤")
-    assert "...\nSent by hand by 夜勤" in message
+    assert "...\nSent manually by 夜勤" in message
     assert len(bodies["phone"]["payload"]["summary"]) <= 1_024
     assert bodies["phone"]["payload"]["severity"] == "error"
     assert text in bodies["mail"]["text"].replace("\n", "")
@@ -203,7 +203,7 @@ def test_a_secret_that_others_may_read_is_not_used(fakes: Fakes, name: str) -> N
     outcomes = fakes.send()
     failed = [outcome.detail for outcome in outcomes.values() if not outcome.sent]
     path = fakes.folder / name
-    assert failed == [f"{path} is a secret that others may read (mode 0640): chmod 600 {path}"]
+    assert failed == [f"{path} is a secret that others can read (mode 0640): chmod 600 {path}"]
     assert len(outcomes) == 4
 
 
@@ -217,8 +217,8 @@ def test_a_look_at_the_files_sends_nothing_and_finds_what_is_missing(fakes: Fake
     code, shown = run("--check", "--channels", str(path))
     assert (code, shown.count("FAILED")) == (1, 3), shown
     assert "phone-senior cannot be read: No such file or directory" in shown
-    assert "no file of AWS credentials with a section [default]" in shown
-    assert "slack holds no https:// address" in shown
+    assert "not an AWS credentials file with a section [default]" in shown
+    assert "slack contains no https:// URL" in shown
     assert fakes.record.since() == []
 
 
@@ -230,11 +230,11 @@ MAIL = {"server": "x:587", "sender": "a@b"}
     [
         ({"fax": {}}, "channels.fax: Extra inputs are not permitted"),
         ({"slack": {"url_file": "x"}}, "channels.slack.url_file: Extra inputs are not permitted"),
-        ({"phone": {"url": "http://x"}}, "channels.phone.url: must be an https:// address"),
+        ({"phone": {"url": "http://x"}}, "channels.phone.url: must be an https:// URL"),
         ({"mail": {**MAIL, "server": "x"}}, 'channels.mail.server: server must be "host:port"'),
         ({"mail": {**MAIL, "server": "x:465"}}, "port 465 speaks TLS from the first byte"),
         ({"mail": {**MAIL, "user": "u"}}, "user and password_file belong together"),
-        ({"sms": None}, "contact operators wants sms, but channels has no sms"),
+        ({"sms": None}, "contact operators uses sms, but channels has no sms"),
         ({"contacts": {"nobody": {}}}, "contact nobody has no channel"),
     ],
 )
@@ -251,14 +251,14 @@ def test_a_file_that_is_not_there_or_not_yaml_is_one_clear_line(tmp_path: Path) 
     with pytest.raises(OpsError, match=r"none.yaml cannot be read: .* `ops notify --write FOLDER`"):
         load(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("a: [")
-    with pytest.raises(OpsError, match="is no YAML"):
+    with pytest.raises(OpsError, match="is not YAML"):
         load(tmp_path / "bad.yaml")
 
 
 def test_a_file_that_others_may_change_is_refused(fakes: Fakes) -> None:
     path = fakes.file()
     path.chmod(0o622)
-    with pytest.raises(OpsError, match=r"may be changed by others \(mode 0622\): chmod 600"):
+    with pytest.raises(OpsError, match=r"is writable by others \(mode 0622\): chmod 600"):
         load(path)
 
 
@@ -266,10 +266,10 @@ def test_a_file_that_others_may_change_is_refused(fakes: Fakes) -> None:
     ("words", "message"),
     [
         (["text", "--to", "nobody"], "--to is 'nobody', must be one of operators, senior-manager, all"),
-        ([" "], "say what people have to know"),
-        ([], "say what people have to know"),
-        (["x" * 901], "has 901 characters, may have 900"),
-        (["text", "--write", "somewhere"], "--write sends nothing: leave the text out"),
+        ([" "], "no text given"),
+        ([], "no text given"),
+        (["x" * 901], "has 901 characters, at most 900 are allowed"),
+        (["text", "--write", "somewhere"], "--write sends nothing: omit the text"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_clear_line(fakes: Fakes, words: list[str], message: str) -> None:

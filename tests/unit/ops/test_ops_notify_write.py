@@ -95,7 +95,7 @@ def test_secrets_show_in_no_representation_and_in_no_output(
 
 
 def test_an_older_stack_says_that_it_cannot(outputs: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(OpsError, match="does not tell its channels"):
+    with pytest.raises(OpsError, match="has no output for channels"):
         write(parse(outputs), tmp_path)
 
 

@@ -61,12 +61,12 @@ def test_a_matcher_is_read_as_it_is_written(text: str, expected: Matcher) -> Non
 
 @pytest.mark.parametrize("text", ["layer", "=device", "la-yer=x", "", "layer~x"])
 def test_what_is_no_matcher_is_refused(text: str) -> None:
-    with pytest.raises(OpsError, match="is no matcher: write label=value"):
+    with pytest.raises(OpsError, match="is not a matcher: write label=value"):
         parse_matcher(text)
 
 
 def test_a_broken_expression_is_refused_before_anything_is_sent() -> None:
-    with pytest.raises(OpsError, match="is no regular expression"):
+    with pytest.raises(OpsError, match="is not a regular expression"):
         parse_matcher("instance=~kafka-(")
 
 
@@ -110,7 +110,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 
 def test_a_duration_beyond_the_bound_is_refused_with_the_bound() -> None:
-    with pytest.raises(OpsError, match="--for is 169h, may be 7d at most"):
+    with pytest.raises(OpsError, match="--for is 169h, at most 7d is allowed"):
         duration("169h", "--for")
     assert duration("169h", "--for", "8d") == timedelta(hours=169)
 
@@ -140,7 +140,7 @@ def test_a_silence_keeps_alerts_and_their_escalation_quiet(both: Pair, platform:
     both.raise_alert("EtlFailedTwice", "high", layer="business")
     done = run("silence", "alertname=EtlFailed", "--for", "2h", *WORK)
     assert "by ayumi until" in done.stdout
-    assert "fires now and is silent: EtlFailed\n" in done.stdout
+    assert "firing and silenced: EtlFailed\n" in done.stdout
     assert silent(platform) == {"EtlFailed", "EtlFailedEscalated"}
 
 
@@ -156,7 +156,7 @@ def test_options_may_come_before_matchers_and_add_may_be_named(platform: Platfor
 def test_all_matchers_have_to_be_met(platform: Platform, both: Pair, run: Run) -> None:
     both.raise_alert("OnlyOne", zone="three")
     done = run("silence", "zone=three", "shelf=lower", *WORK)
-    assert "fires now and is silent: nothing" in done.stdout
+    assert "firing and silenced: none" in done.stdout
     assert "OnlyOne" not in silent(platform)
 
 
@@ -186,7 +186,7 @@ def test_what_has_ended_cannot_be_ended_again(platform: Platform, run: Run, monk
     silence_id = run("silence", "zone=five", *WORK).stdout.split()[1]
     run("silence", "end", silence_id)
     line = mistake(monkeypatch, platform, "silence", "end", silence_id)
-    assert line == f"no silence that has not ended begins with {silence_id!r}: `ops silence list` shows them"
+    assert line == f"no unexpired silence begins with {silence_id!r}: `ops silence list` lists them"
 
 
 def test_a_beginning_that_fits_several_ends_none(platform: Platform, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +204,7 @@ def test_the_acknowledgement_command_does_not_end_a_silence_of_another_kind(
 ) -> None:
     silence_id = run("silence", "zone=seven", *WORK).stdout.split()[1]
     line = mistake(monkeypatch, platform, "ack", "--end", silence_id)
-    assert line == f"{silence_id} is no acknowledgement: end it with `ops silence end {silence_id}`"
+    assert line == f"{silence_id} is not an acknowledgement: end it with `ops silence end {silence_id}`"
 
 
 @pytest.mark.parametrize("matchers", [["alertname=Watchdog"], ["alertname=~.+"], ["severity=low", "job=prometheus"]])
@@ -212,7 +212,7 @@ def test_the_heartbeat_cannot_be_silenced(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, matchers: list[str]
 ) -> None:
     line = mistake(monkeypatch, platform, "silence", *matchers, *WORK)
-    assert line.startswith("these matchers meet Watchdog, too: without its heartbeat the dead man's switch calls")
+    assert line.startswith("these matchers also match Watchdog: without its heartbeat the dead man's switch pages")
     assert "Watchdog" not in silent(platform)
 
 
@@ -227,11 +227,11 @@ def test_everything_but_the_heartbeat_can_be_silenced(platform: Platform, both: 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["zone=x", "--for", "8d", *WORK], "--for is 8d, may be 7d at most"),
+        (["zone=x", "--for", "8d", *WORK], "--for is 8d, at most 7d is allowed"),
         (["zone=x", "--for", "8d", "--longest", "week", *WORK], "--longest is 'week', must be a number"),
-        (["zone=x", "--comment", " "], "--comment is empty: say why"),
-        (["zone", *WORK], "'zone' is no matcher"),
-        (["lists", *WORK], "'lists' is no matcher"),
+        (["zone=x", "--comment", " "], "--comment is empty: give the reason"),
+        (["zone", *WORK], "'zone' is not a matcher"),
+        (["lists", *WORK], "'lists' is not a matcher"),
     ],
 )
 def test_a_mistake_is_one_clear_line(
@@ -251,7 +251,7 @@ def test_an_expression_that_only_python_knows_is_refused_by_alertmanager_in_one_
 def test_all_alerts_but_one_kind_cannot_be_silenced_by_accident(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "meet Watchdog, too" in mistake(monkeypatch, platform, "silence", "zone!=nowhere", *WORK)
+    assert "also match Watchdog" in mistake(monkeypatch, platform, "silence", "zone!=nowhere", *WORK)
 
 
 def test_the_name_of_an_alert_takes_in_its_escalated_twin() -> None:

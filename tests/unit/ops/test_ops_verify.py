@@ -118,7 +118,7 @@ def test_chosen_rows_keep_the_order_whatever_their_case_and_separators() -> None
 
 DUE = datetime.now(UTC) + timedelta(hours=2)
 WAIT = Wait(what="first daily report", due=DUE, command="ops report run daily")
-SETUP = Setup(what="no second region was ever seen", command="make up-dr")
+SETUP = Setup(what="no second region has reported", command="make up-dr")
 
 
 def judged(state: State) -> Callable[[str], DrillResult]:
@@ -295,7 +295,7 @@ def test_files_that_are_no_evidence_are_named_and_ignored(project: Path) -> None
     result = drills.judge("drill")
     assert result.state is State.PASS
     assert len(result.ignored) == 1
-    assert result.ignored[0].startswith("drill/900.json is no evidence file: ")
+    assert result.ignored[0].startswith("drill/900.json is not an evidence file: ")
     assert drills.ignored == list(result.ignored)
 
 
@@ -336,7 +336,7 @@ def test_a_row_is_one_line_of_at_most_100_columns_and_the_totals_follow() -> Non
     assert lines[1].endswith("...")
     assert lines[2].endswith(" ops drill some")
     assert lines[3].rstrip(".").endswith(f"due {moment(DUE)}: first daily report (+1)"[:40])
-    assert " make up-dr: no second region was ever seen" in lines[4]
+    assert " make up-dr: no second region has reported" in lines[4]
     assert lines[5] == "S1 absent     Horizontal and vertical scaling"
     assert command.totals(rows) == "1 pass, 1 fail, 1 stale, 1 waiting, 1 not set up, 1 absent"
 
@@ -352,14 +352,14 @@ def test_details_show_everything(project: Path) -> None:
         "    f\n",
         "    w\n",
         f"first daily report is due at {moment(DUE)} (now: `ops report run daily`)",
-        "no second region was ever seen: `make up-dr`",
+        "no second region has reported: `make up-dr`",
         "pass       drill passed 9 min ago, commit none, this cluster",
         "missing 0; seconds 4.5",
-        "ignored: drill/900.json is no evidence file",
+        "ignored: drill/900.json is not an evidence file",
         "run it: `ops drill some`",
     ):
         assert part in text
-    assert command.details(Row(id="S1", state=State.ABSENT)).endswith("not built")
+    assert command.details(Row(id="S1", state=State.ABSENT)).endswith("not implemented")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_two_replicas_that_share_sessions_pass(platform_factory: Any) -> None:
     with platform_factory() as (platform, state):
         finding = visualization.g1(platform.context)
     assert finding.wrong == []
-    assert finding.figures == ["1 of 1 standbys follow", "2 replicas, 2 sessions tried at the other replica"]
+    assert finding.figures == ["1 of 1 standbys replicate", "2 replicas, 2 sessions tried at the other replica"]
     assert state.sessions == {}, "the check leaves no session behind"
 
 
@@ -34,21 +34,21 @@ def test_a_session_that_is_good_at_its_own_replica_only_is_found(platform_factor
     with platform_factory(State(shared=False)) as (platform, _):
         wrong = visualization.g1(platform.context).wrong
     assert wrong == [
-        "answer of grafana-1 to a session of grafana-0 is 401, must be 200",
-        "answer of grafana-0 to a session of grafana-1 is 401, must be 200",
+        "response of grafana-1 to a session of grafana-0 is 401, must be 200",
+        "response of grafana-0 to a session of grafana-1 is 401, must be 200",
     ]
 
 
 def test_a_missing_replica_is_found(platform_factory: Any) -> None:
     with platform_factory(ready=1) as (platform, _):
-        assert visualization.g1(platform.context).wrong == ["number of ready Grafana is 1, must be 2"]
+        assert visualization.g1(platform.context).wrong == ["number of ready Grafana replicas is 1, must be 2"]
 
 
 def test_a_standby_that_does_not_follow_is_found(platform_factory: Any) -> None:
     with platform_factory(standbys=(0.0, 1.0)) as (platform, _):
-        assert visualization.g1(platform.context).wrong == ["standbys that follow the database is 0.0, must be 1.0"]
+        assert visualization.g1(platform.context).wrong == ["standbys that replicate the database is 0.0, must be 1.0"]
     with platform_factory(standbys=(None, None)) as (platform, _):
-        assert visualization.g1(platform.context).wrong == ["nobody measures pg_standbys_wanted"]
+        assert visualization.g1(platform.context).wrong == ["pg_standbys_wanted has no series"]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_standby_that_does_not_follow_is_found(platform_factory: Any) -> None:
         ("ssl_mode = verify-full", "ssl_mode = require", "[database] ssl_mode of Grafana is require"),
         ("ssl_mode = verify-full", "", "[database] ssl_mode of Grafana is disable, must be verify-full"),
         ("type = postgres", "type = sqlite3", "[database] type of Grafana is sqlite3"),
-        ("ca_cert_path = /etc/trust/ca.crt", "", "no authority is named"),
+        ("ca_cert_path = /etc/trust/ca.crt", "", "no CA is configured"),
         ("[unified_alerting]\nenabled = false", "", "[unified_alerting] enabled of Grafana is true"),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_variable_goes_before_the_file(platform_factory: Any) -> None:
 def test_somebody_who_gets_in_without_a_login_is_found(platform_factory: Any) -> None:
     with platform_factory(State(anonymous=True)) as (platform, _):
         wrong = visualization.g1(platform.context).wrong
-    assert "answer to somebody without a login is 200, must be 401" in wrong
+    assert "response without a login is 200, must be 401" in wrong
 
 
 def test_files_that_cannot_be_read_are_one_line(platform_factory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_files_that_cannot_be_read_are_one_line(platform_factory: Any, monkeypat
 
     with platform_factory() as (platform, _):
         monkeypatch.setattr(platform, "_pod", refuse)
-        with pytest.raises(OpsError, match="cannot read what grafana-0 runs with: HTTP 403 Forbidden"):
+        with pytest.raises(OpsError, match="cannot read the configuration of grafana-0: HTTP 403 Forbidden"):
             visualization.g1(platform.context)
 
 
@@ -121,13 +121,13 @@ def test_people_of_every_role_try_where_their_accounts_are_known(
     assert finding.wrong == []
     assert state.logins == ["viewer", "editor", "admin-person"]
     assert state.sessions == {}
-    assert finding.figures[-1] == "24 tries by people of 3 roles"
+    assert finding.figures[-1] == "24 requests tried with 3 roles"
 
 
 @pytest.mark.parametrize(
     ("differs", "says"),
     [
-        ({"let_in": {"outsider"}}, "answer to somebody in no group is 200, must be 401"),
+        ({"let_in": {"outsider"}}, "response to a user in no group is 200, must be 401"),
         ({"open_to": {"/api/datasources"}}, "Viewer: GET /api/datasources is 200, must be 403"),
         ({"open_to": {"/api/users"}}, "Admin: GET /api/users is 200, must be 403"),
         ({"roles": {"viewer": "Admin", "editor": "Editor", "admin-person": "Admin"}}, "role of viewer is Admin"),
@@ -136,8 +136,8 @@ def test_people_of_every_role_try_where_their_accounts_are_known(
             "Admin: Grafana answers 401 to the login of admin-person",
         ),
         ({"hidden": {}}, "Viewer: GET /api/dashboards/uid/obs-operations is 200, must be 403"),
-        ({"publishes": True}, "a snapshot is answered 200, must be refused"),
-        ({"anonymous": True}, "answer to nobody is 200, must be 401"),
+        ({"publishes": True}, "a snapshot: answered 200, must be refused"),
+        ({"anonymous": True}, "response without a login is 200, must be 401"),
         ({"folders": {}}, "Grafana has no folder"),
         ({"folders": {"a": [{"role": "Viewer", "permission": 2}]}}, "viewers may change folder a"),
         ({"folders": {"a": [{"role": "Editor", "permission": 4}]}}, "editors may give permissions in folder a"),
@@ -162,7 +162,7 @@ def test_whoever_may_more_than_promised_is_found(
         ("ldap.toml", "use_ssl = true", "use_ssl = false", "directory.example.com: LDAP without TLS"),
         ("ldap.toml", "ssl_skip_verify = false", "ssl_skip_verify = true", "certificate is not verified"),
         ("ldap.toml", 'org_role = "Editor"', 'org_role = "Admin"', "roles is Admin, Viewer, must be"),
-        ("ldap.toml", '"cn=monitoring-viewers,ou=groups"', '"*"', "everybody in the directory gets a role"),
+        ("ldap.toml", '"cn=monitoring-viewers,ou=groups"', '"*"', "every user of the directory gets a role"),
         ("ldap.toml", LDAP, "", "ldap.toml names no server"),
     ],
 )

@@ -57,8 +57,8 @@ def test_a_first_run_is_waited_for_as_long_as_it_may_be_late() -> None:
 def test_a_job_that_is_not_there_or_suspended_is_no_reason_to_wait() -> None:
     none, suspended = Finding(), Finding()
     first_run(none, None, timedelta(hours=1), "first backup", "no backup")
-    assert none.wrong == ["no backup, and no job makes one"]
+    assert none.wrong == ["no backup, and no job creates one"]
     asleep = CronJob(name="job", cron="* * * * *", time_zone="UTC", created=FRIDAY, suspended=True)
     first_run(suspended, asleep, timedelta(hours=1), "first backup", "no backup")
     assert (suspended.wrong, suspended.waits) == ([], [])
-    assert suspended.seen == ["first backup: made by the other region, since this one stands by"]
+    assert suspended.seen == ["first backup: created by the other region, since this one is standby"]

@@ -101,7 +101,7 @@ def test_a_refusal_of_the_search_cluster_is_one_line() -> None:
 
 
 def test_a_stack_without_logs_says_so() -> None:
-    with pytest.raises(OpsError, match="no reader of logs"):
+    with pytest.raises(OpsError, match="no login for reading logs"):
         logs.layers_with_logs(Platform(reader=None).context)
 
 

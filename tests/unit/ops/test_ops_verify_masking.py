@@ -86,7 +86,7 @@ def test_a_rule_that_lets_its_example_through_is_named() -> None:
 def test_a_rule_that_harms_what_is_clean_is_named() -> None:
     name = next(name for name, secret in SECRETS.items() if not secret)
     wrong = masking.o3(Platform(mask=lambda own, text: "[x]" if own == name else masked(own, text)).context).wrong
-    assert wrong == [f"changed although nothing is wrong with them: {name}"]
+    assert wrong == [f"changed although they contain nothing sensitive: {name}"]
 
 
 def test_a_gateway_that_refuses_the_examples_is_found() -> None:

@@ -73,7 +73,7 @@ def test_a_standby_that_is_kept_in_step_passes() -> None:
     finding = regions.d2(context(answers()))
     assert finding.wrong == []
     assert finding.figures == [
-        "8 of 8 kinds of definitions are the same",
+        "8 of 8 kinds of definitions are identical",
         "1 topics, the slowest 0.40 s late, 12 records behind",
     ]
 
@@ -94,22 +94,22 @@ def test_a_region_alone_is_not_set_up_and_says_how(
     monkeypatch.setenv(evidence.SCOPE_VARIABLE, scope)
     finding = check(context(answers({PEER_AGE: None})))
     assert finding.wrong == []
-    assert finding.setups == [Setup(what="no second region was ever seen", command=command)]
+    assert finding.setups == [Setup(what="no second region has reported", command=command)]
 
 
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
-        ({PEER_AGE: 61}, "the other region says nothing since 61 s, at most 60 s"),
+        ({PEER_AGE: 61}, "the other region last reported 61 s ago, at most 60 s"),
         (
             {DIFFERS: [({"definition": kind}, kind == "rules") for kind in KINDS]},
-            "the regions differ in rules: `ops regions parity` says how",
+            "the regions differ in rules: `ops regions parity` shows the differences",
         ),
-        ({DIFFERS: [({"definition": kind}, 0) for kind in KINDS[1:]]}, "nobody compares rules"),
-        ({TASKS: None}, "no mirror runs"),
+        ({DIFFERS: [({"definition": kind}, 0) for kind in KINDS[1:]]}, "not compared: rules"),
+        ({TASKS: None}, "no mirror is running"),
         ({TASKS: 2}, "2 tasks of the mirror have failed"),
-        ({LATE: [({"topic": "telemetry-logs"}, 0.1)]}, "no record of telemetry-metrics has arrived lately"),
-        ({LATE: [({"topic": "telemetry-metrics"}, math.nan)]}, "no record of telemetry-metrics has arrived lately"),
+        ({LATE: [({"topic": "telemetry-logs"}, 0.1)]}, "no record of telemetry-metrics has arrived recently"),
+        ({LATE: [({"topic": "telemetry-metrics"}, math.nan)]}, "no record of telemetry-metrics has arrived recently"),
         ({LATE: [({"topic": "telemetry-metrics"}, 31)]}, "telemetry-metrics arrives 31.0 s late, at most 30 s"),
     ],
 )
@@ -132,11 +132,11 @@ def test_the_drills_targets_are_the_catalogs() -> None:
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
-        ({NOTIFIES: 1}, "number of regions that notify people is 2.0, must be 1.0"),
-        ({PEER_NOTIFIES: 0}, "number of regions that notify people is 0.0, must be 1.0"),
-        ({LEASE_AGE: 121}, "the lease was not read for 121 s"),
-        ({LEASE_AGE: None}, "there is no failover agent"),
-        ({ISOLATED: 1}, "the region is cut off from the witness and every pager"),
+        ({NOTIFIES: 1}, "number of regions that notify is 2.0, must be 1.0"),
+        ({PEER_NOTIFIES: 0}, "number of regions that notify is 0.0, must be 1.0"),
+        ({LEASE_AGE: 121}, "the lease was last read 121 s ago"),
+        ({LEASE_AGE: None}, "no failover agent reports"),
+        ({ISOLATED: 1}, "the region reaches neither the witness nor any pager"),
     ],
 )
 def test_a_pair_that_could_not_take_over_is_found(changes: dict[str, Any], wrong: str) -> None:

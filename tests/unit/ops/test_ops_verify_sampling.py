@@ -102,7 +102,7 @@ def test_a_broken_promise_is_found(platform: Platform, problem: str) -> None:
 def test_a_policy_that_never_decides_is_found_once_the_platform_is_no_longer_young() -> None:
     platform = Platform(kept=("errors", "slow"))
     [wrong] = sampling.o4(platform.context).wrong
-    assert wrong.startswith("policy base has not decided anything (was due at ")
+    assert wrong.startswith("policy base has made no decision (was due at ")
     young = sampling.o4(Platform(kept=("errors", "slow"), created=datetime.now(UTC)).context)
     assert (young.wrong, [wait.what for wait in young.waits]) == ([], ["first trace kept by policy base"])
     assert platform.sent == []
@@ -120,11 +120,11 @@ def test_a_failed_and_a_slow_trace_are_sent_where_none_came_by_itself() -> None:
 def test_probes_that_no_policy_takes_are_found() -> None:
     wrong = sampling.o4(Platform(kept=("base",)).context).wrong
     assert [problem.partition(" (was")[0] for problem in wrong] == [
-        "policy errors has not decided anything",
-        "policy slow has not decided anything",
+        "policy errors has made no decision",
+        "policy slow has made no decision",
     ]
 
 
 def test_traces_that_were_dropped_undecided_are_found() -> None:
     wrong = sampling.o4(Platform(dropped=7).context).wrong
-    assert [problem.startswith("7 traces were dropped undecided") for problem in wrong] == [True, True]
+    assert [problem.startswith("7 traces were dropped without a decision") for problem in wrong] == [True, True]

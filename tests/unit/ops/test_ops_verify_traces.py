@@ -177,7 +177,7 @@ def test_a_map_that_is_not_the_services_graph_is_found(where: str) -> None:
         [f"first calls {' -> '.join(EDGES[0])} in {name}"],
     )
     more: Any = {where: (*EDGES, ("metadata", "nobody"))}
-    assert traces.j2(Platform(**more).context).wrong == [f"{name} shows calls that nobody makes: metadata -> nobody"]
+    assert traces.j2(Platform(**more).context).wrong == [f"{name} shows calls that do not exist: metadata -> nobody"]
 
 
 def test_a_service_without_percentiles_is_found() -> None:

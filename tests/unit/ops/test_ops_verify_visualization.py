@@ -121,7 +121,7 @@ def test_what_operators_need_and_no_panel_shows_is_named(
         assert check(platform.context).wrong == ["no panel shows the weather"]
     unknown = visualization.dashboards_check(("nowhere",))
     with platform_factory() as (platform, _):
-        assert unknown(platform.context).wrong == ["there is no dashboard nowhere"]
+        assert unknown(platform.context).wrong == ["no such dashboard: nowhere"]
 
 
 def test_panels_below_a_folded_row_count() -> None:
@@ -157,12 +157,12 @@ def test_a_report_that_is_missing_or_late_is_named(platform_factory: Any) -> Non
     with platform_factory(**differs, jobs=jobs(OLD)) as (platform, _):
         wrong = visualization.r1(platform.context).wrong
     assert wrong == [
-        "the next daily report is missing since 2.0 h",
-        "no weekly report of a period that is over is in the object storage: the first was due at 04 Jan 21:30 UTC",
-        "no monthly report of a period that is over is in the object storage: the first was due at 31 Jan 21:50 UTC",
+        "the next daily report is overdue by 2.0 h",
+        "no weekly report of a completed period is in the object storage: the first was due at 04 Jan 21:30 UTC",
+        "no monthly report of a completed period is in the object storage: the first was due at 31 Jan 21:50 UTC",
     ]
     with platform_factory(**differs) as (platform, _):
-        assert visualization.r1(platform.context).wrong[1].endswith("is in the object storage, and no job makes one")
+        assert visualization.r1(platform.context).wrong[1].endswith("is in the object storage, and no job creates one")
 
 
 def test_the_first_reports_are_waited_for_until_their_schedule(platform_factory: Any) -> None:
@@ -181,7 +181,7 @@ def test_a_region_that_stands_by_makes_no_reports(platform_factory: Any) -> None
     with platform_factory(newest={}, stored=report_server(), jobs=jobs(OLD, suspended=True)) as (platform, _):
         finding = visualization.r1(platform.context)
     assert (finding.wrong, finding.waits) == ([], [])
-    assert "first daily report: made by the other region, since this one stands by" in finding.seen
+    assert "first daily report: created by the other region, since this one is standby" in finding.seen
 
 
 def test_a_report_whose_run_failed_or_that_is_not_whole_is_named(platform_factory: Any) -> None:
