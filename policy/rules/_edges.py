@@ -83,6 +83,10 @@ def rights(resource: Resource) -> Iterator[Right]:
         for document in documents(resource):
             if document.format is Format.ALERTMANAGER:
                 yield from _silenced(resource, document.node)
+            elif document.format is Format.DATASOURCES:
+                for source in document.node["datasources"].elements():
+                    user = source["basicAuthUser"]
+                    yield Right("sources", source["uid"].text(), f"log in as {user.text()}", resource, user)
             yield from _of_file(resource, document.name, document.node)
         yield from _scripts(resource)
 

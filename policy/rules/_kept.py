@@ -76,7 +76,8 @@ def _of(document: Document, content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _jobs(node: Node) -> Iterator[str]:
-    """Jobs, and how each of the endpoints that have a name is looked at."""
+    """Jobs, how each of the endpoints that have a name is looked at, and what becomes a label."""
+    yield from _settings(node["otlp"].value, "otlp")
     for job in node["scrape_configs"].elements():
         name = job["job_name"].text()
         yield f"job {name}"

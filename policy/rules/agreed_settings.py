@@ -10,7 +10,7 @@ from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._kubernetes import template
 from policy.rules._settings import table
-from policy.rules._values import each_known
+from policy.rules._values import each_known, finding
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _MANIFESTS: Final = frozenset(
@@ -56,6 +56,10 @@ def _services(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.OTHER):
         if document.name == "config.yaml" and isinstance(document.node.value, Mapping):
             yield from table("services").findings(resource, document.node, resource.object_name)
+            namespace = document.node.at("kubernetes.namespace")
+            if namespace.exists and resource.namespace not in ("", namespace.text()):
+                problem = f"it looks at the namespace {namespace.text()}, which is not the platform's"
+                yield finding(resource, namespace, problem, f"set it to {resource.namespace}")
 
 
 def _providers(resource: Resource, options: Options) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import Final
 from policy.documents import documents
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed_edges
-from policy.rules._backups import ARCHIVE, JOB, programs
+from policy.rules._backups import ARCHIVE, BACKUP_EXPORTER, JOB, programs
 from policy.rules._kafka import servers, words
 from policy.rules._kept import holdings
 from policy.rules._servers import WORKLOADS, all_containers
@@ -17,6 +17,7 @@ from policy.rules._values import Unknowns, finding
 _FILES: Final = frozenset({"ConfigMap"})
 _FIX: Final = "put it back, or have it agreed on: python -m tests.policy.agreed_edges, and commit"
 _PROXY: Final = "oauth2-proxy"
+_PLACE: Final = ("bucket", "endpoint", "prefix", "region")
 _BOTH: Final = frozenset({"broker", "controller"})
 
 
@@ -29,18 +30,21 @@ def _missing(resource: Resource, options: Options) -> Iterator[Finding]:
             yield finding(resource, holding.node, f"{gone[0]}{more} is no longer there", _FIX)
 
 
-def _recipients(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    parsed, unknown = programs(resources, JOB, ARCHIVE)
-    first: frozenset[str] | None = None
-    for program in sorted(parsed, key=lambda one: one.held.object_name):
-        node = program.settings["recipients"]
-        recipients = frozenset(node.texts())
-        first = recipients if first is None else first
-        if recipients != first:
-            problem = "other people can open this backup than the others"
-            yield finding(
-                program.held, node, problem, "give every backup the recipients of the secret backupRecipients"
-            )
+def _same(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    parsed, unknown = programs(resources, JOB, ARCHIVE, BACKUP_EXPORTER)
+    ordered = sorted(parsed, key=lambda program: program.held.object_name)
+    writers = [program for program in ordered if program.module != BACKUP_EXPORTER]
+    for program in writers[1:]:
+        node, first = program.settings["recipients"], writers[0]
+        if {*node.texts()} != {*first.settings["recipients"].texts()}:
+            problem = f"other people can open this backup than that of {first.held.object_name}"
+            yield finding(program.held, node, problem, "give every backup the recipients of backupRecipients")
+    for program in ordered[1:]:
+        for key in _PLACE:
+            node, first_place = program.settings["storage"][key], ordered[0].settings["storage"][key]
+            if node.text() != first_place.text():
+                problem = f"backups lie at two places: {key} is {node.text()} here and {first_place.text()} elsewhere"
+                yield finding(program.held, node, problem, "give every backup the object storage of the settings")
     if unknown:
         raise unknown
 
@@ -96,11 +100,11 @@ RULES: tuple[Rule, ...] = (
         resource=_missing,
     ),
     Rule(
-        id="backup-recipients-same",
-        promise="Every backup is encrypted for the same people.",
+        id="backups-same",
+        promise="Every backup is encrypted for the same people and lies at the same place, where it is watched.",
         why="One more key in one job opens that backup to somebody whom nobody named; one less is missed in an outage.",
         sources=("D1", "P2"),
-        stack=_recipients,
+        stack=_same,
     ),
     Rule(
         id="audit-follows-logins",

@@ -20,7 +20,7 @@ from tests.support.engine import Recording, recorded, sharded
 STACKS = ("kind", "local", "local-dr", "prod", "dr")
 KINDS = (
     *("networks", "kafka", "roles", "bindings", "search", "clients", "inhibitions", "scripts"),
-    *("services", "images", "checks", "users", "aliases", "folders"),
+    *("services", "images", "checks", "users", "aliases", "folders", "sources"),
 )
 _HEAD = """# Rights as they were agreed on (policy/rules/edges.py), and what must be there (policy/rules/kept.py).
 # By `python -m tests.policy.agreed_edges`.
