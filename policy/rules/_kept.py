@@ -16,6 +16,7 @@ _FORMATS: Final = (Format.OTHER, Format.THANOS_CLIENT, Format.PROBER, Format.PRO
 _FREE: Final = frozenset({"analysis", "egress_targets", "languages", "mail", "mappings", "recipients"})
 """Sections that are up to a stack file, and those of index templates that only say what fields are like."""
 _SIZED: Final = re.compile(r"-X(ms|mx|ss)")
+_NAMESPACE: Final = re.compile(r"\.[a-z0-9-]+\.svc\b")
 _MODULE: Final = "__param_module"
 
 
@@ -70,9 +71,8 @@ def _of(document: Document, content: Mapping[str, Any]) -> Iterator[str]:
     if document.format is Format.PROMETHEUS:
         yield from _jobs(document.node)
         return
-    own = document.resource.namespace
     for text in _settings(content, ""):
-        yield text.replace(f".{own}.svc", ".svc") if own else text
+        yield _NAMESPACE.sub(".svc", text)
 
 
 def _jobs(node: Node) -> Iterator[str]:
