@@ -234,9 +234,9 @@ def _of_file(resource: Resource, name: str, node: Node) -> Iterator[Right]:
     elif "families" in content:
         yield from _aliases(resource, node)
     elif isinstance(content.get("basic_auth_users"), Mapping):
-        for user, there in node["basic_auth_users"].items():
+        for login, there in node["basic_auth_users"].items():
             who = f"{counted(resource.object_name)}/{name}"
-            yield Right("users", who, f"log in as {counted(user)}", resource, there)
+            yield Right("users", who, f"log in as {counted(login)}", resource, there)
     elif name == "roles.yml":
         for role, entry in node.items():
             yield from _search(resource, role, entry)
@@ -249,8 +249,8 @@ def _of_file(resource: Resource, name: str, node: Node) -> Iterator[Right]:
 def _aliases(resource: Resource, node: Node) -> Iterator[Right]:
     """By which names what indices hold is read."""
     for family in node["families"].elements():
-        for alias, there in family.at("template.template.aliases").items():
-            yield Right("aliases", family["name"].text(), f"be read as {alias}", resource, there)
+        for name, there in family.at("template.template.aliases").items():
+            yield Right("aliases", family["name"].text(), f"be read as {name}", resource, there)
         for alias in family["read_aliases"].elements():
             yield Right("aliases", family["name"].text(), f"be read as {alias.text()}", resource, alias)
 
