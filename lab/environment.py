@@ -78,7 +78,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
     ]
     return {
         **os.environ,
-        "KUBECONFIG": str(paths.both_kubeconfigs if paths.both_kubeconfigs.exists() else paths.kubeconfig),
+        "KUBECONFIG": str(paths.commands_kubeconfig),
         "PATH": os.pathsep.join([*map(str, programs), os.environ.get("PATH", "/usr/bin:/bin")]),
         "PULUMI_HOME": str(paths.pulumi_home),
         "PULUMI_BACKEND_URL": f"file://{backend}?metadata=skip",

@@ -61,9 +61,9 @@ class LabPaths:
         return self.state / "pki" / "admin.kubeconfig"
 
     @property
-    def both_kubeconfigs(self) -> Path:
-        """Administrator's kubeconfig of both clusters, while there is a second one."""
-        return self.first.state / "pki" / "both.kubeconfig"
+    def commands_kubeconfig(self) -> Path:
+        """Kubeconfig of commands: of the clusters that there are, always in one place, since Pulumi's state has it."""
+        return self.first.state / "pki" / "commands.kubeconfig"
 
     @property
     def uid(self) -> str:

@@ -62,9 +62,9 @@ def up(paths: LabPaths, steps: Steps) -> None:
         cluster = cluster_of(paths)
         node.create(paths.state / "pki", cluster)
         network.create_namespace(paths.netns, cluster)
+        _write_commands_kubeconfig(paths)
         if paths.is_second:
             network.connect(paths.first.netns, paths.netns)
-            node.merge_kubeconfigs(paths.both_kubeconfigs, (paths.first.kubeconfig, paths.kubeconfig))
         else:
             external_services.prepare(paths)
         parts = {part.name: part for part in _daemons(paths)}
@@ -127,9 +127,7 @@ def down(paths: LabPaths) -> None:
 
     With the first cluster go the second one and what is outside the clusters.
     """
-    if paths.is_second:
-        paths.both_kubeconfigs.unlink(missing_ok=True)
-    else:
+    if not paths.is_second:
         down(paths.second)
     if not paths.state.exists() and not network.namespace_exists(paths.netns):
         return
@@ -147,6 +145,14 @@ def down(paths: LabPaths) -> None:
         if str(link.readlink()).startswith(f"{paths.state}/"):
             link.unlink()
     network.remove_tree(paths.state)
+    if paths.is_second:
+        _write_commands_kubeconfig(paths)
+
+
+def _write_commands_kubeconfig(paths: LabPaths) -> None:
+    files = [cluster.kubeconfig for cluster in (paths.first, paths.second) if cluster.kubeconfig.exists()]
+    if files:
+        node.merge_kubeconfigs(paths.commands_kubeconfig, files)
 
 
 def _daemons(paths: LabPaths) -> tuple[Daemon, ...]:

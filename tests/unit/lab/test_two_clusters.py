@@ -14,7 +14,7 @@ import yaml
 
 from components.cluster import EMBEDDED
 from lab import environment
-from lab.cluster import network, node
+from lab.cluster import lifecycle, network, node
 from lab.cluster.network import FIRST, NODE_NAME, SECOND, cluster_of, connect
 from lab.paths import CHECKOUT, LabPaths
 from tests.unit.lab.network_partition_harness import inside
@@ -72,18 +72,23 @@ def test_the_copy_of_a_stack_file_names_the_running_cluster(paths: LabPaths) -> 
         assert copied == committed
 
 
-def test_one_kubeconfig_leads_to_both(paths: LabPaths) -> None:
+def test_one_kubeconfig_leads_to_both_while_there_are_two(paths: LabPaths) -> None:
     for cluster in (paths, paths.second):
         node.create(cluster.state / "pki", cluster_of(cluster))
-    node.merge_kubeconfigs(paths.both_kubeconfigs, (paths.kubeconfig, paths.second.kubeconfig))
-    content = yaml.safe_load(paths.second.both_kubeconfigs.read_text())
+        lifecycle._write_commands_kubeconfig(cluster)
+    content = yaml.safe_load(paths.second.commands_kubeconfig.read_text())
     assert content["current-context"] == EMBEDDED[0]
     servers = {entry["name"]: entry["cluster"]["server"] for entry in content["clusters"]}
     leads = {entry["name"]: servers[entry["context"]["cluster"]] for entry in content["contexts"]}
     assert leads == {cluster.context: f"https://{cluster.node}:{PORT}" for cluster in (FIRST, SECOND)}
     assert {entry["context"]["user"] for entry in content["contexts"]} == {entry["name"] for entry in content["users"]}
     assert len(content["users"]) == 2
-    assert paths.both_kubeconfigs.stat().st_mode & 0o077 == 0
+    assert paths.commands_kubeconfig.stat().st_mode & 0o077 == 0
+    paths.second.kubeconfig.unlink()
+    lifecycle._write_commands_kubeconfig(paths.second)
+    content = yaml.safe_load(paths.commands_kubeconfig.read_text())
+    assert [entry["name"] for entry in content["contexts"]] == [EMBEDDED[0]]
+    assert environment.variables(paths)["KUBECONFIG"] == str(paths.commands_kubeconfig)
 
 
 @pytest.fixture(scope="module")
