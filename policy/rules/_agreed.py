@@ -17,7 +17,6 @@ from policy.rules._values import finding
 FILE: Final = Path(__file__).parents[1] / "agreed.yaml"
 ALERTS_FILE: Final = Path(__file__).parents[1] / "alerts.yaml"
 EDGES_FILE: Final = Path(__file__).parents[1] / "edges.yaml"
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ADD: Final = "remove it, or have it agreed on in policy/agreed.yaml"
 
 
@@ -40,8 +39,8 @@ def agreed_alerts() -> Mapping[str, Mapping[str, Any]]:
 
 @functools.cache
 def agreed_edges() -> Mapping[str, Mapping[str, Any]]:
-    """Kind of right -> who has it -> what it is; what must be there; and what the gate's catalogue protects."""
-    content: Mapping[str, Mapping[str, Any]] = yaml.load(EDGES_FILE.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506  (a safe loader)
+    """Kind of right -> who has it -> what it is; and what the gate's catalogue protects."""
+    content: Mapping[str, Mapping[str, Any]] = yaml.safe_load(EDGES_FILE.read_text(encoding="utf-8"))
     return content
 
 

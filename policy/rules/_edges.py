@@ -1,7 +1,4 @@
-"""Who may do what, as one text for each right: over the network, in Kafka, at the API server, in the search cluster.
-
-And which image, check and kind of Service a workload may have, who may log in, and what folders show to whom.
-"""
+"""Who may do what, as one text for each right: over the network, in Kafka, at the API server, in the search cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from typing import Any, Final
 from policy.documents import Format, documents, files
 from policy.model import Node, Resource
 from policy.rules._kafka import ACL
-from policy.rules._servers import WORKLOADS, all_containers
 
 NETWORKS: Final = "networks"
 """Peers that are addresses: which ones is up to a stack file."""
@@ -22,7 +18,6 @@ _DNS: Final = "53"
 _WORKLOAD: Final = "app.kubernetes.io/name"
 _OURS: Final = frozenset({_WORKLOAD, "app.kubernetes.io/part-of"})
 _COUNTED: Final = re.compile(r"-g?\d+$")
-_SHARD: Final = re.compile(r"-shard-\d+(?=-)")
 _MIRRORS: Final = frozenset({"mirror", "mirror-maker"})
 """Their topics and groups carry the names of the regions, and have rules of their own."""
 _ROLES: Final = frozenset({"Role", "ClusterRole"})
@@ -33,9 +28,7 @@ MASKED: Final = frozenset({"id", "text"})
 """Types of attributes whose values are hashed, or searched for personal data."""
 ANY: Final = "*"
 """Stands for what differs between stacks."""
-_RUN: Final = (".sh", ".sql", "pg_hba.conf", "pg_ident.conf")
-_PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
-FOLDER_PERMISSION: Final = "grafana:oss/folderPermission:FolderPermission"
+_RUN: Final = (".sh", ".sql")
 _DIGEST: Final = 16
 _INDEX: Final = ("names", "privileges", "index_patterns", "allowed_actions")
 
@@ -70,60 +63,12 @@ def rights(resource: Resource) -> Iterator[Right]:
     elif resource.kind in _BINDINGS and resource.kubernetes:
         for subject in resource.node["subjects"].elements():
             yield Right("bindings", _plain(resource, "roleRef.name"), subject["name"].text(), resource, subject)
-    elif resource.kind == "Service" and resource.kubernetes:
-        kind = resource.node.at("spec.type")
-        if kind.text() not in ("", "ClusterIP"):
-            yield Right("services", counted(resource.object_name), f"be a {kind.text()}", resource, kind)
-    elif resource.type == FOLDER_PERMISSION:
-        yield from _folder(resource)
-    elif resource.kind in WORKLOADS:
-        yield from _run(resource)
     elif resource.kind in ("ConfigMap", "Secret"):
-        yield from _logins(resource)
         for document in documents(resource):
             if document.format is Format.ALERTMANAGER:
                 yield from _silenced(resource, document.node)
-            elif document.format is Format.DATASOURCES:
-                for source in document.node["datasources"].elements():
-                    user = source["basicAuthUser"]
-                    yield Right("sources", source["uid"].text(), f"log in as {user.text()}", resource, user)
             yield from _of_file(resource, document.name, document.node)
         yield from _scripts(resource)
-
-
-def _folder(resource: Resource) -> Iterator[Right]:
-    """What a role sees or changes in a folder; who is named by a team or as a user is up to a stack file."""
-    for entry in resource.node["permissions"].elements():
-        if entry["role"].text():
-            text = f"{entry['permission'].text()} as {entry['role'].text()}"
-            yield Right("folders", resource.node["folderUid"].text(), text, resource, entry)
-
-
-def _run(resource: Resource) -> Iterator[Right]:
-    """The images of a workload, without registry and digest, and what says that it is ready."""
-    for container in all_containers(resource):
-        who = f"{counted(resource.object_name)}/{container.node['name'].text()}"
-        image = container.node["image"]
-        yield Right("images", who, "/".join(image.text().partition("@")[0].split("/")[-2:]), resource, image)
-        for probe in _PROBES:
-            command = container.node[probe].at("exec.command")
-            if command.exists:
-                yield Right("checks", who, f"{probe} {' '.join(command.texts())}", resource, command)
-
-
-def _logins(resource: Resource) -> Iterator[Right]:
-    """Whom a file of passwords lets in."""
-    for name, text in files(resource):
-        if password_file(name):
-            for line in filter(None, text.splitlines()):
-                user = counted(line.partition(":")[0])
-                who = f"{counted(resource.object_name)}/{name}"
-                yield Right("users", who, f"log in as {user}", resource, Node(line, f"{name}: {user}"))
-
-
-def password_file(name: str) -> bool:
-    """Whether lines of a file are users with hashes of their passwords."""
-    return name == "users" or name.endswith("htpasswd")
 
 
 def _scripts(resource: Resource) -> Iterator[Right]:
@@ -153,7 +98,7 @@ def _named(matcher: str) -> list[str]:
 
 def counted(name: str) -> str:
     """A name without the number of its shard or the generation of its login."""
-    return _COUNTED.sub("", _SHARD.sub("-shard", name))
+    return _COUNTED.sub("", name)
 
 
 def _acl(resource: Resource) -> Iterator[Right]:
@@ -231,12 +176,6 @@ def _of_file(resource: Resource, name: str, node: Node) -> Iterator[Right]:
         return
     if content.keys() >= CATALOGUE:
         yield from _catalogue(resource, node)
-    elif "families" in content:
-        yield from _aliases(resource, node)
-    elif isinstance(content.get("basic_auth_users"), Mapping):
-        for login, there in node["basic_auth_users"].items():
-            who = f"{counted(resource.object_name)}/{name}"
-            yield Right("users", who, f"log in as {counted(login)}", resource, there)
     elif name == "roles.yml":
         for role, entry in node.items():
             yield from _search(resource, role, entry)
@@ -244,15 +183,6 @@ def _of_file(resource: Resource, name: str, node: Node) -> Iterator[Right]:
         for role, entry in node.items():
             for user in entry["users"].elements():
                 yield Right("search", role, f"user {user.text()}", resource, user)
-
-
-def _aliases(resource: Resource, node: Node) -> Iterator[Right]:
-    """By which names what indices hold is read."""
-    for family in node["families"].elements():
-        for name, there in family.at("template.template.aliases").items():
-            yield Right("aliases", family["name"].text(), f"be read as {name}", resource, there)
-        for alias in family["read_aliases"].elements():
-            yield Right("aliases", family["name"].text(), f"be read as {alias.text()}", resource, alias)
 
 
 def _search(resource: Resource, role: str, entry: Node) -> Iterator[Right]:

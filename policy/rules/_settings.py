@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from policy.model import Finding, Node, Resource
-from policy.rules._values import finding, seconds, shown, size
+from policy.rules._values import finding, seconds, shown
 
 FOLDER: Final = Path(__file__).parents[1] / "settings"
 _BOUNDS: Final = frozenset({"least", "most", "is", "needed"})
@@ -27,8 +27,8 @@ class Setting:
 
     Attributes:
         values: Patterns, of which a value fits one; any value where there are neither these nor bounds.
-        least: Lowest number, shortest time in seconds, or smallest size in bytes.
-        most: Highest number, longest time in seconds, or largest size in bytes.
+        least: Lowest number, or shortest time in seconds.
+        most: Highest number, or longest time in seconds.
         needed: Whether it must be there wherever the section around it is.
     """
 
@@ -75,16 +75,12 @@ class Table:
         """What is not agreed on in a file, or in a part of it that the table calls ``path``."""
         yield from self._at(resource, node, path)
 
-    def missing(self, resource: Resource, node: Node, path: str) -> Iterator[Finding]:
-        """What a section must have and has not; what is not known yet is there."""
-        for key in self._keys(path):
-            if node[key].raw is None:
-                yield finding(resource, node[key], f"{key} is not set", f"set it as in {self._file}")
-
     def _at(self, resource: Resource, node: Node, path: str) -> Iterator[Finding]:
         value = node.value
         if isinstance(value, Mapping) and (value or self._keys(path)):
-            yield from self.missing(resource, node, path)
+            for key in self._keys(path):
+                if not node[key].exists:
+                    yield finding(resource, node[key], f"{key} is not set", f"set it as in {self._file}")
             for key, inner in node.items():
                 yield from self._at(resource, inner, f"{path}.{key}" if path else key)
         elif isinstance(value, Sequence) and not isinstance(value, str) and value:
@@ -147,8 +143,7 @@ def _amount(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        length = seconds(text)
-        return size(text) if length is None else length
+        return seconds(text)
 
 
 def _text(value: Any) -> str:

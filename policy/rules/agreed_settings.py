@@ -10,16 +10,11 @@ from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._kubernetes import template
 from policy.rules._settings import table
-from policy.rules._values import each_known, finding
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _MANIFESTS: Final = frozenset(
     {"Certificate", "CronJob", "DaemonSet", "Deployment", "HorizontalPodAutoscaler", "Issuer", "Namespace"}
     | {"PodDisruptionBudget", "Service", "StatefulSet", *_FILES}
-)
-_PROVIDERS: Final = frozenset(
-    {*(f"pulumi:providers:{name}" for name in ("grafana", "kafka", "kubernetes"))}
-    | {"random:index/randomPassword:RandomPassword"}
 )
 _SAME: Final = {"initContainers": "containers"}
 _TABLES: Final[Mapping[Format, str]] = {
@@ -50,24 +45,6 @@ def _grafana(resource: Resource, options: Options) -> Iterator[Finding]:
         content = _formats.toml(text) if name.endswith(".toml") else None
         if content is not None and "servers" in content:
             yield from table("ldap").findings(resource, Node(content, f"{name}:"))
-
-
-def _services(resource: Resource, options: Options) -> Iterator[Finding]:
-    for document in documents(resource, Format.OTHER):
-        if document.name == "config.yaml" and isinstance(document.node.value, Mapping):
-            yield from table("services").findings(resource, document.node, resource.object_name)
-            namespace = document.node.at("kubernetes.namespace")
-            if namespace.exists and resource.namespace not in ("", namespace.text()):
-                problem = f"it looks at the namespace {namespace.text()}, which is not the platform's"
-                yield finding(resource, namespace, problem, f"set it to {resource.namespace}")
-
-
-def _providers(resource: Resource, options: Options) -> Iterator[Finding]:
-    kind, known = resource.type.rpartition(":")[2], table("providers")
-    if resource.type in _PROVIDERS:
-        yield from known.missing(resource, resource.node, kind)
-        settings = ((key, resource.node[key]) for key in resource.props if not key.startswith("__"))
-        yield from each_known(known.findings(resource, node, f"{kind}.{key}") for key, node in settings)
 
 
 def _logging(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -142,22 +119,6 @@ RULES: tuple[Rule, ...] = (
         sources=("K5", "M4"),
         kinds=_MANIFESTS,
         resource=_manifest,
-    ),
-    Rule(
-        id="service-settings-agreed",
-        promise="Our own programs have agreed settings only, with agreed values.",
-        why="A look once a day, a template without copies or an index that is gone in an hour are seen in an outage.",
-        sources=("D1", "J1", "M1"),
-        kinds=frozenset({"ConfigMap"}),
-        resource=_services,
-    ),
-    Rule(
-        id="provider-settings-agreed",
-        promise="Providers come in over verified TLS with agreed settings, and generated passwords are of all letters.",
-        why="Who stands in between gets the administrator's password; one of ten digits each is guessed from its hash.",
-        sources=("K5", "G5"),
-        kinds=frozenset({"RandomPassword", "grafana", "kafka", "kubernetes"}),
-        resource=_providers,
     ),
     Rule(
         id="logging-agreed",

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from policy.documents import Format, documents, files
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, processes
-from policy.rules._edges import password_file
 from policy.rules._values import finding, loopback, shown
 from policy.rules.tls_prometheus import http_clients, scrape_jobs
 
@@ -82,7 +81,7 @@ def _hash(resource: Resource, where: Node | str, name: str, value: str, options:
 
 def _password_files(resource: Resource, options: Options) -> Iterator[Finding]:
     for name, text in files(resource):
-        if not password_file(name):
+        if not name.endswith("htpasswd"):
             continue
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
         if not lines:

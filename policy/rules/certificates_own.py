@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules._kubernetes import of_kind, served, template
-from policy.rules._values import each_known, finding, loopback
+from policy.rules._values import each_known, finding
 from policy.rules.workload_life import sources
 
 
@@ -25,7 +25,6 @@ def _own(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
             problem = f"servers take it for {user.text()}, which is another workload"
             yield finding(certificate, user, problem, "name the certificate's own workload")
     yield from each_known(_names(certificate, behind) for certificate in certificates)
-    yield from each_known(_addresses(certificate, services.values(), behind) for certificate in certificates)
 
 
 def _names(certificate: Resource, behind: dict[str, list[Resource]]) -> Iterator[Finding]:
@@ -37,35 +36,6 @@ def _names(certificate: Resource, behind: dict[str, list[Resource]]) -> Iterator
         if workloads and not any(_mounts(workload, secret) for workload in workloads):
             problem = f"it may pass for {labels[0]}, whose pods have another certificate"
             yield finding(certificate, node, problem, "remove the name")
-
-
-def _addresses(
-    certificate: Resource, services: Iterable[Resource], behind: dict[str, list[Resource]]
-) -> Iterator[Finding]:
-    """Addresses and names of outside belong to load balancers before its own workload."""
-    secret = certificate.node.at("spec.secretName").text()
-    own = [
-        service
-        for service in services
-        if service.node.at("spec.type").text() == "LoadBalancer"
-        and any(_mounts(workload, secret) for workload in behind[service.object_name])
-    ]
-    addresses = {service.node.at("spec.loadBalancerIP").text() for service in own}
-    announced = [node.text() for service in own for _, node in service.node.at("metadata.annotations").items()]
-    for node in certificate.node.at("spec.ipAddresses").elements():
-        address = node.text()
-        if not loopback(address) and address not in addresses and not any(address in text for text in announced):
-            problem = f"it may pass for {address}, which no load balancer of its workload has"
-            yield finding(certificate, node, problem, "remove the address")
-    for node in certificate.node.at("spec.dnsNames").elements():
-        if not own and _outside(node.text(), certificate.namespace):
-            problem = f"it may pass for {node.text()}, and its workload is not reached from outside"
-            yield finding(certificate, node, problem, "remove the name")
-
-
-def _outside(name: str, namespace: str) -> bool:
-    labels = name.removeprefix("*.").split(".")
-    return len(labels) > 1 and "svc" not in labels and labels[1] != namespace
 
 
 def _mounts(workload: Resource, secret: str) -> bool:

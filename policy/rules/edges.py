@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from policy.documents import documents, files
-from policy.model import UNKNOWN, Finding, Node, Options, Resource, Rule
+from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed_edges
-from policy.rules._edges import ANY, CATALOGUE, FOLDER_PERMISSION, MASKED, rights
+from policy.rules._edges import ANY, CATALOGUE, MASKED, rights
 from policy.rules._kafka import ACL
-from policy.rules._servers import WORKLOADS
 from policy.rules._values import finding
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _FIX: Final = "leave it as it was, or have it agreed on: python -m tests.policy.agreed_edges, and commit"
-_FOLDER: Final = "grafana:oss/folder:Folder"
 _PERMISSIONS: Final = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
 
 
@@ -47,14 +45,6 @@ def _search_users(resource: Resource, options: Options) -> Iterator[Finding]:
 def _files_rights(resource: Resource, options: Options) -> Iterator[Finding]:
     yield from _more(resource, options)
     yield from _search_users(resource, options)
-
-
-def _folders(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    bound = [one.node["folderUid"].raw for one in resources if one.type == FOLDER_PERMISSION]
-    for resource in resources:
-        if resource.type == _FOLDER and resource.node["uid"].text() not in bound and UNKNOWN not in bound:
-            problem = "everybody who logs in sees and changes its dashboards: it has no permissions"
-            yield finding(resource, resource.node["uid"], problem, "give it a FolderPermission")
 
 
 def _catalogue(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -117,37 +107,6 @@ RULES: tuple[Rule, ...] = (
         sources=("J3", "O2"),
         kinds=_FILES,
         resource=_files_rights,
-    ),
-    Rule(
-        id="service-type-agreed",
-        promise="Only agreed Services are reachable from outside the cluster.",
-        why="A load balancer before a server that only the platform talks to is one more way in.",
-        sources=("K5", "M4"),
-        kinds=frozenset({"Service"}),
-        resource=_more,
-    ),
-    Rule(
-        id="image-agreed",
-        promise="Containers run the agreed release of the agreed image, and agreed commands say that they are ready.",
-        why="An older release has holes that are known; a check that is always content sends clients to what is down.",
-        sources=("M4",),
-        kinds=WORKLOADS,
-        resource=_more,
-    ),
-    Rule(
-        id="folder-rights-agreed",
-        promise="Roles see and change the folders of dashboards that were agreed on.",
-        why="Who may change a dashboard decides what operators see in an incident.",
-        sources=("G5",),
-        kinds=frozenset({"FolderPermission"}),
-        resource=_more,
-    ),
-    Rule(
-        id="folder-rights-there",
-        promise="Every folder of dashboards has permissions.",
-        why="Without them Grafana shows a folder to everybody, and lets every editor change it.",
-        sources=("G5",),
-        stack=_folders,
     ),
     Rule(
         id="catalogue-agreed",

@@ -14,16 +14,11 @@ from policy.documents import documents
 from policy.model import Resource
 from policy.rules._agreed import EDGES_FILE
 from policy.rules._edges import ANY, CATALOGUE, masked, rights
-from policy.rules._kept import holdings
 from tests.support.engine import Recording, recorded, sharded
 
 STACKS = ("kind", "local", "local-dr", "prod", "dr")
-KINDS = (
-    *("networks", "kafka", "roles", "bindings", "search", "clients", "inhibitions", "scripts"),
-    *("services", "images", "checks", "users", "aliases", "folders", "sources"),
-)
-_HEAD = """# Rights as they were agreed on (policy/rules/edges.py), and what must be there (policy/rules/kept.py).
-# By `python -m tests.policy.agreed_edges`.
+KINDS = ("networks", "kafka", "roles", "bindings", "search", "clients", "inhibitions", "scripts")
+_HEAD = """# Rights as they were agreed on: policy/rules/edges.py. By `python -m tests.policy.agreed_edges`.
 """
 
 
@@ -43,14 +38,11 @@ def _resources(recording: Recording) -> Iterator[Resource]:
 def text() -> str:
     """The whole table."""
     table: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in KINDS}
-    kept: dict[str, frozenset[str]] = {}
     catalogue: dict[str, Any] = {"masked": {}, "reserved": {}}
     for recording in _recordings():
         for resource in _resources(recording):
             for right in rights(resource):
                 table[right.kind][right.who].add(right.text)
-            for holding in holdings(resource):
-                kept[holding.who] = kept.get(holding.who, holding.texts) & holding.texts
             for document in documents(resource) if resource.kind == "ConfigMap" else ():
                 content = document.node.value
                 if isinstance(content, dict) and content.keys() >= CATALOGUE:
@@ -63,8 +55,6 @@ def text() -> str:
     for kind in KINDS:
         lines.append(f"{kind}:\n")
         lines += [f"  {json.dumps(who)}: {json.dumps(sorted(table[kind][who]))}\n" for who in sorted(table[kind])]
-    lines.append("kept:\n")
-    lines += [f"  {json.dumps(who)}: {json.dumps(sorted(texts))}\n" for who, texts in sorted(kept.items()) if texts]
     lines.append("catalogue:\n")
     lines += [f"  {key}: {json.dumps(value, sort_keys=True)}\n" for key, value in catalogue.items()]
     return "".join(lines)

@@ -9,6 +9,10 @@ from components.contracts import ScrapeTarget
 from components.k8s import CertificatePolicy, DeploymentContext, scrape_target
 from components.versions import ImageCatalogue
 
+OF_WHOLE_STACKS = frozenset({"clients-stay-inside", "file-rights-agreed", "network-agreed"})
+"""Rules that compare with the servers and the agreed rights of a whole stack: a component alone has neither, and the
+tests of stacks apply them."""
+
 
 def deployment_context(
     *, platform: str = "p", region: str = "r", namespace: str = "ns", storage_class: str = "fast"

@@ -28,7 +28,7 @@ from policy.model import Resource
 from policy.rules import RULES, concern
 from policy.runner import Runner
 from tests.support import engine
-from tests.support.deployment_context import deployment_context, metrics
+from tests.support.deployment_context import OF_WHOLE_STACKS, deployment_context, metrics
 
 AUTHORITY = "-----BEGIN CERTIFICATE-----\ndirectory\n-----END CERTIFICATE-----\n"
 DIRECTORY_SECRETS: dict[str, Any] = {"bind_password": "bind-password-of-grafana", "authority": AUTHORITY}
@@ -235,7 +235,7 @@ def findings(recording: engine.Recording, *concerns: str) -> list[str]:
     return [
         verdict.message
         for verdict in Runner(rules=rules, agreed=[]).all(resources)
-        if verdict.rule.id not in PREREQUISITES
+        if verdict.rule.id not in PREREQUISITES | OF_WHOLE_STACKS
     ]
 
 
