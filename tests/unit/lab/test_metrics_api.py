@@ -10,13 +10,14 @@ from cryptography import x509
 
 from lab import LabError
 from lab.cluster import metrics_api, node
+from lab.cluster.network import FIRST
 from lab.paths import LabPaths
 
 FILES = {"ca.crt": b"authority", "tls.crt": b"certificate", "tls.key": b"key"}
 
 
 def test_the_api_server_checks_the_certificate_that_the_node_makes_for_the_service(tmp_path: Path) -> None:
-    node.create(tmp_path / "pki")
+    node.create(tmp_path / "pki", FIRST)
     objects = {item["kind"]: item for item in metrics_api.objects(FILES)}
     api, service = objects["APIService"]["spec"], objects["Service"]["metadata"]
     assert "insecureSkipTLSVerify" not in api
@@ -39,13 +40,13 @@ def test_only_the_api_server_may_say_who_a_user_is(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(node, "on_path", lambda program, package: f"/bin/{program}")
     monkeypatch.setenv("OBS_STATE", str(tmp_path))
     paths = LabPaths("none")
-    node.create(paths.state / "pki")
+    node.create(paths.state / "pki", FIRST)
     [server] = [part for part in node.daemons(paths, "/none") if part.name == "kube-apiserver"]
     flags = dict(word.split("=", 1) for word in server.command if word.startswith("--"))
     proxy = x509.load_pem_x509_certificate(Path(flags["--proxy-client-cert-file"]).read_bytes())
     [name] = proxy.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     assert flags["--requestheader-allowed-names"] == name.value
-    others = [identity.common_name for identity in node.IDENTITIES if identity.file != "front-proxy"]
+    others = [identity.common_name for identity in node.identities(FIRST.node) if identity.file != "front-proxy"]
     assert name.value not in others
 
 
