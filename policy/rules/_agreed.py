@@ -1,5 +1,5 @@
 """Tables of what is agreed on: ``policy/agreed.yaml``, by hand; ``policy/alerts.yaml`` and
-``policy/edges.yaml``, from what is rendered."""
+``policy/rights.yaml``, from what is rendered."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from policy.rules._values import finding
 
 FILE: Final = Path(__file__).parents[1] / "agreed.yaml"
 ALERTS_FILE: Final = Path(__file__).parents[1] / "alerts.yaml"
-EDGES_FILE: Final = Path(__file__).parents[1] / "edges.yaml"
+RIGHTS_FILE: Final = Path(__file__).parents[1] / "rights.yaml"
 ADD: Final = "remove it, or have it agreed on in policy/agreed.yaml"
 
 
 @functools.cache
 def agreed() -> Mapping[str, Any]:
     """The table of programs, settings, parts and types."""
-    content: Mapping[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    return content
+    return _read(FILE)
 
 
 @functools.cache
@@ -33,14 +32,17 @@ def agreed_alerts() -> Mapping[str, Mapping[str, Any]]:
 
     Escalations are none of them: they follow from the alert that is escalated.
     """
-    content: Mapping[str, Mapping[str, Any]] = yaml.safe_load(ALERTS_FILE.read_text(encoding="utf-8"))
-    return content
+    return _read(ALERTS_FILE)
 
 
 @functools.cache
-def agreed_edges() -> Mapping[str, Mapping[str, Any]]:
+def agreed_rights() -> Mapping[str, Mapping[str, Any]]:
     """Kind of right -> who has it -> what it is; and what the gate's catalogue protects."""
-    content: Mapping[str, Mapping[str, Any]] = yaml.safe_load(EDGES_FILE.read_text(encoding="utf-8"))
+    return _read(RIGHTS_FILE)
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return content
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from policy.model import Finding, Node, Resource
-from policy.rules._values import finding, seconds, shown
+from policy.rules._values import finding, seconds, shown, written
 
 FOLDER: Final = Path(__file__).parents[1] / "settings"
 _BOUNDS: Final = frozenset({"least", "most", "is", "needed"})
@@ -96,7 +96,7 @@ class Table:
             return
         if setting is None:
             yield finding(resource, node, f"{path} is not agreed on", add)
-        elif not setting.fits(_text(node.value)):
+        elif not setting.fits(written(node.value)):
             yield finding(resource, node, f"{path} {shown(node)}, and {setting.wish()} was agreed on", add)
 
     def _looked_up(self, path: str) -> Setting | None:
@@ -131,12 +131,12 @@ def _setting(given: Any) -> Setting:
         raise ValueError(f"{sorted(bounded.keys() - _BOUNDS)} says nothing about a setting")
     values = bounded.get("is", ())
     listed = values if isinstance(values, list) else [values] if values != () else []
-    patterns = () if listed == ["*"] else tuple(map(_text, listed))
+    patterns = () if listed == ["*"] else tuple(map(written, listed))
     return Setting(patterns, _bound(bounded, "least"), _bound(bounded, "most"), bool(bounded.get("needed")))
 
 
 def _bound(given: Mapping[str, Any], key: str) -> float | None:
-    return _amount(_text(given[key])) if key in given else None
+    return _amount(written(given[key])) if key in given else None
 
 
 def _amount(text: str) -> float | None:
@@ -144,12 +144,3 @@ def _amount(text: str) -> float | None:
         return float(text)
     except ValueError:
         return seconds(text)
-
-
-def _text(value: Any) -> str:
-    """A value as the tables write it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

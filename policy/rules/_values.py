@@ -32,11 +32,16 @@ def shown(node: Node) -> str:
     value = node.value
     if value is None:
         return "is not set"
+    return f"is {written(value)}" if written(value) else "is empty"
+
+
+def written(value: object) -> str:
+    """A value as people write it: Pulumi's protocol has no whole numbers."""
     if isinstance(value, bool):
-        return f"is {str(value).lower()}"
+        return str(value).lower()
     if isinstance(value, float) and value.is_integer():
-        return f"is {int(value)}"
-    return f"is {value}" if str(value) else "is empty"
+        return str(int(value))
+    return str(value)
 
 
 def stated(node: Node, default: object) -> str:

@@ -29,7 +29,7 @@ _EXTERNAL: Final = "EXTERNAL"
 """The listener for the other region, whose names a stack file gives."""
 _SCRAPED: Final = "obs.access/metrics"
 _NOTIFIED: Final = ("alertmanager", "alert-events")
-"""Workloads that every Prometheus with alerts tells of them."""
+"""Workloads to which every Prometheus with alerts sends them."""
 _TWICE: Final = 2
 """So many Prometheus, of a pair, read each target."""
 
@@ -58,13 +58,14 @@ def _elsewhere(resource: Resource, node: Node, address: str) -> Finding:
 
 def _is_inside(address: str, names: set[tuple[str, str]]) -> bool:
     text = _PREFIX.sub("", address.strip())
-    if loopback(text):
-        return True
-    labels = host_of(text).split(".")
-    if "svc" not in labels:
-        return False
-    at = labels.index("svc")
-    return at >= 2 and (labels[at - 2], labels[at - 1]) in names
+    return loopback(text) or _service_of(text) in names
+
+
+def _service_of(address: str) -> tuple[str, str] | None:
+    """Name and namespace of the Service whose name an address is, or the name of a pod behind it."""
+    labels = host_of(address).split(".")
+    at = labels.index("svc") if "svc" in labels else 0
+    return (labels[at - 2], labels[at - 1]) if at >= 2 else None
 
 
 def _addresses(document: Document) -> Iterator[tuple[Node, str]]:
@@ -149,9 +150,9 @@ def _named_by(clients: Node) -> Iterator[str]:
 
 
 def _service(address: str) -> str:
-    labels = host_of(_PREFIX.sub("", address)).split(".")
-    at = labels.index("svc") if "svc" in labels else 0
-    return labels[at - 2] if at >= 2 else labels[0]
+    text = _PREFIX.sub("", address)
+    service = _service_of(text)
+    return service[0] if service else host_of(text).split(".")[0]
 
 
 def _notified(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -164,7 +165,7 @@ def _notified(resources: Sequence[Resource], options: Options) -> Iterator[Findi
             shard = document.node["global"]["external_labels"]["prometheus_shard"].text()
             for workload in sorted(there) if shard in ("", "0") else ():
                 if not names & {workload, f"{workload}-headless"}:
-                    problem = f"{workload} is not told of alerts"
+                    problem = f"{workload} is sent no alerts"
                     yield finding(resource, alerting["alertmanagers"], problem, f"add {workload} to alertmanagers")
     unknown.tell()
 
@@ -178,16 +179,16 @@ RULES: tuple[Rule, ...] = (
         stack=_inside,
     ),
     Rule(
-        id="metrics-all-read",
-        promise="What lets its metrics be read is read, by both Prometheus of a pair.",
+        id="metrics-all-scraped",
+        promise="What lets its metrics be scraped is scraped by both Prometheus of a pair.",
         why="Alerts about a server that nobody reads never fire.",
         sources=("P2", "P3"),
         stack=_scraped,
     ),
     Rule(
-        id="alerts-all-told",
-        promise="Every Prometheus with alerts tells Alertmanager, and who writes them to Kafka.",
-        why="An alert that is told to one of them only notifies nobody, or is missing in what is reported of it.",
+        id="alerts-all-sent",
+        promise="Every Prometheus with alerts sends them to Alertmanager and to what writes them to Kafka.",
+        why="An alert that only one of them gets notifies nobody, or is missing in reports.",
         sources=("P3", "A1"),
         stack=_notified,
     ),

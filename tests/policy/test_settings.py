@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from policy.model import Node, Resource
-from policy.rules._agreed import EDGES_FILE
+from policy.rules._agreed import RIGHTS_FILE
 from policy.rules._settings import FOLDER, Table, table
-from tests.policy import agreed_edges
+from tests.support import agreed_rights
 
 RESOURCE = Resource("kubernetes:core/v1:ConfigMap", "one", {})
 TABLE = Table(
@@ -58,4 +58,4 @@ def test_every_table_can_be_read(file: Any) -> None:
 
 
 def test_the_table_of_rights_is_what_the_committed_stack_files_render() -> None:
-    assert EDGES_FILE.read_text(encoding="utf-8") == agreed_edges.text(), "run python -m tests.policy.agreed_edges"
+    assert RIGHTS_FILE.read_text(encoding="utf-8") == agreed_rights.text(), "run python -m tests.support.agreed_rights"

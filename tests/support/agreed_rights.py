@@ -1,4 +1,4 @@
-"""Writes ``policy/edges.yaml`` from rights in the committed stack files: ``python -m tests.policy.agreed_edges``.
+"""Writes ``policy/rights.yaml`` from rights in the committed stack files: ``python -m tests.support.agreed_rights``.
 
 The pack compares what a stack would allow with this table; whoever gives more writes it anew, where it is reviewed.
 """
@@ -12,13 +12,13 @@ from typing import Any
 
 from policy.documents import documents
 from policy.model import Resource
-from policy.rules._agreed import EDGES_FILE
-from policy.rules._edges import ANY, CATALOGUE, masked, rights
+from policy.rules._agreed import RIGHTS_FILE
+from policy.rules._rights import ANY, CATALOGUE, masked, rights
+from tests.support.agreed_alerts import STACKS
 from tests.support.engine import Recording, recorded, sharded
 
-STACKS = ("kind", "local", "local-dr", "prod", "dr")
 KINDS = ("networks", "kafka", "roles", "bindings", "search", "clients", "inhibitions", "scripts")
-_HEAD = """# Rights as they were agreed on: policy/rules/edges.py. By `python -m tests.policy.agreed_edges`.
+_HEAD = """# Rights as they were agreed on: policy/rules/rights.py. By `python -m tests.support.agreed_rights`.
 """
 
 
@@ -61,4 +61,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    EDGES_FILE.write_text(text(), encoding="utf-8")
+    RIGHTS_FILE.write_text(text(), encoding="utf-8")

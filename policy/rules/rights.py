@@ -1,4 +1,4 @@
-"""Rights as they were agreed on (``policy/edges.yaml``): nobody may do more, and nothing is masked or kept less."""
+"""Rights as they were agreed on (``policy/rights.yaml``): nobody may do more, and nothing is masked or kept less."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any, Final
 
 from policy.documents import documents, files
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._agreed import agreed_edges
-from policy.rules._edges import ANY, CATALOGUE, MASKED, rights
+from policy.rules._agreed import agreed_rights
 from policy.rules._kafka import ACL
+from policy.rules._rights import ANY, CATALOGUE, MASKED, rights
 from policy.rules._values import finding
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
-_FIX: Final = "leave it as it was, or have it agreed on: python -m tests.policy.agreed_edges, and commit"
+_FIX: Final = "leave it as it was, or have it agreed on: python -m tests.support.agreed_rights, and commit"
 _PERMISSIONS: Final = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
 
 
 def _more(resource: Resource, options: Options) -> Iterator[Finding]:
     for right in rights(resource):
-        agreed = agreed_edges()[right.kind].get(right.who, ())
+        agreed = agreed_rights()[right.kind].get(right.who, ())
         if not {right.text, ANY} & {*agreed}:
             problem = f"{right.who} may {right.text}, which was not agreed on ({right.kind})"
             yield finding(resource, right.node, problem, _FIX)
@@ -37,7 +37,7 @@ def _search_users(resource: Resource, options: Options) -> Iterator[Finding]:
         for line in text.splitlines():
             role, _, users = line.partition(":")
             others = sorted({user.strip() for user in users.split(",")} - {role.strip(), ""})
-            if line.strip() and (others or role.strip() not in agreed_edges()["search"]):
+            if line.strip() and (others or role.strip() not in agreed_rights()["search"]):
                 problem = f"{', '.join(others) or role} has the role {role}, which is not its own"
                 yield finding(resource, f"{name}: {line}", problem, "give every user the role of its name alone")
 
@@ -51,7 +51,7 @@ def _catalogue(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource):
         content = document.node.value
         if isinstance(content, Mapping) and content.keys() >= CATALOGUE:
-            yield from _masked(resource, document.node, agreed_edges()["catalogue"])
+            yield from _masked(resource, document.node, agreed_rights()["catalogue"])
 
 
 def _masked(resource: Resource, node: Node, agreed: Mapping[str, Any]) -> Iterator[Finding]:

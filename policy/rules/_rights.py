@@ -11,6 +11,7 @@ from typing import Any, Final
 from policy.documents import Format, documents, files
 from policy.model import Node, Resource
 from policy.rules._kafka import ACL
+from policy.rules._values import written
 
 NETWORKS: Final = "networks"
 """Peers that are addresses: which ones is up to a stack file."""
@@ -38,7 +39,7 @@ class Right:
     """One right.
 
     Attributes:
-        kind: Section of ``policy/edges.yaml``.
+        kind: Section of ``policy/rights.yaml``.
         who: Who has it.
         text: What it is.
         resource: What gives it.
@@ -115,7 +116,7 @@ def _connections(resource: Resource) -> Iterator[Right]:
     who = _peer(spec["podSelector"])
     for direction, key in (("ingress", "from"), ("egress", "to")):
         for rule in spec[direction].elements():
-            ports = [_whole(port["port"]) for port in rule["ports"].elements()] or ["any"]
+            ports = [written(port["port"].value) for port in rule["ports"].elements()] or ["any"]
             for peer in rule[key].elements():
                 for port in ports:
                     if direction == "egress" and port == _DNS:
@@ -141,11 +142,6 @@ def _peer(selector: Node) -> str:
     if wanted.keys() == _OURS and not expressions:
         return counted(wanted[_WORKLOAD])
     return ",".join([*(f"{counted(key)}={value}" for key, value in sorted(wanted.items())), *expressions]) or "all"
-
-
-def _whole(node: Node) -> str:
-    value = node.value
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _verbs(resource: Resource) -> Iterator[Right]:
