@@ -1,9 +1,9 @@
 """Runs what a change must pass: ``python -m tests.run check|test|e2e|drills|record``.
 
-``test`` has two lines of jobs beside each other. In one are the tests that mostly wait for servers, and after them
-those whose subject is a time (mark ``timed``). In the other are format and lint, types, and the tests that compute,
-which get what the first line leaves of the processors. A test that fails fails the run; only one that
-``tests/flaky.yaml`` lists is run a second time, alone, and named at the end.
+``test`` has two lines of jobs beside each other. In one are the tests whose subject is a time (mark ``timed``), which
+leave most of the processors idle, and after them those that wait for servers. In the other are format and lint, types,
+and the tests that compute, which get what the first line leaves of the processors. A test that fails fails the run;
+only one that ``tests/flaky.yaml`` lists is run a second time, alone, and named at the end.
 """
 
 from __future__ import annotations
@@ -210,18 +210,18 @@ def pytest_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", *_PLUGIN, *arguments]
 
 
-def lint() -> Job:
+def lint(nice: int = 0) -> Job:
     """Format and lint."""
     ruff = f"{shlex.quote(sys.executable)} -m ruff"
-    return Job("lint", ["bash", "-c", f"{ruff} format --check --quiet . && {ruff} check --quiet ."])
+    return Job("lint", ["bash", "-c", f"{ruff} format --check --quiet . && {ruff} check --quiet ."], nice=nice)
 
 
-def types() -> Job:
+def types(nice: int = NICE) -> Job:
     """Types, with what was read before from the cache; one type check at a time writes there."""
     cache = cache_root() / "types"
     cache.mkdir(parents=True, exist_ok=True)
     mypy = [sys.executable, "-m", "mypy", "--cache-dir", str(cache), "--sqlite-cache"]
-    return Job("types", ["flock", "--wait", "600", str(cache / "lock"), *mypy], nice=NICE)
+    return Job("types", ["flock", "--wait", "600", str(cache / "lock"), *mypy], nice=nice)
 
 
 def timed_files() -> list[str]:
@@ -247,10 +247,10 @@ def test() -> int:
         untimed = f"not {TIMED}"
         lines = [
             [
-                _tests("waiting", WAITING, WAITING_WORKERS, Path(folder), marks=untimed),
                 _tests("timed", timed_files(), TIMED_WORKERS, Path(folder), marks=TIMED),
+                _tests("waiting", WAITING, WAITING_WORKERS, Path(folder), marks=untimed),
             ],
-            [lint(), types(), _tests("computing", COMPUTING, COMPUTING_WORKERS, Path(folder), LAST, untimed)],
+            [lint(LAST), types(LAST), _tests("computing", COMPUTING, COMPUTING_WORKERS, Path(folder), LAST, untimed)],
         ]
         return _judged(lines, TEST_LIMIT_S, "make test")
 

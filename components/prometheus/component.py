@@ -59,6 +59,7 @@ from components.prometheus.config import (
     scrape_jobs,
 )
 from components.prometheus.credentials import Users, sidecar_name
+from components.prometheus.read_limits import heap_limit, reads_at_once
 from components.prometheus.thanos import (
     GRPC_PORT,
     SIDECAR_HTTP_PORT,
@@ -80,6 +81,7 @@ def prometheus_container(
     *,
     retention_time: str,
     retention_size: str,
+    reads_at_once: int,
     block_duration: str,
     shipped: bool,
     scrapes: bool = True,
@@ -91,6 +93,7 @@ def prometheus_container(
         command=prometheus_command(
             retention_time=retention_time,
             retention_size=retention_size,
+            reads_at_once=reads_at_once,
             block_duration=block_duration,
             shipped=shipped,
         ),
@@ -118,6 +121,7 @@ def sidecar_container(resources: Resources, *, shipping: bool) -> Container:
         image="thanos",
         command=sidecar_command(shipping=shipping),
         resources=resources,
+        env=heap_limit(resources),
         ports={"grpc": GRPC_PORT, SIDECAR_PORT_NAME: SIDECAR_HTTP_PORT},
         mounts=[
             Mount(volume="web", path=WEB_DIRECTORY),
@@ -335,6 +339,7 @@ class Prometheus(pulumi.ComponentResource):
                     args.resources,
                     retention_time=args.retention_time,
                     retention_size=args.retention_size,
+                    reads_at_once=reads_at_once(args.sidecar_resources),
                     block_duration=args.block_duration,
                     shipped=shared.objects is not None,
                     scrapes=endpoint.shard == 0,

@@ -266,6 +266,7 @@ def prometheus_command(
     *,
     retention_time: str,
     retention_size: str,
+    reads_at_once: int,
     directory: str = DATA_DIRECTORY,
     block_duration: str = BLOCK_DURATION,
     shipped: bool = False,
@@ -280,6 +281,7 @@ def prometheus_command(
     Args:
         retention_time: Age at which samples go.
         retention_size: Size of blocks at which the oldest go.
+        reads_at_once: Answers to its sidecar that are under way at the same time.
         directory: Where the data is.
         block_duration: Time that a block covers.
         shipped: Whether a sidecar ships blocks.
@@ -307,6 +309,7 @@ def prometheus_command(
         f"--rules.alert.resend-delay={RESEND_DELAY}",
         "--query.timeout=60s",
         "--query.max-samples=20000000",
+        f"--storage.remote.read-concurrent-limit={reads_at_once}",
         "--log.format=json",
     ]
 

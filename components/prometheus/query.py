@@ -32,6 +32,7 @@ from components.k8s import (
     workload_pods,
 )
 from components.prometheus.config import rendered
+from components.prometheus.read_limits import heap_limit, queries_at_once
 from components.prometheus.store import StoreEndpoint
 from components.prometheus.thanos import GRPC_PORT, QUERY_DIRECTORY, QUERY_PORT, endpoints_config, query_command
 from components.web_access import web_file
@@ -180,8 +181,9 @@ def _container(resources: Resources) -> Container:
     return Container(
         name="thanos-query",
         image="thanos",
-        command=query_command(),
+        command=query_command(queries_at_once=queries_at_once(resources)),
         resources=resources,
+        env=heap_limit(resources),
         ports={naming.METRICS_PORT: QUERY_PORT},
         mounts=[
             Mount(volume="config", path=f"{QUERY_DIRECTORY}/endpoints"),

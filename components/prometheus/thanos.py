@@ -268,11 +268,18 @@ def _store_api(tls_directory: str) -> list[str]:
     ]
 
 
-def query_command(*, directory: str = QUERY_DIRECTORY, tls_directory: str = TLS_MOUNT) -> list[str]:
+def query_command(
+    *, queries_at_once: int, directory: str = QUERY_DIRECTORY, tls_directory: str = TLS_MOUNT
+) -> list[str]:
     """Program and arguments of the query layer.
 
     Replicas that are down are left out of an answer instead of failing it: that is the readers' failover. A series that
     has moved to another shard is one series all the same: the label of the shard is taken away as the replica's is.
+
+    Args:
+        queries_at_once: Queries that run at the same time.
+        directory: Folder of its configuration.
+        tls_directory: Folder of the certificate.
     """
     return [
         "/bin/thanos",
@@ -289,6 +296,8 @@ def query_command(*, directory: str = QUERY_DIRECTORY, tls_directory: str = TLS_
         *(f"--query.replica-label={label}" for label in (REPLICA_LABEL, SHARD_LABEL)),
         "--query.partial-response",
         "--query.timeout=60s",
+        f"--query.max-concurrent={queries_at_once}",
+        "--query.max-concurrent-select=2",
         "--query.auto-downsampling",
         "--web.disable-cors",
         "--log.format=json",

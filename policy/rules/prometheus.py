@@ -1,4 +1,4 @@
-"""Prometheus replicas can be told apart, and their data belongs to a region."""
+"""Prometheus replicas can be told apart, their data belongs to a region, and what is read at once is bounded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from policy.documents import Format, documents
 from policy.model import Finding, Option, Options, Resource, Rule
+from policy.rules._commands import WORKLOADS, processes
+from policy.rules._values import finding
 
 
 def _labels(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -19,6 +21,23 @@ def _labels(resource: Resource, options: Options) -> Iterator[Finding]:
                     problem="is not set",
                     fix=f"set global.external_labels.{needed}",
                 )
+
+
+_BOUNDS = {
+    "prometheus": {"--storage.remote.read-concurrent-limit": "answers that it sends at the same time"},
+    "thanos query": {"--query.max-concurrent": "queries that run at the same time"},
+}
+"""Program -> flag -> what it bounds; zero would mean that nothing is bounded."""
+
+
+def _reads_bounded(resource: Resource, options: Options) -> Iterator[Finding]:
+    for process in processes(resource):
+        queries = process.runs("thanos") and "query" in process.words[:2]
+        program = "thanos query" if queries else "prometheus" if process.runs("prometheus") else ""
+        for flag, meaning in _BOUNDS.get(program, {}).items():
+            if not process.flag(flag).strip("0"):
+                problem = f"{flag} does not bound the {meaning}"
+                yield finding(resource, process.where, problem, f"add {flag} with the number that fits into its memory")
 
 
 RULES = (
@@ -36,5 +55,13 @@ RULES = (
             )
         },
         resource=_labels,
+    ),
+    Rule(
+        id="metrics-reads-bounded",
+        promise="Prometheus and Thanos Query bound how much is read at the same time.",
+        why="Neither bounds the memory of reads otherwise: one page of dashboards after a busy hour ends them all.",
+        sources=("P1", "S2"),
+        kinds=WORKLOADS,
+        resource=_reads_bounded,
     ),
 )

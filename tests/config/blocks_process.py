@@ -85,6 +85,7 @@ def prometheus(folder: Path, *, shipped: bool = True) -> Iterator[PrometheusProc
         prometheus_command(
             retention_time="1d",
             retention_size="1GB",
+            reads_at_once=2,
             directory=str(folder / "data"),
             block_duration=BLOCK,
             shipped=shipped,
@@ -218,7 +219,7 @@ def query(folder: Path, certificates: Path, stores: Sequence[str]) -> Iterator[Q
     port = free_port()
     command = local(
         "thanos",
-        query_command(directory=str(folder), tls_directory=str(certificates)),
+        query_command(queries_at_once=4, directory=str(folder), tls_directory=str(certificates)),
         {"http-address": f"127.0.0.1:{port}", "grpc-address": f"127.0.0.1:{free_port()}"},
     )
     with running(command, folder / "query.log", port, kill=True):

@@ -103,7 +103,9 @@ def local_command(folder: Path, port: int) -> list[str]:
         "web.config.file": str(folder / "web.yml"),
         "web.listen-address": f"127.0.0.1:{port}",
     }
-    command = prometheus_command(retention_time="1d", retention_size="1GB", directory=str(folder / "data"))
+    command = prometheus_command(
+        retention_time="1d", retention_size="1GB", reads_at_once=2, directory=str(folder / "data")
+    )
     result = [str(tools.path("prometheus"))]
     for option in command[1:]:
         name, _, value = option.removeprefix("--").partition("=")

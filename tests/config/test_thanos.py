@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from components.prometheus.thanos import GRPC_PORT, QUERY_PORT, query_command, sidecar_command
 from tests.config.gateway_process import metrics_request
 from tests.config.prometheus_process import USERS
 from tests.config.servers import eventually
 from tests.config.test_prometheus_server import write
-from tests.config.thanos_process import Query, thanos
+from tests.config.thanos_process import LOGIN, Query, thanos
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,11 @@ def test_the_same_series_of_both_replicas_is_one(query: Query) -> None:
     assert "prometheus_replica" not in series[0]["metric"]
 
 
+def test_the_query_layer_runs_so_many_queries_at_once_and_no_more(query: Query) -> None:
+    metrics = requests.get(f"{query.url}/metrics", auth=LOGIN, verify=str(query.folder / "ca.crt"), timeout=30).text
+    assert "thanos_query_concurrent_gate_queries_max 4" in metrics
+
+
 def test_the_store_api_refuses_a_client_without_a_certificate(query: Query, tmp_path: Path) -> None:
     import grpc
 
@@ -50,4 +56,4 @@ def test_the_store_api_refuses_a_client_without_a_certificate(query: Query, tmp_
 
 def test_the_pods_ports_are_what_the_commands_listen_on() -> None:
     assert f"--grpc-address=0.0.0.0:{GRPC_PORT}" in sidecar_command()
-    assert f"--http-address=0.0.0.0:{QUERY_PORT}" in query_command()
+    assert f"--http-address=0.0.0.0:{QUERY_PORT}" in query_command(queries_at_once=4)

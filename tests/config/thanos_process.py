@@ -128,7 +128,7 @@ def _query(top: Path, stores: list[str]) -> Iterator[str]:
     endpoints = rendered(endpoints_config(stores, "localhost", str(top))).replace("dns+", "")
     (top / "endpoints/endpoints.yml").write_text(endpoints)
     command = local(
-        query_command(directory=str(top), tls_directory=str(top)),
+        query_command(queries_at_once=4, directory=str(top), tls_directory=str(top)),
         {"http-address": f"127.0.0.1:{port}", "grpc-address": f"127.0.0.1:{free_port()}"},
     )
     with running(command, top / "query.log", port, kill=True):

@@ -1,19 +1,26 @@
-"""Fifty virtual users open dashboards during telemetry load, with both Prometheus and with one of them (S2)."""
+"""Dashboards and load: fifty virtual users beside it, one Prometheus away, every panel right after it (S2)."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import pytest
 
+from components.dashboards.registry import DASHBOARDS
+from components.telemetry.layers import Signal
 from ops.core.context import Context
 from ops.core.kube import wait_until
-from ops.dashboards.command import query_client
+from ops.core.steps import say
+from ops.dashboards.command import as_viewer, check, query_client, rows
+from ops.dashboards.panel_queries import latencies, quantile, span
+from ops.drills.procedures.chaos import out_of_memory
 from ops.drills.tools import durations
 from ops.drills.tools.faults import scaled
 from ops.drills.tools.load import OtlpLoad
+from ops.loadtest.bench import BenchSettings, measure
 from ops.loadtest.virtual_users import (
     MEAN_S,
     P95_S,
@@ -32,6 +39,9 @@ from tests.support.results import recorded
 VIRTUAL_USERS = int(durations.seconds("VIRTUAL_USERS", 50))
 LOADTEST_SECONDS = durations.seconds("LOADTEST_SECONDS", 90)
 """Each of them opens two or three dashboards."""
+HISTORY_SECONDS = durations.seconds("HISTORY_SECONDS", 600)
+HISTORY_RATE = 60_000.0
+"""Points a second, the load that the platform is meant to sustain on this machine."""
 
 
 @contextmanager
@@ -84,3 +94,33 @@ def test_what_grafana_costs_is_seen_beside_the_read_address_alone(settled: Conte
             )
         told(figures, outcome, load)
         assert outcome.wrong() == []
+
+
+@pytest.mark.timeout(1500)
+def test_every_panel_is_answered_after_ten_minutes_of_load(settled: Context) -> None:
+    load = BenchSettings(
+        signal=Signal.METRICS, rate=HISTORY_RATE, steps=0, window_s=HISTORY_SECONDS, limit_s=HISTORY_SECONDS + 300
+    )
+    with recorded("dashboards-after-load", settled.kube) as figures:
+        began = time.time()
+        measured = measure(settled, load, say)
+        with as_viewer(settled) as viewer:
+            checked_dashboards = check(viewer, DASHBOARDS, span("15m"))
+        results = [result for _, results in checked_dashboards for result in results]
+        times = latencies(results)
+        problems = {result.panel.title: result.problems for result in results if result.problems}
+        figures |= {
+            "points/s": measured["points/s in the window"],
+            "minutes": round(HISTORY_SECONDS / 60, 1),
+            "panels": len(results),
+            "queries": len(rows(checked_dashboards)),
+            "panels that failed": len(problems),
+            "why": problems,
+            "mean s": round(sum(times) / len(times), 2),
+            "P95 s": round(quantile(times, 0.95), 2),
+            "slowest s": round(times[-1], 2),
+            "out of memory": out_of_memory(settled.kube, began),
+        }
+        assert (problems, figures["out of memory"]) == ({}, [])
+        assert figures["mean s"] <= MEAN_S
+        assert figures["P95 s"] <= P95_S

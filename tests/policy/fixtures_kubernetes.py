@@ -42,7 +42,10 @@ def container(**changes: Any) -> dict[str, Any]:
     return {
         "name": "query",
         "image": "registry.lab.internal/thanosio/thanos:v0.42.0",
-        "command": ["/bin/thanos", "query", "--http-address=0.0.0.0:9090", "--http.config=/etc/web/web.yml"],
+        "command": [
+            *("/bin/thanos", "query", "--http-address=0.0.0.0:9090", "--http.config=/etc/web/web.yml"),
+            "--query.max-concurrent=4",
+        ],
         "imagePullPolicy": "IfNotPresent",
         "env": [{"name": "GOMEMLIMIT", "value": "100MiB"}],
         "ports": [{"name": "https", "containerPort": 9090}],

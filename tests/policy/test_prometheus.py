@@ -8,6 +8,7 @@ import yaml
 from policy.model import Resource
 from policy.rules.prometheus import RULES
 from policy.runner import Runner
+from tests.policy.fixtures_kubernetes import container, k8s, pod
 
 LABELS = {"platform": "obs", "region": "a", "prometheus_replica": "primary"}
 
@@ -32,3 +33,40 @@ def test_a_prometheus_without_a_label_is_stopped(label: str) -> None:
         f"ConfigMap obs/p, prometheus.yml: global.external_labels.{label}: is not set. Without them Thanos can neither "
         f"tell the replicas apart nor take their duplicates away. Fix: set global.external_labels.{label}."
     )
+
+
+BOUNDED = {
+    "prometheus": ["--storage.remote.read-concurrent-limit=2"],
+    "thanos": ["query", "--query.max-concurrent=4"],
+}
+
+
+def reading(program: str, options: list[str]) -> Resource:
+    """A workload that answers queries."""
+    running = pod(container(image=f"registry/{program}:v1", command=[f"/bin/{program}", *options]))
+    return k8s("apps/v1:Deployment", program, spec={"template": {"spec": running}})
+
+
+@pytest.mark.parametrize("program", sorted(BOUNDED))
+def test_reads_that_are_bounded_pass(program: str) -> None:
+    assert Runner(rules=RULES, agreed=[]).all([reading(program, BOUNDED[program])]) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "flag"),
+    [
+        ("prometheus", "--storage.remote.read-concurrent-limit"),
+        ("thanos", "--query.max-concurrent"),
+    ],
+)
+@pytest.mark.parametrize("becomes", [None, "0"])
+def test_reads_without_a_bound_are_stopped(program: str, flag: str, becomes: str | None) -> None:
+    options = [option for option in BOUNDED[program] if not option.startswith(flag)]
+    options += [] if becomes is None else [f"{flag}={becomes}"]
+    [verdict] = Runner(rules=RULES, agreed=[]).all([reading(program, options)])
+    assert verdict.stops
+    assert f"{flag} does not bound" in verdict.message
+
+
+def test_a_sidecar_answers_no_queries_of_its_own() -> None:
+    assert Runner(rules=RULES, agreed=[]).all([reading("thanos", ["sidecar"])]) == []

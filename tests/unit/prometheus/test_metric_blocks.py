@@ -294,7 +294,7 @@ def test_every_part_has_a_password_and_none_lets_anybody_delete_blocks(command: 
 
 
 def test_blocks_are_two_hours_long_unless_told_otherwise() -> None:
-    command = prometheus_command(retention_time="30d", retention_size="8GB")
+    command = prometheus_command(retention_time="30d", retention_size="8GB", reads_at_once=2)
     assert "--storage.tsdb.min-block-duration=2h" in command
     assert "--storage.tsdb.max-block-duration=2h" in command
 

@@ -63,7 +63,7 @@ def test_targets_are_scraped_over_tls_with_their_own_password() -> None:
 
 def test_replicas_differ_in_the_replica_label_only() -> None:
     assert CONFIG["global"]["external_labels"] == {"platform": "obs", "region": "a", "prometheus_replica": "primary"}
-    assert "--query.replica-label=prometheus_replica" in query_command()
+    assert "--query.replica-label=prometheus_replica" in query_command(queries_at_once=4)
 
 
 def test_late_samples_are_taken_within_the_window() -> None:
@@ -71,13 +71,13 @@ def test_late_samples_are_taken_within_the_window() -> None:
 
 
 def test_blocks_are_never_merged_beside_a_sidecar() -> None:
-    command = prometheus_command(retention_time="30d", retention_size="8GB")
+    command = prometheus_command(retention_time="30d", retention_size="8GB", reads_at_once=2)
     assert "--storage.tsdb.min-block-duration=2h" in command
     assert "--storage.tsdb.max-block-duration=2h" in command
 
 
 def test_nobody_can_stop_or_change_prometheus_through_the_web() -> None:
-    command = prometheus_command(retention_time="30d", retention_size="8GB")
+    command = prometheus_command(retention_time="30d", retention_size="8GB", reads_at_once=2)
     assert not [option for option in command if "lifecycle" in option or "admin-api" in option]
 
 
@@ -87,7 +87,7 @@ def test_the_web_api_has_tls_and_hashed_passwords() -> None:
     assert config["basic_auth_users"] == {"reader": "$2b$10$hash"}
 
 
-@pytest.mark.parametrize("command", [sidecar_command(), query_command()])
+@pytest.mark.parametrize("command", [sidecar_command(), query_command(queries_at_once=4)])
 def test_thanos_serves_grpc_only_to_clients_with_a_certificate(command: list[str]) -> None:
     assert "--grpc-server-tls-client-ca=/etc/tls/ca.crt" in command
     assert any(option.startswith("--http.config=") for option in command)

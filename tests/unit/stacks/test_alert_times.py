@@ -18,7 +18,9 @@ LONGEST_HOLD_MS = 15_000
 
 def resend_delay() -> int:
     [option] = [
-        part for part in prometheus_command(retention_time="1d", retention_size="1GB") if "resend-delay" in part
+        part
+        for part in prometheus_command(retention_time="1d", retention_size="1GB", reads_at_once=2)
+        if "resend-delay" in part
     ]
     return milliseconds(option.partition("=")[2])
 
