@@ -1,4 +1,4 @@
-"""Kafka upgraded from the release before (K1); for a platform that began with it (`python -m lab up --kafka previous`)."""
+"""Kafka upgraded from the release before, where the platform began with it (`python -m lab up --kafka previous`)."""
 
 from __future__ import annotations
 

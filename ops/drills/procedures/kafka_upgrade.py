@@ -59,10 +59,10 @@ def upgrade_kafka(context: Context, figures: dict[str, Any]) -> list[str]:
             kept.append(new_digest)
             kafka_release.raise_format(context.kube, new)
             after = kafka_release.metadata_format(context.kube)
-            refused = kafka_release.refusal_to_lower(context.kube, old)
+            refused = kafka_release.refuses_to_lower(context.kube, old)
             load.run_for(durations.AFTER_FAULT)
         figures["format"] = f"{before} to {after}"
-        figures["refused to lower it"] = bool(refused)
+        figures["refused to lower it"] = refused
         figures["longest pause of a client s"] = load.longest_pause(changed)
         figures["longest pause of a producer s"] = direct.longest_pause(changed)
         missing = load.missing(context, start, began)
@@ -80,7 +80,7 @@ def upgrade_kafka(context: Context, figures: dict[str, Any]) -> list[str]:
                 after.startswith(kafka_release.series(new)),
                 f"the format is {after}, not one of {kafka_release.series(new)}",
             ),
-            (bool(refused) and still == after, f"Kafka lowered the format from {after} to {still}"),
+            (refused and still == after, f"Kafka lowered the format from {after} to {still}"),
         ),
     ]
 

@@ -18,6 +18,7 @@ VARIABLE: Final = "OBS_DRILL_KAFKA_DIGEST"
 """Environment variable with the digest that the registry has for the platform's release of Kafka."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _FORMAT = re.compile(r"^Feature: metadata\.version\b.*\bFinalizedVersionLevel: (\S+)", re.MULTILINE)
+_REFUSED: Final = "operation(s) failed"
 _JAVA: Final = (
     *("java", "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
     f"-Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2-probe.yaml",
@@ -98,13 +99,19 @@ def raise_format(kube: Kube, release: str) -> None:
     _feature(kube, "upgrade", "--release-version", series(release))
 
 
-def refusal_to_lower(kube: Kube, release: str) -> str:
-    """Try to lower the format to that of a release; what Kafka says against it, empty where it does it."""
+def refuses_to_lower(kube: Kube, release: str) -> bool:
+    """Try to lower the format to that of a release; whether Kafka refuses.
+
+    Raises:
+        OpsError: It does not answer.
+    """
     try:
         _feature(kube, "downgrade", "--release-version", series(release))
     except OpsError as error:
-        return str(error)
-    return ""
+        if _REFUSED in str(error):
+            return True
+        raise
+    return False
 
 
 def _feature(kube: Kube, *words: str) -> str:
