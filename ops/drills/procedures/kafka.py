@@ -65,9 +65,11 @@ class InSync:
         """Look once.
 
         Raises:
-            OpsError: Kafka does not answer.
+            OpsError: Kafka does not answer, or not about every topic: a broker that has just started.
         """
         states = self._kafka.topics()
+        if unknown := set(self._topics) - set(states):
+            raise OpsError(f"Kafka knows no {', '.join(sorted(unknown))}")
         self.polls += 1
         self.lowest = min(self.lowest, *(min(states[name].in_sync) for name in self._topics))
 

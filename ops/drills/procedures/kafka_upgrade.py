@@ -52,9 +52,7 @@ def upgrade_kafka(context: Context, figures: dict[str, Any]) -> list[str]:
                 say(f"Kafka {title}")
                 rolled[title] = _rolled(context, digest, to)
                 load.run_for(durations.AFTER_FAULT)
-            must(
-                kafka_release.metadata_format(context.kube) == before, "the format has changed without having been told"
-            )
+            must(kafka_release.metadata_format(context.kube) == before, "the format changed before it was raised")
             say(f"raising the format {before}")
             kept.append(new_digest)
             kafka_release.raise_format(context.kube, new)

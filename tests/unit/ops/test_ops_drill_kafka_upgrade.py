@@ -213,6 +213,13 @@ def test_too_few_copies_in_sync_and_too_few_looks_are_problems(live: Live) -> No
     assert in_sync.note({}) == ["a partition had 1 copies in sync, must be at least 2"]
 
 
+def test_a_look_without_an_answer_about_every_topic_is_none() -> None:
+    in_sync = InSync(cast(Context, SimpleNamespace(kafka=SimpleNamespace(topics=thin))), ("any", "other"))
+    with pytest.raises(OpsError, match=r"^Kafka knows no other$"):
+        in_sync.look()
+    assert in_sync.polls == 0
+
+
 def thin() -> dict[str, Any]:
     return {"any": SimpleNamespace(in_sync=(3, 1))}
 
