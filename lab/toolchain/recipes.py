@@ -21,6 +21,9 @@ PULUMI_KUBERNETES = "4.25.0"
 LOAD_GENERATOR = "obs-loadgen"
 VERTICAL_AUTOSCALER_MODULE = "k8s.io/autoscaler/vertical-pod-autoscaler"
 
+PREVIOUS_KAFKA = "4.2.0"
+"""Release before the platform's, with which a platform may begin (`python -m lab up --kafka previous`)."""
+
 _KAFKA = release("kafka")
 _PULUMI_KUBERNETES_MODULE = "v4.0.0-20260115033456-f47bc2d6f199"
 
@@ -152,6 +155,10 @@ def _server(
     )
 
 
+PREVIOUS_KAFKA_LIBRARIES = MavenLibraries(
+    name="kafka", version=PREVIOUS_KAFKA, artifacts=manifests.kafka_artifacts(PREVIOUS_KAFKA)
+)
+"""Built only where somebody asks for it: it is none of `RECIPES`."""
 _COMMON_VERSION = "github.com/prometheus/common/version.Version"
 RECIPES: tuple[Recipe, ...] = (
     MavenLibraries(
