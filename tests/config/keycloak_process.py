@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 
@@ -206,3 +207,13 @@ def fill_form(
     assert form is not None, f"no login form at {page.url} ({page.status_code}): {page.text[:2000]}"
     fields = {"username": name, "password": password, "credentialId": ""}
     return browser.post(html.unescape(form[1]), data=fields, timeout=_TIMEOUT_S, allow_redirects=follow)
+
+
+def agree(browser: requests.Session, page: requests.Response) -> requests.Response:
+    """Say yes where Keycloak asks whether a program may act for somebody."""
+    form = re.search(r'<form [^>]*?action="([^"]*/consent[^"]*)"', page.text)
+    code = re.search(r'name="code" value="([^"]*)"', page.text)
+    assert form is not None, f"nothing to agree to at {page.url} ({page.status_code})"
+    assert code is not None, f"nothing to agree to at {page.url} ({page.status_code})"
+    fields = {"code": code[1], "accept": "Yes"}
+    return browser.post(urljoin(page.url, html.unescape(form[1])), data=fields, timeout=_TIMEOUT_S)

@@ -26,12 +26,13 @@ from services.audit.sources import traces
 from stacks.stage_settings import Identity
 from tests.config.grafana_fake.directory_server import SERVICE_PASSWORD, DirectoryServer, password_of
 from tests.config.keycloak.harness import SHORT_S, TRACE_GROUPS, TRACE_ID, Harness, operation
-from tests.config.keycloak_process import fill_form, shows_form
+from tests.config.keycloak_process import agree, fill_form, shows_form
 from tests.config.servers import eventually
 
 pytestmark = pytest.mark.drill
 
 SESSION_S = 3600
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 @pytest.mark.parametrize(("name", "clearance"), [("admin-person", "confidential"), ("editor", "internal")])
@@ -172,6 +173,29 @@ def test_ops_trace_reads_with_its_own_client(harness: Harness, tool_login: platf
         token = fetch_token(web, cast(platform.Platform, SimpleNamespace(trace_login=tool_login)))
         read = TraceReader(web, harness.proxies[clearance], token, clearance).one(TRACE_ID.hex())
     assert [span.name for span in read.spans] == [f"{clearance}-work"]
+
+
+def test_a_person_gets_a_token_of_their_own_for_ops_trace(harness: Harness) -> None:
+    """What ``--token-file`` takes where a stack has no client for tools: by a code that a browser confirms."""
+    document, client = harness.keycloak.discovery(), {"client_id": "ops-people"}
+    begun = requests.post(document["device_authorization_endpoint"], data=client, verify=harness.ca, timeout=60)
+    assert begun.status_code == 200, begun.text
+    with harness.browser() as browser:
+        form = browser.get(begun.json()["verification_uri_complete"], timeout=60)
+        page = agree(browser, fill_form(browser, form, "editor", password_of("editor")))
+        assert page.status_code == 200
+    given = requests.post(
+        document["token_endpoint"],
+        data={**client, "grant_type": DEVICE_GRANT, "device_code": begun.json()["device_code"]},
+        verify=harness.ca,
+        timeout=60,
+    )
+    assert given.status_code == 200, given.text
+    token = given.json()["access_token"]
+    with closing(Web(harness.ca)) as web:
+        read_trace = TraceReader(web, harness.proxies["internal"], token, "internal").one(TRACE_ID.hex())
+    assert [span.name for span in read_trace.spans] == ["internal-work"]
+    assert harness.with_token("confidential", token).status_code == 403
 
 
 def test_the_audit_log_learns_who_read_a_trace(harness: Harness, tool_login: platform.TraceLogin) -> None:
