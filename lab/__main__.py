@@ -45,7 +45,7 @@ from lab.stack import Stack
 from lab.timing import TOOL, Steps
 from lab.toolchain import images
 from lab.toolchain import tools as toolbox
-from lab.toolchain.recipes import LOAD_GENERATOR, RECIPES
+from lab.toolchain.recipes import LOAD_GENERATOR, ON_DEMAND, RECIPES
 from ops.core.private_file import write_private
 
 _PACKAGES = {
@@ -121,12 +121,18 @@ def install_packages() -> None:
 
 
 def build_tools(steps: Steps, only: Collection[str] = ()) -> None:
-    """Build the recipes that are not cached yet, one after the other: a Go build uses every core by itself."""
+    """Build the recipes that are not cached yet, one after the other: a Go build uses every core by itself.
+
+    Args:
+        steps: Where each is announced.
+        only: Names; none: all but those that only drills need.
+    """
     known = {recipe.name for recipe in RECIPES}
     for name in only:
         if name not in known:
             raise LabError(f"tool {name}: unknown; allowed: {', '.join(sorted(known))}")
-    missing = {f"{TOOL}{recipe.name} {recipe.version}": recipe for recipe in RECIPES if not only or recipe.name in only}
+    wanted = set(only) or known - ON_DEMAND
+    missing = {f"{TOOL}{recipe.name} {recipe.version}": recipe for recipe in RECIPES if recipe.name in wanted}
     for name, recipe in tuple(missing.items()):
         if toolbox.folder(recipe).is_dir():
             steps.skip(name)

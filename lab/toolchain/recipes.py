@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from components.versions import release
 from lab.toolchain import manifests
+from lab.toolchain.zips import ServerZip
 from ops.images.search_home import SearchServer
 
 KUBERNETES = "1.34.4"
@@ -19,6 +20,7 @@ VERSITYGW = "1.8.0"
 PULUMI = "3.259.0"
 PULUMI_KUBERNETES = "4.25.0"
 LOAD_GENERATOR = "obs-loadgen"
+KEYCLOAK = "keycloak"
 VERTICAL_AUTOSCALER_MODULE = "k8s.io/autoscaler/vertical-pod-autoscaler"
 
 PREVIOUS_KAFKA = "4.2.0"
@@ -95,7 +97,7 @@ class OwnProgram:
     folder: str
 
 
-Recipe = GoTool | Collector | MavenLibraries | SearchServer | OwnProgram
+Recipe = GoTool | Collector | MavenLibraries | SearchServer | ServerZip | OwnProgram
 
 
 def _kubernetes() -> GoTool:
@@ -300,4 +302,13 @@ RECIPES: tuple[Recipe, ...] = (
         programs={"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
     ),
     OwnProgram(name=LOAD_GENERATOR, version="1", folder="collector/loadgen"),
+    ServerZip(
+        name=KEYCLOAK,
+        version="26.7.3",
+        artifact="org.keycloak:keycloak-quarkus-dist",
+        sha256="27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f",
+        prepare=("bin/kc.sh", "build", "--db=dev-mem"),
+    ),
 )
+ON_DEMAND = frozenset({KEYCLOAK})
+"""Names of the recipes that only the drills' tests use: they ask for them, `make tools` does not."""
