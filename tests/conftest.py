@@ -28,6 +28,7 @@ _SHARED = ("tests/config/search", "tests/config/elasticsearch", "tests/config/gr
 _PROMISES = tuple(
     _SERVERS + name
     for name in (
+        "elasticsearch/test_elastic_logs",
         "grafana_fake/test_crowd",
         "test_alert",
         "test_collector_pipeline",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -27,11 +28,16 @@ USERS = (
 )
 
 
+def prepared(cluster: SearchProcesses, folder: Path, families: Sequence[Family] = FAMILIES) -> None:
+    """Let the index manager make everything."""
+    files = index_manager_files(cluster, folder, families=families)
+    with index_manager_process(files):
+        eventually(lambda: ask_index_manager(files, "/readyz").status_code == 200, 60, "the index manager is ready")
+
+
 @pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchProcesses]:
     """A node that the index manager has prepared."""
     with search_processes(1, USERS, Engine.ELASTICSEARCH) as started:
-        files = index_manager_files(started, tmp_path_factory.mktemp("index_manager"), families=FAMILIES)
-        with index_manager_process(files):
-            eventually(lambda: ask_index_manager(files, "/readyz").status_code == 200, 60, "the index manager is ready")
+        prepared(started, tmp_path_factory.mktemp("index_manager"))
         yield started

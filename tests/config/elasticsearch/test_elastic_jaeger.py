@@ -73,7 +73,7 @@ def test_traces_are_found_by_service_operation_tag_and_duration_within_the_clear
 ) -> None:
     answer = harness.get(clearance, f"/api/traces?service={service}&lookback=1h&limit=5{more}")
     assert answer.status_code == 200, answer.text
-    assert [found["traceID"] for found in answer.json()["data"]] == [TRACE_ID.hex()] * expected_count
+    assert [hit["traceID"] for hit in answer.json()["data"]] == [TRACE_ID.hex()] * expected_count
 
 
 def test_the_operations_of_a_service_are_listed(harness: JaegerHarness) -> None:

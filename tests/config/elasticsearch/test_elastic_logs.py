@@ -81,8 +81,8 @@ def test_logs_are_found_by_trace_service_and_level(logs: LogsHarness, reader: Lo
 def test_logs_are_found_by_words_and_by_parts_of_japanese_texts(
     reader: LogReader, words: str, numbers: list[int]
 ) -> None:
-    found = {row.text.partition(" | ")[0] for row in reader.rows(Wanted(text=words), 100)}
-    assert found == {TEXTS[number] for number in numbers}
+    texts = {row.text.partition(" | ")[0] for row in reader.rows(Wanted(text=words), 100)}
+    assert texts == {TEXTS[number] for number in numbers}
 
 
 @pytest.mark.parametrize(("text", "expected"), ANALYSED)
