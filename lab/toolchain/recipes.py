@@ -83,6 +83,19 @@ class MavenLibraries:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExtendedServer(SearchServer):
+    """A search server with a small plugin of this checkout, for what Maven Central does not have of it.
+
+    Attributes:
+        source: Folder under ``lab/toolchain/src`` with the plugin's Java sources; the plugin has its name.
+        main_class: Class that the server loads.
+    """
+
+    source: str
+    main_class: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class OwnProgram:
     """A Go module of this checkout. What it is built from is part of its key, so no version tells it.
 
@@ -97,7 +110,7 @@ class OwnProgram:
     folder: str
 
 
-Recipe = GoTool | Collector | MavenLibraries | SearchServer | ServerZip | OwnProgram
+Recipe = GoTool | Collector | MavenLibraries | SearchServer | ExtendedServer | ServerZip | OwnProgram
 
 
 def _kubernetes() -> GoTool:
@@ -169,12 +182,14 @@ RECIPES: tuple[Recipe, ...] = (
         artifacts=manifests.kafka_artifacts(),
     ),
     manifests.search_server(),
-    SearchServer(
+    ExtendedServer(
         name="elasticsearch",
         version=release("elasticsearch"),
         distribution=f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{release('elasticsearch')}",
         modules=(),
         plugins=(),
+        source="elasticsearch-parts",
+        main_class="lab.parts.Parts",
     ),
     _kubernetes(),
     GoTool(

@@ -26,11 +26,13 @@ from lab.paths import CHECKOUT, cache_root
 from lab.toolchain.recipes import (
     RECIPES,
     Collector,
+    ExtendedServer,
     GoTool,
     MavenLibraries,
     OwnProgram,
     Recipe,
 )
+from lab.toolchain.search_plugin import extended_server
 from lab.toolchain.zips import ServerZip, unpack
 from ops.images import maven
 from ops.images.search_home import HOME, SearchServer, assemble
@@ -83,7 +85,7 @@ def _logged(log: Path) -> maven.Run:
 def fingerprint(recipe: Recipe) -> str:
     """Key of what a recipe builds: its data and, for our own sources, their content."""
     digest = hashlib.sha256(repr(recipe).encode())
-    if isinstance(recipe, GoTool) and recipe.source:
+    if isinstance(recipe, GoTool | ExtendedServer) and recipe.source:
         for file in sorted((SOURCES / recipe.source).iterdir()):
             digest.update(file.read_bytes())
     if isinstance(recipe, OwnProgram | Collector):
@@ -154,6 +156,8 @@ def ensure(recipe: Recipe) -> tuple[Path, float]:
                 atomically(target, lambda work: _collector(recipe, work, log))
             case MavenLibraries():
                 atomically(target, lambda work: maven_libraries(recipe.artifacts, work / "libs", log))
+            case ExtendedServer():
+                atomically(target, lambda work: extended_server(recipe, SOURCES, work, _logged(log)))
             case SearchServer():
                 atomically(target, lambda work: assemble(recipe, work, _logged(log)))
             case ServerZip():
