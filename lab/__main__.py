@@ -21,7 +21,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab import LabError, directory, environment, external_services, install_page, registry, storage, timing
+from lab import (
+    LabError,
+    directory,
+    environment,
+    external_services,
+    install_page,
+    kafka_release,
+    registry,
+    storage,
+    timing,
+)
 from lab.cluster import disruptions, lifecycle, network, scaling
 from lab.cluster.controllers import Cluster
 from lab.fakes.identity import setup as identity
@@ -35,7 +45,7 @@ from lab.stack import Stack
 from lab.timing import TOOL, Steps
 from lab.toolchain import images
 from lab.toolchain import tools as toolbox
-from lab.toolchain.recipes import LOAD_GENERATOR, RECIPES
+from lab.toolchain.recipes import LOAD_GENERATOR, ON_DEMAND, RECIPES
 from ops.core.private_file import write_private
 
 _PACKAGES = {
@@ -111,12 +121,18 @@ def install_packages() -> None:
 
 
 def build_tools(steps: Steps, only: Collection[str] = ()) -> None:
-    """Build the recipes that are not cached yet, one after the other: a Go build uses every core by itself."""
+    """Build the recipes that are not cached yet, one after the other: a Go build uses every core by itself.
+
+    Args:
+        steps: Where each is announced.
+        only: Names; none: all but those that only drills need.
+    """
     known = {recipe.name for recipe in RECIPES}
     for name in only:
         if name not in known:
             raise LabError(f"tool {name}: unknown; allowed: {', '.join(sorted(known))}")
-    missing = {f"{TOOL}{recipe.name} {recipe.version}": recipe for recipe in RECIPES if not only or recipe.name in only}
+    wanted = set(only) or known - ON_DEMAND
+    missing = {f"{TOOL}{recipe.name} {recipe.version}": recipe for recipe in RECIPES if recipe.name in wanted}
     for name, recipe in tuple(missing.items()):
         if toolbox.folder(recipe).is_dir():
             steps.skip(name)
@@ -182,12 +198,18 @@ def tools(names: Annotated[list[str] | None, typer.Argument(help="only these; de
 
 
 @app.command()
-def up(stack: _Chosen = environment.STACK) -> None:
+def up(
+    stack: _Chosen = environment.STACK,
+    kafka: Annotated[
+        str, typer.Option(help="previous: begin with the release of Kafka before, for `ops drill kafka-upgrade`")
+    ] = kafka_release.PINNED,
+) -> None:
     """Cluster, `pulumi up` of the local stack, simulator, live telemetry, summary.
 
     Or a second cluster with the second region beside them.
     """
     second, paths = _is_second(stack), environment.cluster_paths(_PATHS, stack)
+    previous = kafka_release.is_previous(kafka, stack)
     disruptions.refuse_while_partitioned(paths, _namespace(stack))
     steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
@@ -196,9 +218,11 @@ def up(stack: _Chosen = environment.STACK) -> None:
     if second:
         _need_first_region()
     with steps.step("images of the platform"):
-        built = images.build()
+        built = images.build() | kafka_release.built(previous)
     lifecycle.up(paths, steps)
     network.join(_PATHS.netns)
+    if previous:
+        kafka_release.refuse_on_a_newer_one(paths, stack)
     external_services.wait_ready(_PATHS, steps)
     with steps.step("images to the registry"):
         registry.publish(_PATHS, built)
@@ -210,6 +234,7 @@ def up(stack: _Chosen = environment.STACK) -> None:
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
     chosen.give_secrets(external_services.secrets(_PATHS, stack))
+    kafka_release.set_release(_PATHS, stack, previous=previous)
     coming = scaling.scale_down_on_creation(paths, _namespace(stack)) if second else nullcontext()
     with steps.step("pulumi up"), coming, registry.pull_secret_given(paths, _namespace(stack)):
         chosen.up()
@@ -226,7 +251,7 @@ def up(stack: _Chosen = environment.STACK) -> None:
     show_summary(paths, outputs, series)
     steps.show()
     steps.save(_PATHS.state / ("up-dr-times.json" if second else "up-times.json"))
-    if not second:
+    if not second and not previous:
         timing.leave(steps.taken, stack, _namespace(stack), _PATHS.kubeconfig)
 
 

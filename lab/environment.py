@@ -101,6 +101,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
         **receivers.dns_variables(paths),
         **notification_record(paths),
         **drill_commands(paths),
+        **upgrade_digest(paths),
     }
 
 
@@ -141,6 +142,12 @@ def drill_commands(paths: LabPaths) -> dict[str, str]:
     return {"OBS_DRILL_COMMANDS": str(file)}
 
 
+def upgrade_digest(paths: LabPaths) -> dict[str, str]:
+    """Environment in which a drill upgrades Kafka to the platform's release; empty before `make up`."""
+    digest = registry.digests(paths).get("kafka")
+    return {"OBS_DRILL_KAFKA_DIGEST": digest} if digest else {}
+
+
 def update(view: Path) -> list[str]:
     """Arguments of Pulumi that bring the selected stack to what the program says, under the policies.
 
@@ -167,7 +174,8 @@ def project(paths: LabPaths) -> Path:
     salt belongs into a copy and not into the committed file. The same is true of the secrets of what is outside the
     platform, which are encrypted with it, of the role that a region of the lab has since a failover, of partitions that
     were added and volumes that have grown, which nobody can take away again, and of newer generations of logins and
-    passwords. The digests of images in the lab's registry are this machine's too, and the UIDs of its clusters.
+    passwords. The digests of images in the lab's registry are this machine's too, and the UIDs of its clusters; a copy
+    that has the digest of Kafka's release before keeps it.
     """
     view = paths.state / "project"
     view.mkdir(parents=True, exist_ok=True)
@@ -189,6 +197,19 @@ def forget_changes(paths: LabPaths, stack: str) -> None:
     target = paths.state / "project" / file.name
     if file.exists() and target.exists():
         _write(target, _copied(paths, file, target, changes=False))
+
+
+def set_kafka(paths: LabPaths, stack: str, digest: str) -> None:
+    """Let a stack of the lab run another image of Kafka from its next update on."""
+    file = CHECKOUT / f"Pulumi.{stack}.yaml"
+    target = project(paths) / file.name
+    _write(target, _copied(paths, file, target, kafka=digest))
+
+
+def runs_previous_kafka(paths: LabPaths, stack: str) -> bool:
+    """Whether a stack of the lab has the digest of Kafka's release before the platform's."""
+    digest = _digest_of_kafka(paths.state / "project" / f"Pulumi.{stack}.yaml")
+    return bool(digest) and digest == registry.previous_kafka(paths)
 
 
 def cluster_paths(paths: LabPaths, stack: str) -> LabPaths:
@@ -217,12 +238,24 @@ def _is_stack_file(file: Path) -> bool:
     return file.name.startswith("Pulumi.") and file.name != "Pulumi.yaml"
 
 
-def _copied(paths: LabPaths, file: Path, target: Path, *, changes: bool = True) -> str:
-    """Text of a stack file with what its copy alone has."""
+def _copied(paths: LabPaths, file: Path, target: Path, *, changes: bool = True, kafka: str = "") -> str:
+    """Text of a stack file with what its copy alone has.
+
+    Args:
+        paths: The lab.
+        file: The committed file.
+        target: Its copy.
+        changes: Whether the copy keeps what was changed there.
+        kafka: Digest of Kafka's image; empty: the copy's where that is of the release before, else the platform's.
+    """
     salt = [line for line in _lines(target) if line.startswith("encryptionsalt:")]
     lines = _lines(file)
     if file.name in {f"Pulumi.{stack}.yaml" for stack in STACKS}:
         digests, uid = registry.digests(paths), cluster_paths(paths, _stack_of(file)).uid
+        if changes and runs_previous_kafka(paths, _stack_of(file)):
+            digests["kafka"] = registry.previous_kafka(paths)
+        if kafka:
+            digests["kafka"] = kafka
         lines = [f"      digests: {json.dumps(digests)}" if line == _DIGESTS_LINE else line for line in lines]
         lines = [f"      uid: {uid}" if uid and _UID_LINE.fullmatch(line) else line for line in lines]
         kept = dict(_kept(target))
@@ -263,6 +296,12 @@ def _settings(file: Path, name: str) -> dict[str, Any]:
     settings = config.get("observability:settings") if isinstance(config, dict) else None
     group = settings.get(name) if isinstance(settings, dict) else None
     return group if isinstance(group, dict) else {}
+
+
+def _digest_of_kafka(file: Path) -> str:
+    """Digest of Kafka's image in a copy of a stack file; empty where it has none."""
+    digests = _settings(file, "images").get("digests")
+    return str(digests.get("kafka", "")) if isinstance(digests, dict) else ""
 
 
 def _grown(lines: list[str], copied: Mapping[str, str]) -> Iterator[str]:

@@ -32,6 +32,7 @@ from lab.paths import LabPaths, cache_root
 from lab.toolchain import containers, images, tools
 from lab.toolchain.images import Image
 from lab.toolchain.layers import bytes_digest
+from lab.toolchain.recipes import PREVIOUS_KAFKA
 from ops.core.private_file import write_private
 
 PROGRAM: Final = "docker-registry"
@@ -229,6 +230,8 @@ class Registry:
 def publish(paths: LabPaths, built: Mapping[str, str]) -> dict[str, str]:
     """Send the platform's images, and note their digests for the stack files; works inside the lab's namespace.
 
+    Kafka's release before the platform's stays noted where it was sent once.
+
     Args:
         paths: The lab.
         built: Short name of each image that was built from a Dockerfile -> its id.
@@ -254,12 +257,16 @@ def publish(paths: LabPaths, built: Mapping[str, str]) -> dict[str, str]:
             names[f"{image.repository}:{image.tag}"]: registry.publish(image) for image in images.server_images()
         }
         digests |= {name: _push(paths, registry, reference(name), image) for name, image in built.items()}
+    if before := previous_kafka(paths):
+        digests.setdefault(containers.KAFKA_BEFORE, before)
     (paths.state / DIGESTS).write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
     return digests
 
 
 def reference(name: str) -> str:
     """``repository:tag`` of an image that is built from a Dockerfile."""
+    if name == containers.KAFKA_BEFORE:
+        return f"{IMAGES['kafka'].partition(':')[0]}:{PREVIOUS_KAFKA}"
     return IMAGES.get(name, f"lab/{name}:1")
 
 
@@ -289,6 +296,11 @@ def _login(host: str, user: str, password: str) -> dict[str, Any]:
 def digests(paths: LabPaths) -> dict[str, str]:
     """Short name of each of the platform's images that was published -> its digest; empty where none was."""
     return {name: digest for name, digest in _published(paths).items() if name in IMAGES}
+
+
+def previous_kafka(paths: LabPaths) -> str:
+    """Digest of Kafka's release before the platform's; empty where it was never published."""
+    return _published(paths).get(containers.KAFKA_BEFORE, "")
 
 
 def simulator_image(paths: LabPaths) -> str:

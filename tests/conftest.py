@@ -23,11 +23,12 @@ _LIMIT_S = 600
 machine multiplies what that takes."""
 _LIVE = "tests/e2e/"
 """Folder of the tests on a live cluster, whose limits are their own."""
-_SHARED = ("tests/config/search", "tests/config/grafana_fake")
+_SHARED = ("tests/config/search", "tests/config/elasticsearch", "tests/config/grafana_fake", "tests/config/keycloak")
 """Folders whose files share servers, and so a worker."""
 _PROMISES = tuple(
     _SERVERS + name
     for name in (
+        "elasticsearch/test_elastic_logs",
         "grafana_fake/test_crowd",
         "test_alert",
         "test_collector_pipeline",

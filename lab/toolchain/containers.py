@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,8 +20,9 @@ from typing import Final
 from components.versions import IMAGES, OURS
 from lab import LabError
 from lab.paths import CHECKOUT, cache_root
-from lab.toolchain import debian
+from lab.toolchain import debian, manifests
 from lab.toolchain.layers import file_digest
+from lab.toolchain.recipes import PREVIOUS_KAFKA
 from lab.toolchain.tools import locked
 from ops.images.catalogue import chosen
 
@@ -27,11 +30,14 @@ DOCKERFILES: Final = ("kafka", "opensearch", "services", "backup", "reports")
 """Images of ours by their short names. The collector's is laid of the program that tests run, which its Dockerfile
 builds in the same way, since building it twice takes minutes."""
 SIMULATOR: Final = "simulator"
+KAFKA_BEFORE: Final = "kafka-previous"
+"""Name of the image of the release before the platform's."""
 LAB: Final = ("opensearch", "postgres", "grafana", SIMULATOR)
 """Targets of the lab's own Dockerfile; each takes the place of the platform's image of its name."""
 _LAB_DOCKERFILE = CHECKOUT / "lab" / "images" / "Dockerfile"
 _PARENTS = {"SERVICES": "services", "BACKUP": "backup", "OPENSEARCH": "opensearch"}
 _HERE = "localhost"
+_REVISION = re.compile(r"<revision>.*</revision>")
 _COPIED = re.compile(r"^COPY (?!--from)(?:--\S+ )*(.+)$", re.MULTILINE)
 _AUTHORITIES = Path("/etc/ssl/certs")
 _BUNDLE = _AUTHORITIES / "ca-certificates.crt"
@@ -123,6 +129,30 @@ def build(
     return ids
 
 
+def build_previous_kafka() -> str:
+    """Build Kafka's image with the release before the platform's, of the same Dockerfile; the image's id.
+
+    Raises:
+        LabError: It cannot be built.
+    """
+    base = base_image()
+    [image] = chosen(["kafka"], only=OURS)
+    reference = _reference(KAFKA_BEFORE, image.dockerfile, base, PREVIOUS_KAFKA)
+    with locked("builds"), tempfile.TemporaryDirectory(prefix="obs-image-") as folder:
+        if not _present(reference):
+            pom = manifests.POM.relative_to(CHECKOUT)
+            for source in _sources(image.dockerfile):
+                target = Path(folder) / source.relative_to(CHECKOUT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+            text = _REVISION.sub(f"<revision>{PREVIOUS_KAFKA}</revision>", manifests.POM.read_text(encoding="utf-8"))
+            (Path(folder) / pom).write_text(text, encoding="utf-8")
+            print(f"  building image {image.repository}:{PREVIOUS_KAFKA} ...", file=sys.stderr, flush=True)
+            options = ["--layers", "--quiet", "--target", image.name, "--tag", reference, "--build-arg", f"BASE={base}"]
+            _buildah("bud", *options, "--file", str(image.dockerfile), folder, limit_s=_BUILD_LIMIT_S)
+        return image_id(reference)
+
+
 def _stored_bytes() -> int:
     """What images of all builds take on the disk."""
     total = 0
@@ -153,15 +183,18 @@ def _build_ours(names: Sequence[str], base: str) -> None:
 
 def _reference(name: str, dockerfile: Path, *parents: str) -> str:
     """What an image is called here: by its Dockerfile, what that copies, and what it is built from."""
-    text = dockerfile.read_text(encoding="utf-8")
-    digest = hashlib.sha256("\n".join((text, *parents)).encode())
-    for line in _COPIED.findall(text):
+    digest = hashlib.sha256("\n".join((dockerfile.read_text(encoding="utf-8"), *parents)).encode())
+    for file in _sources(dockerfile):
+        digest.update(f"{file.relative_to(CHECKOUT)} {file_digest(file)}\n".encode())
+    return f"{_HERE}/built/{name}:{digest.hexdigest()[:16]}"
+
+
+def _sources(dockerfile: Path) -> Iterator[Path]:
+    """Files of the checkout that a Dockerfile copies."""
+    for line in _COPIED.findall(dockerfile.read_text(encoding="utf-8")):
         for source in [CHECKOUT / word for word in line.split()[:-1]]:
             files = sorted(source.rglob("*")) if source.is_dir() else [source]
-            for file in files:
-                if file.is_file() and "__pycache__" not in file.parts:
-                    digest.update(f"{file.relative_to(CHECKOUT)} {file_digest(file)}\n".encode())
-    return f"{_HERE}/built/{name}:{digest.hexdigest()[:16]}"
+            yield from (file for file in files if file.is_file() and "__pycache__" not in file.parts)
 
 
 def _present(reference: str) -> bool:
@@ -202,7 +235,7 @@ def push(image: str, reference: str, *, certificates: Path, login: Path) -> None
     _buildah("push", *options, image.removeprefix("sha256:"), f"docker://{reference}")
 
 
-def _buildah(*arguments: str, check: bool = True) -> str:
+def _buildah(*arguments: str, check: bool = True, limit_s: float = _LIMIT_S) -> str:
     """Run buildah and return what it prints; without ``check``, nothing where it fails."""
     try:
         done = subprocess.run(
@@ -211,13 +244,13 @@ def _buildah(*arguments: str, check: bool = True) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_LIMIT_S,
+            timeout=limit_s,
             check=False,
         )
     except FileNotFoundError:
         raise LabError("buildah is not on PATH: run `make tools`") from None
     except subprocess.TimeoutExpired:
-        raise LabError(f"buildah {arguments[0]} took over {_LIMIT_S} s and was ended") from None
+        raise LabError(f"buildah {arguments[0]} took over {limit_s:.0f} s and was ended") from None
     if done.returncode and check:
         raise LabError(f"buildah {arguments[0]} failed: {done.stderr.strip()[-300:]}")
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -11,17 +11,17 @@ import yaml
 from lab.paths import CHECKOUT
 from ops.images.search_home import SearchServer, read
 
-_POM = CHECKOUT / "images" / "kafka" / "pom.xml"
+POM = CHECKOUT / "images" / "kafka" / "pom.xml"
 _SEARCH = CHECKOUT / "images" / "opensearch" / "server.json"
 _BUILDER = CHECKOUT / "collector" / "builder.yaml"
 _MAVEN = "{http://maven.apache.org/POM/4.0.0}"
 _KINDS = ("receivers", "processors", "exporters", "connectors", "extensions")
 
 
-def kafka_artifacts() -> tuple[str, ...]:
-    """Artifacts of Kafka's image as ``group:name:version``."""
-    project = ElementTree.parse(_POM).getroot()  # noqa: S314  (a file of this checkout)
-    revision = project.findtext(f"{_MAVEN}properties/{_MAVEN}revision", "")
+def kafka_artifacts(release: str = "") -> tuple[str, ...]:
+    """Artifacts of Kafka's image as ``group:name:version``; of a release of Kafka, or of the one that is pinned."""
+    project = ElementTree.parse(POM).getroot()  # noqa: S314  (a file of this checkout)
+    revision = release or project.findtext(f"{_MAVEN}properties/{_MAVEN}revision", "")
     return tuple(
         ":".join(dependency.findtext(f"{_MAVEN}{part}", "") for part in ("groupId", "artifactId", "version")).replace(
             "${revision}", revision

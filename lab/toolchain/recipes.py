@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from components.versions import release
 from lab.toolchain import manifests
+from lab.toolchain.zips import ServerZip
 from ops.images.search_home import SearchServer
 
 KUBERNETES = "1.34.4"
@@ -19,7 +20,11 @@ VERSITYGW = "1.8.0"
 PULUMI = "3.259.0"
 PULUMI_KUBERNETES = "4.25.0"
 LOAD_GENERATOR = "obs-loadgen"
+KEYCLOAK = "keycloak"
 VERTICAL_AUTOSCALER_MODULE = "k8s.io/autoscaler/vertical-pod-autoscaler"
+
+PREVIOUS_KAFKA = "4.2.0"
+"""Release before the platform's, with which a platform may begin (`python -m lab up --kafka previous`)."""
 
 _KAFKA = release("kafka")
 _PULUMI_KUBERNETES_MODULE = "v4.0.0-20260115033456-f47bc2d6f199"
@@ -78,6 +83,19 @@ class MavenLibraries:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExtendedServer(SearchServer):
+    """A search server with a small plugin of this checkout, for what Maven Central does not have of it.
+
+    Attributes:
+        source: Folder under ``lab/toolchain/src`` with the plugin's Java sources; the plugin has its name.
+        main_class: Class that the server loads.
+    """
+
+    source: str
+    main_class: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class OwnProgram:
     """A Go module of this checkout. What it is built from is part of its key, so no version tells it.
 
@@ -92,7 +110,7 @@ class OwnProgram:
     folder: str
 
 
-Recipe = GoTool | Collector | MavenLibraries | SearchServer | OwnProgram
+Recipe = GoTool | Collector | MavenLibraries | SearchServer | ExtendedServer | ServerZip | OwnProgram
 
 
 def _kubernetes() -> GoTool:
@@ -152,6 +170,10 @@ def _server(
     )
 
 
+PREVIOUS_KAFKA_LIBRARIES = MavenLibraries(
+    name="kafka", version=PREVIOUS_KAFKA, artifacts=manifests.kafka_artifacts(PREVIOUS_KAFKA)
+)
+"""Built only where somebody asks for it: it is none of `RECIPES`."""
 _COMMON_VERSION = "github.com/prometheus/common/version.Version"
 RECIPES: tuple[Recipe, ...] = (
     MavenLibraries(
@@ -160,12 +182,14 @@ RECIPES: tuple[Recipe, ...] = (
         artifacts=manifests.kafka_artifacts(),
     ),
     manifests.search_server(),
-    SearchServer(
+    ExtendedServer(
         name="elasticsearch",
         version=release("elasticsearch"),
         distribution=f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{release('elasticsearch')}",
         modules=(),
         plugins=(),
+        source="elasticsearch-parts",
+        main_class="lab.parts.Parts",
     ),
     _kubernetes(),
     GoTool(
@@ -293,4 +317,13 @@ RECIPES: tuple[Recipe, ...] = (
         programs={"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
     ),
     OwnProgram(name=LOAD_GENERATOR, version="1", folder="collector/loadgen"),
+    ServerZip(
+        name=KEYCLOAK,
+        version="26.7.3",
+        artifact="org.keycloak:keycloak-quarkus-dist",
+        sha256="27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f",
+        prepare=("bin/kc.sh", "build", "--db=dev-mem"),
+    ),
 )
+ON_DEMAND = frozenset({KEYCLOAK})
+"""Names of the recipes that only the drills' tests use: they ask for them, `make tools` does not."""

@@ -1,8 +1,8 @@
 """Tools built from recipes into the cache: one folder per tool and recipe, complete or absent, never half.
 
-A tool is a Go program, files from Maven with everything that they need at run time, or a search server assembled from
-them: the small distribution, the modules that it lacks, and plugins. What the machine already has on PATH is not asked,
-since versions are part of what is tested.
+A tool is a Go program, files from Maven with everything that they need at run time, a server that is one zip there, or
+a search server assembled from them: the small distribution, the modules that it lacks, and plugins. What the machine
+already has on PATH is not asked, since versions are part of what is tested.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ from lab.paths import CHECKOUT, cache_root
 from lab.toolchain.recipes import (
     RECIPES,
     Collector,
+    ExtendedServer,
     GoTool,
     MavenLibraries,
     OwnProgram,
     Recipe,
 )
+from lab.toolchain.search_plugin import extended_server
+from lab.toolchain.zips import ServerZip, unpack
 from ops.images import maven
 from ops.images.search_home import HOME, SearchServer, assemble
 
@@ -82,7 +85,7 @@ def _logged(log: Path) -> maven.Run:
 def fingerprint(recipe: Recipe) -> str:
     """Key of what a recipe builds: its data and, for our own sources, their content."""
     digest = hashlib.sha256(repr(recipe).encode())
-    if isinstance(recipe, GoTool) and recipe.source:
+    if isinstance(recipe, GoTool | ExtendedServer) and recipe.source:
         for file in sorted((SOURCES / recipe.source).iterdir()):
             digest.update(file.read_bytes())
     if isinstance(recipe, OwnProgram | Collector):
@@ -153,8 +156,12 @@ def ensure(recipe: Recipe) -> tuple[Path, float]:
                 atomically(target, lambda work: _collector(recipe, work, log))
             case MavenLibraries():
                 atomically(target, lambda work: maven_libraries(recipe.artifacts, work / "libs", log))
+            case ExtendedServer():
+                atomically(target, lambda work: extended_server(recipe, SOURCES, work, _logged(log)))
             case SearchServer():
                 atomically(target, lambda work: assemble(recipe, work, _logged(log)))
+            case ServerZip():
+                atomically(target, lambda work: unpack(recipe, work, _logged(log)))
             case OwnProgram():
                 atomically(target, lambda work: _own(recipe, work, log))
         return target, time.monotonic() - started
@@ -330,7 +337,7 @@ def place(program: str) -> Path:
 
 def _recipe(program: str) -> Recipe:
     for recipe in RECIPES:
-        if isinstance(recipe, MavenLibraries | SearchServer):
+        if isinstance(recipe, MavenLibraries | SearchServer | ServerZip):
             continue
         programs = recipe.programs if isinstance(recipe, GoTool) else {recipe.name: ""}
         if program in programs:
@@ -364,3 +371,15 @@ def search_home(name: str = "opensearch") -> Path:
     if not home.is_dir():
         raise LabError(f"{recipe.name} {recipe.version} is not there: run `python -m lab tools {recipe.name}`")
     return home
+
+
+def server_home(name: str) -> Path:
+    """Home folder of a server that is one zip, fetched if it is not there yet.
+
+    Raises:
+        LabError: The server is unknown, or it cannot be fetched.
+    """
+    for recipe in RECIPES:
+        if isinstance(recipe, ServerZip) and recipe.name == name:
+            return ensure(recipe)[0] / HOME
+    raise LabError(f"{name} is not a server of this project: see lab/toolchain/recipes.py")

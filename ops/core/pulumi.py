@@ -57,6 +57,21 @@ def set_shards(shards: int, stack: str = "", cwd: Path = PROJECT) -> None:
     _set(["--path", f"{SETTINGS_KEY}.prometheus.shards", str(shards)], stack, cwd)
 
 
+def set_digest(image: str, digest: str, stack: str = "", cwd: Path = PROJECT) -> None:
+    """Write an image's digest into the stack's file; ``stack`` empty is the selected one.
+
+    Args:
+        image: Short name, as in ``components.versions``.
+        digest: ``sha256:...``.
+        stack: Its name.
+        cwd: Folder of the project.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    _set(["--path", f'{SETTINGS_KEY}.images.digests["{image}"]', digest], stack, cwd)
+
+
 def set_storage(part: str, size: str, stack: str = "", cwd: Path = PROJECT) -> None:
     """Write the size of a part's volumes into the stack's file; ``stack`` empty is the selected one.
 

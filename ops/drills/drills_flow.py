@@ -189,6 +189,27 @@ FLOW: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="kafka-upgrade",
+        shows="Kafka upgraded from the release before, downgraded, upgraded, its format raised: nothing is lost",
+        requirements=("K1", "M4"),
+        procedure=f"{_PROCEDURES}.kafka_upgrade:upgrade_kafka",
+        evidence="kafka-upgraded",
+        seconds=780,
+        limit_s=6000,
+        load=_BOTH,
+        fault="another release of Kafka by its digest in the stack file and `pulumi up`, three times; then "
+        "`metadata.version` raised; the platform keeps both",
+        figures={
+            Aspect.FAULT: ("Kafka {releases}", "fewest in-sync replicas {lowest ISR} in {polls} polls"),
+            Aspect.RECOVERY: ("rolled after s: {rolled in s}", "metadata.version {format}"),
+            Aspect.RTO: (_PAUSES, "gateway clients retried {retries} requests"),
+            Aspect.RPO: (
+                "{missing} of {acknowledged} acknowledged points missing",
+                "{producer missing} of the producer's {producer acknowledged} missing",
+            ),
+        },
+    ),
+    Drill(
         name="disk-full",
         shows="the disk of one of three brokers full to the last block: an alert fires, and nothing is lost",
         requirements=("K1", "O1"),

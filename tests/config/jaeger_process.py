@@ -31,7 +31,7 @@ from components.jaeger.config import (
 from components.telemetry.classification import ATTRIBUTE
 from lab.toolchain import tools
 from tests.config.pki import write_certificates
-from tests.config.servers import eventually, free_port, port_is_open, running
+from tests.config.servers import eventually, free_port, listens, running
 
 SCRAPE = ("scrape-jaeger", "scrape-password")
 SAMPLING = ("sampling", "sampling-password")
@@ -148,10 +148,11 @@ def jaeger_process(folder: Path, config: dict[str, Any], name: str = "jaeger") -
     path = folder / f"{name}.yaml"
     path.write_text(rendered(config))
     command = [str(tools.path("jaeger")), f"--config={path}"]
-    with running(command, folder / f"{name}.log", ports["health"], kill=True):
-        eventually(lambda: port_is_open(ports["metrics"]), 15, "Jaeger's own metrics are served")
+    log = folder / f"{name}.log"
+    with running(command, log, ports["health"], kill=True) as process:
+        eventually(lambda: listens(process, ports["metrics"], log), 15, "Jaeger's own metrics are served")
         if "otlp" in config["receivers"]:
-            eventually(lambda: port_is_open(ports["otlp"]), 15, "Jaeger takes spans")
+            eventually(lambda: listens(process, ports["otlp"], log), 15, "Jaeger takes spans")
         yield JaegerProcess(
             folder,
             ports["metrics"],

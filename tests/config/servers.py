@@ -40,7 +40,7 @@ def running(
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent, env=environment)
         try:
-            eventually(lambda: _listens(process, port, log), START_SECONDS, f"{command[0]} listens on {port}")
+            eventually(lambda: listens(process, port, log), START_SECONDS, f"{command[0]} listens on {port}")
             yield process
         finally:
             (process.kill if kill else process.terminate)()
@@ -68,7 +68,8 @@ def eventually(condition: Callable[[], bool], seconds: float, what: str, *, prom
         pause = pause if promised else min(1.2 * pause, _LONGEST_LOOK_S)
 
 
-def _listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
+def listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
+    """Whether a process that has to run listens on a port of the loopback address."""
     assert process.poll() is None, f"it ended with code {process.returncode}:\n{log.read_text()[-3000:]}"
     return port_is_open(port)
 

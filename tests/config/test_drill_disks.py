@@ -12,7 +12,7 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.drills.procedure import CannotRunError
-from ops.drills.tools.disks import Disk, Volume, copied, filled, mounts, volume_of
+from ops.drills.tools.disks import Disk, Volume, copied, filled, mounts, taken, volume_of
 from tests.support.running import running
 
 SIZE = 8 << 20
@@ -86,6 +86,15 @@ def test_a_copy_replaces_what_was_there(tmp_path: Path) -> None:
     (other / "old").write_text("old")
     copied(one, other)
     assert [path.relative_to(other).as_posix() for path in sorted(other.rglob("*"))] == ["log", "log/0.log"]
+
+
+def test_what_a_folder_takes_is_what_is_written_and_not_what_files_are_long(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "0.log").write_bytes(os.urandom(3 << 20))
+    with (tmp_path / "log" / "0.index").open("wb") as file:
+        file.truncate(10 << 20)
+    os.sync()
+    assert 3 << 20 <= taken(tmp_path) < 4 << 20
 
 
 def test_mounts_are_read_as_the_kernel_writes_them() -> None:

@@ -21,8 +21,6 @@ import requests
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from components.jaeger.oauth import OauthConfig, oauth_command
-from lab.toolchain import tools
 from ops.core import platform
 from ops.core.errors import OpsError
 from ops.core.web import Web
@@ -31,6 +29,7 @@ from services.audit.lines import Line
 from services.audit.records import Access, Outcome
 from services.audit.sources import traces
 from tests.config.jaeger_process import Sent, files, in_memory, jaeger_process, query_data, trace
+from tests.config.oauth_process import oauth_process
 from tests.config.servers import eventually, free_port, running
 
 TRACE_ID = bytes(range(16))
@@ -132,26 +131,16 @@ def _harness(folder: Path) -> Iterator[Harness]:
     with ExitStack() as stack:
         jaeger = stack.enter_context(jaeger_process(folder, config))
         issuer = stack.enter_context(_provider(folder, proxy))
-        (folder / "client-secret").write_text(CLIENT_SECRET)
-        (folder / "cookie-secret").write_text("0123456789abcdef0123456789abcdef")
-        command = oauth_command(
-            OauthConfig(
+        stack.enter_context(
+            oauth_process(
+                folder,
                 issuer=issuer,
-                client_id="jaeger",
-                url=proxy,
-                upstream=f"http://127.0.0.1:{jaeger.query_port}/",
+                port=port,
+                query_port=jaeger.query_port,
                 groups=[ALLOWED],
-                cookie_name="jaeger-query-confidential",
-                private_authority=True,
-                listen=f"127.0.0.1:{port}",
-                tls_directory=str(folder),
-                client_secret=str(folder / "client-secret"),
-                cookie_secret=str(folder / "cookie-secret"),
-                provider_authority=str(folder / "ca.crt"),
-            ),
-            str(tools.path("oauth2-proxy")),
+                client_secret=CLIENT_SECRET,
+            )
         )
-        stack.enter_context(running(command, folder / "proxy.log", port))
         jaeger.send(trace([Sent(name="secret-work")], TRACE_ID))
         harness = Harness(folder, issuer, proxy)
         token = harness.tool_token("ops")

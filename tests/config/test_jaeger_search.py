@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 import requests
 
-from components.jaeger.config import SearchClient
 from components.search import access
 from components.search.config import Engine
 from components.search.indices import IndexPolicy, families
@@ -23,19 +20,10 @@ from lab.fakes.grafana.proxy import Proxy
 from lab.fakes.grafana.query_kinds import FailedQueryError, Question, Window, ask_jaeger, ask_search
 from lab.fakes.grafana.sources import Source
 from lab.fakes.grafana.telemetry import Log, Metrics
-from tests.config.jaeger_process import (
-    JaegerProcess,
-    Sent,
-    collector_data,
-    files,
-    jaeger_process,
-    query_data,
-    trace,
-)
+from tests.config.jaeger_harness import TRACE_ID, JaegerHarness, jaeger_harness, search_client
+from tests.config.jaeger_process import jaeger_process, query_data
 from tests.config.search_process import SearchProcesses, password_of, search_processes
-from tests.config.servers import eventually
 
-TRACE_ID = bytes(range(16))
 USERS = (
     access.trace_writer("jaeger-collector"),
     *(access.trace_reader(f"jaeger-query-{name}", name) for name in CLASSES),
@@ -44,32 +32,6 @@ USERS = (
     *access.own_users([], Engine.OPENSEARCH),
 )
 POLICY = IndexPolicy(shards=1, replicas=0, retention_days=7)
-
-
-@dataclass(frozen=True)
-class Harness:
-    """A collector and a query for every clearance, on one search node."""
-
-    search: SearchProcesses
-    collector: JaegerProcess
-    queries: dict[str, JaegerProcess]
-
-    def get(self, clearance: str, path: str) -> requests.Response:
-        return requests.get(f"http://127.0.0.1:{self.queries[clearance].query_port}{path}", timeout=60)
-
-    def services(self, clearance: str) -> set[str]:
-        """Services that a clearance shows."""
-        answer = self.get(clearance, "/api/services")
-        assert answer.status_code == 200, answer.text
-        return set(answer.json()["data"])
-
-    def names(self, clearance: str) -> set[str]:
-        """Operations of the test's trace that a clearance shows."""
-        answer = self.get(clearance, f"/api/traces/{TRACE_ID.hex()}")
-        if answer.status_code == 404:
-            return set()
-        assert answer.status_code == 200, answer.text
-        return {span["operationName"] for read_trace in answer.json()["data"] for span in read_trace["spans"]}
 
 
 def _prepare(search: SearchProcesses) -> None:
@@ -82,49 +44,21 @@ def _prepare(search: SearchProcesses) -> None:
         assert response.status_code == 200, response.text
 
 
-def _client(folder: Path, search: SearchProcesses, user: str) -> SearchClient:
-    search_client = files(folder, search.nodes[0].url, user)
-    (folder / "search-password").write_text(password_of(user))
-    return SearchClient(
-        url=search_client.url, user=user, password_file=search_client.password_file, ca_file=str(search.ca)
-    )
-
-
 @pytest.fixture(scope="module")
-def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    with ExitStack() as stack:
-        search = stack.enter_context(search_processes(1, USERS))
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JaegerHarness]:
+    with search_processes(1, USERS) as search:
         _prepare(search)
-        folder = tmp_path_factory.mktemp("collector")
-        collector = stack.enter_context(
-            jaeger_process(folder, collector_data(folder, _client(folder, search, "jaeger-collector")))
-        )
-        queries: dict[str, JaegerProcess] = {}
-        for name in CLASSES:
-            folder = tmp_path_factory.mktemp(name)
-            config = query_data(folder, _client(folder, search, f"jaeger-query-{name}"), name)
-            queries[name] = stack.enter_context(jaeger_process(folder, config))
-        jaeger_setup = Harness(search, collector, queries)
-        spans = [
-            Sent(name="entry", service="portal", span_class="public"),
-            Sent(name="inside", service="ledger", span_class="internal", parent=0, error=True),
-            Sent(name="secret", service="patients", parent=1),
-        ]
-        assert collector.send(trace(spans, TRACE_ID)) is grpc.StatusCode.OK
-        started = time.monotonic()
-        eventually(lambda: len(jaeger_setup.names("confidential")) == 3, 30, "the whole trace is found")
-        eventually(lambda: len(jaeger_setup.services("confidential")) == 3, 30, "all services are listed")
-        print(f"found after {time.monotonic() - started:.1f} s")
-        yield jaeger_setup
+        with jaeger_harness(search, tmp_path_factory.mktemp("jaeger")) as started:
+            yield started
 
 
-def test_each_clearance_sees_its_own_class_and_those_below(harness: Harness) -> None:
+def test_each_clearance_sees_its_own_class_and_those_below(harness: JaegerHarness) -> None:
     assert harness.names("confidential") == {"entry", "inside", "secret"}
     assert harness.names("internal") == {"entry", "inside"}
     assert harness.names("public") == {"entry"}
 
 
-def test_names_of_services_are_as_confidential_as_their_spans(harness: Harness) -> None:
+def test_names_of_services_are_as_confidential_as_their_spans(harness: JaegerHarness) -> None:
     assert harness.services("public") == {"portal"}
     assert harness.services("internal") == {"portal", "ledger"}
     assert harness.services("confidential") == {"portal", "ledger", "patients"}
@@ -141,7 +75,7 @@ def test_names_of_services_are_as_confidential_as_their_spans(harness: Harness) 
     ],
 )
 def test_traces_are_found_by_service_and_by_error_within_the_clearance(
-    harness: Harness, clearance: str, service: str, tags: str, expected_count: int
+    harness: JaegerHarness, clearance: str, service: str, tags: str, expected_count: int
 ) -> None:
     answer = harness.get(clearance, f"/api/traces?service={service}&lookback=1h&limit=5{tags}")
     assert answer.status_code == 200, answer.text
@@ -149,15 +83,17 @@ def test_traces_are_found_by_service_and_by_error_within_the_clearance(
 
 
 @pytest.mark.parametrize("clearance", CLASSES)
-def test_the_dependency_map_is_readable(harness: Harness, clearance: str) -> None:
+def test_the_dependency_map_is_readable(harness: JaegerHarness, clearance: str) -> None:
     answer = harness.get(clearance, f"/api/dependencies?endTs={time.time_ns() // 1_000_000}&lookback=3600000")
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"] == []
 
 
-def test_a_query_that_is_pointed_at_more_is_refused_by_the_search_cluster(harness: Harness, tmp_path: Path) -> None:
+def test_a_query_that_is_pointed_at_more_is_refused_by_the_search_cluster(
+    harness: JaegerHarness, tmp_path: Path
+) -> None:
     config: dict[str, Any] = query_data(
-        tmp_path, _client(tmp_path, harness.search, "jaeger-query-public"), "confidential"
+        tmp_path, search_client(tmp_path, harness.search, "jaeger-query-public"), "confidential"
     )
     with jaeger_process(tmp_path, config) as query:
         for path in (f"/api/traces/{TRACE_ID.hex()}", "/api/traces?service=patients&lookback=1h", "/api/services"):
@@ -169,7 +105,7 @@ def test_a_query_that_is_pointed_at_more_is_refused_by_the_search_cluster(harnes
     assert refused.status_code == 403
 
 
-def test_a_collector_can_read_nothing_back(harness: Harness) -> None:
+def test_a_collector_can_read_nothing_back(harness: JaegerHarness) -> None:
     response = harness.search.ask("GET", "/public-jaeger-span-read/_search", "jaeger-collector")
     assert response.status_code == 403
 
@@ -195,7 +131,7 @@ def columns(frame: dict[str, Any]) -> dict[str, list[Any]]:
 class Unencrypted:
     """The way to a Jaeger that listens without TLS, as it does behind its login."""
 
-    def __init__(self, harness: Harness, clearance: str) -> None:
+    def __init__(self, harness: JaegerHarness, clearance: str) -> None:
         self._harness, self._clearance = harness, clearance
 
     def ask(self, source: Source, method: str, target: str, body: bytes = b"", headers: object = None) -> Answer:
@@ -204,7 +140,7 @@ class Unencrypted:
         return Answer(status=response.status_code, body=response.content)
 
 
-def test_a_panel_gets_a_trace_and_a_search_from_jaeger_as_far_as_the_clearance_goes(harness: Harness) -> None:
+def test_a_panel_gets_a_trace_and_a_search_from_jaeger_as_far_as_the_clearance_goes(harness: JaegerHarness) -> None:
     proxy: Any = Unencrypted(harness, "confidential")
     (whole,) = ask_jaeger(proxy, source("jaeger"), question(query=TRACE_ID.hex()))
     assert set(columns(whole)["operationName"]) == {"entry", "inside", "secret"}
@@ -227,7 +163,7 @@ def test_a_panel_gets_a_trace_and_a_search_from_jaeger_as_far_as_the_clearance_g
     assert caught.value.status == 404
 
 
-def test_a_panel_gets_logs_and_counts_from_the_search_cluster_with_grafanas_own_login(harness: Harness) -> None:
+def test_a_panel_gets_logs_and_counts_from_the_search_cluster_with_grafanas_own_login(harness: JaegerHarness) -> None:
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
     record = {"@timestamp": now, "body": "the pump stands still", "severity": "ERROR", "trace_id": TRACE_ID.hex()}
     written = harness.search.ask("POST", "/logs-write/_doc?refresh=true", "log-indexer", record)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,17 +23,6 @@ from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
 SECOND, THIRD = "secondpassword2", "thirdpassword3"
-KUBECTL = """#!{python} -IS
-import os, sys
-os.environ.update({variables!r})
-with open({calls!r}, "a") as calls:
-    print(*sys.argv[1:], file=calls)
-command = sys.argv[sys.argv.index("--") + 1:]
-for old, new in {moves!r}.items():
-    command = [word.replace(old, new) for word in command]
-os.execvp(command[0], command)
-"""
-"""Stands for ``kubectl exec``: the command runs beside the broker, with the paths of its folder."""
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +41,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RealNode]]:
 @pytest.fixture
 def calls(nodes: list[RealNode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What ``kubectl`` was called with; it reaches the first broker."""
-    broker, calls = nodes[0], tmp_path / "calls"
-    program = tmp_path / "kubectl"
-    program.write_text(
-        KUBECTL.format(
-            python=sys.executable, calls=str(calls), moves=broker.moves(), variables=kafka_nodes.tool_variables()
-        )
-    )
-    program.chmod(0o755)
+    calls = kafka_nodes.write_kubectl(nodes[0], tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     return calls
 

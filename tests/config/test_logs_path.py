@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,26 +17,25 @@ import pytest
 import requests
 import yaml
 from confluent_kafka import Consumer, Producer
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from components.search import access, indices
 from components.search.config import Engine
 from components.search.indices import IndexPolicy
-from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
+from components.telemetry.layers import Signal
 from lab.paths import CHECKOUT
 from ops.core.web import Web
 from ops.telemetry.logs import LogReader, Wanted
 from services.log_indexer.__main__ import Indexer
 from services.log_indexer.settings import LogIndexerSettings
 from tests.config.gateway_process import GatewayProcess, gateway_data, gateway_process
-from tests.config.search_process import SearchProcesses, password_of, search_processes
-from tests.config.servers import eventually, free_port, running
+from tests.config.log_indexer_process import TOPIC, TRACE, LogsHarness, log_records
+from tests.config.search_process import password_of, search_processes
+from tests.config.servers import eventually
 from tests.support import kafka_broker
 from tests.support.dirty import records as corpus
 from tests.support.dirty.records import DIRTY_FILES, LAYER, load
 from tests.support.kafka_broker import Broker
 
-TOPIC = TOPIC_OF_SIGNAL[Signal.LOGS]
 POLICY = IndexPolicy(shards=1, replicas=0, retention_days=14)
 FAMILY = next(
     family for family in indices.families(Engine.OPENSEARCH, traces=POLICY, logs=POLICY) if family.name == indices.LOGS
@@ -48,59 +45,13 @@ USERS = (
     access.log_reader("log-reader"),
     *access.own_users([FAMILY.name], Engine.OPENSEARCH),
 )
-TRACE = bytes(range(16))
 
 
 @dataclass(frozen=True)
-class LogsPath:
+class LogsPath(LogsHarness):
     """Everything that a log passes."""
 
-    folder: Path
-    broker: Broker
     gateway: GatewayProcess
-    search: SearchProcesses
-
-    def count(self) -> int:
-        """Documents in the index."""
-        self.search.as_admin("POST", f"/{FAMILY.name}-*/_refresh")
-        return int(self.search.ask("GET", "/logs-read/_count", "log-reader").json()["count"])
-
-    def sources(self) -> list[dict[str, Any]]:
-        """All documents."""
-        self.search.as_admin("POST", f"/{FAMILY.name}-*/_refresh")
-        answer = self.search.ask("GET", "/logs-read/_search", "log-reader", {"size": 5000})
-        return [hit["_source"] for hit in answer.json()["hits"]["hits"]]
-
-    def settings(self) -> dict[str, Any]:
-        """Content of the indexer's settings file."""
-        folder = self.folder
-        (folder / "kafka-ca.crt").write_text(self.broker.ca)
-        (folder / "kafka-password").write_text(self.broker.password)
-        (folder / "search-password").write_text(password_of("log-indexer"))
-        (folder / "scrape-password").write_text("scrape")
-        return {
-            "kafka": {
-                "bootstrap": self.broker.bootstrap,
-                "topic": TOPIC,
-                "ca_file": str(folder / "kafka-ca.crt"),
-                "username": self.broker.username,
-                "group": self.broker.username,
-                "password_file": str(folder / "kafka-password"),
-            },
-            "search": {
-                "url": self.search.nodes[0].url,
-                "server_name": "localhost",
-                "index": FAMILY.write_alias,
-                "ca_file": str(self.search.ca),
-                "username": "log-indexer",
-                "password_file": str(folder / "search-password"),
-            },
-            "listen": f"127.0.0.1:{free_port()}",
-            "tls": {"cert_file": str(folder / "tls.crt"), "key_file": str(folder / "tls.key")},
-            "metrics": {"user": "scrape-log-indexer", "password_file": str(folder / "scrape-password")},
-            "batch_records": 100,
-            "batch_bytes": 200_000,
-        }
 
 
 @pytest.fixture(scope="module")
@@ -116,55 +67,18 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogsPath]:
         for name in ("tls.crt", "tls.key"):
             (folder / name).write_bytes((folder / "gateway" / name).read_bytes())
         with gateway_process(folder / "gateway", config) as gateway:
-            yield LogsPath(folder, broker, gateway, search)
-
-
-@contextmanager
-def indexer(path: LogsPath, name: str, *, kill: bool = False) -> Iterator[Path]:
-    """The program as its pod runs it; yields its log."""
-    content = path.settings()
-    file, log = path.folder / f"{name}.yaml", path.folder / f"{name}.log"
-    file.write_text(yaml.safe_dump(content))
-    command = [sys.executable, "-m", "services.log_indexer", "--config", str(file)]
-    port = int(content["listen"].rpartition(":")[2])
-    previous = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(CHECKOUT)
-    try:
-        with running(command, log, port, kill=kill):
-            yield log
-    finally:
-        if previous is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = previous
-
-
-def numbered(first: int, count: int) -> bytes:
-    request = ExportLogsServiceRequest()
-    logs = request.resource_logs.add()
-    for key, value in {"layer": LAYER, "service.name": "recorder", "service.instance.id": "recorder-1"}.items():
-        logs.resource.attributes.add(key=key).value.string_value = value
-    scope = logs.scope_logs.add()
-    for number in range(first, first + count):
-        record = scope.log_records.add(time_unix_nano=time.time_ns(), severity_text="ERROR", severity_number=17)
-        record.body.string_value = f"segment {number} was not stored"
-        record.trace_id = TRACE
-        record.attributes.add(key="attempt").value.int_value = number
-    return request.SerializeToString()
+            yield LogsPath(folder, broker, search, gateway)
 
 
 def send(path: LogsPath, first: int, count: int) -> None:
-    path.gateway.accept("logs", numbered(first, count), LAYER)
-
-
-def number_set(path: LogsPath) -> set[int]:
-    return {source["attributes"]["attempt"] for source in path.sources() if "attempt" in source.get("attributes", {})}
+    bodies = {number: f"segment {number} was not stored" for number in range(first, first + count)}
+    path.gateway.accept("logs", log_records(bodies), LAYER)
 
 
 def test_logs_become_searchable_by_trace_service_level_and_text(path: LogsPath) -> None:
     send(path, 0, 20)
-    with indexer(path, "first"):
-        eventually(lambda: number_set(path) == set(range(20)), 60, "20 logs are in the index")
+    with path.indexer("first"):
+        eventually(lambda: path.numbers() == set(range(20)), 60, "20 logs are in the index")
     web = Web(str(path.search.ca))
     try:
         reader = LogReader(web, path.search.nodes[0].url, ("log-reader", password_of("log-reader")))
@@ -182,10 +96,10 @@ def test_a_killed_indexer_loses_nothing_and_writes_nothing_twice(path: LogsPath)
     for repetition in range(3):
         for part in range(10):
             send(path, 100 + repetition * 100 + part * 10, 10)
-        with indexer(path, f"killed-{repetition}", kill=True):
+        with path.indexer(f"killed-{repetition}", kill=True):
             time.sleep(1.5)
-    with indexer(path, "after"):
-        eventually(lambda: path.count() >= before + 300 and len(number_set(path)) == 20 + 300, 90, "all 300 are there")
+    with path.indexer("after"):
+        eventually(lambda: path.count() >= before + 300 and len(path.numbers()) == 20 + 300, 90, "all 300 are there")
         time.sleep(1)
     assert path.count() == before + 300
 
@@ -207,7 +121,7 @@ def test_reading_everything_again_makes_no_second_document(path: LogsPath) -> No
 @pytest.fixture(scope="module")
 def serving(path: LogsPath) -> Iterator[Path]:
     """Log of an indexer that runs from here to the end of the file."""
-    with indexer(path, "serving") as log:
+    with path.indexer("serving") as log:
         yield log
 
 
@@ -216,7 +130,7 @@ def test_a_record_that_is_no_log_does_not_hold_the_others_up(path: LogsPath, ser
     producer.produce(TOPIC, b"\xff\xffgarbage", partition=0)
     assert producer.flush(60) == 0
     send(path, 1000, 5)
-    eventually(lambda: set(range(1000, 1005)) <= number_set(path), 60, "the logs after it are there")
+    eventually(lambda: set(range(1000, 1005)) <= path.numbers(), 60, "the logs after it are there")
     eventually(lambda: "it holds no logs" in serving.read_text(), 20, "it was told")
 
 
@@ -225,9 +139,9 @@ def test_a_search_cluster_that_refuses_is_waited_for(path: LogsPath, serving: Pa
     assert path.search.as_admin("PUT", f"/{FAMILY.name}-000001/_settings", block).status_code == 200
     send(path, 2000, 5)
     eventually(lambda: "search: 403" in serving.read_text(), 60, "the refusal is told")
-    assert not set(range(2000, 2005)) & number_set(path)
+    assert not set(range(2000, 2005)) & path.numbers()
     path.search.as_admin("PUT", f"/{FAMILY.name}-000001/_settings", {"index.blocks.write": False})
-    eventually(lambda: set(range(2000, 2005)) <= number_set(path), 60, "the logs were kept")
+    eventually(lambda: set(range(2000, 2005)) <= path.numbers(), 60, "the logs were kept")
     eventually(lambda: "takes documents again" in serving.read_text(), 20, "the end is told")
 
 
@@ -265,7 +179,7 @@ def test_an_alias_that_takes_nothing_is_waited_for_although_the_cluster_answers_
         eventually(lambda: f"search: 400 {reason}" in serving.read_text(), 60, "the refusal is told")
     finally:
         assert path.search.as_admin(*mended).status_code == 200
-    eventually(lambda: set(range(first, first + 5)) <= number_set(path), 60, "the logs were kept")
+    eventually(lambda: set(range(first, first + 5)) <= path.numbers(), 60, "the logs were kept")
 
 
 def test_no_secret_of_the_corpus_is_in_kafka_the_index_or_a_log_of_ours(path: LogsPath, serving: Path) -> None:

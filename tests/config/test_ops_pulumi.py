@@ -74,6 +74,16 @@ def test_the_partitions_of_a_topic_are_a_number_in_the_settings_and_the_rest_sta
     assert settings == {"topics": topics, "protect": False}
 
 
+def test_the_digest_of_an_image_is_a_text_in_the_settings_and_the_others_stay(project: Path) -> None:
+    file = project / "Pulumi.local.yaml"
+    digests = {"kafka": f"sha256:{'1' * 64}", "otelcol": f"sha256:{'2' * 64}"}
+    file.write_text(yaml.safe_dump({"config": {pulumi.SETTINGS_KEY: {"images": {"digests": digests}}}}))
+    for image in ("kafka", "blackbox-exporter"):
+        digests[image] = f"sha256:{'3' * 64}"
+        pulumi.set_digest(image, digests[image], cwd=project)
+        assert yaml.safe_load(file.read_text())["config"][pulumi.SETTINGS_KEY] == {"images": {"digests": digests}}
+
+
 def test_generations_of_passwords_are_a_list_that_grows_and_shrinks(project: Path) -> None:
     file = project / "Pulumi.local.yaml"
     file.write_text(yaml.safe_dump({"config": {pulumi.SETTINGS_KEY: {"gateway": {"open_layers": []}}}}))

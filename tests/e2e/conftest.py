@@ -51,6 +51,7 @@ _ORDER = (
     "test_admin_password",
     "test_kafka_logins",
     "test_gateway_passwords",
+    "test_kafka_upgrade",
 )
 """Cheap ones first; dashboards after what they draw (reports, backups, people); faults, which restart pods, last."""
 

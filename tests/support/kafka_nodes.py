@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,16 @@ SCRAPE_PASSWORD = "scrapepassword19"
 """Its first salted hash begins with a zero, which the metrics agent drops."""
 START_S = 180.0
 PROGRAM_S = 120.0
+_KUBECTL = """#!{python} -IS
+import os, sys
+os.environ.update({variables!r})
+with open({calls!r}, "a") as calls:
+    print(*sys.argv[1:], file=calls)
+command = sys.argv[sys.argv.index("--") + 1:]
+for old, new in {moves!r}.items():
+    command = [word.replace(old, new) for word in command]
+os.execvp(command[0], command)
+"""
 
 
 def jvm_flags() -> tuple[str, ...]:
@@ -136,6 +147,20 @@ class Authority:
         )
 
 
+def write_kubectl(node: RealNode, folder: Path) -> Path:
+    """Write a stand-in for ``kubectl exec``: the command runs beside the node, with the paths of its folder.
+
+    Returns:
+        The file into which it writes what it was called with.
+    """
+    program, calls = folder / "kubectl", folder / "calls"
+    program.write_text(
+        _KUBECTL.format(python=sys.executable, calls=str(calls), moves=node.moves(), variables=tool_variables())
+    )
+    program.chmod(0o755)
+    return calls
+
+
 @dataclass(frozen=True)
 class KafkaOutputs:
     """The outputs that an administrator of Kafka needs."""
@@ -154,6 +179,8 @@ class RealNode:
     process: subprocess.Popen[bytes] | None = None
     metrics: bool = True
     """Whether the metrics agent runs in it."""
+    libraries: Path | None = None
+    """Folder of its jars; None: those of the platform's release."""
 
     def moves(self) -> dict[str, str]:
         """What belongs to the pod -> what stands for it here: paths in this node's folder, ports at its own address."""
@@ -164,7 +191,7 @@ class RealNode:
             process.METRICS_DIRECTORY + "/": f"{self.folder / 'metrics'}/",
             config.TLS_DIRECTORY + "/": f"{self.folder / 'tls'}/",
             java.ARGUMENTS: self.folder / "java.args",
-            java.LIBRARIES: tools.libraries("kafka"),
+            java.LIBRARIES: self.libraries or tools.libraries("kafka"),
             "://:": f"://{self.node.host}:",
             "=9404:": f"={self.node.host}:9404:",
             "/dev/tcp/127.0.0.1/": f"/dev/tcp/{self.node.host}/",
@@ -184,6 +211,11 @@ class RealNode:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.rewrite(text))
+
+    def use(self, libraries: Path) -> None:
+        """Run other jars from the next start on."""
+        self.libraries = libraries
+        self.write({"java.args": class_path()})
 
     def run(self, command: list[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run a rewritten command to its end."""
@@ -274,12 +306,18 @@ def small_cluster(
     )
 
 
-def prepare(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
-    """Write every node's files and certificates, and format its data folder with the real tool."""
+def prepare(cluster: config.KafkaCluster, root: Path, libraries: Path | None = None) -> list[RealNode]:
+    """Write every node's files and certificates.
+
+    Args:
+        cluster: Their cluster.
+        root: Parent of their folders.
+        libraries: Folder of their jars; None: those of the platform's release.
+    """
     authority = Authority()
     nodes = []
     for node in (*cluster.brokers, *cluster.controllers):
-        real = RealNode(node=node, folder=root / f"node-{node.identity}")
+        real = RealNode(node=node, folder=root / f"node-{node.identity}", libraries=libraries)
         workload = config.BROKERS if node.broker else config.CONTROLLERS
         authority.issue(real.folder / "tls", workload, (node.host,))
         password = ADMIN_PASSWORD if node.controller else None
@@ -311,13 +349,13 @@ def format_volume(node: RealNode) -> None:
     assert ADMIN_PASSWORD not in done.stdout + done.stderr
 
 
-_volumes: dict[tuple[str, str, bool], dict[str, bytes]] = {}
-"""Cluster, voters and whether the node votes -> files of a volume that was formatted by Kafka's own tool."""
+_volumes: dict[tuple[str, str, bool, Path | None], dict[str, bytes]] = {}
+"""Cluster, voters, whether the node votes and its jars -> files of a volume that was formatted by Kafka's own tool."""
 
 
 def _format_or_copy(cluster: config.KafkaCluster, node: RealNode) -> None:
     """Format a node's volume, or copy one of its kind: nodes of a kind differ in their two identifiers only."""
-    kind = (cluster.cluster_id, cluster.initial_controllers, node.node.controller)
+    kind = (cluster.cluster_id, cluster.initial_controllers, node.node.controller, node.libraries)
     data = node.folder / "data"
     if kind not in _volumes:
         format_volume(node)
@@ -337,15 +375,18 @@ def _format_or_copy(cluster: config.KafkaCluster, node: RealNode) -> None:
 
 
 @contextmanager
-def formatted(cluster: config.KafkaCluster, root: Path, *, metrics: bool = True) -> Iterator[list[RealNode]]:
+def formatted(
+    cluster: config.KafkaCluster, root: Path, *, metrics: bool = True, libraries: Path | None = None
+) -> Iterator[list[RealNode]]:
     """Nodes whose volumes Kafka's own tool has formatted, one of each kind; they are killed in the end.
 
     Args:
         cluster: Their cluster.
         root: Parent of their folders.
         metrics: Whether they run with the metrics agent.
+        libraries: Folder of their jars; None: those of the platform's release.
     """
-    nodes = prepare(cluster, root)
+    nodes = prepare(cluster, root, libraries)
     try:
         for node in nodes:
             node.metrics = metrics

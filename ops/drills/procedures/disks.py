@@ -22,7 +22,8 @@ from ops.drills.tools.notifications import NotificationRecord
 
 VOLUME: Final = "/var/lib/kafka"
 """Where a broker has its volume."""
-SIZE: Final = 512 << 20
+ROOM: Final = 512 << 20
+"""That its own disk has beside what the volume holds."""
 WRITES_PER_S: Final = 2
 _DOWN: Final = "KafkaBrokerDown"
 """A kubelet tells nothing of the volumes of a pod that does not run: VolumeFilling is for a disk that fills slowly."""
@@ -95,7 +96,7 @@ def slow_broker_disk(context: Context, figures: dict[str, Any]) -> list[str]:
 @contextmanager
 def broker_disk(context: Context, victim: Pod) -> Iterator[Disk]:
     """A disk of its own for a broker, which starts again with it, and with the one that it had in the end."""
-    with own_disk(context.kube, victim, VOLUME, SIZE) as disk:
+    with own_disk(context.kube, victim, VOLUME, ROOM) as disk:
         _wait_until_started(context, victim, victim.restarts)
         yield disk
         restarts = _pod(context, victim).restarts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -47,6 +47,42 @@ def scratch_topic(context: Context) -> Iterator[str]:
             delete()
         raise
     delete()
+
+
+class InSync:
+    """The fewest copies in sync that a partition had in some looks.
+
+    Args:
+        context: The platform.
+        topics: Topics that are looked at.
+    """
+
+    def __init__(self, context: Context, topics: Collection[str]) -> None:
+        self._kafka, self._topics = context.kafka, topics
+        self.lowest, self.polls = BROKERS, 0
+
+    def look(self) -> None:
+        """Look once.
+
+        Raises:
+            OpsError: Kafka does not answer, or not about every topic: a broker that has just started.
+        """
+        states = self._kafka.topics()
+        if unknown := set(self._topics) - set(states):
+            raise OpsError(f"Kafka knows no {', '.join(sorted(unknown))}")
+        self.polls += 1
+        self.lowest = min(self.lowest, *(min(states[name].in_sync) for name in self._topics))
+
+    def note(self, figures: dict[str, Any]) -> list[str]:
+        """Note what was seen; a problem where a partition had too few, or hardly anybody looked."""
+        figures["lowest ISR"], figures["polls"] = self.lowest, self.polls
+        return unmet(
+            (self.polls > _FEWEST_POLLS, f"only {self.polls} looks at the copies in sync"),
+            (
+                self.lowest >= MIN_IN_SYNC,
+                f"a partition had {self.lowest} copies in sync, must be at least {MIN_IN_SYNC}",
+            ),
+        )
 
 
 def kill_broker(context: Context, figures: dict[str, Any]) -> list[str]:
@@ -118,30 +154,22 @@ def stop_kafka(context: Context, figures: dict[str, Any]) -> list[str]:
 
 def roll_kafka(context: Context, figures: dict[str, Any]) -> list[str]:
     """Restart every broker, one after the other, and look at the copies in sync."""
-    kube, kafka = context.kube, context.kafka
-    lowest, polls = BROKERS, 0
+    kube = context.kube
     with scratch_topic(context) as topic:
-        start = kafka.end_offsets(TOPIC)
+        in_sync = InSync(context, (*context.platform.topics, topic))
+        start = context.kafka.end_offsets(TOPIC)
         began = time.monotonic()
         with OtlpLoad(context) as load, ProducerLoad(context, topic, timeout=60) as direct:
             kube.restart("kafka", datetime.now(UTC).isoformat())
             while not kube.rolled("kafka"):
                 if time.monotonic() - began >= ROLLED_S:
                     raise OpsError(f"the rolling restart takes more than {ROLLED_S:.0f} s")
-                try:
-                    states = kafka.topics()
-                except OpsError:
-                    continue
-                polls += 1
-                lowest = min(lowest, *(min(states[name].in_sync) for name in (*context.platform.topics, topic)))
-                time.sleep(0.5)
+                with suppress(OpsError):
+                    in_sync.look()
+                    time.sleep(0.5)
             figures["seconds"] = round(time.monotonic() - began, 1)
         problems = account_for(context, figures, load, direct, start)
-    figures["lowest ISR"], figures["polls"] = lowest, polls
-    return problems + unmet(
-        (polls > _FEWEST_POLLS, f"only {polls} looks at the copies in sync"),
-        (lowest >= MIN_IN_SYNC, f"a partition had {lowest} copies in sync, must be at least {MIN_IN_SYNC}"),
-    )
+    return problems + in_sync.note(figures)
 
 
 def account_for(

@@ -100,14 +100,14 @@ class Disk:
 
 
 @contextmanager
-def own_disk(kube: Kube, pod: Pod, path: str, size: int) -> Iterator[Disk]:
+def own_disk(kube: Kube, pod: Pod, path: str, room: int) -> Iterator[Disk]:
     """Give a pod a disk of its own for one of its volumes inside the block; it starts again at both ends of it.
 
     Args:
         kube: The cluster.
         pod: The pod.
         path: Where its container has the volume.
-        size: Of the disk, in bytes.
+        room: Bytes that are free on it beside what the volume holds, about.
 
     Raises:
         CannotRunError: The pod or its volume is not on this machine.
@@ -118,7 +118,7 @@ def own_disk(kube: Kube, pod: Pod, path: str, size: int) -> Iterator[Disk]:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="obs-drill-disk-")))
         image, draft = work / "image", work / "draft"
         with image.open("wb") as file:
-            file.truncate(size)
+            file.truncate(taken(volume.folder) + room)
         _run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
         device = Path(_run("losetup", "--find", "--show", str(image)))
         stack.callback(_quietly, "losetup", "-d", str(device))
@@ -181,6 +181,15 @@ def mounts(table: str) -> Iterator[tuple[str, str]]:
     for line in table.splitlines():
         fields = line.split()
         yield fields[3], fields[4]
+
+
+def taken(folder: Path) -> int:
+    """Bytes that a folder's content takes on its disk; what goes meanwhile counts for nothing."""
+    size = 0
+    for entry in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            size += entry.lstat().st_blocks * 512
+    return size
 
 
 def filled(target: Path) -> int:

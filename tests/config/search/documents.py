@@ -43,3 +43,26 @@ def readable_documents(
         time.sleep(0.5)
     assert answer.status_code == 200, answer.text
     return [hit["_source"] for hit in answer.json()["hits"]["hits"]]
+
+
+ANALYSED = (
+    ("Segment 7: recorder-1.example", ("segment 7 recorder 1 example", "segment 7 recorder 1 example")),
+    ("録画に失敗", ("録 録画 画 画に に に失 失 失敗 敗", "録画 画に に失 失敗")),
+    ("ﾃﾞｨｽｸ満杯", ("デ ディ ィ ィス ス スク ク ク満 満 満杯 杯", "ディ ィス スク ク満 満杯")),
+    ("患者ＡＢＣ１２の", ("患 患者 者 abc12 の", "患者 abc12 の")),
+    ("카메라 3 오류", ("카 카메 메 메라 라 3 오 오류 류", "카메 메라 3 오류")),
+    ("𠮷野", ("𠮷 𠮷野 野", "𠮷野")),
+    ("é Ünïcode", ("é ünïcode", "é ünïcode")),
+)
+"""A text, and the terms that it is cut into in the index of logs: those that are kept, and those that are sought."""
+
+
+def cut(cluster: SearchProcesses, text: str) -> tuple[str, ...]:
+    """Terms that a text is cut into, by the two analyzers of `ANALYSED`."""
+    return tuple(" ".join(_terms(cluster, name, text)) for name in ("words_and_bigrams", "words_or_bigrams"))
+
+
+def _terms(cluster: SearchProcesses, analyzer: str, text: str) -> list[str]:
+    answer = cluster.as_admin("GET", "/logs-000001/_analyze", {"analyzer": analyzer, "text": text})
+    assert answer.status_code == 200, answer.text
+    return [token["token"] for token in answer.json()["tokens"]]

@@ -25,7 +25,7 @@ from lab.timing import Steps
 from lab.toolchain import tools
 from lab.toolchain.images import Image
 from lab.toolchain.layers import Layer
-from lab.toolchain.recipes import RECIPES, Collector, GoTool
+from lab.toolchain.recipes import RECIPES, Collector, ExtendedServer, GoTool
 
 
 def _service(name: str, load_balancer_ip: str = "", given: str = "") -> dict[str, Any]:
@@ -155,6 +155,18 @@ def test_a_recipes_key_changes_with_its_data() -> None:
     recipe = next(recipe for recipe in RECIPES if isinstance(recipe, GoTool))
     changed = GoTool(**{**recipe.__dict__, "tags": ("other",)})
     assert tools.fingerprint(recipe) != tools.fingerprint(changed)
+
+
+def test_a_servers_key_changes_with_the_plugin_that_it_is_extended_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = next(recipe for recipe in RECIPES if isinstance(recipe, ExtendedServer))
+    before = tools.fingerprint(recipe)
+    shutil.copytree(tools.SOURCES / recipe.source, tmp_path / recipe.source)
+    monkeypatch.setattr(tools, "SOURCES", tmp_path)
+    assert tools.fingerprint(recipe) == before
+    (tmp_path / recipe.source / "More.java").write_text("// changed\n")
+    assert tools.fingerprint(recipe) != before
 
 
 @pytest.fixture

@@ -61,6 +61,14 @@ def test_only_the_labs_stacks_are_brought_up_and_destroyed(
     assert (code, error) == (1, "error: stack prod is none of the lab: allowed are local, local-dr")
 
 
+def test_a_release_of_kafka_that_the_lab_does_not_offer_is_refused_before_anything_is_built(
+    paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "build", lambda: pytest.fail("nothing may be built"))
+    code, _, error = said(capsys, monkeypatch, "up", "--kafka", "4.2.0")
+    assert (code, error) == (1, "error: --kafka 4.2.0: allowed are pinned, previous")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -14,11 +14,19 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from components.versions import IMAGES
+from components.versions import IMAGES, release
 from lab.paths import CHECKOUT
 from lab.toolchain import containers
 from lab.toolchain.images import addon_images, server_images
-from lab.toolchain.recipes import COREDNS, METRICS_SERVER, VERTICAL_AUTOSCALER
+from lab.toolchain.recipes import (
+    COREDNS,
+    METRICS_SERVER,
+    PREVIOUS_KAFKA,
+    PREVIOUS_KAFKA_LIBRARIES,
+    RECIPES,
+    VERTICAL_AUTOSCALER,
+    MavenLibraries,
+)
 from ops.images.pins import names, pinned
 
 NOT_RUN_HERE = {IMAGES["elasticsearch"]}
@@ -104,6 +112,43 @@ def test_what_earlier_builds_left_is_thrown_away_where_it_is_too_much_and_one_ha
     (tmp_path / "containers" / "storage" / "overlay" / "layer").write_bytes(b"x" * 2**14)
     containers.build(["kafka"], [], make_room=True)
     assert (("rmi", "--all", "--force") in commands) == thrown
+
+
+def test_kafka_before_is_built_of_the_same_files_with_another_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OBS_CACHE", str(tmp_path))
+    monkeypatch.setattr(containers, "base_image", lambda: "base")
+    present: list[str] = []
+    copied: dict[str, str] = {}
+
+    def buildah(*arguments: str, **_: object) -> str:
+        if arguments[0] == "bud":
+            folder = Path(arguments[-1])
+            copied.update({str(f.relative_to(folder)): f.read_text() for f in folder.rglob("*") if f.is_file()})
+            present.append(arguments[arguments.index("--tag") + 1])
+            assert arguments[arguments.index("--file") + 1] == str(CHECKOUT / "images/kafka/Dockerfile")
+        return "1"
+
+    monkeypatch.setattr(containers, "_buildah", buildah)
+    monkeypatch.setattr(containers, "_present", lambda reference: reference in present)
+    assert containers.build_previous_kafka() == "sha256:1"
+    committed = {name: (CHECKOUT / name).read_text() for name in ("images/kafka/pom.xml", "images/kafka/classes.sh")}
+    pom = committed["images/kafka/pom.xml"].replace(f">{release('kafka')}<", f">{PREVIOUS_KAFKA}<")
+    assert copied == {**committed, "images/kafka/pom.xml": pom}
+    assert pom != committed["images/kafka/pom.xml"]
+    containers.build_previous_kafka()
+    assert len(present) == 1, "it is built once"
+
+
+def test_kafka_before_is_older_and_no_tool_that_everybody_builds() -> None:
+    numbers = [tuple(map(int, version.split("."))) for version in (PREVIOUS_KAFKA, release("kafka"))]
+    assert numbers[0] < numbers[1]
+    assert PREVIOUS_KAFKA_LIBRARIES not in RECIPES
+    [pinned_libraries] = [recipe for recipe in RECIPES if isinstance(recipe, MavenLibraries)]
+    assert {artifact.replace(release("kafka"), PREVIOUS_KAFKA) for artifact in pinned_libraries.artifacts} == set(
+        PREVIOUS_KAFKA_LIBRARIES.artifacts
+    )
 
 
 def with_dependencies(pins: Iterable[str]) -> set[str]:

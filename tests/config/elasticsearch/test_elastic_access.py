@@ -1,60 +1,41 @@
-"""A real Elasticsearch as `prod` names it: the component's files, its users, the index manager's traces, an erasure.
-
-It comes from Maven Central, without the modules of text analysis, so the index of logs cannot be made here.
-"""
+"""A real Elasticsearch as `prod` names it: its files and users, the index manager's indices, an erasure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
-from components.search import access, indices
+from components.search import access
 from components.search.access import ERASER, INDEX_MANAGER, PROBE, RESTORER
-from components.search.config import Engine
-from components.search.indices import Family, IndexPolicy
 from components.telemetry.classification import CLASSES
 from ops.core.web import Web
 from ops.privacy import stores
 from ops.privacy.stores import SearchStore
-from tests.config.index_manager_process import ask_index_manager, index_manager_files, index_manager_process
-from tests.config.search.documents import bulk, readable_documents, span
-from tests.config.search_process import ADMINISTRATOR, SearchProcesses, hashes, password_of, search_processes
+from tests.config.elasticsearch.conftest import FAMILIES, USERS
+from tests.config.search.documents import TRACE, bulk, readable_documents, span
+from tests.config.search_process import ADMINISTRATOR, SearchProcesses, hashes, password_of
 from tests.config.servers import eventually
 
-POLICY = IndexPolicy(shards=1, replicas=0, retention_days=7)
-FAMILIES: tuple[Family, ...] = tuple(
-    family
-    for family in indices.families(Engine.ELASTICSEARCH, traces=POLICY, logs=POLICY)
-    if family.name != indices.LOGS
-)
-USERS = (
-    access.trace_writer("jaeger-collector"),
-    *(access.trace_reader(f"jaeger-query-{name}", name) for name in CLASSES),
-    access.dependency_writer("service-graph"),
-    access.log_reader("grafana"),
-    *access.own_users([family.name for family in FAMILIES], Engine.ELASTICSEARCH),
-)
 PERSON, OTHER = "5f" * 32, "a1" * 32
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchProcesses]:
-    """A node that the index manager has prepared, with two spans of each class."""
-    with search_processes(1, USERS, Engine.ELASTICSEARCH) as started:
-        files = index_manager_files(started, tmp_path_factory.mktemp("index_manager"), families=FAMILIES)
-        with index_manager_process(files):
-            eventually(lambda: ask_index_manager(files, "/readyz").status_code == 200, 60, "the index manager is ready")
+def filled(cluster: SearchProcesses) -> SearchProcesses:
+    """Of each of two persons, a span of each class and a log."""
+    for offset, person in ((0, PERSON), (100, OTHER)):
         for number, name in enumerate(CLASSES):
-            for offset, person in ((0, PERSON), (100, OTHER)):
-                action = {"index": {"_index": f"{name}-jaeger-span-write"}}
-                document = span(name, number + offset) | {"tag": {"enduser@id": person}}
-                answer = bulk(started, "jaeger-collector", action, document)
-                assert not answer["errors"], answer
-        yield started
+            action = {"index": {"_index": f"{name}-jaeger-span-write"}}
+            document = span(name, number + offset) | {"tag": {"enduser@id": person}}
+            answer = bulk(cluster, "jaeger-collector", action, document)
+            assert not answer["errors"], answer
+        log = {"@timestamp": datetime.now(UTC).isoformat(), "body": f"login of {person}", "service": "portal"}
+        answer = bulk(cluster, "log-indexer", {"index": {"_index": "logs-write"}}, log)
+        assert not answer["errors"], answer
+    return cluster
 
 
-def test_the_index_manager_makes_every_index_of_traces_with_its_aliases(cluster: SearchProcesses) -> None:
+def test_the_index_manager_makes_every_index_with_its_aliases(cluster: SearchProcesses) -> None:
     there = cluster.as_admin("GET", "/_alias").json()
     for family in FAMILIES:
         aliases = there[f"{family.name}-000001"]["aliases"]
@@ -62,12 +43,12 @@ def test_the_index_manager_makes_every_index_of_traces_with_its_aliases(cluster:
 
 
 @pytest.mark.parametrize("clearance", CLASSES)
-def test_a_clearance_reads_its_class_and_those_below_and_no_other(cluster: SearchProcesses, clearance: str) -> None:
+def test_a_clearance_reads_its_class_and_those_below_and_no_other(filled: SearchProcesses, clearance: str) -> None:
     user, allowed = f"jaeger-query-{clearance}", CLASSES[: CLASSES.index(clearance) + 1]
-    seen = readable_documents(cluster, user, f"{clearance}-jaeger-span-read")
+    seen = readable_documents(filled, user, f"{clearance}-jaeger-span-read", {"term": {"traceID": TRACE}})
     assert {document["process"]["serviceName"] for document in seen} == {f"service-{name}" for name in allowed}
     for name in CLASSES:
-        code = cluster.ask("GET", f"/{name}-jaeger-span-000001/_search", user).status_code
+        code = filled.ask("GET", f"/{name}-jaeger-span-000001/_search", user).status_code
         assert code == (200 if name in allowed else 403)
 
 
@@ -79,6 +60,11 @@ def test_a_clearance_reads_its_class_and_those_below_and_no_other(cluster: Searc
         ("jaeger-collector", "PUT", "/public-jaeger-span-000099", None),
         ("jaeger-query-confidential", "POST", "/public-jaeger-span-write/_doc", {"traceID": "x"}),
         ("grafana", "GET", "/public-jaeger-span-000001/_search", None),
+        ("grafana", "POST", "/logs-write/_doc", {"body": "x"}),
+        ("log-indexer", "GET", "/logs-000001/_search", None),
+        ("log-indexer", "POST", "/public-jaeger-span-write/_doc", {"traceID": "x"}),
+        ("log-reader", "GET", "/public-jaeger-span-000001/_search", None),
+        ("jaeger-query-public", "GET", "/logs-000001/_search", None),
         ("service-graph", "POST", "/public-jaeger-span-write/_doc", {"traceID": "x"}),
         (INDEX_MANAGER, "GET", "/public-jaeger-span-000001/_search", None),
         (PROBE, "GET", "/public-jaeger-span-000001/_search", None),
@@ -103,19 +89,20 @@ def test_nobody_unknown_and_no_wrong_password_is_let_in(cluster: SearchProcesses
     assert cluster.ask("GET", health, "grafana").status_code == 200
 
 
-def test_one_person_is_found_and_what_is_found_may_be_removed(cluster: SearchProcesses) -> None:
+def test_one_person_is_found_and_what_is_found_may_be_removed(filled: SearchProcesses) -> None:
     """By single deletions: the module that deletes by query is not in this Elasticsearch."""
-    web = Web(str(cluster.ca))
+    web = Web(str(filled.ca))
     try:
-        store = SearchStore(web, cluster.nodes[0].url, (ERASER, password_of(ERASER)))
-        spans = stores.families({family.name: 7 * 86400.0 for family in FAMILIES})
-        assert [store.find(family, PERSON).matches for family in spans] == [1] * len(CLASSES)
-        for family in spans:
+        store = SearchStore(web, filled.nodes[0].url, (ERASER, password_of(ERASER)))
+        kept = stores.families({family.name: 7 * 86400.0 for family in FAMILIES})
+        assert {family.is_logs for family in kept} == {True, False}
+        assert [store.find(family, PERSON).matches for family in kept] == [1] * (len(CLASSES) + 1)
+        for family in kept:
             index, body = f"{family.name}-000001", {"query": stores.query(family, PERSON)}
-            [hit] = cluster.ask("GET", f"/{index}/_search", ERASER, body).json()["hits"]["hits"]
-            assert cluster.ask("DELETE", f"/{index}/_doc/{hit['_id']}?refresh=true", ERASER).status_code == 200
-        assert [store.find(family, PERSON).matches for family in spans] == [0] * len(CLASSES)
-        assert [store.find(family, OTHER).matches for family in spans] == [1] * len(CLASSES)
+            [hit] = filled.ask("GET", f"/{index}/_search", ERASER, body).json()["hits"]["hits"]
+            assert filled.ask("DELETE", f"/{index}/_doc/{hit['_id']}?refresh=true", ERASER).status_code == 200
+        assert [store.find(family, PERSON).matches for family in kept] == [0] * (len(CLASSES) + 1)
+        assert [store.find(family, OTHER).matches for family in kept] == [1] * (len(CLASSES) + 1)
     finally:
         web.close()
 
