@@ -41,7 +41,7 @@ def fill_broker_disk(context: Context, figures: dict[str, Any]) -> list[str]:
             load.run_for(durations.WARM_UP)
             with disk.full() as size:
                 full = time.time()
-                figures["how"] = f"{size} bytes of a disk of its own of {SIZE} taken away"
+                figures["how"] = f"the {size} bytes that were free on a disk of its own taken away"
                 wait_until(lambda: not _ready(context, victim), _STOPS_S, f"{victim.name} to end", _EVERY_S)
                 figures["broker stopped after s"] = round(time.time() - full, 1)
                 wait_until(lambda: _told(context, victim), _FIRES_S, f"{_DOWN} of {victim.name}", _EVERY_S)
