@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from components.jaeger.query import query_workload
@@ -40,7 +41,9 @@ class SearchClient:
             for hit in page:
                 yield {**hit["_source"], "_id": hit["_id"], "_index": hit["_index"]}
             response = self.call("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": response["_scroll_id"]})
-        self.call("DELETE", "/_search/scroll", {"scroll_id": [response["_scroll_id"]]})
+        # The cluster has ended it where its last page was read; else it does so after a minute.
+        with suppress(OpsError):
+            self._once("DELETE", "/_search/scroll", {"scroll_id": [response["_scroll_id"]]})
 
     def count(self, query: Mapping[str, Any]) -> int:
         """Number of documents that a query finds."""
