@@ -16,7 +16,7 @@ from policy.model import Finding, Node, Resource
 from policy.rules._values import finding, seconds, shown, written
 
 FOLDER: Final = Path(__file__).parents[1] / "settings"
-_BOUNDS: Final = frozenset({"least", "most", "is", "needed"})
+_BOUNDS: Final = frozenset({"least", "most", "is", "needed", "holds"})
 _LIST: Final = ".-"
 """Stands in paths for every element of a list."""
 
@@ -30,12 +30,14 @@ class Setting:
         least: Lowest number, or shortest time in seconds.
         most: Highest number, or longest time in seconds.
         needed: Whether it must be there wherever the section around it is.
+        holds: Elements that a list must have, or keys of a section that have dots themselves.
     """
 
     values: tuple[str, ...]
     least: float | None
     most: float | None
     needed: bool
+    holds: tuple[str, ...] = ()
 
     def fits(self, text: str) -> bool:
         """Whether a value is agreed on."""
@@ -75,19 +77,30 @@ class Table:
         """What is not agreed on in a file, or in a part of it that the table calls ``path``."""
         yield from self._at(resource, node, path)
 
+    def missing(self, resource: Resource, node: Node, path: str) -> Iterator[Finding]:
+        """What a section must have and has not; what is not known yet is there."""
+        for key in self._keys(path):
+            if node[key].raw in (None, []):
+                yield finding(resource, node[key], f"{key} is not set", f"set it as in {self._file}")
+
     def _at(self, resource: Resource, node: Node, path: str) -> Iterator[Finding]:
         value = node.value
         if isinstance(value, Mapping) and (value or self._keys(path)):
-            for key in self._keys(path):
-                if not node[key].exists:
-                    yield finding(resource, node[key], f"{key} is not set", f"set it as in {self._file}")
+            yield from self.missing(resource, node, path)
+            yield from self._holding(resource, node, path, list(value))
             for key, inner in node.items():
                 yield from self._at(resource, inner, f"{path}.{key}" if path else key)
         elif isinstance(value, Sequence) and not isinstance(value, str) and value:
+            yield from self._holding(resource, node, path, node.texts())
             for inner in node.elements():
                 yield from self._at(resource, inner, path + _LIST)
         elif node.exists:
             yield from self._leaf(resource, node, path)
+
+    def _holding(self, resource: Resource, node: Node, path: str, there: Sequence[str]) -> Iterator[Finding]:
+        setting = self._settings.get(path)
+        for name in sorted({*setting.holds} - {*there}) if setting else ():
+            yield finding(resource, node, f"{path} has no {name}", f"add it, as in {self._file}")
 
     def _leaf(self, resource: Resource, node: Node, path: str) -> Iterator[Finding]:
         add = f"remove it, or have it agreed on in {self._file}"
@@ -132,7 +145,8 @@ def _setting(given: Any) -> Setting:
     values = bounded.get("is", ())
     listed = values if isinstance(values, list) else [values] if values != () else []
     patterns = () if listed == ["*"] else tuple(map(written, listed))
-    return Setting(patterns, _bound(bounded, "least"), _bound(bounded, "most"), bool(bounded.get("needed")))
+    needed, holds = bool(bounded.get("needed")), tuple(bounded.get("holds", ()))
+    return Setting(patterns, _bound(bounded, "least"), _bound(bounded, "most"), needed, holds)
 
 
 def _bound(given: Mapping[str, Any], key: str) -> float | None:

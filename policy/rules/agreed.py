@@ -34,6 +34,10 @@ def _programs(resource: Resource, options: Options) -> Iterator[Finding]:
         for hook in (node["lifecycle"]["postStart"], node["lifecycle"]["preStop"]["exec"]):
             if hook.exists:
                 yield finding(resource, hook, "it runs a command beside the container's program", "remove it")
+        for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+            command = node[probe]["exec"]["command"]
+            if command.exists and not fits(" ".join(command.texts()), agreed()["checks"]):
+                yield finding(resource, command, f"{' '.join(command.texts())} does not say whether it is well", ADD)
 
 
 def _program(container: Container) -> Iterator[Finding]:
@@ -120,7 +124,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="program-agreed",
-        promise="Every container starts an agreed program itself, with agreed arguments and variables only.",
+        promise="Every container starts an agreed program itself, with agreed arguments, variables and checks only.",
         why="A wrapper, a flag or a variable can turn off what its files say: TLS, logins, the checks of a JVM.",
         sources=("K5", "O1", "P2", "M4"),
         kinds=WORKLOADS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from policy.documents import Format, documents, files
@@ -51,10 +51,21 @@ def _postgres(resource: Resource, options: Options) -> Iterator[Finding]:
         if _formats.is_postgres(text):
             yield from _postgres_settings(resource, name, _formats.postgres(text))
         elif name.endswith(".conf") and _formats.is_hba(text):
-            for line in _formats.hba(text):
-                if not fits(" ".join(line.text.split()), agreed()["postgres_logins"]):
-                    where = f"{name}: line {line.number}"
-                    yield finding(resource, where, f"a login that is not agreed on: {line.text}", ADD)
+            yield from _logins(resource, name, [" ".join(line.text.split()) for line in _formats.hba(text)])
+        elif name == "pg_ident.conf":
+            for line in text.splitlines():
+                if line.split("#", 1)[0].strip():
+                    yield finding(resource, f"{name}: {line}", "one user of the system is another of the database", ADD)
+
+
+def _logins(resource: Resource, name: str, lines: Sequence[str]) -> Iterator[Finding]:
+    own, databases = agreed()["postgres_logins"]["own"], agreed()["postgres_logins"]["databases"]
+    for number, line in enumerate(lines, 1):
+        if not fits(line, [*own, *databases]):
+            yield finding(resource, f"{name}: line {number}", f"a login that is not agreed on: {line}", ADD)
+    if [*lines[: len(own)]] != own:
+        problem = "the lines of the server's own logins are not all there, first and in the agreed order"
+        yield finding(resource, name, problem, "write them as in postgres_logins of policy/agreed.yaml")
 
 
 def _postgres_settings(resource: Resource, name: str, settings: Mapping[str, str]) -> Iterator[Finding]:

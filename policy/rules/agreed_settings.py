@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from policy.documents import Format, documents, files, parse, properties
-from policy.model import Finding, Node, Options, Resource, Rule
+from policy.model import UNKNOWN, Finding, Node, Options, Resource, Rule
 from policy.rules import _formats
+from policy.rules._kafka import servers
 from policy.rules._kubernetes import template
 from policy.rules._settings import table
+from policy.rules._values import each_known, finding
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _MANIFESTS: Final = frozenset(
     {"Certificate", "CronJob", "DaemonSet", "Deployment", "HorizontalPodAutoscaler", "Issuer", "Namespace"}
     | {"PodDisruptionBudget", "Service", "StatefulSet", *_FILES}
 )
+_PROVIDERS: Final = frozenset(
+    {*(f"pulumi:providers:{name}" for name in ("grafana", "kafka", "kubernetes"))}
+    | {"random:index/randomPassword:RandomPassword"}
+)
+_UNVERIFIED: Final = re.compile(r"insecure-skip-tls-verify[\"']?\s*:\s*true", re.IGNORECASE)
+_OPERATOR: Final = "operator"
+"""User of Alertmanager who may change it; data sources of other kinds need nobody like that."""
+_AUTHORIZER: Final = "kafka.authorizer.logger"
 _SAME: Final = {"initContainers": "containers"}
 _TABLES: Final[Mapping[Format, str]] = {
     Format.PROMETHEUS: "prometheus",
@@ -27,8 +38,13 @@ _TABLES: Final[Mapping[Format, str]] = {
 
 
 def _collector(resource: Resource, options: Options) -> Iterator[Finding]:
-    for document in documents(resource, Format.COLLECTOR, Format.JAEGER):
-        yield from table("collector").findings(resource, document.node)
+    for document in documents(resource, Format.COLLECTOR, Format.JAEGER, Format.OTHER):
+        if document.format is not Format.OTHER:
+            yield from table("collector").findings(resource, document.node)
+        elif document.name == "strategies.json" and not isinstance(document.node.value, Mapping):
+            yield finding(resource, document.node, "nobody can read how much SDKs sample", "write JSON")
+        elif document.name == "strategies.json":
+            yield from table("sampling").findings(resource, document.node)
 
 
 def _servers(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -39,12 +55,35 @@ def _servers(resource: Resource, options: Options) -> Iterator[Finding]:
 def _grafana(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.DATASOURCES):
         yield from table("datasources").findings(resource, document.node)
+        for source in document.node["datasources"].elements():
+            user = source["basicAuthUser"]
+            if user.text() == _OPERATOR and source["type"].text() != "alertmanager":
+                problem = f"{source['name'].text()} is read as {_OPERATOR}, who may silence alerts"
+                yield finding(resource, user, problem, "give it a reader")
     for name, text in files(resource):
         if name.endswith(".ini"):
             yield from table("grafana").findings(resource, Node(_formats.ini(text), f"{name}:"))
         content = _formats.toml(text) if name.endswith(".toml") else None
         if content is not None and "servers" in content:
             yield from table("ldap").findings(resource, Node(content, f"{name}:"))
+
+
+def _services(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.OTHER):
+        if document.name == "config.yaml" and isinstance(document.node.value, Mapping):
+            yield from table("services").findings(resource, document.node, resource.object_name)
+
+
+def _providers(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.type not in _PROVIDERS:
+        return
+    kind, known = resource.type.rpartition(":")[2], table("providers")
+    yield from known.missing(resource, resource.node, kind)
+    settings = [(key, node) for key, node in resource.node.items() if not key.startswith("__")]
+    yield from each_known(known.findings(resource, node, f"{kind}.{key}") for key, node in settings)
+    file = resource.node["kubeconfig"]
+    if file.raw is not UNKNOWN and _UNVERIFIED.search(file.text()):
+        yield finding(resource, "kubeconfig", "anybody may pass for the API server", "remove insecure-skip-tls-verify")
 
 
 def _logging(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -57,8 +96,12 @@ def _log4j(resource: Resource, name: str, text: str) -> Iterator[Finding]:
     if name.endswith(".properties"):
         yield from table("log4j2_search").findings(resource, Node(properties(text), f"{name}:"))
         return
-    content = parse(name, text)[1]
-    yield from table("log4j2").findings(resource, Node(content, f"{name}:"))
+    content = Node(parse(name, text)[1], f"{name}:")
+    yield from table("log4j2").findings(resource, content)
+    if name == "log4j2.yaml" and any(server["authorizer.class.name"].text() for server in servers(resource)):
+        loggers = content.at("Configuration.Loggers.Logger")
+        if (_AUTHORIZER, "info") not in {(one["name"].text(), one["level"].text()) for one in loggers.elements()}:
+            yield finding(resource, loggers, "who was refused is not logged", f"log {_AUTHORIZER} at info")
 
 
 def _manifest(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -119,6 +162,22 @@ RULES: tuple[Rule, ...] = (
         sources=("K5", "M4"),
         kinds=_MANIFESTS,
         resource=_manifest,
+    ),
+    Rule(
+        id="service-settings-agreed",
+        promise="Our own programs look often enough, keep copies, and read with groups of their own.",
+        why="A look once a day, an index without a copy or one that is gone in an hour are seen in an outage.",
+        sources=("D1", "J1", "M1"),
+        kinds=frozenset({"ConfigMap"}),
+        resource=_services,
+    ),
+    Rule(
+        id="provider-settings-agreed",
+        promise="Providers come in over verified TLS, and generated passwords are long and of all letters.",
+        why="Who stands in between gets the administrator's password; one of ten digits each is guessed from its hash.",
+        sources=("K5", "G5"),
+        kinds=frozenset({"RandomPassword", "grafana", "kafka", "kubernetes"}),
+        resource=_providers,
     ),
     Rule(
         id="logging-agreed",

@@ -107,6 +107,12 @@ def _authority(resource: Resource, options: Options) -> Iterator[Finding]:
 def _recorded(resource: Resource, options: Options) -> Iterator[Finding]:
     for routing in routings(resource):
         recorded = {channel.receiver for channel in routing.channels if channel.inside}
+        for channel in routing.channels:
+            resolved = channel.node["send_resolved"]
+            if channel.inside and channel.kind == "webhook_configs" and flag(resolved) is False:
+                yield finding(
+                    resource, resolved, f"the end of what {channel.receiver} is told is not recorded", "remove it"
+                )
         silent = _receivers_of(routing, str(options["heartbeat"]))
         for receiver in routing.node["receivers"].elements() if recorded else ():
             name = receiver["name"].text()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from policy.image_reference import Image
 from policy.model import Finding, Level, Node, Option, Options, Resource, Rule
+from policy.rules._agreed import ADD, agreed
 from policy.rules._kubernetes import WORKLOADS, at, containers, name_of, shown, template
 
 _MOVING = frozenset({"latest", "main", "master", "edge", "nightly", "stable", "dev", "canary", "current"})
@@ -57,6 +58,17 @@ def _digest(resource: Resource, options: Options) -> Iterator[Finding]:
             )
 
 
+def _agreed(resource: Resource, options: Options) -> Iterator[Finding]:
+    known = {name: tag for name, _, tag in (image.partition(":") for image in agreed()["images"])}
+    for _, node, image in _images(resource):
+        name = image.name.rpartition("/")[2]
+        if name and name not in known:
+            yield at(resource, node, f"image {shown(node.raw)} is none that the platform runs", ADD)
+        elif name and not image.digest and image.tag != known[name]:
+            problem = f"image {shown(node.raw)} is not the release {known[name]} that settings are written for"
+            yield at(resource, node, problem, ADD)
+
+
 def _pull(resource: Resource, options: Options) -> Iterator[Finding]:
     for container, _, image in _images(resource):
         node = container["imagePullPolicy"]
@@ -105,6 +117,14 @@ RULES = (
         options={"registries": _registries([], "registries whose images must have a digest")},
         kinds=WORKLOADS,
         resource=_digest,
+    ),
+    Rule(
+        id="image-agreed",
+        promise="Containers run agreed images, and their agreed release unless a digest names another.",
+        why="An older release has holes that are known; an image of a like name is anybody's.",
+        sources=("M4",),
+        kinds=WORKLOADS,
+        resource=_agreed,
     ),
     Rule(
         id="image-pull",

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from policy.documents import Document, Format, documents
+from policy.documents import Document, Format, documents, files
 from policy.model import Finding, Node, Options, Resource, Rule
+from policy.rules import _formats
 from policy.rules._collector import URLS, Collector
 from policy.rules._kafka import services
 from policy.rules._kubernetes import of_kind, served, workloads
@@ -30,6 +31,7 @@ _EXTERNAL: Final = "EXTERNAL"
 _SCRAPED: Final = "obs.access/metrics"
 _NOTIFIED: Final = ("alertmanager", "alert-events")
 """Workloads to which every Prometheus with alerts sends them."""
+_WHITELIST: Final = "data_source_proxy_whitelist"
 _TWICE: Final = 2
 """So many Prometheus, of a pair, read each target."""
 
@@ -58,10 +60,10 @@ def _elsewhere(resource: Resource, node: Node, address: str) -> Finding:
 
 def _is_inside(address: str, names: set[tuple[str, str]]) -> bool:
     text = _PREFIX.sub("", address.strip())
-    return loopback(text) or _service_of(text) in names
+    return loopback(text) or service_of(text) in names
 
 
-def _service_of(address: str) -> tuple[str, str] | None:
+def service_of(address: str) -> tuple[str, str] | None:
     """Name and namespace of the Service whose name an address is, or the name of a pod behind it."""
     labels = host_of(address).split(".")
     at = labels.index("svc") if "svc" in labels else 0
@@ -151,7 +153,7 @@ def _named_by(clients: Node) -> Iterator[str]:
 
 def _service(address: str) -> str:
     text = _PREFIX.sub("", address)
-    service = _service_of(text)
+    service = service_of(text)
     return service[0] if service else host_of(text).split(".")[0]
 
 
@@ -170,7 +172,33 @@ def _notified(resources: Sequence[Resource], options: Options) -> Iterator[Findi
     unknown.tell()
 
 
+def _proxied(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    unknown = Unknowns()
+    sources = {
+        source["url"].text().partition("://")[2].partition("/")[0]
+        for resource in resources
+        for document in unknown.known(documents(resource, Format.DATASOURCES))
+        for source in document.node["datasources"].elements()
+    }
+    for resource in resources:
+        for name, text in unknown.known(files(resource)):
+            if name.endswith(".ini"):
+                listed = _formats.ini(text).get("security", {}).get(_WHITELIST, "").split()
+                others = sorted({*listed} - sources)
+                if others:
+                    problem = f"whoever may query reaches {others[0]} from inside: no data source is there"
+                    yield finding(resource, f"{name}: [security] {_WHITELIST}", problem, "name the data sources alone")
+    unknown.tell()
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        id="grafana-proxy-sources",
+        promise="Grafana's proxy reaches its data sources and nothing else.",
+        why="Whoever may edit a data source would reach any server inside the cluster through Grafana.",
+        sources=("G5",),
+        stack=_proxied,
+    ),
     Rule(
         id="clients-stay-inside",
         promise="Collectors, Prometheus, Thanos, Grafana, search nodes and Kafka's clients name servers of the stack.",

@@ -1,4 +1,4 @@
-"""Prometheus replicas can be told apart, their data belongs to a region, and what is read at once is bounded."""
+"""Prometheus replicas can be told apart, reads are bounded, and Thanos has the flags that protect it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,24 @@ def _reads_bounded(resource: Resource, options: Options) -> Iterator[Finding]:
                 yield finding(resource, process.where, problem, f"add {flag} with the number that fits into its memory")
 
 
+_ADMIN = ("--disable-admin-operations", "whoever reaches its port may have blocks deleted")
+_PAGES = ("--web.disable", "its pages show every block to whoever reaches its port")
+_NEEDED = {
+    "compact": (_ADMIN, _PAGES),
+    "query": (("--query.partial-response", "one store that is down takes every dashboard with it"),),
+    "store": (_ADMIN, _PAGES),
+}
+"""Part of Thanos -> its flags, and what happens without them."""
+
+
+def _thanos_flags(resource: Resource, options: Options) -> Iterator[Finding]:
+    for process in processes(resource):
+        part = "".join(process.words[1:2]) if process.runs("thanos") else ""
+        for flag, problem in _NEEDED.get(part, ()):
+            if not process.has(flag):
+                yield finding(resource, process.where, f"{flag} is not given, so {problem}", f"add {flag}")
+
+
 RULES = (
     Rule(
         id="prometheus-external-labels",
@@ -63,5 +81,13 @@ RULES = (
         sources=("P1", "S2"),
         kinds=WORKLOADS,
         resource=_reads_bounded,
+    ),
+    Rule(
+        id="thanos-flags-given",
+        promise="Thanos serves no administration and no pages of blocks, and answers from the stores that are up.",
+        why="The flags for it are off by default, and a part without them works as well.",
+        sources=("P2", "P4"),
+        kinds=WORKLOADS,
+        resource=_thanos_flags,
     ),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import WRITERS, collectors
-from policy.rules._kafka import TOPIC, Server, clients, servers, services
+from policy.rules._kafka import TOPIC, Server, clients, servers, services, words
 from policy.rules._values import Unknowns, finding, flag, number, shown, stated
 from policy.rules.authentication_access import topics
 
@@ -184,7 +184,25 @@ def _named_topics(resource: Resource) -> Iterator[tuple[Node, str]]:
         yield from service.topics
 
 
+def _apart(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    unknown = Unknowns()
+    nodes = [(one, server) for one in resources for server in unknown.known(servers(one))]
+    roles = [{*words(server["process.roles"])} for _, server in nodes]
+    for (resource, server), played in zip(nodes, roles, strict=True):
+        if {"controller"} in roles and len(played) > 1:
+            problem = "a broker under load also votes, although the stack has controllers of its own"
+            yield finding(resource, server["process.roles"], problem, "set it to broker or to controller")
+    unknown.tell()
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        id="kafka-roles-apart",
+        promise="Where Kafka has controllers of its own, no broker is one as well.",
+        why="Brokers that vote change who has the majority, and lose elections under the load of telemetry.",
+        sources=("K1",),
+        stack=_apart,
+    ),
     Rule(
         id="kafka-broker-replication",
         promise="Brokers keep three copies by default and of Kafka's own topics, and two must have a record.",

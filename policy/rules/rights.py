@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from policy.documents import documents, files
-from policy.model import Finding, Node, Options, Resource, Rule
+from policy.model import UNKNOWN, Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed_rights
 from policy.rules._kafka import ACL
-from policy.rules._rights import ANY, CATALOGUE, MASKED, rights
-from policy.rules._values import finding
+from policy.rules._kubernetes import of_kind, served
+from policy.rules._rights import ANY, CATALOGUE, MASKED, counted, rights
+from policy.rules._values import finding, written
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _FIX: Final = "leave it as it was, or have it agreed on: python -m tests.support.agreed_rights, and commit"
+_FOLDER: Final = "grafana:oss/folder:Folder"
+_FOLDER_PERMISSION: Final = "grafana:oss/folderPermission:FolderPermission"
+_OUTSIDE: Final = frozenset({"LoadBalancer", "NodePort"})
+_USERS: Final = {"clients.htpasswd": "clients", "users": "search"}
+"""File of passwords -> section of the table in which its users are."""
 _PERMISSIONS: Final = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
 
 
@@ -42,9 +48,41 @@ def _search_users(resource: Resource, options: Options) -> Iterator[Finding]:
                 yield finding(resource, f"{name}: {line}", problem, "give every user the role of its name alone")
 
 
+def _known_users(resource: Resource) -> Iterator[Finding]:
+    """Users of password files, who each have rights that were agreed on."""
+    for name, text in files(resource):
+        kind = _USERS.get(name, "")
+        for line in filter(None, map(str.strip, text.splitlines())) if kind else ():
+            user = line.partition(":")[0]
+            if not line.startswith("#") and counted(user) not in agreed_rights()[kind]:
+                yield finding(resource, f"{name}: {user}", f"{user} may log in, which was not agreed on ({kind})", _FIX)
+
+
 def _files_rights(resource: Resource, options: Options) -> Iterator[Finding]:
     yield from _more(resource, options)
     yield from _search_users(resource, options)
+    yield from _known_users(resource)
+
+
+def _outside(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    for service in of_kind(resources, "Service"):
+        kind = service.node.at("spec.type")
+        for workload in served(service, resources) if kind.text() in _OUTSIDE else ():
+            agreed = agreed_rights()["networks"].get(counted(workload.object_name), ())
+            for port in service.node.at("spec.ports").elements():
+                number = port["targetPort"] if port["targetPort"].exists else port["port"]
+                if f"from networks {written(number.value)}" not in agreed:
+                    problem = f"{workload.object_name} is reached from outside, which was not agreed on (networks)"
+                    yield finding(service, number, problem, "make it a ClusterIP")
+
+
+def _folders(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    bound = [one.node["folderUid"].raw for one in resources if one.type == _FOLDER_PERMISSION]
+    for resource in resources:
+        uid = resource.node["uid"]
+        if resource.type == _FOLDER and UNKNOWN not in (*bound, uid.raw) and uid.text() not in bound:
+            problem = "everybody who logs in sees and changes its dashboards: it has no permissions"
+            yield finding(resource, uid, problem, "give it a FolderPermission")
 
 
 def _catalogue(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -107,6 +145,20 @@ RULES: tuple[Rule, ...] = (
         sources=("J3", "O2"),
         kinds=_FILES,
         resource=_files_rights,
+    ),
+    Rule(
+        id="service-outside-agreed",
+        promise="Only servers that were agreed on are reached from outside the cluster.",
+        why="A load balancer before a server that only the platform talks to is one more way in.",
+        sources=("K5", "M4"),
+        stack=_outside,
+    ),
+    Rule(
+        id="folder-rights-there",
+        promise="Every folder of dashboards has permissions.",
+        why="Without them Grafana shows a folder to everybody, and lets every editor change it.",
+        sources=("G5",),
+        stack=_folders,
     ),
     Rule(
         id="catalogue-agreed",

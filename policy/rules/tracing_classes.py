@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from policy.documents import Document, Format, documents
@@ -26,6 +26,22 @@ def _apart(resource: Resource, options: Options) -> Iterator[Finding]:
         shown = document.node.at("extensions.jaeger_query.storage")
         for key in ("traces", "traces_archive"):
             yield from _is(resource, shown[key], [name for name, _ in backends.items()])
+    for document in documents(resource, Format.OTHER):
+        if isinstance(document.node.value, Mapping):
+            for family in document.node["families"].elements():
+                yield from _read_as(resource, family)
+
+
+def _read_as(resource: Resource, family: Node) -> Iterator[Finding]:
+    """Names by which indices of a class are read: those of the class, and of clearances above it."""
+    classes = [*agreed()["trace_classes"]]
+    own = family["name"].text().partition("-")[0]
+    below = classes[: classes.index(own)] if own in classes else []
+    aliases = [family["read_aliases"], family.at("template.template.aliases")]
+    for name in [*aliases[0].texts(), *(key for key, _ in aliases[1].items())]:
+        if name.partition("-")[0] in below:
+            problem = f"{own} spans are shown to who may see {name.partition('-')[0]} ones: {name} leads to them"
+            yield finding(resource, family["name"], problem, f"remove the alias {name}")
 
 
 def _of_store(resource: Resource, name: str, store: Node) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from policy.rules._kubernetes import (
     name_of,
     number,
     of_kind,
+    served,
     state,
     template,
     wanted,
@@ -192,6 +193,16 @@ def _restarts(workload: Resource, declared_objects: set[tuple[str, str, str]], a
         )
 
 
+def _own_name(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    services = {(one.object_name, one.namespace): one for one in of_kind(resources, "Service")}
+    for workload in of_kind(resources, "StatefulSet"):
+        name = workload.node.at("spec.serviceName")
+        service = services.get((name.text(), workload.namespace))
+        if service and workload not in served(service, resources):
+            problem = f"its pods have no names of their own: {name.text()} is the Service of others"
+            yield at(workload, name, problem, "name the Service that takes its pods")
+
+
 RULES = (
     Rule(
         id="pod-resources",
@@ -255,6 +266,13 @@ RULES = (
         why="Rights that one workload needs would be rights of all that share its account.",
         sources=("M4",),
         stack=_own_account,
+    ),
+    Rule(
+        id="stateful-own-names",
+        promise="The pods of every StatefulSet have their names from the Service that takes them.",
+        why="Brokers and members are known by these names: none of them would find the others.",
+        sources=("K1", "M4"),
+        stack=_own_name,
     ),
     Rule(
         id="pod-files-exist",

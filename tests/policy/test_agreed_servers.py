@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from policy.model import Resource
+from policy.rules._agreed import agreed
 from tests.policy.test_agreed import config_map, problems
 
 JOB = {"job_name": "kafka", "metric_relabel_configs": [{"action": "labeldrop", "regex": "exported_(job|instance)"}]}
@@ -72,11 +73,21 @@ def test_postgres_has_agreed_settings(line: str, problem: str | None) -> None:
 
 
 def test_nobody_else_logs_in_to_postgres() -> None:
-    good = "local all postgres peer\nhostssl  grafana grafana all scram-sha-256\n"
+    own = "\n".join(agreed()["postgres_logins"]["own"])
+    good = f"{own}\nhostssl  grafana grafana all scram-sha-256\n"
     assert problems("postgres-settings-agreed", config_map("pg_hba.conf", good)) == []
     line = "hostssl all all 0.0.0.0/0 scram-sha-256"
     assert problems("postgres-settings-agreed", config_map("pg_hba.conf", f"{good}{line}\n")) == [
         f"a login that is not agreed on: {line}"
+    ]
+    order = "the lines of the server's own logins are not all there, first and in the agreed order"
+    assert problems("postgres-settings-agreed", config_map("pg_hba.conf", good.partition("\n")[2])) == [order]
+
+
+def test_no_user_of_the_system_is_another_one_of_postgres() -> None:
+    assert problems("postgres-settings-agreed", config_map("pg_ident.conf", "# nobody\n\n")) == []
+    assert problems("postgres-settings-agreed", config_map("pg_ident.conf", "m postgres postgres\n")) == [
+        "one user of the system is another of the database"
     ]
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from components.versions import IMAGES
+from policy.rules._agreed import agreed
 from tests.policy.fixtures_kubernetes import GONE, changed, deployment, said
 
 IMAGE = "spec/template/spec/containers/0/image"
@@ -83,3 +85,20 @@ def test_a_tag_that_is_fetched_at_each_start_is_told() -> None:
 )
 def test_a_release_from_our_registries_passes(rule_id: str, image: str) -> None:
     assert said(rule_id, changed(deployment(), IMAGE, image)) == []
+
+
+def test_the_agreed_images_are_those_that_components_name() -> None:
+    assert agreed()["images"] == sorted(image.rpartition("/")[2] for image in IMAGES.values())
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("quay.io/x/query:v0.42.0", 'image "quay.io/x/query:v0.42.0" is none that the platform runs'),
+        (f"{THANOS}:v0.40.0", f'image "{THANOS}:v0.40.0" is not the release v0.42.0 that settings are written for'),
+    ],
+)
+def test_another_image_or_release_is_told(image: str, message: str) -> None:
+    fix = "remove it, or have it agreed on in policy/agreed.yaml"
+    assert said("image-agreed", changed(deployment(), IMAGE, image)) == [f"{HERE}.image: {message} -> {fix}"]
+    assert said("image-agreed", changed(deployment(), IMAGE, f"{THANOS}:v0.40.0@{DIGEST}")) == []

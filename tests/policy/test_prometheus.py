@@ -37,7 +37,7 @@ def test_a_prometheus_without_a_label_is_stopped(label: str) -> None:
 
 BOUNDED = {
     "prometheus": ["--storage.remote.read-concurrent-limit=2"],
-    "thanos": ["query", "--query.max-concurrent=4"],
+    "thanos": ["query", "--query.max-concurrent=4", "--query.partial-response"],
 }
 
 
@@ -70,3 +70,16 @@ def test_reads_without_a_bound_are_stopped(program: str, flag: str, becomes: str
 
 def test_a_sidecar_answers_no_queries_of_its_own() -> None:
     assert Runner(rules=RULES, agreed=[]).all([reading("thanos", ["sidecar"])]) == []
+
+
+CLOSED = ["--disable-admin-operations", "--web.disable"]
+
+
+@pytest.mark.parametrize("part", ["compact", "store"])
+@pytest.mark.parametrize("missing", CLOSED)
+def test_parts_of_thanos_that_serve_more_than_answers_are_stopped(part: str, missing: str) -> None:
+    assert Runner(rules=RULES, agreed=[]).all([reading("thanos", [part, *CLOSED])]) == []
+    [verdict] = Runner(rules=RULES, agreed=[]).all(
+        [reading("thanos", [part, *(flag for flag in CLOSED if flag != missing)])]
+    )
+    assert verdict.stops
