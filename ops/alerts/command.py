@@ -13,7 +13,6 @@ from urllib.parse import unquote_plus
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from components.alerting.escalation import ESCALATION_LABEL, LEVELS, NEVER, SUFFIX, EscalationDelays
@@ -23,6 +22,7 @@ from ops.alerts.silences import WATCHDOG, acknowledgements, as_json, clock, in_f
 from ops.core import platform as platform_module
 from ops.core.alertmanager import Cluster, FiringAlert, Silence, connect
 from ops.core.platform import Platform
+from ops.core.tables import Table
 
 _ORDER = {severity.value: number for number, severity in enumerate(Severity)}
 

@@ -16,7 +16,6 @@ import typer
 from confluent_kafka import TopicPartition
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
@@ -25,6 +24,7 @@ from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer, errors
 from ops.core.platform import Platform
+from ops.core.tables import Table
 from ops.telemetry.traces import seconds
 from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
 

@@ -14,7 +14,6 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from components.rules import Severity
@@ -23,6 +22,7 @@ from ops.alerts.notify_senders import LONGEST_TEXT, SENDERS, Notification, Way, 
 from ops.alerts.silences import author
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError, one_line
+from ops.core.tables import Table
 
 __all__ = ["LIMIT_S", "Notification", "Outcome", "load", "notify", "send_all"]
 

@@ -19,7 +19,6 @@ from urllib.parse import quote_plus
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
@@ -28,6 +27,7 @@ from components.rules import ID_LABEL
 from ops.core import platform as platform_module
 from ops.core.alertmanager import Alertmanager, FiringAlert, Matcher, Silence, connect
 from ops.core.errors import OpsError, one_line
+from ops.core.tables import Table
 
 LONGEST = "7d"
 WATCHDOG = "Watchdog"

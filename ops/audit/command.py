@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ops.audit import cluster as cluster_module
@@ -21,6 +20,7 @@ from ops.audit.report import content, document, findings
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.report_files import Lang
+from ops.core.tables import Table
 from ops.telemetry.traces import seconds
 from services.audit.records import AuditRecord, Outcome
 from services.audit.settings import Source

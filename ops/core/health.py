@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube, Pod
+from ops.core.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)

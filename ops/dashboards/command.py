@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from components.dashboards.model import Dashboard
@@ -24,6 +24,7 @@ from ops.core.errors import OpsError
 from ops.core.grafana import Grafana, address, administrator, known_credentials
 from ops.core.kube import Kube
 from ops.core.metrics import Metrics
+from ops.core.tables import Table
 from ops.dashboards.page import last, legends, page
 from ops.dashboards.panel_queries import (
     LIMIT_S,

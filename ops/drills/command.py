@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from ops.core import platform as platform_module
@@ -26,6 +26,7 @@ from ops.core import steps
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
+from ops.core.tables import Table
 from ops.drills import record, watch
 from ops.drills.model import Drill
 from ops.drills.record import FOLDER, Report

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from components.kafka.config import BROKERS
 from components.sizes import size_of, size_text
@@ -19,6 +18,7 @@ from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.core.steps import clock, heard
+from ops.core.tables import Table
 from ops.kafka import admin_password as passwords
 from ops.kafka import logins
 from ops.kafka.cluster import Cluster

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from ops.alerts.silences import duration
@@ -18,6 +17,7 @@ from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import one_line
 from ops.core.kube import Kube
+from ops.core.tables import Table
 from ops.maintenance import record
 from ops.maintenance.checks import OWN, checks, chosen
 from ops.maintenance.model import Maintenance, Period

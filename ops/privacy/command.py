@@ -15,7 +15,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ops.backups.options import IdentityFile, identities
@@ -23,6 +22,7 @@ from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
+from ops.core.tables import Table
 from ops.privacy import platform as stores
 from ops.privacy.record import PrivacyRecord, masking_key, pseudonym_of, subject_id
 from ops.privacy.stores import Days

@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
@@ -29,6 +28,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.report_files import Lang
+from ops.core.tables import Table
 from ops.reports.client import LATEST, Listing, ReportClient, rows
 from services.reports.alert_topics import KafkaAlertLog
 from services.reports.build import report

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from ops.config import source
 from ops.core import platform as platform_module
@@ -18,6 +17,7 @@ from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.steps import heard
+from ops.core.tables import Table
 from ops.storage.claims import Plan, Wanted, of_part, refusals, wanted_of
 from ops.storage.cluster import Volumes
 from ops.storage.grow import TAKEN_S, grow, look

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ops.core import platform as platform_module
@@ -19,6 +18,7 @@ from ops.core import search
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
+from ops.core.tables import Table
 from ops.core.web import Web
 from ops.telemetry.traces import seconds
 
