@@ -40,12 +40,12 @@ def _queried(resources: Sequence[Resource], options: Options) -> Iterator[Findin
     ]
     services_there = {(one.object_name, one.namespace): one for one in of_kind(resources, "Service")}
     for document in files:
-        asked: set[str] = set()
+        queried: set[str] = set()
         for endpoint in document.node["endpoints"].elements():
             service = services_there.get(service_of(endpoint["address"].text().partition("+")[2]) or ("", ""))
-            asked |= {workload.object_name for workload in served(service, resources)} if service else set()
+            queried |= {workload.object_name for workload in served(service, resources)} if service else set()
         for workload in resources:
-            if workload.object_name not in asked and any(map(_answers, all_containers(workload))):
+            if workload.object_name not in queried and any(map(_answers, all_containers(workload))):
                 where, problem = document.node["endpoints"], f"nobody is shown what {workload.object_name} holds"
                 yield finding(document.resource, where, problem, f"add an endpoint for {workload.object_name}")
     unknown.tell()
@@ -65,10 +65,10 @@ def _probed(resources: Sequence[Resource], options: Options) -> Iterator[Finding
     for document in _known(resources, unknown, Format.PROMETHEUS):
         if document.node["global"]["external_labels"]["prometheus_shard"].text() not in _NUMBERED:
             continue
-        looked = _looked(document.node)
+        probed = _looked(document.node)
         for name, namespace in sorted(there):
             for port, module in wanted.get(name, {}).items():
-                if (name, namespace, port, module) not in looked:
+                if (name, namespace, port, module) not in probed:
                     problem = f"nobody looks at {name}:{port} as a stranger would"
                     fix = f"add it to the probed targets with the module {module}"
                     yield finding(document.resource, document.node["scrape_configs"], problem, fix)
@@ -77,14 +77,14 @@ def _probed(resources: Sequence[Resource], options: Options) -> Iterator[Finding
 
 def _looked(node: Node) -> set[tuple[str, str, int, str]]:
     """Name and namespace of a Service, port and module of each probed address."""
-    looked = set()
+    probed = set()
     for job in node["scrape_configs"].elements():
         for group in job["static_configs"].elements() if probing(job) else ():
             for target in group["targets"].texts():
                 service = service_of(target)
                 if service:
-                    looked.add((*service, urlsplit(target).port or 443, group["labels"]["__param_module"].text()))
-    return looked
+                    probed.add((*service, urlsplit(target).port or 443, group["labels"]["__param_module"].text()))
+    return probed
 
 
 def _followed(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -197,7 +197,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="stores-all-queried",
         promise="The query layer asks every Prometheus, store and ruler of the stack.",
-        why="Dashboards and reports lack what is not asked, and nothing about the answer says so.",
+        why="Dashboards and reports lack what is not queried, and nothing about the answer says so.",
         sources=("P1", "P4"),
         stack=_queried,
     ),

@@ -94,10 +94,10 @@ def workloads() -> list[dict[str, Any]]:
 
 
 def template(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What its pods are made from."""
+    """What its pods are created from."""
     spec = manifest["spec"]
-    made: dict[str, Any] = (spec["jobTemplate"]["spec"] if manifest["kind"] == "CronJob" else spec)["template"]
-    return made
+    created: dict[str, Any] = (spec["jobTemplate"]["spec"] if manifest["kind"] == "CronJob" else spec)["template"]
+    return created
 
 
 @functools.cache
