@@ -211,12 +211,16 @@ def test_recommended_sizes_are_in_the_row(kube: Kube) -> None:
     assert finding.seen == [f"requests below the recommendation: {WORKLOAD}/{size.container}"]
 
 
-def test_what_the_autoscaler_cannot_do_fails_the_row(kube: Kube) -> None:
+def test_what_the_autoscaler_cannot_do_fails_the_row_when_it_had_its_time(
+    kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
     problem = {"type": "ConfigUnsupported", "status": "True", "message": "no such target"}
     _recommend(kube, {"conditions": [{**problem, "lastTransitionTime": "2026-01-01T00:00:00Z"}]})
-    assert _checked(kube).wrong == [
-        f"no sizes are recommended for {WORKLOAD}: ConfigUnsupported: no such target",
-    ]
+    early = _checked(kube)
+    assert (early.wrong, [wait.what for wait in early.waits]) == ([], [f"recommended sizes of {WORKLOAD}"])
+    monkeypatch.setattr("ops.checks.scaling.FIRST_S", 0.0)
+    [late] = _checked(kube).wrong
+    assert late.startswith(f"no sizes are recommended for {WORKLOAD}: ConfigUnsupported: no such target (was due at")
 
 
 def test_an_autoscaler_that_changes_pods_fails_the_row(kube: Kube) -> None:
