@@ -42,8 +42,15 @@ class Process:
         """The list that holds its flags."""
         return self.container["args" if self.container["args"].exists else "command"]
 
-    def runs(self, program: str) -> bool:
-        """Whether it is a program: by the command, or by the image's own when there is none."""
+    def runs(self, program: str, part: str = "") -> bool:
+        """Whether it is a program, by the command, or by the image's own when there is none; and the part, if given.
+
+        Args:
+            program: Its name.
+            part: The word that names the part, for example ``query`` of Thanos.
+        """
+        if part and part not in self.words[:2]:
+            return False
         if self.container["command"].exists:
             return bool(self.words) and self.words[0].rsplit("/", 1)[-1] == program
         return self.repository == program

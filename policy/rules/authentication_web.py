@@ -129,7 +129,7 @@ def _closed_interfaces(resource: Resource, options: Options) -> Iterator[Finding
         if process.runs("prometheus") and process.has("--web.enable-admin-api"):
             problem = "--web.enable-admin-api lets every user delete metrics"
             yield finding(resource, process.where, problem, "remove it")
-        if process.runs("thanos") and "query" in process.words[:2] and not process.has("--web.disable-cors"):
+        if process.runs("thanos", "query") and not process.has("--web.disable-cors"):
             problem = "--web.disable-cors is not given, so any web page may send queries"
             yield finding(resource, process.where, problem, "add --web.disable-cors")
 

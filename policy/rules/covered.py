@@ -52,7 +52,7 @@ def _queried(resources: Sequence[Resource], options: Options) -> Iterator[Findin
 
 
 def _answers(container: Container) -> bool:
-    return container.runs("thanos") and any(word.text in _STORES for word in container.words[1:2])
+    return container.runs("thanos") and any(word.text in _STORES for word in container.words[:2])
 
 
 def _probed(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:

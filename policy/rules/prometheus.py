@@ -23,38 +23,37 @@ def _labels(resource: Resource, options: Options) -> Iterator[Finding]:
                 )
 
 
-_BOUNDS = {
-    "prometheus": {"--storage.remote.read-concurrent-limit": "answers that it sends at the same time"},
-    "thanos query": {"--query.max-concurrent": "queries that run at the same time"},
-}
-"""Program -> flag -> what it bounds; zero would mean that nothing is bounded."""
+_BOUNDS = (
+    ("prometheus", "", "--storage.remote.read-concurrent-limit", "answers that it sends at the same time"),
+    ("thanos", "query", "--query.max-concurrent", "queries that run at the same time"),
+)
+"""Program, its part, a flag, and what it bounds; zero would mean that nothing is bounded."""
 
 
 def _reads_bounded(resource: Resource, options: Options) -> Iterator[Finding]:
     for process in processes(resource):
-        queries = process.runs("thanos") and "query" in process.words[:2]
-        program = "thanos query" if queries else "prometheus" if process.runs("prometheus") else ""
-        for flag, meaning in _BOUNDS.get(program, {}).items():
-            if not process.flag(flag).strip("0"):
+        for program, part, flag, meaning in _BOUNDS:
+            if process.runs(program, part) and not process.flag(flag).strip("0"):
                 problem = f"{flag} does not bound the {meaning}"
                 yield finding(resource, process.where, problem, f"add {flag} with the number that fits into its memory")
 
 
 _ADMIN = ("--disable-admin-operations", "whoever reaches its port may have blocks deleted")
 _PAGES = ("--web.disable", "its pages show every block to whoever reaches its port")
-_NEEDED = {
-    "compact": (_ADMIN, _PAGES),
-    "query": (("--query.partial-response", "one store that is down takes every dashboard with it"),),
-    "store": (_ADMIN, _PAGES),
-}
-"""Part of Thanos -> its flags, and what happens without them."""
+_NEEDED = (
+    ("compact", *_ADMIN),
+    ("compact", *_PAGES),
+    ("query", "--query.partial-response", "one store that is down takes every dashboard with it"),
+    ("store", *_ADMIN),
+    ("store", *_PAGES),
+)
+"""Part of Thanos, a flag, and what happens without it."""
 
 
 def _thanos_flags(resource: Resource, options: Options) -> Iterator[Finding]:
     for process in processes(resource):
-        part = "".join(process.words[1:2]) if process.runs("thanos") else ""
-        for flag, problem in _NEEDED.get(part, ()):
-            if not process.has(flag):
+        for part, flag, problem in _NEEDED:
+            if process.runs("thanos", part) and not process.has(flag):
                 yield finding(resource, process.where, f"{flag} is not given, so {problem}", f"add {flag}")
 
 

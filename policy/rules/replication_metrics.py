@@ -35,7 +35,7 @@ def _merged(resources: Sequence[Resource], options: Options) -> Iterator[Finding
 
 def _one_view(workload: Resource, replicas: Sequence[tuple[Resource, Node]]) -> Iterator[Finding]:
     for process in processes(workload):
-        if not process.runs("thanos") or "query" not in process.words[:2]:
+        if not process.runs("thanos", "query"):
             continue
         used = [label for value in process.flags(_LABEL) for label in value.split(",")]
         if not used and len(replicas) > 1:

@@ -78,7 +78,7 @@ def _complete(group: str, members: Sequence[tuple[Document, Node, float, float]]
 
 def _told_once(resource: Resource, options: Options) -> Iterator[Finding]:
     for process in processes(resource):
-        if not process.runs("thanos") or "rule" not in process.words[:2]:
+        if not process.runs("thanos", "rule"):
             continue
         labels = {value.partition("=")[0] for value in process.flags("--label")}
         dropped = set(process.flags(_DROP))

@@ -83,3 +83,12 @@ def test_parts_of_thanos_that_serve_more_than_answers_are_stopped(part: str, mis
         [reading("thanos", [part, *(flag for flag in CLOSED if flag != missing)])]
     )
     assert verdict.stops
+
+
+def test_a_part_of_thanos_that_the_image_starts_needs_its_flags_too() -> None:
+    own = {key: value for key, value in container(image="registry/thanos:v1").items() if key != "command"}
+    running = pod({**own, "args": ["store", "--web.disable"]})
+    store = k8s("apps/v1:StatefulSet", "store", spec={"template": {"spec": running}})
+    [verdict] = Runner(rules=RULES, agreed=[]).all([store])
+    assert verdict.stops
+    assert "--disable-admin-operations is not given" in verdict.message
