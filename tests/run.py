@@ -1,9 +1,9 @@
 """Runs what a change must pass: ``python -m tests.run check|test|e2e|drills|record``.
 
-``test`` has two lines of jobs beside each other. In one are the tests whose subject is a time (mark ``timed``), which
-leave most of the processors idle, and after them those that wait for servers. In the other are format and lint, types,
-and the tests that compute, which get what the first line leaves of the processors. A test that fails fails the run;
-only one that ``tests/flaky.yaml`` lists is run a second time, alone, and named at the end.
+``test`` has three lines of jobs beside each other. The tests whose subject is a time (mark ``timed``) have the
+processors when they want them, which is seldom. What they leave goes first to the tests that wait for servers, then to
+format and lint, types, and the tests that compute. A test that fails fails the run; only one that ``tests/flaky.yaml``
+lists is run a second time, alone, and named at the end.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ TIMED_WORKERS = min(2 * CORES + 1, 8)
 TIMED = "timed"
 """Mark of the tests whose subject is a time. It stands in the file, for all of its tests."""
 NICE = 5
+LATER = 10
 LAST = 19
 """Niceness of what must not disturb a time: a core that a timed test or its server wants is theirs at once."""
 TEST_LIMIT_S = 2400.0
@@ -186,7 +187,8 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
+        # Not a session of its own: the kernel groups by session (autogroup), and niceness counts within a group only.
+        process_group=0,
     )
 
 
@@ -246,10 +248,8 @@ def test() -> int:
     with tempfile.TemporaryDirectory(prefix="obs-test-") as folder:
         untimed = f"not {TIMED}"
         lines = [
-            [
-                _tests("timed", timed_files(), TIMED_WORKERS, Path(folder), marks=TIMED),
-                _tests("waiting", WAITING, WAITING_WORKERS, Path(folder), marks=untimed),
-            ],
+            [_tests("timed", timed_files(), TIMED_WORKERS, Path(folder), marks=TIMED)],
+            [_tests("waiting", WAITING, WAITING_WORKERS, Path(folder), LATER, untimed)],
             [lint(LAST), types(LAST), _tests("computing", COMPUTING, COMPUTING_WORKERS, Path(folder), LAST, untimed)],
         ]
         return _judged(lines, TEST_LIMIT_S, "make test")
@@ -346,7 +346,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("what", choices=("check", "test", "e2e", "drills", "record"))
     parser.add_argument("--base", help="check: commit to compare with")
     given, more = parser.parse_known_args(arguments)
-    # What we started runs in sessions of its own: whoever ends us ends it too.
+    # What we started runs in process groups of its own: whoever ends us ends it too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if more and given.what not in ("e2e", "drills"):
         parser.error(f"unknown: {' '.join(more)}")
