@@ -22,6 +22,8 @@ from tests.config.servers import eventually
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
+pytestmark = pytest.mark.drill
+
 SECOND, THIRD = "secondpassword2", "thirdpassword3"
 
 

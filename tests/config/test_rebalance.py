@@ -21,7 +21,7 @@ from tests.config.servers import eventually
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 TOPICS = {"telemetry-metrics": 6, "alerts-raw": 3}
 MIB = 2**20

@@ -19,6 +19,8 @@ from tests.config.search_process import SearchProcesses, password_of
 from tests.config.servers import eventually
 from tests.support import kafka_broker
 
+pytestmark = pytest.mark.drill
+
 TEXTS = {
     0: "segment 7 was not stored",
     1: "録画の保存に失敗しました",
