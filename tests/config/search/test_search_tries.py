@@ -17,7 +17,7 @@ from tests.config.index_manager_process import FAMILIES, USERS
 from tests.config.search.documents import TRACE, readable_documents
 from tests.config.search_process import SearchProcesses, hashes, password_of
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 
 def users() -> dict[str, SearchUser]:
