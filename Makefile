@@ -60,7 +60,7 @@ e2e: setup ## The core of the end-to-end tests on the running cluster, 12 minute
 	$(PYTHON) -m ops docs
 
 drills: setup ## All other end-to-end tests, one after the other, over an hour; the second region at last
-	@$(PYTHON) -m pytest tests/config -m drill
+	@$(PYTHON) -m tests.run drills tests/config
 	$(LAB) exec -- $(PYTHON) -m tests.run drills --ignore=tests/e2e/test_region.py --ignore=tests/e2e/test_kafka_upgrade.py
 	$(LAB) up --stack local-dr
 	$(LAB) exec -- $(PYTHON) -m tests.run drills tests/e2e/test_region.py

@@ -6,7 +6,6 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from confluent_kafka import ConsumerGroupState
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from components.gateway.config import DRAIN_NOW, DRAIN_PORT
@@ -15,7 +14,6 @@ from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal
 from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
-from ops.core.kafka import TIMEOUT_SECONDS, errors
 from ops.core.kube import NAME_LABEL, Kube, call_errors, wait_until
 from ops.core.platform import Login
 from ops.core.rows import Check, Finding
@@ -159,18 +157,15 @@ def o5(context: Context) -> Finding:
         replica for replica in context.platform.prometheus_replicas if f"metrics-consumer-{replica}" not in groups
     ]
     finding.expect(not shared, f"Prometheus {', '.join(shared)} has no consumer group of its own")
-    with errors(f"Kafka ({context.platform.kafka_bootstrap}) does not describe the consumer groups"):
-        described = context.kafka.client.describe_consumer_groups(groups)
-        configurations = {name: future.result(timeout=TIMEOUT_SECONDS) for name, future in described.items()}
-    for name, group in configurations.items():
-        finding.expect(group.state is ConsumerGroupState.STABLE, f"group {name} is {group.state.name.lower()}")
+    for name, group in context.kafka.groups(groups).items():
+        finding.expect(group.stable, f"group {name} is {group.state.lower()}")
         members = context.platform.prometheus_shards if name.startswith("metrics-consumer-") else 1
-        finding.expect(len(group.members) >= members, f"group {name} has {len(group.members)} of {members} members")
+        finding.expect(group.members >= members, f"group {name} has {group.members} of {members} members")
         lag = context.kafka.lag(name)
         finding.expect(bool(lag), f"group {name} has committed nothing")
         total = sum(lag.values())
         finding.expect(total <= MAX_LAG, f"group {name} lags by {total} records, at most {MAX_LAG}")
-        finding.figures.append(f"{name}: {len(group.members)} member, lag {total}")
+        finding.figures.append(f"{name}: {group.members} member{'' if group.members == 1 else 's'}, lag {total}")
     finding.seen.append("groups described, committed offsets compared with the ends of the topics")
     finding.drill("consumer-killed")
     return finding

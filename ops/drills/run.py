@@ -233,6 +233,9 @@ def run(
     said = log.read_text(errors="replace").splitlines()
     if late:
         return Outcome(passed=False, seconds=seconds, reasons=(f"timed out after {limit_s:.0f} s",), log=log)
+    if process.returncode < 0:
+        reason = f"ended by {signal.Signals(-process.returncode).name} before it could put back what it took away"
+        return Outcome(passed=False, seconds=seconds, reasons=(reason,), log=log)
     if process.returncode not in (work.DONE, work.FAILED):
         raise OpsError(f"the drill did not run (exit code {process.returncode}): {_last(said)}; full output: {log}")
     if process.returncode == work.DONE and not any(line.startswith(work.PASSED) for line in said):

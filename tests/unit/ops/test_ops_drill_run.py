@@ -58,6 +58,12 @@ def test_a_process_that_does_not_get_as_far_as_the_drill_is_no_result(tmp_path: 
         carried_out(tmp_path, "import sys\nprint('ERROR: no stack')\nprint('later')\nsys.exit(2)\n")
 
 
+def test_a_process_that_crashes_in_the_drill_is_a_failed_run(tmp_path: Path) -> None:
+    outcome = carried_out(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    assert not outcome.passed
+    assert outcome.reasons == ("ended by SIGSEGV before it could put back what it took away",)
+
+
 def test_one_that_does_not_end_is_killed(tmp_path: Path) -> None:
     stubborn = (
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('on', flush=True)\ntime.sleep(300)"
