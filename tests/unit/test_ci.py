@@ -1,43 +1,50 @@
-"""The series of runs of ``.ci/run``: the table is read, the first failed run is the last, a run that hangs is ended."""
+"""``.ci/run`` leaves the times of its steps only where that is asked for, those of a failed run too."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from lab.timing import EVIDENCE_VARIABLE
+from ops.evidence import files as evidence
 from tests import ci
 
-TABLE = """
-echo "step that is no table"
-printf '\\n%-12s %8s  %s\\n' step seconds result
-printf '%-12s %8s  %s\\n' test 12 passed e2e 3 "{e2e}" all 15 "{all}"
-exit {code}
-"""
+
+@pytest.fixture
+def requested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder for evidence, which is asked for."""
+    real = evidence.write
+    monkeypatch.setattr(evidence, "write", lambda name, **what: real(name, **{**what, "folder": tmp_path}))
+    monkeypatch.setenv(EVIDENCE_VARIABLE, "1")
+    return tmp_path
 
 
-def script(tmp_path: Path, text: str) -> Path:
-    file = tmp_path / "run"
-    file.write_text(f"#!/usr/bin/env bash\n{text}")
-    file.chmod(0o755)
-    return file
+def runs(folder: Path) -> tuple[Any, ...]:
+    return evidence.read(ci.NAME, folder).runs
 
 
-def test_green_runs_give_their_times_by_step(tmp_path: Path) -> None:
-    runs = ci.series(2, script(tmp_path, TABLE.format(e2e="passed", all="passed", code=0)))
-    assert ci.figures(runs, 2) == {
-        "runs": 2,
-        "green": 2,
-        "longest s": 15,
-        "longest make test s": 12,
-        "seconds by step": {"test": [12, 12], "e2e": [3, 3], "all": [15, 15]},
-    }
+def test_an_ordinary_run_leaves_nothing(requested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(EVIDENCE_VARIABLE)
+    assert ci.leave(0, ["tools=1"]) is None
+    assert runs(requested) == ()
 
 
-def test_the_first_failed_run_is_the_last(tmp_path: Path) -> None:
-    runs = ci.series(3, script(tmp_path, TABLE.format(e2e="failed (1)", all="failed (1)", code=1)))
-    assert [(run.code, dict(run.seconds)) for run in runs] == [(1, {"test": 12, "e2e": 3, "all": 15})]
-    assert ci.figures(runs, 3)["green"] == 0
+def test_the_steps_and_their_sum_are_left(requested: Path) -> None:
+    ci.leave(0, ["tools=2", "test=598", "make up=200"])
+    (run,) = runs(requested)
+    assert run.passed
+    assert run.figures == {"total s": 800, "steps s": {"tools": 2, "test": 598, "make up": 200}}
+    assert run.seconds == pytest.approx(800, abs=5)
 
 
-def test_a_run_that_hangs_is_ended(tmp_path: Path) -> None:
-    hanging = script(tmp_path, "trap 'exit 143' TERM\nsleep 60 >/dev/null &\nwait")
-    assert ci.run(hanging, limit_s=0.3) == ci.Run(143, {})
+def test_a_failed_run_says_how_far_it_came(requested: Path) -> None:
+    ci.leave(2, ["tools=2", "test=598", "down=1"])
+    (run,) = runs(requested)
+    assert (run.passed, run.problems) == (False, ("exit code 2, after tools, test, down",))
+
+
+def test_a_run_that_took_too_long_failed(requested: Path) -> None:
+    ci.leave(0, ["tools=4000", "test=900"])
+    assert [run.passed for run in runs(requested)] == [False]
