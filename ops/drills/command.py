@@ -178,6 +178,7 @@ def leave_evidence(
             passed=False,
             problems=outcome.reasons,
             started=started,
+            settings={"load": drill.load, "fault": drill.fault},
             folder=folder,
         )
 

@@ -14,6 +14,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import wait_until
 from ops.drills.model import Drill
+from ops.drills.tools import durations
 from ops.evidence import files as evidence
 
 Procedure = Callable[[Context, dict[str, Any]], list[str]]
@@ -86,6 +87,7 @@ def carry_out(drill: Drill, context: Context, folder: Path = evidence.FOLDER) ->
             passed=not problems,
             problems=problems,
             started=started,
+            settings={"load": drill.load, "fault": drill.fault, "durations": durations.in_force()},
             folder=folder,
         )
         return list(written.problems)
