@@ -70,9 +70,9 @@ verify: setup ## A line per requirement on the live platform; ROW=K1: its detail
 	@$(LAB) exec -- $(PYTHON) -m ops verify $(ROW) $(if $(JSON),--json)
 
 bench: setup ## Load test of SIGNAL (metrics, traces, logs), 6 minutes; PEER=1: beside stock collector settings
-	@$(LAB) tools obs-loadgen
+	@$(LAB) tools obs-loadgen $(if $(PEER),$(if $(filter logs,$(SIGNAL)),victoria-logs))
 	if [ -n "$(PEER)" ]; then
-		$(LAB) bench $(BENCH)
+		$(LAB) bench --signal $(SIGNAL) $(BENCH)
 	else
 		$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL) $(BENCH)
 	fi
