@@ -62,7 +62,7 @@ def test_the_text_of_the_evidence_has_all_of_its_figures(signal: Signal) -> None
     peer = figures_of([turn(1000, dict.fromkeys(plan.passes, 1.0), stored)], plan.passes, plan, item)
     compared = ratios(ours, peer, plan, item)
     assert compared[f"ours to peer, {item} per CPU second"] == 0.5
-    figures = {"ours": ours, "peer": peer, **compared}
+    figures = {"ours": ours, "peer": peer, **compared, "settings": {"rate": 1, "size": 2, "clients": 3}}
     parts = CATALOG[plan.evidence]["text"].split("; ")
     assert len(texts.told(figures, parts)) == len(parts)
 
