@@ -22,7 +22,7 @@ from ops.alerts.notify_senders import LONGEST_TEXT, SENDERS, Notification, Way, 
 from ops.alerts.silences import author
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError, one_line
-from ops.core.tables import Table
+from ops.core.terminal import Table
 
 __all__ = ["LIMIT_S", "Notification", "Outcome", "load", "notify", "send_all"]
 

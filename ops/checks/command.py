@@ -13,12 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from ops.core import platform as platform_module
-from ops.core import runner
 from ops.core.context import Context
 from ops.core.errors import one_line
 from ops.core.kube import Kube
 from ops.core.requirements import TEXTS, TITLES
-from ops.core.rows import DrillResult, Row, State
+from ops.core.rows import DrillResult, Row, State, choose, run_checks
 from ops.evidence.drills import Drills
 
 WIDTH = 100
@@ -44,7 +43,7 @@ def verify(
     # Here, since the checks are slow to load and no other command needs them.
     from ops.checks.registry import ALONE, CHECKS
 
-    ids = runner.choose(rows or ())
+    ids = choose(rows or ())
     platform = platform_module.load()
     with Context(platform, Kube.of(platform)) as context:
         drills = Drills.of(context.kube)
@@ -52,7 +51,7 @@ def verify(
         checked: dict[str, Row] = {}
         for some in (set(ids) - ALONE, ALONE & set(ids)):
             wanted = [identifier for identifier in ids if identifier in some]
-            checked |= {row.id: row for row in runner.run(wanted, CHECKS, context, steps.done, judge=drills.judge)}
+            checked |= {row.id: row for row in run_checks(wanted, CHECKS, context, steps.done, judge=drills.judge)}
         ordered = [checked[identifier] for identifier in ids]
     for file in drills.ignored:
         typer.echo(f"ignored: {file}", err=True)

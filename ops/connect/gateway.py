@@ -16,7 +16,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
-from ops.core.steps import heard, say
+from ops.core.terminal import heard, say
 from ops.core.web import Query
 
 gateway_app = typer.Typer(help="The gateway: passwords of layers and node agents.", no_args_is_help=True)

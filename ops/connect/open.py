@@ -22,9 +22,9 @@ import typer
 from ops.connect.pages import Name, Page, page
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError, one_line
+from ops.core.files import write_private
 from ops.core.kube import Kube
 from ops.core.platform import Platform
-from ops.core.private_file import write_private
 from ops.core.tunnel import Tunnel
 
 AUTHORITY_FILE: Final = "ca.pem"

@@ -18,7 +18,7 @@ from components.rules import Severity
 from components.telemetry.classification import CLASSES
 from ops.alerts.silences import author
 from ops.core.errors import OpsError, one_line
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.incidents import alerts, evidence, times
 from ops.incidents.alerts import firing_alert, manual_alert, new
 from ops.incidents.collect import SOURCES, Clients, collect, missing

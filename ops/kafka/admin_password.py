@@ -15,7 +15,7 @@ from components.kafka.config import BROKERS, CONFIG_DIRECTORY, INTERNAL_PORT
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.platform import Platform
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.kafka.sign_in import Answer, sign_in_everywhere
 
 CONTAINER: Final = BROKERS

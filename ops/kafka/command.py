@@ -12,13 +12,12 @@ from rich.console import Console
 
 from components.kafka.config import BROKERS
 from components.sizes import size_of, size_text
+from ops.core import jobs
 from ops.core import platform as platform_module
-from ops.core import pod_programs
 from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
-from ops.core.steps import clock, heard
-from ops.core.tables import Table
+from ops.core.terminal import Table, clock, heard
 from ops.kafka import admin_password as passwords
 from ops.kafka import logins
 from ops.kafka.cluster import Cluster
@@ -97,7 +96,7 @@ def admin_password(
         pod = kube.ready_pod(BROKERS).name
 
         def run(command: Sequence[str], given: str) -> str:
-            return pod_programs.run(kube, pod, passwords.CONTAINER, command, given=given, seconds=passwords.TOOL_S)
+            return jobs.run_in_pod(kube, pod, passwords.CONTAINER, command, given=given, seconds=passwords.TOOL_S)
 
         with heard(lambda line: typer.echo(line, err=True)):
             told = passwords.change(platform, run)

@@ -20,7 +20,7 @@ from ops.core.errors import OpsError
 from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, errors
 from ops.core.kube import Kube, wait_until
 from ops.core.platform import Login, Platform
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.kafka.sign_in import Answer, sign_in_everywhere
 
 _PLACE: Final = ("kafka", "login_generations")

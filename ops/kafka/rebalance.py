@@ -9,7 +9,7 @@ from typing import Final
 
 from components.sizes import size_text
 from ops.core.errors import OpsError
-from ops.core.steps import clock, say
+from ops.core.terminal import clock, say
 from ops.kafka.cluster import Cluster, Ongoing
 from ops.kafka.plan import Layout, Move, Partition, plan
 

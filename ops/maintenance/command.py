@@ -17,7 +17,7 @@ from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import one_line
 from ops.core.kube import Kube
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.maintenance import record
 from ops.maintenance.checks import OWN, checks, chosen
 from ops.maintenance.model import Maintenance, Period

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ops.core.report_files import write_report
+from ops.core.files import write_report
 from ops.maintenance.model import Maintenance, Result
 
 

@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.dashboards.registry import DASHBOARDS
-from ops.core import runner
 from ops.core.context import Context
-from ops.core.rows import Finding, Row
+from ops.core.rows import Finding, Row, run_checks
 from ops.dashboards.command import CHECK_RANGE, query_client
 from ops.dashboards.command import check as query_dashboards
 from ops.dashboards.panel_queries import span
@@ -46,7 +45,7 @@ def run(
     for seconds in sorted({check.seconds for check in checks}):
         names = [check.id for check in checks if check.seconds == seconds]
         looks = {name: bound(by_id[name]) for name in names}
-        rows |= {row.id: row for row in runner.run(names, looks, tools.context, lambda row: progress(row.id), seconds)}
+        rows |= {row.id: row for row in run_checks(names, looks, tools.context, lambda row: progress(row.id), seconds)}
     return Maintenance(
         period=period,
         platform=tools.context.platform.platform,

@@ -26,9 +26,9 @@ from ops.core import platform as platform_module
 from ops.core.access import ReportAccess, report_access
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.files import Lang
 from ops.core.kube import Kube
-from ops.core.report_files import Lang
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.reports.client import LATEST, Listing, ReportClient, rows
 from services.reports.alert_topics import KafkaAlertLog
 from services.reports.build import report

@@ -12,7 +12,7 @@ from rich.table import Column
 from components.telemetry.capacity import Load
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from ops.core.errors import OpsError
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.evidence import files as evidence
 from ops.scaling import sizes as recommended
 from ops.scaling.plan import BENCHES, BUSY, breaks_first, catalogue_days, costs, plan, table

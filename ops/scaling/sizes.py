@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from components.sizes import size_text
 from ops.core import platform as platform_module
+from ops.core.autoscalers import Amounts, Recommendation, Size, recommendations
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
-from ops.core.recommendations import Amounts, Recommendation, Size, recommendations
 
 COLUMNS: Final = ("workload", "container", "requests", "may use", "recommended", "upper bound", "requests too little")
 

@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, call_errors, wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.storage.claims import Claim, Wanted, claim_of
 
 _TIMEOUT_S: Final = 15

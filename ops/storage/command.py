@@ -16,8 +16,7 @@ from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
-from ops.core.steps import heard
-from ops.core.tables import Table
+from ops.core.terminal import Table, heard
 from ops.storage.claims import Plan, Wanted, of_part, refusals, wanted_of
 from ops.storage.cluster import Volumes
 from ops.storage.grow import TAKEN_S, grow, look

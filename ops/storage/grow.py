@@ -8,7 +8,7 @@ from typing import Final
 
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
-from ops.core.steps import clock, say
+from ops.core.terminal import clock, say
 from ops.storage.claims import Line, Plan, Step, Wanted, plan, refusals
 from ops.storage.cluster import Volumes
 

@@ -18,7 +18,7 @@ from ops.core import search
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.core.web import Web
 from ops.telemetry.traces import seconds
 

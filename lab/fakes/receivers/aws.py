@@ -31,7 +31,7 @@ from moto.sns.models import SNSBackend, sns_backends
 from lab.fakes.receivers.answers import Answer
 from lab.fakes.receivers.record import SMS, Record
 from lab.fakes.receivers.settings import DNS_TTL_S
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment

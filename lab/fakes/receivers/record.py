@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 PHONE, SMS, SLACK, MAIL, HEARTBEAT, DEAD_MANS_SWITCH = "phone", "sms", "slack", "mail", "heartbeat", "dead-mans-switch"
 CHANNELS = (PHONE, SMS, SLACK, MAIL, HEARTBEAT, DEAD_MANS_SWITCH)

@@ -12,7 +12,7 @@ import psycopg
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import client_settings
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills import access_http, access_kafka, access_kubernetes, access_stores
 from ops.drills.access_tries import Try, account
 from ops.permissions.matrix import matrix

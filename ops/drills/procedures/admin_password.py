@@ -10,7 +10,7 @@ from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.context import Context
 from ops.core.kube import Kube
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import settle
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import all_arrived, unmet

@@ -9,7 +9,7 @@ from ops.audit.reading import read
 from ops.audit.report import findings
 from ops.audit.tries import LIMIT_S, attempts, recorded
 from ops.core.context import Context
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.tools.accounts import unmet
 from services.audit.records import Outcome
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ops.core.context import Context
 from ops.core.kube import wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import unmet
 from ops.drills.tools.certificates import Certificates, Port

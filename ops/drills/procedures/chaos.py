@@ -14,7 +14,7 @@ from components.gateway.component import WORKLOAD as GATEWAY
 from components.kafka.config import BROKERS as KAFKA
 from ops.core.context import Context
 from ops.core.kube import Kube, Pod, call_errors, pod_of, wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.chaos import DISK_OF, Fault, Kind, Step, plan
 from ops.drills.procedure import CannotRunError, is_settled
 from ops.drills.procedures.disks import WRITES_PER_S, broker_disk

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ops.core.context import Context
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import account
 from ops.drills.tools.load import TOPIC, OtlpLoad

@@ -9,7 +9,7 @@ from components.telemetry.topics import METRICS_TOPIC
 from ops.core import platform as platform_module
 from ops.core.context import Context, reached
 from ops.core.pulumi import UP_LIMIT_S
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import settle
 from ops.drills.procedures.logs import account_logs
 from ops.drills.tools import durations

@@ -11,7 +11,7 @@ from components.kafka.config import BROKERS, CONTROLLERS
 from components.versions import release
 from ops.core import pulumi
 from ops.core.context import Context
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError, settle
 from ops.drills.procedures.kafka import InSync, scratch_topic
 from ops.drills.tools import durations, kafka_release

@@ -23,7 +23,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT, run_pulumi
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import LONGEST
 from ops.drills.procedures.object_storage import operator_identities
 from ops.drills.tools import durations

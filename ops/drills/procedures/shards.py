@@ -16,7 +16,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kafka import caught_up
 from ops.core.kube import wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import all_arrived, unmet

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.core.errors import OpsError, one_line
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 _LIMIT_S = 30.0
 

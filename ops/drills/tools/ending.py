@@ -13,7 +13,7 @@ from kubernetes import watch
 
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, Pod, call_errors
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.tools.accounts import must
 
 _CALL_S: Final = 15

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube, Pod
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 
 

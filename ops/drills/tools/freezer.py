@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ops.core.errors import OpsError
 from ops.core.kube import Pod, wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools.cgroups import Group, group_of
 from ops.drills.tools.faults import processes_of

@@ -9,7 +9,7 @@ from typing import Final
 from components import java
 from components.kafka import nodes
 from components.kafka.config import BROKERS, CONFIG_DIRECTORY, CONTROLLERS, INTERNAL_PORT
-from ops.core import pod_programs
+from ops.core import jobs
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube, Pod
 from ops.drills.procedure import CannotRunError
@@ -121,4 +121,4 @@ def _feature(kube: Kube, *words: str) -> str:
 
 
 def _run(kube: Kube, pod: Pod, *words: str) -> str:
-    return pod_programs.run(kube, pod.name, nodes.CONTAINER, (*_JAVA, *words))
+    return jobs.run_in_pod(kube, pod.name, nodes.CONTAINER, (*_JAVA, *words))

@@ -20,7 +20,7 @@ from ops.core.errors import OpsError
 from ops.core.kafka import client_settings
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Login
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.core.web import Query, Web
 from ops.drills.tools import durations
 from ops.drills.tools.sequences import Ledger, Number

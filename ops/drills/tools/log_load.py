@@ -15,7 +15,7 @@ from components.telemetry.layers import STREAMING
 from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.core.web import Web
 from ops.drills.tools.load import NumberedLoad, Send
 from ops.drills.tools.search_client import SearchClient

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from ops.core import json_file
+from ops.core import files
 from ops.core.errors import OpsError
 from ops.core.platform import Login
 from ops.core.web import Web
@@ -119,7 +119,7 @@ class NotificationRecord:
                 "notifications (in the lab: python -m lab exec --)"
             )
         try:
-            return cls(json_file.read(Address, Path(named), named=VARIABLE))
+            return cls(files.read_json(Address, Path(named), named=VARIABLE))
         except OpsError as error:
             raise CannotRunError(str(error)) from None
 

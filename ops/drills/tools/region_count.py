@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import must
 from ops.drills.tools.conditions import Raised

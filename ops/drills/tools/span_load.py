@@ -15,7 +15,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.core.web import Web
 from ops.drills.tools.load import Load, Send
 from ops.drills.tools.search_client import SearchClient

@@ -11,7 +11,7 @@ import pytest
 
 from components.kafka.config import BROKERS, CONTROLLERS
 from components.versions import release
-from ops.core import pod_programs
+from ops.core import jobs
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, Pod
@@ -53,7 +53,7 @@ class Live:
         monkeypatch.setattr(kafka_upgrade, "ProducerLoad", Producer)
         monkeypatch.setattr(kafka_upgrade, "scratch_topic", scratch_topic)
         monkeypatch.setattr(kafka_upgrade, "QueryRunner", self._asking)
-        monkeypatch.setattr(pod_programs, "run", self._program)
+        monkeypatch.setattr(jobs, "run_in_pod", self._program)
         kube = SimpleNamespace(
             pods=self.pods, ready_pod=lambda workload: self.pods(workload)[0], wait_rolled=lambda _: 1.0
         )
@@ -191,7 +191,7 @@ def test_an_answer_that_does_not_come_is_no_refusal(live: Live, monkeypatch: pyt
     def silent(*_: object) -> str:
         raise OpsError("java in kafka-0 took over 60 s and was ended")
 
-    monkeypatch.setattr(pod_programs, "run", silent)
+    monkeypatch.setattr(jobs, "run_in_pod", silent)
     with pytest.raises(OpsError, match="took over 60 s"):
         kafka_release.refuses_to_lower(live.context.kube, "4.2.0")
 
@@ -225,6 +225,6 @@ def thin() -> dict[str, Any]:
 
 
 def test_what_kafka_does_not_tell_is_one_line(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pod_programs, "run", lambda *_: "Feature: group.version\tFinalizedVersionLevel: 1\n")
+    monkeypatch.setattr(jobs, "run_in_pod", lambda *_: "Feature: group.version\tFinalizedVersionLevel: 1\n")
     with pytest.raises(OpsError, match=r"^no metadata\.version in what Kafka tells: "):
         kafka_release.metadata_format(live.context.kube)
