@@ -28,7 +28,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.terminal import Table
 from ops.drills import record, watch
-from ops.drills.model import Drill
+from ops.drills.procedure import Drill
 from ops.drills.record import FOLDER, Report
 from ops.drills.run import (
     AFTER_S,

@@ -34,7 +34,7 @@ from ops.drills.drills_alerting import ALERTING
 from ops.drills.drills_flow import FLOW, TRACES
 from ops.drills.drills_gate import GATE
 from ops.drills.drills_recovery import RECOVERY
-from ops.drills.model import Drill
+from ops.drills.procedure import Drill
 
 DRILLS: tuple[Drill, ...] = (*FLOW, *GATE, *ALERTING, *TRACES, *RECOVERY)
 

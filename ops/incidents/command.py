@@ -22,8 +22,8 @@ from ops.core.terminal import Table
 from ops.incidents import alerts, evidence, times
 from ops.incidents.alerts import firing_alert, manual_alert, new
 from ops.incidents.collect import SOURCES, Clients, collect, missing
+from ops.incidents.document import Language, Texts
 from ops.incidents.evidence import Entry, Evidence, entries
-from ops.incidents.i18n import Language, Texts
 from ops.incidents.kept import permitted
 from ops.incidents.record import DEFAULT, LONGEST_TEXT, VARIABLE, Incident, Note, Phase, Store, valid
 from ops.incidents.times import TimeFormat, after, moment, span, window, zone

@@ -20,9 +20,18 @@ from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import all_arrived, unmet
-from ops.drills.tools.conditions import CRITICAL, HIGH, Injector, Raised, collected
 from ops.drills.tools.load import METRIC, TOPIC, OtlpLoad
-from ops.drills.tools.notifications import FIRING, RESOLVED, NotificationRecord, status
+from ops.drills.tools.notifications import (
+    CRITICAL,
+    FIRING,
+    HIGH,
+    RESOLVED,
+    Injector,
+    NotificationRecord,
+    Raised,
+    collected,
+    status,
+)
 
 SHARDS: Final = (2, 3)
 DIVIDED_S: Final = 300.0

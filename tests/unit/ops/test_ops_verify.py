@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.checks import command, registry
+from ops.checks import command
 from ops.cli import app
 from ops.core.context import Context
 from ops.core.errors import OpsError
@@ -388,7 +388,7 @@ def verify(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
     monkeypatch.setattr(command.Drills, "of", lambda _: drills)
 
     def call(checks: dict[str, Check], *words: str) -> Result:
-        monkeypatch.setattr(registry, "CHECKS", checks)
+        monkeypatch.setattr(command, "CHECKS", checks)
         return CliRunner().invoke(app, ["verify", *words])
 
     return call

@@ -12,7 +12,7 @@ import pytest
 from kubernetes import client
 
 from ops.checks import prometheus, traces, visualization
-from ops.checks.registry import CHECKS
+from ops.checks.command import CHECKS
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
