@@ -46,7 +46,7 @@ from lab.timing import TOOL, Steps
 from lab.toolchain import images
 from lab.toolchain import tools as toolbox
 from lab.toolchain.recipes import LOAD_GENERATOR, ON_DEMAND, RECIPES
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 _PACKAGES = {
     "etcd": "etcd-server",

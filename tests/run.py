@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 
 from lab import timing
 from lab.paths import cache_root
-from ops.core.steps import clock
+from ops.core.terminal import clock
 from tests import flaky, seconds
 from tests.support import shared
 

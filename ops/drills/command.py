@@ -22,13 +22,13 @@ from rich.table import Column
 from rich.text import Text
 
 from ops.core import platform as platform_module
-from ops.core import steps
+from ops.core import terminal
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.drills import record, watch
-from ops.drills.model import Drill
+from ops.drills.procedure import Drill
 from ops.drills.record import FOLDER, Report
 from ops.drills.run import (
     AFTER_S,
@@ -150,7 +150,11 @@ def _carry_out(drill: Drill, context: Context, progress: DrillProgress, changed:
     with watcher or nullcontext():
         progress.say(f"{drill.fault}; load: {drill.load}")
         outcome = run(
-            command_of(drill), drill.limit_s, log, progress.beat, variables={**changed, steps.FILE: str(progress.steps)}
+            command_of(drill),
+            drill.limit_s,
+            log,
+            progress.beat,
+            variables={**changed, terminal.FILE: str(progress.steps)},
         )
         progress.beat(outcome.seconds)
         leave_evidence(drill, context, started, outcome)

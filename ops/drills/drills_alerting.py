@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ops.drills.model import Aspect, Drill
+from ops.drills.procedure import Aspect, Drill
 
 _PROCEDURES = "ops.drills.procedures"
 _LATENCY: Mapping[Aspect, tuple[str, ...]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.drills.model import Aspect, Drill
+from ops.drills.procedure import Aspect, Drill
 
 _PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"

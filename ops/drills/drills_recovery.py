@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.drills.model import Aspect, Drill
+from ops.drills.procedure import Aspect, Drill
 from ops.drills.tools.durations import CHAOS_MINUTES
 
 _PROCEDURES = "ops.drills.procedures"

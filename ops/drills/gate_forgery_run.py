@@ -17,7 +17,7 @@ from components.telemetry.registry import REGISTRY, metric_reserved, service_res
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.gate_forgery import (
     KNOWN_METRIC,
     MARKER,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ops.core.errors import OpsError
-from ops.core.report_files import write_report
-from ops.drills.model import Aspect, Drill
+from ops.core.files import write_report
+from ops.drills.procedure import Aspect, Drill
 from ops.drills.run import DRILLS
 from ops.drills.watch import Event, Watched, cell, mermaid, parsed, rows
 from ops.evidence import files as evidence

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from ops.core import platform as platform_module
-from ops.core import search
+from ops.core import queries
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.core.web import Web
 from ops.telemetry.traces import seconds
 
@@ -108,7 +108,7 @@ class LogReader:
         try:
             hits = self.search(body)["hits"]
         except (KeyError, TypeError):
-            raise search.unexpected() from None
+            raise queries.unexpected() from None
         return distinct(_row(hit) for hit in reversed(hits))
 
     def search(self, body: Mapping[str, Any]) -> Any:
@@ -117,9 +117,9 @@ class LogReader:
         Raises:
             OpsError: The search cluster refuses, or does not answer.
         """
-        answer = search.ask(self._web, f"{self._url}/{READ_ALIAS}/_search", self._auth, body)
+        answer = queries.ask(self._web, f"{self._url}/{READ_ALIAS}/_search", self._auth, body)
         if "hits" not in answer:
-            raise search.unexpected()
+            raise queries.unexpected()
         return answer["hits"]
 
 

@@ -15,8 +15,7 @@ from components.kafka import config
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings, consumer, watermarks
 from ops.core.platform import Platform
-from ops.kafka.cluster import Cluster
-from ops.kafka.rebalance import Wish, look, rebalance
+from ops.kafka.rebalance import Cluster, Wish, look, rebalance
 from tests.config.servers import eventually
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode

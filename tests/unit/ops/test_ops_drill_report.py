@@ -18,7 +18,7 @@ from ops.cli import app
 from ops.core.errors import OpsError
 from ops.drills import command, record
 from ops.drills.command import build_report, leave_evidence
-from ops.drills.model import Aspect, Drill
+from ops.drills.procedure import Aspect, Drill
 from ops.drills.record import Report, markdown, watched_of, write
 from ops.drills.run import Outcome, find
 from ops.drills.watch import Event, Watched

@@ -45,7 +45,7 @@ HEAD = """
     import time
     from pathlib import Path
     from ops.core.errors import OpsError
-    from ops.core.steps import say
+    from ops.core.terminal import say
     from ops.drills.procedure import CannotRunError
 
     def drill(context, figures):

@@ -1,7 +1,8 @@
-"""Series over a time, and the rules, from the query API of a Prometheus or a Thanos Query."""
+"""Questions to what answers for a time: series and rules from a Prometheus or Thanos Query, and the search cluster."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -129,3 +130,42 @@ def step(start: datetime, end: datetime) -> float:
 def _finite(text: str) -> float | None:
     value = float(text)
     return value if math.isfinite(value) else None
+
+
+_SHOWN = 160
+"""Characters of an answer in a message."""
+
+
+def ask(web: Web, url: str, auth: tuple[str, str], body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the cluster answers to a JSON request.
+
+    Args:
+        web: Session that trusts the cluster's authority.
+        url: Address of the request.
+        auth: User and password.
+        body: The request.
+
+    Raises:
+        OpsError: The cluster refuses, or does not answer, or not with an object, or a part of it does not answer.
+    """
+    headers = {"Content-Type": "application/json"}
+    with web.call("POST", url, auth=auth, data=json.dumps(body).encode(), headers=headers) as response:
+        if response.status_code != 200:
+            raise OpsError(f"the search cluster answered {response.status_code}: {one_line(response.text, _SHOWN)}")
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+    if not isinstance(answer, dict):
+        raise unexpected()
+    shards = answer.get("_shards", {})
+    if answer.get("timed_out") or shards.get("failed"):
+        raise OpsError(
+            f"the search cluster answered from {shards.get('successful')} of {shards.get('total')} shards only"
+        )
+    return answer
+
+
+def unexpected() -> OpsError:
+    """The error for an answer that is none of the search cluster's."""
+    return OpsError("the search cluster did not answer as one does")

@@ -1,4 +1,4 @@
-"""Tells whoever waits for a long command what it is doing, one line a step.
+"""What a command shows in a terminal: the steps of a long one, and tables whatever its width.
 
 A drill runs in a process of its own. The command that waits for it names a file in ``OBS_STEPS``, into which
 each step is written; the command prints it. Where nobody asks, nothing is written.
@@ -10,6 +10,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from rich import table
+from rich.console import OverflowMethod
 
 FILE = "OBS_STEPS"
 _LONGEST = 200
@@ -63,3 +67,11 @@ def clock(seconds: float) -> str:
     """Seconds as people read them: 45 s, 3 min 20 s."""
     minutes, rest = divmod(round(max(seconds, 0.0)), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class Table(table.Table):
+    """Rich's table, of columns that fold where nothing else is said."""
+
+    def add_column(self, *words: Any, overflow: OverflowMethod = "fold", **options: Any) -> None:
+        """Add a column, as ``rich.table.Table.add_column``."""
+        super().add_column(*words, overflow=overflow, **options)
