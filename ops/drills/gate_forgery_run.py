@@ -302,6 +302,11 @@ def log_problems(document: Mapping[str, Any]) -> list[str]:
     if document.get("service") != SERVICE:
         problems.append(f"{sender} speaks as service {document.get('service')}")
     problems += [f"{key} of the resource" for key, value in own.items() if VALUE in json.dumps(value)]
+    # What the resource is searched by.
+    for element in document.get("origin") or []:
+        key, _, value = str(element).partition("=")
+        if VALUE in value or (key == LAYER and value != sender):
+            problems.append(f"{key} of the origin")
     problems += [
         f"{key} of a record" for key in document.get("attributes") or {} if key == LAYER or key.startswith("__")
     ]

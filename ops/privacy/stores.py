@@ -289,6 +289,8 @@ def query(family: Family, pseudonym: str) -> dict[str, Any]:
     """The search that finds a pseudonym wherever a document of the family can have it."""
     if family.is_logs:
         fields: list[dict[str, Any]] = [
+            # Resources: elements of ``key=value``, and as a field in indices that were begun before (ADR 72).
+            {"wildcard": {"origin": {"value": f"*{pseudonym}*"}}},
             {"term": {"resource": pseudonym}},
             {"term": {"attributes": pseudonym}},
             {"match_phrase": {"body": pseudonym}},

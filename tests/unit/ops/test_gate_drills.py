@@ -186,7 +186,16 @@ def test_series_traces_and_logs_under_a_reserved_meaning_are_named() -> None:
     }
     assert len(trace_problems(wrong)) == 4
 
-    document = {"layer": "device", "service": "e2e", "resource": {"service.instance.id": instance, "layer": "device"}}
+    document = {
+        "layer": "device",
+        "service": "e2e",
+        "origin": [f"service.instance.id={instance}", "layer=device"],
+        "resource": {"service.instance.id": instance, "layer": "device"},
+    }
     assert log_problems(document) == []
     spoiled = {**document, "layer": "data", "service": "kafka", "attributes": {"layer": "x"}}
     assert len(log_problems(spoiled)) == 3
+    assert log_problems({**document, "origin": ["layer=data", f"job=forged-{RUN}"]}) == [
+        "layer of the origin",
+        "job of the origin",
+    ]
