@@ -20,10 +20,10 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import boto3
+import boto3  # type: ignore[import-untyped]
 import requests
 import typer
-from botocore.config import Config
+from botocore.config import Config  # type: ignore[import-untyped]
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from rich.console import Console
