@@ -56,8 +56,6 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
     """Check every requirement on the live platform: one line per row, or the details of the named rows."""
-    # Here, since the checks are slow to load and no other command needs them.
-
     ids = choose(rows or ())
     platform = platform_module.load()
     with Context(platform, Kube.of(platform)) as context:
