@@ -110,11 +110,11 @@ class Source:
         runs = self.runs(name)
         if not runs:
             return f"`{name}`: {NOT_MEASURED} on this version (`{evidence.catalog().entry(name).run}`)"
-        newest, failed = runs[0], sum(not run.passed for run in runs)
+        newest, failed = runs[0], sum(bool(evidence.problems(run)) for run in runs)
         link = os.path.relpath(self.folder / name, page.parent)
         commit = f"{newest.commit[:_SHORT]}{'+' if newest.dirty else ''}"
         parts = [f"[`{name}`]({link}/) {newest.time:%Y-%m-%d}, {commit}"]
-        if not newest.passed:
+        if evidence.problems(newest):
             parts.append("**failed**")
         if stale := self.stale(newest):
             parts.append(f"**{stale}**")
@@ -165,7 +165,7 @@ def promises(rows: Iterable[Row], source: Source, page: Path) -> str:
 
 
 def _shown(what: str, text: str, source: Source) -> str:
-    failed = any(not run.passed for name in names(text) if (run := source.newest(name)))
+    failed = any(evidence.problems(run) for name in names(text) if (run := source.newest(name)))
     measured = text
     for name in names(text):
         run = source.newest(name)
@@ -197,7 +197,7 @@ def catalog_table(source: Source, page: Path) -> str:
         if run is not None:
             parts = told(run.told, entry.text.split("; ")) if entry.text else _scalars(run)
             shown = cell("; ".join(parts)) or NOT_MEASURED
-            if not run.passed:
+            if evidence.problems(run):
                 shown = f"**failed**: {cell(_reasons(run))}; {shown}"
         lines.append(f"| {cell(entry.title)} | {shown} | {source.run_line(name, page)} |")
     return "\n".join(lines)
@@ -208,7 +208,7 @@ def failed_table(source: Source, page: Path) -> str:
     lines = ["| what | run | why it failed |", "|---|---|---|"]
     for name, entry in evidence.catalog().evidence.items():
         for run in source.runs(name):
-            if not run.passed:
+            if evidence.problems(run):
                 file = os.path.relpath(source.folder / name, page.parent)
                 when = f"[`{name}`]({file}/) {run.time:%Y-%m-%d %H:%M}, {run.commit[:_SHORT]}{'+' if run.dirty else ''}"
                 lines.append(f"| {cell(entry.title)} | {when} | {cell(_reasons(run))} |")
@@ -267,7 +267,7 @@ def loop_table(source: Source) -> str:
     for run in runs:
         when = f"{run.time:%Y-%m-%d %H:%M}, {run.commit[:_SHORT]}{'+' if run.dirty else ''}"
         taken = [evidence.figure(run.figures, name) for name in ("total s", *(f"steps s/{step}" for step in steps))]
-        cells = [when, "passed" if run.passed else f"**failed**: {_reasons(run)}"]
+        cells = [when, f"**failed**: {_reasons(run)}" if evidence.problems(run) else "passed"]
         cells += [NOT_MEASURED if value is None else plain(value) for value in taken]
         lines.append("| " + " | ".join(map(cell, cells)) + " |")
     return "\n".join(lines)
@@ -302,7 +302,7 @@ def _scalars(run: Evidence) -> list[str]:
 
 
 def _reasons(run: Evidence) -> str:
-    return one_line("; ".join(run.problems) or "reason not recorded", _LONGEST_REASON)
+    return one_line("; ".join(evidence.problems(run)), _LONGEST_REASON)
 
 
 def refreshed_page(text: str, page: Path, source: Source, tables: Tables) -> str:

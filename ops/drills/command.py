@@ -74,8 +74,9 @@ def list_(as_json: AsJson = False) -> None:
     for drill, written, _ in records:
         state = Text("never", style="dim")
         if written is not None:
-            state = Text(f"{'passed' if written.passed else 'failed'} {written.time:%Y-%m-%d}")
-            state.stylize("green" if written.passed else "bold red")
+            failed = bool(evidence.problems(written))
+            state = Text(f"{'failed' if failed else 'passed'} {written.time:%Y-%m-%d}")
+            state.stylize("bold red" if failed else "green")
         about = f"{drill.seconds} s" if drill.seconds < 120 else f"{drill.seconds / 60:.0f} min"
         shows = Text(drill.shows)
         shows.append(f"\nload: {drill.load}; evidence: {drill.evidence}", style="dim")
@@ -268,7 +269,7 @@ def _newest(newest_evidence: Evidence | None) -> dict[str, object] | None:
         None
         if newest_evidence is None
         else {
-            "passed": newest_evidence.passed,
+            "passed": not evidence.problems(newest_evidence),
             "time": newest_evidence.time.isoformat(),
             "commit": newest_evidence.commit,
         }

@@ -253,10 +253,11 @@ def _row(drill: Drill, run_evidence: Evidence | None, watched: Watched | None, f
         if written is not None and _moment(written) != run_evidence.time:
             name += f" (report of {_moment(written):%Y-%m-%d})"
     run = f"[{run_evidence.time:%Y-%m-%d}](../evidence/{drill.evidence}/), {run_evidence.commit}"
-    run += "" if run_evidence.passed else f", **failed**: {cell('; '.join(run_evidence.problems))}"
+    if problems := evidence.problems(run_evidence):
+        run += f", **failed**: {cell('; '.join(problems))}"
     if reason := stale(run_evidence):
         run += f", **{reason}**"
     runs = evidence.read(drill.evidence, folder).runs
-    if failed := sum(not recorded.passed for recorded in runs):
+    if failed := sum(bool(evidence.problems(recorded)) for recorded in runs):
         run += f", {failed} of {len(runs)} runs failed"
     return "| " + " | ".join([name, cell(drill.shows), run, *[joined(told[aspect]) for aspect in _SHOWN]]) + " |"

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ops.core.errors import OpsError, one_line
+from ops.core.errors import one_line
 from ops.core.kube import Kube
 from ops.core.platform import PROJECT
 from ops.core.rows import DrillResult, State
@@ -67,13 +67,13 @@ class Drills:
             return _result(name, entry, State.STALE, reason, newest, ignored=runs.ignored)
         newest = own[0]
         standing, why = evidence.standing(newest, self._known, self._project)
-        failed = sum(not run.passed for run in own)
+        failed = sum(bool(evidence.problems(run)) for run in own)
         history = f", {failed} of {len(own)} runs failed" if failed else ""
         told = f"{newest.summary()}, {why}{history}"
         state, summary = State.PASS, told
         if standing is not Standing.VALID:
             state = State.STALE
-        elif problems := _problems(newest, entry):
+        elif problems := evidence.problems(newest):
             state = State.FAIL
             summary = f"{name} failed {newest.age()} ago (commit {newest.commit}{history}): {'; '.join(problems)}"
         elif beyond := [target for target in entry.targets if _incomparable(target, newest)]:
@@ -112,17 +112,9 @@ def _result(
     )
 
 
-def _problems(run: Evidence, entry: Entry) -> list[str]:
-    """Why a run failed by its own word, or misses a target of today."""
-    missed = [problem for target in entry.targets if (problem := target.problem(run.figures, _cores(run)))]
-    if run.passed:
-        return missed
-    return list(dict.fromkeys([*run.problems, *missed])) or ["no reason recorded"]
-
-
 def _incomparable(target: Target, run: Evidence) -> bool:
     """Whether a missed target is asked only of larger machines than the run had."""
-    return not target.applies(_cores(run)) and target.problem(run.figures) is not None
+    return not target.applies(evidence.cores(run)) and target.problem(run.figures) is not None
 
 
 def _compared(target: Target, run: Evidence) -> str:
@@ -133,11 +125,4 @@ def _compared(target: Target, run: Evidence) -> str:
         missed = f"{reached:,.10g} of {limit:,.10g} {target.unit}".strip()
     else:
         missed = target.problem(run.figures) or target.figure
-    return f"{missed} on {_cores(run)} cores; the target is for {target.cores}"
-
-
-def _cores(run: Evidence) -> int:
-    cores = run.machine.get("cores")
-    if not isinstance(cores, int):
-        raise OpsError(f"evidence {run.name} of {run.time:%Y-%m-%d %H:%M} does not say on how many cores it ran")
-    return cores
+    return f"{missed} on {evidence.cores(run)} cores; the target is for {target.cores}"

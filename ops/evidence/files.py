@@ -161,7 +161,8 @@ class Evidence(_Model):
 
     def summary(self) -> str:
         """Name, age and commit, with the problems of a failed run."""
-        state = "passed" if self.passed else f"failed ({'; '.join(self.problems) or 'no reason recorded'})"
+        reasons = problems(self)
+        state = f"failed ({'; '.join(reasons)})" if reasons else "passed"
         return f"{self.name} {state} {self.age()} ago, commit {self.commit}{'+' if self.dirty else ''}"
 
 
@@ -297,6 +298,31 @@ def newest(name: str, folder: Path = FOLDER) -> Evidence | None:
     return read(name, folder).newest
 
 
+def problems(evidence: Evidence) -> list[str]:
+    """Why a run failed: in its own words, or by the targets of today that it misses; empty for one that passed.
+
+    Raises:
+        OpsError: It does not say on how many cores it ran.
+    """
+    if not evidence.passed:
+        return list(evidence.problems) or ["no reason recorded"]
+    targets = catalog().entry(evidence.name).targets
+    return [problem for target in targets if (problem := target.problem(evidence.figures, cores(evidence)))]
+
+
+def cores(evidence: Evidence) -> int:
+    """On how many cores a run was made.
+
+    Raises:
+        OpsError: It does not say so.
+    """
+    recorded = evidence.machine.get("cores")
+    if not isinstance(recorded, int):
+        run = f"evidence {evidence.name} of {evidence.time:%Y-%m-%d %H:%M}"
+        raise OpsError(f"{run} does not say on how many cores it ran")
+    return recorded
+
+
 def staleness(evidence: Evidence, project: Path = PROJECT) -> str | None:
     """What makes a run stale, for example ``stale, 3 commits``; None when what it covers is as it was."""
     paths = catalog().paths(evidence.name)
@@ -417,8 +443,8 @@ def _prune(folder: Path) -> None:
 
 def _passed(file: Path) -> bool:
     try:
-        return _parse(file).passed
-    except (OSError, ValueError):
+        return not problems(_parse(file))
+    except (OSError, ValueError, OpsError):
         return False
 
 

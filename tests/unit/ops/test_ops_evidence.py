@@ -114,6 +114,24 @@ def test_a_target_compares_one_figure(target: Target, figures: dict[str, object]
     assert target.problem(figures) == problem
 
 
+def test_a_run_of_before_a_target_is_judged_by_it_where_it_is_asked_of_its_machine(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "machine", lambda: {"cores": 2})
+    earlier = evidence.write("other", figures={"s": 4}, kube=None, folder=project / "evidence", project=project)
+    assert evidence.problems(earlier) == []
+    for target, problems in (
+        (Target(figure="s", at_most=3), ["s is 4, must be at most 3"]),
+        (Target(figure="s", at_most=3, cores=4), []),
+    ):
+        entry = CATALOG.evidence["other"].model_copy(update={"targets": (target,)})
+        today = CATALOG.model_copy(update={"evidence": {"other": entry}})
+        monkeypatch.setattr(evidence, "catalog", lambda today=today: today)
+        assert earlier.passed
+        assert evidence.problems(earlier) == problems
+        assert ("failed" in earlier.summary()) is bool(problems)
+
+
 def test_a_second_run_is_a_second_file_and_the_newest_is_read(project: Path) -> None:
     write(project, missing=1)
     write(project)

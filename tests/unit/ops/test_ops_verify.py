@@ -249,6 +249,13 @@ def test_the_newest_run_decides_and_earlier_failed_ones_are_mentioned(project: P
     assert result.summary == "drill failed 6 min ago (commit none, 2 of 4 runs failed): a record was lost"
 
 
+def test_an_earlier_run_that_misses_a_target_of_today_counts_as_failed(project: Path) -> None:
+    ran(project, "bench", number=1, machine={"cores": 16}, figures={"points/s": 4_861})
+    ran(project, "bench", number=2, machine={"cores": 16}, figures={"points/s": 123_000})
+    result = judge(project, "bench")
+    assert (result.state, result.runs, result.failed) == (State.PASS, 2, 1)
+
+
 def test_a_passed_run_that_misses_a_target_of_today_fails(project: Path) -> None:
     ran(project, figures={"missing": 3})
     result = judge(project)

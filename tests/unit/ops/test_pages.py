@@ -18,7 +18,7 @@ from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
 from ops.evidence import files as evidence
 from ops.evidence.figures import named
-from ops.evidence.files import Catalog, Entry, Evidence
+from ops.evidence.files import Catalog, Entry, Evidence, Target
 from ops.pages import Row, Source, Tables
 from tests.unit.ops.test_ops_evidence import git, save
 
@@ -215,6 +215,19 @@ def test_failed_runs_are_counted_and_the_newest_one_is_said_to_have_failed(proje
     listed = pages.failed_table(source(project), project / "docs" / "page.md").splitlines()[2:]
     assert [line.split(" | ")[-1] for line in listed] == [r"a \| b |", "10 lost |"]
     assert "(../evidence/kill/) 2026-11-20 10:04" in listed[0]
+
+
+def test_a_run_that_misses_a_target_of_today_is_told_as_failed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left(project, when=1, missing=3, sent=5)
+    left(project, when=2)
+    entry = CATALOG.evidence["kill"].model_copy(update={"targets": (Target(figure="missing", equals=0),)})
+    monkeypatch.setattr(evidence, "catalog", lambda: CATALOG.model_copy(update={"evidence": {"kill": entry}}))
+    assert source(project).run_line("kill", project / "README.md").endswith(", 1 of 2 runs failed")
+    listed = pages.failed_table(source(project), project / "README.md").splitlines()[2:]
+    assert [line.split(" | ")[-1] for line in listed] == ["missing is 3, must be exactly 0 |"]
+    left(project, when=3, missing=4, sent=5)
+    row = Row(promise="kept", shows={"killed": "{kill: missing} of {kill: sent}"})
+    assert "| killed: **failed**, 4 of 5 |" in pages.promises([row], source(project), project / "README.md")
 
 
 def test_a_failed_run_without_figures_is_not_measured(project: Path) -> None:
