@@ -231,6 +231,7 @@ def up(
     if second:
         with steps.step("first region: traces, logs, visualization, backups scaled down"):
             scaling.scale_down(_PATHS, _namespace(environment.STACK))
+    created = _namespace(stack) not in lifecycle.namespaces(paths)
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
     chosen.give_secrets(external_services.secrets(_PATHS, stack))
@@ -251,8 +252,9 @@ def up(
     show_summary(paths, outputs, series)
     steps.show()
     steps.save(_PATHS.state / ("up-dr-times.json" if second else "up-times.json"))
-    if not second and not previous:
-        timing.leave(steps.taken, stack, _namespace(stack), _PATHS.kubeconfig)
+    if created and not second and not previous:
+        profile = str(environment.committed(stack)["profile"])
+        timing.leave(steps.taken, stack, profile, _namespace(stack), _PATHS.kubeconfig)
 
 
 @app.command()

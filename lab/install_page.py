@@ -261,7 +261,8 @@ def follow(paths: LabPaths) -> None:
         figures["steps s"] = shell.taken
         kube = Kube.connect(NAMESPACE, paths.kubeconfig)
         with closing(kube):
-            evidence.write(EVIDENCE, figures=figures, kube=kube, stack=STACK, started=started)
+            settings = {"stack": STACK, "profile": environment.committed(STACK)["profile"], "section": SECTION}
+            evidence.write(EVIDENCE, figures=figures, kube=kube, stack=STACK, started=started, settings=settings)
     except (LabError, OpsError) as error:
         print(f"not whole: {error}", flush=True)
         _remove(paths, shell)

@@ -169,8 +169,15 @@ EVIDENCE_VARIABLE = "OBS_EVIDENCE"
 """Set to 1, `make up` leaves its step times as evidence; otherwise it changes no file of the checkout."""
 
 
-def leave(taken: Mapping[str, float], stack: str, namespace: str, kubeconfig: Path) -> None:
+def leave(taken: Mapping[str, float], stack: str, profile: str, namespace: str, kubeconfig: Path) -> None:
     """Write the seconds of each step as evidence, where `EVIDENCE_VARIABLE` asks for it.
+
+    Args:
+        taken: Step -> seconds, of a run that created the platform.
+        stack: The platform's stack.
+        profile: Sizes that the stack file chooses.
+        namespace: The platform's namespace.
+        kubeconfig: For the cluster.
 
     Raises:
         LabError: The cluster does not answer.
@@ -187,6 +194,7 @@ def leave(taken: Mapping[str, float], stack: str, namespace: str, kubeconfig: Pa
             },
             kube=Kube.connect(namespace, kubeconfig),
             stack=stack,
+            settings={"stack": stack, "profile": profile},
             started=datetime.now(UTC) - timedelta(seconds=total),
         )
     except OpsError as error:

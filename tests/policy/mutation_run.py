@@ -155,7 +155,8 @@ def main() -> None:
         "mutations_by_kind": dict(sorted(total.by_kind.items())),
         "seconds": round(time.monotonic() - started, 1),
     }
-    written = evidence.write(NAME, figures=report, kube=None, started=began)
+    settings = {"stacks": list(STACKS), "level": Level.MANDATORY.value}
+    written = evidence.write(NAME, figures=report, kube=None, started=began, settings=settings)
     print(f"{report['mutations']} mutations, {report['noticed']} noticed, survivors: {len(total.survivors)}")
     for name in total.survivors:
         print(f"  {name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,6 +144,37 @@ def test_images_are_built_before_the_lab_has_a_network_of_its_own(
     code, _, error = said(capsys, monkeypatch, "up")
     assert (code, error) == (1, "error: as far as this test goes")
     assert done == ["layer", "files", "cluster", "network"]
+
+
+@pytest.mark.parametrize(("namespaces", "profiles"), [({"default"}, ["small"]), ({"default", "obs-local"}, [])])
+def test_only_a_platform_that_was_not_there_leaves_the_times_of_its_steps(
+    paths: LabPaths, monkeypatch: pytest.MonkeyPatch, namespaces: set[str], profiles: list[str]
+) -> None:
+    left: list[str] = []
+    stack = SimpleNamespace(
+        ensure=lambda: None, give_secrets=lambda _: None, up=lambda: namespaces.add("obs-local"), outputs=dict
+    )
+    monkeypatch.setattr(lifecycle, "namespaces", lambda _: namespaces)
+    monkeypatch.setattr(command_line, "Stack", lambda *_: stack)
+    monkeypatch.setattr(images, "build", dict)
+    for module, name in (
+        (lifecycle, "up"),
+        (lifecycle, "wait_for_metrics"),
+        (network, "join"),
+        (registry, "publish"),
+        (external_services, "wait_ready"),
+        (external_services, "secrets"),
+        (command_line.home, "install"),
+        (command_line.kafka_release, "set_release"),
+        (command_line, "_give_simulator"),
+        (command_line, "wait_for_layers"),
+        (command_line, "show_summary"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_, **__: None)
+    monkeypatch.setattr(registry, "pull_secret_given", lambda *_: nullcontext())
+    monkeypatch.setattr(command_line.timing, "leave", lambda _, __, profile, *___: left.append(profile))
+    command_line.up()
+    assert left == profiles
 
 
 def test_a_cut_is_shown_and_keeps_its_stack_from_being_waited_for(

@@ -40,7 +40,7 @@ def test_an_ordinary_run_leaves_no_evidence(
         monkeypatch.delenv(EVIDENCE_VARIABLE, raising=False)
     else:
         monkeypatch.setenv(EVIDENCE_VARIABLE, value)
-    leave(TAKEN, "local", "obs-local", tmp_path / "no such kubeconfig")
+    leave(TAKEN, "local", "small", "obs-local", tmp_path / "no such kubeconfig")
     assert written == {}
 
 
@@ -49,9 +49,10 @@ def test_steps_are_left_as_evidence_of_the_platform(
 ) -> None:
     monkeypatch.setenv(EVIDENCE_VARIABLE, "1")
     monkeypatch.setattr("lab.timing.Kube.connect", lambda namespace, file: (namespace, file))
-    leave(TAKEN, "local", "obs-local", tmp_path / "kubeconfig")
+    leave(TAKEN, "local", "small", "obs-local", tmp_path / "kubeconfig")
     assert written["name"] == "up-steps"
     assert written["figures"] == {"total s": 112.3, "steps s": {"images": 12.3, "pulumi up": 100.0}}
+    assert written["settings"] == {"stack": "local", "profile": "small"}
     assert written["kube"] == ("obs-local", tmp_path / "kubeconfig")
 
 
@@ -63,4 +64,4 @@ def test_a_cluster_that_does_not_answer_is_one_line(
     if content:
         (tmp_path / "kubeconfig").write_text(content)
     with pytest.raises(LabError, match="no evidence of the step times: "):
-        leave(TAKEN, "local", "obs-local", tmp_path / "kubeconfig")
+        leave(TAKEN, "local", "small", "obs-local", tmp_path / "kubeconfig")
