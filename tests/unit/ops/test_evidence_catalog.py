@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ops.core.platform import PROJECT
+from ops.drills.procedure import Drill
 from ops.drills.run import DRILLS
 from ops.evidence import files as evidence
 
@@ -32,3 +33,9 @@ def test_every_drill_has_an_entry_that_names_its_command() -> None:
     assert {drill.evidence for drill in DRILLS} <= set(catalog.evidence)
     commands = {catalog.entry(drill.evidence).run for drill in DRILLS}
     assert commands <= {f"ops drill {drill.name}" for drill in DRILLS}
+
+
+@pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
+def test_a_drill_covers_the_module_of_its_procedure(drill: Drill) -> None:
+    module = PROJECT / f"{drill.procedure.partition(':')[0].replace('.', '/')}.py"
+    assert any(module in PROJECT.glob(path) for path in evidence.catalog().paths(drill.evidence)), module
