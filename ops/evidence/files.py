@@ -43,7 +43,11 @@ class _Model(BaseModel):
 
 
 class Target(_Model):
-    """A limit on one figure; ``a/b`` names figure b inside a. ``cores``: asked of machines of at least so many."""
+    """A limit on one figure; ``a/b`` names figure b inside a.
+
+    ``cores``: asked of machines of at least so many. ``only_below``: asked of runs with each of these figures below its
+    number.
+    """
 
     figure: str
     at_most: float | None = None
@@ -52,15 +56,20 @@ class Target(_Model):
     unit: str = ""
     source: str = ""
     cores: int | None = Field(default=None, ge=1)
+    only_below: Mapping[str, float] = {}
 
     def applies(self, cores: int) -> bool:
         """Whether the target is asked of a machine of so many cores."""
         return self.cores is None or cores >= self.cores
 
     def problem(self, figures: Mapping[str, Any], cores: int | None = None) -> str | None:
-        """Why the figures miss the target, or None when they meet it or it is not asked of so few cores."""
+        """Why the figures miss the target, or None when they meet it or it is not asked of them or so few cores."""
         if cores is not None and not self.applies(cores):
             return None
+        for name, limit in self.only_below.items():
+            bound = figure(figures, name)
+            if not isinstance(bound, int | float) or bound >= limit:
+                return None
         value = figure(figures, self.figure)
         if value is None:
             return f"{self.figure} was not measured"

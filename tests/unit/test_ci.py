@@ -45,6 +45,18 @@ def test_a_failed_run_says_how_far_it_came(requested: Path) -> None:
     assert (run.passed, run.problems) == (False, ("exit code 2, after tools, test, down",))
 
 
-def test_a_run_that_took_too_long_failed(requested: Path) -> None:
-    ci.leave(0, ["tools=4000", "test=900"])
-    assert [run.passed for run in runs(requested)] == [False]
+@pytest.mark.parametrize(
+    ("steps", "passed"),
+    [
+        (["tools=4000", "test=900"], False),
+        (["tools=3000", "test=900"], True),
+        (["tools=120", "test=601", "e2e=1800"], True),
+        (["tools=119", "test=600", "e2e=1681"], True),
+        (["tools=119", "test=600", "e2e=1682"], False),
+        (["tools=119", "test=601", "e2e=600"], False),
+    ],
+)
+def test_a_run_that_took_too_long_failed(requested: Path, steps: list[str], passed: bool) -> None:
+    """Its tests and all of it have less time where the tools were there."""
+    ci.leave(0, steps)
+    assert [run.passed for run in runs(requested)] == [passed]

@@ -108,6 +108,9 @@ def test_a_run_that_failed_itself_stays_failed_whatever_its_figures(project: Pat
         (Target(figure="a/b", equals=0), {"a": {"b": 0}}, None),
         (Target(figure="a/b", equals=0), {"a": {}}, "a/b was not measured"),
         (Target(figure="s", at_most=5), {"s": "fast"}, "s is fast, must be at most 5"),
+        (Target(figure="s", at_most=5, only_below={"a/b": 2}), {"s": 6, "a": {"b": 1}}, "s is 6, must be at most 5"),
+        (Target(figure="s", at_most=5, only_below={"a/b": 2}), {"s": 6, "a": {"b": 2}}, None),
+        (Target(figure="s", at_most=5, only_below={"a/b": 2}), {"s": 6}, None),
     ],
 )
 def test_a_target_compares_one_figure(target: Target, figures: dict[str, object], problem: str | None) -> None:
