@@ -32,7 +32,7 @@ from tests.support import java_classes
 from tests.support.ports import free_port as free_port
 
 _START_LIMIT_S = 180
-"""Ends a start that hangs; one takes 3 seconds of processor time."""
+"""Ends a start that hangs."""
 _END_LIMIT_S = 180
 _ANSWER_S = 60
 _JVM = (

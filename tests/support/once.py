@@ -49,7 +49,7 @@ def apply() -> None:
 
 
 def _listed_once(list_services: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """The services that are defined in the folders of a loader: each new client would look into 1,400 folders."""
+    """The services that are defined in the folders of a loader: each new client would look into every one."""
     known: dict[tuple[tuple[str, ...], str], list[str]] = {}
 
     @functools.wraps(list_services)

@@ -34,7 +34,7 @@ from ops.regions import dns
 ESCALATED = LEVELS[Severity.CRITICAL]
 """Who is notified of what nobody has taken for five minutes: that is another notification than the first one."""
 COMMAND_S = 4200.0
-"""A failback has three `pulumi up`, of up to 15 minutes and more each where two regions share two cores."""
+"""A failback has three `pulumi up`, slow ones where two regions share two cores."""
 
 _N = TypeVar("_N", bound=Notification)
 

@@ -22,7 +22,7 @@ PANELS = 12
 AVERAGE_S, P95_S = 3.0, 5.0
 """Measured, so the test needs the machine for itself (`make drills`)."""
 PROCESSOR = 0.75
-"""Processors that a replica may take of the two; the machines seen so far needed 3.0 to 3.7 s for both replicas."""
+"""Processors that a replica may take of the two."""
 
 
 def processor_seconds(replica: Replica) -> float:

@@ -2,12 +2,15 @@
 
 A number with a unit outside of generated blocks and code must be one that the sources, stack files or targets have too,
 on every page: decisions and the changelog as well. ``evidence/typed.yaml`` lists the few that are neither, each with
-its reason.
+its reason. Docstrings and comments set nothing: what they say excuses no page, and must itself be a setting.
 """
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -25,6 +28,8 @@ GENERATED = frozenset({"telemetry.md", "thresholds.md", "policies.md", "access.m
 """Written whole from the sources, each compared by a test of its own."""
 SOURCES = ("Pulumi*.yaml", "components/**/*", "stacks/**/*", "services/**/*.py", "ops/**/*.py", "lab/**/*.py")
 ALSO = ("tests/e2e/durations.py", "evidence/catalog.yaml")
+REMARKS = ("ops", "lab", "stacks")
+"""Folders whose docstrings and comments are looked at."""
 
 _SECONDS = {"ms": 0.001, "s": 1, "second": 1, "min": 60, "m": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400}
 _SECONDS |= {"day": 86400, "w": 604800, "week": 604800}
@@ -43,7 +48,30 @@ MEASURED = re.compile(
 """What only a measurement says, whatever the number."""
 _LINK = re.compile(r"\]\([^)]*\)")
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-_INLINE = re.compile(r"`[^`\n]*`")
+_INLINE = re.compile(r"(`+)[^`\n]*\1")
+_COMMENT = re.compile(r"(?:^|\s)#.*$", re.MULTILINE)
+
+
+def written(file: Path) -> Iterator[str]:
+    """What of a file may set a number: constants of Python without docstrings, of anything else all but comments."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".py":
+        yield _COMMENT.sub("", text)
+        return
+    nodes = list(ast.walk(ast.parse(text)))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    yield from (str(node.value) for node in nodes if isinstance(node, ast.Constant) and id(node) not in docstrings)
+
+
+def remarks(file: Path) -> Iterator[tuple[int, str]]:
+    """Docstrings and comments of a Python file, with the lines where they begin."""
+    text = file.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.lineno, str(node.value.value)
+    if re.search(r"#.*\d", text):
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        yield from ((token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT)
 
 
 @cache
@@ -54,7 +82,7 @@ def settings() -> frozenset[float]:
         for file in PROJECT.glob(pattern):
             if file.suffix not in {".py", ".yaml", ".yml", ".json", ".toml"}:
                 continue
-            for number, unit in WRITTEN.findall(file.read_text(encoding="utf-8")):
+            for number, unit in (pair for text in written(file) for pair in WRITTEN.findall(text)):
                 value = float(number.replace("_", ""))
                 numbers |= {value, round(value * {"k": 1e3, "M": 1e6, "": 1.0, **BASE}[unit], 6)}
     return frozenset(numbers)
@@ -107,6 +135,26 @@ def test_a_page_has_no_measured_number_that_was_typed(page: Path) -> None:
     excused = {exception["text"] for exception in exceptions() if exception["page"] == name}
     typed_numbers = [f"{name}:{line}: {shown}" for line, shown in typed(page.read_text()) if shown not in excused]
     assert typed_numbers == [], "take it from evidence (evidence/pages.yaml, catalog.yaml) or leave it out"
+
+
+@pytest.mark.parametrize("folder", REMARKS)
+def test_no_docstring_and_no_comment_has_a_measured_number(folder: str) -> None:
+    numbers = [
+        f"{file.relative_to(PROJECT)}:{first + line - 1}: {shown}"
+        for file in sorted((PROJECT / folder).rglob("*.py"))
+        for first, text in remarks(file)
+        for line, shown in typed(text)
+    ]
+    assert numbers == [], "name the evidence that has it, or leave it out"
+
+
+def test_docstrings_and_comments_set_no_number_and_are_looked_at(tmp_path: Path) -> None:
+    code, stack_file = tmp_path / "a.py", tmp_path / "a.yaml"
+    code.write_text('"""Takes\n77.5 s."""\n\nLIMIT_S = 88  # took 99.5 s\n"""It took 66.5 s."""\nSIZE = "55Mi # 44"\n')
+    assert list(written(code)) == ["88", "55Mi # 44"]
+    assert {line + first - 1 for first, text in remarks(code) for line, _ in typed(text)} == {2, 4, 5}
+    stack_file.write_text("# 33 s\nsize: 22Gi  # 11 s\n")
+    assert "".join(written(stack_file)) == "\nsize: 22Gi \n"
 
 
 def test_exceptions_are_few_have_reasons_and_are_needed() -> None:
