@@ -8,7 +8,8 @@ quickly, and it arrived at every end of the path as fast as it was sent.
 A *burst* asks another question: what is accepted at a rate, whatever is behind, and how long after it all of it has
 arrived.
 
-What the platform cannot take is a figure, not an error: a load that does not arrive in time ends the measurement.
+What the platform cannot take is a figure, not an error: a load that does not arrive in time ends the measurement. A
+size that cannot be measured costs no other size its figures.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ import typer
 from components.telemetry.layers import Signal
 from ops.core import platform as platform_module
 from ops.core.context import Context
-from ops.core.errors import OpsError
+from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.platform import Platform
 from ops.evidence import files as evidence
+from ops.evidence.figures import NOT_MEASURED
 from ops.loadtest import bench_load
 from ops.loadtest.bench_load import Load, LoadResult, Target, devices, run
 from ops.loadtest.bench_paths import Mark, backlogs, path_of
@@ -150,7 +152,7 @@ class Outcome:
 
 
 class Bench:
-    """One measurement; `measure` runs it."""
+    """One measurement; `measure` runs it, ``steps`` are those that it has finished."""
 
     def __init__(self, context: Context, settings: BenchSettings, say: Say) -> None:
         self._context, self._settings = context, settings
@@ -159,6 +161,7 @@ class Bench:
         self._target = target_of(context.platform)
         self._started = time.monotonic()
         self._say = say
+        self.steps: list[Outcome] = []
 
     def measure(self) -> dict[str, Any]:
         """Idle platform, steps, window.
@@ -167,7 +170,7 @@ class Bench:
             Figures; see `docs/measured.md` for what they mean.
 
         Raises:
-            OpsError: The platform or the generator cannot be reached at all.
+            OpsError: The platform or the generator cannot be reached, or an earlier load is not read.
         """
         settings, item = self._settings, self._path.item
         idle = self.idle()
@@ -238,7 +241,7 @@ class Bench:
         """Twice the rate while it holds, then once or twice between what held and what did not."""
         settings = self._settings
         rate, low, high = settings.rate or FIRST_RATE[settings.signal], 0.0, math.inf
-        outcomes: list[Outcome] = []
+        outcomes = self.steps
         # The first step finds cold caches and connections, so it counts for nothing where a later one does.
         while len(outcomes) < settings.steps and self._left() > self._step_needs() + self._window_needs():
             step = self.at(rate, settings.step_s, f"step {len(outcomes) + 1}")
@@ -440,16 +443,31 @@ def bench(
     started = datetime.now(UTC)
     platform = platform_module.load()
     figures: dict[str, Any] = {}
+    problems: list[str] = []
     with Context(platform, Kube.of(platform)) as context:
         for size in sizes:
-            say(f"{signal}: requests of {size:,} items, {clients} clients")
-            measured = Bench(context, replace(settings, size=size), say).measure()
-            figures |= {f"{size} items a request": measured} if figures else measured
+            what = f"requests of {size:,} items, {clients} clients"
+            say(f"{signal}: {what}")
+            one = Bench(context, replace(settings, size=size), say)
+            try:
+                measured = one.measure()
+            except OpsError as error:
+                problems.append(f"{what}: {one_line(error)}")
+                measured = {NOT_MEASURED: one_line(error), "steps": [step.figures() for step in one.steps]}
+            figures |= {f"{size} items a request": measured} if size != sizes[0] else measured
+        show(figures)
         if keep:
-            written = {**as_settings(settings), "size": list(sizes)}
-            name = f"{'burst' if burst else 'bench'}-{signal}"
-            evidence.write(name, figures=figures, kube=context.kube, started=started, settings=written)
-    show(figures)
+            evidence.write(
+                f"{'burst' if burst else 'bench'}-{signal}",
+                figures=figures,
+                kube=context.kube,
+                passed=not problems,
+                problems=problems,
+                started=started,
+                settings={**as_settings(settings), "size": list(sizes)},
+            )
+    if problems:
+        raise OpsError("; ".join(problems))
 
 
 def sizes_of(text: str) -> tuple[int, ...]:
