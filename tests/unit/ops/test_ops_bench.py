@@ -17,12 +17,14 @@ from components.telemetry.layers import Signal
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.evidence import files as evidence
+from ops.evidence.figures import told
 from ops.evidence.files import Evidence
 from ops.loadtest import bench as bench_module
 from ops.loadtest import bench_load
-from ops.loadtest.bench import Bench, BenchSettings, as_settings, sizes_of
+from ops.loadtest.bench import Bench, BenchSettings, as_settings, numbers
 from ops.loadtest.bench_load import Load, LoadResult, NodeUsage
 from ops.loadtest.bench_paths import Mark
+from ops.loadtest.bench_requests import Batch
 
 NODE = "node_cpu_usage_seconds"
 QUICK = BenchSettings(
@@ -41,10 +43,13 @@ class System:
     def __init__(self, takes: float, delivers: float, slow_above: float = float("inf")) -> None:
         self.takes, self.delivers, self.slow_above = takes, delivers, slow_above
         self.rates: list[float] = []
+        self.loads: list[tuple[int, int]] = []
         self.acknowledged = self._arrived = 0.0
 
-    def send(self, _target: Any, _batch: Any, load: Load) -> LoadResult:
+    def send(self, _target: Any, batch: Batch, load: Load) -> LoadResult:
         self.rates.append(load.rate)
+        if (one := (batch.requests[0].items, load.clients)) not in self.loads:
+            self.loads.append(one)
         due = load.rate * load.seconds
         taken = min(load.rate, self.takes) * load.seconds
         self.acknowledged += taken
@@ -291,10 +296,25 @@ def test_a_reading_is_waited_for_until_it_is_fresh(monkeypatch: pytest.MonkeyPat
 
 
 def test_sizes_of_requests_are_read_and_refused() -> None:
-    assert sizes_of("1000,20, 5000") == (1000, 20, 5000)
+    assert numbers("--items", "1000,20, 5000", 20_000) == (1000, 20, 5000)
     for text in ("", "a", "0", "20,", "30000"):
         with pytest.raises(OpsError, match="--items is"):
-            sizes_of(text)
+            numbers("--items", text, 20_000)
+
+
+def test_other_sizes_have_the_first_number_of_clients_and_other_numbers_the_first_size(
+    command: Callable[..., tuple[Evidence, str]],
+) -> None:
+    system = System(takes=1e9, delivers=1e9)
+    run, said = command(system, items="1000,20", clients="8,4,64")
+    assert (said, run.settings["clients"], run.settings["more_clients"]) == ("", 8, [4, 64])
+    assert system.loads == [(1000, 8), (20, 8), (1000, 4), (1000, 64)]
+    parts = (run.figures, *(run.figures[name] for name in ("20 items a request", "4 clients", "64 clients")))
+    assert [part["sustained points/s"] for part in parts] == [2000] * 4
+    shown = told(run.told, evidence.catalog().entry("bench-metrics").text.split("; "))
+    assert {"of 20: 2,000", "by 4 clients: 2,000", "by 64: 2,000"} <= set(shown)
+    with pytest.raises(OpsError, match="--clients is '8,65', must be numbers from 1 to 64"):
+        bench_module.bench(clients="8,65")
 
 
 def test_settings_are_kept_as_data() -> None:
