@@ -30,6 +30,7 @@ from ops.core.context import Context
 from ops.core.errors import one_line
 from ops.core.kube import Kube
 from ops.core.rows import Check, Finding, listed, not_set_up
+from ops.core.waiting import waiting_for
 from ops.evidence import files as evidence
 from ops.maintenance.check_functions import judge, kinds_with_age
 from ops.maintenance.checks import DAILY, checks
@@ -58,7 +59,8 @@ def d1(context: Context) -> Finding:
     finding, access = Finding(), backup_access(context.platform)
     kube = context.kube
     tools = tools_of(context, silence_age=timedelta(), identity=None)
-    with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-d1-") as folder:
+    storage = waiting_for(lambda: f"object storage ({access.endpoint})")
+    with storage, opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-d1-") as folder:
         for kind, allowed in kinds_with_age(access).items():
             held = runs.runs(store, kind, last=1)
             finding.wrong.extend(held.problems)

@@ -22,6 +22,7 @@ from kafka.errors import GroupIdNotFoundError, KafkaError
 
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Login, Platform
+from ops.core.waiting import waiting_for
 from services.runtime import kafka
 
 ADMIN: Any = _admin
@@ -92,7 +93,8 @@ class KafkaAdmin:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._settings = client_settings(platform, platform.kafka_admin)
-        self._silent = f"no answer from Kafka ({platform.kafka_bootstrap})"
+        self._server = _server(self._settings)
+        self._silent = f"no answer from {self._server}"
 
     @cached_property
     def client(self) -> Any:
@@ -103,20 +105,25 @@ class KafkaAdmin:
         """End the client's threads, so that none of them runs while the interpreter ends."""
         vars(self).pop("client", None)
 
+    @contextmanager
+    def _asking(self, what: str = "") -> Iterator[None]:
+        with waiting_for(lambda: self._server), errors(f"{self._silent}{what}"):
+            yield
+
     def brokers(self) -> tuple[int, ...]:
         """Ids of the brokers that are registered and alive."""
-        with errors(self._silent):
+        with self._asking():
             return tuple(sorted(self.client.list_topics(timeout=TIMEOUT_SECONDS).brokers))
 
     def zones(self) -> dict[int, str]:
         """Live broker -> zone that it is in; brokers that know none are left out."""
-        with errors(self._silent):
+        with self._asking():
             nodes = self.client.describe_cluster(request_timeout=TIMEOUT_SECONDS).result(TIMEOUT_SECONDS).nodes
         return {int(node.id): node.rack for node in nodes if node.rack}
 
     def placed(self) -> dict[tuple[str, int], tuple[int, ...]]:
         """Topic and number of every partition -> brokers that have a copy, also ones that are not there."""
-        with errors(self._silent):
+        with self._asking():
             topics = self.client.list_topics(timeout=TIMEOUT_SECONDS).topics
         return {
             (name, number): tuple(partition.replicas)
@@ -130,7 +137,7 @@ class KafkaAdmin:
 
     def topics(self) -> dict[str, TopicState]:
         """All topics by name."""
-        with errors(self._silent):
+        with self._asking():
             topics = self.client.list_topics(timeout=TIMEOUT_SECONDS).topics
         return {
             name: TopicState(
@@ -153,7 +160,7 @@ class KafkaAdmin:
 
     def _settings_of(self, kind: Any, names: list[str]) -> dict[str, dict[str, str]]:
         settings: dict[str, dict[str, str]] = {}
-        with errors(f"{self._silent} to the question for settings"):
+        with self._asking(" to the question for settings"):
             # One request per resource: librdkafka takes one broker per call.
             for name in names:
                 for resource, future in self.client.describe_configs([ADMIN.ConfigResource(kind, name)]).items():
@@ -191,18 +198,19 @@ class KafkaAdmin:
         """
         user, password = self._platform.kafka_admin.pair
         try:
-            client = kafka.admin(
-                bootstrap=self._platform.kafka_bootstrap,
-                ca=self._platform.ca_certificate,
-                username=user,
-                password=password,
-                client_id="ops",
-                request_s=TIMEOUT_SECONDS,
-            )
-            try:
-                yield client
-            finally:
-                client.close()
+            with waiting_for(lambda: self._server):
+                client = kafka.admin(
+                    bootstrap=self._platform.kafka_bootstrap,
+                    ca=self._platform.ca_certificate,
+                    username=user,
+                    password=password,
+                    client_id="ops",
+                    request_s=TIMEOUT_SECONDS,
+                )
+                try:
+                    yield client
+                finally:
+                    client.close()
         except KafkaError as error:
             raise OpsError(
                 f"{self._silent}: {one_line(error.args[0] if error.args else type(error).__name__)}"
@@ -290,9 +298,14 @@ def consumer(settings: Mapping[str, Any], group: str = _READER) -> Iterator[Cons
         }
     )
     try:
-        yield reader
+        with waiting_for(lambda: _server(settings)):
+            yield reader
     finally:
         reader.close()
+
+
+def _server(settings: Mapping[str, Any]) -> str:
+    return f"Kafka ({settings['bootstrap.servers']})"
 
 
 CAUGHT_UP: Final = 200

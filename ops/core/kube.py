@@ -20,6 +20,7 @@ from kubernetes.config.config_exception import ConfigException
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import ClusterIdentity, Platform
 from ops.core.terminal import say
+from ops.core.waiting import waiting_for
 
 _TIMEOUT_SECONDS = 15
 _ROLLED_S = 900.0
@@ -447,7 +448,8 @@ def kubectl_target(namespace: str, context: str | None) -> list[str]:
 def call_errors(what: str) -> Iterator[None]:
     """Turn the client's errors into one line."""
     try:
-        yield
+        with waiting_for(lambda: "Kubernetes"):
+            yield
     except ApiException as error:
         raise OpsError(f"{what}: HTTP {error.status} {one_line(error.reason)}") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:

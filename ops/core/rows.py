@@ -13,6 +13,7 @@ from typing import Any
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.requirements import REQUIREMENT_IDS
+from ops.core.waiting import waits_of
 
 _LINE = 400
 
@@ -380,9 +381,9 @@ class _Job(threading.Thread):
     def result(self, seconds: float) -> Row:
         """The row, at the latest ``seconds`` after the check began."""
         if not self._begun.wait(seconds * 10):
-            return self._failed("had no turn: other checks hang")
+            return self._failed(f"had no turn: other checks hang{waits_of()}")
         self.join(max(self._start_time + seconds - time.monotonic(), 0.1))
-        return self._row or self._failed(f"gave no answer in {seconds:.0f} s")
+        return self._row or self._failed(f"gave no answer in {seconds:.0f} s{waits_of(self.ident)}")
 
     def _failed(self, reason: str) -> Row:
         spent = time.monotonic() - self._start_time if self._begun.is_set() else 0.0

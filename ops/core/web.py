@@ -17,6 +17,7 @@ import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from ops.core.errors import OpsError, one_line
+from ops.core.waiting import waiting_for
 
 TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for an answer."""
@@ -91,19 +92,24 @@ class Web:
             OpsError: There was no answer; the message has no credentials.
         """
         try:
-            return self._session.request(
-                method,
-                url,
-                auth=auth,
-                data=data,
-                params=dict(params or {}),
-                headers=dict(headers or {}),
-                timeout=TIMEOUT,
-            )
+            with waiting_for(lambda: self._called(url)):
+                return self._session.request(
+                    method,
+                    url,
+                    auth=auth,
+                    data=data,
+                    params=dict(params or {}),
+                    headers=dict(headers or {}),
+                    timeout=TIMEOUT,
+                )
         except requests.RequestException as error:
-            name, at = self._server(url), urlsplit(url)
-            what = f"no answer from {name} ({at.scheme}://{at.netloc})" if name else f"{method} {url}"
+            what = f"no answer from {self._called(url)}" if self._server(url) else f"{method} {url}"
             raise OpsError(f"{what}: {_cause(error)}") from None
+
+    def _called(self, url: str) -> str:
+        """Name and address of the server at a URL."""
+        at = urlsplit(url)
+        return f"{self._server(url) or 'a server'} ({at.scheme}://{at.netloc})"
 
     def status(self, url: str, auth: tuple[str, str] | None = None) -> int:
         """Status code of a GET."""

@@ -201,15 +201,20 @@ class Runs(_Model):
         return tuple(run for run in self.runs if run.covers_digest == digest) if digest else self.runs[:1]
 
 
-def figure(figures: Mapping[str, Any], name: str) -> Any:
-    """The value of ``name``, or of ``a/b``: b within a (of a list: its item with this index); None when missing."""
-    value: Any = figures
-    for part in (name,) if name in figures else name.split("/"):
-        if isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+def figure(figures: Any, name: str) -> Any:
+    """The value of ``name``, or of ``a/b``: b within a (of a list: its item with this index); None when missing.
+
+    A name may have a slash itself, at every depth: ``20 items a request/sustained points/s``.
+    """
+    if isinstance(figures, Mapping) and name in figures:
+        return figures[name]
+    part, slash, rest = name.partition("/")
+    value: Any = None
+    if isinstance(figures, list | tuple) and part.isdecimal() and int(part) < len(figures):
+        value = figures[int(part)]
+    elif isinstance(figures, Mapping):
+        value = figures.get(part)
+    return figure(value, rest) if slash else value
 
 
 @cache

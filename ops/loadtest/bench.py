@@ -8,7 +8,8 @@ quickly, and it arrived at every end of the path as fast as it was sent.
 A *burst* asks another question: what is accepted at a rate, whatever is behind, and how long after it all of it has
 arrived.
 
-What the platform cannot take is a figure, not an error: a load that does not arrive in time ends the measurement.
+What the platform cannot take is a figure, not an error: a load that does not arrive in time ends the measurement. A
+size that cannot be measured costs no other its figures.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -27,10 +28,11 @@ import typer
 from components.telemetry.layers import Signal
 from ops.core import platform as platform_module
 from ops.core.context import Context
-from ops.core.errors import OpsError
+from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.platform import Platform
 from ops.evidence import files as evidence
+from ops.evidence.figures import NOT_MEASURED
 from ops.loadtest import bench_load
 from ops.loadtest.bench_load import Load, LoadResult, Target, devices, run
 from ops.loadtest.bench_paths import Mark, backlogs, path_of
@@ -150,7 +152,7 @@ class Outcome:
 
 
 class Bench:
-    """One measurement; `measure` runs it."""
+    """One measurement; `measure` runs it, ``steps`` are those that it has finished."""
 
     def __init__(self, context: Context, settings: BenchSettings, say: Say) -> None:
         self._context, self._settings = context, settings
@@ -159,6 +161,7 @@ class Bench:
         self._target = target_of(context.platform)
         self._started = time.monotonic()
         self._say = say
+        self.steps: list[Outcome] = []
 
     def measure(self) -> dict[str, Any]:
         """Idle platform, steps, window.
@@ -167,7 +170,7 @@ class Bench:
             Figures; see `docs/measured.md` for what they mean.
 
         Raises:
-            OpsError: The platform or the generator cannot be reached at all.
+            OpsError: The platform or the generator cannot be reached, or an earlier load is not read.
         """
         settings, item = self._settings, self._path.item
         idle = self.idle()
@@ -238,7 +241,7 @@ class Bench:
         """Twice the rate while it holds, then once or twice between what held and what did not."""
         settings = self._settings
         rate, low, high = settings.rate or FIRST_RATE[settings.signal], 0.0, math.inf
-        outcomes: list[Outcome] = []
+        outcomes = self.steps
         # The first step finds cold caches and connections, so it counts for nothing where a later one does.
         while len(outcomes) < settings.steps and self._left() > self._step_needs() + self._window_needs():
             step = self.at(rate, settings.step_s, f"step {len(outcomes) + 1}")
@@ -402,13 +405,10 @@ def as_settings(settings: BenchSettings) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Signal) else value for name, value in asdict(settings).items()}
 
 
-_SIZES = (1, 20_000)
-
-
 def bench(
     signal: Annotated[Signal, typer.Option(help="Whose path is measured.")] = Signal.METRICS,
     items: Annotated[str, typer.Option(help="Items of one request; several with commas.")] = "1000",
-    clients: Annotated[int, typer.Option(min=1, max=64, help="Connections.")] = 32,
+    clients: Annotated[str, typer.Option(help="Connections; several with commas, for the first size.")] = "32",
     in_flight: Annotated[int, typer.Option(min=1, max=16, help="Requests of one client at the same time.")] = 1,
     rate: Annotated[float, typer.Option(min=0, help="Items/s of the first step; 0: a low one.")] = 0,
     steps: Annotated[int, typer.Option(min=0, max=20, help="Most steps; 0: only the window, at --rate.")] = 8,
@@ -416,14 +416,16 @@ def bench(
     window_seconds: Annotated[float, typer.Option(min=10, max=3600, help="Length of the window.")] = 60,
     idle_seconds: Annotated[float, typer.Option(min=15, max=600, help="How long the idle platform is watched.")] = 30,
     catch_up_seconds: Annotated[float, typer.Option(min=10, max=900, help="Longest wait for what was sent.")] = 45,
-    limit_seconds: Annotated[float, typer.Option(min=60, help="Longest time for each size of request.")] = 345,
+    limit_seconds: Annotated[float, typer.Option(min=60, help="Longest time for each size or number.")] = 345,
     burst: Annotated[bool, typer.Option(help="What is accepted at --rate, and when all of it has arrived.")] = False,
     keep: Annotated[bool, typer.Option(help="Write evidence.")] = True,
 ) -> None:
     """Measure how much of a signal the platform sustains, step by step, and what that costs. Sends real load."""
+    sizes = numbers("--items", items, most=20_000)
+    connections = numbers("--clients", clients, most=64)
     settings = BenchSettings(
         signal=signal,
-        clients=clients,
+        clients=connections[0],
         in_flight=in_flight,
         rate=rate,
         steps=0 if burst else steps,
@@ -436,35 +438,62 @@ def bench(
         else limit_seconds,
         burst=burst,
     )
-    sizes = sizes_of(items)
     started = datetime.now(UTC)
     platform = platform_module.load()
     figures: dict[str, Any] = {}
+    problems: list[str] = []
     with Context(platform, Kube.of(platform)) as context:
-        for size in sizes:
-            say(f"{signal}: requests of {size:,} items, {clients} clients")
-            measured = Bench(context, replace(settings, size=size), say).measure()
-            figures |= {f"{size} items a request": measured} if figures else measured
+        for part, chosen in parts_of(settings, sizes, connections).items():
+            what = f"requests of {chosen.size:,} items, {chosen.clients} clients"
+            say(f"{signal}: {what}")
+            one = Bench(context, chosen, say)
+            try:
+                measured = one.measure()
+            except OpsError as error:
+                problems.append(f"{what}: {one_line(error)}")
+                measured = {NOT_MEASURED: one_line(error), "steps": [step.figures() for step in one.steps]}
+            figures |= {part: measured} if part else measured
+        show(figures)
         if keep:
-            written = {**as_settings(settings), "size": list(sizes)}
-            name = f"{'burst' if burst else 'bench'}-{signal}"
-            evidence.write(name, figures=figures, kube=context.kube, started=started, settings=written)
-    show(figures)
+            evidence.write(
+                f"{'burst' if burst else 'bench'}-{signal}",
+                figures=figures,
+                kube=context.kube,
+                passed=not problems,
+                problems=problems,
+                started=started,
+                settings={**as_settings(settings), "size": list(sizes), "more_clients": list(connections[1:])},
+            )
+    if problems:
+        raise OpsError("; ".join(problems))
 
 
-def sizes_of(text: str) -> tuple[int, ...]:
-    """Sizes of requests from ``1000`` or ``1000,20,5000``.
+def parts_of(settings: BenchSettings, sizes: Sequence[int], clients: Sequence[int]) -> dict[str, BenchSettings]:
+    """What is measured, by the name of its figures: the first size with the first number of clients has none.
+
+    The other sizes are measured with the first number of clients, the other numbers of clients with the first size.
+    """
+    first = replace(settings, size=sizes[0], clients=clients[0])
+    return {
+        "": first,
+        **{f"{size} items a request": replace(first, size=size) for size in sizes[1:]},
+        **{f"{count} clients": replace(first, clients=count) for count in clients[1:]},
+    }
+
+
+def numbers(option: str, text: str, most: int) -> tuple[int, ...]:
+    """Numbers of an option, from ``1000`` or ``1000,20,5000``.
 
     Raises:
-        OpsError: It is no such text.
+        OpsError: It is no such text, or one is not between 1 and ``most``.
     """
     try:
-        sizes = tuple(int(part) for part in text.split(","))
+        values = tuple(int(part) for part in text.split(","))
     except ValueError:
-        sizes = ()
-    if not sizes or not all(_SIZES[0] <= size <= _SIZES[1] for size in sizes):
-        raise OpsError(f"--items is {text!r}, must be numbers from {_SIZES[0]} to {_SIZES[1]}, with commas between")
-    return sizes
+        values = ()
+    if not values or not all(1 <= value <= most for value in values):
+        raise OpsError(f"{option} is {text!r}, must be numbers from 1 to {most}, with commas between")
+    return values
 
 
 def say(text: str) -> None:

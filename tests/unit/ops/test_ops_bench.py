@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
-from itertools import repeat
+from itertools import chain, repeat
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,11 +16,15 @@ import pytest
 from components.telemetry.layers import Signal
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.evidence import files as evidence
+from ops.evidence.figures import told
+from ops.evidence.files import Evidence
 from ops.loadtest import bench as bench_module
 from ops.loadtest import bench_load
-from ops.loadtest.bench import Bench, BenchSettings, as_settings, sizes_of
+from ops.loadtest.bench import Bench, BenchSettings, as_settings, numbers
 from ops.loadtest.bench_load import Load, LoadResult, NodeUsage
 from ops.loadtest.bench_paths import Mark
+from ops.loadtest.bench_requests import Batch
 
 NODE = "node_cpu_usage_seconds"
 QUICK = BenchSettings(
@@ -37,10 +43,13 @@ class System:
     def __init__(self, takes: float, delivers: float, slow_above: float = float("inf")) -> None:
         self.takes, self.delivers, self.slow_above = takes, delivers, slow_above
         self.rates: list[float] = []
+        self.loads: list[tuple[int, int]] = []
         self.acknowledged = self._arrived = 0.0
 
-    def send(self, _target: Any, _batch: Any, load: Load) -> LoadResult:
+    def send(self, _target: Any, batch: Batch, load: Load) -> LoadResult:
         self.rates.append(load.rate)
+        if (one := (batch.requests[0].items, load.clients)) not in self.loads:
+            self.loads.append(one)
         due = load.rate * load.seconds
         taken = min(load.rate, self.takes) * load.seconds
         self.acknowledged += taken
@@ -78,6 +87,15 @@ def measured(
     system: System, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch, seen: Iterable[int] = ()
 ) -> tuple[dict[str, Any], list[str]]:
     """Figures and lines of progress of a bench on a made-up platform; what waits for its consumers, look by look."""
+    made_up(system, monkeypatch, seen)
+    platform = SimpleNamespace(otlp_http="", ca_certificate="", otlp_credentials={})
+    said: list[str] = []
+    bench = Bench(cast(Context, SimpleNamespace(platform=platform)), settings, said.append)
+    return bench.measure(), said
+
+
+def made_up(system: System, monkeypatch: pytest.MonkeyPatch, seen: Iterable[int] = ()) -> None:
+    """Let benches measure a made-up platform."""
     lags = iter(seen)
     usage = NodeUsage(2.0, 0.0, {"gateway-0": 0.0}, {"gateway-0": "gateway"}, {NODE: 100.0, "gateway-0": 100.0})
     monkeypatch.setattr(bench_module, "run", system.send)
@@ -86,10 +104,6 @@ def measured(
     monkeypatch.setattr(bench_load, "of_nodes", lambda _: usage)
     monkeypatch.setattr(bench_load, "settled", lambda *_: usage)
     monkeypatch.setattr(bench_load, "bytes_in_kafka", lambda *_: 100.0 + 12 * system.acknowledged)
-    platform = SimpleNamespace(otlp_http="", ca_certificate="", otlp_credentials={})
-    said: list[str] = []
-    bench = Bench(cast(Context, SimpleNamespace(platform=platform)), settings, said.append)
-    return bench.measure(), said
 
 
 @pytest.mark.parametrize("capacity", [700, 1500, 5000, 40_000])
@@ -150,6 +164,72 @@ def test_what_does_not_arrive_is_a_figure_and_no_exception(monkeypatch: pytest.M
     )
     assert len(figures["steps"]) == 1, "a load on top of one that has not arrived would measure nothing"
     assert any("not caught up after 1 s" in line for line in said)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Evidence, str]]:
+    """Runs the command on a made-up platform: the evidence that it wrote, and how it ended."""
+    platform = SimpleNamespace(otlp_http="", ca_certificate="", otlp_credentials={})
+    write = evidence.write
+
+    def call(system: System, seen: Iterable[int] = (), **options: Any) -> tuple[Evidence, str]:
+        made_up(system, monkeypatch, seen)
+        monkeypatch.setattr(bench_module, "_LAG_SEEN_S", 0.01)
+        monkeypatch.setattr(bench_module, "_REST_S", 0.1)
+        monkeypatch.setattr(bench_module.platform_module, "load", lambda: platform)
+        monkeypatch.setattr(bench_module.Kube, "of", lambda _: None)
+        monkeypatch.setattr(
+            bench_module, "Context", lambda *_: nullcontext(SimpleNamespace(platform=platform, kube=None))
+        )
+        monkeypatch.setattr(evidence, "write", lambda name, **run: write(name, **run, folder=tmp_path))
+        said = ""
+        try:
+            bench_module.bench(rate=1000, steps=2, step_seconds=10, window_seconds=20, idle_seconds=0, **options)
+        except OpsError as error:
+            said = str(error)
+        return cast(Evidence, evidence.newest("bench-metrics", tmp_path)), said
+
+    return call
+
+
+NOT_READ = "not been read after 0 s (9,000 records for metrics-consumer-primary)"
+
+
+def test_a_size_that_cannot_be_measured_leaves_the_figures_of_those_before_it(
+    command: Callable[..., tuple[Evidence, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The idle platform is looked at twice; what the first size sent is never read.
+    run, said = command(System(takes=1e9, delivers=1e9), chain((0, 0), repeat(9000)), items="1000,20")
+    assert not run.passed
+    assert run.problems == (said,)
+    assert said.startswith("requests of 20 items, 32 clients: an earlier load has ")
+    assert NOT_READ in said
+    assert run.figures["sustained points/s"] == 2000
+    assert NOT_READ in run.figures["20 items a request"]["not measured"]
+    shown = capsys.readouterr().out
+    assert "sustained points/s: 2000" in shown
+    assert NOT_READ in shown
+
+
+def test_a_first_size_that_cannot_be_measured_keeps_its_steps_and_lets_the_next_one_be_measured(
+    command: Callable[..., tuple[Evidence, str]],
+) -> None:
+    class Gone(System):
+        """Does not answer when its window begins."""
+
+        def mark(self) -> Mark:
+            if len(self.rates) == 2:
+                self.rates.append(0)
+                raise OpsError("no answer from Thanos Query")
+            return super().mark()
+
+    run, said = command(Gone(takes=1e9, delivers=1e9), items="1000,20")
+    assert not run.passed
+    assert said == run.problems[0] == "requests of 1,000 items, 32 clients: no answer from Thanos Query"
+    assert run.figures["not measured"] == "no answer from Thanos Query"
+    assert [step["acknowledged/s"] for step in run.figures["steps"]] == [1000, 2000]
+    assert "sustained points/s" not in run.figures, "they would be taken for those of the first size"
+    assert run.figures["20 items a request"]["sustained points/s"] == 2000
 
 
 def test_refusals_and_slow_answers_make_a_rate_too_high(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,10 +296,25 @@ def test_a_reading_is_waited_for_until_it_is_fresh(monkeypatch: pytest.MonkeyPat
 
 
 def test_sizes_of_requests_are_read_and_refused() -> None:
-    assert sizes_of("1000,20, 5000") == (1000, 20, 5000)
+    assert numbers("--items", "1000,20, 5000", 20_000) == (1000, 20, 5000)
     for text in ("", "a", "0", "20,", "30000"):
         with pytest.raises(OpsError, match="--items is"):
-            sizes_of(text)
+            numbers("--items", text, 20_000)
+
+
+def test_other_sizes_have_the_first_number_of_clients_and_other_numbers_the_first_size(
+    command: Callable[..., tuple[Evidence, str]],
+) -> None:
+    system = System(takes=1e9, delivers=1e9)
+    run, said = command(system, items="1000,20", clients="8,4,64")
+    assert (said, run.settings["clients"], run.settings["more_clients"]) == ("", 8, [4, 64])
+    assert system.loads == [(1000, 8), (20, 8), (1000, 4), (1000, 64)]
+    parts = (run.figures, *(run.figures[name] for name in ("20 items a request", "4 clients", "64 clients")))
+    assert [part["sustained points/s"] for part in parts] == [2000] * 4
+    shown = told(run.told, evidence.catalog().entry("bench-metrics").text.split("; "))
+    assert {"of 20: 2,000", "by 4 clients: 2,000", "by 64: 2,000"} <= set(shown)
+    with pytest.raises(OpsError, match="--clients is '8,65', must be numbers from 1 to 64"):
+        bench_module.bench(clients="8,65")
 
 
 def test_settings_are_kept_as_data() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,6 +115,46 @@ def test_a_row_names_the_server_that_is_away(
     assert str(ports[server]) in problem
     assert "\n" not in problem
     assert "a-long-password" not in problem
+
+
+@contextmanager
+def hanging(port: int) -> Iterator[None]:
+    """A server that takes connections and never answers; who waits for it is over when the block is."""
+    with socket.create_server(("127.0.0.1", port)):
+        yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("verify-"):
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "server"),
+    [
+        ("K1", "Kafka (127.0.0.1:{})", "kafka"),
+        ("O5", "Kafka (127.0.0.1:{})", "kafka"),
+        ("L1", "Thanos Query (https://localhost:{})", "thanos"),
+        ("D1", "object storage (https://localhost:{})", "storage"),
+        ("O1", "Kubernetes", "kubernetes"),
+    ],
+)
+def test_a_row_names_the_server_that_takes_connections_and_never_answers(
+    context: Context, ports: dict[str, int], row: str, name: str, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.core.kafka.TIMEOUT_SECONDS", 6.0)
+    with hanging(ports[server]):
+        [outcome] = run_checks([row], CHECKS, context, seconds=2.0)
+    assert outcome.problems == (f"gave no answer in 2 s, waiting for {name.format(ports[server])}",)
+
+
+def test_a_row_without_a_turn_names_the_servers_that_the_others_wait_for(
+    context: Context, ports: dict[str, int]
+) -> None:
+    with hanging(ports["thanos"]):
+        rows = run_checks(["L1", "L2", "L3", "L4"], CHECKS, context, seconds=0.2)
+    server = f"Thanos Query (https://localhost:{ports['thanos']})"
+    assert rows[0].problems == (f"gave no answer in 0 s, waiting for {server}",)
+    assert rows[-1].problems == (f"had no turn: other checks hang, waiting for {server}",)
 
 
 @pytest.mark.parametrize(

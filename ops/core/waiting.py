@@ -1,0 +1,35 @@
+"""Which server a thread is waiting for, so that who gives up on the thread can name it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_SERVERS: dict[int, Callable[[], str]] = {}
+
+
+@contextmanager
+def waiting_for(server: Callable[[], str]) -> Iterator[None]:
+    """Note that this thread waits for a server until the block ends.
+
+    Args:
+        server: Gives its name and address; called only when somebody gives up.
+    """
+    thread = threading.get_ident()
+    before = _SERVERS.get(thread)
+    _SERVERS[thread] = server
+    try:
+        yield
+    finally:
+        if before is None:
+            _SERVERS.pop(thread, None)
+        else:
+            _SERVERS[thread] = before
+
+
+def waits_of(thread: int | None = None) -> str:
+    """``, waiting for NAME (ADDRESS)`` of one thread, or of all together; empty where there is no such wait."""
+    noted = [_SERVERS.get(thread)] if thread is not None else list(_SERVERS.values())
+    servers = dict.fromkeys(server() for server in noted if server is not None)
+    return f", waiting for {', '.join(servers)}" if servers else ""
