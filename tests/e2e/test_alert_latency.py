@@ -1,7 +1,6 @@
 """From a fault to a notification: with both Alertmanagers, with one of them, with the two cut off from each other (S2).
 
-At the pager only a call counts: what is merged into an open incident rings nobody, and is no notification. All
-conditions of a run are of one name and layer, so they share the notifications of every other channel.
+At the pager only a call counts: what is merged into an open incident rings nobody, and is no notification.
 """
 
 from __future__ import annotations
