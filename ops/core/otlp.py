@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Sum
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from components.telemetry.attributes import (
@@ -66,6 +67,21 @@ def gauge(
     metric = resource_metrics.scope_metrics.add().metrics.add(name=name, unit=unit)
     for nanoseconds, value, labels in points:
         metric.gauge.data_points.add(time_unix_nano=nanoseconds, as_double=float(value), attributes=attributes(labels))
+    return request
+
+
+def counter(
+    resource: Mapping[str, str], name: str, points: Iterable[tuple[int, float, Mapping[str, str]]], unit: str = ""
+) -> ExportMetricsServiceRequest:
+    """A request with one counter; arguments as of `gauge`, with what was counted so far as the value."""
+    request = gauge(resource, name, points, unit)
+    metric = request.resource_metrics[0].scope_metrics[0].metrics[0]
+    counted = Sum(
+        data_points=metric.gauge.data_points,
+        aggregation_temporality=AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE,
+        is_monotonic=True,
+    )
+    metric.sum.CopyFrom(counted)
     return request
 
 

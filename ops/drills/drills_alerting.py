@@ -10,11 +10,12 @@ _PROCEDURES = "ops.drills.procedures"
 _LATENCY: Mapping[Aspect, tuple[str, ...]] = {
     Aspect.FAULT: ("{situation}",),
     Aspect.RPO: ("{critical lost} of {critical runs} Critical and {high lost} of {high runs} High lost",),
-    Aspect.ALERTS: ("{critical runs} Critical and {high runs} High raised",),
+    Aspect.ALERTS: ("{critical runs} Critical and {high runs} High raised", "{raised, by name and layer}"),
     Aspect.NOTIFICATIONS: (
         "{duplicates} of {notices} notifications twice",
         "Critical (median, P95, worst) {critical s median, p95, worst} s",
         "High {high s median, p95, worst} s",
+        "P95 in s: {p95 s, by name and layer}",
     ),
 }
 """What every run of the latency of notifications tells, whatever is taken away."""
@@ -28,7 +29,7 @@ ALERTING: tuple[Drill, ...] = (
         evidence="alert-latency-one-killed",
         seconds=270,
         limit_s=1020,
-        load="20 Critical and 20 High conditions",
+        load="20 Critical conditions of two alerts and layers, 20 High ones",
         fault="one of two members stopped",
         figures=_LATENCY,
     ),
@@ -40,7 +41,7 @@ ALERTING: tuple[Drill, ...] = (
         evidence="alert-latency-partitioned",
         seconds=330,
         limit_s=1020,
-        load="20 Critical and 20 High conditions",
+        load="20 Critical conditions of two alerts and layers, 20 High ones",
         fault="packets between the members dropped",
         figures=_LATENCY,
     ),

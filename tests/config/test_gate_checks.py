@@ -14,7 +14,7 @@ from ops.checks import gateway as verify_gateway
 from ops.checks import traces as verify_traces
 from ops.core import otlp
 from ops.drills.tools.load import LOG_LAYER, log_request, sequence_request
-from ops.drills.tools.notifications import CRITICAL, HIGH, condition
+from ops.drills.tools.notifications import CRITICAL, HIGH, OTHER_CRITICAL, condition
 from ops.drills.tools.span_load import SPANS_PER_TRACE, Traffic, batches
 from tests.config.gateway_process import PASSWORDS, GatewayProcess, gateway_data, gateway_process
 from tests.config.servers import eventually
@@ -38,8 +38,10 @@ def requests() -> Iterator[tuple[str, str, str, Message]]:
     yield "a trace of all classes", "traces", TRACES_LAYER, verify_traces.probe(b"t" * 16, ["public", "internal"])
     yield "examples of masking", "logs", LOGS_LAYER, verify_gateway.request(list(verify_gateway.examples()))
     yield "numbered points", "metrics", "device", sequence_request("run-1", [(1, number) for number in range(9)])
-    for kind in (CRITICAL, HIGH):
-        yield f"condition of {kind.alert}", "metrics", kind.layer, condition(kind, "drill-abcdefx", kind.bad)
+    for kind in (CRITICAL, OTHER_CRITICAL, HIGH):
+        for value in (kind.bad, kind.good):
+            what = f"{value:g} as a condition of {kind.alert}"
+            yield what, "metrics", kind.layer, condition(kind, "drill-abcdefx", value)
 
 
 def left_out(gateway: GatewayProcess) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """From a fault to a notification: with both Alertmanagers, with one of them, with the two cut off from each other (S2).
 
-At the pager only a call counts: what is merged into an open incident rings nobody, and is no notification. All
-conditions of a run are of one name and layer, so they share the notifications of every other channel.
+At the pager only a call counts: what is merged into an open incident rings nobody, and is no notification.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from datetime import timedelta
 import pytest
 
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.phone import Incident, State
+from lab.fakes.receivers.phone import State
 from ops.alerts.silences import acknowledge
 from ops.core.context import Context
-from ops.core.kube import wait_until
-from ops.drills.procedures.alerts import LATE_S, firing, measure
+from ops.drills.procedures.alerts import measure
 from ops.drills.tools import durations
-from ops.drills.tools.notifications import CRITICAL, Injector, NotificationRecord, Raised
+from ops.drills.tools.notifications import CRITICAL, Injector, NotificationRecord
 from tests.e2e import durations as own_durations
 from tests.support.drills import limit, problems
+from tests.support.pager_calls import Calls
 from tests.support.results import recorded
 
 
@@ -50,34 +49,6 @@ def test_a_notification_arrives_in_time_while_alertmanagers_are_cut_off(settled:
     assert problems("alertmanager-split", settled) == []
 
 
-class Calls:
-    """What the operators' pager shows of conditions."""
-
-    def __init__(self, receivers: Receivers) -> None:
-        self._receivers, self._start = receivers, receivers.newest()
-
-    def of(self, raised: Raised) -> list[Incident]:
-        """Incidents of a condition."""
-        keys = {notification.body["dedup_key"] for notification in firing(raised, self._receivers.since(self._start))}
-        return [incident for incident in self._receivers.incidents() if incident.dedup_key in keys]
-
-    def rung_after_s(self, raised: Raised) -> float:
-        """Wait until the phone rang for a condition: seconds since its first bad value."""
-        wait_until(lambda: bool(self.of(raised)), LATE_S, f"a call about {raised.name}", 0.5)
-        (incident,) = self.of(raised)
-        return round(incident.opened_at - raised.at, 1)
-
-    def closed_after_s(self, raised: Raised, since: float) -> float:
-        """Wait until every incident of a condition is closed: seconds since a moment."""
-        wait_until(
-            lambda: {incident.state for incident in self.of(raised)} == {State.RESOLVED},
-            LATE_S,
-            f"the end of the incident of {raised.name}",
-            0.5,
-        )
-        return round(time.time() - since, 1)
-
-
 @pytest.mark.timeout(900)
 def test_a_second_critical_alert_rings_while_the_first_one_is_acknowledged(
     settled: Context, receivers: Receivers
@@ -102,7 +73,15 @@ def test_a_second_critical_alert_rings_while_the_first_one_is_acknowledged(
             ended = time.time()
         figures["first closed after s, its fault over"] = calls.closed_after_s(first, ended)
         figures["second closed after s, its fault over"] = calls.closed_after_s(second, ended)
+        figures["notices"] = {
+            "a second Critical of the same name and layer, the one before it open": calls.notices(second, third),
+            "a second one while the first is acknowledged": calls.notices(first, second),
+        }
         figures["rang"] = [calls.of(raised)[0].rang for raised in (first, second, third)]
         assert figures["rang"] == [1, 1, 1]
-        for name in ("first rings after s", "second rings after s, the first one acknowledged at the pager"):
+        for name in (
+            "first rings after s",
+            "second rings after s, the first one acknowledged at the pager",
+            "third rings after s, two open",
+        ):
             assert figures[name] <= CRITICAL.limit_s

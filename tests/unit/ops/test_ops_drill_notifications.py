@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from lab import environment
 from lab.fakes.receivers import keys, settings
@@ -18,23 +20,28 @@ from lab.fakes.receivers.keys import READER
 from lab.paths import LabPaths
 from ops.core.errors import OpsError
 from ops.drills.procedure import CannotRunError
-from ops.drills.procedures.alerts import account, percentile
+from ops.drills.procedures import alerts
+from ops.drills.procedures.alerts import account, measure, percentile
 from ops.drills.tools.notifications import (
     CRITICAL,
     DEAD_MANS_SWITCH,
     FIRING,
     HIGH,
     MAIL,
+    OTHER_CRITICAL,
     PHONE,
     RESOLVED,
     SLACK,
     SMS,
     VARIABLE,
+    Injector,
+    Kind,
     NotificationRecord,
     Raised,
     Received,
     collected,
     duplicates,
+    repeated,
     status,
 )
 from tests.unit.lab.receivers_fakes import Fakes, fakes
@@ -168,6 +175,30 @@ def test_notifications_are_those_that_name_a_condition_by_its_channel() -> None:
     assert raised.latency(others) is None
 
 
+def test_an_alert_without_a_name_is_of_the_condition_that_began_last() -> None:
+    first, second = Raised(OTHER_CRITICAL, "drill-1x", 100.0, until=200.0), Raised(OTHER_CRITICAL, "drill-2x", 200.0)
+    title = f"[CRITICAL] {OTHER_CRITICAL.alert}: 91 % of the recordings fail"
+    trigger = received(1, PHONE, title, {"event_action": "trigger", "dedup_key": "a"}, 104.0)
+    over = replace(trigger, number=2, title=title.replace("CRITICAL", "RESOLVED"), received_at=130.0)
+    again = replace(trigger, number=3, received_at=205.5)
+    other = replace(trigger, title="[CRITICAL] SloBurnCritical: see RecordingFailures.md")
+    notifications = [trigger, other, over, again]
+    assert first.notifications(notifications) == [trigger, over]
+    assert (first.latency(notifications), second.latency(notifications)) == (4.0, 5.5)
+    assert second.latency([trigger, other]) is None
+
+
+def test_what_is_said_of_two_conditions_without_a_name_is_no_repetition_and_twice_of_one_is() -> None:
+    raised = [Raised(OTHER_CRITICAL, "drill-1x", 100.0, until=200.0), Raised(OTHER_CRITICAL, "drill-2x", 200.0)]
+    title = f"[CRITICAL] {OTHER_CRITICAL.alert}"
+    first = received(1, PHONE, title, {"event_action": "trigger", "dedup_key": "a"}, 104.0)
+    again = replace(first, number=2, received_at=204.0)
+    assert (duplicates([first, again]), repeated([first, again], raised)) == (1, 0)
+    assert repeated([first, again, replace(again, received_at=209.0)], raised) == 1
+    named = call(4, "drill-3x", CRITICAL, 110.0)
+    assert repeated([first, named, again, replace(named, received_at=210.0)], raised) == 1
+
+
 class Told:
     """A record that has one more notification each time."""
 
@@ -204,6 +235,8 @@ def test_an_account_of_latencies_that_hold() -> None:
         "high runs": 1,
         "high lost": 0,
         "high s median, p95, worst": [90.0, 90.0, 90.0],
+        "raised, by name and layer": {"DataInconsistent (data)": 2, "EtlJobFailed (data)": 1},
+        "p95 s, by name and layer": {"DataInconsistent (data)": 20.0, "EtlJobFailed (data)": 90.0},
         "calls for each Critical, fewest and most": [1, 1],
         "notices": 3,
         "duplicates": 0,
@@ -230,3 +263,97 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile(values, 0.95) == 19
     assert percentile([3.0], 0.95) == 3
     assert math.isclose(percentile([2.0, 1.0], 1.0), 2.0)
+
+
+class Platform:
+    """Takes what an `Injector` sends, and notifies of what is bad as soon as it begins, but of the kinds it loses."""
+
+    def __init__(self, *loses: Kind, refuses: int = 0) -> None:
+        self.otlp = self.thanos = self
+        self.notifications: list[Received] = []
+        self.values: dict[str, list[float]] = {}
+        self._loses, self._refuses = loses, refuses
+
+    def metrics(self, request: ExportMetricsServiceRequest, layer: str) -> tuple[int, int]:
+        if self._refuses:
+            self._refuses -= 1
+            return 503, 0
+        (kind,) = (kind for kind in (CRITICAL, OTHER_CRITICAL, HIGH) if kind.metric in str(request))
+        assert layer == kind.layer
+        one = request.resource_metrics[-1].scope_metrics[0].metrics[0]
+        (point,) = one.gauge.data_points or one.sum.data_points
+        name = request.resource_metrics[0].scope_metrics[0].metrics[0]
+        named = (name.gauge.data_points or name.sum.data_points)[0].attributes[0].value.string_value
+        known = self.values.setdefault(named, [])
+        if point.as_double == kind.bad and kind.bad not in known and kind not in self._loses:
+            text = "" if kind.total else named
+            body = {"text": text, **({"event_action": "trigger"} if kind.channel == PHONE else {})}
+            number = len(self.notifications) + 1
+            self.notifications.append(received(number, kind.channel, f"[X] {kind.alert}", body, time.time()))
+        known.append(point.as_double)
+        return 200, 0
+
+    def number(self, expression: str) -> float | None:
+        counted = {value for values in self.values.values() for value in values}
+        if expression == alerts.FEW:
+            return None if OTHER_CRITICAL.good in counted else 0.0
+        return 1.0 if OTHER_CRITICAL.bad in counted and OTHER_CRITICAL.good not in counted else None
+
+    def newest(self) -> int:
+        return 0
+
+    def since(self, _: int) -> list[Received]:
+        return list(self.notifications)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "BETWEEN_S", 0.2)
+    monkeypatch.setattr(alerts, "LATE_S", 1.0)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_run_has_conditions_of_one_name_and_layer_and_others_between_them() -> None:
+    platform: Any = Platform()
+    figures: dict[str, Any] = {}
+    assert measure(platform, platform, 5, figures) == []
+    raised = figures["raised, by name and layer"]
+    assert raised.keys() == {"RecordingFailures (streaming)", "DataInconsistent (data)", "EtlJobFailed (data)"}
+    assert raised["RecordingFailures (streaming)"] + raised["DataInconsistent (data)"] == figures["critical runs"] == 5
+    assert figures["duplicates"] == 0
+    assert all(value <= 1.0 for value in figures["p95 s, by name and layer"].values())
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("lost", [CRITICAL, OTHER_CRITICAL], ids=lambda kind: kind.alert)
+def test_a_lost_condition_is_missed_whichever_alert_it_is_of(lost: Kind) -> None:
+    platform: Any = Platform(lost)
+    figures: dict[str, Any] = {}
+    problems = measure(platform, platform, 3, figures)
+    count = figures["raised, by name and layer"][lost.group]
+    assert figures["critical lost"] == count > 0
+    assert problems == [f"{count} of 3 critical conditions were never notified", "a Critical condition rang nobody"]
+    assert lost.group not in figures["p95 s, by name and layer"]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_nothing_begins_while_the_other_alert_fires(monkeypatch: pytest.MonkeyPatch) -> None:
+    platform: Any = Platform()
+    monkeypatch.setattr(platform, "number", lambda expression: 1.0)
+    monkeypatch.setattr(alerts, "FORGOTTEN_S", 0.0)
+    with pytest.raises(OpsError, match=r"RecordingFailures not to fire, and a minute with few recording\.attempts"):
+        measure(platform, platform, 3, {})
+    assert platform.values == {}
+
+
+def test_a_share_begins_with_what_was_counted_before_it_also_where_that_is_refused_at_first() -> None:
+    platform: Any = Platform(refuses=1)
+    with Injector(platform) as injector:
+        first = injector.raise_one(OTHER_CRITICAL)
+        deadline = time.monotonic() + 20
+        while OTHER_CRITICAL.bad not in platform.values.get(first.name, ()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        second = injector.raise_one(OTHER_CRITICAL)
+    assert platform.values[first.name][:2] == [0, OTHER_CRITICAL.bad]
+    assert platform.values[first.name][-1] == OTHER_CRITICAL.good
+    assert (first.until, second.until) == (second.at, math.inf)
