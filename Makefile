@@ -60,7 +60,7 @@ e2e: setup ## The core of the end-to-end tests on the running cluster, 12 minute
 	$(PYTHON) -m ops docs
 
 drills: setup ## All other end-to-end tests, one after the other, over an hour; the second region at last
-	@$(PYTHON) -m pytest tests/config -m drill
+	@$(PYTHON) -m tests.run drills tests/config
 	$(LAB) exec -- $(PYTHON) -m tests.run drills --ignore=tests/e2e/test_region.py --ignore=tests/e2e/test_kafka_upgrade.py
 	$(LAB) up --stack local-dr
 	$(LAB) exec -- $(PYTHON) -m tests.run drills tests/e2e/test_region.py
@@ -70,9 +70,9 @@ verify: setup ## A line per requirement on the live platform; ROW=K1: its detail
 	@$(LAB) exec -- $(PYTHON) -m ops verify $(ROW) $(if $(JSON),--json)
 
 bench: setup ## Load test of SIGNAL (metrics, traces, logs), 6 minutes; PEER=1: beside stock collector settings
-	@$(LAB) tools obs-loadgen
+	@$(LAB) tools obs-loadgen $(if $(PEER),$(if $(filter logs,$(SIGNAL)),victoria-logs))
 	if [ -n "$(PEER)" ]; then
-		$(LAB) bench $(BENCH)
+		$(LAB) bench --signal $(SIGNAL) $(BENCH)
 	else
 		$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL) $(BENCH)
 	fi

@@ -46,7 +46,7 @@ from lab.timing import TOOL, Steps
 from lab.toolchain import images
 from lab.toolchain import tools as toolbox
 from lab.toolchain.recipes import LOAD_GENERATOR, ON_DEMAND, RECIPES
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 _PACKAGES = {
     "etcd": "etcd-server",
@@ -461,10 +461,10 @@ def execute(context: typer.Context) -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def bench(context: typer.Context) -> None:
-    """Compare the metrics path with stock collector settings on the same brokers; `lab bench --help` lists options."""
+    """Compare a signal's path with stock settings on the same brokers; `lab bench --help` lists options."""
     _need_cluster()
     toolbox.path(LOAD_GENERATOR)
-    command = environment.inside(_PATHS, [sys.executable, "-m", "lab.bench_peer", *context.args])
+    command = environment.inside(_PATHS, [sys.executable, "-m", "lab.peer", *context.args])
     sys.stdout.flush()
     os.execvpe(command[0], command, environment.variables(_PATHS))
 

@@ -33,7 +33,7 @@ from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
 from lab.fakes.receivers.certificates import AUTHORITY, CERTIFICATE, KEY
 from lab.paths import LabPaths
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 MEMBERS = {
     "monitoring-viewers": ("viewer",),

@@ -25,7 +25,7 @@ from lab.fakes.receivers.certificates import AUTHORITY
 from lab.paths import CHECKOUT, LabPaths
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 STACK, SECOND_STACK = "local", "local-dr"
 STACKS = (STACK, SECOND_STACK)

@@ -35,9 +35,9 @@ from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
 from lab.toolchain import tools
 from ops.core.errors import OpsError
+from ops.core.files import write_private
 from ops.core.kube import Kube
-from ops.core.private_file import write_private
-from ops.core.steps import clock
+from ops.core.terminal import clock
 from ops.evidence import files as evidence
 
 PAGE: Final = "docs/install.md"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lab import LabError
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

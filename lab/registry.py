@@ -33,7 +33,7 @@ from lab.toolchain import containers, images, tools
 from lab.toolchain.images import Image
 from lab.toolchain.layers import bytes_digest
 from lab.toolchain.recipes import PREVIOUS_KAFKA
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 PROGRAM: Final = "docker-registry"
 URL: Final = f"https://{RECEIVERS}:{REGISTRY_PORT}"

@@ -29,7 +29,7 @@ from lab.fakes.receivers import settings as receivers
 from lab.fakes.receivers.keys import aws_key, aws_secret
 from lab.paths import CHECKOUT, LabPaths
 from lab.toolchain import tools
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 URL = f"https://{RECEIVERS}:{STORAGE_PORT}"
 REGION = "ap-northeast-1"

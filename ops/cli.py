@@ -26,7 +26,7 @@ COMMANDS = {
     "preflight": "ops.preflight.command:preflight",
     "open": "ops.connect.open:open_page",
     "connect": "ops.connect.service:connect",
-    "review": "ops.review.command:review",
+    "review": "ops.review.comment:review",
     "trace": "ops.telemetry.traces:trace",
     "logs": "ops.telemetry.logs:logs",
     "alerts": "ops.alerts.command:alerts",

@@ -1,9 +1,11 @@
 """``ops docs``: fills the generated blocks of README and docs: measurements from evidence, commands from the code.
 
 A block begins with ``<!-- evidence: NAME -->`` and ends with ``<!-- /evidence -->``, each on a line of its own. NAME is
-``catalog``, ``failed``, ``machine``, ``drills``, ``scaling``, or a table of ``evidence/pages.yaml``, whose placeholders
-read ``{name of evidence: figure}``. The block ``<!-- code: commands -->`` lists the commands of ``ops``. The same
-checkout gives the same bytes: no clock is read, and uncommitted changes count as the commit that they will become.
+``catalog``, ``failed``, ``machine``, ``versions``, ``drills``, ``scaling``, ``peer``, ``loop``, or a table of
+``evidence/pages.yaml``, whose placeholders read ``{name of evidence: figure}``; with ``, of each run`` at its end a
+figure is listed of every run with the sources of the newest. The block ``<!-- code: commands -->`` lists the commands
+of ``ops``. The same checkout gives the same bytes: no clock is read, and uncommitted changes count as the commit that
+they will become.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from ops.drills.watch import cell
 from ops.evidence import files as evidence
 from ops.evidence.figures import NOT_MEASURED, filled, plain, told
 from ops.evidence.files import Evidence
-from ops.scaling.plan import BENCHES, comparison, costs
+from ops.scaling.command import BENCHES, comparison, costs
 
 TABLES: Final = evidence.FOLDER / "pages.yaml"
 PAGES: Final = ("README.md", "docs/*.md", "docs/operations/*.md")
@@ -40,6 +42,8 @@ BLOCK: Final = re.compile(
 _BEGIN = re.compile(r"^<!-- (?:evidence|code): ", re.MULTILINE)
 _END = re.compile(r"<!-- /(?:evidence|code) -->")
 _PLACEHOLDER = re.compile(r"\{([a-z0-9-]+): ([^{}]+)\}")
+EACH: Final = ", of each run"
+"""Behind a figure: that of every run with the sources of the newest one, the smallest first."""
 _SHORT = 7
 _MOST_SCALARS = 8
 _LONGEST_REASON = 300
@@ -74,13 +78,25 @@ class Source:
 
     def __init__(self, folder: Path = evidence.FOLDER, project: Path = PROJECT) -> None:
         self.folder, self._project = folder, project
-        self.runs = cache(lambda name: evidence.read(name, folder).runs)
+        self._read = cache(lambda name: evidence.read(name, folder))
         self._stale: dict[tuple[str, datetime], str | None] = {}
+
+    @property
+    def ignored(self) -> list[str]:
+        """Files of the catalog's names that are no evidence."""
+        return [file for name in evidence.catalog().evidence for file in self._read(name).ignored]
+
+    def runs(self, name: str) -> tuple[Evidence, ...]:
+        """Runs of a name, newest first."""
+        return self._read(name).runs
 
     def newest(self, name: str) -> Evidence | None:
         """The newest run of a name, or None."""
-        runs = self.runs(name)
-        return runs[0] if runs else None
+        return self._read(name).newest
+
+    def like_newest(self, name: str) -> tuple[Evidence, ...]:
+        """The newest run of a name and those with the same sources."""
+        return self._read(name).like_newest
 
     def stale(self, run: Evidence) -> str | None:
         """What makes a run stale, or None."""
@@ -155,11 +171,21 @@ def _shown(what: str, text: str, source: Source) -> str:
         run = source.newest(name)
         for placeholder in re.findall(rf"\{{{name}: [^{{}}]+\}}", text):
             figure = placeholder.removeprefix(f"{{{name}: ")
-            value = None if run is None else filled("{" + figure, run.figures)
+            value = None if run is None else _value(figure.removesuffix("}"), run, source)
             if value is None:
                 return f"{what}: {NOT_MEASURED}" if not failed else f"{what}: **failed**, {NOT_MEASURED}"
             measured = measured.replace(placeholder, cell(value))
     return f"{what}: {'**failed**, ' if failed else ''}{measured}"
+
+
+def _value(figure: str, run: Evidence, source: Source) -> str | None:
+    """A figure of a run, or of each run like it, as it is shown; None where it was not measured."""
+    if not figure.endswith(EACH):
+        return filled("{" + figure + "}", run.told)
+    name = figure.removesuffix(EACH)
+    figures = [evidence.figure(other.told, name) for other in source.like_newest(run.name)]
+    numbers = sorted(number for number in figures if isinstance(number, int | float))
+    return "; ".join(map(plain, numbers)) or None
 
 
 def catalog_table(source: Source, page: Path) -> str:
@@ -169,7 +195,7 @@ def catalog_table(source: Source, page: Path) -> str:
         run = source.newest(name)
         shown = NOT_MEASURED
         if run is not None:
-            parts = told(run.figures, entry.text.split("; ")) if entry.text else _scalars(run)
+            parts = told(run.told, entry.text.split("; ")) if entry.text else _scalars(run)
             shown = cell("; ".join(parts)) or NOT_MEASURED
             if not run.passed:
                 shown = f"**failed**: {cell(_reasons(run))}; {shown}"
@@ -231,6 +257,33 @@ def scaling_table(source: Source, page: Path) -> str:
     return f"{comparison(measured)}\n\nCosts: {runs}."
 
 
+def loop_table(source: Source) -> str:
+    """Every kept run of the whole loop, the newest first, with the seconds of its steps."""
+    runs = source.runs("ci-run")
+    if not runs:
+        return f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]} (`{evidence.catalog().entry('ci-run').run}`)."
+    steps = list(dict.fromkeys(name for run in runs for name in run.figures.get("steps s", {})))
+    lines = ["| run | result | all | " + " | ".join(steps) + " |", "|" + "---|" * (len(steps) + 3)]
+    for run in runs:
+        when = f"{run.time:%Y-%m-%d %H:%M}, {run.commit[:_SHORT]}{'+' if run.dirty else ''}"
+        taken = [evidence.figure(run.figures, name) for name in ("total s", *(f"steps s/{step}" for step in steps))]
+        cells = [when, "passed" if run.passed else f"**failed**: {_reasons(run)}"]
+        cells += [NOT_MEASURED if value is None else plain(value) for value in taken]
+        lines.append("| " + " | ".join(map(cell, cells)) + " |")
+    return "\n".join(lines)
+
+
+def peer_table(source: Source) -> str:
+    """What holds with our settings and with stock settings, as the newest comparison of their costs says."""
+    run = source.newest("bench-peer")
+    rows = {} if run is None else run.figures.get("guarantees", {})
+    if not rows:
+        return f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]} (`{evidence.catalog().entry('bench-peer').run}`)."
+    lines = ["| | here | with stock settings |", "|---|---|---|"]
+    lines += [f"| {cell(what)} | {cell(held['ours'])} | {cell(held['peer'])} |" for what, held in rows.items()]
+    return "\n".join(lines)
+
+
 def commands_table() -> str:
     """Every command of ``ops``: its subcommands and the first paragraph of its help."""
     lines = ["| `ops` | subcommands | what it does |", "|---|---|---|"]
@@ -263,7 +316,9 @@ def refreshed_page(text: str, page: Path, source: Source, tables: Tables) -> str
         "evidence: catalog": lambda: catalog_table(source, page),
         "evidence: drills": lambda: record.measured(source.folder, source.stale),
         "evidence: failed": lambda: failed_table(source, page),
+        "evidence: loop": lambda: loop_table(source),
         "evidence: machine": lambda: machines(source),
+        "evidence: peer": lambda: peer_table(source),
         "evidence: scaling": lambda: scaling_table(source, page),
         "evidence: versions": lambda: versions(source),
     }
@@ -311,7 +366,10 @@ def docs(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 when one is out of date.")] = False,
 ) -> None:
     """Fill the generated tables of README and docs: measurements from evidence/, commands from the code."""
-    different = changed()
+    source = Source()
+    different = changed(source=source)
+    for file in source.ignored:
+        typer.echo(f"ignored: {file}", err=True)
     for page, text in different.items():
         typer.echo(f"{page.relative_to(PROJECT)}: {'out of date' if check else 'changed'}")
         if not check:

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from ops.core import steps
-from ops.core.steps import clock
+from ops.core import terminal
+from ops.core.terminal import clock
 from tests import seconds
 
 UNKNOWN_S = 20.0
@@ -150,7 +150,7 @@ class Steps:
         beat = threading.Thread(target=self._beat, args=(ended, about), daemon=True)
         beat.start()
         try:
-            with steps.heard(lambda text: self._print(f"    {self._took()} {text}")):
+            with terminal.heard(lambda text: self._print(f"    {self._took()} {text}")):
                 return (yield)
         finally:
             ended.set()

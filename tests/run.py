@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 
 from lab import timing
 from lab.paths import cache_root
-from ops.core.steps import clock
+from ops.core.terminal import clock
 from tests import flaky, seconds
 from tests.support import shared
 
@@ -38,8 +38,8 @@ WAITING = ("tests/config",)
 """Folder of the tests that start servers."""
 WAITING_WORKERS = min(4 * CORES, 12)
 """Workers that wait for servers: with six on two cores a fifth of the time is idle; each server takes memory."""
-COMPUTING_WORKERS = CORES + 1
-"""With as many as cores a third of the time is idle, since some tests wait for a program."""
+COMPUTING_WORKERS = 3 * CORES
+"""Some tests wait for a program, and together they take only what the others leave."""
 TIMED_WORKERS = min(2 * CORES + 1, 8)
 """With five on two cores they use a quarter of the time."""
 TIMED = "timed"

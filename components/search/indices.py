@@ -17,6 +17,12 @@ from components.telemetry import classification
 
 _KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 256}
 _LONG_KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}
+_LONGEST_TERM = 10_922
+"""Characters that always fit into a term of the index: it has 32,766 bytes, and a character three at most."""
+_FOUND_ONLY: dict[str, Any] = {"doc_values": False}
+"""Of a field that is searched for, but neither sorted nor counted by: no column of its values is written and merged."""
+_READ_ONLY: dict[str, Any] = {"type": "object", "enabled": False}
+"""A field that is in the document and nowhere else; it may hold anything."""
 
 
 def _nested(**fields: dict[str, Any]) -> dict[str, Any]:
@@ -84,25 +90,40 @@ def dependency_mapping() -> dict[str, Any]:
     }
 
 
+_TIME_FORMAT: Mapping[Engine, Mapping[str, str]] = {
+    Engine.OPENSEARCH: {"format": "rfc3339_lenient||strict_date_optional_time_nanos||epoch_millis"},
+    Engine.ELASTICSEARCH: {},
+}
+"""OpenSearch reads times of its first format quicker than others. The rest is what both engines take by themselves."""
+
+
 def log_mapping(engine: Engine) -> dict[str, Any]:
-    """A log record. Attributes are searchable by key, yet one field each: no client can make fields without end."""
-    flat = {"type": "flat_object" if engine is Engine.OPENSEARCH else "flattened"}
+    """A log record. Attributes are searchable by key, yet one field each: no client can make fields without end.
+
+    The resource is searched by ``origin``, which has a text ``key=value`` for each of its attributes (ADR 72).
+    """
     return {
         "dynamic": False,
         "properties": {
-            "@timestamp": {"type": "date_nanos"},
-            "observed_timestamp": {"type": "date_nanos"},
-            "trace_id": _KEYWORD,
-            "span_id": _KEYWORD,
+            "@timestamp": {"type": "date_nanos", **_TIME_FORMAT[engine]},
+            "observed_timestamp": _READ_ONLY,
+            "trace_id": {**_KEYWORD, **_FOUND_ONLY},
+            "span_id": {**_KEYWORD, **_FOUND_ONLY},
             "severity": _KEYWORD,
             "severity_number": {"type": "short"},
             "layer": _KEYWORD,
             "service": _KEYWORD,
-            "event": _LONG_KEYWORD,
-            "body": {"type": "text", "analyzer": "words_and_bigrams", "search_analyzer": "words_or_bigrams"},
-            "resource": flat,
-            "attributes": flat,
-            "scope": _LONG_KEYWORD,
+            "event": {**_LONG_KEYWORD, **_FOUND_ONLY},
+            "body": {
+                "type": "text",
+                "analyzer": "words_and_bigrams",
+                "search_analyzer": "words_or_bigrams",
+                "norms": False,
+            },
+            "resource": _READ_ONLY,
+            "origin": {"type": "keyword", "ignore_above": _LONGEST_TERM, **_FOUND_ONLY},
+            "attributes": {"type": "flat_object" if engine is Engine.OPENSEARCH else "flattened"},
+            "scope": {**_LONG_KEYWORD, **_FOUND_ONLY},
         },
     }
 
@@ -133,6 +154,9 @@ _COPYING: Mapping[Engine, Mapping[str, str]] = {
     Engine.ELASTICSEARCH: {},
 }
 """Copies of logs take over the finished segments of their primary instead of indexing every document again (ADR 40)."""
+LOGS_REFRESH_S = 3
+"""Seconds after which logs that were written are found. Each time makes a segment of every shard, which the copy gets
+and which is merged again."""
 _NODE_AWAY = "5m"
 """How long copies of a node that is away are waited for before they are made anew: longer than a restart."""
 
@@ -245,5 +269,5 @@ def _logs(engine: Engine, policy: IndexPolicy) -> Family:
         read_aliases=(f"{LOGS}-read",),
         policy=policy,
         mapping=log_mapping(engine),
-        settings={"index.analysis": log_analysis(), "index.refresh_interval": "1s", **_COPYING[engine]},
+        settings={"index.analysis": log_analysis(), "index.refresh_interval": f"{LOGS_REFRESH_S}s", **_COPYING[engine]},
     )

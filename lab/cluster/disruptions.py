@@ -32,8 +32,8 @@ from lab.cluster import network
 from lab.cluster.network import API_PORT, cluster_of, wait_until
 from lab.cluster.node import on_path
 from lab.paths import LabPaths
-from ops.core.private_file import write_private
-from ops.drills.tools.cgroups import Group
+from ops.core.files import write_private
+from ops.drills.tools.freezer import Group
 
 _ENDED = ("Succeeded", "Failed")
 _DNS_PORT = 53

@@ -17,7 +17,7 @@ from lab import LabError
 from lab.cluster import lifecycle
 from lab.cluster.network import wait_until
 from lab.paths import LabPaths
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 SCALED_DOWN = frozenset(
     {

@@ -1,6 +1,6 @@
 """Images that are built here from Dockerfiles, with buildah: no daemon, no foreign image, storage in the cache.
 
-Ours are built by `ops images build`, as anybody builds them; only their base is made here.
+Ours are built by `ops images build`, as anybody builds them; only their base, Debian as it was published, is made here.
 """
 
 from __future__ import annotations
@@ -20,11 +20,51 @@ from typing import Final
 from components.versions import IMAGES, OURS
 from lab import LabError
 from lab.paths import CHECKOUT, cache_root
-from lab.toolchain import debian, manifests
-from lab.toolchain.layers import file_digest
+from lab.toolchain import manifests
+from lab.toolchain.layers import Layer, file_digest, short_digest
 from lab.toolchain.recipes import PREVIOUS_KAFKA
-from lab.toolchain.tools import locked
+from lab.toolchain.tools import locked, run_logged
 from ops.images.catalogue import chosen
+
+_SUITE = "bookworm"
+_PACKAGES = ("ca-certificates",)
+"""Of those that images are built with: installed later, it would make the list of authorities anew."""
+_PAPERS = ("usr/share/doc", "usr/share/man", "usr/share/locale")
+_CONFIGURATION = {
+    "etc/apt/apt.conf.d/clean": 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };\n'
+    'Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n',
+    "etc/dpkg/dpkg.cfg.d/papers": "".join(f"path-exclude /{folder}/*\n" for folder in _PAPERS),
+}
+"""As in the public image: what is installed leaves neither packages nor papers behind."""
+
+
+def base() -> Layer:
+    """Debian's smallest system, in which packages can be installed."""
+
+    def fill(root: Path) -> None:
+        command = ["debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", _SUITE, str(root)]
+        run_logged([*command, *_mirrors()[:1]], cwd=root.parent, log=cache_root() / "logs" / "debootstrap.log")
+        for waste in (*_PAPERS, "var/lib/apt", "var/cache", "var/log", "dev"):
+            shutil.rmtree(root / waste, ignore_errors=True)
+        for folder in ("dev", "var/log", "var/cache"):
+            (root / folder).mkdir()
+        for name, text in _CONFIGURATION.items():
+            (root / name).write_text(text)
+
+    return Layer(f"base-{_SUITE}-{short_digest((_PACKAGES, _CONFIGURATION))}", fill)
+
+
+def _mirrors() -> list[str]:
+    """Debian mirrors that this machine's apt uses."""
+    process = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return [line.split()[0] for line in process.stdout.splitlines() if re.search(r"/debian/? ", line)]
+
 
 DOCKERFILES: Final = ("kafka", "opensearch", "services", "backup", "reports")
 """Images of ours by their short names. The collector's is laid of the program that tests run, which its Dockerfile
@@ -75,7 +115,7 @@ def base_image() -> str:
     Raises:
         LabError: It cannot be made.
     """
-    layer = debian.base()
+    layer = base()
     content = layer.ensure()
     name = f"localhost/obs-base:{layer.key}-{file_digest(_BUNDLE)[:10]}"
     with locked("containers"):

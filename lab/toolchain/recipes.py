@@ -21,6 +21,7 @@ PULUMI = "3.259.0"
 PULUMI_KUBERNETES = "4.25.0"
 LOAD_GENERATOR = "obs-loadgen"
 KEYCLOAK = "keycloak"
+VICTORIA_LOGS = "victoria-logs"
 VERTICAL_AUTOSCALER_MODULE = "k8s.io/autoscaler/vertical-pod-autoscaler"
 
 PREVIOUS_KAFKA = "4.2.0"
@@ -316,6 +317,13 @@ RECIPES: tuple[Recipe, ...] = (
         module_version="v0.7.0",
         programs={"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
     ),
+    GoTool(
+        name=VICTORIA_LOGS,
+        version="1.52.1",
+        module="github.com/VictoriaMetrics/VictoriaLogs",
+        module_version="v1.52.1",
+        programs={VICTORIA_LOGS: "github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs"},
+    ),
     OwnProgram(name=LOAD_GENERATOR, version="1", folder="collector/loadgen"),
     ServerZip(
         name=KEYCLOAK,
@@ -325,5 +333,5 @@ RECIPES: tuple[Recipe, ...] = (
         prepare=("bin/kc.sh", "build", "--db=dev-mem"),
     ),
 )
-ON_DEMAND = frozenset({KEYCLOAK})
-"""Names of the recipes that only the drills' tests use: they ask for them, `make tools` does not."""
+ON_DEMAND = frozenset({KEYCLOAK, VICTORIA_LOGS})
+"""Names of the recipes that only drills and the bench beside a peer use: they ask for them, `make tools` does not."""

@@ -22,7 +22,7 @@ from ops.alerts.silences import WATCHDOG, acknowledgements, as_json, clock, in_f
 from ops.core import platform as platform_module
 from ops.core.alertmanager import Cluster, FiringAlert, Silence, connect
 from ops.core.platform import Platform
-from ops.core.tables import Table
+from ops.core.terminal import Table
 
 _ORDER = {severity.value: number for number, severity in enumerate(Severity)}
 

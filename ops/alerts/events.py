@@ -24,7 +24,7 @@ from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer, errors
 from ops.core.platform import Platform
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.telemetry.traces import seconds
 from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
 

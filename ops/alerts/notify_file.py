@@ -16,8 +16,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from ops.core.errors import OpsError, one_line
+from ops.core.files import write_private
 from ops.core.platform import NotifyChannels, Platform
-from ops.core.private_file import write_private
 
 DEFAULT = Path("~/.config/obs-platform/notify/channels.yaml")
 """Where the file is looked for when none is named."""

@@ -27,7 +27,7 @@ from components.rules import ID_LABEL
 from ops.core import platform as platform_module
 from ops.core.alertmanager import Alertmanager, FiringAlert, Matcher, Silence, connect
 from ops.core.errors import OpsError, one_line
-from ops.core.tables import Table
+from ops.core.terminal import Table
 
 LONGEST = "7d"
 WATCHDOG = "Watchdog"

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from components.audit.component import CLUSTER_PORT, CLUSTER_SERVICE, WORKLOAD
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 from services.audit.cluster import INITIAL_BACKOFF_S, MOST_BODY_BYTES, MOST_EVENT_BYTES, PATH, SECRETS
 
 POLICY, WEBHOOK, CREDENTIALS = "policy.yaml", "webhook.yaml", "secrets.json"

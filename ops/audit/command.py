@@ -19,8 +19,8 @@ from ops.audit.reading import DAYS, read
 from ops.audit.report import content, document, findings
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
-from ops.core.report_files import Lang
-from ops.core.tables import Table
+from ops.core.files import Lang
+from ops.core.terminal import Table
 from ops.telemetry.traces import seconds
 from services.audit.records import AuditRecord, Outcome
 from services.audit.settings import Source

@@ -26,8 +26,8 @@ from ops.core import command_record
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.grafana import administrator
+from ops.core.jobs import run_in_pod
 from ops.core.kafka import TIMEOUT_SECONDS, client_settings, consumer, errors
-from ops.core.pod_programs import run
 from ops.telemetry.traces import choose, fetch_token
 from services.audit.records import AuditRecord, Outcome
 from services.audit.settings import Source
@@ -128,7 +128,7 @@ def _database(context: Context) -> list[Attempt]:
     for outcome, connection in ((Outcome.ALLOWED, local), (Outcome.REFUSED, remote)):
         at = time.time()
         try:
-            run(kube, pods[0], POSTGRES, ["psql", "-XAtqw", "-c", "SELECT 1", connection])
+            run_in_pod(kube, pods[0], POSTGRES, ["psql", "-XAtqw", "-c", "SELECT 1", connection])
             problem = ""
         except OpsError as error:
             problem = str(error)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from components.postgres.config import MAINTENANCE, SUPERUSER, WORKLOAD
 from ops.core.errors import OpsError, one_line
+from ops.core.jobs import EXEC_LIMIT_S, run_in_pod
 from ops.core.kube import Kube
-from ops.core.pod_programs import EXEC_LIMIT_S, run
 from services.backup.database import DUMP
 from services.backup.restore import Outcome
 
@@ -99,7 +99,7 @@ def fresh(kube: Kube, folder: Path, database: str, name: str, tell: Callable[[st
             *("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-password"),
             *(f"--role={owner}", f"--username={SUPERUSER}", f"--dbname={name}"),
         ]
-        run(kube, pod, WORKLOAD, command, given=folder / f"{database}{DUMP}", seconds=LIMIT_S)
+        run_in_pod(kube, pod, WORKLOAD, command, given=folder / f"{database}{DUMP}", seconds=LIMIT_S)
         tell(f"counting the rows of {name}")
         return Outcome(counts=counts(kube, pod, name, database))
     except BaseException:
@@ -144,4 +144,4 @@ def _owner(kube: Kube, pod: str, database: str) -> str:
 def _ask(kube: Kube, pod: str, database: str, statements: str, seconds: float = EXEC_LIMIT_S, **names: str) -> str:
     """What psql prints; ``names`` are its variables, which it quotes itself (``:"name"``, ``:'name'``)."""
     variables = [word for key, value in names.items() for word in ("-v", f"{key}={value}")]
-    return run(kube, pod, WORKLOAD, [*_PSQL, *variables, "-d", database], given=statements, seconds=seconds)
+    return run_in_pod(kube, pod, WORKLOAD, [*_PSQL, *variables, "-d", database], given=statements, seconds=seconds)

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ops.backups import runs
-from ops.core import json_file
+from ops.core import files
 from ops.core import platform as platform_module
 from ops.core.access import BackupAccess, backup_access, read_access
 from ops.core.context import Context
@@ -117,7 +117,7 @@ def read_login(file: Path) -> Login:
     Raises:
         OpsError: The file cannot be read, or is none of this kind; the message shows nothing of it.
     """
-    return json_file.read(Login, file, named="--login", form='must be {"username": "...", "password": "..."}')
+    return files.read_json(Login, file, named="--login", form='must be {"username": "...", "password": "..."}')
 
 
 def read_dsn(file: Path) -> str:

@@ -19,8 +19,7 @@ from ops.backups.runs import PULUMI_STATE
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT, run_pulumi
 from services.backup import manifest as retention
-from services.backup.manifest import Manifest
-from services.backup.run_writer import RunSummary, RunWriter
+from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.store import Store
 
 FILE = "state.json"

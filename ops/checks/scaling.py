@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from ops.core.autoscalers import Autoscalers
+from ops.core.autoscalers import Autoscalers, recommendations
 from ops.core.context import Context
 from ops.core.kube import Kube
-from ops.core.recommendations import recommendations
 from ops.core.rows import Check, Finding, listed
 
 FIRST_S = 600

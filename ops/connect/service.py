@@ -17,8 +17,8 @@ from components.telemetry.gate_catalogue import service_names
 from components.telemetry.layers import LAYERS
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError, one_line
+from ops.core.files import write_private
 from ops.core.platform import Login, Platform
-from ops.core.private_file import write_private
 
 CERTIFICATE_FILE: Final = "obs-ca.pem"
 HEADERS_FILE: Final = "otlp-headers"

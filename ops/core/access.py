@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from components.backups.schedule import most_age_s
-from ops.core import json_file
+from ops.core import files
 from ops.core.errors import OpsError
 
 
@@ -86,7 +86,7 @@ def read_access(file: Path) -> BackupAccess:
         OpsError: The file cannot be read, or is none of this kind.
     """
     form = "must be JSON as `pulumi stack output backups --json --show-secrets` prints it"
-    return json_file.read(BackupAccess, file, named="--access", form=form)
+    return files.read_json(BackupAccess, file, named="--access", form=form)
 
 
 _CONFIG = ConfigDict(frozen=True, hide_input_in_errors=True)

@@ -16,7 +16,7 @@ from typing import Any
 import requests
 from pydantic import BaseModel, ConfigDict
 
-from ops.core import json_file
+from ops.core import files
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Login, Platform
 from ops.core.web import Web
@@ -59,7 +59,7 @@ def read_credentials(path: Path) -> Credentials:
     Raises:
         OpsError: The file cannot be read or is none of this kind.
     """
-    return json_file.read(Credentials, path, form=CREDENTIALS_FORM)
+    return files.read_json(Credentials, path, form=CREDENTIALS_FORM)
 
 
 def known_credentials(environment: Mapping[str, str] | None = None) -> Credentials | None:

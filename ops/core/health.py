@@ -15,7 +15,7 @@ from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube, Pod
-from ops.core.tables import Table
+from ops.core.terminal import Table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Kafka clients for ``ops``: settings of a client, what topics and brokers say, records read from the end.
 
-**Offsets of a group are asked by a consumer, never by ``AdminClient.list_consumer_group_offsets``.** Where the broker
-answers that it is not the group's coordinator (it has just started, or the coordinator moves), librdkafka 2.x follows a
-null pointer in the administrator's client, and the whole process ends with a segmentation fault (upstream issue 5040).
-A consumer, which has the structure that the other lacks, looks for the coordinator again.
+**Nothing about a group is asked by librdkafka's administrator's client.** Where the broker answers that it is not the
+group's coordinator (it has just started, or the coordinator moves), librdkafka 2.x follows a null pointer there, and
+the whole process ends with a segmentation fault (upstream issue 5040), or aborts (docs/adr/0003). Offsets are asked by
+a consumer, which looks for the coordinator again, members by kafka-python.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 from confluent_kafka import admin as _admin
-from kafka.errors import KafkaError
+from kafka.errors import GroupIdNotFoundError, KafkaError
 
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Login, Platform
@@ -71,6 +71,19 @@ class TopicState:
     def partitions(self) -> int:
         """Number of partitions."""
         return len(self.replicas)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupState:
+    """What its coordinator says about a consumer group; one that does not exist is ``Dead`` and has no members."""
+
+    state: str
+    members: int
+
+    @property
+    def stable(self) -> bool:
+        """Whether it has members, and each knows what it reads."""
+        return self.state == "Stable"
 
 
 class KafkaAdmin:
@@ -153,9 +166,25 @@ class KafkaAdmin:
         with self.second_client() as client:
             return client.quotas("user")
 
+    def groups(self, names: Iterable[str]) -> dict[str, GroupState]:
+        """State and members of consumer groups, by name.
+
+        Raises:
+            OpsError: Kafka does not answer, or a coordinator refuses.
+        """
+        with self.second_client() as client:
+            described = {name: client.describe_groups([name])[name] for name in names}
+        for name, group in described.items():
+            if group["error"] and GroupIdNotFoundError.__name__ not in group["error"]:
+                raise OpsError(f"{self._silent}: group {name}: {one_line(group['error'])}")
+        return {
+            name: GroupState(state=group["group_state"] or "Dead", members=len(group["members"] or ()))
+            for name, group in described.items()
+        }
+
     @contextmanager
     def second_client(self) -> Iterator[kafka.Admin]:
-        """A client for what librdkafka has no request for: quotas.
+        """A client for what librdkafka has no request for, or answers with a crash: quotas, groups.
 
         Raises:
             OpsError: Kafka does not answer, or refuses.

@@ -19,7 +19,7 @@ from kubernetes.config.config_exception import ConfigException
 
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import ClusterIdentity, Platform
-from ops.core.steps import say
+from ops.core.terminal import say
 
 _TIMEOUT_SECONDS = 15
 _ROLLED_S = 900.0

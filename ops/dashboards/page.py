@@ -22,12 +22,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from components.dashboards.model import GRID, Dashboard, Kind, Limit, Panel, Tone
 from ops.core.errors import one_line
-from ops.core.metrics import Found, step
+from ops.core.queries import Found, step
 from ops.dashboards.panel_queries import Answer, Result, Span
 from ops.incidents.report import labels_of
 from services.charts import Limit as ChartLimit
-from services.charts import LineChart, Series, describe, fonts
-from services.charts.figure import figure, inline, number, scale
+from services.charts import LineChart, Series, describe, figure, fonts, inline, number, scale
 
 NOTHING = "no data"
 _TEMPLATE = re.compile(r"\{\{\s*(\w+)\s*\}\}")

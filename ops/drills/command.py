@@ -10,7 +10,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,13 +22,13 @@ from rich.table import Column
 from rich.text import Text
 
 from ops.core import platform as platform_module
-from ops.core import steps
+from ops.core import terminal
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.drills import record, watch
-from ops.drills.model import Drill
+from ops.drills.procedure import Drill
 from ops.drills.record import FOLDER, Report
 from ops.drills.run import (
     AFTER_S,
@@ -46,6 +46,7 @@ from ops.drills.run import (
 from ops.drills.tools.durations import CHAOS_MINUTES, CHAOS_SEED, variables
 from ops.drills.watch import Watched, Watcher
 from ops.evidence import files as evidence
+from ops.evidence.files import Evidence
 
 drill_app = typer.Typer(
     help="Inject a fault under load, count what is missing, write the measurements. Run it where the cluster is: "
@@ -149,14 +150,48 @@ def _carry_out(drill: Drill, context: Context, progress: DrillProgress, changed:
     with watcher or nullcontext():
         progress.say(f"{drill.fault}; load: {drill.load}")
         outcome = run(
-            command_of(drill), drill.limit_s, log, progress.beat, variables={**changed, steps.FILE: str(progress.steps)}
+            command_of(drill),
+            drill.limit_s,
+            log,
+            progress.beat,
+            variables={**changed, terminal.FILE: str(progress.steps)},
         )
         progress.beat(outcome.seconds)
+        leave_evidence(drill, context, started, outcome)
         if watcher is not None:
             progress.say("waiting for the steady state")
             after = wait_until_steady(lambda: steady_problems(context), AFTER_S)
     watched, notes = (None, ()) if watcher is None else _with_alerts(watcher, context)
     return build_report(drill, context, started, outcome, watched, after, notes)
+
+
+def leave_evidence(
+    drill: Drill, context: Context, started: datetime, outcome: Outcome, folder: Path = evidence.FOLDER
+) -> None:
+    """Write the evidence of a failed drill that was ended before it could: no failed run disappears.
+
+    Where the cluster does not say which it is, there is none, and the report says so.
+    """
+    if outcome.passed or _written(drill, started, folder) is not None:
+        return
+    with suppress(OpsError):
+        evidence.write(
+            drill.evidence,
+            figures={},
+            kube=context.kube,
+            passed=False,
+            problems=outcome.reasons,
+            started=started,
+            settings={"load": drill.load, "fault": drill.fault},
+            folder=folder,
+        )
+
+
+def _written(drill: Drill, started: datetime, folder: Path) -> Evidence | None:
+    """The evidence that a drill wrote since it was started."""
+    written = evidence.newest(drill.evidence, folder)
+    # Evidence has whole seconds.
+    return None if written is None or written.time < started.replace(microsecond=0) else written
 
 
 def build_report(
@@ -170,10 +205,7 @@ def build_report(
     folder: Path = evidence.FOLDER,
 ) -> Report:
     """Put the report together; what is missing or not whole is a problem."""
-    written = evidence.newest(drill.evidence, folder)
-    # Evidence has whole seconds.
-    if written is not None and written.time < started.replace(microsecond=0):
-        written = None
+    written = _written(drill, started, folder)
     problems = [*outcome.reasons] if not outcome.passed else []
     if not outcome.passed and not problems:
         problems.append("the drill failed")
@@ -231,7 +263,7 @@ def _data(drill: Drill) -> dict[str, object]:
     }
 
 
-def _newest(newest_evidence: evidence.Evidence | None) -> dict[str, object] | None:
+def _newest(newest_evidence: Evidence | None) -> dict[str, object] | None:
     return (
         None
         if newest_evidence is None

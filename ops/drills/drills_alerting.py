@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ops.drills.model import Aspect, Drill
+from ops.drills.procedure import Aspect, Drill
 
 _PROCEDURES = "ops.drills.procedures"
 _LATENCY: Mapping[Aspect, tuple[str, ...]] = {
@@ -24,7 +24,7 @@ ALERTING: tuple[Drill, ...] = (
         name="alertmanager",
         shows="one of two Alertmanagers down: every notification arrives in time, none twice",
         requirements=("A1", "S2"),
-        procedure=f"{_PROCEDURES}.notification_latency:notify_with_one_member",
+        procedure=f"{_PROCEDURES}.alerts:notify_with_one_member",
         evidence="alert-latency-one-killed",
         seconds=270,
         limit_s=1020,
@@ -36,7 +36,7 @@ ALERTING: tuple[Drill, ...] = (
         name="alertmanager-split",
         shows="the Alertmanagers partitioned: every notification arrives in time, some twice",
         requirements=("A1", "S2"),
-        procedure=f"{_PROCEDURES}.notification_latency:notify_while_split",
+        procedure=f"{_PROCEDURES}.alerts:notify_while_split",
         evidence="alert-latency-partitioned",
         seconds=330,
         limit_s=1020,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.drills.model import Aspect, Drill
+from ops.drills.procedure import Aspect, Drill
 
 GATE: tuple[Drill, ...] = (
     Drill(
@@ -136,7 +136,7 @@ GATE: tuple[Drill, ...] = (
         name="audit",
         shows="an allowed and a refused access at each source is in the audit log within a minute, its chain intact",
         requirements=("M1",),
-        procedure="ops.drills.procedures.audit:tell_of_accesses",
+        procedure="ops.drills.procedures.access:tell_of_accesses",
         evidence="audit-told",
         seconds=60,
         limit_s=600,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.drills.model import Aspect, Drill
+from ops.drills.procedure import Aspect, Drill
 from ops.drills.tools.durations import CHAOS_MINUTES
 
 _PROCEDURES = "ops.drills.procedures"
@@ -78,7 +78,7 @@ RECOVERY: tuple[Drill, ...] = (
         name="admin-password",
         shows="the Kafka administrator's password changed: the old one is refused, no acknowledged point is lost",
         requirements=("K5",),
-        procedure=f"{_PROCEDURES}.admin_password:change_password",
+        procedure=f"{_PROCEDURES}.passwords:change_password",
         evidence="kafka-admin-password",
         seconds=480,
         limit_s=6000,
@@ -106,7 +106,7 @@ RECOVERY: tuple[Drill, ...] = (
         name="kafka-logins",
         shows="every Kafka client gets a new login: the old ones are revoked, no client is refused, nothing is lost",
         requirements=("K5",),
-        procedure=f"{_PROCEDURES}.kafka_logins:rotate_logins",
+        procedure=f"{_PROCEDURES}.passwords:rotate_logins",
         evidence="kafka-logins-rotated",
         seconds=1600,
         limit_s=6000,
@@ -132,7 +132,7 @@ RECOVERY: tuple[Drill, ...] = (
         name="gateway-passwords",
         shows="layers get new passwords, both accepted: no client is refused, old ones are revoked when unused",
         requirements=("O1",),
-        procedure=f"{_PROCEDURES}.gateway_passwords:rotate_passwords",
+        procedure=f"{_PROCEDURES}.passwords:rotate_passwords",
         evidence="gateway-passwords-rotated",
         seconds=900,
         limit_s=6000,

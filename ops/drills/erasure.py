@@ -14,7 +14,7 @@ from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.gate_forgery import new_run
 from ops.privacy import platform as stores
 from ops.privacy.record import Holding, PrivacyRecord, masking_key, pseudonym_of

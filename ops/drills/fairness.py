@@ -16,7 +16,7 @@ from components.telemetry.layers import ANALYTICS, DEVICE, Layer, Signal
 from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.gate_neighbour import ACCEPTED, UNSENT, Neighbour, Service, service
 from ops.drills.gate_target import ANSWER_S, WORKLOAD, Target, own_target
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from components.telemetry.layers import LAYERS
-from ops.drills import gate_bodies as bodies
 from ops.drills import gate_senders as senders
 from ops.drills.gate_senders import ATTACKER, BUDGET_TIMES, FITS, MIB, REFUSED, Sender, attacker_resource
 from ops.drills.gate_target import ANSWER_S, CLOSED, RESET
@@ -94,7 +93,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         what=f"20 bodies of zeros that unpack to {_UNPACKED // MIB} MiB",
         answers=_TOO_LARGE,
         limit_s=60,
-        run=senders.posts(lambda: bodies.gzip_bomb(_UNPACKED), 20, encoding="gzip"),
+        run=senders.posts(lambda: senders.gzip_bomb(_UNPACKED), 20, encoding="gzip"),
         counted=(_http("400|413", 10),),
     ),
     Attack(
@@ -102,7 +101,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         what=f"20 bodies of zeros that unpack to {_UNPACKED // MIB} MiB",
         answers=_TOO_LARGE,
         limit_s=60,
-        run=senders.posts(lambda: bodies.zstd_bomb(_UNPACKED), 20, encoding="zstd"),
+        run=senders.posts(lambda: senders.zstd_bomb(_UNPACKED), 20, encoding="zstd"),
         counted=(_http("400|413", 10),),
     ),
     Attack(
@@ -110,7 +109,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         what=f"20 gzip bombs of {_UNPACKED // MIB} MiB within gzip, said to be `gzip, gzip`",
         answers=frozenset(("400", "415")),
         limit_s=60,
-        run=senders.posts(lambda: bodies.gzip_chain(_UNPACKED), 20, encoding="gzip, gzip"),
+        run=senders.posts(lambda: senders.gzip_chain(_UNPACKED), 20, encoding="gzip, gzip"),
         counted=(_http("400|415", 10),),
     ),
     Attack(
@@ -150,7 +149,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         what="20 bodies of JSON nested tens of thousands deep",
         answers=frozenset(("400",)),
         limit_s=60,
-        run=senders.posts(lambda: bodies.deep_json(FITS), 20, content_type="application/json"),
+        run=senders.posts(lambda: senders.deep_json(FITS), 20, content_type="application/json"),
         counted=(_login("depth", 10),),
     ),
     Attack(
@@ -158,7 +157,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         what=f"20 log records with {_TWO_BYTES:,} attributes each",
         answers=frozenset(("400",)),
         limit_s=90,
-        run=senders.posts(lambda: bodies.attribute_log(attacker_resource(), _TWO_BYTES), 20),
+        run=senders.posts(lambda: senders.attribute_log(attacker_resource(), _TWO_BYTES), 20),
         counted=(_login("attributes", 10),),
     ),
     Attack(
@@ -166,7 +165,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         what=f"20 resources with {_TWO_BYTES:,} attributes each",
         answers=frozenset(("400",)),
         limit_s=90,
-        run=senders.posts(lambda: bodies.attribute_resource(attacker_resource(), _TWO_BYTES), 20),
+        run=senders.posts(lambda: senders.attribute_resource(attacker_resource(), _TWO_BYTES), 20),
         counted=(_login("attributes", 10),),
     ),
     Attack(
@@ -174,7 +173,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         what=f"20 bodies with {_TWO_BYTES:,} empty log records each",
         answers=frozenset(("400",)),
         limit_s=90,
-        run=senders.posts(lambda: bodies.empty_logs(attacker_resource(), _TWO_BYTES), 20),
+        run=senders.posts(lambda: senders.empty_logs(attacker_resource(), _TWO_BYTES), 20),
         counted=(_login("items", 10),),
     ),
     Attack(

@@ -17,7 +17,7 @@ from components.telemetry.registry import REGISTRY, metric_reserved, service_res
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.gate_forgery import (
     KNOWN_METRIC,
     MARKER,
@@ -302,6 +302,11 @@ def log_problems(document: Mapping[str, Any]) -> list[str]:
     if document.get("service") != SERVICE:
         problems.append(f"{sender} speaks as service {document.get('service')}")
     problems += [f"{key} of the resource" for key, value in own.items() if VALUE in json.dumps(value)]
+    # What the resource is searched by.
+    for element in document.get("origin") or []:
+        key, _, value = str(element).partition("=")
+        if VALUE in value or (key == LAYER and value != sender):
+            problems.append(f"{key} of the origin")
     problems += [
         f"{key} of a record" for key in document.get("attributes") or {} if key == LAYER or key.startswith("__")
     ]

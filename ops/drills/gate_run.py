@@ -15,7 +15,7 @@ from components.collector.pods import size_bytes
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, call_errors, wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.gate_attacks import ATTACKS, NEIGHBOUR, Attack, Counted
 from ops.drills.gate_neighbour import Neighbour, Sample, Service, service
 from ops.drills.gate_target import WORKLOAD, Target, own_target

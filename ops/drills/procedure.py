@@ -1,20 +1,71 @@
-"""Carries out what a drill names as its procedure, and writes its evidence."""
+"""What a drill is, as data; what it names as its procedure carried out, and its evidence written."""
 
 from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import wait_until
-from ops.drills.model import Drill
+from ops.drills.tools import durations
 from ops.evidence import files as evidence
+
+
+class Aspect(StrEnum):
+    """What a report tells, in its order."""
+
+    STEADY = "steady state"
+    FAULT = "fault"
+    DETECTION = "detection"
+    RECOVERY = "recovery"
+    RTO = "RTO"
+    RPO = "RPO"
+    ALERTS = "alerts raised"
+    NOTIFICATIONS = "notices sent"
+    DASHBOARDS = "dashboards' answers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drill:
+    """One drill that can be had.
+
+    Attributes:
+        name: As the command is called.
+        shows: What holds when it passes, in one line.
+        requirements: Ids of the requirements that it shows.
+        procedure: What carries it out, as ``module:function``: see `ops.drills.procedure`.
+        evidence: Name of the evidence that it writes.
+        seconds: How long it takes, about.
+        limit_s: Seconds after which it is ended.
+        load: What runs meanwhile.
+        fault: What is taken away.
+        figures: Aspect -> texts about it, with names of figures of the evidence in braces.
+        watched: Whether pods, partitions and panels are looked at from outside meanwhile.
+        looked_at: Whether it starts only on a platform that is steady as a whole. A drill of two regions looks at both
+            itself, and parts of them may be scaled down.
+    """
+
+    name: str
+    shows: str
+    requirements: tuple[str, ...]
+    procedure: str
+    evidence: str
+    seconds: int
+    limit_s: int
+    load: str
+    fault: str
+    figures: Mapping[Aspect, tuple[str, ...]] = field(default_factory=dict)
+    watched: bool = True
+    looked_at: bool = True
+
 
 Procedure = Callable[[Context, dict[str, Any]], list[str]]
 """Fills in figures of the evidence; what did not hold, a sentence each."""
@@ -86,6 +137,7 @@ def carry_out(drill: Drill, context: Context, folder: Path = evidence.FOLDER) ->
             passed=not problems,
             problems=problems,
             started=started,
+            settings={"load": drill.load, "fault": drill.fault, "durations": durations.in_force()},
             folder=folder,
         )
         return list(written.problems)

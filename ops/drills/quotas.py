@@ -19,7 +19,7 @@ from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer, errors
 from ops.core.kube import wait_until
 from ops.core.platform import Login, Platform
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedures.kafka import scratch_topic
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import account, unmet

@@ -5,15 +5,16 @@ measured table of docs/dr.md has a row for each drill's newest one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ops.core.errors import OpsError
-from ops.core.report_files import write_report
-from ops.drills.model import Aspect, Drill
+from ops.core.files import write_report
+from ops.drills.procedure import Aspect, Drill
 from ops.drills.run import DRILLS
 from ops.drills.watch import Event, Watched, cell, mermaid, parsed, rows
 from ops.evidence import files as evidence
@@ -173,17 +174,34 @@ def watched_of(drill: Drill, run_evidence: Evidence, folder: Path = FOLDER) -> W
     Raises:
         OpsError: The report is not what ``write`` writes.
     """
+    with _spoilt(drill, folder):
+        report = _read_report(drill, folder)
+        # A run without the command replaces the evidence and not the report: then they do not belong together.
+        if report is None or _moment(report) != run_evidence.time or report["watched"] is None:
+            return None
+        return parsed(report["watched"])
+
+
+def _read_report(drill: Drill, folder: Path) -> dict[str, Any] | None:
     file = folder / f"{drill.name}.json"
     if not file.exists():
         return None
+    content: dict[str, Any] = json.loads(file.read_text())
+    return content
+
+
+def _moment(report: Mapping[str, Any]) -> datetime:
+    """When the evidence of a report was written; when its run began, where it wrote none."""
+    return datetime.fromisoformat((report["evidence"] or {}).get("time") or report["started"])
+
+
+@contextmanager
+def _spoilt(drill: Drill, folder: Path) -> Iterator[None]:
+    """Tell a report that is not what ``write`` writes in one line."""
     try:
-        content = json.loads(file.read_text())
-        # A run without the command replaces the evidence and not the report: then they do not belong together.
-        measured = (content["evidence"] or {}).get("time")
-        if measured is None or datetime.fromisoformat(measured) != run_evidence.time or content["watched"] is None:
-            return None
-        return parsed(content["watched"])
+        yield
     except (ValueError, KeyError, TypeError, AttributeError):
+        file = folder / f"{drill.name}.json"
         raise OpsError(f"{file} is not a drill report: run `ops drill {drill.name}` again, or remove it") from None
 
 
@@ -230,6 +248,10 @@ def _row(drill: Drill, run_evidence: Evidence | None, watched: Watched | None, f
     if run_evidence is None:
         return "| " + " | ".join([name, cell(drill.shows), "never", *[NOT_MEASURED] * len(_SHOWN)]) + " |"
     told = aspects(drill, run_evidence, watched)
+    with _spoilt(drill, report.parent):
+        written = _read_report(drill, report.parent)
+        if written is not None and _moment(written) != run_evidence.time:
+            name += f" (report of {_moment(written):%Y-%m-%d})"
     run = f"[{run_evidence.time:%Y-%m-%d}](../evidence/{drill.evidence}/), {run_evidence.commit}"
     run += "" if run_evidence.passed else f", **failed**: {cell('; '.join(run_evidence.problems))}"
     if reason := stale(run_evidence):

@@ -23,18 +23,18 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from components.rules import Severity
 from ops.alerts.silences import WATCHDOG
-from ops.core import health, steps
+from ops.core import health, terminal
 from ops.core.alertmanager import FiringAlert
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
-from ops.core.steps import clock
+from ops.core.terminal import clock
 from ops.drills import work
 from ops.drills.drills_alerting import ALERTING
 from ops.drills.drills_flow import FLOW, TRACES
 from ops.drills.drills_gate import GATE
 from ops.drills.drills_recovery import RECOVERY
-from ops.drills.model import Drill
+from ops.drills.procedure import Drill
 
 DRILLS: tuple[Drill, ...] = (*FLOW, *GATE, *ALERTING, *TRACES, *RECOVERY)
 
@@ -121,7 +121,7 @@ class DrillProgress:
         self._folder = tempfile.TemporaryDirectory(prefix="obs-drill-")
         self.steps = Path(self._folder.name) / "steps"
         """Into which the drill writes its steps."""
-        self._reader = steps.Reader(self.steps)
+        self._reader = terminal.Reader(self.steps)
         self._seconds = 0.0
         self._last = ""
         self._spoke = time.monotonic()
@@ -233,6 +233,9 @@ def run(
     said = log.read_text(errors="replace").splitlines()
     if late:
         return Outcome(passed=False, seconds=seconds, reasons=(f"timed out after {limit_s:.0f} s",), log=log)
+    if process.returncode < 0:
+        reason = f"ended by {signal.Signals(-process.returncode).name} before it could put back what it took away"
+        return Outcome(passed=False, seconds=seconds, reasons=(reason,), log=log)
     if process.returncode not in (work.DONE, work.FAILED):
         raise OpsError(f"the drill did not run (exit code {process.returncode}): {_last(said)}; full output: {log}")
     if process.returncode == work.DONE and not any(line.startswith(work.PASSED) for line in said):

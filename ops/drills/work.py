@@ -18,8 +18,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.outputs import READS, limited
-from ops.drills.model import Drill
-from ops.drills.procedure import LONGEST, CannotRunError, carry_out, settle
+from ops.drills.procedure import LONGEST, CannotRunError, Drill, carry_out, settle
 
 PASSED: Final = "PASSED "
 PROBLEM: Final = "PROBLEM "

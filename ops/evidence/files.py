@@ -150,6 +150,15 @@ class Evidence(_Model):
                 return f"{elapsed // size:.0f} {unit}"
         return f"{max(elapsed, 0):.0f} s"
 
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What texts may name: the figures, and as ``settings`` what the run was asked to do, whole numbers as such."""
+        settings = {
+            name: int(value) if isinstance(value, float) and value.is_integer() else value
+            for name, value in self.settings.items()
+        }
+        return {"settings": settings, **self.figures}
+
     def summary(self) -> str:
         """Name, age and commit, with the problems of a failed run."""
         state = "passed" if self.passed else f"failed ({'; '.join(self.problems) or 'no reason recorded'})"
@@ -174,6 +183,12 @@ class Runs(_Model):
     def newest(self) -> Evidence | None:
         """The newest run, or None."""
         return self.runs[0] if self.runs else None
+
+    @property
+    def like_newest(self) -> tuple[Evidence, ...]:
+        """The newest run and those before it that ran with the same contents of the files that it covers."""
+        digest = self.newest.covers_digest if self.newest else ""
+        return tuple(run for run in self.runs if run.covers_digest == digest) if digest else self.runs[:1]
 
 
 def figure(figures: Mapping[str, Any], name: str) -> Any:

@@ -18,12 +18,12 @@ from components.rules import Severity
 from components.telemetry.classification import CLASSES
 from ops.alerts.silences import author
 from ops.core.errors import OpsError, one_line
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.incidents import alerts, evidence, times
 from ops.incidents.alerts import firing_alert, manual_alert, new
 from ops.incidents.collect import SOURCES, Clients, collect, missing
+from ops.incidents.document import Language, Texts
 from ops.incidents.evidence import Entry, Evidence, entries
-from ops.incidents.i18n import Language, Texts
 from ops.incidents.kept import permitted
 from ops.incidents.record import DEFAULT, LONGEST_TEXT, VARIABLE, Incident, Note, Phase, Store, valid
 from ops.incidents.times import TimeFormat, after, moment, span, window, zone

@@ -18,15 +18,16 @@ from ops.incidents.document import (
     Document,
     Facts,
     Heading,
+    Language,
     Link,
     Picture,
     Points,
     Section,
     Table,
     Text,
+    Texts,
 )
 from ops.incidents.evidence import Evidence, Measured, Source, entries, most_telling
-from ops.incidents.i18n import Language, Texts
 from ops.incidents.record import Incident, Phase
 from ops.incidents.times import TimeFormat, after
 from ops.telemetry.traces import duration

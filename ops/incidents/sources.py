@@ -10,7 +10,7 @@ from typing import Any
 
 from components.telemetry.classification import CLASSES
 from components.telemetry.services import TRACED_SERVICES, latency_limit_ms
-from ops.core import search
+from ops.core import queries
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.platform import PROJECT, run_pulumi
@@ -190,13 +190,13 @@ def logs(
         "size": MOST_LOG_LINES,
         "track_total_hits": True,
     }
-    answer = search.ask(web, f"{url}/{READ_ALIAS}/_search", auth, body)
+    answer = queries.ask(web, f"{url}/{READ_ALIAS}/_search", auth, body)
     try:
         hits = answer["hits"]
         lines = {str(hit["_id"]): _log_seen(hit["_source"]) for hit in hits["hits"]}
         total = int(hits["total"]["value"])
     except (ValueError, KeyError, TypeError):
-        raise search.unexpected() from None
+        raise queries.unexpected() from None
     return tuple(lines.values()), max(total, len(lines))
 
 

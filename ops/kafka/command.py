@@ -12,20 +12,17 @@ from rich.console import Console
 
 from components.kafka.config import BROKERS
 from components.sizes import size_of, size_text
+from ops.core import jobs
 from ops.core import platform as platform_module
-from ops.core import pod_programs
 from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
-from ops.core.steps import clock, heard
-from ops.core.tables import Table
-from ops.kafka import admin_password as passwords
+from ops.core.terminal import Table, clock, heard
 from ops.kafka import logins
-from ops.kafka.cluster import Cluster
+from ops.kafka.logins import Answer
 from ops.kafka.plan import Layout, Move
-from ops.kafka.rebalance import AT_ONCE, Wish, look
+from ops.kafka.rebalance import AT_ONCE, Cluster, Wish, look
 from ops.kafka.rebalance import rebalance as move_partitions
-from ops.kafka.sign_in import Answer
 
 kafka_app = typer.Typer(help="Kafka: which brokers have what, moving it; logins and passwords.", no_args_is_help=True)
 
@@ -86,8 +83,8 @@ def admin_password(
 ) -> None:
     """Give Kafka the administrator's password of the stack's outputs, after Pulumi has replaced it."""
     platform = platform_module.load(stack=stack)
-    told = passwords.answers(platform)
-    if not passwords.refusing(told):
+    told = logins.administrator_answers(platform)
+    if not logins.refusing(told):
         typer.echo("Kafka takes the password of the outputs already: nothing to do")
         _tell_silent(told)
         return
@@ -97,10 +94,10 @@ def admin_password(
         pod = kube.ready_pod(BROKERS).name
 
         def run(command: Sequence[str], given: str) -> str:
-            return pod_programs.run(kube, pod, passwords.CONTAINER, command, given=given, seconds=passwords.TOOL_S)
+            return jobs.run_in_pod(kube, pod, logins.CONTAINER, command, given=given, seconds=logins.TOOL_S)
 
         with heard(lambda line: typer.echo(line, err=True)):
-            told = passwords.change(platform, run)
+            told = logins.change(platform, run)
     finally:
         kube.close()
     typer.echo(
@@ -130,7 +127,7 @@ def rotate_logins(
 
 
 def _tell_silent(told: Sequence[Answer]) -> None:
-    if addresses := passwords.silent(told):
+    if addresses := logins.silent(told):
         typer.echo(f"no answer, so not tried: {', '.join(addresses)}", err=True)
 
 

@@ -1,27 +1,88 @@
-"""Gives every client of Kafka in this region a new login, by generations in the stack's file (ADR 0062).
+"""New logins for Kafka's clients in this region, by generations in the stack's file (ADR 0062), and the administrator's
+password that the stack's outputs have (docs/secrets.md).
 
-It takes two updates: the first one makes the new logins with their rights and lets each client change over, the second
-one ends those of before, once every client has. Between them both are good, so nobody is refused; a rotation that was
-interrupted goes on with the next call.
+Clients take two updates: the first one makes the new logins with their rights and lets each client change over, the
+second one ends those of before, once every client has. Between them both are good, so nobody is refused; a rotation
+that was interrupted goes on with the next call.
+
+Brokers learn the administrator's first password when they format an empty volume; from then on it is in Kafka's own
+metadata. Who only has a new one cannot sign in to change it. So Kafka's own tool does it inside a broker's pod, with
+the certificate by which brokers know each other: no key leaves the cluster, and no file is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from ops.config import generations
-from ops.config.generations import Generations
+from confluent_kafka import KafkaError, KafkaException
+
+from components import java
+from components.kafka.config import BROKERS, CONFIG_DIRECTORY, INTERNAL_PORT
+from ops.config import source
+from ops.config.source import Generations
 from ops.core import platform as platform_module
 from ops.core import pulumi
-from ops.core.errors import OpsError
-from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, errors
+from ops.core.errors import OpsError, one_line
+from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, KafkaAdmin, client_settings, errors
 from ops.core.kube import Kube, wait_until
 from ops.core.platform import Login, Platform
-from ops.core.steps import say
-from ops.kafka.sign_in import Answer, sign_in_everywhere
+from ops.core.terminal import say
+
+_ASK_S: Final = 10.0
+_ONE_TRY_S: Final = 1.0
+_LOGIN: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a broker says to a login.
+
+    Attributes:
+        address: Its ``host:port``.
+        problem: Why the login is not signed in; empty: is.
+        refused: The broker answers, and does not take user and password.
+    """
+
+    address: str
+    problem: str = ""
+    refused: bool = False
+
+
+def sign_in_everywhere(platform: Platform, login: Login) -> tuple[Answer, ...]:
+    """What each broker says to a login, at its external address."""
+    return tuple(sign_in(platform, login, address) for address in platform.kafka_bootstrap.split(","))
+
+
+def sign_in(platform: Platform, login: Login, address: str) -> Answer:
+    """What the broker at an address says to a login; one that does not answer is asked again for ten seconds."""
+    said: list[KafkaError] = []
+    settings: dict[str, Any] = {
+        **client_settings(platform, login),
+        "bootstrap.servers": address,
+        "error_cb": said.append,
+        # Brokers count refusals, and tell of many (KafkaLoginsFail).
+        "reconnect.backoff.ms": 1000,
+    }
+    client = ADMIN.AdminClient(settings)
+    deadline = time.monotonic() + _ASK_S
+    while True:
+        try:
+            client.list_topics(timeout=_ONE_TRY_S)
+        except KafkaException as error:
+            # What went wrong before is told by a callback, which this serves.
+            client.poll(0.1)
+            login_error = next((reported for reported in said if reported.code() in _LOGIN), None)
+            if login_error is not None:
+                return Answer(address=address, problem=one_line(login_error.str()), refused=True)
+            if time.monotonic() > deadline:
+                return Answer(address=address, problem=one_line((said[-1] if said else error.args[0]).str()))
+        else:
+            return Answer(address=address)
+
 
 _PLACE: Final = ("kafka", "login_generations")
 KEY: Final = ".".join(("settings", *_PLACE))
@@ -68,7 +129,7 @@ def plan(platform: Platform, stack: str = "") -> Plan:
     deployed = platform.kafka_login_generations
     newest, *former = deployed
     steps: tuple[Generations, ...] = ((newest,),) if former else ((newest + 1, newest), (newest + 1,))
-    written = generations.check(KEY, generations.written(generations.settings(stack), *_PLACE), deployed, steps[0])
+    written = source.check(KEY, source.written(source.settings(stack), *_PLACE), deployed, steps[0])
     return Plan(deployed=deployed, steps=steps, written=written)
 
 
@@ -136,3 +197,85 @@ def _taken(platform: Platform) -> int:
     if wrong:
         raise OpsError(f"not every broker takes every login: {', '.join(wrong)}")
     return len(told)
+
+
+CONTAINER: Final = BROKERS
+"""Container of a broker's server, in a pod of the workload of the same name."""
+TOOL_S: Final = 120.0
+"""Longest run of Kafka's tool, whose own limits are 40 s: a busy broker has little for it to start with."""
+LIMIT_S: Final = 60.0
+"""Longest time until every broker that answers has read the new password."""
+_SCRIPT: Final = f"""\
+set -euo pipefail
+IFS= read -r password
+access=$(<{CONFIG_DIRECTORY}/probe-client.properties)
+if ! said=$(java -Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \\
+  -Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2-probe.yaml @{java.ARGUMENTS} \\
+  kafka.admin.ConfigCommand --bootstrap-server localhost:{INTERNAL_PORT} \\
+  --command-config <(printf '%s\\n' "$access" default.api.timeout.ms=40000 request.timeout.ms=20000) \\
+  --alter --entity-type users --entity-name "$1" \\
+  --add-config-file <(printf 'SCRAM-SHA-512=password=%s\\n' "$password") 2>&1); then
+  printf '%s\\n' "${{said%%$'\\n\\tat '*}}" >&2
+  exit 1
+fi
+"""
+"""Bash: sets the password of the user in ``$1`` to the line of standard input; of an error, no Java stack."""
+
+RunInBroker = Callable[[Sequence[str], str], object]
+"""Runs a command with a text as its standard input in a broker's container; raises `OpsError` where it fails."""
+
+
+def administrator_answers(platform: Platform) -> tuple[Answer, ...]:
+    """What each broker says at its external address.
+
+    Raises:
+        OpsError: None of them answers.
+    """
+    told = sign_in_everywhere(platform, platform.kafka_admin)
+    if all(answer.problem and not answer.refused for answer in told):
+        raise OpsError(f"no broker answers, nothing was changed; {told[0].address}: {told[0].problem}")
+    return told
+
+
+def refusing(told: Sequence[Answer]) -> list[str]:
+    """Addresses of the brokers that refuse the administrator."""
+    return [answer.address for answer in told if answer.refused]
+
+
+def silent(told: Sequence[Answer]) -> list[str]:
+    """Addresses of the brokers that do not answer; they read the password when they are back."""
+    return [answer.address for answer in told if answer.problem and not answer.refused]
+
+
+def change(platform: Platform, run: RunInBroker, limit_s: float = LIMIT_S) -> tuple[Answer, ...]:
+    """Set the password in Kafka to that of the outputs, and wait until every broker that answers takes it.
+
+    Args:
+        platform: The stack's outputs.
+        run: Reaches into a broker.
+        limit_s: How long brokers may take to read the change, in seconds.
+
+    Returns:
+        What the brokers say then.
+
+    Raises:
+        OpsError: The password has characters that Kafka's files cannot carry, the broker does not do it, or brokers
+            still refuse it after the limit.
+    """
+    user, password = platform.kafka_admin.pair
+    if not (password.isascii() and password.isalnum()):
+        raise OpsError("the password of the output `kafka_admin` has more than letters and digits: replace it")
+    say("a broker sets the password, with its own certificate")
+    try:
+        run(["bash", "-c", _SCRIPT, "bash", user], f"{password}\n")
+    except OpsError as error:
+        reason = str(error).replace(password, "...")
+        raise OpsError(f"Kafka has not confirmed the password, call again, which looks first: {reason}") from None
+    last: list[tuple[Answer, ...]] = []
+
+    def taken() -> bool:
+        last.append(administrator_answers(platform))
+        return not refusing(last[-1])
+
+    wait_until(taken, limit_s, "brokers that take the new password")
+    return last[-1]

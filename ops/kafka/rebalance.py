@@ -1,17 +1,254 @@
-"""Moves partitions by a plan: throttled, followed to the end, and left clean whoever began it."""
+"""Partitions as the one who moves them sees them, asked with kafka-python, and moved by a plan: throttled, followed to
+the end, and left clean whoever began it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
+
+from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError
+from kafka.structs import TopicPartition
 
 from components.sizes import size_text
-from ops.core.errors import OpsError
-from ops.core.steps import clock, say
-from ops.kafka.cluster import Cluster, Ongoing
-from ops.kafka.plan import Layout, Move, Partition, plan
+from ops.core.errors import OpsError, one_line
+from ops.core.kafka import KafkaAdmin
+from ops.core.terminal import clock, say
+from ops.kafka.plan import Layout, Move, Partition, Replicas, plan
+from services.runtime.kafka import Admin
+
+RATES: Final = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
+"""Bytes a second, of a broker."""
+LEADERS: Final = "leader.replication.throttled.replicas"
+FOLLOWERS: Final = "follower.replication.throttled.replicas"
+_PREFERRED: Final = 0
+_TRIES: Final = 5
+_PAUSE_S: Final = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ongoing:
+    """A partition that is being moved."""
+
+    replicas: Replicas
+    adding: Replicas
+    removing: Replicas
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Layout and health at one moment.
+
+    Attributes:
+        layout: Where everything is.
+        in_sync: Partition -> brokers whose copy is whole.
+    """
+
+    layout: Layout
+    in_sync: Mapping[Partition, Replicas]
+
+    def behind(self, without: Iterable[int] = ()) -> list[Partition]:
+        """Partitions with a copy that is not whole, on any broker but some."""
+        ignored = set(without)
+        return sorted(
+            partition
+            for partition, replicas in self.layout.replicas.items()
+            if set(replicas) - ignored - set(self.in_sync[partition])
+        )
+
+
+class Cluster:
+    """Reads and changes where partitions are; a broker that is asked while it restarts is asked again."""
+
+    def __init__(self, kafka: KafkaAdmin) -> None:
+        self._kafka, self._connections = kafka, ExitStack()
+        self._client: Admin | None = None
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connections; the next question makes new ones."""
+        self._client = None
+        self._connections.close()
+
+    def _ask(self, question: Callable[[Admin], Any]) -> Any:
+        """Put a question; after an error with a new client, which knows the brokers of now.
+
+        Raises:
+            OpsError: Kafka does not answer, or refuses.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                if self._client is None:
+                    self._client = self._connections.enter_context(self._kafka.second_client())
+                return question(self._client)
+            except (KafkaError, OpsError) as error:
+                self.close()
+                if not left:
+                    raise OpsError(f"Kafka: {one_line(error)}") from None
+                time.sleep(_PAUSE_S)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _brokers(self) -> dict[int, str]:
+        """Live brokers and their racks."""
+        racks: dict[int, str] = self._ask(_live)
+        return racks
+
+    def _topics(self) -> list[Any]:
+        topics: list[Any] = self._ask(lambda client: client.describe_topics())
+        return topics
+
+    def state(self) -> State:
+        """Layout and health."""
+        racks = self._brokers()
+        replicas: dict[Partition, Replicas] = {}
+        in_sync: dict[Partition, Replicas] = {}
+        for topic in self._topics():
+            for one in topic["partitions"]:
+                partition = (str(topic["name"]), int(one["partition_index"]))
+                replicas[partition] = tuple(one["replica_nodes"])
+                in_sync[partition] = tuple(one["isr_nodes"])
+        copies = self.copies()
+        sizes: dict[Partition, int] = defaultdict(int)
+        for (partition, _), size in copies.items():
+            sizes[partition] = max(sizes[partition], size)
+        return State(layout=Layout(racks=racks, replicas=replicas, sizes=dict(sizes)), in_sync=in_sync)
+
+    def copies(self) -> dict[tuple[Partition, int], int]:
+        """Partition and live broker -> bytes of the copy there, also of one that is not whole yet."""
+
+        def question(client: Admin) -> Any:
+            # Asked anew at each try: a broker that has gone meanwhile answers nobody.
+            return client.describe_log_dirs(brokers=list(_live(client)))
+
+        return {
+            ((topic["name"], one["partition_index"]), answer["broker"]): one["partition_size"]
+            for answer in self._ask(question)
+            for folder in answer["log_dirs"]
+            for topic in folder["topics"]
+            for one in topic["partitions"]
+        }
+
+    def ongoing(self) -> dict[Partition, Ongoing]:
+        """Partitions that are being moved, by whomever."""
+        return {
+            (partition.topic, partition.partition): Ongoing(
+                replicas=tuple(state["replicas"]),
+                adding=tuple(state["adding_replicas"]),
+                removing=tuple(state["removing_replicas"]),
+            )
+            for partition, state in self._ask(lambda client: client.list_partition_reassignments()).items()
+        }
+
+    def move(self, moves: Iterable[Move]) -> None:
+        """Begin moves.
+
+        Raises:
+            OpsError: Kafka refuses one of them.
+        """
+        wanted = {TopicPartition(*move.partition): list(move.after) for move in moves}
+        for partition, error in self._ask(lambda client: client.alter_partition_reassignments(wanted)).items():
+            if error is not None:
+                raise OpsError(f"Kafka does not move {partition.topic}/{partition.partition}: {error.__name__}")
+
+    def lead(self, partitions: Iterable[Partition]) -> None:
+        """Let the first copy of each partition lead it.
+
+        Raises:
+            OpsError: Kafka cannot.
+        """
+        by_topic: dict[str, list[int]] = defaultdict(list)
+        for topic, number in partitions:
+            by_topic[topic].append(number)
+        if by_topic:
+            self._ask(lambda client: client.elect_leaders(_PREFERRED, by_topic))
+
+    def rate(self, bytes_per_s: int) -> None:
+        """What moves may take of each broker; it concerns the copies that `throttle` names."""
+        rates = dict.fromkeys(RATES, str(bytes_per_s))
+        self._set(ConfigResourceType.BROKER, lambda client: {str(broker): rates for broker in _live(client)})
+
+    def throttle(self, moves: Sequence[Move], bytes_per_s: int) -> None:
+        """Bound what moves take of each broker; copies that are in sync are never held up."""
+        leaders: dict[str, list[str]] = defaultdict(list)
+        followers: dict[str, list[str]] = defaultdict(list)
+        for move in moves:
+            topic, number = move.partition
+            leaders[topic] += [f"{number}:{broker}" for broker in move.before]
+            followers[topic] += [f"{number}:{broker}" for broker in move.adding]
+        self.rate(bytes_per_s)
+        changes = {
+            topic: {LEADERS: ",".join(leaders[topic]), FOLLOWERS: ",".join(followers[topic])} for topic in leaders
+        }
+        self._set(ConfigResourceType.TOPIC, lambda _: changes)
+
+    def throttled(self) -> dict[str, list[str]]:
+        """Live brokers and topics that have a throttle: ``broker 1`` or ``topic x`` -> its settings."""
+        topics = [topic["name"] for topic in self._topics()]
+        by_kind = {
+            "broker": self._settings(ConfigResourceType.BROKER, lambda client: map(str, _live(client)), RATES),
+            "topic": self._settings(ConfigResourceType.TOPIC, lambda _: topics, (LEADERS, FOLLOWERS)),
+        }
+        return {
+            f"{kind} {name}": settings
+            for kind, by_name in by_kind.items()
+            for name, settings in by_name.items()
+            if settings
+        }
+
+    def release(self) -> None:
+        """Take every throttle of moves away."""
+        for which, settings in self.throttled().items():
+            kind, _, name = which.partition(" ")
+            changes = {name: dict.fromkeys(settings, (AlterConfigOp.DELETE, None))}
+            self._set(ConfigResourceType[kind.upper()], partial(_same, changes))
+
+    def _settings(
+        self, kind: Any, names: Callable[[Admin], Iterable[str]], keys: Sequence[str]
+    ) -> dict[str, list[str]]:
+        def question(client: Admin) -> Any:
+            resources = [ConfigResource(kind, name) for name in names(client)]
+            return client.describe_configs(resources) if resources else {}
+
+        return {
+            name: [key for key in keys if key in settings]
+            for by_name in self._ask(question).values()
+            for name, settings in by_name.items()
+        }
+
+    def _set(self, kind: Any, changes: Callable[[Admin], Mapping[str, Mapping[str, Any]]]) -> None:
+        """Change settings; which ones is asked anew at each try, since brokers come and go."""
+
+        def question(client: Admin) -> Any:
+            resources = [ConfigResource(kind, name, dict(settings)) for name, settings in changes(client).items()]
+            # Kafka tells of these settings only where they are set, so that the client does not know them.
+            return client.alter_configs(resources, raise_on_unknown=False) if resources else {}
+
+        for answers in self._ask(question).values():
+            for name, answer in answers.items():
+                if answer != "OK":
+                    raise OpsError(f"Kafka does not take the throttle of {name}: {answer}")
+
+
+def _same(changes: Mapping[str, Mapping[str, Any]], _: Admin) -> Mapping[str, Mapping[str, Any]]:
+    return changes
+
+
+def _live(client: Admin) -> dict[int, str]:
+    """Brokers that serve, and their racks; Kafka also tells of those that have gone, fenced."""
+    brokers = client.describe_cluster()["brokers"]
+    return {int(one["broker_id"]): one["rack"] or "" for one in brokers if not one.get("is_fenced")}
+
 
 AT_ONCE: Final = 20
 """Partitions on their way at a time: what an interrupted command leaves, and what disks hold twice."""

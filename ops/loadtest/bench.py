@@ -5,6 +5,9 @@ over HTTP, TLS, passwords, with the attributes that the simulator's clients send
 platform where there is only one. A rate is *sustained* when in its window the gateways acknowledged what was due,
 quickly, and it arrived at every end of the path as fast as it was sent.
 
+A *burst* asks another question: what is accepted at a rate, whatever is behind, and how long after it all of it has
+arrived.
+
 What the platform cannot take is a figure, not an error: a load that does not arrive in time ends the measurement.
 """
 
@@ -70,6 +73,7 @@ class BenchSettings:
         idle_s: How long the idle platform is watched.
         catch_up_s: How long what was sent may take to arrive.
         limit_s: How long everything may take.
+        burst: Whether only what is accepted is judged: one window at ``rate``, whatever arrives behind it.
     """
 
     signal: Signal
@@ -83,6 +87,7 @@ class BenchSettings:
     idle_s: float = 30.0
     catch_up_s: float = 45.0
     limit_s: float = 345.0
+    burst: bool = False
 
     def load(self, rate: float, seconds: float) -> Load:
         """The load of a step or the window."""
@@ -172,12 +177,13 @@ class Bench:
             start = max((step.rate for step in held), default=0.0)
         else:
             start = settings.rate or FIRST_RATE[settings.signal]
-        figures: dict[str, Any] = {f"sustained {item}/s": 0, "window s": 0.0}
+        kind = "accepted" if settings.burst else "sustained"
+        figures: dict[str, Any] = {f"{kind} {item}/s": 0, "window s": 0.0}
         window = None
         if start and (not steps or steps[-1].caught_up_s is not None):
             window = self._window(start, idle, figures)
         if window is not None and window.held:
-            figures[f"sustained {item}/s"] = round(window.per_second)
+            figures[f"{kind} {item}/s"] = round(window.per_second)
             figures["window s"] = round(settings.window_s, 1)
         elif held:
             best = max(held, key=lambda step: step.rate)
@@ -299,7 +305,7 @@ class Bench:
         if caught_up is not None:
             # What is seen late has not arrived late.
             lag = min(lag, max(0.0, caught_up - self._path.delay_s))
-        why = _why(result, lag, seconds)
+        why = _why(result, 0.0 if self._settings.burst else lag, seconds)
         if not why and caught_up is None:
             why = "what was acknowledged did not arrive in time"
         return Outcome(
@@ -411,6 +417,7 @@ def bench(
     idle_seconds: Annotated[float, typer.Option(min=15, max=600, help="How long the idle platform is watched.")] = 30,
     catch_up_seconds: Annotated[float, typer.Option(min=10, max=900, help="Longest wait for what was sent.")] = 45,
     limit_seconds: Annotated[float, typer.Option(min=60, help="Longest time for each size of request.")] = 345,
+    burst: Annotated[bool, typer.Option(help="What is accepted at --rate, and when all of it has arrived.")] = False,
     keep: Annotated[bool, typer.Option(help="Write evidence.")] = True,
 ) -> None:
     """Measure how much of a signal the platform sustains, step by step, and what that costs. Sends real load."""
@@ -419,12 +426,15 @@ def bench(
         clients=clients,
         in_flight=in_flight,
         rate=rate,
-        steps=steps,
+        steps=0 if burst else steps,
         step_s=step_seconds,
         window_s=window_seconds,
         idle_s=idle_seconds,
         catch_up_s=catch_up_seconds,
-        limit_s=limit_seconds,
+        limit_s=max(limit_seconds, idle_seconds + window_seconds + catch_up_seconds + _REST_S)
+        if burst
+        else limit_seconds,
+        burst=burst,
     )
     sizes = sizes_of(items)
     started = datetime.now(UTC)
@@ -437,7 +447,8 @@ def bench(
             figures |= {f"{size} items a request": measured} if figures else measured
         if keep:
             written = {**as_settings(settings), "size": list(sizes)}
-            evidence.write(f"bench-{signal}", figures=figures, kube=context.kube, started=started, settings=written)
+            name = f"{'burst' if burst else 'bench'}-{signal}"
+            evidence.write(name, figures=figures, kube=context.kube, started=started, settings=written)
     show(figures)
 
 

@@ -13,11 +13,12 @@ from components.consumers.component import consumer_name
 from components.logs.component import WORKLOAD as LOG_INDEXER
 from components.sampler.component import POLICIES
 from components.sampler.component import WORKLOAD as SAMPLER
+from components.search.indices import LOGS_REFRESH_S
 from components.telemetry.layers import Signal
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.loadtest.bench_requests import ENVIRONMENT, Batch, samples_query
-from ops.telemetry.logs import SEARCH, SEARCH_PORT, LogReader
+from ops.telemetry.logs import SEARCH, SEARCH_PORT, LogReader, of_origin
 
 _TAIL = "otelcol_processor_tail_sampling"
 _READ = f'otelcol_receiver_accepted_spans_total{{job="{SAMPLER}"}}'
@@ -184,7 +185,7 @@ class LogsPath:
     """The index of logs: documents of the load test that a search finds."""
 
     item = "log records"
-    delay_s = 1.5
+    delay_s = LOGS_REFRESH_S + 0.5
     groups: tuple[str, ...] = (LOG_INDEXER,)
     workloads: tuple[str, ...] = ("gateway", "kafka", LOG_INDEXER, "search", "kafka-archive")
 
@@ -202,7 +203,7 @@ class LogsPath:
 
     def _documents(self) -> float:
         """All of every load test: times of records lie before the moment at which they are sent."""
-        query = {"term": {"resource.deployment.environment.name": ENVIRONMENT}}
+        query = of_origin("deployment.environment.name", ENVIRONMENT)
         body = {"query": query, "size": 0, "track_total_hits": True}
         url = self._context.tunnels.url(self._context.kube.ready_pod(SEARCH).name, SEARCH_PORT)
         return float(LogReader(self._context.web, url, self._auth).search(body)["total"]["value"])

@@ -21,7 +21,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.grafana import CREDENTIALS_FORM, TEST_ACCOUNTS_FILE, read_credentials
 from ops.core.kube import Kube
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.dashboards.command import query_client
 from ops.evidence import files as evidence
 from ops.loadtest.virtual_users import SECONDS, THINK_S, LoadTestResult, directly, run_virtual_users, through_grafana

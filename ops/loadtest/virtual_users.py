@@ -26,8 +26,8 @@ from components.dashboards.registry import DASHBOARDS
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.grafana import METRICS, Grafana, address
-from ops.core.metrics import step
 from ops.core.platform import Login
+from ops.core.queries import step
 from ops.core.web import Web
 from ops.dashboards.panel_queries import QueryClient, Span, quantile, span
 

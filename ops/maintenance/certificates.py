@@ -19,7 +19,7 @@ from components.k8s.workload import AT_START, CERTIFICATE_READ
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.kube import DEPLOYMENT, NAME_LABEL, STATEFUL_SET, Kube, call_errors, wait_until
-from ops.core.tables import Table
+from ops.core.terminal import Table
 
 MOUNTED_S = 150.0
 """The longest that a kubelet takes to bring a changed Secret into a pod that runs."""

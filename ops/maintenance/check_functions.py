@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from components.backups.config import ARCHIVE_USER
 from components.backups.schedule import STATE_AGE_S
@@ -18,8 +22,10 @@ from ops.backups.options import identities, opened
 from ops.backups.verify import Proof, prove
 from ops.core import health
 from ops.core.access import BackupAccess, backup_access
-from ops.core.errors import OpsError
+from ops.core.errors import OpsError, one_line
 from ops.core.grafana import METRICS, Grafana, address, administrator, panels_of
+from ops.core.kube import Pod
+from ops.core.platform import PROJECT, run_pulumi
 from ops.core.rows import Finding, State, listed
 from ops.dashboards.command import rows
 from ops.dashboards.panel_queries import latencies, quantile
@@ -28,6 +34,7 @@ from ops.incidents.sources import cluster
 from ops.incidents.times import TimeWindow
 from ops.maintenance.certificates import readers
 from ops.maintenance.model import Tools
+from policy.image_reference import Image
 from services.backup.manifest import Manifest
 
 DAY = timedelta(days=1)
@@ -262,6 +269,166 @@ def fresh(name: str, title: str, limit: timedelta) -> Callable[[Tools], Finding]
         else:
             finding.seen.append(drill.summary)
         finding.expect(age <= limit, f"{title}: {span(age)} ago, must be at most {span(limit)}: run `{drill.command}`")
+        return finding
+
+    return check
+
+
+_SHOWN: Final = len("sha256:") + 12
+"""Characters of a digest that people are shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Container:
+    """A container of a pod, the image that it is to run, and the digest that its node tells of what it does run."""
+
+    where: str
+    reference: Image
+    running: str
+
+
+def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
+    """Whether pods run what is pinned (short name -> ``repository:tag``), and nothing that is not.
+
+    Tags are compared with what is pinned, digests with those of the stack. A digest decides what a node pulls, so a new
+    tag with the old digest runs the old image: that is known as long as Kubernetes keeps a former revision which names
+    both otherwise.
+    """
+    names = {Image.of(image).name: name for name, image in pinned.items()}
+    tags = {name: Image.of(image).tag for name, image in pinned.items()}
+
+    def name_of(reference: Image) -> str | None:
+        return next((name for end, name in names.items() if f"/{reference.name}".endswith(f"/{end}")), None)
+
+    def shown(reference: Image) -> str:
+        return f"{name_of(reference) or reference.name} {reference.tag}".rstrip()
+
+    def run(tools: Tools) -> Finding:
+        finding, kube = Finding(), tools.context.kube
+        pods = kube.pods()
+        images = sorted({image for pod in pods for image in pod.images})
+        references = {image: Image.of(image) for image in images}
+        unknown = [image for image in images if name_of(references[image]) is None]
+        for reference in references.values():
+            name = name_of(reference)
+            if name is None:
+                continue
+            if reference.tag != tags[name]:
+                finding.wrong.append(f"{name} runs {reference.tag or 'without a tag'}, pinned is {tags[name]}")
+            else:
+                finding.seen.append(f"{name} {reference.tag}")
+        finding.figures.append(f"{len(images) - len(finding.wrong)} of {len(images)} images as pinned")
+        finding.expect(not unknown, f"not pinned: {listed(unknown)}")
+        finding.expect(bool(images), "no pod runs")
+        containers = [container for pod in pods for container in _containers(pod)]
+        digests = tools.context.platform.image_digests
+        for container in containers:
+            _compare(container, digests.get(name_of(container.reference) or "", ""), finding)
+        named = {reference for reference in references.values() if reference.digest}
+        if named:
+            silent = sum(bool(one.reference.digest and not one.running) for one in containers)
+            finding.figures.append(f"{len(named)} of them by digest")
+            if silent:
+                finding.seen.append(f"{silent} containers: their node does not tell the digest of what runs")
+            finding.wrong.extend(_shared(named, {Image.of(image) for image in kube.former_images()}, shown))
+        return finding
+
+    return run
+
+
+def _containers(pod: Pod) -> Iterator[_Container]:
+    for number, (name, image) in enumerate(zip(pod.containers, pod.images, strict=True)):
+        told = pod.image_ids[number] if number < len(pod.image_ids) else ""
+        # Of an image that was loaded and not pulled, a node tells the digest of its configuration, without an @.
+        running = Image.of(told).digest
+        yield _Container(where=f"{pod.name}/{name}", reference=Image.of(image), running=running)
+
+
+def _compare(container: _Container, wanted: str, finding: Finding) -> None:
+    """What a container is to run with what the stack names (empty: nothing), and what runs with both."""
+    named = container.reference.digest
+    if wanted and named != wanted:
+        what = _short(named) if named else "no digest"
+        finding.wrong.append(f"{container.where} names {what}, the stack {_short(wanted)}")
+    if named and container.running and container.running != named:
+        finding.wrong.append(f"{container.where} runs {_short(container.running)}, its pod names {_short(named)}")
+
+
+def _shared(named: Collection[Image], former: Collection[Image], shown: Callable[[Image], str]) -> Iterator[str]:
+    """A line for each image whose digest another tag or repository has or had: one of the two is not what it says."""
+    for reference in sorted(named, key=lambda one: (one.name, one.tag, one.digest)):
+        others = {shown(other) for other in {*named, *former} if other.digest == reference.digest}
+        if others := others - {shown(reference)}:
+            yield (
+                f"{shown(reference)} has the digest of {listed(sorted(others))}: {_short(reference.digest)}; what runs "
+                "is one of them"
+            )
+
+
+def _short(digest: str) -> str:
+    return digest[:_SHOWN]
+
+
+LONGEST: Final = timedelta(days=365)
+BOTH: Final = timedelta(days=30)
+"""So long two passwords of a user may be taken."""
+_TYPE: Final = "random:index/randomPassword:RandomPassword"
+_KEPT: Final = re.compile(r"gateway-hash-key|.*-keystore")
+"""Names of those that open nothing by themselves, or cannot be changed without loss."""
+_GENERATIONS: Final = re.compile(r"(gateway-.+?)(?:-g\d+)?")
+"""Of passwords of which two may be taken at a time: name without the generation."""
+_LIMIT_S: Final = 60.0
+_MOST_NAMED: Final = 5
+
+Created = Callable[[], Mapping[str, datetime]]
+
+
+def created() -> dict[str, datetime]:
+    """Name -> when it was made, of every password in the selected stack's state; no secret is decrypted.
+
+    Raises:
+        OpsError: No ``pulumi``, no stack, no answer in time, or no state.
+    """
+    done = run_pulumi(PROJECT, "stack", "export", "--non-interactive", limit_s=_LIMIT_S)
+    if done.returncode:
+        raise OpsError(f"cannot export the stack's state: {one_line(done.stderr.decode(errors='replace'))}")
+    try:
+        return {
+            entry["urn"].rpartition("::")[2]: datetime.fromisoformat(entry["created"])
+            for entry in json.loads(done.stdout)["deployment"]["resources"]
+            if entry["type"] == _TYPE
+        }
+    except (ValueError, KeyError, TypeError):
+        raise OpsError("`pulumi stack export` did not print a state that says when passwords were made") from None
+
+
+def _both(ages: Mapping[str, timedelta]) -> dict[str, timedelta]:
+    """User of whom two passwords are taken -> age of the newer one."""
+    users: dict[str, list[timedelta]] = {}
+    for name, age in ages.items():
+        if match := _GENERATIONS.fullmatch(name):
+            users.setdefault(match[1], []).append(age)
+    return {user: min(both) for user, both in users.items() if len(both) > 1}
+
+
+def young(read: Created = created) -> Callable[[Tools], Finding]:
+    """A check that none is older than `LONGEST`, but for those that are to stay."""
+
+    def check(tools: Tools) -> Finding:
+        finding = Finding()
+        known = {name: tools.now - moment for name, moment in read().items() if not _KEPT.fullmatch(name)}
+        old = sorted((name for name, age in known.items() if age > LONGEST), key=lambda name: -known[name])
+        finding.wrong += [f"{name} is {known[name].days} days old" for name in old[:_MOST_NAMED]]
+        if len(old) > _MOST_NAMED:
+            finding.wrong.append(f"{len(old) - _MOST_NAMED} more")
+        finding.wrong += [
+            f"two passwords of {user} have been taken for {age.days} days: `ops gateway rotate-passwords --finish`"
+            for user, age in _both(known).items()
+            if age > BOTH
+        ]
+        finding.expect(bool(known), "the state has no password")
+        oldest = max((age.days for age in known.values()), default=0)
+        finding.figures.append(f"{len(known)} passwords, the oldest {oldest} days")
         return finding
 
     return check

@@ -18,7 +18,7 @@ from components.prometheus.rules import DISK_HIGH as PROMETHEUS_DISK
 from components.reports.config import SCHEDULES
 from components.versions import IMAGES
 from ops.core.errors import OpsError
-from ops.maintenance import check_functions, images, passwords
+from ops.maintenance import check_functions
 from ops.maintenance.check_functions import FRESH_LIMIT, archive_kept, backups_made, backups_whole
 from ops.maintenance.model import Check, Metric, Period, Unit, metric
 
@@ -393,9 +393,9 @@ MONTHLY: tuple[Check, ...] = (
         id="passwords",
         what="no password that the program made is older than a year",
         query="Pulumi: when each RandomPassword of the selected stack's state was made",
-        limit=f"{passwords.LONGEST.days} days",
+        limit=f"{check_functions.LONGEST.days} days",
         remediation="Kafka's clients: `ops kafka rotate-logins`; others, one by one, as docs/secrets.md says",
-        run=passwords.young(),
+        run=check_functions.young(),
         seconds=90,
     ),
     Check(
@@ -406,7 +406,7 @@ MONTHLY: tuple[Check, ...] = (
         limit="all",
         remediation="`pulumi up`; a digest that an older tag had: `ops images digests --write Pulumi.NAME.yaml` first; "
         "a newer release goes into components/versions.py by review, with its tests",
-        run=images.versions(IMAGES),
+        run=check_functions.versions(IMAGES),
     ),
 )
 """Checks of each month, besides those of each week and each day."""

@@ -1,27 +1,140 @@
-"""The commands: ``daily``, ``weekly``, ``monthly`` and ``list``."""
+"""``ops maintain``: ``daily``, ``weekly``, ``monthly`` and ``list``; none of the checks stops the others."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from components.dashboards.registry import DASHBOARDS
 from ops.alerts.silences import duration
 from ops.backups.options import IDENTITY
 from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import one_line
+from ops.core.files import write_report
 from ops.core.kube import Kube
-from ops.core.tables import Table
-from ops.maintenance import record
+from ops.core.rows import Finding, Row, run_checks
+from ops.core.terminal import Table
+from ops.dashboards.command import CHECK_RANGE, query_client
+from ops.dashboards.command import check as query_dashboards
+from ops.dashboards.panel_queries import span
+from ops.evidence import files as evidence
+from ops.evidence.drills import Drills
 from ops.maintenance.checks import OWN, checks, chosen
-from ops.maintenance.model import Maintenance, Period
-from ops.maintenance.run import run, tools_of
+from ops.maintenance.model import Check, Lazy, Maintenance, Period, Result, Tools
+
+
+def tools_of(context: Context, *, silence_age: timedelta, identity: Path | None) -> Tools:
+    """What the checks use."""
+    return Tools(
+        context=context,
+        now=datetime.now(UTC),
+        silence_age=silence_age,
+        identity=identity,
+        dashboards=Lazy(lambda: query_dashboards(query_client(context), DASHBOARDS, span(CHECK_RANGE))),
+        drills=Drills.of(context.kube),
+    )
+
+
+def run(
+    period: Period, checks: Sequence[Check], tools: Tools, progress: Callable[[str], None] = lambda _: None
+) -> Maintenance:
+    """Look at everything; the results are in the order of the checks."""
+    began, commit = time.monotonic(), evidence.commit()
+
+    def bound(check: Check) -> Callable[[Context], Finding]:
+        return lambda _: check.run(tools)
+
+    by_id = {check.id: check for check in checks}
+    rows: dict[str, Row] = {}
+    # Those that may take long come last, so that the others do not wait for a free place.
+    for seconds in sorted({check.seconds for check in checks}):
+        names = [check.id for check in checks if check.seconds == seconds]
+        looks = {name: bound(by_id[name]) for name in names}
+        rows |= {row.id: row for row in run_checks(names, looks, tools.context, lambda row: progress(row.id), seconds)}
+    return Maintenance(
+        period=period,
+        platform=tools.context.platform.platform,
+        region=tools.context.platform.region,
+        started=tools.now,
+        seconds=time.monotonic() - began,
+        commit=commit,
+        results=tuple(Result(check=check, row=rows[name]) for name, check in by_id.items()),
+    )
+
+
+def as_document(done: Maintenance) -> dict[str, Any]:
+    """The record for machines."""
+    return {
+        "maintenance": str(done.period),
+        "platform": done.platform,
+        "region": done.region,
+        "started": done.started.isoformat(timespec="seconds"),
+        "seconds": round(done.seconds, 1),
+        "commit": done.commit,
+        "passed": not done.failed,
+        "checks": [result.as_json() for result in done.results],
+    }
+
+
+def markdown(done: Maintenance) -> str:
+    """The record for people: what needs somebody first, then every check."""
+    total, failed = len(done.results), done.failed
+    lines = [
+        f"# {done.period.value.capitalize()} maintenance, {done.platform} ({done.region})",
+        "",
+        f"{done.started:%Y-%m-%d %H:%M} UTC, {done.seconds:.0f} s, commit {done.commit}: "
+        f"{total - len(failed)} of {total} checks good.",
+        "",
+    ]
+    if failed:
+        lines += ["## To do", ""]
+        lines += [_task(result) for result in failed] + [""]
+    lines += ["## All checks", "", "| check | result | figure | limit | what must hold |", "|---|---|---|---|---|"]
+    lines += [_line(result) for result in done.results]
+    details = [result for result in done.results if result.good and result.row.evidence]
+    if details:
+        lines += ["", "## Seen", ""] + [f"- **{detail.check.id}**: {_plain(detail.row.evidence)}" for detail in details]
+    return "\n".join(lines) + "\n"
+
+
+def _task(result: Result) -> str:
+    check, seen = result.check, _plain(result.row.evidence or result.row.figure)
+    return f"- [ ] **{check.id}**, {check.what}: {seen}. Limit: {check.limit}. What to do: {check.remediation}."
+
+
+def _line(result: Result) -> str:
+    check = result.check
+    cells = (check.id, "ok" if result.good else "**failed**", result.row.figure or "-", check.limit, check.what)
+    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown leaves alone as far as it matters: angle brackets would be tags."""
+    return text.replace("<", "&lt;")
+
+
+def _cell(text: str) -> str:
+    return _plain(text).replace("|", "\\|")
+
+
+def write(done: Maintenance, folder: Path) -> tuple[Path, Path]:
+    """Write both files, each whole or not at all.
+
+    Raises:
+        OpsError: The folder cannot be made, or a file cannot be written.
+    """
+    return write_report(folder, done.name, markdown(done), as_document(done))
+
 
 FOLDER = Path("maintenance")
 _SHOWN = 160
@@ -99,9 +212,9 @@ def _maintain(
             progress.update(task, advance=1, description=f"looked at {identifier}")
 
         done = run(period, wanted, tools_of(context, silence_age=age, identity=identity), looked)
-    written = record.write(done, folder)
+    written = write(done, folder)
     if as_json:
-        typer.echo(json.dumps(record.as_json(done), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(as_document(done), indent=2, ensure_ascii=False))
     else:
         _print(done)
     typer.echo(f"record: {', '.join(map(str, written))}", err=True)

@@ -1,26 +1,275 @@
-"""The access matrix of a rendered platform: Kafka, Kubernetes, network; the rest is read by `stores` and `servers`."""
+"""The access matrix of a rendered platform, by the files servers read: Kafka, Kubernetes, network, HTTP, stores."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from components.gateway.logins import speakers
 from components.telemetry.layers import LAYERS
-from ops.permissions import servers, stores
 from ops.permissions.model import (
+    DatabaseRole,
     Edge,
     GatewayLogin,
+    HttpServer,
+    HttpUser,
     KafkaGrant,
     KubernetesRule,
     Matrix,
     Outgoing,
+    SearchGrant,
+    SearchUser,
     ServiceAccount,
+    StorageAccess,
 )
-from policy.documents import Format, documents
+from policy.documents import Format, documents, files, parse
 from policy.model import Node, Resource
+from policy.rules import _formats
+from policy.rules._exposed import _WEB, port_of
+from policy.rules._formats import hba, is_hba
 from policy.rules._kafka import Server, super_users
-from policy.rules._servers import pod_of
+from policy.rules._mounts import Mounted
+from policy.rules._servers import Container, all_containers, containers, pod_of
+
+_GRANT = re.compile(r"^GRANT (?P<what>.+) TO (?P<roles>[a-z_, ]+);$", re.M)
+
+
+def _files(resources: Sequence[Resource]) -> Iterator[tuple[Resource, str, str]]:
+    for resource in resources:
+        if resource.kubernetes:
+            for name, text in files(resource):
+                yield resource, name, text
+
+
+def database_roles(resources: Sequence[Resource]) -> Iterator[DatabaseRole]:
+    """Roles of the platform's own PostgreSQL: ``access.json``, ``access.sql`` and ``pg_hba.conf``."""
+    connects: dict[str, list[tuple[str, str]]] = {}
+    granted: dict[str, list[str]] = {}
+    access: list[Mapping[str, Any]] = []
+    for _, name, text in _files(resources):
+        if name.endswith(".conf") and is_hba(text):
+            for line in hba(text):
+                # Only what comes over the network and is not refused; `replication` is no database.
+                if line.type != "local" and line.method != "reject":
+                    _, database, user, address, *_ = line.text.split()
+                    connects.setdefault(user, []).append((database, address))
+        elif name.endswith(".sql"):
+            for grant in _GRANT.finditer(text):
+                for role in grant["roles"].split(","):
+                    granted.setdefault(role.strip(), []).append(" ".join(grant["what"].split()))
+        elif name == "access.json" and "verifier" in text:
+            access.append(json.loads(text))
+    for content in access:
+        for role in sorted(content["roles"], key=lambda role: str(role["name"])):
+            yield DatabaseRole(
+                name=role["name"],
+                verifier=role["verifier"],
+                replication=bool(role.get("replication")),
+                owns=tuple(base["name"] for base in content["databases"] if base["owner"] == role["name"]),
+                connects=tuple(connects.get(role["name"], ())),
+                granted=tuple(granted.get(role["name"], ())),
+            )
+
+
+def search_users(resources: Sequence[Resource]) -> Iterator[SearchUser]:
+    """Users of the search cluster, in either engine's form."""
+    for resource in resources:
+        if resource.kind != "Secret":
+            continue
+        content = dict(files(resource))
+        if "roles.yml" not in content:
+            continue
+        roles = parse("roles.yml", content["roles.yml"])[1]
+        if "users_roles" in content:
+            hashes = dict(line.split(":", 1) for line in content["users"].splitlines())
+            holders = dict(line.split(":", 1) for line in content["users_roles"].splitlines())
+            of_user = {user: [role for role, users in holders.items() if user in users.split(",")] for user in hashes}
+        else:
+            internal = parse("users.yml", content["internal_users.yml"])[1]
+            hashes = {name: entry["hash"] for name, entry in internal.items() if name != "_meta"}
+            mapping = parse("mapping.yml", content["roles_mapping.yml"])[1]
+            of_user = {
+                user: [role for role, entry in mapping.items() if role != "_meta" and user in entry["users"]]
+                for user in hashes
+            }
+        for user in sorted(hashes):
+            held = [roles[role] for role in of_user[user]]
+            yield SearchUser(
+                name=user,
+                verifier=hashes[user],
+                cluster=tuple(
+                    privilege
+                    for role in held
+                    for privilege in role.get("cluster") or role.get("cluster_permissions") or ()
+                ),
+                indices=tuple(_grant(entry) for role in held for entry in _entries(role)),
+            )
+
+
+def _entries(role: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return role.get("indices") or role.get("index_permissions") or ()
+
+
+def _grant(entry: Mapping[str, Any]) -> SearchGrant:
+    return SearchGrant(
+        patterns=tuple(entry.get("names") or entry["index_patterns"]),
+        privileges=tuple(entry.get("privileges") or entry["allowed_actions"]),
+    )
+
+
+def storage_access(resources: Sequence[Resource]) -> Iterator[StorageAccess]:
+    """Programs with a key of an object storage, sorted by bucket and prefix."""
+    seen: dict[str, dict[str, int]] = {}
+    rows: set[tuple[str, str, str, str]] = set()
+    for workload in resources:
+        for container in all_containers(workload):
+            rows |= set(_storages(container, resources))
+    for bucket, prefix, name, key in sorted(rows):
+        keys = seen.setdefault(bucket, {})
+        number = keys.setdefault(key, len(keys) + 1)
+        yield StorageAccess(workload=name, bucket=bucket, prefix=prefix, key=number)
+
+
+def _storages(container: Container, resources: Sequence[Resource]) -> Iterator[tuple[str, str, str, str]]:
+    """Bucket, prefix, workload, access key."""
+    mounted = container.mounted(resources)
+    name = container.resource.object_name
+    for file in mounted.files:
+        kind, content = parse(file.name, file.text)
+        if kind is Format.OBJECT_STORE:
+            yield content["config"]["bucket"], f"{content.get('prefix', '')}/", name, content["config"]["access_key"]
+        elif kind is Format.OTHER and isinstance(content, Mapping):
+            for part in content.values():
+                if isinstance(part, Mapping) and "access_key_id_file" in part:
+                    key = mounted.at(str(part["access_key_id_file"]))
+                    yield part["bucket"], part.get("prefix") or "", name, key.text if key else ""
+
+
+SEARCH_PORT: Final = 9200
+METRICS: Final = "/metrics"
+_LOGIN_KEYS: Final = {"user", "password_file"}
+_PARTS: Final = {
+    "metrics": ("GET", METRICS),
+    "prometheus": ("POST", "/raw/api/v2/alerts"),
+    "alertmanager": ("POST", "/processed"),
+}
+"""Login in the settings of our own programs -> what it opens; any other opens the rest."""
+
+
+def http_servers(resources: Sequence[Resource]) -> Iterator[HttpServer]:
+    """Every server, or part of one, that asks for a user name and a password."""
+    for workload in resources:
+        for container in containers(workload):
+            mounted = container.mounted(resources)
+            for server in _servers_of(container, mounted):
+                if server.users:
+                    yield server
+    users = tuple(HttpUser(name=user.name, verifier=user.verifier) for user in search_users(resources))
+    if users:
+        yield HttpServer(workload="search", port=SEARCH_PORT, path="/", users=users)
+
+
+def _servers_of(container: Container, mounted: Mounted) -> Iterator[HttpServer]:
+    yield from _toolkit(container, mounted)
+    name = container.resource.object_name
+    for file in mounted.files:
+        kind, content = parse(file.name, file.text)
+        if kind in (Format.COLLECTOR, Format.JAEGER):
+            yield from _collector(name, Node(content), mounted)
+        elif kind is Format.JMX_EXPORTER:
+            yield from _jmx(container, file.path, content)
+        elif isinstance(content, Mapping) and isinstance(content.get("listen"), str):
+            yield from _service(container, file.path, content, mounted)
+        elif file.name.endswith(".ini"):
+            yield from _grafana(name, file.text, mounted)
+
+
+def _toolkit(container: Container, mounted: Mounted) -> Iterator[HttpServer]:
+    """Prometheus and everything that reads a web configuration of the exporter toolkit."""
+    for programs, address, default, flag in _WEB:
+        path = container.flag(flag)
+        file = mounted.at(path.text) if path and container.runs(*programs) else None
+        if file is None:
+            continue
+        given = container.flag(address)
+        users = parse(file.name, file.text)[1].get("basic_auth_users") or {}
+        yield HttpServer(
+            workload=container.resource.object_name,
+            port=port_of(given.text) if given else default,
+            path="/",
+            users=tuple(HttpUser(name=name, verifier=hashed) for name, hashed in sorted(users.items())),
+        )
+
+
+def _collector(workload: str, config: Node, mounted: Mounted) -> Iterator[HttpServer]:
+    """Servers of a collector: every part with an address that names who checks its clients."""
+    running = {*config.at("service.extensions").texts()}
+    for node in config.walk():
+        authenticator = node["auth"]["authenticator"].text() if isinstance(node.raw, Mapping) else ""
+        if authenticator not in running or not node["endpoint"].text():
+            continue
+        extension = config["extensions"][authenticator]["htpasswd"]
+        file = mounted.at(extension["file"].text() or extension.text())
+        yield HttpServer(
+            workload=workload,
+            port=port_of(node["endpoint"].text()),
+            path=METRICS if node.path.startswith("exporters.") else "/",
+            users=tuple(htpasswd_users(file.text)) if file else (),
+            grpc=node.path.endswith("grpc"),
+        )
+
+
+def htpasswd_users(text: str) -> Iterator[HttpUser]:
+    """Users of an htpasswd file."""
+    for line in text.splitlines():
+        name, _, hashed = line.partition(":")
+        yield HttpUser(name=name, verifier=hashed)
+
+
+def _jmx(container: Container, path: str, content: Mapping[str, Any]) -> Iterator[HttpServer]:
+    basic = content["httpServer"]["authentication"]["basic"]
+    agents = [word.text for word in container.words if word.text.endswith(f":{path}")]
+    for agent in agents:
+        yield HttpServer(
+            workload=container.resource.object_name,
+            port=port_of(agent.removesuffix(f":{path}").replace("=", ":")),
+            path=METRICS,
+            users=(HttpUser(name=basic["username"], verifier=f"sha256:{basic['salt']}:{basic['passwordHash']}"),),
+        )
+
+
+def _service(container: Container, path: str, content: Mapping[str, Any], mounted: Mounted) -> Iterator[HttpServer]:
+    """Our own programs: a login without an address is one that the program asks for."""
+    if not any(path in word.text for word in container.words):
+        return
+    for part, login in content.items():
+        if isinstance(login, Mapping) and login.keys() == _LOGIN_KEYS:
+            file = mounted.at(str(login["password_file"]))
+            method, opened = _PARTS.get(part, ("GET", "/"))
+            yield HttpServer(
+                workload=container.resource.object_name,
+                port=port_of(str(content["listen"])),
+                path=opened,
+                users=(HttpUser(name=login["user"], verifier=f"plain:{file.text.strip()}"),) if file else (),
+                method=method,
+            )
+
+
+def _grafana(workload: str, text: str, mounted: Mounted) -> Iterator[HttpServer]:
+    """Metrics of Grafana; people sign in elsewhere."""
+    ini = _formats.ini(text)
+    metrics = ini.get("metrics", {})
+    if name := metrics.get("basic_auth_username"):
+        file = mounted.at(metrics["basic_auth_password"].removeprefix("$__file{").removesuffix("}"))
+        yield HttpServer(
+            workload=workload,
+            port=int(ini.get("server", {}).get("http_port", "3000")),
+            path=METRICS,
+            users=(HttpUser(name=name, verifier=f"plain:{file.text.strip()}"),) if file else (),
+        )
+
 
 _NAME: Final = "app.kubernetes.io/name"
 _NAMESPACE: Final = "kubernetes.io/metadata.name"
@@ -43,12 +292,12 @@ def matrix(resources: Sequence[Resource]) -> Matrix:
         ),
         kafka_super_users=tuple(sorted(_super_users(resources))),
         accounts=tuple(service_accounts(resources)),
-        database=tuple(stores.database_roles(resources)),
-        search=tuple(stores.search_users(resources)),
-        http=tuple(sorted(servers.http_servers(resources), key=lambda server: server.label)),
+        database=tuple(database_roles(resources)),
+        search=tuple(search_users(resources)),
+        http=tuple(sorted(http_servers(resources), key=lambda server: server.label)),
         edges=tuple(sorted(set(edges(resources)))),
         outgoing=tuple(sorted(set(outgoing(resources)))),
-        storage=tuple(stores.storage_access(resources)),
+        storage=tuple(storage_access(resources)),
         gateway=tuple(gateway_logins()),
     )
 

@@ -16,7 +16,9 @@ from kubernetes.client.exceptions import ApiException
 from components.grafana.sources import LogsPlugin
 from components.k8s.recommendations import API as RECOMMENDATIONS
 from components.k8s.recommendations import KIND as RECOMMENDER
+from components.kafka.config import BROKERS
 from ops.core.errors import OpsError, one_line
+from ops.core.kube import Kube
 from ops.preflight.cluster import Cluster, Node
 from ops.preflight.demand import Balancer, Demand, Need
 from stacks.settings import Settings
@@ -399,3 +401,32 @@ def guarded(check: str, ask: Callable[[], list[Line]]) -> list[Line]:
         return [_fail(check, f"the API server answers {error.status}: {one_line(error.reason)}", remedy)]
     except (OpsError, urllib3.exceptions.HTTPError, OSError) as error:
         return [_fail(check, one_line(error), "look at the kubeconfig and the network")]
+
+
+CHECK: Final = "brokers"
+
+
+def brokers(kube: Kube, wanted: int, copies: Callable[[], Mapping[int, int]]) -> Line:
+    """Compare the brokers that run with those of the settings.
+
+    Args:
+        kube: The cluster.
+        wanted: Brokers in the settings.
+        copies: Asks Kafka how many copies each broker has; called only where a broker would go.
+
+    Raises:
+        OpsError: Kafka does not answer.
+    """
+    there = sorted(int(pod.name.rpartition("-")[2]) for pod in kube.pods(BROKERS))
+    leaving = [number for number in there if number >= wanted]
+    full = {number: count for number, count in copies().items() if number in leaving and count} if leaving else {}
+    if not full:
+        return Line(check=CHECK, state=State.OK, detail=f"{len(there)} run, {wanted} in the settings")
+    holding = ", ".join(f"broker {number} has {count} copies" for number, count in sorted(full.items()))
+    options = " ".join(f"--drain {number}" for number in sorted(full))
+    return Line(
+        check=CHECK,
+        state=State.FAIL,
+        detail=f"settings.kafka.brokers are {wanted}, and {holding}",
+        remedy=f"first `python -m ops kafka rebalance {options}`, then the settings",
+    )

@@ -22,7 +22,7 @@ from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.privacy import platform as stores
 from ops.privacy.record import PrivacyRecord, masking_key, pseudonym_of, subject_id
 from ops.privacy.stores import Days

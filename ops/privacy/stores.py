@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from components.search.access import erasable, members
 from components.search.indices import LOGS
-from ops.core import search
+from ops.core import queries
 from ops.core.errors import OpsError, one_line
 from ops.core.web import Web
 from ops.privacy.record import Holding
@@ -289,6 +289,8 @@ def query(family: Family, pseudonym: str) -> dict[str, Any]:
     """The search that finds a pseudonym wherever a document of the family can have it."""
     if family.is_logs:
         fields: list[dict[str, Any]] = [
+            # Resources: elements of ``key=value``, and as a field in indices that were begun before (ADR 72).
+            {"wildcard": {"origin": {"value": f"*{pseudonym}*"}}},
             {"term": {"resource": pseudonym}},
             {"term": {"attributes": pseudonym}},
             {"match_phrase": {"body": pseudonym}},
@@ -366,7 +368,7 @@ class SearchStore:
         return before.after(removed, after.matches or 0)
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return search.ask(self._web, f"{self._url}/{path}", self._auth, body)
+        return queries.ask(self._web, f"{self._url}/{path}", self._auth, body)
 
 
 def _time(milliseconds: float | None) -> datetime | None:

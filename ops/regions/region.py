@@ -24,7 +24,7 @@ from ops.core.kafka import CAUGHT_UP, GroupLag, KafkaAdmin
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.core.web import Query, Web, authority_file
 from services.regions.witness import ObjectChangedError, RegionError, Witness
 from services.regions.witness import UnreadableError as UnreadableRecordError

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ops.core.report_files import write_report
+from ops.core.files import write_report
 from ops.regions.journal import Operation
 
 

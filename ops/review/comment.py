@@ -1,4 +1,4 @@
-"""A review as one Markdown comment."""
+"""``python -m ops review BASE``: a review as one Markdown comment."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
+from rich.console import Console
+
+from ops.core.errors import OpsError
+from ops.core.platform import PROJECT
 from ops.review.cost import Cost, Impact
 from ops.review.difference import Change, Entry, Kind
 from ops.review.explain import together
@@ -279,3 +285,30 @@ def escaped(text: str) -> str:
         piece if index % 2 else html.escape(piece, quote=False).replace("@", "@<!-- -->").replace("*", "\\*")
         for index, piece in enumerate(pieces)
     )
+
+
+def review(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="Revision that the change goes into.")] = "main",
+    output: Annotated[Path | None, typer.Option("--output", help="Write the comment into this file.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Configuration of the policy pack (JSON).")] = None,
+) -> None:
+    """Say what a change does to every stack: explanation, cost, policies, owners. Exit code 1: a policy stops it."""
+    # Here, since the policies and the Pulumi SDK are slow to load and no other command needs them.
+    from ops.review.review import run
+    from policy.analyze import PolicyInputError, load_config
+
+    try:
+        settings = load_config(config)
+    except PolicyInputError as error:
+        raise OpsError(str(error)) from None
+    with Console(stderr=True).status("review") as status:
+        outcome = run(PROJECT, base, settings, progress=lambda text: status.update(f"review: {text}"))
+    text = render(outcome)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        try:
+            output.write_text(text)
+        except OSError as error:
+            raise OpsError(f"--output is {output}: it cannot be written ({error.strerror}); choose another") from None
+    raise typer.Exit(1 if outcome.stopped else 0)

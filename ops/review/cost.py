@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from components.sizes import size_of
-from ops.review.difference import Change, Entry, Kind
+from ops.review.difference import Change, Entry, Kind, ignored, replaced_by, restarts
 from ops.review.explain_access import shorter_retention
 from ops.review.model import WORKLOADS, Planned, StackPlan, at, elements, mounted, replicas, short
 from ops.review.phrasing import duration, listed
-from ops.review.restarts import ignored, replaced_by, restarts
 
 
 class Impact(StrEnum):

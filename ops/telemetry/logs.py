@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from ops.core import platform as platform_module
-from ops.core import search
+from ops.core import queries
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.core.tables import Table
+from ops.core.terminal import Table
 from ops.core.web import Web
 from ops.telemetry.traces import seconds
 
@@ -42,6 +42,7 @@ class Wanted:
         service: Name of the service.
         level: Lowest level.
         text: Words that have to be in the text.
+        origin: Attributes of the resource, ``key=value`` each, that it has to have.
         since_s: Seconds back from now.
     """
 
@@ -49,6 +50,7 @@ class Wanted:
     service: str = ""
     level: str = ""
     text: str = ""
+    origin: tuple[str, ...] = ()
     since_s: int = 900
 
 
@@ -65,11 +67,20 @@ class Row:
     id: str
 
 
+def of_origin(key: str, value: str) -> dict[str, Any]:
+    """The search for records whose resource has an attribute, in every index of logs.
+
+    Indices that were begun before logs had ``origin`` are searched by the attribute's own field (ADR 72).
+    """
+    forms = [{"term": {"origin": f"{key}={value}"}}, {"term": {f"resource.{key}": value}}]
+    return {"bool": {"should": forms, "minimum_should_match": 1}}
+
+
 def query(wanted: Wanted, now: float) -> dict[str, Any]:
     """The search that finds them.
 
     Raises:
-        OpsError: A level or a trace id that cannot be.
+        OpsError: A level, a trace id or an attribute that cannot be.
     """
     oldest = datetime.fromtimestamp(now - wanted.since_s, UTC).isoformat(timespec="milliseconds")
     filters: list[dict[str, Any]] = [{"range": {"@timestamp": {"gte": oldest}}}]
@@ -84,6 +95,11 @@ def query(wanted: Wanted, now: float) -> dict[str, Any]:
         if wanted.level not in LEVELS:
             raise OpsError(f"--level is {wanted.level!r}, must be one of {', '.join(LEVELS)}")
         filters.append({"range": {"severity_number": {"gte": LEVELS[wanted.level]}}})
+    for attribute in wanted.origin:
+        key, sign, value = attribute.partition("=")
+        if not key or not sign:
+            raise OpsError(f"--origin is {attribute!r}, must be KEY=VALUE, an attribute of the resource")
+        filters.append(of_origin(key, value))
     words = [{"match": {"body": {"query": wanted.text, "operator": "and"}}}] if wanted.text else []
     return {"bool": {"filter": filters, "must": words}}
 
@@ -108,7 +124,7 @@ class LogReader:
         try:
             hits = self.search(body)["hits"]
         except (KeyError, TypeError):
-            raise search.unexpected() from None
+            raise queries.unexpected() from None
         return distinct(_row(hit) for hit in reversed(hits))
 
     def search(self, body: Mapping[str, Any]) -> Any:
@@ -117,9 +133,9 @@ class LogReader:
         Raises:
             OpsError: The search cluster refuses, or does not answer.
         """
-        answer = search.ask(self._web, f"{self._url}/{READ_ALIAS}/_search", self._auth, body)
+        answer = queries.ask(self._web, f"{self._url}/{READ_ALIAS}/_search", self._auth, body)
         if "hits" not in answer:
-            raise search.unexpected()
+            raise queries.unexpected()
         return answer["hits"]
 
 
@@ -158,12 +174,20 @@ def logs(
     service: Annotated[str, typer.Option(help="Logs of this service.")] = "",
     level: Annotated[str, typer.Option(help=f"Lowest level: {', '.join(LEVELS)}.")] = "",
     text: Annotated[str, typer.Option(help="All of these words are in the text.")] = "",
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="An attribute that the resource has, e.g. host.name=streaming-1; again for more."
+        ),
+    ] = None,
     since: Annotated[str, typer.Option(help="How far back, e.g. 15m.")] = "15m",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most rows.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print rows for machines.")] = False,
 ) -> None:
     """Show log records, newest last. Exit code 1 when there is none."""
-    wanted = Wanted(trace=trace, service=service, level=level, text=text, since_s=seconds(since))
+    wanted = Wanted(
+        trace=trace, service=service, level=level, text=text, origin=tuple(origin or ()), since_s=seconds(since)
+    )
     query(wanted, 0.0)
     platform = platform_module.load()
     login = platform.log_reader

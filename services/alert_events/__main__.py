@@ -1,18 +1,191 @@
-"""The program: serve both endpoints until asked to stop, then end the posts that are under way."""
+"""The program: serve both endpoints until asked to stop, then end the posts that are under way.
+
+Each endpoint has its own login; 200 means that Kafka has every record of the post. What is no alert, or is too large,
+is left out and counted, also with 200: after a 400 Alertmanager would send the whole group again at each of its
+intervals, and none of the rest would be news.
+
+A request is read within limits: how long it may take, how much is held at once, how it is refused.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from services.alert_events import events
+from services.alert_events.events import ContentError, Post
 from services.alert_events.settings import AlertEventsSettings
-from services.alert_events.web import LIMITS, Endpoints
 from services.runtime import serving
-from services.runtime.kafka_sender import ANSWER_S, BrokersError, Sender
-from services.runtime.periodic import operator_log
-from services.runtime.serving import https_server
+from services.runtime.https import Limits
+from services.runtime.kafka_sender import ANSWER_S, BrokersError, BusyError, Sender
+from services.runtime.posts import Incoming, RefusedError, Room, answer, later
+from services.runtime.serving import https_server, operator_log
+from services.runtime.settings import Login
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+MOST_BODY_BYTES = 16 * 1024 * 1024
+"""Largest post: about 16,000 alerts in one notification."""
+MOST_BYTES_AT_ONCE = 2 * MOST_BODY_BYTES
+"""Bodies that are held at the same time, in all."""
+LIMITS = Limits(connections=64, threads=64, body_bytes=8 * MOST_BODY_BYTES)
+"""Each connection may wait for the brokers; what is too large is refused with a reason, up to eight times as much."""
+_MOST_LOGGED = 100
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_REASONS = ("login", "content", "size", "cut", "busy", "brokers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Endpoint:
+    name: str
+    path: str
+    login: Login
+    topic: str
+    read: Callable[[bytes, datetime, str], Post]
+
+
+class Endpoints:
+    """``POST /raw/api/v2/alerts`` for Prometheus and ``POST /processed`` for Alertmanager."""
+
+    def __init__(
+        self, settings: AlertEventsSettings, sender: Sender, registry: CollectorRegistry, log: Callable[[str], None]
+    ) -> None:
+        """Let in whom ``settings`` name, write by ``sender``, count in ``registry``, write changes by ``log``."""
+        raw = _Endpoint(
+            name="raw",
+            path="/raw/api/v2/alerts",
+            login=settings.prometheus,
+            topic=settings.topics.raw,
+            read=events.raw,
+        )
+        processed = _Endpoint(
+            name="processed",
+            path="/processed",
+            login=settings.alertmanager,
+            topic=settings.topics.processed,
+            read=events.processed,
+        )
+        self._endpoints = {endpoint.path: endpoint for endpoint in (raw, processed)}
+        self._sender, self._log = sender, log
+        self._room = Room(MOST_BYTES_AT_ONCE)
+        self._last_refusal: dict[tuple[str, str], str] = {}
+        self._measures(registry)
+
+    def _measures(self, registry: CollectorRegistry) -> None:
+        self._written = Counter(
+            "alert_events_written", "Records that the brokers acknowledged", ["endpoint"], registry=registry
+        )
+        self._refused = Counter(
+            "alert_events_refused",
+            "Posts that were refused, or of which a part was, by reason",
+            ["endpoint", "reason"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "alert_events_post_seconds",
+            "From a whole post to its acknowledgement",
+            ["endpoint"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._last = Gauge(
+            "alert_events_last_write_timestamp_seconds",
+            "When a post was last acknowledged; 0 before the first",
+            ["endpoint"],
+            registry=registry,
+        )
+        for name in (endpoint.name for endpoint in self._endpoints.values()):
+            for measure in (self._written, self._seconds, self._last):
+                measure.labels(name)
+            for reason in _REASONS:
+                self._refused.labels(name, reason)
+
+    def application(self, rest: WSGIApplication) -> WSGIApplication:
+        """Both endpoints as a WSGI application; ``rest`` answers for every other path."""
+
+        def serve(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            endpoint = self._endpoints.get(environ.get("PATH_INFO", ""))
+            if endpoint is None:
+                return rest(environ, start)
+            incoming = Incoming(environ, MOST_BODY_BYTES)
+            try:
+                left_out = self._take(endpoint, incoming)
+            except RefusedError as refusal:
+                incoming.discard()
+                if refusal.reason:
+                    self._refused.labels(endpoint.name, refusal.reason).inc()
+                    self._log_change(endpoint, incoming.address, refusal.reason, str(refusal))
+                return answer(start, refusal.status, str(refusal), *refusal.headers)
+            if left_out:
+                self._refused.labels(endpoint.name, "content").inc()
+            self._log_change(endpoint, incoming.address, "content" if left_out else "", left_out)
+            return answer(start, HTTPStatus.OK, left_out or "written")
+
+        return serve
+
+    def _take(self, endpoint: _Endpoint, incoming: Incoming) -> str:
+        """Write a post; what was left out of it, or nothing."""
+        _admit(endpoint, incoming)
+        with self._room.reserved(incoming.left):
+            body = incoming.body()
+            began = time.monotonic()
+            try:
+                post = endpoint.read(body, datetime.now(UTC), incoming.address)
+                self._sender.send(endpoint.topic, post.records)
+            except ContentError as error:
+                raise RefusedError(HTTPStatus.BAD_REQUEST, "content", str(error)) from None
+            except BusyError as error:
+                raise later("busy", str(error)) from None
+            except BrokersError as error:
+                raise later("brokers", str(error)) from None
+        self._seconds.labels(endpoint.name).observe(time.monotonic() - began)
+        self._written.labels(endpoint.name).inc(len(post.records))
+        self._last.labels(endpoint.name).set_to_current_time()
+        if not post.unusable:
+            return ""
+        return f"{post.unusable} were left out, the others are written: {post.complaint}"
+
+    def _log_change(self, endpoint: _Endpoint, address: str, reason: str, text: str) -> None:
+        """Log once: the same refusal of many posts of a sender is one line, and so is its end."""
+        sender = (endpoint.name, address)
+        before = self._last_refusal.pop(sender, "")
+        if reason:
+            if len(self._last_refusal) >= _MOST_LOGGED:
+                self._last_refusal.clear()
+            # That others wait for the brokers as well is no news.
+            self._last_refusal[sender] = before if (before, reason) == ("brokers", "busy") else reason
+        if self._last_refusal.get(sender, "") == before:
+            return
+        if reason:
+            self._log(f"{endpoint.name}: a post of {address} was refused ({reason}): {text}")
+        else:
+            self._log(f"{endpoint.name}: posts of {address} are written again")
+
+
+def _admit(endpoint: _Endpoint, incoming: Incoming) -> None:
+    """Refuse what may not come in; nothing of its body is read before."""
+    if incoming.method != "POST":
+        raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "", "only POST", ("Allow", "POST"))
+    try:
+        password = endpoint.login.password_file.read_text().strip()
+    except OSError:
+        raise later("login", "the password file cannot be read") from None
+    if not serving.allowed(incoming.authorization, endpoint.login.user, password):
+        challenge = ("WWW-Authenticate", f'Basic realm="{endpoint.name}"')
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "login", "user and password, please", challenge)
+    incoming.known = True
+    incoming.check_size()
+
 
 _PAUSE_S = 2.0
 

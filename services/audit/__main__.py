@@ -9,17 +9,15 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from services.audit.cluster_posts import ClusterPosts
-from services.audit.follower import Positions
+from services.audit.follower import KubernetesApi, Positions
 from services.audit.journal import Journal, JournalError, Past, Tail, past
-from services.audit.kubernetes_api import KubernetesApi
 from services.audit.metrics import Metrics
 from services.audit.settings import AuditSettings, Source
 from services.audit.watch import Commands, Pods
 from services.audit.writer import Writer
 from services.runtime import serving
 from services.runtime.kafka_sender import Sender
-from services.runtime.periodic import operator_log
-from services.runtime.serving import https_server
+from services.runtime.serving import https_server, operator_log
 
 _PAUSE_S = 5.0
 _LAST_POSTS_S = 3.0

@@ -8,8 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from services.audit.follower import Follower, Life, Positions, gap, restarts_of
-from services.audit.kubernetes_api import ApiError, KubernetesApi, watched
+from services.audit.follower import ApiError, Follower, KubernetesApi, Life, Positions, gap, restarts_of, watched
 from services.audit.metrics import Metrics
 from services.audit.operators import REASON, access, event_key
 from services.audit.records import UNKNOWN, Entry

@@ -17,8 +17,7 @@ from typing import Any, NoReturn
 from services.backup import BackupError, database, grafana, kafka_metadata, search
 from services.backup import manifest as retention
 from services.backup.encryption import check_recipients
-from services.backup.manifest import Manifest
-from services.backup.run_writer import RunSummary, RunWriter
+from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.settings import (
     DATABASE,
     GRAFANA,
@@ -28,7 +27,7 @@ from services.backup.settings import (
     BackupSettings,
 )
 from services.backup.store import Store
-from services.runtime.periodic import operator_log
+from services.runtime.serving import operator_log
 from services.runtime.settings import SettingsError, secret
 
 _FAILED, _MISTAKE = 1, 2

@@ -22,9 +22,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from services.backup import WAITS_S, BackupError, one_line
 from services.backup.encryption import Readable
-from services.backup.manifest import Manifest
+from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.restore import Outcome, opened
-from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import DATABASE, Database, Postgres
 from services.runtime.settings import secret
 

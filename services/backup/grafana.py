@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from services.backup import BackupError
+from services.backup.manifest import RunSummary, RunWriter
 from services.backup.restore import Outcome, content, opened
-from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import GRAFANA, Grafana
 from services.backup.web import connected
 from services.runtime.json_api import JsonApi, part

@@ -35,8 +35,8 @@ from confluent_kafka.admin import (
 from kafka.errors import KafkaError as GroupError
 
 from services.backup import BackupError, one_line
+from services.backup.manifest import RunSummary, RunWriter
 from services.backup.restore import Outcome, content, opened
-from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import KAFKA_METADATA, KafkaMetadata
 from services.runtime import kafka
 from services.runtime.settings import secret

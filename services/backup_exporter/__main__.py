@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from services.backup_exporter.poller import BackupPoller, Snapshot
 from services.backup_exporter.settings import BackupExporterSettings
 from services.runtime import serving
-from services.runtime.periodic import operator_log
+from services.runtime.serving import operator_log
 
 
 class BackupCollector:

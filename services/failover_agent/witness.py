@@ -9,7 +9,7 @@ from services.failover_agent.alertmanager import AlertmanagerReconciler
 from services.failover_agent.notification_gate import LeaseView, NotificationGate, lease_view
 from services.failover_agent.settings import FailoverAgentSettings
 from services.regions.witness import Heartbeat, RegionError, Witness
-from services.runtime.periodic import DedupLogger
+from services.runtime.serving import DedupLogger
 
 
 def notifies(members: Iterable[AlertmanagerReconciler]) -> bool:

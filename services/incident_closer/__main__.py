@@ -28,9 +28,9 @@ import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.incident_closer.settings import IncidentCloserSettings, Paged
-from services.regions.silences import REGION_AUTHORS
+from services.regions.settings import REGION_AUTHORS
 from services.runtime import serving
-from services.runtime.periodic import DedupLogger, PeriodicTask, operator_log
+from services.runtime.serving import DedupLogger, PeriodicTask, operator_log
 
 AGAIN_S = (0.0, 15.0, 60.0)
 """Seconds after which a muted alert's incident is closed, and closed again: a notification that was under way when the

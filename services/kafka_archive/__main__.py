@@ -17,8 +17,7 @@ from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import connection
 from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Bucket, TopicIds, UploadPool
-from services.runtime.periodic import operator_log
-from services.runtime.serving import config_file, https_server
+from services.runtime.serving import config_file, https_server, operator_log
 from services.runtime.settings import SettingsError
 
 END_S = 28.0

@@ -20,8 +20,7 @@ from services.log_indexer.documents import DecodeError, Document, documents, nam
 from services.log_indexer.settings import LogIndexerSettings
 from services.runtime.json_api import ApiError, WriteAlias
 from services.runtime.kafka import SHARED_PARTITIONS, group_consumer
-from services.runtime.periodic import operator_log
-from services.runtime.serving import config_file, https_server
+from services.runtime.serving import config_file, https_server, operator_log
 from services.runtime.settings import SearchIndex, SettingsError
 
 _LIMIT_S = 30.0

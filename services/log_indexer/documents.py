@@ -49,6 +49,10 @@ _REMEMBERED, _LONGEST_REMEMBERED = 8192, 256
 """Attributes that are remembered, and the bytes of one."""
 _RESOURCES, _LONGEST_RESOURCE = 4096, 1024
 """The same of resources. Together they take some 20 MB at most."""
+_ELEMENTS = 16
+"""Elements of ``origin`` for one attribute, at most: each has the key before it."""
+_LONGEST_KEY = 128
+"""Characters of a key in ``origin``."""
 _USUAL = 16
 """Characters of a severity that is remembered."""
 _EMPTY = frozenset({"null", '""', "0", "0.0", "-0.0", "false", "{}"})
@@ -139,12 +143,35 @@ def _origin(resource: bytes, scope: bytes) -> bytes:
     attributes = _attributes(ResourceOnWire.FromString(resource).attributes)
     text = _field("layer", _value(attributes, _LAYER)) + _field("service", _value(attributes, _SERVICE))
     if attributes:
-        text += f',"resource":{{{",".join(attributes.values())}}}'
+        elements = [element for key in attributes for element in _elements(key, json.loads(_value(attributes, key)))]
+        text += f',"origin":{_ENCODER.encode(elements)},"resource":{{{",".join(attributes.values())}}}'
     name = InstrumentationScope.FromString(scope).name
     return f"{text}{_field('scope', quoted(name))}}}\n".encode()
 
 
 _tail = lru_cache(_RESOURCES)(_origin)
+
+
+def _elements(key: str, value: Any) -> list[str]:
+    """Texts ``key=value`` that an attribute of a resource is found by: one for each item of a list.
+
+    Every text and number of the value is in one of them; of long lists, several are in one.
+    """
+    leaves = list(_leaves(value))
+    together = -(-len(leaves) // _ELEMENTS) or 1
+    groups = (leaves[start : start + together] for start in range(0, len(leaves), together))
+    return [f"{key[:_LONGEST_KEY]}={' '.join(group)}" for group in groups]
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """What a value holds that is no list and no object, as text."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for nested in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(nested)
+    elif value is not None:
+        yield json.dumps(value)
 
 
 def _fields(record: Any, written_ns: int) -> str:

@@ -24,7 +24,7 @@ from services.reports.model import Kind, Period, Report, ReportError, chosen
 from services.reports.pdf import pdf
 from services.reports.render import html
 from services.reports.settings import Language, ReportsSettings
-from services.runtime.periodic import operator_log
+from services.runtime.serving import operator_log
 from services.runtime.settings import SettingsError
 
 _FAILED, _MISTAKE = 1, 2

@@ -14,10 +14,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from services.reports.alert_topics import MOST_NOTIFICATIONS, AlertLog, Notification
+from services.reports.alert_topics import MOST_NOTIFICATIONS, AlertLog, Firings, Notification
 from services.reports.cells import cell, figure, place, priority, table
-from services.reports.firings import Firings
-from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
 from services.reports.model import (
     NOTHING,
@@ -31,6 +29,7 @@ from services.reports.model import (
     moment,
     one_line,
     text_of,
+    translate,
 )
 
 _MOST_LISTED = 40

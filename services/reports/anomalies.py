@@ -14,7 +14,6 @@ from itertools import combinations
 from statistics import NormalDist, median
 
 from services.reports.cells import cell, figure, kpi_name, place, table
-from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
 from services.reports.model import (
     DAY,
@@ -29,6 +28,7 @@ from services.reports.model import (
     amount,
     duration,
     moment,
+    translate,
 )
 from services.reports.queries import KPIS, Kpi
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 
 from services.reports import daily, monthly, weekly
 from services.reports.alert_topics import AlertLog
-from services.reports.i18n import translate
 from services.reports.metrics import Metrics, QueryRunner, make_runner
-from services.reports.model import Kind, Period, Report, Section, Text, duration, moment
+from services.reports.model import Kind, Period, Report, Section, Text, duration, moment, translate
 
 _SECTIONS: Mapping[Kind, Callable[[QueryRunner, AlertLog], tuple[Section, ...]]] = {
     Kind.DAILY: daily.sections,

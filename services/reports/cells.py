@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.reports.i18n import TEXTS, translate
-from services.reports.model import Cell, Table, Text, Tone, share, text_of
+from services.reports.model import TEXTS, Cell, Table, Text, Tone, share, text_of, translate
 from services.reports.queries import Achieved, Kpi
 
 MOST_ROWS = 25

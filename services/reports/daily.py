@@ -10,7 +10,6 @@ from services.reports import alert_log, anomalies, uptime
 from services.reports.alert_log import Alerts, tally
 from services.reports.alert_topics import AlertLog
 from services.reports.cells import cell, figure, kpi_name, place, table
-from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
 from services.reports.model import (
     NOTHING,
@@ -31,6 +30,7 @@ from services.reports.model import (
     moment,
     share,
     text_of,
+    translate,
 )
 from services.reports.queries import (
     AGE_MOST,

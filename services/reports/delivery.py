@@ -20,8 +20,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.reports.i18n import translate
-from services.reports.model import Figure, Figures, Kind, Period, Report, ReportError, one_line
+from services.reports.model import Figure, Figures, Kind, Period, Report, ReportError, one_line, translate
 from services.reports.render import environment
 from services.reports.settings import Language, Mail
 from services.runtime import s3

@@ -15,8 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from services.reports.i18n import translate
-from services.reports.model import DAY, HOUR, Period, ReportError, Text, one_line
+from services.reports.model import DAY, HOUR, Period, ReportError, Text, one_line, translate
 from services.reports.queries import HISTORY, Query
 
 TIMEOUT = (10.0, 120.0)

@@ -5,14 +5,17 @@ charts, every text in both languages, values as people read them; and what it ca
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
-from typing import Literal
+from pathlib import Path
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from services.charts.figure import number, scale
+import yaml
+
+from services.charts import number, scale
 from services.reports.settings import LANGUAGES, Language
 
 
@@ -396,3 +399,22 @@ def chosen(kind: Kind, at: date | None, now: float, zone: ZoneInfo) -> Period:
             f"name a day up to {today}, in {zone.key}"
         )
     return current
+
+
+TEXTS: Final[Mapping[str, tuple[str, str]]] = {
+    key: (english, japanese)
+    for key, (english, japanese) in yaml.load(
+        Path(__file__).with_name("texts.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
+    ).items()
+}
+"""Key -> English, Japanese. ``{name}`` is filled in."""
+
+
+def translate(key: str, **values: Text | str) -> Text:
+    """The words of a key, filled in.
+
+    Raises:
+        KeyError: There are no such words, or a value is missing.
+    """
+    english, japanese = TEXTS[key]
+    return Text(en=english, ja=japanese).filled(**values)

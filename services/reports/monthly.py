@@ -14,7 +14,6 @@ from services.reports.alert_topics import AlertLog
 from services.reports.anomalies import INTERVAL, Backtest, Trend, backtest, trend
 from services.reports.cells import cell, figure, promise, table
 from services.reports.daily import alerts_counted, promises_kept
-from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
 from services.reports.model import (
     DAY,
@@ -37,6 +36,7 @@ from services.reports.model import (
     moment,
     share,
     text_of,
+    translate,
 )
 from services.reports.queries import (
     CAPACITIES,

@@ -7,8 +7,7 @@ from typing import Any, NoReturn
 from weasyprint import CSS, HTML  # type: ignore[import-untyped]
 from weasyprint.text.fonts import FontConfiguration  # type: ignore[import-untyped]
 
-from services.reports.i18n import translate
-from services.reports.model import Report
+from services.reports.model import Report, translate
 from services.reports.render import html
 from services.reports.settings import Language
 

@@ -10,9 +10,8 @@ from typing import Final, Literal
 
 from services.reports.alert_log import Alerts, Episode, by_alert, tally
 from services.reports.cells import MOST_ROWS, cell, figure, table
-from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
-from services.reports.model import DAY, Block, Paragraph, Section, Text, Tone, amount, duration, text_of
+from services.reports.model import DAY, Block, Paragraph, Section, Text, Tone, amount, duration, text_of, translate
 from services.reports.queries import CONTAINER_RESTARTS, NOT_COUNTED, POD_RESTARTS, PROCESS_START, Query
 
 

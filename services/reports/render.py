@@ -12,8 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from services import charts
-from services.reports.i18n import translate
-from services.reports.model import Block, Chart, Document, Figures, Paragraph, Table, Text, amount
+from services.reports.model import Block, Chart, Document, Figures, Paragraph, Table, Text, amount, translate
 from services.reports.settings import Language
 
 _LONG_WORD = 18

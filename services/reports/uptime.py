@@ -10,7 +10,6 @@ from statistics import fmean
 
 from components.telemetry.layers import LAYER_NAMES
 from services.reports.cells import achievement, cell, figure, place, promise, table
-from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner, Series
 from services.reports.model import (
     DAY,
@@ -28,6 +27,7 @@ from services.reports.model import (
     duration,
     share,
     text_of,
+    translate,
 )
 from services.reports.queries import (
     CPU,

@@ -11,7 +11,6 @@ from services.reports import alert_log, recommendations, uptime
 from services.reports.alert_topics import AlertLog
 from services.reports.cells import achievement, cell, figure, kpi_name, place, promise, table
 from services.reports.daily import alerts_counted, promises_kept
-from services.reports.i18n import translate
 from services.reports.metrics import QueryRunner
 from services.reports.model import (
     DAY,
@@ -32,6 +31,7 @@ from services.reports.model import (
     duration,
     share,
     text_of,
+    translate,
 )
 from services.reports.queries import KPIS, MAIN, PLACES, SLO_LEFT, Achieved, Kpi
 from services.reports.uptime import blocks as resource_blocks

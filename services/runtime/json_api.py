@@ -11,6 +11,7 @@ import http.client
 import json
 import ssl
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -27,6 +28,7 @@ _BUSY = frozenset({429, 502, 503, 504})
 _NOT_FOUND, _FIRST_REFUSAL = 404, 300
 _LONGEST_REASON = 300
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
+_GZIP = zlib.MAX_WBITS | 16
 _WRITTEN = (http.client.OK, http.client.CREATED)
 # An alias must exist: without the parameter, a first write would make an index of the alias' name.
 _REQUIRE = "require_alias=true"
@@ -136,8 +138,16 @@ class JsonApi:
         body: object = None,
         *,
         again: bool | None = None,
+        compressed: bool = False,
     ) -> Answer:
         """Send a request, as `ask`, and return whatever the server answers.
+
+        Args:
+            method: As in `ask`, like the next two.
+            path: Path and query.
+            body: Content.
+            again: As in `ask`.
+            compressed: Whether the content goes as gzip, of the quickest level.
 
         Raises:
             ApiError: There is no answer.
@@ -146,6 +156,9 @@ class JsonApi:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         kind = _NDJSON if isinstance(body, bytes) else _JSON
         headers = {"Accept": _JSON, **({} if content is None else {"Content-Type": kind})}
+        if compressed and content is not None:
+            content = zlib.compress(content, zlib.Z_BEST_SPEED, _GZIP)
+            headers["Content-Encoding"] = "gzip"
         waits = self._waits_s if (method == "GET" if again is None else again) else ()
         for wait in (*waits, None):
             try:
@@ -275,12 +288,13 @@ class WriteAlias:
     def bulk(self, lines: bytes) -> Answer:
         """Send a bulk request; the answer has ``errors`` and of each item ``status``, ``_index``, type of ``error``.
 
-        ``_index`` is the alias where an item was refused before the alias had led to an index.
+        ``_index`` is the alias where an item was refused before the alias had led to an index. The request goes
+        compressed: to unpack it costs the server less than to decrypt several times as much.
 
         Raises:
             ApiError: There is no answer: nobody knows what became of the documents.
         """
-        return self._api.send("POST", f"{self._path}/_bulk?{_REQUIRE}&{_OUTCOME}", lines)
+        return self._api.send("POST", f"{self._path}/_bulk?{_REQUIRE}&{_OUTCOME}", lines, compressed=True)
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""

@@ -15,8 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from services.runtime.json_api import ApiError, WriteAlias
-from services.runtime.periodic import operator_log
-from services.runtime.serving import config_file, https_server
+from services.runtime.serving import config_file, https_server, operator_log
 from services.runtime.settings import SettingsError
 from services.service_graph.graph import EdgeMetrics, Matcher, Tally, document, document_id
 from services.service_graph.reader import AssignmentError, Reader

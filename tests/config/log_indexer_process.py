@@ -105,11 +105,12 @@ class LogsHarness:
             yield log
 
 
-def log_records(bodies: Mapping[int, str]) -> bytes:
-    """Logs of one trace as a record of Kafka holds them: number -> text."""
+def log_records(bodies: Mapping[int, str], **resource: str) -> bytes:
+    """Logs of one trace as a record of Kafka holds them: number -> text; further attributes of their resource."""
     request = ExportLogsServiceRequest()
     logs = request.resource_logs.add()
-    for key, value in {"layer": LAYER, "service.name": "recorder", "service.instance.id": "recorder-1"}.items():
+    own = {"layer": LAYER, "service.name": "recorder", "service.instance.id": "recorder-1"}
+    for key, value in (own | resource).items():
         logs.resource.attributes.add(key=key).value.string_value = value
     scope = logs.scope_logs.add()
     for number, body in bodies.items():

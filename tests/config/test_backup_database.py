@@ -14,9 +14,8 @@ import pytest
 from components.postgres.config import WORKLOAD
 from services.backup import BackupError, database
 from services.backup import database as restore_database
-from services.backup.manifest import Manifest
+from services.backup.manifest import Manifest, RunWriter
 from services.backup.restore import differences, fetch
-from services.backup.run_writer import RunWriter
 from services.backup.settings import Database
 from services.backup.settings import Postgres as PostgresSettings
 from services.backup.store import Store

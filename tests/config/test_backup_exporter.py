@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.backup.run_writer import RunSummary, RunWriter
+from services.backup.manifest import RunSummary, RunWriter
 from services.backup_exporter.poller import Archive, BackupBucket, Blocks, Runs, first_ulid
 from services.kafka_archive.segments import Name
 from services.runtime.settings import Storage

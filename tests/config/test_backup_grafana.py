@@ -14,8 +14,8 @@ import pytest
 
 from services.backup import BackupError, grafana
 from services.backup import grafana as restore_grafana
+from services.backup.manifest import RunWriter
 from services.backup.restore import differences, fetch
-from services.backup.run_writer import RunWriter
 from services.backup.settings import Grafana
 from services.backup.store import Store
 from services.backup.web import connected

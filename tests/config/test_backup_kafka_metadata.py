@@ -26,8 +26,8 @@ from confluent_kafka.admin import (
 from services.backup import BackupError, kafka_metadata
 from services.backup import kafka_metadata as restore_kafka_metadata
 from services.backup.kafka_metadata import connect, read, result
+from services.backup.manifest import RunWriter
 from services.backup.restore import differences, fetch
-from services.backup.run_writer import RunWriter
 from services.backup.settings import KafkaMetadata
 from services.backup.store import Store
 from tests.config.servers import eventually

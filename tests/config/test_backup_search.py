@@ -19,9 +19,8 @@ from components.search.config import Engine
 from services.backup import BackupError
 from services.backup import search as restore_search
 from services.backup import search as search_export
-from services.backup.manifest import Manifest, run_name
+from services.backup.manifest import Manifest, RunWriter, run_name
 from services.backup.restore import Outcome, differences, fetch
-from services.backup.run_writer import RunWriter
 from services.backup.settings import Search
 from services.backup.store import Store
 from services.backup.web import connected

@@ -13,12 +13,12 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from lab.storage import client
-from ops.checks.backups import deletions
+from ops.checks.recovery import deletions
 from services.backup import BackupError
 from services.backup import manifest as retention
 from services.backup.encryption import Identity
+from services.backup.manifest import RunSummary, RunWriter
 from services.backup.restore import fetch, kept
-from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store
 from tests.config.storage_process import BUCKET, StorageProcess, storage_process
 

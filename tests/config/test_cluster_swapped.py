@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from components.cluster import ROLE_ANNOTATION, cluster_uid, namespace
 from lab.toolchain import tools
 from ops.cli import app
-from ops.core.cluster import refuse_another
 from ops.core.errors import OpsError
+from ops.core.platform import refuse_another
 from stacks.cluster import check_role, identified
 from stacks.settings import Role, SettingsError, parse
 from tests.config.kube_api import ADMIN, KubeApi, kube_api

@@ -18,7 +18,7 @@ from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import Signal
 from components.telemetry.naming import Kind
 from lab.toolchain import tools
-from ops.drills.gate_bodies import deep_log
+from ops.drills.gate_senders import deep_log
 from tests.config.gateway_process import (
     MIB,
     PASSWORDS,

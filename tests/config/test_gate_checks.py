@@ -11,15 +11,11 @@ from google.protobuf.message import Message
 
 from components.telemetry.layers import LAYERS, Signal, layers_sending
 from ops.checks import gateway as verify_gateway
-from ops.checks import masking as verify_masking
 from ops.checks import traces as verify_traces
 from ops.core import otlp
-from ops.drills.tools.conditions import CRITICAL, HIGH, condition
-from ops.drills.tools.load import sequence_request
-from ops.drills.tools.log_load import LAYER as LOG_LAYER
-from ops.drills.tools.log_load import log_request
-from ops.drills.tools.span_load import batches
-from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Traffic
+from ops.drills.tools.load import LOG_LAYER, log_request, sequence_request
+from ops.drills.tools.notifications import CRITICAL, HIGH, condition
+from ops.drills.tools.span_load import SPANS_PER_TRACE, Traffic, batches
 from tests.config.gateway_process import PASSWORDS, GatewayProcess, gateway_data, gateway_process
 from tests.config.servers import eventually
 from tests.support import engine
@@ -40,7 +36,7 @@ def requests() -> Iterator[tuple[str, str, str, Message]]:
     verified = otlp.resource_of(TRACES_LAYER, "ops-verify", "ops-verify")
     yield "a failed span", "traces", TRACES_LAYER, otlp.span(verified, "ops-verify-failed", failed=True)
     yield "a trace of all classes", "traces", TRACES_LAYER, verify_traces.probe(b"t" * 16, ["public", "internal"])
-    yield "examples of masking", "logs", LOGS_LAYER, verify_masking.request(list(verify_masking.examples()))
+    yield "examples of masking", "logs", LOGS_LAYER, verify_gateway.request(list(verify_gateway.examples()))
     yield "numbered points", "metrics", "device", sequence_request("run-1", [(1, number) for number in range(9)])
     for kind in (CRITICAL, HIGH):
         yield f"condition of {kind.alert}", "metrics", kind.layer, condition(kind, "drill-abcdefx", kind.bad)

@@ -22,8 +22,7 @@ from ops.checks.gateway import WORKLOAD, reason_to_stay
 from ops.core.context import Context
 from ops.core.platform import Login
 from ops.core.web import Web
-from ops.drills.tools.ending import left_behind
-from ops.drills.tools.gateway_disks import on_disk
+from ops.drills.procedures.drain import left_behind, on_disk
 from tests.config.gateway_process import SCRAPE, GatewayProcess, ended, gateway_data, gateway_process, metrics_request
 from tests.config.servers import PATIENCE_S, eventually
 from tests.support import kafka_broker

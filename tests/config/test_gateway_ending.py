@@ -14,8 +14,8 @@ from components.gateway.config import DRAIN_LIMIT_S, DRAIN_PORT
 from ops.checks.gateway import WORKLOAD, questions
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, Pod
-from ops.drills.tools import ending
-from ops.drills.tools.ending import Ending
+from ops.drills.procedures import drain
+from ops.drills.procedures.drain import Ending
 from tests.config.kube_api import KubeApi, kube_api
 from tests.support import engine
 
@@ -32,7 +32,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApi]:
 
 @pytest.fixture
 def kube(api: KubeApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kube]:
-    monkeypatch.setattr(ending, "_LOG_ENDS_S", 5.0)
+    monkeypatch.setattr(drain, "_LOG_ENDS_S", 5.0)
     connected = Kube.connect(NAMESPACE, api.kubeconfig)
     yield connected
     connected.close()
@@ -89,7 +89,7 @@ def test_a_pod_is_followed_from_when_it_is_told_until_it_is_gone(api: KubeApi, k
     assert 0 <= following.after() < 30
     assert following.ended
     assert following.exit_codes == dict.fromkeys(pod.containers, 0)
-    assert ending.left_behind(following.lines) is None
+    assert drain.left_behind(following.lines) is None
 
 
 def test_one_that_is_killed_is_told_from_one_that_ends(api: KubeApi, kube: Kube) -> None:

@@ -21,6 +21,8 @@ from stacks.part_settings import Images
 from stacks.settings import parse
 from tests.config.registry_process import RegistryServer, registry
 
+pytestmark = pytest.mark.drill
+
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LIMIT_S = 900
 

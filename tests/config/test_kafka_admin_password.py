@@ -16,11 +16,13 @@ from ops.core import platform as platform_module
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.core.platform import Login, Platform
-from ops.kafka import admin_password
+from ops.kafka import logins
 from ops.kafka.command import kafka_app
 from tests.config.servers import eventually
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
+
+pytestmark = pytest.mark.drill
 
 SECOND, THIRD = "secondpassword2", "thirdpassword3"
 
@@ -66,7 +68,7 @@ def call(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Result:
 
 def refused(platform: Platform) -> int:
     """Number of brokers that refuse the administrator of the outputs."""
-    return len(admin_password.refusing(admin_password.answers(platform)))
+    return len(logins.refusing(logins.administrator_answers(platform)))
 
 
 def test_kafka_takes_the_new_password_and_refuses_the_old_one_and_open_connections_go_on(
@@ -106,7 +108,7 @@ def test_a_broker_that_is_away_is_named_and_reads_the_password_when_it_is_back(
     assert result.exit_code == 0, result.output
     address = f"{away.node.host}:{config.EXTERNAL_PORT}"
     assert f"no answer, so not tried: {address}" in result.stderr
-    assert admin_password.silent(admin_password.answers(new)) == [address]
+    assert logins.silent(logins.administrator_answers(new)) == [address]
     away.serve()
     away.wait_for_port(config.EXTERNAL_PORT)
-    eventually(lambda: all(not answer.problem for answer in admin_password.answers(new)), 60, "it takes it, too")
+    eventually(lambda: all(not answer.problem for answer in logins.administrator_answers(new)), 60, "it takes it, too")

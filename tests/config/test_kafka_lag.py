@@ -32,7 +32,7 @@ from confluent_kafka.admin import (
 )
 
 from lab.paths import CHECKOUT
-from services.kafka_lag.brokers import Brokers, PollResult, Snapshot
+from services.kafka_lag.__main__ import Brokers, PollResult, Snapshot
 from services.kafka_lag.settings import KafkaLagSettings
 from services.runtime import kafka
 from tests.config.servers import eventually

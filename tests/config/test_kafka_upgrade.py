@@ -20,7 +20,7 @@ from lab.toolchain.recipes import PREVIOUS_KAFKA, PREVIOUS_KAFKA_LIBRARIES
 from ops.core.context import Context
 from ops.core.kafka import ADMIN, KafkaAdmin
 from ops.core.kube import Kube
-from ops.drills.tools import kafka_release
+from ops.drills.procedures import kafka_upgrade
 from ops.drills.tools.load import ProducerLoad
 from tests.config.servers import eventually
 from tests.support import kafka_nodes
@@ -80,21 +80,21 @@ def test_a_newer_release_can_be_taken_back_until_the_format_is_raised(
                 pods=lambda workload: [pod] if workload == config.BROKERS else [],
             ),
         )
-        assert kafka_release.releases(kube) == {"kafka-0": PREVIOUS_KAFKA}
-        before = kafka_release.metadata_format(kube)
-        assert before.startswith(kafka_release.series(PREVIOUS_KAFKA))
+        assert kafka_upgrade.releases_of(kube) == {"kafka-0": PREVIOUS_KAFKA}
+        before = kafka_upgrade.metadata_format(kube)
+        assert before.startswith(kafka_upgrade.series(PREVIOUS_KAFKA))
 
         context = cast(Context, SimpleNamespace(platform=platform, kafka=kafka))
         with ProducerLoad(context, TOPIC, timeout=60) as load:
             for libraries, number in ((new, release("kafka")), (old, PREVIOUS_KAFKA), (new, release("kafka"))):
                 roll(nodes, libraries, kafka)
-                assert kafka_release.releases(kube) == {"kafka-0": number}
-                assert kafka_release.metadata_format(kube) == before
-            kafka_release.raise_format(kube, release("kafka"))
-            after = kafka_release.metadata_format(kube)
-            assert after.startswith(kafka_release.series(release("kafka")))
-            assert kafka_release.refuses_to_lower(kube, PREVIOUS_KAFKA)
-            assert kafka_release.metadata_format(kube) == after
+                assert kafka_upgrade.releases_of(kube) == {"kafka-0": number}
+                assert kafka_upgrade.metadata_format(kube) == before
+            kafka_upgrade.raise_format(kube, release("kafka"))
+            after = kafka_upgrade.metadata_format(kube)
+            assert after.startswith(kafka_upgrade.series(release("kafka")))
+            assert kafka_upgrade.refuses_to_lower(kube, PREVIOUS_KAFKA)
+            assert kafka_upgrade.metadata_format(kube) == after
 
             last = nodes[-1]
             last.stop()

@@ -9,8 +9,8 @@ import pytest
 from components.kafka import config
 from ops.checks.kafka import closer_than_needed
 from ops.core.kafka import ADMIN, KafkaAdmin
-from ops.kafka.cluster import Cluster
 from ops.kafka.plan import plan
+from ops.kafka.rebalance import Cluster
 from tests.config.servers import eventually
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode

@@ -85,6 +85,8 @@ def test_logs_become_searchable_by_trace_service_level_and_text(path: LogsPath) 
         assert len(reader.rows(Wanted(trace=TRACE.hex()), 100)) == 20
         assert len(reader.rows(Wanted(service="recorder", level="error"), 100)) == 20
         assert reader.rows(Wanted(level="fatal"), 100) == []
+        assert len(reader.rows(Wanted(origin=("service.instance.id=recorder-1",)), 100)) == 20
+        assert reader.rows(Wanted(origin=("service.instance.id=recorder",)), 100) == []
         [row] = reader.rows(Wanted(text="segment 7 stored"), 100)
         assert row.text.startswith("segment 7 was not stored")
     finally:

@@ -14,9 +14,8 @@ import pytest
 from lab.cluster.controllers import STORAGE_CLASS, objects
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
-from ops.storage.claims import Claim, Wanted
-from ops.storage.cluster import Volumes
-from ops.storage.grow import grow, look
+from ops.storage.claims import Claim, Volumes, Wanted
+from ops.storage.command import grow, look
 from tests.config.kube_api import ADMIN, KubeApi, kube_api
 from tests.config.kube_controllers import Node, controllers
 from tests.config.servers import eventually

@@ -15,13 +15,12 @@ from components.kafka import config
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings, consumer, watermarks
 from ops.core.platform import Platform
-from ops.kafka.cluster import Cluster
-from ops.kafka.rebalance import Wish, look, rebalance
+from ops.kafka.rebalance import Cluster, Wish, look, rebalance
 from tests.config.servers import eventually
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 TOPICS = {"telemetry-metrics": 6, "alerts-raw": 3}
 MIB = 2**20

@@ -20,9 +20,9 @@ from lab.toolchain import tools
 from lab.toolchain.recipes import VERTICAL_AUTOSCALER, VERTICAL_AUTOSCALER_MODULE
 from lab.toolchain.tools import module_folder
 from ops.checks.scaling import s1
+from ops.core.autoscalers import Recommendation, recommendations
 from ops.core.context import Context
 from ops.core.kube import Kube
-from ops.core.recommendations import Recommendation, recommendations
 from ops.core.rows import Finding
 from tests.config.kube_api import KubeApi, kube_api
 from tests.config.servers import eventually, running

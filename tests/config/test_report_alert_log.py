@@ -11,8 +11,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from services.reports import alert_topics
-from services.reports.alert_topics import KafkaAlertLog
-from services.reports.firings import Firing
+from services.reports.alert_topics import Firing, KafkaAlertLog
 from services.reports.model import ReportError
 from services.reports.settings import KafkaAccess
 from tests.support import kafka_broker

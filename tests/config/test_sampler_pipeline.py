@@ -21,7 +21,7 @@ from components.collector.config import rendered
 from components.collector.passwords import htpasswd
 from components.sampler.component import MEMBER_VARIABLE, SamplerConfig, SamplingPolicy, sampler_config
 from lab.toolchain import tools
-from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, TOPIC, Sent, Sort, Traffic
+from ops.drills.tools.span_load import SPANS_PER_TRACE, TOPIC, Sent, Sort, Traffic
 from tests.config.gateway_process import SCRAPE, kafka_user, move_own_metrics
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually, running

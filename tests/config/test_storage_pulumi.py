@@ -20,8 +20,7 @@ from lab.toolchain import tools
 from ops.core import pulumi
 from ops.core.kube import Kube
 from ops.storage.claims import Wanted
-from ops.storage.command import follow
-from ops.storage.grow import grow
+from ops.storage.command import follow, grow
 from tests.config.kube_api import ADMIN, KubeApi, kube_api
 from tests.config.kube_controllers import Node, controllers
 from tests.config.servers import eventually

@@ -13,7 +13,7 @@ import pytest
 
 from components.alertmanager.config import DAILY_REPORT, TIMINGS
 from components.rules import Severity
-from ops.checks import incident
+from ops.checks import alerting
 from ops.core.alertmanager import Alertmanager
 from ops.core.errors import OpsError
 from ops.core.web import Web
@@ -49,33 +49,33 @@ def context(both: Pair) -> Iterator[Any]:
 
 def test_it_fires_is_silent_at_every_member_and_leaves_nothing_behind(both: Pair, context: Any, tmp_path: Path) -> None:
     began = time.monotonic()
-    with incident.raised(context, ["0", "1"]) as identity:
+    with alerting.raised(context, ["0", "1"]) as identity:
         for member in ("0", "1"):
             [alert] = [alert for alert in context.alertmanager(member).alerts() if alert.identity == identity]
             assert (alert.state, alert.receivers) == ("suppressed", (DAILY_REPORT,))
             assert alert.labels["severity"] == Severity.LOW.value
-        record = incident.recorded(Store(tmp_path), context, "0", identity)
+        record = alerting.recorded(Store(tmp_path), context, "0", identity)
         time.sleep(3)
     assert time.monotonic() - began < 30
-    assert (record.state, len(record.notes), record.cause) == ("closed", 4, incident.CAUSE)
+    assert (record.state, len(record.notes), record.cause) == ("closed", 4, alerting.CAUSE)
     assert record.responded is not None
     time.sleep(QUIET_S)
     for member in ("0", "1"):
         assert [alert for alert in context.alertmanager(member).alerts() if alert.identity == identity] == []
         assert {silence.state for silence in context.alertmanager(member).silences()} == {"expired"}
-    assert both.notifications(incident.NAME) == []
-    assert both.events(incident.NAME) == []
+    assert both.notifications(alerting.NAME) == []
+    assert both.events(alerting.NAME) == []
 
 
 def test_a_failure_in_between_ends_it_too(both: Pair, context: Any) -> None:
-    with pytest.raises(OpsError, match="nothing works"), incident.raised(context, ["0", "1"]) as identity:
+    with pytest.raises(OpsError, match="nothing works"), alerting.raised(context, ["0", "1"]) as identity:
         raise OpsError("nothing works")
     time.sleep(QUIET_S)
     assert [alert for alert in context.alertmanager("1").alerts() if alert.identity == identity] == []
-    assert both.notifications(incident.NAME) == []
+    assert both.notifications(alerting.NAME) == []
 
 
 def test_without_a_ready_member_nothing_is_raised() -> None:
     kube = SimpleNamespace(pods=lambda _: [SimpleNamespace(name="alertmanager-0", ready=False)])
     with pytest.raises(OpsError, match="no Alertmanager is ready"):
-        incident.m3(SimpleNamespace(kube=kube))  # type: ignore[arg-type]
+        alerting.m3(SimpleNamespace(kube=kube))  # type: ignore[arg-type]

@@ -17,8 +17,7 @@ import requests
 
 from components.clusterstate.volumes import WORKLOAD
 from services.runtime.settings import Login, Tls
-from services.volumes.__main__ import Service
-from services.volumes.kubelets import AskError, Kubelets, Volume
+from services.volumes.__main__ import AskError, Kubelets, Service, Volume
 from services.volumes.settings import Kubernetes, VolumesSettings
 from tests.config.kube_api import READER, KubeApi, kube_api
 from tests.config.pki import write_certificates

@@ -16,10 +16,9 @@ from lab.fakes.receivers.phone import Incident, State
 from ops.alerts.silences import acknowledge
 from ops.core.context import Context
 from ops.core.kube import wait_until
-from ops.drills.procedures.notification_latency import LATE_S, firing, measure
+from ops.drills.procedures.alerts import LATE_S, firing, measure
 from ops.drills.tools import durations
-from ops.drills.tools.conditions import CRITICAL, Injector, Raised
-from ops.drills.tools.notifications import NotificationRecord
+from ops.drills.tools.notifications import CRITICAL, Injector, NotificationRecord, Raised
 from tests.e2e import durations as own_durations
 from tests.support.drills import limit, problems
 from tests.support.results import recorded

@@ -22,8 +22,8 @@ from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT
 from ops.drills.tools import durations
-from ops.drills.tools.conditions import CRITICAL, Injector, Raised, collected
 from ops.drills.tools.faults import scaled
+from ops.drills.tools.notifications import CRITICAL, Injector, Raised, collected
 from tests.e2e import durations as own_durations
 from tests.support.alert_waves import Row, Watch, low, quieted_by, waves
 from tests.support.drills import limit, problems

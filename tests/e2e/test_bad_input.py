@@ -20,7 +20,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Login
-from ops.drills.gate_bodies import deep_log
+from ops.drills.gate_senders import deep_log
 
 _DEVICE, _STREAMING = LAYERS[0].name, LAYERS[1].name
 _REASON = {_DEVICE: ("metric_unknown", "attribute_unknown"), _STREAMING: ("metric_reserved", "attribute_reserved")}

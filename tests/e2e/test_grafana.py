@@ -13,9 +13,9 @@ from ops.core.context import Context
 from ops.core.grafana import PORT, REPLICAS, WORKLOAD, Credentials, Grafana, address, administrator
 from ops.core.kube import wait_until
 from ops.core.rows import Finding
+from ops.drills.procedures.grafana import VIEW_ALL, as_administrator, save, saving, scratch_folder
 from ops.drills.tools import durations
 from ops.drills.tools.faults import scaled
-from ops.drills.tools.grafana import VIEW_ALL, as_administrator, save, saving, scratch_folder
 from tests.support.drills import limit, problems
 from tests.support.grafana import directory_credentials, log_lines, started, visible_uids
 from tests.support.results import recorded

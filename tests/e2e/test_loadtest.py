@@ -13,7 +13,7 @@ from components.dashboards.registry import DASHBOARDS
 from components.telemetry.layers import Signal
 from ops.core.context import Context
 from ops.core.kube import wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.dashboards.command import as_viewer, check, query_client, rows
 from ops.dashboards.panel_queries import latencies, quantile, span
 from ops.drills.procedures.chaos import out_of_memory

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from components.telemetry.layers import LAYERS, Signal
-from ops.checks.logs import FOUND_SECONDS, layers_with_logs
+from ops.checks.prometheus import FOUND_SECONDS, layers_with_logs
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT

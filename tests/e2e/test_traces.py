@@ -18,15 +18,32 @@ from components.telemetry.classification import CLASSES, readable
 from components.telemetry.services import ANALYSIS_UI, EDGES, TRACED_SERVICES
 from lab.fakes.identity import setup as identity
 from lab.paths import LabPaths
-from ops.checks.sampling import Budget, budget, decisions
-from ops.checks.traces import FOUND_SECONDS, calls_in_jaeger, calls_in_prometheus, names, reader, send
+from ops.checks.traces import (
+    FOUND_SECONDS,
+    Budget,
+    budget,
+    calls_in_jaeger,
+    calls_in_prometheus,
+    decisions,
+    names,
+    reader,
+    send,
+)
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT, Login
 from ops.drills.tools import durations
 from ops.drills.tools.search_client import stored_spans
-from ops.drills.tools.span_load import SpanLoad, Stored, await_decisions, await_stored, prepared
-from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Sort, Traffic
+from ops.drills.tools.span_load import (
+    SPANS_PER_TRACE,
+    Sort,
+    SpanLoad,
+    Stored,
+    Traffic,
+    await_decisions,
+    await_stored,
+    prepared,
+)
 from ops.telemetry.traces import TraceReader, fetch_token
 from tests.e2e import durations as own_durations
 from tests.support.results import recorded

@@ -50,7 +50,6 @@ EXPECTED: dict[str, frozenset[str]] = {
         ),
         frozenset((PASS, STALE)),
     ),
-    "P4": frozenset((PASS, STALE)),
     **dict.fromkeys(("O4", "A2", "R1", "J2"), frozenset((PASS, STALE, WAITING))),
     # Operators save Pulumi's state; a second region is set up by `make up-dr`; somebody ran `ops drill audit`; two
     # cores are few for a throughput.

@@ -63,7 +63,7 @@ def run(stack: str, *, count: bool = True) -> Run:
 
     Args:
         stack: Name of the stack file.
-        count: Whether it is counted which rules notification a mutation; else the first one is enough.
+        count: Whether every rule that notices a mutation is counted; else the first one is enough.
     """
     resources = platform(stack)
     runner = Runner(agreed=[])
@@ -138,7 +138,11 @@ def main() -> None:
     started, began = time.monotonic(), datetime.now(UTC)
     total = Run()
     for stack in STACKS:
-        total.add(run(stack))
+        print(f"{stack}: every protective setting, one at a time", flush=True)
+        part = run(stack)
+        took = time.monotonic() - started
+        print(f"{stack}: {part.mutations} mutations, survivors: {len(part.survivors)}, {took:.0f} s so far", flush=True)
+        total.add(part)
     report: dict[str, Any] = {
         "stacks": list(STACKS),
         "rules": len(RULES),

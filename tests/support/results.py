@@ -9,6 +9,7 @@ from typing import Any
 
 from ops.core.errors import one_line
 from ops.core.kube import Kube
+from ops.drills.tools import durations
 from ops.evidence import files as evidence
 
 
@@ -25,7 +26,15 @@ def recorded(name: str, kube: Kube) -> Iterator[dict[str, Any]]:
     started = datetime.now(UTC)
 
     def write(*problems: str) -> evidence.Evidence:
-        return evidence.write(name, figures=figures, kube=kube, passed=not problems, problems=problems, started=started)
+        return evidence.write(
+            name,
+            figures=figures,
+            kube=kube,
+            passed=not problems,
+            problems=problems,
+            started=started,
+            settings={"durations": durations.in_force()},
+        )
 
     try:
         yield figures

@@ -14,7 +14,7 @@ import grpc
 from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, TOPIC, Sent, Traffic
+from ops.drills.tools.span_load import SPANS_PER_TRACE, TOPIC, Sent, Traffic
 
 
 def produce(

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from ops.core.kube import Kube
+from ops.drills.tools import durations
 from ops.evidence import files as evidence
 from tests.support.results import recorded
 
@@ -32,6 +33,7 @@ def test_a_drill_that_held_leaves_its_figures(left: Any) -> None:
     (run,) = left()
     assert (run.passed, run.problems, run.figures) == (True, (), {"found": 0})
     assert run.seconds is not None
+    assert run.settings["durations"]["KAFKA_OUTAGE"] == durations.KAFKA_OUTAGE
 
 
 def test_a_drill_that_broke_off_leaves_its_figures_and_why(left: Any) -> None:

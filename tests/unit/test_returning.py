@@ -12,7 +12,7 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, Pod
-from ops.drills.tools.returning import Returning
+from ops.drills.tools.faults import Returning
 from tests.support.running import running
 
 SURVIVOR = running("guard-a", "guard")

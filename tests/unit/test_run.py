@@ -242,7 +242,7 @@ def test_what_hangs_is_ended_and_named_and_nothing_starts_after_it(capfd: pytest
 
 
 STEPS = """
-from ops.core.steps import say
+from ops.core.terminal import say
 
 def test_drill():
     say("killing a broker")

@@ -47,8 +47,7 @@ from lab.fakes.grafana.sources import Source
 from lab.fakes.grafana.telemetry import Log, Metrics
 from lab.fakes.grafana.users import Sessions, User
 from services.runtime.https import HttpsServer, Limits
-from services.runtime.periodic import wait_for_stop
-from services.runtime.serving import allowed
+from services.runtime.serving import allowed, wait_for_stop
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

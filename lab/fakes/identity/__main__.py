@@ -18,10 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode
 
-from lab.fakes.identity.grants import ALGORITHM, Grants, RefusedError, Request, TokenMaker
-from lab.fakes.identity.settings import Settings, SettingsError, User, load
+from lab.fakes.identity.grants import (
+    ALGORITHM,
+    Grants,
+    RefusedError,
+    Request,
+    Settings,
+    SettingsError,
+    TokenMaker,
+    User,
+    load,
+)
 from services.runtime.https import HttpsServer
-from services.runtime.periodic import wait_for_stop
+from services.runtime.serving import wait_for_stop
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -21,7 +21,7 @@ from lab.cluster.network import IDENTITY_PORT, RECEIVERS, Daemon, fingerprint, w
 from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
 from lab.paths import CHECKOUT, LabPaths
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 URL = f"https://{RECEIVERS}:{IDENTITY_PORT}"
 CLIENT, TOOL = "jaeger", "ops"

@@ -28,10 +28,9 @@ from moto.moto_server.werkzeug_app import create_backend_app
 from moto.route53.models import FakeZone, Route53Backend, route53_backends
 from moto.sns.models import SNSBackend, sns_backends
 
-from lab.fakes.receivers.answers import Answer
-from lab.fakes.receivers.record import SMS, Record
+from lab.fakes.receivers.record import SMS, Answer, Record
 from lab.fakes.receivers.settings import DNS_TTL_S
-from ops.core.private_file import write_private
+from ops.core.files import write_private
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment

@@ -21,8 +21,7 @@ from urllib.parse import parse_qs
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from lab.fakes.receivers.answers import Answer
-from lab.fakes.receivers.record import MAIL, SLACK, Record
+from lab.fakes.receivers.record import MAIL, SLACK, Answer, Record
 
 _CONTENT = ("text", "attachments", "blocks")
 

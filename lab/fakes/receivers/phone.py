@@ -18,8 +18,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
-from lab.fakes.receivers.answers import Answer
-from lab.fakes.receivers.record import PHONE, Record
+from lab.fakes.receivers.record import PHONE, Answer, Record
 
 TRIGGER, ACKNOWLEDGE, RESOLVE = "trigger", "acknowledge", "resolve"
 ACTIONS = (TRIGGER, ACKNOWLEDGE, RESOLVE)

@@ -18,16 +18,14 @@ from urllib.parse import parse_qs
 
 from lab import LabError
 from lab.fakes.receivers import keys
-from lab.fakes.receivers.answers import Answer, TooLargeError, body_of
 from lab.fakes.receivers.aws import VERSION, Dns, Name, Signatures, Sms
 from lab.fakes.receivers.dead_mans_switch import DeadMansSwitch
 from lab.fakes.receivers.messages import MailFake, Slack
 from lab.fakes.receivers.phone import Phone
-from lab.fakes.receivers.record import Record
+from lab.fakes.receivers.record import Answer, Record, TooLargeError, body_of
 from lab.fakes.receivers.settings import TOPICS, Settings, load
 from services.runtime.https import HttpsServer
-from services.runtime.periodic import wait_for_stop
-from services.runtime.serving import allowed
+from services.runtime.serving import allowed, wait_for_stop
 from services.runtime.settings import SettingsError
 
 if TYPE_CHECKING:

@@ -1,24 +1,31 @@
-"""Everything outside of the access matrix is tried with every login of the platform (M1, K5, J3)."""
+"""Everything outside of the access matrix is tried with every login of the platform (M1, K5, J3); and the audit log
+tells of one allowed and one refused access at each source within a minute (M1).
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
 
+from ops.audit.reading import read
+from ops.audit.report import findings
+from ops.audit.tries import LIMIT_S, attempts, recorded
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import client_settings
-from ops.core.steps import say
-from ops.drills import access_http, access_kafka, access_kubernetes, access_stores
+from ops.core.terminal import say
+from ops.drills import access_kafka, access_tries
 from ops.drills.access_tries import Try, account
+from ops.drills.tools.accounts import unmet
 from ops.permissions.matrix import matrix
 from ops.permissions.model import HttpServer, Matrix
-from ops.permissions.passwords import Passwords
-from ops.permissions.state import export
+from ops.permissions.state import Passwords, export
+from services.audit.records import Outcome
 
 LONGEST_S: Final = 280.0
 """After that nothing more is begun."""
@@ -109,8 +116,8 @@ def _kafka(context: Context, allowed: Matrix, passwords: Passwords, problems: li
 def _http(context: Context, allowed: Matrix, passwords: Passwords, problems: list[str]) -> Begun:
     """Every login at every server that can be reached by HTTP/1."""
     servers = [server for server in allowed.http if not server.grpc]
-    known, unknown = access_http.logins(servers, passwords)
-    _unknown(problems, access_http.PART, unknown)
+    known, unknown = access_tries.logins(servers, passwords)
+    _unknown(problems, access_tries.HTTP, unknown)
 
     def job(places: Sequence[HttpServer]) -> Job:
         def attempt() -> list[Try]:
@@ -121,7 +128,9 @@ def _http(context: Context, allowed: Matrix, passwords: Passwords, problems: lis
                 return [
                     attempted
                     for server in places
-                    for attempted in access_http.tries(server, url, context.ca_file, known, control=workload != _SEARCH)
+                    for attempted in access_tries.http_tries(
+                        server, url, context.ca_file, known, control=workload != _SEARCH
+                    )
                 ]
             finally:
                 if workload != _SEARCH:
@@ -140,41 +149,41 @@ def _http(context: Context, allowed: Matrix, passwords: Passwords, problems: lis
         if any(server.label in login.servers for server in servers if server.workload != _SEARCH)
     ]
     jobs = {f"HTTP {places[0].label}": job(places) for places in ports.values()}
-    return jobs, {access_http.PART: controlled}
+    return jobs, {access_tries.HTTP: controlled}
 
 
 def _kubernetes(context: Context, allowed: Matrix, passwords: Passwords, problems: list[str]) -> Begun:
     """Every ServiceAccount; none of them has a login that could be broken."""
 
     def review(name: str, verb: str, group: str, resource: str) -> bool:
-        namespaced = resource not in access_kubernetes.CLUSTER_WIDE
+        namespaced = resource not in access_tries.CLUSTER_WIDE
         return context.kube.account_may(name, verb, group, resource, namespaced=namespaced)
 
     def job(name: str) -> Job:
         (holder,) = (account for account in allowed.accounts if account.name == name)
-        return lambda: list(access_kubernetes.tries(holder, review))
+        return lambda: list(access_tries.kubernetes_tries(holder, review))
 
     return {f"ServiceAccount {holder.name}": job(holder.name) for holder in allowed.accounts}, {}
 
 
 def _search(context: Context, allowed: Matrix, passwords: Passwords, problems: list[str]) -> Begun:
     """Every user of the search cluster at every family of indices."""
-    names = access_stores.families(allowed)
+    names = access_tries.families(allowed)
     secrets = {user.name: passwords.of(user.name, user.verifier) for user in allowed.search}
-    _unknown(problems, access_stores.SEARCH, [name for name, secret in secrets.items() if secret is None])
+    _unknown(problems, access_tries.SEARCH, [name for name, secret in secrets.items() if secret is None])
 
     def job(name: str, secret: str) -> Job:
         (holder,) = (user for user in allowed.search if user.name == name)
 
         def attempt() -> list[Try]:
             url = context.tunnels.url(context.kube.ready_pod(_SEARCH).name, _SEARCH_PORT)
-            return list(access_stores.search_tries(url, context.ca_file, holder, secret, names))
+            return list(access_tries.search_tries(url, context.ca_file, holder, secret, names))
 
         return attempt
 
     known = {name: secret for name, secret in secrets.items() if secret is not None}
     return {f"search as {name}": job(name, secret) for name, secret in known.items()}, {
-        access_stores.SEARCH: [
+        access_tries.SEARCH: [
             user.name for user in allowed.search if user.name in known and (user.indices or user.cluster)
         ]
     }
@@ -183,11 +192,11 @@ def _search(context: Context, allowed: Matrix, passwords: Passwords, problems: l
 def _database(context: Context, allowed: Matrix, passwords: Passwords, problems: list[str]) -> Begun:
     """Every role of PostgreSQL at every database, at the server that takes writes."""
     secrets = {role.name: passwords.of(role.name, role.verifier) for role in allowed.database}
-    _unknown(problems, access_stores.DATABASE, [name for name, secret in secrets.items() if secret is None])
+    _unknown(problems, access_tries.DATABASE, [name for name, secret in secrets.items() if secret is None])
     known = {name: secret for name, secret in secrets.items() if secret is not None}
-    bases = access_stores.databases(allowed)
+    bases = access_tries.databases(allowed)
 
-    def connect_to(pod: str) -> access_stores.Connect:
+    def connect_to(pod: str) -> access_tries.Connect:
         def connect(base: str, user: str, password: str) -> psycopg.Connection[Any]:
             # A tunnel ends with the first connection that the server closes by itself.
             context.tunnels.drop(pod, _POSTGRES_PORT)
@@ -209,20 +218,55 @@ def _database(context: Context, allowed: Matrix, passwords: Passwords, problems:
         owner = next(role for role in allowed.database if role.owns and role.name in known)
         for pod in pods:
             connect = connect_to(pod)
-            if access_stores.takes_writes(connect, owner.owns[0], owner.name, known[owner.name]):
+            if access_tries.takes_writes(connect, owner.owns[0], owner.name, known[owner.name]):
                 return [
                     attempt
                     for role in allowed.database
                     if role.name in known
-                    for attempt in access_stores.database_tries(connect, role, known[role.name], bases)
+                    for attempt in access_tries.database_tries(connect, role, known[role.name], bases)
                 ]
         raise OpsError(f"none of {', '.join(pods) or 'no ready pod'} takes writes")
 
     if not known:
         return {}, {}
-    return {"PostgreSQL": attempt}, {access_stores.DATABASE: list(known)}
+    return {"PostgreSQL": attempt}, {access_tries.DATABASE: list(known)}
 
 
 def _unknown(problems: list[str], part: str, users: Sequence[str]) -> None:
     if users:
         problems.append(f"{part}: no password is known of {', '.join(users)}")
+
+
+_BACK: Final = timedelta(hours=1)
+
+
+def tell_of_accesses(context: Context, figures: dict[str, Any]) -> list[str]:
+    """Carry accesses out and read the audit log until it tells of them; what did not hold.
+
+    Args:
+        context: The platform.
+        figures: Filled with what was seen.
+
+    Raises:
+        OpsError: A server does not answer, or lets in what it must refuse.
+    """
+    say("an allowed and a refused access at each source")
+    tried = attempts(context)
+    seconds = recorded(context, tried)
+    known = {name: taken for name, taken in seconds.items() if taken is not None}
+    now = datetime.now(UTC)
+    seen = findings(read(context.platform, now - _BACK), now - _BACK, now, UTC)
+    figures["accesses"] = len(tried)
+    figures["told after s"] = known
+    figures["slowest s"] = max(known.values(), default=LIMIT_S)
+    figures["not told"] = len(seconds) - len(known)
+    figures["records"] = len(seen.records)
+    figures["breaks"] = len(seen.broken)
+    listed = {record.target for record in seen.refused}
+    refused = [attempt for attempt in tried if attempt.outcome is Outcome.REFUSED]
+    return unmet(
+        *((name in known, f"{name}: not in the audit log within {LIMIT_S:.0f} s") for name in seconds),
+        (bool(refused), "no refused access was tried"),
+        (bool(listed), "the report lists no refused access"),
+        (not seen.broken, f"the chain does not hold: {[vars(link) for link in seen.broken[:3]]}"),
+    )

@@ -16,7 +16,7 @@ from ops.core.autoscalers import Autoscalers
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet

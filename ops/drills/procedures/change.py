@@ -19,7 +19,7 @@ from components.telemetry.thresholds import THRESHOLDS, Threshold
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.tools.accounts import unmet
 from ops.review.review import Repository
 

@@ -19,12 +19,10 @@ from ops.core.kube import wait_until
 from ops.core.web import Web
 from ops.dashboards.command import query_client
 from ops.drills.procedure import CannotRunError, is_settled
-from ops.drills.tools import contexts, durations
+from ops.drills.tools import durations, operator
 from ops.drills.tools.accounts import must, unmet
-from ops.drills.tools.conditions import CRITICAL, HIGH, Injector, Raised
-from ops.drills.tools.load import TOPIC
-from ops.drills.tools.log_load import LAYER, LogLoad
-from ops.drills.tools.notifications import NotificationRecord
+from ops.drills.tools.load import LOG_LAYER, TOPIC, LogLoad
+from ops.drills.tools.notifications import CRITICAL, HIGH, Injector, NotificationRecord, Raised
 from ops.drills.tools.outside import (
     TAKE_AWAY_S,
     RegionCommands,
@@ -35,21 +33,25 @@ from ops.drills.tools.outside import (
     taken_away,
     try_first,
 )
-from ops.drills.tools.region_count import (
+from ops.drills.tools.region_traffic import (
     GROUP,
+    LOGS_TOPIC,
     Clock,
     Conditions,
+    Group,
+    MovingLoad,
     Pair,
     group_goes_on,
     in_the_end,
+    logs_of,
     lost_points,
     nobody_twice,
+    readable,
 )
-from ops.drills.tools.region_traffic import LOGS_TOPIC, Group, MovingLoad, logs_of, readable
 from ops.drills.tools.regions import Command, Gateway, Name, Side, both, both_authorities, mentions
 from ops.drills.watch import DASHBOARD, Questions, answered_before
 from ops.regions.region import witness_of
-from services.regions.silences import FAILOVER_AGENT
+from services.regions.settings import FAILOVER_AGENT
 
 DETECTED_BY = "RegionPeerSilent"
 RTO_LIMIT_S, RPO_LIMIT_S = 300.0, 15.0
@@ -258,7 +260,7 @@ def traffic(pair: Pair) -> Iterator[Traffic]:
     """Everything but the questions runs inside the block."""
     a, b, web = pair.a.context, pair.b.context, Web(pair.authorities)
     gateway = Gateway(pair.name, a.platform, web)
-    logs = LogLoad(pair.authorities, gateway.logs(LAYER), workers=1, batch=10, pause=0.3)
+    logs = LogLoad(pair.authorities, gateway.logs(LOG_LAYER), workers=1, batch=10, pause=0.3)
     panel_client = query_client(b)
     running_traffic = Traffic(
         load=MovingLoad(
@@ -367,7 +369,7 @@ def contexts_mixed_up(pair: Pair) -> dict[str, Any]:
     if of_a is None or of_b is None or of_a.uid == of_b.uid or of_a.context is None or of_b.context is None:
         return {"clusters": 1}
     file = pair.folder / "swapped.kubeconfig"
-    contexts.write_swapped(file, of_a.context, of_b.context)
+    operator.write_swapped(file, of_a.context, of_b.context)
     command = pair.move("failback", pair.a, KUBECONFIG=str(file))
     try:
         command.result(REFUSED_S)

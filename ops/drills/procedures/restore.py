@@ -23,12 +23,11 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS
 from ops.core.kube import wait_until
 from ops.core.platform import PROJECT, run_pulumi
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import LONGEST
-from ops.drills.procedures.object_storage import operator_identities
+from ops.drills.procedures.object_storage import live, operator_identities, without_offsets
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet
-from ops.drills.tools.archive import live, without_offsets
 from ops.drills.tools.operator import ops, ops_json
 from ops.drills.tools.prometheus import DATA, opened_blocks, program
 from services.backup.restore_metrics import QueryApi, compare

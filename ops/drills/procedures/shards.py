@@ -16,13 +16,22 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kafka import caught_up
 from ops.core.kube import wait_until
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import all_arrived, unmet
-from ops.drills.tools.conditions import CRITICAL, HIGH, Injector, Raised, collected
 from ops.drills.tools.load import METRIC, TOPIC, OtlpLoad
-from ops.drills.tools.notifications import FIRING, RESOLVED, NotificationRecord, status
+from ops.drills.tools.notifications import (
+    CRITICAL,
+    FIRING,
+    HIGH,
+    RESOLVED,
+    Injector,
+    NotificationRecord,
+    Raised,
+    collected,
+    status,
+)
 
 SHARDS: Final = (2, 3)
 DIVIDED_S: Final = 300.0

@@ -15,12 +15,20 @@ from ops.core.kube import Pod, wait_until
 from ops.drills.procedure import is_settled
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import unmet
-from ops.drills.tools.conditions import CRITICAL, Injector, Kind, collected, condition, new_name
 from ops.drills.tools.faults import kill
 from ops.drills.tools.freezer import frozen, groups
 from ops.drills.tools.load import TOPIC, OtlpLoad
 from ops.drills.tools.markers import Ticker
-from ops.drills.tools.notifications import NotificationRecord, duplicates
+from ops.drills.tools.notifications import (
+    CRITICAL,
+    Injector,
+    Kind,
+    NotificationRecord,
+    collected,
+    condition,
+    duplicates,
+    new_name,
+)
 
 NOTICED_S: Final = 40.0
 """Until then callers run into what is gone; readiness probes and sessions end it."""

@@ -20,7 +20,7 @@ from typing import Final
 
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube, Pod
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools.faults import kill, processes_of
 from ops.drills.tools.freezer import frozen, groups

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 
 _PREFIX = "OBS_E2E_"
+_in_force: dict[str, float] = {}
 
 
 def seconds(name: str, default: float) -> float:
     """A duration, from the environment when it is set there."""
-    return float(os.environ.get(f"{_PREFIX}{name}", default))
+    _in_force[name] = float(os.environ.get(f"{_PREFIX}{name}", default))
+    return _in_force[name]
+
+
+def in_force() -> dict[str, float]:
+    """Every duration and number of this process, by name: what its drills run with."""
+    return dict(sorted(_in_force.items()))
 
 
 def variables(**numbers: float) -> dict[str, str]:

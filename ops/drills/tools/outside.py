@@ -17,9 +17,9 @@ from typing import Annotated, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ops.core import json_file
+from ops.core import files
 from ops.core.errors import OpsError, one_line
-from ops.core.steps import say
+from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 
 VARIABLE: Final = "OBS_DRILL_COMMANDS"
@@ -98,7 +98,7 @@ class Commands(_Model):
         if not named:
             return cls()
         try:
-            return json_file.read(cls, Path(named), named=VARIABLE)
+            return files.read_json(cls, Path(named), named=VARIABLE)
         except OpsError as error:
             raise CannotRunError(str(error)) from None
 

@@ -28,8 +28,7 @@ from ops.core.otlp import OtlpClient
 from ops.core.platform import PROJECT, Platform
 from ops.core.web import Web
 from ops.drills.procedure import CannotRunError
-from ops.drills.tools.conditions import Raised
-from ops.drills.tools.notifications import FIRING, Notification, status
+from ops.drills.tools.notifications import FIRING, Notification, Raised, status
 from ops.regions import dns
 
 ESCALATED = LEVELS[Severity.CRITICAL]

@@ -17,6 +17,8 @@ from tests.config.search.documents import TRACE, bulk, readable_documents, span
 from tests.config.search_process import ADMINISTRATOR, SearchProcesses, hashes, password_of
 from tests.config.servers import eventually
 
+pytestmark = pytest.mark.drill
+
 PERSON, OTHER = "5f" * 32, "a1" * 32
 
 

@@ -19,6 +19,8 @@ from tests.config.jaeger_process import JaegerProcess, collector_data, jaeger_pr
 from tests.config.search_process import SearchProcesses, password_of
 from tests.unit.services.test_service_graph_parts import content
 
+pytestmark = pytest.mark.drill
+
 NAMES = [span.name for span in SPANS]
 SERVICES = [span.service for span in SPANS]
 

@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 from confluent_kafka import Consumer, Producer
 
+from components.search.access import ERASER
+from components.search.indices import LOGS
 from ops.core.web import Web
+from ops.privacy.stores import Family, SearchStore
 from ops.telemetry.logs import LogReader, Wanted
 from services.log_indexer.__main__ import Indexer
 from services.log_indexer.settings import LogIndexerSettings
@@ -18,6 +21,8 @@ from tests.config.search.documents import ANALYSED, cut
 from tests.config.search_process import SearchProcesses, password_of
 from tests.config.servers import eventually
 from tests.support import kafka_broker
+
+pytestmark = pytest.mark.drill
 
 TEXTS = {
     0: "segment 7 was not stored",
@@ -95,6 +100,28 @@ def test_attributes_are_found_by_their_key(logs: LogsHarness) -> None:
     query = {"query": {"term": {"attributes.attempt": "2"}}}
     answer = logs.search.ask("GET", "/logs-read/_search", "log-reader", query).json()
     assert [hit["_source"]["body"] for hit in answer["hits"]["hits"]] == [TEXTS[2]]
+
+
+def test_a_resource_is_found_by_its_attributes_and_read_as_it_came(logs: LogsHarness, reader: LogReader) -> None:
+    assert len(reader.rows(Wanted(origin=("service.instance.id=recorder-1",)), 100)) == len(logs.numbers())
+    assert reader.rows(Wanted(origin=("service.instance.id=recorder-2",)), 100) == []
+    assert {source["resource"]["service.instance.id"] for source in logs.sources()} == {"recorder-1"}
+
+
+def test_a_pseudonym_is_found_in_resources(logs: LogsHarness) -> None:
+    pseudonym, before = "c3" * 32, logs.numbers()
+    producer = Producer(logs.broker.client())
+    producer.produce(TOPIC, log_records({2000: "taken off"}, device_id=pseudonym))
+    assert producer.flush(60) == 0
+    with logs.indexer("of-a-person"):
+        eventually(lambda: logs.numbers() == before | {2000}, 60, "the log is in the index")
+    web = Web(str(logs.search.ca))
+    try:
+        store = SearchStore(web, logs.search.nodes[0].url, (ERASER, password_of(ERASER)))
+        assert store.find(Family(name=LOGS, keep_s=86400.0), pseudonym).matches == 1
+        assert store.find(Family(name=LOGS, keep_s=86400.0), "c4" * 32).matches == 0
+    finally:
+        web.close()
 
 
 def test_a_killed_indexer_loses_nothing_and_writes_nothing_twice(logs: LogsHarness) -> None:

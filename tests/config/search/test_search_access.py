@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from components.telemetry.classification import CLASSES
+from ops.telemetry.logs import of_origin
 from tests.config.index_manager_process import (
     FAMILIES,
     IndexManagerFiles,
@@ -106,6 +107,7 @@ def test_japanese_and_english_logs_are_found_by_words_by_trace_and_by_attribute(
             "body": body,
             "severity": "ERROR",
             "resource": {"service.name": f"service-{number}", "deep": {"er": "x"}},
+            "origin": [f"service.name=service-{number}", "deep=x"],
             "attributes": {f"key{number}": "value"},
         }
         lines += [{"create": {"_index": "logs-write", "_id": f"log-{number}"}}, document]
@@ -119,7 +121,7 @@ def test_japanese_and_english_logs_are_found_by_words_by_trace_and_by_attribute(
     for words, body in (("電池", 0), ("残量", 0), ("録", 1), ("battery", 2), ("ｂａｔｔｅｒｙ", 2), ("finished", 3)):
         assert bodies_of({"match": {"body": {"query": words, "operator": "and"}}}) == [bodies[body]], words
     assert bodies_of({"term": {"trace_id": TRACE}}) == [bodies[0]]
-    assert bodies_of({"term": {"resource.service.name": "service-2"}}) == [bodies[2]]
+    assert bodies_of(of_origin("service.name", "service-2")) == [bodies[2]]
     assert bodies_of({"term": {"attributes.key3": "value"}}) == [bodies[3]]
     count = len(cluster.as_admin("GET", "/logs-000001/_mapping").json()["logs-000001"]["mappings"]["properties"])
     assert count == len(FAMILIES[-1].mapping["properties"])

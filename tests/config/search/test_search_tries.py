@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from components.search import access
-from ops.drills import access_stores
+from ops.drills import access_tries
 from ops.drills.access_tries import Answer, Try
+from ops.permissions.matrix import search_users
 from ops.permissions.model import Matrix, SearchUser
-from ops.permissions.stores import search_users
 from policy.model import Resource
 from tests.config.index_manager_process import FAMILIES, USERS
 from tests.config.search.documents import TRACE, readable_documents
@@ -44,12 +44,12 @@ def matrix(known_users: dict[str, SearchUser]) -> Matrix:
 
 
 def tries(cluster: SearchProcesses, user: SearchUser, names: list[str]) -> list[Try]:
-    return list(access_stores.search_tries(cluster.nodes[0].url, str(cluster.ca), user, password_of(user.name), names))
+    return list(access_tries.search_tries(cluster.nodes[0].url, str(cluster.ca), user, password_of(user.name), names))
 
 
 def test_every_user_is_refused_what_its_role_does_not_give(spans: SearchProcesses) -> None:
     known_users = users()
-    names = access_stores.families(matrix(known_users))
+    names = access_tries.families(matrix(known_users))
     assert names == sorted(family.name for family in FAMILIES)
     before = readable_documents(spans, "jaeger-query-confidential", "confidential-jaeger-span-read", {"match_all": {}})
     attempts = [attempt for user in known_users.values() for attempt in tries(spans, user, names)]

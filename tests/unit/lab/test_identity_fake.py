@@ -16,8 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from lab.fakes.identity.__main__ import application, main
-from lab.fakes.identity.grants import CODE_LIFE_S, Grants, TokenMaker
-from lab.fakes.identity.settings import Settings, SettingsError, load
+from lab.fakes.identity.grants import CODE_LIFE_S, Grants, Settings, SettingsError, TokenMaker, load
 
 ISSUER = "https://issuer.example:5556"
 BACK = "https://query.example/oauth2/callback"

@@ -11,8 +11,7 @@ from typing import Any
 
 from ops.backups.pulumi_state import SECRET
 from ops.core.access import BackupAccess
-from services.backup.manifest import Manifest
-from services.backup.run_writer import RunSummary, RunWriter
+from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.store import Store
 from services.kafka_archive.segments import Record, Segment
 from tests.unit.services.backup.harness import BUCKET, IDENTITY, KEYS, PREFIX, RECIPIENT, REGION, Harness

@@ -52,7 +52,7 @@ KUBE: Any = SimpleNamespace(
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch) -> Pod:
     fake_pod = Pod()
-    monkeypatch.setattr(database, "run", fake_pod.run)
+    monkeypatch.setattr(database, "run_in_pod", fake_pod.run)
     return fake_pod
 
 
@@ -116,7 +116,7 @@ def test_without_a_server_that_takes_writes_nothing_is_done(pod: Pod) -> None:
 
 
 def test_an_answer_without_numbers_is_an_error(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "run", lambda *_, **__: "public.a|many\n")
+    monkeypatch.setattr(database, "run_in_pod", lambda *_, **__: "public.a|many\n")
     with pytest.raises(OpsError, match="did not count the rows"):
         database.counts(KUBE, "postgres-1", "restored", "grafana")
 

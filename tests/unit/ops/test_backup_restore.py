@@ -18,8 +18,7 @@ from ops.cli import app
 from ops.core.errors import OpsError
 from services.backup import restore
 from services.backup.grafana import Definitions
-from services.backup.manifest import Manifest
-from services.backup.run_writer import RunSummary, RunWriter
+from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.store import Store
 from tests.unit.ops.backup_harness import access_file, ago, identity_file, segment
 from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from ops.backups import command, runs
 from ops.cli import app
-from ops.core import pod_programs
+from ops.core import jobs
 from ops.core.errors import OpsError
 from tests.unit.ops.report_fakes import Cluster
 
@@ -92,21 +92,21 @@ def test_a_program_in_a_pod_gets_its_input_and_tells_its_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_kubectl(tmp_path, monkeypatch, 'printf "%s\\n" "$*"; cat')
-    said = pod_programs.run(KUBE, "postgres-0", "postgres", ["psql", "-d", "x"], given="SELECT 1;")
+    said = jobs.run_in_pod(KUBE, "postgres-0", "postgres", ["psql", "-d", "x"], given="SELECT 1;")
     assert said == "--context=lab -n obs-local exec -i postgres-0 -c postgres -- psql -d x\nSELECT 1;"
     file = tmp_path / "dump"
     file.write_bytes(b"PGDMP\x00")
-    assert pod_programs.run(KUBE, "postgres-0", "postgres", ["pg_restore"], given=file).endswith("PGDMP\x00")
+    assert jobs.run_in_pod(KUBE, "postgres-0", "postgres", ["pg_restore"], given=file).endswith("PGDMP\x00")
 
 
 def test_a_program_that_fails_is_one_line_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = 'echo "ERROR:  no such role" >&2; echo "command terminated with exit code 3" >&2; exit 3'
     fake_kubectl(tmp_path, monkeypatch, script)
     with pytest.raises(OpsError, match="psql in postgres-0 failed: ERROR: no such role"):
-        pod_programs.run(KUBE, "postgres-0", "postgres", ["psql"])
+        jobs.run_in_pod(KUBE, "postgres-0", "postgres", ["psql"])
 
 
 def test_a_program_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_kubectl(tmp_path, monkeypatch, "exec sleep 60")
     with pytest.raises(OpsError, match="psql in postgres-0 took over 0 s and was ended"):
-        pod_programs.run(KUBE, "postgres-0", "postgres", ["psql"], seconds=0.2)
+        jobs.run_in_pod(KUBE, "postgres-0", "postgres", ["psql"], seconds=0.2)

@@ -9,12 +9,12 @@ import pytest
 
 from components.search.access import elasticsearch_files, log_reader, security_files, trace_reader
 from ops.core.errors import OpsError
-from ops.drills import access_http, access_kubernetes, access_stores
+from ops.drills import access_tries
 from ops.drills.access_tries import Answer, Try, account
 from ops.drills.procedures.access import run_jobs
+from ops.permissions.matrix import search_users
 from ops.permissions.model import KubernetesRule, SearchUser, ServiceAccount
-from ops.permissions.passwords import Passwords
-from ops.permissions.stores import search_users
+from ops.permissions.state import Passwords
 from policy.model import Resource
 from tests.support.access import matrix_of
 
@@ -85,7 +85,7 @@ def test_a_user_of_two_servers_with_two_passwords_is_two_logins() -> None:
     readers = [user.verifier for server in servers for user in server.users if user.name == "reader"]
     assert len(readers) == 3
     passwords = Passwords({verifier: f"password {number}" for number, verifier in enumerate(readers)})
-    known, unknown = access_http.logins(servers, passwords)
+    known, unknown = access_tries.logins(servers, passwords)
     assert [(login.name, login.password, sorted(login.servers)) for login in known] == [
         ("reader of prometheus-primary:9090/", "password 0", ["prometheus-primary:9090/"]),
         ("reader of prometheus-secondary:9090/", "password 1", ["prometheus-secondary:9090/"]),
@@ -105,8 +105,8 @@ def test_every_service_account_is_asked_for_what_could_do_harm_and_for_its_own_r
         questions.append((question[0], question[1], question[2], question[3]))
         return question[1:] in {("get", "", "pods"), ("watch", "", "pods")}
 
-    tries = list(access_kubernetes.tries(subject, review))
-    assert len(tries) == len(access_kubernetes.RESOURCES) * len(access_kubernetes.VERBS) + 1
+    tries = list(access_tries.kubernetes_tries(subject, review))
+    assert len(tries) == len(access_tries.RESOURCES) * len(access_tries.VERBS) + 1
     assert [one.what for one in tries if one.allowed] == ["get pods", "watch pods"]
     assert [one.what for one in tries if one.allowed is not (one.answer is Answer.LET_IN)] == []
     assert ("agent", "get", "", "secrets") in questions
@@ -127,7 +127,7 @@ def test_both_engines_forms_of_a_role_allow_the_same(form: str) -> None:
         for user in search_users([Resource("kubernetes:core/v1:Secret", "search", {"stringData": texts})])
     }
     assert users["logs"].verifier.endswith("$10$hash of logs")
-    may = access_stores.may
+    may = access_tries.may
     assert may(users["logs"], "read", "logs-000001")
     assert not may(users["logs"], "write", "logs-000001")
     assert not may(users["logs"], "read", "public-jaeger-span-000001")
@@ -139,5 +139,5 @@ def test_both_engines_forms_of_a_role_allow_the_same(form: str) -> None:
 def test_every_family_and_database_of_the_platform_is_tried() -> None:
     subject = matrix_of("prod")
     kinds = [f"{name}-jaeger-{kind}" for name in ("public", "internal", "confidential") for kind in ("span", "service")]
-    assert {"logs", *kinds} <= set(access_stores.families(subject))
-    assert access_stores.databases(subject) == ["grafana", "postgres", "template1"]
+    assert {"logs", *kinds} <= set(access_tries.families(subject))
+    assert access_tries.databases(subject) == ["grafana", "postgres", "template1"]

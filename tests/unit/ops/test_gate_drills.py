@@ -16,7 +16,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.platform import parse
-from ops.drills import gate_bodies, gate_target
+from ops.drills import gate_senders, gate_target
 from ops.drills.gate_attacks import ATTACKS, Counted
 from ops.drills.gate_forgery import Kind, Violation, arrivals, control, forgeries, marker, new_run
 from ops.drills.gate_forgery_run import log_problems, series_problems, trace_problems
@@ -127,10 +127,10 @@ def test_loopback_may_be_attacked(outputs: dict[str, Any]) -> None:
 
 
 def test_bombs_are_small_and_bodies_are_as_large_as_they_are_asked_for() -> None:
-    assert len(gate_bodies.zstd_bomb(2**28)) < 2**14
-    assert len(gate_bodies.gzip_bomb(2**26)) < 2**17
+    assert len(gate_senders.zstd_bomb(2**28)) < 2**14
+    assert len(gate_senders.gzip_bomb(2**26)) < 2**17
     for maps in (False, True):
-        assert 2**20 <= len(gate_bodies.deep_value(2**20, maps=maps)) < 2**20 + 64
+        assert 2**20 <= len(gate_senders.deep_value(2**20, maps=maps)) < 2**20 + 64
 
 
 def test_a_frame_has_its_length_kind_flags_and_stream() -> None:
@@ -186,7 +186,16 @@ def test_series_traces_and_logs_under_a_reserved_meaning_are_named() -> None:
     }
     assert len(trace_problems(wrong)) == 4
 
-    document = {"layer": "device", "service": "e2e", "resource": {"service.instance.id": instance, "layer": "device"}}
+    document = {
+        "layer": "device",
+        "service": "e2e",
+        "origin": [f"service.instance.id={instance}", "layer=device"],
+        "resource": {"service.instance.id": instance, "layer": "device"},
+    }
     assert log_problems(document) == []
     spoiled = {**document, "layer": "data", "service": "kafka", "attributes": {"layer": "x"}}
     assert len(log_problems(spoiled)) == 3
+    assert log_problems({**document, "origin": ["layer=data", f"job=forged-{RUN}"]}) == [
+        "layer of the origin",
+        "job of the origin",
+    ]

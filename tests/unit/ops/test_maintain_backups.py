@@ -12,7 +12,7 @@ import pytest
 
 from components.telemetry.topics import TOPIC_NAMES
 from ops.backups import runs
-from ops.checks import backups
+from ops.checks import recovery
 from ops.core.kube import CronJob
 from ops.core.rows import Finding, Setup
 from ops.core.web import Sample
@@ -113,13 +113,13 @@ def test_the_row_wants_every_topic_without_a_gap(store: Store) -> None:
         segment(store, topic, 0, 0, 3)
     segment(store, TOPIC_NAMES[-1], 0, 6, 9)
     finding = Finding()
-    backups.archive(runs.archived(store), finding, OLD)
+    recovery.archive(runs.archived(store), finding, OLD)
     assert finding.wrong == [
         f"the archive has no records of {TOPIC_NAMES[0]} (was due at 01 Jan 00:00 UTC)",
         f"the archive of {TOPIC_NAMES[-1]} lacks 2 offsets",
     ]
     young = Finding()
-    backups.archive(runs.archived(store), young, ahead())
+    recovery.archive(runs.archived(store), young, ahead())
     assert [wait.what for wait in young.waits] == [f"first archived records of {TOPIC_NAMES[0]}"]
     assert len(young.wrong) == 1, "a gap is no matter of age"
 
@@ -129,22 +129,22 @@ def test_the_row_wants_objects_that_are_encrypted_for_those_who_are_named(
 ) -> None:
     manifest = state_run(store, ago(hours=1))
     finding = Finding()
-    backups.whole(store, manifest, reached(place), tmp_path / "a", finding)
+    recovery.whole(store, manifest, reached(place), tmp_path / "a", finding)
     assert finding.wrong == []
-    backups.whole(store, manifest, reached(place, recipients=["age1other"]), tmp_path / "b", finding)
+    recovery.whole(store, manifest, reached(place, recipients=["age1other"]), tmp_path / "b", finding)
     assert "is encrypted for a recipient that the settings do not name" in finding.wrong[0]
 
 
 def test_the_row_wants_blocks_of_every_prometheus_once_they_are_due() -> None:
     finding = Finding()
-    backups.blocks([], ("primary", "secondary"), finding, lambda name: OLD if name == "primary" else ahead())
+    recovery.blocks([], ("primary", "secondary"), finding, lambda name: OLD if name == "primary" else ahead())
     assert finding.wrong == ["no block of metrics of primary is stored (was due at 01 Jan 00:00 UTC)"]
     assert [wait.what for wait in finding.waits] == ["first block of metrics of secondary"]
 
 
 def test_the_first_block_is_due_after_two_of_its_durations(place: Harness) -> None:
     kube: Any = SimpleNamespace(created=lambda: OLD, argument=lambda name, option: f"{5 if name else 0}m")
-    assert backups.first_block(kube, "primary") - OLD == backups.CREATED_WITHIN + timedelta(minutes=10)
+    assert recovery.first_block(kube, "primary") - OLD == recovery.CREATED_WITHIN + timedelta(minutes=10)
 
 
 def test_a_kind_without_a_run_waits_for_its_schedule_and_the_state_for_an_operator(place: Harness) -> None:
@@ -152,7 +152,7 @@ def test_a_kind_without_a_run_waits_for_its_schedule_and_the_state_for_an_operat
     context: Any = SimpleNamespace(kube=SimpleNamespace(cron_job=lambda name: job(name, datetime.now(UTC))))
     finding = Finding()
     for kind in ("database", "pulumi-state"):
-        backups.never_made(context, kind, access, finding)
+        recovery.never_made(context, kind, access, finding)
     assert finding.wrong == []
     assert [(wait.what, wait.command) for wait in finding.waits] == [
         ("first database backup", "ops backup run database")
@@ -161,10 +161,10 @@ def test_a_kind_without_a_run_waits_for_its_schedule_and_the_state_for_an_operat
     assert finding.setups == [Setup(what="no pulumi-state backup is stored", command="ops backup run pulumi-state")]
     late = Finding()
     context.kube.cron_job = lambda name: job(name, OLD)
-    backups.never_made(context, "database", access, late)
+    recovery.never_made(context, "database", access, late)
     assert "no database backup is stored: the first was due at 01 Jan" in late.wrong[0]
     context.kube.cron_job = lambda _: None
-    backups.never_made(context, "database", access, late)
+    recovery.never_made(context, "database", access, late)
     assert late.wrong[1] == "no database backup is stored, and no job creates one"
 
 
@@ -185,9 +185,9 @@ def test_maintenance_itself_fails_only_where_a_check_cannot_look(monkeypatch: py
         SimpleNamespace(id="b", run=lambda _: Finding()),
         SimpleNamespace(id="c", run=broken),
     ]
-    monkeypatch.setattr(backups, "DAILY", looked)
-    monkeypatch.setattr(backups, "tools_of", lambda *_, **__: None)
-    result = backups.m2(SimpleNamespace())  # type: ignore[arg-type]
+    monkeypatch.setattr(recovery, "DAILY", looked)
+    monkeypatch.setattr(recovery, "tools_of", lambda *_, **__: None)
+    result = recovery.m2(SimpleNamespace())  # type: ignore[arg-type]
     assert result.wrong == ["c cannot run: no answer"]
     assert "1 of 3 daily ones need action now" in result.figures[0]
     assert result.seen == ["to do: a"]

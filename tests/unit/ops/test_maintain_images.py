@@ -11,7 +11,7 @@ import pytest
 from ops.core.rows import Finding
 from ops.evidence.drills import Drills
 from ops.evidence.files import PlatformId
-from ops.maintenance.images import versions
+from ops.maintenance.check_functions import versions
 from ops.maintenance.model import Lazy, Tools
 from policy.image_reference import Image
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ops.core.errors import OpsError
-from ops.maintenance import passwords
-from ops.maintenance.passwords import created, young
+from ops.maintenance import check_functions
+from ops.maintenance.check_functions import created, young
 from tests.unit.ops.test_maintain_check_functions import NOW, tools
 
 
@@ -52,15 +52,15 @@ def exported(monkeypatch: pytest.MonkeyPatch, output: str, code: int = 0, error:
         assert words == ("stack", "export", "--non-interactive"), "no secret is asked for"
         return subprocess.CompletedProcess(words, code, output.encode(), error.encode())
 
-    monkeypatch.setattr(passwords, "run_pulumi", run)
+    monkeypatch.setattr(check_functions, "run_pulumi", run)
 
 
 def test_the_state_says_when_each_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
     resources = [
         {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:local::obs::pulumi:pulumi:Stack::obs"},
         {
-            "type": passwords._TYPE,
-            "urn": f"urn:pulumi:local::obs::obs:kafka:Kafka${passwords._TYPE}::kafka-user-gateway",
+            "type": check_functions._TYPE,
+            "urn": f"urn:pulumi:local::obs::obs:kafka:Kafka${check_functions._TYPE}::kafka-user-gateway",
             "created": "2026-11-29T08:13:00.152406013Z",
         },
     ]

@@ -19,9 +19,9 @@ from ops.core.errors import OpsError
 from ops.core.rows import Finding
 from ops.evidence.drills import Drills
 from ops.evidence.files import PlatformId
-from ops.maintenance import command, record
+from ops.maintenance import command
+from ops.maintenance.command import run
 from ops.maintenance.model import Check, Lazy, Maintenance, Period, Tools
-from ops.maintenance.run import run
 
 PLATFORM: Any = SimpleNamespace(platform="obs", region="here", namespace="obs-local")
 
@@ -95,7 +95,7 @@ def test_one_that_hangs_ends_with_its_time() -> None:
 
 
 def test_the_record_begins_with_what_is_to_be_done() -> None:
-    text = record.markdown(done(check("first", good), check("second", bad)))
+    text = command.markdown(done(check("first", good), check("second", bad)))
     assert text.startswith("# Weekly maintenance, obs (here)\n")
     assert "1 of 2 checks good" in text
     task = next(line for line in text.splitlines() if line.startswith("- [ ]"))
@@ -108,11 +108,11 @@ def test_the_record_begins_with_what_is_to_be_done() -> None:
 
 
 def test_a_record_without_tasks_has_none() -> None:
-    assert "To do" not in record.markdown(done(check("first", good)))
+    assert "To do" not in command.markdown(done(check("first", good)))
 
 
 def test_machines_get_everything_and_advice_where_it_is_needed() -> None:
-    document = record.as_json(done(check("first", good), check("second", bad)))
+    document = command.as_document(done(check("first", good), check("second", bad)))
     assert (document["maintenance"], document["passed"], document["region"]) == ("weekly", False, "here")
     first, second = document["checks"]
     assert (first["result"], "remediation" in first) == ("ok", False)
@@ -122,7 +122,7 @@ def test_machines_get_everything_and_advice_where_it_is_needed() -> None:
 def test_both_files_are_written_whole(tmp_path: Path) -> None:
     maintenance = done(check("first", good))
     folder = tmp_path / "a" / "b"
-    written = record.write(maintenance, folder)
+    written = command.write(maintenance, folder)
     assert [path.name for path in written] == [
         "maintenance-weekly-20261125T120000Z.md",
         "maintenance-weekly-20261125T120000Z.json",
@@ -134,7 +134,7 @@ def test_both_files_are_written_whole(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OpsError, match=r"--folder .*: "):
-        record.write(done(check("first", good)), tmp_path / "file")
+        command.write(done(check("first", good)), tmp_path / "file")
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 
 from ops.audit import command as audit_command
 from ops.audit.reading import AuditLog, Reading
-from ops.audit.report import _SOURCES, Findings, content, document, findings
-from ops.audit.unusual import Reason, network_of, unusual
+from ops.audit.report import _SOURCES, Findings, Reason, content, document, findings, network_of, unusual
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from services.audit.cluster import MOST_BODY_BYTES

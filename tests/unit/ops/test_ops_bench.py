@@ -105,6 +105,20 @@ def test_the_highest_rate_that_holds_is_found(capacity: float, monkeypatch: pyte
     assert all("left]" in line for line in said)
 
 
+def test_a_burst_is_judged_by_what_is_accepted_and_all_of_it_must_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    burst = replace(QUICK, steps=0, burst=True)
+    late = System(takes=1e9, delivers=300)
+    with monkeypatch.context() as patch:
+        patch.setattr(Bench, "_catch_up", lambda _self, _mark, wanted, *_: ({"end": late._arrived}, {}, 60.0))
+        figures, _ = measured(late, burst, monkeypatch)
+    assert (figures["accepted points/s"], figures["missing"], figures["caught up after s"]) == (1000, 0, 60.0)
+    assert late.rates == [1000]
+    figures, _ = measured(System(takes=1e9, delivers=300), burst, monkeypatch)
+    assert (figures["accepted points/s"], figures["missing"]) == (0, 28_000)
+    figures, _ = measured(System(takes=900, delivers=1e9), burst, monkeypatch)
+    assert figures["accepted points/s"] == 750
+
+
 def test_what_an_earlier_load_left_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_module, "_LAG_SEEN_S", 0.01)
     # Seen at first, seen no more, seen again after the idle platform was watched.

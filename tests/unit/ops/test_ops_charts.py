@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services import charts
-from services.charts import Limit, LineChart, Mark, Series, Span, describe, svg
-from services.charts.figure import number, scale
+from services.charts import Limit, LineChart, Mark, Series, Span, describe, number, scale, svg
 
 START = datetime(2026, 11, 24, 22, 0, tzinfo=UTC).timestamp()
 HOUR = 3600.0

@@ -18,14 +18,24 @@ from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.web import Query
 from ops.drills import command
-from ops.drills.chaos import SPARED, Fault, Kind, Step, plan, targets
-from ops.drills.model import Drill
-from ops.drills.procedures.chaos import name_servers, out_of_memory, problems, repeated_share
+from ops.drills.procedure import Drill
+from ops.drills.procedures.chaos import (
+    SPARED,
+    Fault,
+    Kind,
+    Step,
+    name_servers,
+    out_of_memory,
+    plan,
+    problems,
+    repeated_share,
+    targets,
+)
 from ops.drills.run import find
 from ops.drills.tools import faults
 from ops.drills.tools.durations import CHAOS_MINUTES
 from ops.drills.tools.markers import Ticker
-from ops.drills.tools.trace_traffic import Traffic
+from ops.drills.tools.span_load import Traffic
 from tests.support.running import running
 
 PODS = {

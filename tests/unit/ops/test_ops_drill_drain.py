@@ -11,8 +11,7 @@ import pytest
 
 from components.gateway.config import DRAIN_STALLED_S
 from ops.core.context import Context
-from ops.drills.procedures.drain import STILL_AWAY_S, problems
-from ops.drills.tools.ending import left_behind
+from ops.drills.procedures.drain import STILL_AWAY_S, left_behind, problems
 from ops.drills.tools.load import LAYER, TOPIC, OtlpLoad, sequence_request
 
 GOOD: dict[str, Any] = {

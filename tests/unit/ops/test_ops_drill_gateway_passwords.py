@@ -13,12 +13,11 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.platform import Login
 from ops.drills.procedure import CannotRunError
-from ops.drills.procedures import gateway_passwords
-from ops.drills.procedures.gateway_passwords import rotate_passwords
+from ops.drills.procedures import passwords
+from ops.drills.procedures.passwords import rotate_passwords
 from ops.drills.run import find
 from ops.drills.tools import outside
-from ops.drills.tools.load import LAYER
-from ops.drills.tools.log_load import LAYER as LOG_LAYER
+from ops.drills.tools.load import LAYER, LOG_LAYER
 from ops.evidence.figures import named
 from tests.unit.ops.test_ops_drill_procedures import Load
 
@@ -43,15 +42,15 @@ class Live:
         self.refusal = "still sent with a password of before, within 60 s: device (12 requests)"
         self.taken_still = set[str]()
         self.given: list[tuple[str, ...]] = []
-        monkeypatch.setattr(gateway_passwords, "OtlpLoad", self._load)
-        monkeypatch.setattr(gateway_passwords, "LogLoad", self._load)
-        monkeypatch.setattr(gateway_passwords, "agent", lambda _: None)
-        monkeypatch.setattr(gateway_passwords, "account_logs", self._logs)
-        monkeypatch.setattr(gateway_passwords, "ops", self._ops)
-        monkeypatch.setattr(gateway_passwords, "settle", lambda _: None)
-        monkeypatch.setattr(gateway_passwords, "answers", self._answers)
-        monkeypatch.setattr(gateway_passwords, "senders", lambda *_: self.former_sent)
-        monkeypatch.setattr(gateway_passwords, "reached", lambda platform: nullcontext(self._context(platform)))
+        monkeypatch.setattr(passwords, "OtlpLoad", self._load)
+        monkeypatch.setattr(passwords, "LogLoad", self._load)
+        monkeypatch.setattr(passwords, "agent", lambda _: None)
+        monkeypatch.setattr(passwords, "account_logs", self._logs)
+        monkeypatch.setattr(passwords, "ops", self._ops)
+        monkeypatch.setattr(passwords, "settle", lambda _: None)
+        monkeypatch.setattr(passwords, "gateway_answers", self._answers)
+        monkeypatch.setattr(passwords, "senders", lambda *_: self.former_sent)
+        monkeypatch.setattr(passwords, "reached", lambda platform: nullcontext(self._context(platform)))
         monkeypatch.setattr(
             outside, "client_commands", lambda: outside.ClientCommands.model_validate({"renew": ["give", "new"]})
         )

@@ -11,11 +11,11 @@ import pytest
 from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.platform import Login
-from ops.drills.procedures import kafka_logins
-from ops.drills.procedures.kafka_logins import rotate_logins
+from ops.drills.procedures import passwords
+from ops.drills.procedures.passwords import rotate_logins
 from ops.drills.run import find
 from ops.evidence.figures import named
-from ops.kafka.sign_in import Answer
+from ops.kafka.logins import Answer
 from tests.unit.ops.test_ops_drill_procedures import Load
 
 CLIENTS = ("gateway", "sampler")
@@ -28,14 +28,14 @@ class Live:
         self.changed, self.taken_still = True, set[str]()
         self.refused_meanwhile: float | None = 0.0
         self.lost = 0
-        monkeypatch.setattr(kafka_logins, "OtlpLoad", self._points)
-        monkeypatch.setattr(kafka_logins, "LogLoad", Load)
-        monkeypatch.setattr(kafka_logins, "gateway", lambda _: None)
-        monkeypatch.setattr(kafka_logins, "account_logs", self._logs)
-        monkeypatch.setattr(kafka_logins, "ops", lambda *_, **__: "")
-        monkeypatch.setattr(kafka_logins, "settle", self._settle)
-        monkeypatch.setattr(kafka_logins, "reached", lambda outputs: nullcontext(SimpleNamespace(platform=outputs)))
-        monkeypatch.setattr(kafka_logins, "answers", self._answers)
+        monkeypatch.setattr(passwords, "OtlpLoad", self._points)
+        monkeypatch.setattr(passwords, "LogLoad", Load)
+        monkeypatch.setattr(passwords, "gateway", lambda _: None)
+        monkeypatch.setattr(passwords, "account_logs", self._logs)
+        monkeypatch.setattr(passwords, "ops", lambda *_, **__: "")
+        monkeypatch.setattr(passwords, "settle", self._settle)
+        monkeypatch.setattr(passwords, "reached", lambda outputs: nullcontext(SimpleNamespace(platform=outputs)))
+        monkeypatch.setattr(passwords, "answers", self._answers)
         monkeypatch.setattr(platform_module, "load", lambda: self._outputs(2 if self.changed else 1))
         thanos = SimpleNamespace(
             instant=lambda _: [] if self.refused_meanwhile is None else [SimpleNamespace(value=self.refused_meanwhile)]

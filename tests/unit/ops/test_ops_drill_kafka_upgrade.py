@@ -11,7 +11,7 @@ import pytest
 
 from components.kafka.config import BROKERS, CONTROLLERS
 from components.versions import release
-from ops.core import pod_programs
+from ops.core import jobs
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, Pod
@@ -20,7 +20,6 @@ from ops.drills.procedures import kafka_upgrade
 from ops.drills.procedures.kafka import InSync
 from ops.drills.procedures.kafka_upgrade import upgrade_kafka
 from ops.drills.run import find
-from ops.drills.tools import kafka_release
 from ops.evidence import files as evidence
 from ops.evidence.figures import named
 from tests.support.running import running
@@ -28,7 +27,7 @@ from tests.unit.ops.test_ops_drill_procedures import Load, Producer
 
 OLD, NEW = (f"sha256:{letter * 64}" for letter in "ab")
 RELEASES = {OLD: "4.2.0", NEW: release("kafka")}
-NEWEST = f"{kafka_release.series(release('kafka'))}-IV0"
+NEWEST = f"{kafka_upgrade.series(release('kafka'))}-IV0"
 DESCRIBED = (
     "Feature: kraft.version\tSupportedMinVersion: 0\tSupportedMaxVersion: 1\tFinalizedVersionLevel: 1\tEpoch: 5\n"
     "Feature: metadata.version\tSupportedMinVersion: 3.3-IV3\tSupportedMaxVersion: {newest}\t"
@@ -46,14 +45,14 @@ class Live:
         self.fails_at, self.lowers, self.raises, self.sticks = 0, False, True, False
         self.looks = 12
         self.lost = 0
-        monkeypatch.setenv(kafka_release.VARIABLE, NEW)
+        monkeypatch.setenv(kafka_upgrade.VARIABLE, NEW)
         monkeypatch.setattr(kafka_upgrade, "pulumi", SimpleNamespace(set_digest=self._set, up=self._up))
         monkeypatch.setattr(kafka_upgrade, "settle", lambda _: None)
         monkeypatch.setattr(kafka_upgrade, "OtlpLoad", self._points)
         monkeypatch.setattr(kafka_upgrade, "ProducerLoad", Producer)
         monkeypatch.setattr(kafka_upgrade, "scratch_topic", scratch_topic)
         monkeypatch.setattr(kafka_upgrade, "QueryRunner", self._asking)
-        monkeypatch.setattr(pod_programs, "run", self._program)
+        monkeypatch.setattr(jobs, "run_in_pod", self._program)
         kube = SimpleNamespace(
             pods=self.pods, ready_pod=lambda workload: self.pods(workload)[0], wait_rolled=lambda _: 1.0
         )
@@ -85,11 +84,11 @@ class Live:
         assert (pod.rpartition("-")[0] in (BROKERS, CONTROLLERS), container) == (True, "kafka")
         if command[-1] == "--version":
             return f"{RELEASES[self.digest]} (Commit:abc)\n"
-        newest = f"{kafka_release.series(RELEASES[self.digest])}-IV0"
+        newest = f"{kafka_upgrade.series(RELEASES[self.digest])}-IV0"
         if "describe" in command:
             return DESCRIBED.format(newest=newest, level=self.level)
         if "upgrade" in command:
-            assert command[-2:] == ("--release-version", kafka_release.series(release("kafka")))
+            assert command[-2:] == ("--release-version", kafka_upgrade.series(release("kafka")))
             self.level = newest if self.raises else self.level
         elif self.lowers:
             self.level = "4.2-IV1"
@@ -148,7 +147,7 @@ def test_a_platform_that_did_not_begin_with_the_release_before_is_refused_with_w
 def test_without_the_digest_of_the_new_release_nothing_is_begun(
     live: Live, monkeypatch: pytest.MonkeyPatch, digest: str
 ) -> None:
-    monkeypatch.setenv(kafka_release.VARIABLE, digest)
+    monkeypatch.setenv(kafka_upgrade.VARIABLE, digest)
     with pytest.raises(CannotRunError, match=r"^OBS_DRILL_KAFKA_DIGEST must have the digest of "):
         live.run()
     assert live.updates == []
@@ -158,7 +157,7 @@ def test_pods_without_a_digest_cannot_be_taken_back_to(live: Live, monkeypatch: 
     pod = running("kafka-0", BROKERS, containers=("kafka",), images=("registry.example/obs/kafka:4.3.1",))
     monkeypatch.setattr(live.context.kube, "pods", lambda _: [pod])
     with pytest.raises(CannotRunError, match=r"^Kafka's pods do not run one image by its digest"):
-        kafka_release.running_digest(live.context.kube)
+        kafka_upgrade.running_digest(live.context.kube)
 
 
 @pytest.mark.parametrize("failed", [1, 2, 3])
@@ -183,7 +182,7 @@ def test_a_format_that_stays_or_is_lowered_is_a_problem(live: Live) -> None:
 
 def test_a_format_that_was_not_raised_is_a_problem_and_the_newer_release_stays(live: Live) -> None:
     live.raises = False
-    assert live.run()[0] == [f"the format is 4.2-IV1, not one of {kafka_release.series(release('kafka'))}"]
+    assert live.run()[0] == [f"the format is 4.2-IV1, not one of {kafka_upgrade.series(release('kafka'))}"]
     assert live.wanted == NEW
 
 
@@ -191,9 +190,9 @@ def test_an_answer_that_does_not_come_is_no_refusal(live: Live, monkeypatch: pyt
     def silent(*_: object) -> str:
         raise OpsError("java in kafka-0 took over 60 s and was ended")
 
-    monkeypatch.setattr(pod_programs, "run", silent)
+    monkeypatch.setattr(jobs, "run_in_pod", silent)
     with pytest.raises(OpsError, match="took over 60 s"):
-        kafka_release.refuses_to_lower(live.context.kube, "4.2.0")
+        kafka_upgrade.refuses_to_lower(live.context.kube, "4.2.0")
 
 
 def test_what_is_lost_is_a_problem(live: Live) -> None:
@@ -225,6 +224,6 @@ def thin() -> dict[str, Any]:
 
 
 def test_what_kafka_does_not_tell_is_one_line(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pod_programs, "run", lambda *_: "Feature: group.version\tFinalizedVersionLevel: 1\n")
+    monkeypatch.setattr(jobs, "run_in_pod", lambda *_: "Feature: group.version\tFinalizedVersionLevel: 1\n")
     with pytest.raises(OpsError, match=r"^no metadata\.version in what Kafka tells: "):
-        kafka_release.metadata_format(live.context.kube)
+        kafka_upgrade.metadata_format(live.context.kube)

@@ -18,11 +18,12 @@ from lab.fakes.receivers.keys import READER
 from lab.paths import LabPaths
 from ops.core.errors import OpsError
 from ops.drills.procedure import CannotRunError
-from ops.drills.procedures.notification_latency import account, percentile
-from ops.drills.tools.conditions import CRITICAL, HIGH, Raised, collected
+from ops.drills.procedures.alerts import account, percentile
 from ops.drills.tools.notifications import (
+    CRITICAL,
     DEAD_MANS_SWITCH,
     FIRING,
+    HIGH,
     MAIL,
     PHONE,
     RESOLVED,
@@ -30,7 +31,9 @@ from ops.drills.tools.notifications import (
     SMS,
     VARIABLE,
     NotificationRecord,
+    Raised,
     Received,
+    collected,
     duplicates,
     status,
 )

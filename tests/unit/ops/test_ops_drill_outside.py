@@ -15,7 +15,7 @@ import pytest
 from lab import environment
 from lab.__main__ import app
 from lab.paths import LabPaths
-from ops.core import steps
+from ops.core import terminal
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
 from ops.drills.procedure import CannotRunError
@@ -45,7 +45,7 @@ def test_what_was_taken_away_is_put_back_however_the_block_ends(tmp_path: Path) 
     file = tmp_path / "away"
     away, back = shell(f"touch {file}; echo ' gone '; echo"), shell(f"rm -f {file}")
     told: list[str] = []
-    with steps.heard(told.append), taken_away("the storage", away, back) as said:
+    with terminal.heard(told.append), taken_away("the storage", away, back) as said:
         assert file.exists()
     assert not file.exists()
     assert said == "gone"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ops.drills.procedures.partitions import out_of_order, places_of
+from ops.drills.procedures.growth import out_of_order, places_of
 from ops.drills.tools.load import sequence_request
 
 

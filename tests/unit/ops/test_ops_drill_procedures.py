@@ -15,12 +15,11 @@ import pytest
 from ops.core.context import Context
 from ops.core.kube import Pod
 from ops.drills.procedure import load as procedure_of
-from ops.drills.procedures import alerts, clock, disks, drain, kafka, logs, metrics, notification_latency, traces, zone
+from ops.drills.procedures import alerts, drain, kafka, telemetry, zone
 from ops.drills.run import find
 from ops.drills.tools.notifications import NotificationRecord
 from ops.drills.tools.sequences import Ledger, Number
-from ops.drills.tools.span_load import Stored
-from ops.drills.tools.trace_traffic import SPANS_PER_TRACE, Sort
+from ops.drills.tools.span_load import SPANS_PER_TRACE, Sort, Stored
 from ops.evidence import files as evidence
 from ops.evidence.figures import named
 from tests.support.running import running
@@ -315,14 +314,14 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that a procedure uses does as it should, at once."""
     modules: tuple[ModuleType, ...] = (
         alerts,
-        clock,
-        disks,
+        telemetry,
+        kafka,
         drain,
         kafka,
-        logs,
-        metrics,
-        notification_latency,
-        traces,
+        telemetry,
+        telemetry,
+        alerts,
+        telemetry,
         zone,
     )
     for module in modules:
@@ -338,9 +337,9 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> None:
     def scratch_topic(_: Context) -> Iterator[str]:
         yield "scratch"
 
-    for module in (disks, kafka):
+    for module in (kafka, kafka):
         monkeypatch.setattr(module, "scratch_topic", scratch_topic)
-    monkeypatch.setattr(traces, "fate", lambda *_: stored(Load.lost))
+    monkeypatch.setattr(telemetry, "fate", lambda *_: stored(Load.lost))
     monkeypatch.setattr(NotificationRecord, "of_environment", classmethod(lambda _: Record()))
 
 

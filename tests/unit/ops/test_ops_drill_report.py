@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 from ops.cli import app
 from ops.core.errors import OpsError
 from ops.drills import command, record
-from ops.drills.command import build_report
-from ops.drills.model import Aspect, Drill
+from ops.drills.command import build_report, leave_evidence
+from ops.drills.procedure import Aspect, Drill
 from ops.drills.record import Report, markdown, watched_of, write
 from ops.drills.run import Outcome, find
 from ops.drills.watch import Event, Watched
@@ -154,6 +154,42 @@ def test_a_drill_that_did_not_hold(tmp_path: Path, change: str, problem: str) ->
     assert f"- {problem}" in markdown(drill_report)
 
 
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A cluster that says which it is, as ``evidence.write`` asks it."""
+    kube = SimpleNamespace(namespace="obs-local", cluster_id=lambda: "here", pods=list)
+    monkeypatch.setenv("PULUMI_STACK", "local")
+    return SimpleNamespace(platform=PLATFORM, kube=kube)
+
+
+def test_a_drill_that_was_ended_leaves_a_failed_run(tmp_path: Path, cluster: Any) -> None:
+    leave_evidence(BROKER, cluster, BEGAN, outcome(tmp_path, "timed out after 480 s"), tmp_path)
+    (run,) = evidence.read(BROKER.evidence, tmp_path).runs
+    assert not run.passed
+    assert run.problems[0] == "timed out after 480 s"
+    assert (run.platform.cluster_id if run.platform else "") == "here"
+    assert build_report(BROKER, cluster, BEGAN, outcome(tmp_path, "x"), None, [], folder=tmp_path).evidence == run
+
+
+def test_a_drill_that_left_its_own_evidence_or_passed_leaves_no_second_one(tmp_path: Path, cluster: Any) -> None:
+    leave_evidence(BROKER, cluster, BEGAN, outcome(tmp_path), tmp_path)
+    assert evidence.read(BROKER.evidence, tmp_path).runs == ()
+    own = figures(tmp_path, passed=False)
+    leave_evidence(BROKER, cluster, BEGAN, outcome(tmp_path, "lost some"), tmp_path)
+    assert evidence.read(BROKER.evidence, tmp_path).runs == (own,)
+
+
+def test_without_a_cluster_there_is_no_evidence_and_the_report_says_so(tmp_path: Path, cluster: Any) -> None:
+    def silent() -> str:
+        raise OpsError("the cluster does not answer")
+
+    cluster.kube.cluster_id = silent
+    ended = outcome(tmp_path, "timed out after 480 s")
+    leave_evidence(BROKER, cluster, BEGAN, ended, tmp_path)
+    drill_report = build_report(BROKER, cluster, BEGAN, ended, None, [], folder=tmp_path)
+    assert "the drill wrote no evidence broker-killed" in drill_report.problems
+
+
 def test_both_files_are_written_whole_and_read_again(tmp_path: Path) -> None:
     drill_report = report(tmp_path)
     folder = tmp_path / "reports"
@@ -174,6 +210,16 @@ def test_what_was_seen_in_another_run_is_not_told_of_this_one(tmp_path: Path) ->
     write(report(tmp_path), tmp_path / "reports")
     later = figures(tmp_path).model_copy(update={"time": BEGAN + timedelta(days=1)})
     assert watched_of(BROKER, later, tmp_path / "reports") is None
+
+
+def test_the_table_says_when_the_report_is_of_an_earlier_run(tmp_path: Path) -> None:
+    drill_report = report(tmp_path)
+    write(drill_report, tmp_path / "reports")
+    assert row(record.measured(tmp_path), "broker")[0] == "[`broker`](../evidence/reports/broker.md)"
+    earlier = replace(drill_report, evidence=None, started=BEGAN - timedelta(days=3))
+    write(earlier, tmp_path / "reports")
+    shown = row(record.measured(tmp_path), "broker")[0]
+    assert shown == f"[`broker`](../evidence/reports/broker.md) (report of {earlier.started:%Y-%m-%d})"
 
 
 def test_a_spoilt_report_is_told_so(tmp_path: Path) -> None:

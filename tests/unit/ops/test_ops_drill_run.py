@@ -14,10 +14,10 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from ops.core import kube, steps
+from ops.core import kube, terminal
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
-from ops.core.steps import clock
+from ops.core.terminal import clock
 from ops.drills import run as module_shown
 from ops.drills.run import DrillProgress, Outcome, alone, find, reasons, run
 
@@ -56,6 +56,12 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
 def test_a_process_that_does_not_get_as_far_as_the_drill_is_no_result(tmp_path: Path) -> None:
     with pytest.raises(OpsError, match=r"the drill did not run \(exit code 2\): ERROR: no stack; full output: .*log"):
         carried_out(tmp_path, "import sys\nprint('ERROR: no stack')\nprint('later')\nsys.exit(2)\n")
+
+
+def test_a_process_that_crashes_in_the_drill_is_a_failed_run(tmp_path: Path) -> None:
+    outcome = carried_out(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    assert not outcome.passed
+    assert outcome.reasons == ("ended by SIGSEGV before it could put back what it took away",)
 
 
 def test_one_that_does_not_end_is_killed(tmp_path: Path) -> None:
@@ -100,7 +106,7 @@ def test_threads_of_a_scheduler_may_run_it(tmp_path: Path) -> None:
 def test_steps_of_the_drill_are_told_while_it_runs(tmp_path: Path) -> None:
     body = """
         import time
-        from ops.core.steps import say
+        from ops.core.terminal import say
 
         say("killing a  broker")
         time.sleep(1.5)
@@ -112,7 +118,7 @@ def test_steps_of_the_drill_are_told_while_it_runs(tmp_path: Path) -> None:
     command = written(tmp_path, body)
     with DrillProgress(drill, Console(file=out, soft_wrap=True)) as shown:
         shown.say("checking the steady state")
-        variables = {steps.FILE: str(shown.steps), "PYTHONPATH": str(PROJECT)}
+        variables = {terminal.FILE: str(shown.steps), "PYTHONPATH": str(PROJECT)}
         assert run(command, LIMIT_S, tmp_path / "log", shown.beat, cwd=tmp_path, variables=variables).passed
         shown.beat(2.0)
     lines = out.getvalue().splitlines()
@@ -142,19 +148,19 @@ def test_a_wait_is_a_step_once_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(kube, "_TOLD_AFTER_S", 0.1)
     told: list[str] = []
     answers = iter([False, False, False, True, True])
-    with steps.heard(told.append):
+    with terminal.heard(told.append):
         kube.wait_until(lambda: next(answers), 10, "three pods", 0.1)
         kube.wait_until(lambda: next(answers), 10, "nothing", 0.1)
     assert told == ["waiting for three pods, 10 s at most"]
 
 
 def test_a_step_that_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(steps.FILE, str(tmp_path / "not" / "there"))
-    steps.say("x")
+    monkeypatch.setenv(terminal.FILE, str(tmp_path / "not" / "there"))
+    terminal.say("x")
     file = tmp_path / "steps"
-    reader = steps.Reader(file)
-    monkeypatch.setenv(steps.FILE, str(file))
-    steps.say("one\ntwo " + 300 * "x")
+    reader = terminal.Reader(file)
+    monkeypatch.setenv(terminal.FILE, str(file))
+    terminal.say("one\ntwo " + 300 * "x")
     with file.open("a") as half:
         half.write("not whole")
     assert reader.new() == [("one two " + 300 * "x")[:200]]

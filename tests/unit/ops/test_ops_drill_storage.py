@@ -17,9 +17,9 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import object_storage
+from ops.drills.procedures.object_storage import differing, without_offsets
 from ops.drills.run import find
 from ops.drills.tools import durations
-from ops.drills.tools.archive import differing, without_offsets
 from ops.drills.tools.load import TOPIC
 from ops.drills.tools.outside import VARIABLE
 from ops.drills.tools.sequences import Ledger

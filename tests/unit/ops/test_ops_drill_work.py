@@ -22,6 +22,7 @@ from ops.core.platform import PROJECT
 from ops.drills import procedure, work
 from ops.drills.procedure import CannotRunError, carry_out, is_settled, load
 from ops.drills.run import Outcome, command_of, find, run
+from ops.drills.tools import durations
 from ops.evidence import files as evidence
 
 LIMIT_S = 300.0
@@ -44,7 +45,7 @@ HEAD = """
     import time
     from pathlib import Path
     from ops.core.errors import OpsError
-    from ops.core.steps import say
+    from ops.core.terminal import say
     from ops.drills.procedure import CannotRunError
 
     def drill(context, figures):
@@ -88,6 +89,9 @@ def test_a_drill_that_passes_leaves_its_figures(tmp_path: Path) -> None:
     assert (recorded.passed, recorded.problems) == (True, ())
     assert recorded.figures == {"gateway missing": 0, "producer missing": 0}
     assert recorded.seconds is not None
+    drill = find("two-brokers")
+    assert (recorded.settings["load"], recorded.settings["fault"]) == (drill.load, drill.fault)
+    assert recorded.settings["durations"]["TWO_BROKERS_DOWN"] == durations.TWO_BROKERS_DOWN
 
 
 def test_a_drill_that_fails_says_why_and_so_does_its_evidence(tmp_path: Path) -> None:

@@ -19,10 +19,9 @@ from ops.core.kube import Kube, Pod
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import zone
 from ops.drills.procedures.zone import away, leader_for, members, problems
-from ops.drills.tools.cgroups import CGROUPS, Group, group_of
-from ops.drills.tools.conditions import CRITICAL
-from ops.drills.tools.freezer import frozen, groups
+from ops.drills.tools.freezer import CGROUPS, Group, frozen, group_of, groups
 from ops.drills.tools.load import TOPIC
+from ops.drills.tools.notifications import CRITICAL
 from tests.support.running import running
 from tests.unit.lab.test_freezer import counting
 

@@ -15,9 +15,8 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.images import tools
 from ops.images.catalogue import chosen, upstream
-from ops.images.logins import login
-from ops.images.registry import Registry, authority
-from ops.images.stack_file import block, written
+from ops.images.command import block, written
+from ops.images.registry import Registry, authority, login
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 

@@ -15,9 +15,8 @@ from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.platform import Platform, parse
 from ops.incidents.collect import SOURCES, Answer, Case, Clients, Lazy, collect, missing
-from ops.incidents.document import html
+from ops.incidents.document import Language, Texts, html
 from ops.incidents.evidence import Evidence, Source
-from ops.incidents.i18n import Language, Texts
 from ops.incidents.kept import FIELDS, permitted
 from ops.incidents.record import Incident
 from ops.incidents.report import Parts, document

@@ -13,9 +13,8 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.incidents.collect import SOURCES
-from ops.incidents.document import escaped, html, markdown, paragraph, write
+from ops.incidents.document import TEXTS, Language, Texts, escaped, html, markdown, paragraph, write
 from ops.incidents.evidence import Evidence, Source
-from ops.incidents.i18n import TEXTS, Language, Texts
 from ops.incidents.record import Incident, Phase
 from ops.incidents.report import MOST_ENTRIES, Parts, document, labels_of
 from ops.incidents.times import TimeFormat, zone

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from components.rules import alert_id, id_template
-from ops.core.metrics import Metrics
+from ops.core.queries import Metrics
 from ops.core.web import Web
 from ops.incidents.record import Incident
 from ops.incidents.series import firing, measured

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 
 from ops.checks import security
 from ops.checks.gateway import o5
@@ -20,7 +20,7 @@ from ops.checks.kafka import k1, k2
 from ops.checks.security import k5
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.core.kafka import ADMIN, GroupState, KafkaAdmin, client_settings
 from ops.core.platform import Platform, parse
 from tests.config.servers import eventually
 from tests.support import kafka_broker
@@ -115,6 +115,25 @@ def test_the_lag_of_a_group_is_what_it_has_not_committed(platform: Platform) -> 
     assert kafka.lag("a-group") == {"telemetry-traces": 4 + sum(ends.values()) - ends[0]}, "nothing of it was read"
 
 
+def test_a_group_is_described_with_its_members(platform: Platform) -> None:
+    kafka = KafkaAdmin(platform)
+    settings = {**client_settings(platform, platform.kafka_users[READER]), "group.id": READER}
+    member = Consumer(settings)
+    try:
+        member.subscribe([TOPIC])
+
+        def joined() -> bool:
+            member.poll(0.1)
+            return bool(member.assignment())
+
+        eventually(joined, 60, "a member with partitions")
+        assert kafka.groups([READER]) == {READER: GroupState(state="Stable", members=1)}
+    finally:
+        member.close()
+    (nobody,) = kafka.groups(["no-such-group"]).values()
+    assert (nobody.stable, nobody.members) == (False, 0)
+
+
 _ASK = """
 import json, sys
 from ops.core.kafka import KafkaAdmin
@@ -122,11 +141,12 @@ from ops.core.platform import parse
 kafka = KafkaAdmin(parse(json.load(sys.stdin)))
 for number in range(20):
     assert kafka.lag(f"group-{number}") == {}
+    assert kafka.groups([f"group-{number}"])[f"group-{number}"].members == 0
 kafka.close()
 """
 
 
-def test_offsets_are_asked_of_a_broker_that_is_no_coordinator_yet(tmp_path: Path, made_up: dict[str, Any]) -> None:
+def test_groups_are_asked_of_a_broker_that_is_no_coordinator_yet(tmp_path: Path, made_up: dict[str, Any]) -> None:
     """A process of its own, since what this is about ended the whole process with a segmentation fault."""
     with kafka_broker.running(tmp_path) as broker:
         login = {"username": broker.username, "password": broker.password}

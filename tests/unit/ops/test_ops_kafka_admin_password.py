@@ -16,10 +16,9 @@ from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.platform import Login, Platform
-from ops.kafka import admin_password, sign_in
-from ops.kafka.admin_password import change
+from ops.kafka import logins
 from ops.kafka.command import kafka_app
-from ops.kafka.sign_in import Answer
+from ops.kafka.logins import Answer, change
 from tests.support.ports import free_port
 
 PASSWORD = "secondpassword2"
@@ -35,20 +34,20 @@ def outputs(password: str = PASSWORD, bootstrap: str = "kafka-0:9094") -> Platfo
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *told: Answer) -> None:
-    monkeypatch.setattr(admin_password, "answers", lambda _: told)
+    monkeypatch.setattr(logins, "administrator_answers", lambda _: told)
 
 
 def test_only_who_answers_and_does_not_sign_in_refuses() -> None:
     told = (REFUSED, SIGNED_IN, SILENT)
-    assert admin_password.refusing(told) == ["kafka-0:9094"]
-    assert admin_password.silent(told) == ["kafka-2:9094"]
+    assert logins.refusing(told) == ["kafka-0:9094"]
+    assert logins.silent(told) == ["kafka-2:9094"]
 
 
 def test_where_nobody_answers_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_in, "_ASK_S", 0.0)
+    monkeypatch.setattr(logins, "_ASK_S", 0.0)
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(OpsError, match=f"no broker answers, nothing was changed; {address}: "):
-        admin_password.answers(outputs(bootstrap=address))
+        logins.administrator_answers(outputs(bootstrap=address))
 
 
 @pytest.mark.parametrize("password", ["", "with space", "line\nbreak", "back\\slash", "pässword"])

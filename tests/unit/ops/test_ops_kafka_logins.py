@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops.config import generations
+from ops.config import source
 from ops.config.source import Configuration
 from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.platform import Login, Platform
-from ops.kafka import logins, sign_in
+from ops.kafka import logins
 from ops.kafka.command import kafka_app
-from ops.kafka.logins import KEY, Plan, plan, rotate
-from ops.kafka.sign_in import Answer
+from ops.kafka.logins import KEY, Answer, Plan, plan, rotate
 
 CLIENTS = ("gateway", "sampler")
 
@@ -53,10 +52,10 @@ class Stack:
         self.broken, self.ups = 0, list[tuple[int, ...]]()
         self.refused: set[str] = set()
         self.forgotten, self.rolls = True, 0
-        monkeypatch.setattr(generations, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
+        monkeypatch.setattr(source, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
         monkeypatch.setattr(logins, "KafkaAdmin", lambda _: self)
         monkeypatch.setattr(logins, "Kube", SimpleNamespace(of=lambda _: self))
-        monkeypatch.setattr(sign_in, "sign_in", self._sign_in)
+        monkeypatch.setattr(logins, "sign_in", self._sign_in)
         monkeypatch.setattr(logins, "GONE_S", 0.2)
         monkeypatch.setattr(platform_module, "load", lambda **_: outputs(*self.deployed))
         monkeypatch.setattr(pulumi, "set_generations", self._set)

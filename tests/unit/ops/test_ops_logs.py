@@ -50,13 +50,21 @@ def row(text: str, name: str = "a") -> Row:
 
 
 def test_every_option_becomes_a_condition() -> None:
-    wanted = Wanted(trace="0AF7", service="recorder", level="error", text="not stored", since_s=60)
+    wanted = Wanted(
+        trace="0AF7", service="recorder", level="error", text="not stored", origin=("host.name=a=b",), since_s=60
+    )
     condition = query(wanted, NOW)["bool"]
     assert condition["filter"] == [
         {"range": {"@timestamp": {"gte": "2023-11-14T22:12:20.000+00:00"}}},
         {"term": {"trace_id": "0" * 28 + "0af7"}},
         {"term": {"service": "recorder"}},
         {"range": {"severity_number": {"gte": 17}}},
+        {
+            "bool": {
+                "should": [{"term": {"origin": "host.name=a=b"}}, {"term": {"resource.host.name": "a=b"}}],
+                "minimum_should_match": 1,
+            }
+        },
     ]
     assert condition["must"] == [{"match": {"body": {"query": "not stored", "operator": "and"}}}]
 
@@ -71,6 +79,8 @@ def test_without_options_only_the_time_matters() -> None:
         (Wanted(level="loud"), "--level is 'loud', must be one of trace, debug, info, warn, error, fatal"),
         (Wanted(trace="xyz"), "--trace is 'xyz', must be a trace id: up to 32 hexadecimal digits"),
         (Wanted(trace="0" * 33), "must be a trace id"),
+        (Wanted(origin=("host.name",)), "--origin is 'host.name', must be KEY=VALUE, an attribute of the resource"),
+        (Wanted(origin=("=x",)), "must be KEY=VALUE"),
     ],
 )
 def test_what_cannot_be_is_refused(wanted: Wanted, message: str) -> None:

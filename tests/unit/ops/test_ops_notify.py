@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from components.rules import Severity
 from lab.fakes.receivers.server import TOPICS
 from ops import cli
-from ops.alerts import notify_senders
+from ops.alerts import notify
 from ops.alerts.notify import Notification, load, send_all
 from ops.core.errors import OpsError
 from tests.config.pki import write_certificates
@@ -280,4 +280,4 @@ def test_a_mistake_on_the_command_line_is_one_clear_line(fakes: Fakes, words: li
 
 def test_every_channel_of_the_file_has_a_sender(fakes: Fakes) -> None:
     channels = load(fakes.file()).channels
-    assert set(type(channels).model_fields) == set(notify_senders.SENDERS)
+    assert set(type(channels).model_fields) == set(notify.SENDERS)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from components.backups.schedule import Kind
 from ops import cli
 from ops.core.errors import OpsError
-from ops.review import command, evaluate
+from ops.review import comment, evaluate
 from ops.review import review as review_module
 from ops.review.comment import render
 from ops.review.model import Planned, StackPlan
@@ -253,7 +253,7 @@ def test_the_command_prints_the_comment_and_tells_by_its_exit_code(
     def open_to_all(resources: list[Resource], config: Mapping[str, Any]) -> list[Verdict]:
         return [Verdict(rule=RULE, resource=None, finding=None, level=Level.MANDATORY, message="stack: open")]
 
-    monkeypatch.setattr(command, "PROJECT", unchanged.root)
+    monkeypatch.setattr(comment, "PROJECT", unchanged.root)
     monkeypatch.setattr(run, "__kwdefaults__", {**run.__kwdefaults__, "checker": open_to_all})
     shown = CliRunner().invoke(cli.app, ["review", "HEAD"])
     assert shown.exit_code == 1
@@ -274,10 +274,10 @@ def test_mistakes_of_the_command_are_one_line_and_exit_code_2() -> None:
 
 
 def test_an_output_that_cannot_be_written_is_one_line(unchanged: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "PROJECT", unchanged.root)
+    monkeypatch.setattr(comment, "PROJECT", unchanged.root)
     monkeypatch.setattr(run, "__kwdefaults__", {**run.__kwdefaults__, "checker": lambda resources, config: []})
     with pytest.raises(OpsError, match=r"^--output is .*: it cannot be written"):
-        command.review("HEAD", output=unchanged.root / "no" / "folder.md", config=None)
+        comment.review("HEAD", output=unchanged.root / "no" / "folder.md", config=None)
 
 
 @pytest.mark.parametrize("stack", ["local", "prod", "dr"])

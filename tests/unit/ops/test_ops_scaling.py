@@ -13,12 +13,22 @@ from components.telemetry.capacity import Load, broker_volume
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import topic
 from ops.core import platform
+from ops.core.autoscalers import Recommendation, Size
 from ops.core.errors import OpsError
-from ops.core.recommendations import Recommendation, Size
 from ops.evidence import files as evidence
 from ops.scaling import command
-from ops.scaling.plan import BENCHES, BROKER_VOLUME, Costs, breaks_first, catalogue_days, comparison, costs, plan
-from ops.scaling.sizes import note, rows
+from ops.scaling.command import (
+    BENCHES,
+    BROKER_VOLUME,
+    Costs,
+    breaks_first,
+    catalogue_days,
+    comparison,
+    costs,
+    note,
+    plan,
+    rows,
+)
 
 DAYS = catalogue_days()
 COSTS: dict[Signal, dict[str, float]] = {

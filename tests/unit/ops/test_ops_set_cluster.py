@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from components.cluster import EMBEDDED
 from lab.toolchain import tools
 from ops.cli import app
-from ops.config.cluster import written
+from ops.config.command import written
 from ops.core.errors import OpsError
 from tests.support import engine
 from tests.support.clusters import kubeconfig

@@ -15,11 +15,10 @@ from typer.testing import CliRunner
 
 from ops.cli import app
 from ops.core.errors import OpsError
-from ops.drills.procedures.storage import larger
+from ops.drills.procedures.growth import larger
 from ops.storage import command
-from ops.storage.claims import Claim, Plan, Step, Wanted, claim_of, of_part, plan, refusals, wanted_of
-from ops.storage.cluster import Volumes
-from ops.storage.grow import _reason
+from ops.storage.claims import Claim, Plan, Step, Volumes, Wanted, claim_of, of_part, plan, refusals, wanted_of
+from ops.storage.command import _reason
 from tests.unit.ops.review_plans import deployment, stateful_set
 
 KAFKA = Wanted(workload="kafka", template="data", size="2Gi", storage_class="fast")
@@ -191,7 +190,7 @@ def volumes(apps: Apps, *, rolled: bool = True) -> Volumes:
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where files are kept, and no pauses."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("ops.storage.cluster._PAUSE_S", 0.0)
+    monkeypatch.setattr("ops.storage.claims._PAUSE_S", 0.0)
     return tmp_path
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ops.core.tables import Table
+from ops.core.terminal import Table
 
 PROJECT = Path(__file__).parents[3]
 RUNS_OF_EVIDENCE = {"ops/backups/command.py", "ops/regions/command.py"}
@@ -29,6 +29,6 @@ def test_a_long_name_is_whole_in_a_narrow_terminal() -> None:
 
 
 def test_every_command_has_such_tables() -> None:
-    own = {"ops/core/tables.py", *RUNS_OF_EVIDENCE}
+    own = {"ops/core/terminal.py", *RUNS_OF_EVIDENCE}
     sources = {str(path.relative_to(PROJECT)): path.read_text() for path in (PROJECT / "ops").rglob("*.py")}
     assert {name for name, text in sources.items() if "rich.table import Table" in text} <= own

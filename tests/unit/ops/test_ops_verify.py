@@ -16,13 +16,12 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.checks import command, registry
+from ops.checks import command
 from ops.cli import app
-from ops.core import runner
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.requirements import REQUIREMENT_IDS
-from ops.core.rows import Check, DrillResult, Finding, Row, Setup, State, Wait, moment
+from ops.core.rows import Check, DrillResult, Finding, Row, Setup, State, Wait, choose, moment, run_checks
 from ops.evidence import files as evidence
 from ops.evidence.drills import Drills
 from ops.evidence.files import Catalog, Entry, Evidence, PlatformId, Target
@@ -75,7 +74,7 @@ def relying(name: str) -> Check:
 
 
 def test_all_rows_come_in_the_order_of_the_requirements_and_the_rest_is_absent() -> None:
-    rows = runner.run(REQUIREMENT_IDS, {"P2": good, "K1": good}, NOWHERE)
+    rows = run_checks(REQUIREMENT_IDS, {"P2": good, "K1": good}, NOWHERE)
     assert [row.id for row in rows] == list(REQUIREMENT_IDS)
     assert {row.id for row in rows if row.state is State.PASS} == {"K1", "P2"}
     assert {row.state for row in rows if row.id not in ("K1", "P2")} == {State.ABSENT}
@@ -83,7 +82,7 @@ def test_all_rows_come_in_the_order_of_the_requirements_and_the_rest_is_absent()
 
 def test_a_check_that_fails_or_crashes_stops_no_other() -> None:
     checks = {"K1": broken, "K2": crashing, "K3": bad, "K4": good}
-    rows = {row.id: row for row in runner.run(["K1", "K2", "K3", "K4"], checks, NOWHERE)}
+    rows = {row.id: row for row in run_checks(["K1", "K2", "K3", "K4"], checks, NOWHERE)}
     assert rows["K1"].problems == ("no answer from Kafka (127.0.0.1:9)",)
     assert rows["K2"].problems == ("KeyError: 'key'",)
     assert rows["K3"].problems == ("RF is 1, must be 3",)
@@ -97,7 +96,7 @@ def test_a_check_that_hangs_is_a_failed_row() -> None:
         release.wait(20)
         return Finding()
 
-    row = runner.run(["K1"], {"K1": hanging}, NOWHERE, seconds=0.2)[0]
+    row = run_checks(["K1"], {"K1": hanging}, NOWHERE, seconds=0.2)[0]
     release.set()
     assert row.state is State.FAIL
     assert row.problems == ("gave no answer in 0 s",)
@@ -105,15 +104,15 @@ def test_a_check_that_hangs_is_a_failed_row() -> None:
 
 def test_progress_reports_every_row_that_is_checked() -> None:
     told: list[str] = []
-    runner.run(["K1", "K2", "S1"], {"K1": good, "K2": bad}, NOWHERE, lambda row: told.append(f"{row.id} {row.state}"))
+    run_checks(["K1", "K2", "S1"], {"K1": good, "K2": bad}, NOWHERE, lambda row: told.append(f"{row.id} {row.state}"))
     assert told == ["K1 pass", "K2 fail"]
 
 
 def test_chosen_rows_keep_the_order_whatever_their_case_and_separators() -> None:
-    assert runner.choose(["p1", "k2,K1"]) == ("K1", "K2", "P1")
-    assert runner.choose([]) == REQUIREMENT_IDS
+    assert choose(["p1", "k2,K1"]) == ("K1", "K2", "P1")
+    assert choose([]) == REQUIREMENT_IDS
     with pytest.raises(OpsError, match="no row X9"):
-        runner.choose(["K1", "X9"])
+        choose(["K1", "X9"])
 
 
 DUE = datetime.now(UTC) + timedelta(hours=2)
@@ -302,12 +301,12 @@ def test_files_that_are_no_evidence_are_named_and_ignored(project: Path) -> None
 def test_a_row_relies_on_its_drills_and_shows_their_figures(project: Path) -> None:
     ran(project, "bench", machine={"cores": 16}, figures={"points/s": 123_000})
     drills = Drills(lambda: HERE, project / "evidence", project)
-    [row] = runner.run(["S2"], {"S2": relying("bench")}, NOWHERE, judge=drills.judge)
+    [row] = run_checks(["S2"], {"S2": relying("bench")}, NOWHERE, judge=drills.judge)
     assert row.state is State.PASS
     assert row.figures == ("3 brokers", "points/s 123000")
-    [row] = runner.run(["K1"], {"K1": relying("drill")}, NOWHERE, judge=drills.judge)
+    [row] = run_checks(["K1"], {"K1": relying("drill")}, NOWHERE, judge=drills.judge)
     assert (row.state, row.line) == (State.STALE, "ops drill some")
-    [row] = runner.run(["K1"], {"K1": relying("unknown")}, NOWHERE, judge=drills.judge)
+    [row] = run_checks(["K1"], {"K1": relying("unknown")}, NOWHERE, judge=drills.judge)
     assert row.problems == ("evidence 'unknown' is not in catalog.yaml: add its title, covers, targets and command",)
 
 
@@ -389,7 +388,7 @@ def verify(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
     monkeypatch.setattr(command.Drills, "of", lambda _: drills)
 
     def call(checks: dict[str, Check], *words: str) -> Result:
-        monkeypatch.setattr(registry, "CHECKS", checks)
+        monkeypatch.setattr(command, "CHECKS", checks)
         return CliRunner().invoke(app, ["verify", *words])
 
     return call

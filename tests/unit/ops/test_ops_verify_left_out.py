@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from ops.checks.registry import CHECKS
+from ops.checks.command import CHECKS
 from ops.core.context import Context
 from ops.core.platform import Platform, parse
 from ops.core.rows import Setup, not_set_up

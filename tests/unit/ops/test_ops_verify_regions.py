@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from components.dashboards.registry import DASHBOARDS
-from ops.checks import regions, visualization
-from ops.checks.registry import CHECKS
+from ops.checks import recovery, visualization
+from ops.checks.command import CHECKS
 from ops.core.context import Context
 from ops.core.platform import Platform
 from ops.core.rows import Check, Setup
@@ -70,7 +70,7 @@ def context(answers_by_expression: Answers) -> Context:
 
 
 def test_a_standby_that_is_kept_in_step_passes() -> None:
-    finding = regions.d2(context(answers()))
+    finding = recovery.d2(context(answers()))
     assert finding.wrong == []
     assert finding.figures == [
         "8 of 8 kinds of definitions are identical",
@@ -80,13 +80,13 @@ def test_a_standby_that_is_kept_in_step_passes() -> None:
 
 def test_a_primary_shows_parity_and_relies_on_the_drill_for_the_copy() -> None:
     answer_table = answers({ROLE: [({"role": "primary"}, 1)], LATE: None, TASKS: None, BEHIND: None})
-    finding = regions.d2(context(answer_table))
+    finding = recovery.d2(context(answer_table))
     assert finding.wrong == []
     assert "run it with the other region's stack" in finding.seen[0]
-    assert set(finding.drills) == {regions.DRILL}
+    assert set(finding.drills) == {recovery.DRILL}
 
 
-@pytest.mark.parametrize("check", [regions.d2, regions.d3])
+@pytest.mark.parametrize("check", [recovery.d2, recovery.d3])
 @pytest.mark.parametrize(("scope", "command"), [("checkout", "make up-dr"), ("", "pulumi up --stack dr")])
 def test_a_region_alone_is_not_set_up_and_says_how(
     check: Check, scope: str, command: str, monkeypatch: pytest.MonkeyPatch
@@ -114,19 +114,19 @@ def test_a_region_alone_is_not_set_up_and_says_how(
     ],
 )
 def test_a_region_that_is_not_kept_in_step_is_found(changes: dict[str, Any], wrong: str) -> None:
-    assert regions.d2(context(answers(changes))).wrong == [wrong]
+    assert recovery.d2(context(answers(changes))).wrong == [wrong]
 
 
 def test_a_pair_of_which_one_notifies_people_passes_with_the_drill() -> None:
-    finding = regions.d3(context(answers()))
+    finding = recovery.d3(context(answers()))
     assert finding.wrong == []
     assert finding.figures == ["epoch 7"]
-    assert finding.drills == {regions.DRILL: (regions.RTO, regions.RPO)}
+    assert finding.drills == {recovery.DRILL: (recovery.RTO, recovery.RPO)}
 
 
 def test_the_drills_targets_are_the_catalogs() -> None:
-    targets = {target.figure: target.at_most for target in evidence.catalog().entry(regions.DRILL).targets}
-    assert (targets[regions.RTO], targets[regions.RPO]) == (300, 15)
+    targets = {target.figure: target.at_most for target in evidence.catalog().entry(recovery.DRILL).targets}
+    assert (targets[recovery.RTO], targets[recovery.RPO]) == (300, 15)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_the_drills_targets_are_the_catalogs() -> None:
     ],
 )
 def test_a_pair_that_could_not_take_over_is_found(changes: dict[str, Any], wrong: str) -> None:
-    assert regions.d3(context(answers(changes))).wrong == [wrong]
+    assert recovery.d3(context(answers(changes))).wrong == [wrong]
 
 
 def test_rows_of_the_regions_are_no_longer_absent() -> None:

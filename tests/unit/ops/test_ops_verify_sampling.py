@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from components.sampler.component import POLICIES, SAMPLING, SamplingPolicy, _sampling
 from components.telemetry.services import DEFAULT_LATENCY_LIMIT_MS
-from ops.checks import sampling
+from ops.checks import traces
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from tests.unit.ops.visualization_platform import OLD
@@ -64,19 +64,19 @@ class Platform:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "_COUNTED_S", -7.9)
-    monkeypatch.setattr(sampling, "_PAUSE_S", 0.02)
+    monkeypatch.setattr(traces, "_COUNTED_S", -7.9)
+    monkeypatch.setattr(traces, "_PAUSE_S", 0.02)
 
 
 def test_samplers_that_keep_their_promises_pass() -> None:
-    finding = sampling.o4(Platform().context)
+    finding = traces.o4(Platform().context)
     assert finding.wrong == []
     assert "base 10% up to 1200 spans/s" in finding.figures
 
 
 def test_the_budget_is_read_from_what_runs() -> None:
-    budget = sampling.budget(Platform().context)
-    assert budget == sampling.Budget(share=0.1, spans_per_s=60, wait_s=8, samplers=2)
+    budget = traces.budget(Platform().context)
+    assert budget == traces.Budget(share=0.1, spans_per_s=60, wait_s=8, samplers=2)
     assert budget.traces_per_s(3) == pytest.approx(400)
 
 
@@ -84,7 +84,7 @@ def test_a_configuration_without_a_base_policy_is_one_clear_line() -> None:
     policy = _sampling(SamplingPolicy())
     policy["policies"] = policy["policies"][:2]
     with pytest.raises(OpsError, match="no policy base of a share and a limit"):
-        sampling.budget(Platform(policy=policy).context)
+        traces.budget(Platform(policy=policy).context)
 
 
 @pytest.mark.parametrize(
@@ -96,21 +96,21 @@ def test_a_configuration_without_a_base_policy_is_one_clear_line() -> None:
     ],
 )
 def test_a_broken_promise_is_found(platform: Platform, problem: str) -> None:
-    assert sampling.o4(platform.context).wrong == [problem]
+    assert traces.o4(platform.context).wrong == [problem]
 
 
 def test_a_policy_that_never_decides_is_found_once_the_platform_is_no_longer_young() -> None:
     platform = Platform(kept=("errors", "slow"))
-    [wrong] = sampling.o4(platform.context).wrong
+    [wrong] = traces.o4(platform.context).wrong
     assert wrong.startswith("policy base has made no decision (was due at ")
-    young = sampling.o4(Platform(kept=("errors", "slow"), created=datetime.now(UTC)).context)
+    young = traces.o4(Platform(kept=("errors", "slow"), created=datetime.now(UTC)).context)
     assert (young.wrong, [wait.what for wait in young.waits]) == ([], ["first trace kept by policy base"])
     assert platform.sent == []
 
 
 def test_a_failed_and_a_slow_trace_are_sent_where_none_came_by_itself() -> None:
     platform = Platform(kept=("base",), after=POLICIES)
-    assert sampling.o4(platform.context).wrong == []
+    assert traces.o4(platform.context).wrong == []
     failed, slow = platform.sent
     assert failed.status.code == Status.STATUS_CODE_ERROR
     assert slow.status.code != Status.STATUS_CODE_ERROR
@@ -118,7 +118,7 @@ def test_a_failed_and_a_slow_trace_are_sent_where_none_came_by_itself() -> None:
 
 
 def test_probes_that_no_policy_takes_are_found() -> None:
-    wrong = sampling.o4(Platform(kept=("base",)).context).wrong
+    wrong = traces.o4(Platform(kept=("base",)).context).wrong
     assert [problem.partition(" (was")[0] for problem in wrong] == [
         "policy errors has made no decision",
         "policy slow has made no decision",
@@ -126,5 +126,5 @@ def test_probes_that_no_policy_takes_are_found() -> None:
 
 
 def test_traces_that_were_dropped_undecided_are_found() -> None:
-    wrong = sampling.o4(Platform(dropped=7).context).wrong
+    wrong = traces.o4(Platform(dropped=7).context).wrong
     assert [problem.startswith("7 traces were dropped without a decision") for problem in wrong] == [True, True]

@@ -9,8 +9,7 @@ import pytest
 
 from ops.drills.tools import span_load
 from ops.drills.tools.search_client import SearchClient
-from ops.drills.tools.span_load import NOTHING_MORE_S, Sent, Stored, await_stored
-from ops.drills.tools.trace_traffic import Sort
+from ops.drills.tools.span_load import NOTHING_MORE_S, Sent, Sort, Stored, await_stored
 
 FIRST, SECOND = bytes(15) + b"\1", bytes(15) + b"\2"
 Hits = list[tuple[str, str]]

@@ -12,13 +12,12 @@ import pytest
 from kubernetes import client
 
 from ops.checks import prometheus, traces, visualization
-from ops.checks.registry import CHECKS
-from ops.core import runner
+from ops.checks.command import CHECKS
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.platform import parse
-from ops.core.rows import State
+from ops.core.rows import State, run_checks
 from ops.telemetry.traces import fetch_token
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
@@ -106,7 +105,7 @@ def context(tmp_path: Path, outputs: dict[str, Any], ports: dict[str, int]) -> I
 def test_a_row_names_the_server_that_is_away(
     context: Context, ports: dict[str, int], row: str, name: str, server: str
 ) -> None:
-    [outcome] = runner.run([row], CHECKS, context)
+    [outcome] = run_checks([row], CHECKS, context)
     assert outcome.state is State.FAIL
     [problem] = outcome.problems
     assert name in problem
@@ -146,6 +145,6 @@ def test_a_tunnel_names_the_pod_at_its_end(context: Context, ports: dict[str, in
 
 def test_a_platform_that_is_gone_is_told_in_a_limited_time(context: Context) -> None:
     began = time.monotonic()
-    rows = runner.run(["K2", "L2", "O3", "P3"], CHECKS, context)
+    rows = run_checks(["K2", "L2", "O3", "P3"], CHECKS, context)
     assert all(row.state is State.FAIL and len(row.problems) == 1 for row in rows)
     assert time.monotonic() - began < 60

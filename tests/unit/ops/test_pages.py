@@ -106,7 +106,8 @@ def test_every_placeholder_names_a_figure_of_the_newest_run() -> None:
                 name, _, figure = placeholder.partition(": ")
                 run = evidence.newest(name)
                 if run is not None and run.passed:
-                    assert evidence.figure(run.figures, figure) is not None, f"{row.promise}: {placeholder}"
+                    value = evidence.figure(run.told, figure.removesuffix(pages.EACH))
+                    assert value is not None, f"{row.promise}: {placeholder}"
 
 
 def test_every_part_of_a_catalog_text_has_figures_that_some_run_or_test_has() -> None:
@@ -118,7 +119,7 @@ def test_every_part_of_a_catalog_text_has_figures_that_some_run_or_test_has() ->
         for figure in named(entry.text) if runs else ():
             # A bench has the figures of its default size of requests again for each other size that was asked for.
             single = re.sub(r"^\d+ items a request/", "", figure)
-            known = any(evidence.figure(run.figures, single) is not None for run in runs)
+            known = any(evidence.figure(run.told, single) is not None for run in runs)
             assert known or f'"{figure}"' in written, f"{name}: no run has {figure!r}"
 
 
@@ -137,6 +138,55 @@ def test_a_promise_shows_its_figures_and_their_run(project: Path) -> None:
     assert runs == (
         f"[`kill`](evidence/kill/) 2026-11-20, {run.commit[:7]}<br>`load`: not measured on this version (`make load`)"
     )
+
+
+def test_a_figure_of_each_run_is_that_of_all_with_the_sources_of_the_newest_one(project: Path) -> None:
+    rows = (Row(promise="fast", shows={"load": "{load: average s, of each run} s"}),)
+
+    def shown() -> str:
+        return pages.promises(rows, source(project), project / "README.md").splitlines()[-1]
+
+    assert "load: not measured" in shown()
+    left(project, "load", when=1, **{"average s": 9.0})
+    (project / "settings.yaml").write_text("a: 2\n")
+    left(project, "load", when=2, **{"average s": 3.5})
+    assert "load: 3.5 s" in shown()
+    left(project, "load", when=3, **{"average s": 1.5})
+    left(project, "load", "broke off", when=4, note=1)
+    assert "load: **failed**, 1.5; 3.5 s" in shown()
+
+
+def test_texts_may_name_what_a_run_was_asked_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = left(project)
+    with_settings = run.model_copy(update={"settings": {"rate": 3000.0, "size": [20], "share": 0.5}})
+    entry = CATALOG.evidence["kill"].model_copy(
+        update={"text": "at {settings/rate}/s, {settings/size/0} each, {settings/share}; {missing} missing"}
+    )
+    monkeypatch.setattr(evidence, "catalog", lambda: CATALOG.model_copy(update={"evidence": {"kill": entry}}))
+    given = source(project)
+    monkeypatch.setattr(given, "newest", lambda name: with_settings)
+    assert "| at 3,000/s, 20 each, 0.5; 0 missing |" in pages.catalog_table(given, project / "README.md")
+
+
+def test_what_each_side_of_the_comparison_guarantees_is_shown(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = CATALOG.evidence["load"].model_copy(update={"run": "make bench PEER=1"})
+    names = {**CATALOG.evidence, "bench-peer": entry}
+    monkeypatch.setattr(evidence, "catalog", lambda: CATALOG.model_copy(update={"evidence": names}))
+    assert pages.peer_table(source(project)) == "Not measured (`make bench PEER=1`)."
+    left(project, "bench-peer", **{"average s": 1, "guarantees": {"order": {"ours": "kept", "peer": "a | b"}}})
+    assert pages.peer_table(source(project)).splitlines()[-1] == r"| order | kept | a \| b |"
+
+
+def test_runs_of_the_whole_loop_are_listed_with_their_steps(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Entry(title="loop", covers=("code",), run="OBS_EVIDENCE=1 .ci/run")
+    monkeypatch.setattr(evidence, "catalog", lambda: CATALOG.model_copy(update={"evidence": {"ci-run": entry}}))
+    assert pages.loop_table(source(project)) == "Not measured (`OBS_EVIDENCE=1 .ci/run`)."
+    run = left(project, "ci-run", "exit code 2", when=1, **{"total s": 9, "steps s": {"tools": 8, "test": 1}})
+    left(project, "ci-run", when=2, **{"total s": 1300, "steps s": {"tools": 1, "test": 600, "up": 200}})
+    lines = pages.loop_table(source(project)).splitlines()
+    assert lines[0] == "| run | result | all | tools | test | up |"
+    assert lines[2] == f"| 2026-11-20 10:02, {run.commit[:7]} | passed | 1,300 | 1 | 600 | 200 |"
+    assert lines[3] == f"| 2026-11-20 10:01, {run.commit[:7]} | **failed**: exit code 2 | 9 | 8 | 1 | not measured |"
 
 
 def test_what_changed_since_is_counted(project: Path) -> None:
@@ -262,12 +312,15 @@ def test_the_command_tells_what_is_out_of_date_and_writes_it(project: Path, monk
     left(project)
     expected = pages.changed(project, source(project), TABLE)
     monkeypatch.setattr(pages, "PROJECT", project)
-    monkeypatch.setattr(pages, "changed", lambda: expected)
+    monkeypatch.setattr(pages, "changed", lambda source: expected)
+    monkeypatch.setattr(pages, "Source", lambda: source(project))
+    (project / "evidence" / "kill" / "damaged.json").write_text("{")
     checked = CliRunner().invoke(app, ["docs", "--check"])
-    assert (checked.exit_code, checked.output) == (1, "README.md: out of date\n")
+    assert (checked.exit_code, checked.stdout) == (1, "README.md: out of date\n")
+    assert checked.stderr.startswith("ignored: kill/damaged.json is not an evidence file: ")
     assert (project / "README.md").read_text() == PAGE
     written = CliRunner().invoke(app, ["docs"])
-    assert (written.exit_code, written.output) == (0, "README.md: changed\n")
+    assert (written.exit_code, written.stdout) == (0, "README.md: changed\n")
     assert (project / "README.md").read_text() == expected[project / "README.md"]
     assert [file.name for file in project.glob(".README*")] == []
 

@@ -1,7 +1,8 @@
 """No measured number is typed by hand: what stands in a page with a unit is a setting, a limit, or comes from evidence.
 
-A number with a unit outside of generated blocks, code and dated records (ADRs) must be one that the sources, stack
-files or targets have too. ``evidence/typed.yaml`` lists the few that are neither, each with its reason.
+A number with a unit outside of generated blocks and code must be one that the sources, stack files or targets have too,
+on every page: decisions and the changelog as well. ``evidence/typed.yaml`` lists the few that are neither, each with
+its reason.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ def typed(text: str) -> Iterator[tuple[int, str]]:
 
 
 def checked() -> list[Path]:
-    paths = [PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")]
-    return sorted(page for page in paths if page.name not in GENERATED and "adr" not in page.parts)
+    paths = [*PROJECT.glob("*.md"), *(PROJECT / "collector").rglob("*.md"), *(PROJECT / "docs").rglob("*.md")]
+    return sorted(page for page in paths if page.name not in GENERATED)
 
 
 def exceptions() -> list[dict[str, str]]:

@@ -13,8 +13,7 @@ from ops.core.platform import PROJECT
 from ops.permissions import document
 from ops.permissions.matrix import EVERY_POD, EVERYBODY, edges, kafka_grants, matrix, service_accounts
 from ops.permissions.model import Edge, KafkaGrant, Matrix, allows
-from ops.permissions.passwords import Passwords
-from ops.permissions.state import PASSWORD, deployed
+from ops.permissions.state import PASSWORD, Passwords, deployed
 from policy.model import Resource
 from tests.support.access import matrix_of, rendered
 from tests.support.engine import STACKS, bcrypt_of, password_of, recorded

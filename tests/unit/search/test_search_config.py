@@ -186,7 +186,9 @@ def test_templates_carry_the_read_aliases_and_the_shards() -> None:
 def test_attributes_of_logs_are_one_field_each_in_both_engines() -> None:
     for kind, flat in ((Engine.OPENSEARCH, "flat_object"), (Engine.ELASTICSEARCH, "flattened")):
         fields = cluster_families(kind)[-1].mapping["properties"]
-        assert fields["resource"] == fields["attributes"] == {"type": flat}
+        assert fields["attributes"] == {"type": flat}
+        assert fields["resource"] == {"type": "object", "enabled": False}
+        assert fields["origin"]["type"] == "keyword"
 
 
 @pytest.mark.parametrize("kind", ["span", "service"])

@@ -11,7 +11,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from components.alertmanager.receivers import MOST_EVENTS
-from services.alert_events import events, web
+from services.alert_events import __main__ as program
+from services.alert_events import events
 from services.runtime import posts
 from services.runtime.kafka_sender import BusyError
 from tests.unit.services.alert_events_fakes import (
@@ -184,7 +185,7 @@ def test_a_post_must_say_how_long_it_is(service: Service, length: str) -> None:
 def test_a_post_that_is_too_large_is_refused_before_it_is_read(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "MOST_BODY_BYTES", 1000)
+    monkeypatch.setattr(program, "MOST_BODY_BYTES", 1000)
     stream = io.BytesIO(b"x" * 5000)
     assert service.post(RAW, b"x" * 1001, **{"wsgi.input": stream, "CONTENT_LENGTH": "5000"})[0] == 413
     assert refused(service, "raw", "size") == 1
@@ -210,7 +211,7 @@ def test_a_sender_whose_post_ends_early_is_to_come_again(service: Service) -> No
 
 
 def test_the_bytes_that_are_held_at_once_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "MOST_BYTES_AT_ONCE", 600)
+    monkeypatch.setattr(program, "MOST_BYTES_AT_ONCE", 600)
     monkeypatch.setattr(posts, "_ROOM_S", 0.05)
     service = Service(tmp_path)
     entered, go, answers = threading.Event(), threading.Event(), list[int]()
@@ -232,7 +233,7 @@ def test_the_bytes_that_are_held_at_once_are_bounded(tmp_path: Path, monkeypatch
 
 
 def test_news_of_senders_without_number_are_forgotten(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "_MOST_LOGGED", 5)
+    monkeypatch.setattr(program, "_MOST_LOGGED", 5)
     for number in range(12):
         service.post(RAW, [], login="x:y", REMOTE_ADDR=f"10.0.0.{number}")
     assert len(service.told) == 12
@@ -241,6 +242,6 @@ def test_news_of_senders_without_number_are_forgotten(service: Service, monkeypa
 
 
 def test_a_post_of_the_largest_size_has_room() -> None:
-    assert web.MOST_BODY_BYTES <= web.MOST_BYTES_AT_ONCE
-    assert events.MOST_POST_BYTES >= 2 * web.MOST_BODY_BYTES
-    assert MOST_EVENTS * 3 * 1024 <= web.MOST_BODY_BYTES, "a whole notification of Alertmanager, 3 kB an alert"
+    assert program.MOST_BODY_BYTES <= program.MOST_BYTES_AT_ONCE
+    assert events.MOST_POST_BYTES >= 2 * program.MOST_BODY_BYTES
+    assert MOST_EVENTS * 3 * 1024 <= program.MOST_BODY_BYTES, "a whole notification of Alertmanager, 3 kB an alert"

@@ -30,9 +30,9 @@ from services.incident_closer.__main__ import (
 )
 from services.incident_closer.settings import IncidentCloserSettings as Settings
 from services.incident_closer.settings import Paged
-from services.regions.silences import FAILOVER_AGENT, HANDOVER_AUTHOR
+from services.regions.settings import FAILOVER_AGENT, HANDOVER_AUTHOR
 from services.runtime.https import HttpsServer
-from services.runtime.periodic import DedupLogger
+from services.runtime.serving import DedupLogger
 from services.runtime.settings import SettingsError
 from tests.config.pki import write_certificates
 

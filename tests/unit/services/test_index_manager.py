@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from services.index_manager import indices, manager
-from services.index_manager.__main__ import main
+from services.index_manager import __main__ as program
+from services.index_manager import indices
+from services.index_manager.__main__ import IndexManager, main
 from services.index_manager.cluster_stats import IndexManagerMetrics
 from services.index_manager.indices import Index, Snapshot
-from services.index_manager.manager import IndexManager
 from services.index_manager.settings import AccessFile, FamilySettings, SnapshotSettings
 from services.index_manager.settings import IndexManagerSettings as Settings
 from services.runtime.json_api import ApiError, JsonApi
@@ -153,7 +153,7 @@ def test_an_alias_of_another_family_is_taken_away_and_a_foreign_one_is_left() ->
 
 def test_what_the_plugin_brings_itself_is_left_alone_and_everything_else_is_as_in_the_file() -> None:
     current = {"readall": {"static": True}, "internal": {"hidden": True}, "gone": {}, "kept": {"hash": "old"}}
-    assert manager.operations(current, {"kept": {"hash": "new"}}) == [
+    assert program.operations(current, {"kept": {"hash": "new"}}) == [
         {"op": "remove", "path": "/gone"},
         {"op": "add", "path": "/kept", "value": {"hash": "new"}},
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import ssl
 import threading
@@ -35,7 +36,8 @@ def cluster(folder: Path, *answers: tuple[int, Any]) -> Iterator[tuple[BulkWrite
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"])).decode()
+            assert self.headers["content-encoding"] == "gzip"
+            body = gzip.decompress(self.rfile.read(int(self.headers["content-length"]))).decode()
             seen.append((self.path, self.headers["authorization"], body))
             status, answer = left.pop(0) if len(left) > 1 else left[0]
             text = (answer(body) if callable(answer) else answer).encode()

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
+from components.search.config import Engine
+from components.search.indices import log_mapping
 from services.log_indexer.documents import LONGEST_BODY, LONGEST_VALUE, DecodeError, Document, documents, name_of
 from tests.support.dirty.records import any_value
 
@@ -57,6 +59,7 @@ def test_a_document_has_what_the_mapping_names() -> None:
         "service": "recorder",
         "body": "text",
         "scope": "lib",
+        "origin": ["layer=streaming", "service.name=recorder", "host.name=recorder-1"],
         "resource": {"layer": "streaming", "service.name": "recorder", "host.name": "recorder-1"},
         "attributes": {"error.type": "timeout"},
     }
@@ -164,6 +167,66 @@ def test_an_attribute_that_comes_twice_is_in_the_document_once() -> None:
     [document] = documents_of(content)
     assert document["attributes"] == {"word": "last"}
     assert (document["layer"], document["resource"]["layer"]) == ("device", "device")
+
+
+ODD = '\u3000\u5024="\\\u2028'
+
+
+@pytest.mark.parametrize(
+    ("value", "elements"),
+    [
+        (ODD, [f"odd={ODD}"]),
+        ("", ["odd="]),
+        (7, ["odd=7"]),
+        (True, ["odd=true"]),
+        (2.5, ["odd=2.5"]),
+        (["a", 1, "b"], ["odd=a", "odd=1", "odd=b"]),
+        ({"inner": {"list": ["a"]}, "b": "c"}, ["odd=a", "odd=c"]),
+        ([], []),
+    ],
+)
+def test_a_resource_is_found_by_each_attribute(value: object, elements: list[str]) -> None:
+    content = data()
+    content.resource_logs[0].resource.attributes.add(key="odd").value.CopyFrom(any_value(value))
+    [document] = documents_of(content)
+    assert document["origin"][3:] == elements
+    assert document["resource"]["odd"] == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["\U00020bb7"] * 3900 + ["5f" * 32],
+        {str(number): "\U00020bb7" for number in range(600)} | {"last": "5f" * 32},
+        [[]] * 3000 + ["5f" * 32],
+        "\U00020bb7" * 3900 + "5f" * 32,
+    ],
+)
+def test_all_of_an_attribute_is_found_however_many_parts_it_has(value: object) -> None:
+    """Who searches for a pseudonym looks into every element: none may be left out for its length."""
+    content, key = data(), "k" * 5000
+    content.resource_logs[0].resource.attributes.add(key=key).value.CopyFrom(any_value(value))
+    [document] = documents_of(content)
+    elements = document["origin"][3:]
+    assert any("5f" * 32 in element for element in elements)
+    assert len(elements) <= 16
+    longest = cluster_mapping()["origin"]["ignore_above"]
+    assert max(len(element.encode("utf-16-le")) // 2 for element in elements) <= longest
+    assert 3 * longest <= 32_766
+
+
+def cluster_mapping() -> dict[str, Any]:
+    """Fields of the index of logs."""
+    fields: dict[str, Any] = log_mapping(Engine.OPENSEARCH)["properties"]
+    return fields
+
+
+@pytest.mark.parametrize("engine", list(Engine))
+def test_the_mapping_names_what_a_document_has(engine: Engine) -> None:
+    content = data(event__name="started")
+    content.resource_logs[0].scope_logs[0].log_records[0].observed_time_unix_nano = TIME_NS
+    [document] = documents_of(content)
+    assert document.keys() == log_mapping(engine)["properties"].keys()
 
 
 @pytest.mark.parametrize("value", ["", 0, False, 0.0])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from components.versions import IMAGES
-from ops.checks.registry import CHECKS
+from ops.checks.command import CHECKS
 from ops.cli import COMMANDS
 from ops.drills.run import DRILLS
 from ops.evidence import files as evidence

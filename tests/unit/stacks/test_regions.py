@@ -9,7 +9,7 @@ import pulumi
 import pytest
 import yaml
 
-from ops.checks.regions import FINGERPRINTS
+from ops.checks.recovery import FINGERPRINTS
 from services.failover_agent.settings import FailoverAgentSettings
 from stacks import settings as model
 from stacks.endpoints import check_agreed, check_partitions, needed, parity_fingerprints, topic_partitions

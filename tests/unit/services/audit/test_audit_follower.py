@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.audit.follower import Follower, Life, Positions, moment, stamp
-from services.audit.kubernetes_api import ApiError, KubernetesApi
+from services.audit.follower import ApiError, Follower, KubernetesApi, Life, Positions, moment, stamp
 from services.audit.metrics import Metrics
 from services.audit.records import GAP, Entry
 from services.audit.settings import Source

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.audit.follower import Positions
-from services.audit.kubernetes_api import KubernetesApi
+from services.audit.follower import KubernetesApi, Positions
 from services.audit.metrics import Metrics
 from services.audit.operators import CommandEvent, event
 from services.audit.records import GAP, Entry

@@ -20,9 +20,8 @@ import yaml
 
 from services.backup import BackupError, restore
 from services.backup import __main__ as program
-from services.backup.manifest import Manifest
+from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.restore import fetch
-from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import BackupSettings
 from services.backup.store import NotStoredError, Store
 from tests.unit.services.backup.harness import BUCKET, IDENTITY, PREFIX, RECIPIENT, Harness

@@ -10,7 +10,7 @@ import pytest
 
 from services.backup import settings as backup_settings
 from services.backup import store as backup_store
-from services.backup.run_writer import RunSummary, RunWriter
+from services.backup.manifest import RunSummary, RunWriter
 from services.backup_exporter.poller import Archive, BackupBucket, Runs
 from services.backup_exporter.settings import KINDS
 from services.kafka_archive.segments import Record, Segment

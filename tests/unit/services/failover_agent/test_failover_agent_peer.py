@@ -16,7 +16,7 @@ from services.failover_agent.notification_gate import EgressProbe, NotificationG
 from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, PeerClock
 from services.regions.witness import Heartbeat, Witness, WitnessError
-from services.runtime.periodic import DedupLogger
+from services.runtime.serving import DedupLogger
 from tests.unit.services.failover_agent.contents import NOW, content
 
 EVERY_S = 5.0

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.failover_agent.alertmanager import over
-from services.failover_agent.silences import (
+from services.failover_agent.alertmanager import (
     LENGTH,
     CreateSilence,
     ExpireSilence,
@@ -17,10 +16,11 @@ from services.failover_agent.silences import (
     handed_over,
     matches,
     operator_silences,
+    over,
     silenced,
     steps,
 )
-from services.regions.silences import HANDOVER_AUTHOR
+from services.regions.settings import HANDOVER_AUTHOR
 from tests.unit.services.failover_agent.contents import NOW, answered, held, matcher
 
 ALERT = {"alertname": "CpuHigh", "alert_id": "CpuHigh/host=a", "layer": "business"}

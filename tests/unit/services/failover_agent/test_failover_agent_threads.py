@@ -10,7 +10,7 @@ import pytest
 
 from services.failover_agent.__main__ import differences
 from services.failover_agent.notification_gate import EgressProbe, NotificationGate, interval_s
-from services.runtime.periodic import DedupLogger, PeriodicTask
+from services.runtime.serving import DedupLogger, PeriodicTask
 from tests.config.servers import eventually, free_port
 
 

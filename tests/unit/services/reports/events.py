@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from services.alert_events.events import ProcessedEvent, RawEvent, fingerprint, identity
-from services.reports.alert_topics import Log, notification
-from services.reports.firings import FiringReader, Firings
+from services.reports.alert_topics import FiringReader, Firings, Log, notification
 from services.reports.model import ReportError
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from services.reports.i18n import translate
 from services.reports.model import (
     Cell,
     Chart,
@@ -18,6 +17,7 @@ from services.reports.model import (
     Table,
     Text,
     text_of,
+    translate,
 )
 from tests.unit.services.reports.harness import HOUR, TOKYO, at
 

@@ -9,8 +9,7 @@ import pytest
 
 from services.reports.build import report as build_report
 from services.reports.daily import lowest_uptime
-from services.reports.i18n import translate
-from services.reports.model import Figure, Figures, Kind, Report, Table, period
+from services.reports.model import Figure, Figures, Kind, Report, Table, period, translate
 from services.reports.uptime import Uptime
 from tests.unit.services.reports import harness
 from tests.unit.services.reports.events import Told

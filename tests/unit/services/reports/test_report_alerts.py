@@ -15,8 +15,7 @@ from components.alertmanager.receivers import Channel
 from services.alert_events.events import ProcessedEvent
 from services.reports import alert_log
 from services.reports.alert_log import DAILY_REPORT, Alerts, Episode, by_alert, daily, tally, with_ends
-from services.reports.alert_topics import notification
-from services.reports.firings import FiringReader
+from services.reports.alert_topics import FiringReader, notification
 from services.reports.model import Table
 from services.reports.recommendations import noisy
 from tests.unit.services.reports.events import event, raised, read_firings

@@ -14,8 +14,7 @@ from components.telemetry.catalogue import Metric
 from components.telemetry.layers import BUSINESS
 from components.telemetry.naming import Kind as Instrument
 from components.telemetry.thresholds import SLOS
-from services.reports.i18n import TEXTS, translate
-from services.reports.model import Kind, Text, amount, change, duration, moment, share
+from services.reports.model import TEXTS, Kind, Text, amount, change, duration, moment, share, translate
 from services.reports.queries import CAPACITIES, COUNTS, KPIS, MAIN, OBJECTIVES, PLACES, further
 from services.reports.recommendations import RULES
 from tests.unit.services.reports.harness import TOKYO, at

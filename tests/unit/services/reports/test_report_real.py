@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.reports import __main__ as build
-from services.reports.alert_topics import AlertLog
-from services.reports.firings import Firings
-from services.reports.i18n import translate
+from services.reports import build
+from services.reports.alert_topics import AlertLog, Firings
 from services.reports.metrics import RefusedError, ThanosMetrics
-from services.reports.model import Chart, Figures, Kind, Paragraph, Report, ReportError, Section, Table, Text, period
+from services.reports.model import (
+    Chart,
+    Figures,
+    Kind,
+    Paragraph,
+    Report,
+    ReportError,
+    Section,
+    Table,
+    Text,
+    period,
+    translate,
+)
 from services.runtime.https import HttpsServer
 from tests.config.servers import free_port
 from tests.unit.services.reports import harness

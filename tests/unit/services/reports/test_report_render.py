@@ -8,8 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from services.reports.i18n import translate
-from services.reports.model import Cell, Chart, Table, text_of
+from services.reports.model import Cell, Chart, Table, text_of, translate
 from services.reports.pdf import document, pdf
 from services.reports.render import breakable, drawing, html
 from services.reports.settings import LANGUAGES, Language

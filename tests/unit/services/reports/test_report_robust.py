@@ -8,7 +8,7 @@ import random
 import pytest
 
 from services.reports.anomalies import THRESHOLD, backtest, deviation, judge, off_by, spread, thinned, trend
-from services.reports.i18n import translate
+from services.reports.model import translate
 from services.reports.monthly import FURTHEST, forecast, soonest
 from services.reports.queries import Capacity
 from services.reports.uptime import uptime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import ssl
 import threading
@@ -107,6 +108,16 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
     monkeypatch.setattr(json_api.time, "sleep", pauses.append)
     return pauses
+
+
+def test_content_goes_compressed_where_that_is_asked_for(server: Server) -> None:
+    lines = b'{"a":1}\n' * 1000
+    with server.client() as api:
+        assert api.send("POST", "/x", lines, compressed=True).status == 200
+    [(_, _, headers, body)] = server.requests
+    assert (headers["Content-Encoding"], headers["Content-Type"]) == ("gzip", "application/x-ndjson")
+    assert len(body) < len(lines) / 10
+    assert gzip.decompress(body) == lines
 
 
 def test_a_request_has_its_query_its_user_and_its_body_as_json(server: Server) -> None:

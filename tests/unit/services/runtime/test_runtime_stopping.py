@@ -9,7 +9,7 @@ from lab.paths import CHECKOUT
 
 _PROGRAM = """
 import signal, threading, time
-from services.runtime.periodic import wait_for_stop
+from services.runtime.serving import wait_for_stop
 
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -1,0 +1,77 @@
+"""What a command shows in a terminal: the steps of a long one, and tables whatever its width.
+
+A drill runs in a process of its own. The command that waits for it names a file in ``OBS_STEPS``, into which
+each step is written; the command prints it. Where nobody asks, nothing is written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich import table
+from rich.console import OverflowMethod
+
+FILE = "OBS_STEPS"
+_LONGEST = 200
+_listeners: list[Callable[[str], None]] = []
+
+
+def say(text: str) -> None:
+    """Tell one step. Never fails: a step that cannot be told is no reason to stop."""
+    line = " ".join(text.split())[:_LONGEST]
+    for listener in tuple(_listeners):
+        listener(line)
+    if named := os.environ.get(FILE):
+        try:
+            with Path(named).open("a") as file:
+                file.write(f"{line}\n")
+        except OSError:
+            return
+
+
+@contextmanager
+def heard(listener: Callable[[str], None]) -> Iterator[None]:
+    """Inside the block a function of this process is told each step."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+class Reader:
+    """Reads the steps that another process writes, each once.
+
+    Args:
+        file: Where it writes; made empty.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._read = file, 0
+        file.write_text("")
+
+    def new(self) -> list[str]:
+        """Whole lines since the last call."""
+        with self._file.open("rb") as file:
+            file.seek(self._read)
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._read += len(whole) + len(end)
+        return [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people read them: 45 s, 3 min 20 s."""
+    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class Table(table.Table):
+    """Rich's table, of columns that fold where nothing else is said."""
+
+    def add_column(self, *words: Any, overflow: OverflowMethod = "fold", **options: Any) -> None:
+        """Add a column, as ``rich.table.Table.add_column``."""
+        super().add_column(*words, overflow=overflow, **options)
