@@ -87,11 +87,10 @@ def _rights(resource: Resource) -> Iterator[Right]:
         for subject in resource.node["subjects"].elements():
             yield Right("bindings", role_name(resource, "roleRef.name"), subject["name"].text(), resource, subject)
     elif pod_of(resource) is not None:
+        workload = family(resource.object_name).removesuffix("-shard")
         for container in all_containers(resource):
             limit = container.node["resources"]["limits"]["memory"]
-            yield Right(
-                MEMORY, f"{resource.object_name}/{container.node['name'].text()}", limit.text(), resource, limit
-            )
+            yield Right(MEMORY, f"{workload}/{container.node['name'].text()}", limit.text(), resource, limit)
     elif resource.kind in ("ConfigMap", "Secret"):
         for document in documents(resource):
             if document.format is Format.ALERTMANAGER:
