@@ -23,7 +23,9 @@ _DNS: Final = "53"
 _WORKLOAD: Final = "app.kubernetes.io/name"
 _OURS: Final = frozenset({_WORKLOAD, "app.kubernetes.io/part-of"})
 _COUNTED: Final = re.compile(r"-g?\d+$")
-_REPLICA: Final = re.compile(r"\b(prometheus|metrics-consumer|thanos-rule)-([a-z][a-z0-9-]*?)(?=-(?:shard|headless)\b|[ =/]|$)")
+_REPLICA: Final = re.compile(
+    r"\b(prometheus|metrics-consumer|thanos-rule)-([a-z][a-z0-9-]*?)(?=-(?:shard|headless)\b|[ =/]|$)"
+)
 """Replicas have the names that a stack file gives them."""
 _MIRRORS: Final = frozenset({"mirror", "mirror-maker"})
 """Their topics and groups carry the names of the regions, and have rules of their own."""
