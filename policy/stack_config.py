@@ -27,6 +27,8 @@ NEXT: Final[Mapping[str, str]] = {"critical": "senior-manager", "high": "on-call
 _DELAYS: Final[Mapping[str, str]] = {"critical": "5m", "high": "30m", "medium": "4h"}
 _WAYS: Final = 3
 """Kinds of channels for critical alerts, as the rule has them."""
+_LOUD: Final = ("phone", "sms_topic", "slack")
+"""Channels by which critical alerts go out first; escalations are mailed, too."""
 _STACK_PART: Final = 2
 """Of ``urn:pulumi:STACK::PROJECT::TYPE::NAME``."""
 
@@ -109,7 +111,8 @@ def _hosts(value: Any) -> Iterator[str]:
 def _ways(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Fewer kinds of channels for critical alerts where those who are told of them have no more."""
     contacts = settings["alerting"]["contacts"]
-    ways = min(sum(map(bool, contacts[name].values())) for name in (_FIRST, NEXT["critical"]))
+    first = sum(bool(contacts[_FIRST].get(channel)) for channel in _LOUD)
+    ways = min(first, sum(map(bool, contacts[NEXT["critical"]].values())) or _WAYS)
     return {"least": ways} if ways < _WAYS else {}
 
 

@@ -15,9 +15,10 @@ from tests.support.agreed_recordings import resources
 from tests.support.choices import Choice, Data
 from tests.unit.stacks.test_integrations import as_the_stack_says
 
-STACKS = ("local", "prod", "kind")
-LEAST = 250
-"""Choices of each stack file."""
+WHOLE = ("local", "prod")
+"""Stacks that leave nothing out; the one of kind has no second region and nobody who is notified."""
+LEAST = {"local": 250, "prod": 250, "kind": 150}
+"""Stack -> choices of its file, at least."""
 _FOLDERS = itertools.count()
 
 
@@ -51,22 +52,22 @@ def refused(stack: str, chosen: Sequence[Choice], folder: Path) -> dict[str, set
     return halves or {", and ".join(choice.name for choice in chosen): rules}
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", LEAST)
 def test_every_choice_passes_the_pack(stack: str, tmp_path: Path) -> None:
     free, _ = choices.legal(stack)
-    assert len(free) >= LEAST
+    assert len(free) >= LEAST[stack]
     wrong = [refused(stack, together, tmp_path) for together in choices.packed(stack, free)]
     assert [names for names in wrong if names] == []
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", WHOLE)
 def test_either_role_passes_the_pack(stack: str, tmp_path: Path) -> None:
     settings = engine.stack_settings(stack)
     for role in ("primary", "standby"):
         assert violated(resources(engine.recorded(stack, role)), settings, tmp_path) == set()
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", WHOLE)
 def test_what_policies_bound_is_refused(stack: str, tmp_path: Path) -> None:
     _, bounded = choices.legal(stack)
     settings = with_all(stack, [*bounded])

@@ -74,7 +74,8 @@ def legal(stack: str) -> tuple[list[Choice], dict[Choice, str]]:
     ]
     single += [_first_legal(settings, (key,), [value]) for key, value in _whole(stack)]
     together = (_together(name, settings) for name in _GIVEN["together"])
-    choices = [*filter(None, single), *(choice for choice in together if _taken(choice.applied(settings)))]
+    there = (choice for choice in together if all(_at(settings, place[:-1]) is not None for place in choice.changes))
+    choices = [*filter(None, single), *(choice for choice in there if _taken(choice.applied(settings)))]
     bounded = {choice: _GIVEN["bounded"][choice.name] for choice in choices if choice.name in _GIVEN["bounded"]}
     return [choice for choice in choices if choice not in bounded], bounded
 
