@@ -42,8 +42,10 @@ def with_all(stack: str, chosen: Sequence[Choice]) -> Data:
 
 
 def refused(stack: str, chosen: Sequence[Choice], folder: Path) -> dict[str, set[str]]:
-    """Choices -> the rules that refuse them: single ones, unless these are refused together alone."""
+    """Choices -> the rules that refuse them: single ones, unless these are refused, or legal, together alone."""
     settings = with_all(stack, chosen)
+    if not choices.taken(settings):
+        return {}
     rules = violated(resources(choices.record(stack, settings)), settings, folder)
     if not rules or len(chosen) == 1:
         return {choice.name: rules for choice in chosen if rules}

@@ -12,8 +12,9 @@ STACKS = ("kind", "local", "local-dr", "prod", "dr")
 _INSTEAD = (
     ("a database elsewhere", "rights in the namespace alone", "one region"),
     ("no state of the cluster", "no phone and no Slack"),
+    ("Elasticsearch, small", "public traces in dashboards"),
 )
-"""Choices of the local stack file that leave out what every committed one has, or has together with something else."""
+"""Choices of the local stack file: what no committed one says, or each has or has together with something else."""
 
 
 def recordings() -> Iterator[list[Resource]]:

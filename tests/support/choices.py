@@ -75,7 +75,7 @@ def legal(stack: str) -> tuple[list[Choice], dict[Choice, str]]:
     single += [_first_legal(settings, (key,), [value]) for key, value in _whole(stack)]
     together = (_together(name, settings) for name in _GIVEN["together"])
     there = (choice for choice in together if all(_at(settings, place[:-1]) is not None for place in choice.changes))
-    choices = [*filter(None, single), *(choice for choice in there if _taken(choice.applied(settings)))]
+    choices = [*filter(None, single), *(choice for choice in there if taken(choice.applied(settings)))]
     bounded = {choice: _GIVEN["bounded"][choice.name] for choice in choices if choice.name in _GIVEN["bounded"]}
     return [choice for choice in choices if choice not in bounded], bounded
 
@@ -89,7 +89,7 @@ def packed(stack: str, choices: Sequence[Choice]) -> Iterator[list[Choice]]:
             settings, used, later = engine.stack_settings(stack), [], []
             for choice in left:
                 changed = choice.applied(settings) if all(map(choice.apart, used)) else None
-                if changed is not None and _taken(changed):
+                if changed is not None and taken(changed):
                     settings = changed
                     used.append(choice)
                 else:
@@ -120,7 +120,7 @@ def record(stack: str, settings: Data, role: str | None = None) -> engine.Record
     return engine.record(stack, settings, role)
 
 
-def _taken(settings: Data) -> bool:
+def taken(settings: Data) -> bool:
     """Whether the settings are legal."""
     try:
         parse(settings, "Pulumi.mine.yaml")
@@ -133,7 +133,7 @@ def _first_legal(settings: Data, place: Place, values: Sequence[Any]) -> Choice 
     for value in values:
         shown = json.dumps(value)
         choice = Choice(f"{_dotted(place)}: {shown}", {place: value}, value is None or value is False or value == [])
-        if _taken(choice.applied(settings)):
+        if taken(choice.applied(settings)):
             return choice
     return None
 
