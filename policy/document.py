@@ -32,8 +32,9 @@ that it sees what is missing.
 - New programs, arguments, variables, settings of pods, parts of collectors and types of resources: one
   reviewed line in `policy/agreed.yaml`.
 - Settings and their values in files of servers and in objects of Kubernetes: one reviewed line in `policy/settings`.
-- More connections, permissions, access rules, rights in the search cluster, silencing, or another script of a server:
-  `python -m tests.support.agreed_rights` writes `policy/rights.yaml` anew, whose change is reviewed.
+- Registries of images, where pods run and names outside of the cluster: what the stack file says.
+- More connections, permissions, access rules, rights in the search cluster, memory, silencing, or another script of a
+  server: `python -m tests.support.agreed_rights` writes `policy/rights.yaml` anew, whose change is reviewed.
 - An alert that becomes less urgent, later, about something else or is gone: `python -m tests.support.agreed_alerts`
   writes `policy/alerts.yaml` anew, whose change is reviewed.
 - What a preview does not know yet is listed under `unknown-until-update`; the update looks again before it creates

@@ -1,7 +1,8 @@
 """What the pack takes from the file of the stack that it looks at, unless ``--policy-pack-config`` says otherwise.
 
-Besides the registries of images it is what a stack may leave out: with any profile but ``production``, a rule asks for
-what the file sets up. In production the file alone loosens nothing.
+Registries of images, where pods run and names outside the cluster are up to the file. So is what a stack may leave out:
+with any profile but ``production``, a rule asks for what the file sets up. In production the file alone leaves out
+nothing.
 
 The engine starts the pack in the project's folder. It does hand the stack's configuration over, but pulumi-policy drops
 it.
@@ -10,7 +11,7 @@ it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,10 @@ _FIRST: Final = "operators"
 NEXT: Final[Mapping[str, str]] = {"critical": "senior-manager", "high": "on-call-engineer", "medium": "team-leader"}
 """Priority -> contact that is told of alerts that nobody acknowledged."""
 _DELAYS: Final[Mapping[str, str]] = {"critical": "5m", "high": "30m", "medium": "4h"}
+_WAYS: Final = 3
+"""Kinds of channels for critical alerts, as the rule has them."""
+_LOUD: Final = ("phone", "sms_topic", "slack")
+"""Channels by which critical alerts go out first; escalations are mailed, too."""
 _STACK_PART: Final = 2
 """Of ``urn:pulumi:STACK::PROJECT::TYPE::NAME``."""
 
@@ -37,7 +42,7 @@ def stack_options(rule: str, urn: str, folder: Path | None = None) -> Mapping[st
         folder: Folder of the stack files; None: where this program was started.
     """
     parts = urn.split(":")
-    chosen = {IMAGE_REGISTRY: _registries, **_LEFT_OUT}.get(rule)
+    chosen = {IMAGE_REGISTRY: _registries, **_SAID, **_LEFT_OUT}.get(rule)
     if chosen is None or len(parts) <= _STACK_PART or not parts[_STACK_PART]:
         return {}
     settings = _settings((folder or Path.cwd()) / f"Pulumi.{parts[_STACK_PART]}.yaml")
@@ -66,12 +71,49 @@ def _registries(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {_REGISTRIES: listed} if listed else {}
 
 
+def _placed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where pods run and how urgent they are."""
+    scheduling = settings["scheduling"]
+    groups = [scheduling["default"], *scheduling["stages"].values()]
+    values = {
+        "node_selectors": [group["node_selector"] for group in groups if group.get("node_selector")],
+        "priority_classes": [group["priority_class"] for group in groups if group.get("priority_class")],
+        "tolerations": [_toleration(taint) for group in groups for taint in group.get("tolerations", ())],
+    }
+    return {option: listed for option, listed in values.items() if listed}
+
+
+def _toleration(taint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A taint that pods stand, as their specification has it."""
+    names = {"seconds": "tolerationSeconds"}
+    given = {names.get(key, key): value for key, value in taint.items() if value is not None}
+    return {"operator": "Equal", **given}
+
+
+def _outside(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Names and addresses by which the platform is reached from outside."""
+    moving = settings["regions"]["dns"] or {"names": {}}
+    return {"outside": [*_hosts(settings), *moving["names"].values()]}
+
+
+def _hosts(value: Any) -> Iterator[str]:
+    """Hosts and addresses of every external endpoint."""
+    if isinstance(value, Mapping):
+        if {"host", "address"} <= value.keys():
+            yield from filter(None, (value["host"], value["address"]))
+        for inner in value.values():
+            yield from _hosts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _hosts(inner)
+
+
 def _ways(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Fewer kinds of channels for critical alerts where the stack has no more."""
-    alerting = settings["alerting"]
-    missing = [alerting["channels"][channel] is None for channel in ("phone", "sms", "mail")]
-    slack = any(contact["slack"] for contact in alerting["contacts"].values())
-    return {"least": 0} if any(missing) or not slack else {}
+    """Fewer kinds of channels for critical alerts where those who are told of them have no more."""
+    contacts = settings["alerting"]["contacts"]
+    first = sum(bool(contacts[_FIRST].get(channel)) for channel in _LOUD)
+    ways = min(first, sum(map(bool, contacts[NEXT["critical"]].values())) or _WAYS)
+    return {"least": ways} if ways < _WAYS else {}
 
 
 def _nobody(option: str, value: object) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
@@ -116,12 +158,18 @@ _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]
 }
 
 
+_SAID: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]] = {
+    "certificate-own-names": _outside,
+    "pod-placement-said": _placed,
+}
+
+
 def left_out(stack: str, folder: Path) -> dict[str, Mapping[str, Any]]:
-    """Rule -> options that follow from what a stack leaves out, as the configuration of the pack has them.
+    """Rule -> options that follow from what a stack leaves out or says, as the configuration of the pack has them.
 
     Args:
         stack: Name of the stack.
         folder: Folder of the stack files.
     """
-    options = {rule: stack_options(rule, f"urn:pulumi:{stack}::", folder) for rule in _LEFT_OUT}
+    options = {rule: stack_options(rule, f"urn:pulumi:{stack}::", folder) for rule in (*_SAID, *_LEFT_OUT)}
     return {rule: changed for rule, changed in options.items() if changed}

@@ -28,7 +28,7 @@ def agreed() -> Mapping[str, Any]:
 
 @functools.cache
 def agreed_alerts() -> Mapping[str, Mapping[str, Any]]:
-    """Alert -> priority, longest hold and interval in seconds, metrics that it reads, whether every stack has it.
+    """Alert -> priority, longest hold and interval in seconds, metrics that it reads, what every stack has it with.
 
     Escalations are none of them: they follow from the alert that is escalated.
     """

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from policy.documents import Format, documents, files
 from policy.model import Node, Resource
 from policy.rules._kafka import ACL
+from policy.rules._servers import all_containers, pod_of
 from policy.rules._values import written
 
+MEMORY: Final = "memory"
+"""Kind of right that is a limit: the highest one is agreed on."""
 NETWORKS: Final = "networks"
 """Peers that are addresses: which ones is up to a stack file."""
 _DNS: Final = "53"
 _WORKLOAD: Final = "app.kubernetes.io/name"
 _OURS: Final = frozenset({_WORKLOAD, "app.kubernetes.io/part-of"})
 _COUNTED: Final = re.compile(r"-g?\d+$")
+_REPLICA: Final = re.compile(
+    r"\b(prometheus|metrics-consumer|thanos-rule)-([a-z][a-z0-9-]*?)(?=-(?:shard|headless)\b|[ =/]|$)"
+)
+"""Replicas have the names that a stack file gives them."""
 _MIRRORS: Final = frozenset({"mirror", "mirror-maker"})
 """Their topics and groups carry the names of the regions, and have rules of their own."""
 _ROLES: Final = frozenset({"Role", "ClusterRole"})
@@ -54,7 +62,23 @@ class Right:
 
 
 def rights(resource: Resource) -> Iterator[Right]:
-    """Every right that a resource gives."""
+    """Every right that a resource gives, with no replica by its name: its own one, or another one."""
+    for right in _rights(resource):
+        own = _REPLICA.search(right.who)
+        text = _REPLICA.sub(functools.partial(_which, own[2] if own else ""), right.text)
+        yield replace(right, who=family(right.who), text=text)
+
+
+def _which(own: str, match: re.Match[str]) -> str:
+    return f"{match[1]}-{'own' if match[2] == own else 'replica'}"
+
+
+def family(name: str) -> str:
+    """The name of a workload without those of its replica and its shard, or of a user without its generation."""
+    return _REPLICA.sub(r"\1-replica", counted(name))
+
+
+def _rights(resource: Resource) -> Iterator[Right]:
     if resource.type == ACL:
         yield from _acl(resource)
     elif resource.kind == "NetworkPolicy" and resource.kubernetes:
@@ -63,7 +87,12 @@ def rights(resource: Resource) -> Iterator[Right]:
         yield from _verbs(resource)
     elif resource.kind in _BINDINGS and resource.kubernetes:
         for subject in resource.node["subjects"].elements():
-            yield Right("bindings", _plain(resource, "roleRef.name"), subject["name"].text(), resource, subject)
+            yield Right("bindings", role_name(resource, "roleRef.name"), subject["name"].text(), resource, subject)
+    elif pod_of(resource) is not None:
+        workload = family(resource.object_name).removesuffix("-shard")
+        for container in all_containers(resource):
+            limit = container.node["resources"]["limits"]["memory"]
+            yield Right(MEMORY, f"{workload}/{container.node['name'].text()}", limit.text(), resource, limit)
     elif resource.kind in ("ConfigMap", "Secret"):
         for document in documents(resource):
             if document.format is Format.ALERTMANAGER:
@@ -150,11 +179,11 @@ def _verbs(resource: Resource) -> Iterator[Right]:
             for what in (*rule["resources"].texts(), *rule["nonResourceURLs"].texts()):
                 for group in rule["apiGroups"].texts() or [""]:
                     full = f"{what}.{group}" if group else what
-                    yield Right("roles", _plain(resource, "metadata.name"), f"{verb} {full}", resource, rule)
+                    yield Right("roles", role_name(resource, "metadata.name"), f"{verb} {full}", resource, rule)
 
 
-def _plain(resource: Resource, path: str) -> str:
-    """The name of a role; those of the whole cluster start with the namespace."""
+def role_name(resource: Resource, path: str) -> str:
+    """The name of a role at a path; those of the whole cluster start with the namespace."""
     name = resource.node.at(path).text()
     spaces = {subject["namespace"].text() for subject in resource.node["subjects"].elements()}
     part = resource.node["metadata"]["labels"][_WORKLOAD].text()

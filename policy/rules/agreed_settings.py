@@ -26,6 +26,8 @@ _PROVIDERS: Final = frozenset(
 _UNVERIFIED: Final = re.compile(r"insecure-skip-tls-verify[\"']?\s*:\s*true", re.IGNORECASE)
 _OPERATOR: Final = "operator"
 """User of Alertmanager who may change it; data sources of other kinds need nobody like that."""
+_BALANCER: Final = "LoadBalancer"
+"""Type of a Service whose annotations are up to a stack file."""
 _AUTHORIZER: Final = "kafka.authorizer.logger"
 _SAME: Final = {"initContainers": "containers"}
 _TABLES: Final[Mapping[Format, str]] = {
@@ -108,7 +110,8 @@ def _manifest(resource: Resource, options: Options) -> Iterator[Finding]:
     if not resource.kubernetes or resource.kind not in _MANIFESTS:
         return
     known, kind, annotations = table("manifests"), resource.kind, resource.node.at("metadata.annotations")
-    yield from known.findings(resource, annotations, f"{kind}.metadata.annotations")
+    balancer = kind == "Service" and resource.node.at("spec.type").text() == _BALANCER
+    yield from known.findings(resource, annotations, f"{_BALANCER if balancer else kind}.metadata.annotations")
     if resource.kind in _FILES:
         return
     pod = template(resource)

@@ -9,6 +9,8 @@ from policy.documents import Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed_alerts, unknown_keys
 from policy.rules._alerts import Alert, all_alerts, metrics_of
+from policy.rules._kubernetes import WORKLOADS, of_kind, template
+from policy.rules._rights import family, role_name
 from policy.rules._values import Unknowns, finding, seconds
 from policy.rules.alerting_rules import SEVERITIES
 
@@ -54,10 +56,21 @@ def _there(resources: Sequence[Resource], options: Options) -> Iterator[Finding]
     there = {alert.name for alert in all_alerts(resources, unknown)}
     holders = [resource for resource in resources if any(unknown.known(documents(resource, Format.RULES)))]
     unknown.tell()
-    gone = sorted(name for name, known in agreed_alerts().items() if known.get("always") and name not in there)
+    missing = {name: known["with"] for name, known in agreed_alerts().items() if name not in there}
+    here = parts(resources)
+    gone = sorted(name for name, needed in missing.items() if needed == [] or here.intersection(needed or ()))
     if there and gone:
         more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-        yield finding(holders[0], "groups", f"alerts are gone that every stack has: {gone[0]}{more}", _FIX)
+        yield finding(holders[0], "groups", f"alerts are gone that every such stack has: {gone[0]}{more}", _FIX)
+
+
+def parts(resources: Sequence[Resource]) -> set[str]:
+    """What a stack has that alerts are about: workloads, what runs beside them, and rights in the whole cluster."""
+    names = {role_name(role, "metadata.name") for role in of_kind(resources, "ClusterRole")}
+    for workload in of_kind(resources, *WORKLOADS):
+        name, beside = family(workload.object_name), list(template(workload)["spec"]["containers"].elements())[1:]
+        names |= {name, *(f"{name}/{container['name'].text()}" for container in beside)}
+    return names
 
 
 RULES: tuple[Rule, ...] = (
@@ -71,7 +84,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="alert-kept",
-        promise="Every alert that all stacks have is there.",
+        promise="Every alert is there that all stacks have, or all with the same part.",
         why="What an alert that is gone would have told is told by nobody.",
         sources=("P3",),
         stack=_there,

@@ -21,6 +21,9 @@ _SECRETS: Final = frozenset(
     | {"alert_source_token", "client_certificate_key"}
 )
 _ADDRESSES: Final = re.compile(r"(^|_)(url|api_url)$")
+_PAGERS: Final = frozenset({"opsgenie_configs", "pagerduty_configs", "victorops_configs"})
+"""Ring for a new incident, of which each group of alerts has one."""
+_EACH: Final = ["..."]
 _TLS: Final = ("tls_config", "smtp_tls_config")
 
 
@@ -125,6 +128,18 @@ def _recorded(resource: Resource, options: Options) -> Iterator[Finding]:
                 )
 
 
+def _rings(resource: Resource, options: Options) -> Iterator[Finding]:
+    for routing in routings(resource):
+        pagers = {channel.receiver for channel in routing.channels if channel.kind in _PAGERS}
+        for route in routing.root.all():
+            named = any(matcher.operator == "=" for matcher in route.matchers)
+            grouped = route.of("group_by").texts()
+            if named and route.node["receiver"].text() in pagers and grouped != _EACH:
+                by = ", ".join(grouped) or "nothing"
+                problem = f"the pager rings for the first of several alerts alone: they are one incident by {by}"
+                yield finding(resource, route.node["group_by"], problem, 'set group_by to ["..."]')
+
+
 def _receivers_of(routing: Routing, alert: str) -> set[str]:
     """Receivers of an alert that is no news."""
     [taken] = routing.taken([frozenset({("alertname", alert)})])
@@ -178,5 +193,13 @@ RULES: tuple[Rule, ...] = (
         },
         kinds=_FILES,
         resource=_recorded,
+    ),
+    Rule(
+        id="alertmanager-pager-rings",
+        promise="The pager opens an incident for each alert of a priority or of a contact.",
+        why="It rings for a new incident only: a second alert in that of another one would ring nobody.",
+        sources=("A2",),
+        kinds=_FILES,
+        resource=_rings,
     ),
 )

@@ -13,6 +13,7 @@ from policy.rules._agreed import agreed
 from policy.rules._backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs
 from policy.rules._kafka import TOPIC, services
 from policy.rules._kubernetes import of_kind, served
+from policy.rules._rights import family
 from policy.rules._servers import Container, all_containers
 from policy.rules._values import Unknowns, finding
 from policy.rules.inside import service_of
@@ -67,7 +68,7 @@ def _probed(resources: Sequence[Resource], options: Options) -> Iterator[Finding
             continue
         probed = _looked(document.node)
         for name, namespace in sorted(there):
-            for port, module in wanted.get(name, {}).items():
+            for port, module in wanted.get(family(name), {}).items():
                 if (name, namespace, port, module) not in probed:
                     problem = f"nobody looks at {name}:{port} as a stranger would"
                     fix = f"add it to the probed targets with the module {module}"

@@ -10,8 +10,9 @@ from policy.model import UNKNOWN, Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed_rights
 from policy.rules._kafka import ACL
 from policy.rules._kubernetes import of_kind, served
-from policy.rules._rights import ANY, CATALOGUE, MASKED, counted, rights
-from policy.rules._values import finding, written
+from policy.rules._rights import ANY, CATALOGUE, MASKED, MEMORY, family, rights
+from policy.rules._servers import WORKLOADS
+from policy.rules._values import finding, size, written
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _FIX: Final = "leave it as it was, or have it agreed on: python -m tests.support.agreed_rights, and commit"
@@ -28,6 +29,14 @@ def _more(resource: Resource, options: Options) -> Iterator[Finding]:
         agreed = agreed_rights()[right.kind].get(right.who, ())
         if not {right.text, ANY} & {*agreed}:
             problem = f"{right.who} may {right.text}, which was not agreed on ({right.kind})"
+            yield finding(resource, right.node, problem, _FIX)
+
+
+def _memory(resource: Resource, options: Options) -> Iterator[Finding]:
+    for right in rights(resource):
+        agreed = agreed_rights()[MEMORY].get(right.who, ["0"])
+        if (size(right.text) or 0) > max(size(most) or 0 for most in agreed):
+            problem = f"{right.who} may take {right.text} of memory, and {', '.join(agreed)} at the most was agreed on"
             yield finding(resource, right.node, problem, _FIX)
 
 
@@ -54,7 +63,7 @@ def _known_users(resource: Resource) -> Iterator[Finding]:
         kind = _USERS.get(name, "")
         for line in filter(None, map(str.strip, text.splitlines())) if kind else ():
             user = line.partition(":")[0]
-            if not line.startswith("#") and counted(user) not in agreed_rights()[kind]:
+            if not line.startswith("#") and family(user) not in agreed_rights()[kind]:
                 yield finding(resource, f"{name}: {user}", f"{user} may log in, which was not agreed on ({kind})", _FIX)
 
 
@@ -68,7 +77,7 @@ def _outside(resources: Sequence[Resource], options: Options) -> Iterator[Findin
     for service in of_kind(resources, "Service"):
         kind = service.node.at("spec.type")
         for workload in served(service, resources) if kind.text() in _OUTSIDE else ():
-            agreed = agreed_rights()["networks"].get(counted(workload.object_name), ())
+            agreed = agreed_rights()["networks"].get(family(workload.object_name), ())
             for port in service.node.at("spec.ports").elements():
                 number = port["targetPort"] if port["targetPort"].exists else port["port"]
                 if f"from networks {written(number.value)}" not in agreed:
@@ -121,6 +130,14 @@ RULES: tuple[Rule, ...] = (
         sources=("K5", "M4"),
         kinds=frozenset({"NetworkPolicy"}),
         resource=_more,
+    ),
+    Rule(
+        id="memory-agreed",
+        promise="No container may take more memory than agreed.",
+        why="What has no limit that fits it takes its node's memory, until Kubernetes ends whatever else runs there.",
+        sources=("M4",),
+        kinds=WORKLOADS,
+        resource=_memory,
     ),
     Rule(
         id="kafka-rights-agreed",

@@ -9,9 +9,11 @@ from typing import Final
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
+from policy.rules._kubernetes import of_kind
 from policy.rules._mounts import File, Mounted, Variables
 from policy.rules._servers import Container, containers
-from policy.rules._values import each_known, finding, loopback
+from policy.rules._values import each_known, finding, host_of, loopback
+from policy.rules.certificates_own import has_certificate
 
 _NAMES: Final = ("oauth2-proxy", "oauth2_proxy")
 _GROUPS: Final = ("allowed_group", "allowed_role", "keycloak_group", "google_group", "gitlab_group", "github_team")
@@ -129,7 +131,23 @@ def _upstream_of(proxy: _Proxy) -> Iterator[Finding]:
 
 
 def _served(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    yield from each_known(_served_of(proxy) for proxy in _proxies(resources))
+    proxies, certificates = list(_proxies(resources)), of_kind(resources, "Certificate")
+    yield from each_known(_served_of(proxy) for proxy in proxies)
+    yield from each_known(_comes_back(proxy, certificates) for proxy in proxies)
+
+
+def _comes_back(proxy: _Proxy, certificates: Sequence[Resource]) -> Iterator[Finding]:
+    """People who signed in come back to this workload: with their code to nobody else."""
+    own = [one.node["spec"] for one in certificates if has_certificate(proxy.container.resource, one)]
+    names = {name for spec in own for key in ("dnsNames", "ipAddresses") for name in spec[key].texts()}
+    redirect = proxy.of("redirect_url")
+    if names and host_of(redirect.value) not in names:
+        yield finding(
+            redirect.resource,
+            redirect.where,
+            f"logins come back to another server: redirect_url is {redirect.value or 'not set'}",
+            "set redirect_url to a name of the workload's certificate",
+        )
 
 
 def _served_of(proxy: _Proxy) -> Iterator[Finding]:

@@ -66,6 +66,7 @@ GOOD: Data = {
                 {
                     "matchers": ['severity="critical"', 'escalation=""'],
                     "receiver": "phone",
+                    "group_by": ["..."],
                     "group_wait": "0s",
                     "group_interval": "30s",
                     "repeat_interval": "5m",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from policy.model import Resource
 from policy.rules import RULES
@@ -12,6 +13,8 @@ from policy.rules._agreed import ALERTS_FILE, agreed_alerts
 from policy.rules._alerts import metrics_of
 from tests.policy.test_agreed import config_map, problems
 from tests.support import agreed_alerts as table
+from tests.support import choices, engine
+from tests.support.agreed_recordings import resources
 
 KEPT = {rule.id: rule for rule in RULES}["alert-kept"]
 DISK = {
@@ -50,13 +53,43 @@ def test_an_alert_that_became_weaker_is_noticed(changed: dict[str, Any], group: 
 
 def test_an_alert_that_is_gone_is_noticed() -> None:
     assert KEPT.stack is not None
-    names = [name for name, known in agreed_alerts().items() if known["always"]]
+    names = [name for name, known in agreed_alerts().items() if known["with"] == []]
     whole = [{"alert": name, "expr": "up", "labels": {"severity": "high"}} for name in names]
     for gone, problem in ((0, None), (1, names[0]), (3, f"{names[0]} and 2 more")):
         resource = config_map("rules.yml", {"groups": [{"name": "all", "rules": whole[gone:]}]})
         told = [finding.problem for finding in KEPT.stack([resource], {})]
-        assert told == ([f"alerts are gone that every stack has: {problem}"] if problem else [])
+        assert told == ([f"alerts are gone that every such stack has: {problem}"] if problem else [])
     assert list(KEPT.stack([config_map("a", "b")], {})) == [], "a stack without alerts has none to keep"
+
+
+def without(alert: str, resource: Resource) -> Resource:
+    """The resource, whose rule files lack an alert."""
+    files = {}
+    for name, text in (resource.props.get("data") or {}).items() if resource.kind == "ConfigMap" else ():
+        content = yaml.safe_load(text) if f"alert: {alert}\n" in text else {}
+        for group in content.get("groups", ()):
+            group["rules"] = [rule for rule in group["rules"] if rule.get("alert") != alert]
+        files[name] = yaml.safe_dump(content) if content else text
+    return Resource(resource.type, resource.name, {**resource.props, "data": files}) if files else resource
+
+
+@pytest.mark.parametrize(
+    ("alert", "names"),
+    [
+        ("PostgresDown", ("a database elsewhere", "rights in the namespace alone", "one region")),
+        ("NodeNotReady", ("a database elsewhere", "rights in the namespace alone", "one region")),
+        ("FailoverAgentDown", ("a database elsewhere", "rights in the namespace alone", "one region")),
+        ("JobFailed", ("no state of the cluster", "no phone and no Slack")),
+        ("IncidentsNotClosed", ("no state of the cluster", "no phone and no Slack")),
+    ],
+)
+def test_an_alert_of_a_part_is_kept_where_the_part_is_and_nowhere_else(alert: str, names: tuple[str, ...]) -> None:
+    assert KEPT.stack is not None
+    assert list(KEPT.stack(resources(choices.recorded("local", names)), {})) == []
+    whole = resources(engine.recorded("local"))
+    assert list(KEPT.stack(whole, {})) == []
+    told = [finding.problem for finding in KEPT.stack([without(alert, one) for one in whole], {})]
+    assert told == [f"alerts are gone that every such stack has: {alert}"]
 
 
 @pytest.mark.parametrize(

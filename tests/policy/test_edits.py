@@ -15,24 +15,31 @@ import yaml
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
-from tests.support.engine import recorded
+from policy.stack_config import left_out
+from tests.support import choices
+from tests.support.agreed_recordings import resources
+from tests.support.engine import CHECKOUT, recorded
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "cases_edits.yaml").read_text(encoding="utf-8"))
 _BY_ID = {rule.id: rule for rule in RULES}
-_RUNNER = Runner(agreed=[])
 
 
 @functools.cache
-def rendered(stack: str) -> tuple[Resource, ...]:
-    """The platform of a stack file; do not change it."""
-    registered = recorded(stack).resources
-    return tuple(Resource(one.token, one.name, one.inputs) for one in registered if not one.read)
+def rendered(stack: str, names: tuple[str, ...] = ()) -> tuple[Resource, ...]:
+    """The platform of a stack file, with some choices of `tests.support.choices`; do not change it."""
+    return tuple(resources(choices.recorded(stack, names) if names else recorded(stack)))
 
 
-def stops(rule_id: str, resource: Resource, resources: list[Resource]) -> list[str]:
+@functools.cache
+def runner(stack: str) -> Runner:
+    """The pack as it looks at a stack: with what its file says."""
+    return Runner(left_out(stack, CHECKOUT), agreed=[])
+
+
+def stops(stack: str, rule_id: str, resource: Resource, others: list[Resource]) -> list[str]:
     """What a rule stops about a resource, or about the stack that it is in."""
     rule = _BY_ID[rule_id]
-    verdicts = _RUNNER.at_stack(rule, resources) if rule.stack else _RUNNER.at_resource(rule, resource)
+    verdicts = runner(stack).at_stack(rule, others) if rule.stack else runner(stack).at_resource(rule, resource)
     return [verdict.message for verdict in verdicts if verdict.stops]
 
 
@@ -85,10 +92,11 @@ def _at(content: Any, path: list[Any], change: Callable[[Any, Any], None]) -> An
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["edit"]))
 def test_an_edit_that_weakens_the_platform_is_refused(case: dict[str, Any]) -> None:
     kind, name = case["of"].split()
-    resources = list(rendered(case.get("stack", "prod")))
+    stack = case.get("stack", "prod")
+    whole = list(rendered(stack, tuple(case.get("with", ()))))
     index, resource = next(
-        (index, one) for index, one in enumerate(resources) if (one.kind, one.object_name) == (kind, name)
+        (index, one) for index, one in enumerate(whole) if (one.kind, one.object_name) == (kind, name)
     )
-    assert stops(case["rule"], resource, resources) == []
+    assert stops(stack, case["rule"], resource, whole) == []
     changed = edited(case, resource)
-    assert stops(case["rule"], changed, [*resources[:index], changed, *resources[index + 1 :]])
+    assert stops(stack, case["rule"], changed, [*whole[:index], changed, *whole[index + 1 :]])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +14,7 @@ from policy.pack import _options
 from policy.rules import RULES
 from policy.stack_config import IMAGE_REGISTRY, _settings, left_out, stack_options
 
+NAMES = "certificate-own-names"
 RULE = next(rule for rule in RULES if rule.id == IMAGE_REGISTRY)
 
 
@@ -36,10 +39,35 @@ def test_each_stack_of_ours_names_its_own(stack: str) -> None:
     assert stack_options(IMAGE_REGISTRY, urn(stack), CHECKOUT) == {"registries": [content["images"]["registry"]]}
 
 
+def test_names_outside_and_where_pods_run_are_up_to_the_stack_file(tmp_path: Path) -> None:
+    content = yaml.safe_load((CHECKOUT / "Pulumi.prod.yaml").read_text())
+    settings = content["config"]["observability:settings"]
+    [outside] = stack_options(NAMES, urn("prod"), CHECKOUT).values()
+    hosts = {*(broker["host"] for broker in settings["kafka"]["brokers"]), settings["gateway"]["host"]}
+    assert {*hosts, *settings["regions"]["dns"]["names"].values()} <= {*outside}
+    assert not {settings["grafana"]["ldap"]["host"], None} & {*outside}
+    assert stack_options("pod-placement-said", urn("prod"), CHECKOUT) == {}
+    settings["scheduling"] = {
+        "default": {"node_selector": {"pool": "obs"}, "tolerations": [{"operator": "Exists"}]},
+        "stages": {"kafka": {"priority_class": "high", "tolerations": [{"key": "a", "value": None, "seconds": 60}]}},
+    }
+    stack_file(tmp_path, yaml.safe_dump(content))
+    assert stack_options("pod-placement-said", urn("mine"), tmp_path) == {
+        "node_selectors": [{"pool": "obs"}],
+        "priority_classes": ["high"],
+        "tolerations": [{"operator": "Exists"}, {"operator": "Equal", "key": "a", "tolerationSeconds": 60}],
+    }
+
+
+def without_names(options: dict[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Options but for those that every stack has."""
+    return {rule: changed for rule, changed in options.items() if rule != NAMES}
+
+
 def test_what_a_stack_leaves_out_loosens_rules_outside_of_production_only(tmp_path: Path) -> None:
     content = yaml.safe_load((CHECKOUT / "Pulumi.kind.yaml").read_text())
-    assert left_out("local", CHECKOUT) == left_out("prod", CHECKOUT) == {}
-    assert left_out("kind", CHECKOUT) == {
+    assert without_names(left_out("local", CHECKOUT)) == without_names(left_out("prod", CHECKOUT)) == {}
+    assert without_names(left_out("kind", CHECKOUT)) == {
         "alertmanager-critical-ways": {"least": 0},
         "alertmanager-receivers": {"people": False},
         "alert-reaches-people": {"within": {}},
@@ -49,11 +77,12 @@ def test_what_a_stack_leaves_out_loosens_rules_outside_of_production_only(tmp_pa
     }
     content["config"]["observability:settings"]["backups"]["search"] = None
     stack_file(tmp_path, yaml.safe_dump(content))
-    assert left_out("mine", tmp_path) == {**left_out("kind", CHECKOUT), "backup-search-exists": {"needed": False}}
+    kind = without_names(left_out("kind", CHECKOUT))
+    assert without_names(left_out("mine", tmp_path)) == {**kind, "backup-search-exists": {"needed": False}}
     _settings.cache_clear()
     content["config"]["observability:settings"]["profile"] = "production"
     stack_file(tmp_path, yaml.safe_dump(content))
-    assert left_out("mine", tmp_path) == {}
+    assert without_names(left_out("mine", tmp_path)) == {}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "config: 5", "config: {observability:settings: {images: null}}", ": :"])

@@ -6,6 +6,8 @@ The pack compares what a stack would run with this table; whoever weakens an ale
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence, Set
 from typing import Any
 
 from policy.documents import Format, documents
@@ -13,21 +15,20 @@ from policy.model import Resource
 from policy.rules._agreed import ALERTS_FILE
 from policy.rules._alerts import Alert, metrics_of
 from policy.rules._values import seconds
+from policy.rules.alerting_agreed import parts
 from policy.rules.alerting_rules import SEVERITIES
-from tests.support.engine import Recording, recorded, sharded
+from tests.support.agreed_recordings import recordings
 
-STACKS = ("kind", "local", "local-dr", "prod", "dr")
 _HEAD = """# Alerts as they were agreed on: policy/rules/alerting_agreed.py. By `python -m tests.support.agreed_alerts`.
 # for, every: longest seconds that it is held back, and between two looks. reads: sets of metrics; it reads one set.
-# always: in every committed stack file.
+# with: it is in every stack that has one of these parts; []: in every stack; null: it hangs on no part.
 """
 
 
-def _alerts(recording: Recording) -> dict[str, dict[str, Any]]:
+def _alerts(resources: Sequence[Resource]) -> dict[str, dict[str, Any]]:
     seen: dict[str, dict[str, Any]] = {}
-    for registered in recording.resources:
-        resource = Resource(registered.token, registered.name, registered.inputs)
-        for document in documents(resource, Format.RULES) if not registered.read else ():
+    for resource in resources:
+        for document in documents(resource, Format.RULES):
             for group in document.node["groups"].elements():
                 every = seconds(group["interval"].text()) or 0.0
                 for rule in group["rules"].elements():
@@ -55,19 +56,36 @@ def _both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def text() -> str:
     """The whole table."""
-    by_stack = [_alerts(recorded(stack)) for stack in STACKS] + [_alerts(sharded())]
+    stacks = list(recordings())
+    by_stack = [_alerts(resources) for resources in stacks]
+    there = [parts(resources) for resources in stacks]
     table: dict[str, dict[str, Any]] = {}
     for alerts in by_stack:
         for name, entry in alerts.items():
             table[name] = _both(table[name], entry) if name in table else entry
     return _HEAD + "".join(
-        f"{name}: {_line(table[name], always=all(name in alerts for alerts in by_stack))}\n" for name in sorted(table)
+        f"{name}: {_line(table[name], _needed_with([name in alerts for alerts in by_stack], there))}\n"
+        for name in sorted(table)
     )
 
 
-def _line(entry: dict[str, Any], *, always: bool) -> str:
+def _needed_with(has: Sequence[bool], there: Sequence[Set[str]]) -> list[str] | None:
+    """The parts that most stacks with the alert have, and none without it; all of them imply that it is there."""
+    if all(has):
+        return []
+    without = {part for parts_there, alert in zip(there, has, strict=True) if not alert for part in parts_there}
+    times = Counter(part for parts_there in there for part in parts_there - without)
+    return sorted(part for part, number in times.items() if number == max(times.values())) or None
+
+
+def _line(entry: dict[str, Any], needed_with: list[str] | None) -> str:
     numbers = {key: int(entry[key]) if float(entry[key]).is_integer() else entry[key] for key in ("for", "every")}
-    shown = {"severity": entry["severity"], **numbers, "reads": sorted(map(sorted, entry["reads"])), "always": always}
+    shown = {
+        "severity": entry["severity"],
+        **numbers,
+        "reads": sorted(map(sorted, entry["reads"])),
+        "with": needed_with,
+    }
     return json.dumps(shown)
 
 

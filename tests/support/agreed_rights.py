@@ -7,40 +7,25 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 from policy.documents import documents
-from policy.model import Resource
 from policy.rules._agreed import RIGHTS_FILE
-from policy.rules._rights import ANY, CATALOGUE, masked, rights
-from tests.support.agreed_alerts import STACKS
-from tests.support.engine import Recording, recorded, sharded
+from policy.rules._rights import ANY, CATALOGUE, MEMORY, masked, rights
+from policy.rules._values import size
+from tests.support.agreed_recordings import recordings
 
-KINDS = ("networks", "kafka", "roles", "bindings", "search", "clients", "inhibitions", "scripts")
+KINDS = (MEMORY, "networks", "kafka", "roles", "bindings", "search", "clients", "inhibitions", "scripts")
 _HEAD = """# Rights as they were agreed on: policy/rules/rights.py. By `python -m tests.support.agreed_rights`.
 """
-
-
-def _recordings() -> Iterator[Recording]:
-    for stack in STACKS:
-        for role in ("primary", "standby") if stack != "kind" else (None,):
-            yield recorded(stack, role)
-    yield sharded()
-
-
-def _resources(recording: Recording) -> Iterator[Resource]:
-    for registered in recording.resources:
-        if not registered.read:
-            yield Resource(registered.token, registered.name, registered.inputs)
 
 
 def text() -> str:
     """The whole table."""
     table: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in KINDS}
     catalogue: dict[str, Any] = {"masked": {}, "reserved": {}}
-    for recording in _recordings():
-        for resource in _resources(recording):
+    for resources in recordings():
+        for resource in resources:
             for right in rights(resource):
                 table[right.kind][right.who].add(right.text)
             for document in documents(resource) if resource.kind == "ConfigMap" else ():
@@ -51,6 +36,8 @@ def text() -> str:
         if len(texts) > 1:
             texts.clear()
             texts.add(ANY)
+    for who, limits in table[MEMORY].items():
+        table[MEMORY][who] = {max(limits, key=lambda limit: size(limit) or 0)}
     lines = [_HEAD]
     for kind in KINDS:
         lines.append(f"{kind}:\n")
