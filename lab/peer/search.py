@@ -120,7 +120,8 @@ class SpanIndices:
     def _count(self, indices: str, query: dict[str, Any]) -> float:
         body = {"query": query, "size": 0, "track_total_hits": True}
         with _errors(), self._cluster().web() as web:
-            answer = web.ask("POST", f"/{indices}/_search", body, again=True)
+            # Copies of a shard show what was written one after the other: two looks at different ones would differ.
+            answer = web.ask("POST", f"/{indices}/_search", body, params={"preference": "_primary"}, again=True)
         if answer is None or answer["timed_out"] or answer["_shards"]["failed"]:
             raise OpsError(f"the search cluster does not count all of {indices}")
         return float(answer["hits"]["total"]["value"])

@@ -179,7 +179,7 @@ def wanted_by(stack: str = "") -> list[Wanted]:
     """
     # Here, since the policies, whose model of resources it shares, are slow to load.
     from ops.config.command import problems
-    from ops.preflight.command import rendered
+    from ops.preflight.demand import rendered
 
     configuration = source.of_stack(stack)
     if wrong := problems(configuration):

@@ -22,11 +22,8 @@ from tests.config.alert_events_process import Brokers, EventsProcess, brokers, e
 from tests.config.servers import eventually
 from tests.unit.services.alert_events_fakes import PASSWORDS, PROCESSED, RAW, alert, notification
 
-pytestmark = [
-    pytest.mark.drill,
-    pytest.mark.timed,
-    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
-]
+_UNCLOSED = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+pytestmark = [pytest.mark.drill, pytest.mark.timed, _UNCLOSED]
 PROMETHEUS_S = 10.0
 """After that Prometheus gives a post up."""
 GRACE_S = 30

@@ -68,7 +68,7 @@ def test_panels_about_two_regions_answer_where_there_is_one() -> None:
     ("part", "source"),
     {
         "backup exporter": "backup_exporter/__main__.py",
-        "report server": "report_server/web.py",
+        "report server": "report_server/__main__.py",
         "failover agent": "failover_agent/__main__.py",
     }.items(),
 )

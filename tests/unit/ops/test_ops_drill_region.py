@@ -295,9 +295,9 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
             "query_client": lambda _: None,
             "answered_before": lambda *_: None,
             "readable": lambda *_: True,
-            "contexts": SimpleNamespace(write_swapped=lambda *named: harness.swapped.append(named[1:])),
             "time": SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=lambda _: None),
         },
+        operator: {"write_swapped": lambda *named: harness.swapped.append(named[1:])},
         region_traffic: {
             "Group": Group,
             "numbers_in": lambda context, topic, *_: set(load.takers) | {(0, 3)},
