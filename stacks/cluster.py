@@ -91,12 +91,12 @@ def check_quorum(cluster: Cluster, place: str, controllers: int, file: str) -> N
     roles, voters = properties.get("process.roles"), properties.get("controller.quorum.bootstrap.servers", "")
     if roles is None:
         return
-    made = 0 if "controller" in roles.split(",") else len(voters.split(","))
-    if made != controllers:
+    present = 0 if "controller" in roles.split(",") else len(voters.split(","))
+    if present != controllers:
         raise SettingsError(
             f"{file}: Kafka is to have {controllers} dedicated controllers (settings.kafka.controllers, or the "
-            f"profile's), but that of {place} was made with {made}, and a quorum stays as it was made: nothing was "
-            f"changed; set settings.kafka.controllers to {made}, or make another platform and move to it "
+            f"profile's), but that of {place} was made with {present}, and a quorum stays as it was made: nothing was "
+            f"changed; set settings.kafka.controllers to {present}, or make another platform and move to it "
             "(docs/operations/brokers.md)"
         )
 

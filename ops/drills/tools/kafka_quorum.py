@@ -52,7 +52,7 @@ class Quorum:
 class Answer:
     """A quorum that somebody led, with the Unix times of the question and of its answer."""
 
-    asked: float
+    question: float
     at: float
     quorum: Quorum
 
@@ -116,7 +116,7 @@ class QuorumWatch:
     def since(self, moment: float) -> list[Answer]:
         """Answers to questions from a Unix time on, each of which named a leader."""
         with self._lock:
-            return [answer for answer in self._answers if answer.asked >= moment]
+            return [answer for answer in self._answers if answer.question >= moment]
 
     def wait(self, moment: float, epoch: int = -1) -> Answer:
         """Wait for an answer to a question from a Unix time on; the first one.
@@ -143,10 +143,10 @@ class QuorumWatch:
         Raises:
             OpsError: They do not in time.
         """
-        begun, quorums = time.time(), list[Quorum]()
+        since, quorums = time.time(), list[Quorum]()
 
         def whole() -> bool:
-            quorums[:] = [answer.quorum for answer in self.since(begun)][-1:]
+            quorums[:] = [answer.quorum for answer in self.since(since)][-1:]
             return any(
                 set(quorum.behind) == set(voters) and max(quorum.behind.values()) <= _BEHIND_S for quorum in quorums
             )
@@ -166,7 +166,7 @@ class QuorumWatch:
         client: kafka.Admin | None = None
         try:
             while not self._stopping.is_set():
-                asked = time.time()
+                question = time.time()
                 try:
                     client = client or self._client()
                     quorum = read(client.describe_metadata_quorum())
@@ -175,7 +175,7 @@ class QuorumWatch:
                     client = None
                 else:
                     with self._lock:
-                        self._answers.append(Answer(asked, time.time(), quorum))
+                        self._answers.append(Answer(question, time.time(), quorum))
                 self._stopping.wait(_LOOK_EVERY_S)
         finally:
             _close(client)
@@ -220,9 +220,9 @@ class Trials:
         topic = ADMIN.NewTopic(name, num_partitions=1, replication_factor=self._copies)
         self._names.append(name)
         client = self._kafka.client
-        asked = client.create_topics([topic], operation_timeout=seconds, request_timeout=seconds)
+        answers = client.create_topics([topic], operation_timeout=seconds, request_timeout=seconds)
         try:
-            asked[name].result(timeout=seconds + TIMEOUT_SECONDS)
+            answers[name].result(timeout=seconds + TIMEOUT_SECONDS)
         except KafkaException as error:
             return str(error.args[0].name()).strip("_")
         except TimeoutError:
@@ -244,9 +244,9 @@ class Trials:
             OpsError: Kafka does not answer.
         """
         if names := sorted(set(self._names) & set(self._kafka.topics())):
-            for asked in self._kafka.client.delete_topics(names).values():
+            for answer in self._kafka.client.delete_topics(names).values():
                 with suppress(KafkaException, TimeoutError):
-                    asked.result(timeout=TIMEOUT_SECONDS)
+                    answer.result(timeout=TIMEOUT_SECONDS)
 
 
 @contextmanager

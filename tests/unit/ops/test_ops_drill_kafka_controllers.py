@@ -270,13 +270,13 @@ def watch_of(monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> tuple[Quoru
 
 def test_a_watch_asks_again_with_another_client_where_there_was_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     watch, events = watch_of(monkeypatch, [KafkaTimeoutError("late"), described(error="none"), described()])
-    begun = time.time()
+    since = time.time()
     with watch:
-        assert watch.wait(begun).quorum.leader == 1001
-        assert watch.wait(begun, 6).quorum.epoch == 7
+        assert watch.wait(since).quorum.leader == 1001
+        assert watch.wait(since, 6).quorum.epoch == 7
     assert events == ["made", "closed"] * 3
     assert watch.since(time.time()) == []
-    assert watch.longest_silence(begun - 30) >= 30.0
+    assert watch.longest_silence(since - 30) >= 30.0
 
 
 def test_voters_that_do_not_catch_up_are_told_with_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,16 +289,16 @@ def test_voters_that_do_not_catch_up_are_told_with_what_was_seen(monkeypatch: py
 
 
 def test_topics_that_were_asked_for_are_deleted_those_too_that_came_late() -> None:
-    made: list[str] = []
+    names: list[str] = []
     deleted: list[str] = []
 
-    def asked(topics: list[Any], **_: object) -> dict[str, Any]:
-        made.append(topics[0].topic)
+    def create(topics: list[Any], **_: object) -> dict[str, Any]:
+        names.append(topics[0].topic)
 
         def result(timeout: float) -> None:
-            if len(made) == 1:
+            if len(names) == 1:
                 raise KafkaException(ClientError(ClientError.REQUEST_TIMED_OUT))
-            if len(made) == 2:
+            if len(names) == 2:
                 raise TimeoutError
 
         return {topics[0].topic: SimpleNamespace(result=result)}
@@ -307,8 +307,8 @@ def test_topics_that_were_asked_for_are_deleted_those_too_that_came_late() -> No
         deleted.extend(names)
         return {name: SimpleNamespace(result=lambda timeout: None) for name in names}
 
-    client = SimpleNamespace(create_topics=asked, delete_topics=delete)
-    kafka = SimpleNamespace(client=client, topics=lambda: dict.fromkeys([*made, "other"]))
+    client = SimpleNamespace(create_topics=create, delete_topics=delete)
+    kafka = SimpleNamespace(client=client, topics=lambda: dict.fromkeys([*names, "other"]))
     context = cast(Context, SimpleNamespace(kafka=kafka))
     with kafka_quorum.trials(context, 3) as trials:
         answers = []
@@ -316,6 +316,6 @@ def test_topics_that_were_asked_for_are_deleted_those_too_that_came_late() -> No
             answers.append(trials.make(1.0))
             time.sleep(0.002)
     assert answers == ["REQUEST_TIMED_OUT", "no answer", ""]
-    assert deleted == sorted(made)
+    assert deleted == sorted(names)
     assert isinstance(trials, Trials)
     assert BROKERS not in deleted

@@ -122,10 +122,10 @@ def test_a_namespace_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch
 
 
 def test_who_votes_in_a_kafka_that_was_made_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = {stack: engine.recorded(stack).one("ConfigMap", "kafka") for stack in ("local", "prod")}
+    present = {stack: engine.recorded(stack).one("ConfigMap", "kafka") for stack in ("local", "prod")}
     cluster = cluster_of("prod")
     for stack, voters in (("local", 0), ("prod", 3)):
-        there = {"/api/v1/namespaces/obs/configmaps/kafka": made[stack]}
+        there = {"/api/v1/namespaces/obs/configmaps/kafka": present[stack]}
         with kubeconfig(tmp_path / "kubeconfig", {REGIONS["prod"]: str(cluster.uid)}, there) as file:
             use(monkeypatch, file)
             check_quorum(cluster, "obs", voters, FILE)
