@@ -116,7 +116,7 @@ class _Faults:
             self.load.run_for(RESIGNS_S + durations.CONTROLLERS_DOWN)
             until = time.time()
             say("asking for a topic without a quorum")
-            told = self.trials.make(_REFUSED_S)
+            answer = self.trials.make(_REFUSED_S)
             sent, written = self.load.ledger.between(alone, until), self.direct.ledger.count_between(alone, until)
             read = self._read(sent)
             led = self.watch.since(alone)
@@ -129,10 +129,13 @@ class _Faults:
         self.watch.wait_whole(self.voters)
         figures["acknowledged without a quorum"], figures["read without a quorum"] = len(sent), read
         figures["producer acknowledged without a quorum"] = written
-        figures["topics created without a quorum"], figures["answer to a new topic"] = int(not told), told or "created"
+        figures["topics created without a quorum"], figures["answer to a new topic"] = (
+            int(not answer),
+            answer or "created",
+        )
         return unmet(
             (not led, f"node {led[0].quorum.leader if led else -1} led with two of three controllers gone"),
-            (bool(told), "a topic was created without a quorum"),
+            (bool(answer), "a topic was created without a quorum"),
             (bool(sent), "no point was acknowledged without a quorum"),
             (written > 0, "no record of the producer was acknowledged without a quorum"),
             (read == len(sent), f"a Prometheus got {read} of {len(sent)} points acknowledged without a quorum"),
