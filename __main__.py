@@ -15,7 +15,7 @@ def main() -> None:
     """
     try:
         from stacks import settings
-        from stacks.cluster import check_role, identified
+        from stacks.cluster import check_quorum, check_role, identified
         from stacks.outputs import outputs
         from stacks.platform import Platform
     except CatalogueError as error:
@@ -25,6 +25,7 @@ def main() -> None:
     cluster = identified(chosen.cluster, file)
     if cluster["uid"] is not None:
         check_role(chosen.cluster, chosen.namespace, role, file)
+        check_quorum(chosen.cluster, chosen.namespace, chosen.controllers, file)
     for name, value in {**outputs(Platform(chosen.platform, chosen, role)), "cluster": cluster}.items():
         pulumi.export(name, value)
 

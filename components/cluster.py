@@ -53,7 +53,25 @@ def namespace(
     Raises:
         UnreachableError: There is no answer.
     """
-    command = ["get", "--raw", f"/api/v1/namespaces/{name}", f"--request-timeout={request_s:g}s"]
+    return _object(context, f"/api/v1/namespaces/{name}", "namespace", request_s, limit_s)
+
+
+def config_map(context: str | None, place: str, name: str) -> Mapping[str, Any] | None:
+    """A ConfigMap as the cluster behind a context has it; None where it has none.
+
+    Args:
+        context: Context of the kubeconfig; None: the current one.
+        place: Its namespace.
+        name: Its name.
+
+    Raises:
+        UnreachableError: There is no answer.
+    """
+    return _object(context, f"/api/v1/namespaces/{place}/configmaps/{name}", "ConfigMap", _REQUEST_S, _LIMIT_S)
+
+
+def _object(context: str | None, path: str, kind: str, request_s: float, limit_s: float) -> Mapping[str, Any] | None:
+    command = ["get", "--raw", path, f"--request-timeout={request_s:g}s"]
     command += [f"--context={context}"] if context else []
     done = _kubectl(command, limit_s)
     if done.returncode != 0:
@@ -65,7 +83,7 @@ def namespace(
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise UnreachableError("the answer is no namespace")
+        raise UnreachableError(f"the answer is no {kind}")
     return answer
 
 

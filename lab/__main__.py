@@ -27,6 +27,7 @@ from lab import (
     environment,
     external_services,
     install_page,
+    kafka_controllers,
     kafka_release,
     registry,
     storage,
@@ -203,6 +204,9 @@ def up(
     kafka: Annotated[
         str, typer.Option(help="previous: begin with the release of Kafka before, for `ops drill kafka-upgrade`")
     ] = kafka_release.PINNED,
+    controllers: Annotated[
+        bool, typer.Option("--controllers", help="begin with dedicated controllers, for `ops drill kafka-controllers`")
+    ] = False,
 ) -> None:
     """Cluster, `pulumi up` of the local stack, simulator, live telemetry, summary.
 
@@ -210,6 +214,7 @@ def up(
     """
     second, paths = _is_second(stack), environment.cluster_paths(_PATHS, stack)
     previous = kafka_release.is_previous(kafka, stack)
+    kafka_controllers.refuse_for_another_stack(controllers, stack)
     disruptions.refuse_while_partitioned(paths, _namespace(stack))
     steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
@@ -236,6 +241,7 @@ def up(
     chosen.ensure()
     chosen.give_secrets(external_services.secrets(_PATHS, stack))
     kafka_release.set_release(_PATHS, stack, previous=previous)
+    dedicated = not second and kafka_controllers.choose(_PATHS, stack, wanted=controllers)
     coming = scaling.scale_down_on_creation(paths, _namespace(stack)) if second else nullcontext()
     with steps.step("pulumi up"), coming, registry.pull_secret_given(paths, _namespace(stack)):
         chosen.up()
@@ -252,7 +258,7 @@ def up(
     show_summary(paths, outputs, series)
     steps.show()
     steps.save(_PATHS.state / ("up-dr-times.json" if second else "up-times.json"))
-    if created and not second and not previous:
+    if created and not second and not previous and not dedicated:
         profile = str(environment.committed(stack)["profile"])
         timing.leave(steps.taken, stack, profile, _namespace(stack), _PATHS.kubeconfig)
 

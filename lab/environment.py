@@ -56,6 +56,7 @@ _STORAGE_LINE, _SIZE_LINE = "    storage:", re.compile(r"      (\w+): (\d+[MGT]i
 _UID_LINE = re.compile(r"      uid: null(\s+#.*)?")
 _TOPICS_LINE = re.compile(r"    topics: (\{.*\})(\s+#.*)?")
 _DIGESTS_LINE = "      digests: {}"
+_KAFKA_LINE = "    kafka:"
 _GENERATIONS_LINE = re.compile(r"(\s+(?:login_generations|password_generations): )(.+)")
 
 
@@ -173,9 +174,9 @@ def project(paths: LabPaths) -> Path:
     Pulumi writes each stack's encryption salt into its stack file; the lab's passphrase is this machine's alone, so the
     salt belongs into a copy and not into the committed file. The same is true of the secrets of what is outside the
     platform, which are encrypted with it, of the role that a region of the lab has since a failover, of partitions that
-    were added and volumes that have grown, which nobody can take away again, and of newer generations of logins and
-    passwords. The digests of images in the lab's registry are this machine's too, and the UIDs of its clusters; a copy
-    that has the digest of Kafka's release before keeps it.
+    were added and volumes that have grown, which nobody can take away again, of dedicated controllers of Kafka, and of
+    newer generations of logins and passwords. The digests of images in the lab's registry are this machine's too, and
+    the UIDs of its clusters; a copy that has the digest of Kafka's release before keeps it.
     """
     view = paths.state / "project"
     view.mkdir(parents=True, exist_ok=True)
@@ -192,7 +193,7 @@ def project(paths: LabPaths) -> Path:
 
 
 def forget_changes(paths: LabPaths, stack: str) -> None:
-    """Give a stack of the lab role, partitions, volumes and generations of its committed file again."""
+    """Give a stack of the lab role, partitions, volumes, voters and generations of its committed file again."""
     file = CHECKOUT / f"Pulumi.{stack}.yaml"
     target = paths.state / "project" / file.name
     if file.exists() and target.exists():
@@ -204,6 +205,18 @@ def set_kafka(paths: LabPaths, stack: str, digest: str) -> None:
     file = CHECKOUT / f"Pulumi.{stack}.yaml"
     target = project(paths) / file.name
     _write(target, _copied(paths, file, target, kafka=digest))
+
+
+def set_controllers(paths: LabPaths, stack: str, count: int) -> None:
+    """Let a stack of the lab have dedicated controllers of Kafka from its first update on; 0: what its file says."""
+    file = CHECKOUT / f"Pulumi.{stack}.yaml"
+    target = project(paths) / file.name
+    _write(target, _copied(paths, file, target, controllers=count))
+
+
+def controllers(paths: LabPaths, stack: str) -> int:
+    """Dedicated controllers of Kafka that the copy of a stack file asks for; 0: none, or what the profile says."""
+    return int(_settings(paths.state / "project" / f"Pulumi.{stack}.yaml", "kafka").get("controllers") or 0)
 
 
 def runs_previous_kafka(paths: LabPaths, stack: str) -> bool:
@@ -238,7 +251,9 @@ def _is_stack_file(file: Path) -> bool:
     return file.name.startswith("Pulumi.") and file.name != "Pulumi.yaml"
 
 
-def _copied(paths: LabPaths, file: Path, target: Path, *, changes: bool = True, kafka: str = "") -> str:
+def _copied(
+    paths: LabPaths, file: Path, target: Path, *, changes: bool = True, kafka: str = "", controllers: int | None = None
+) -> str:
     """Text of a stack file with what its copy alone has.
 
     Args:
@@ -247,6 +262,7 @@ def _copied(paths: LabPaths, file: Path, target: Path, *, changes: bool = True, 
         target: Its copy.
         changes: Whether the copy keeps what was changed there.
         kafka: Digest of Kafka's image; empty: the copy's where that is of the release before, else the platform's.
+        controllers: Dedicated controllers of Kafka; 0: as the committed file says, None: as the copy does.
     """
     salt = [line for line in _lines(target) if line.startswith("encryptionsalt:")]
     lines = _lines(file)
@@ -258,6 +274,10 @@ def _copied(paths: LabPaths, file: Path, target: Path, *, changes: bool = True, 
             digests["kafka"] = kafka
         lines = [f"      digests: {json.dumps(digests)}" if line == _DIGESTS_LINE else line for line in lines]
         lines = [f"      uid: {uid}" if uid and _UID_LINE.fullmatch(line) else line for line in lines]
+        if controllers is None and changes:
+            controllers = _settings(target, "kafka").get("controllers")
+        if controllers:
+            lines.insert(lines.index(_KAFKA_LINE) + 1, f"      controllers: {controllers}")
         kept = dict(_kept(target))
         role = kept.pop(ROLE, None)
         if changes:

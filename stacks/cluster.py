@@ -6,7 +6,8 @@ import os
 
 import pulumi
 
-from components.cluster import NEW_ROLE, ROLE_ANNOTATION, UnreachableError, cluster_uid, namespace
+from components.cluster import NEW_ROLE, ROLE_ANNOTATION, UnreachableError, cluster_uid, config_map, namespace
+from components.kafka.config import BROKERS
 from stacks.part_settings import Cluster
 from stacks.settings import CONFIG_NAMESPACE, ROLE_KEY, Role, SettingsError
 
@@ -64,6 +65,39 @@ def check_role(cluster: Cluster, place: str, role: Role, file: str) -> None:
             f"failback whose stack file this checkout lacks: nothing was changed; run `pulumi config set "
             f"{CONFIG_NAMESPACE}:{ROLE_KEY} {deployed}` and commit it; roles are changed by `ops failover` and "
             f"`ops failback` (by hand: {NEW_ROLE}={role})"
+        )
+
+
+def check_quorum(cluster: Cluster, place: str, controllers: int, file: str) -> None:
+    """Refuse to change who votes in a Kafka that was made: its quorum is written into the volumes of its voters.
+
+    Args:
+        cluster: What the stack file says; it was identified before.
+        place: The platform's namespace.
+        controllers: Dedicated controllers that the stack file says; 0: the brokers vote.
+        file: Its name, for messages.
+
+    Raises:
+        SettingsError: The Kafka that is there has other voters, or could not be asked for them.
+    """
+    try:
+        there = config_map(cluster.context, place, BROKERS) or {}
+    except UnreachableError as error:
+        raise SettingsError(
+            f"{file}: the ConfigMap {BROKERS} of {place} could not be read ({error}): nothing was changed"
+        ) from None
+    first = str((there.get("data") or {}).get("server-0.properties", ""))
+    properties = dict(line.partition("=")[::2] for line in first.splitlines())
+    roles, voters = properties.get("process.roles"), properties.get("controller.quorum.bootstrap.servers", "")
+    if roles is None:
+        return
+    present = 0 if "controller" in roles.split(",") else len(voters.split(","))
+    if present != controllers:
+        raise SettingsError(
+            f"{file}: Kafka is to have {controllers} dedicated controllers (settings.kafka.controllers, or the "
+            f"profile's), but that of {place} was made with {present}, and a quorum stays as it was made: nothing was "
+            f"changed; set settings.kafka.controllers to {present}, or make another platform and move to it "
+            "(docs/operations/brokers.md)"
         )
 
 

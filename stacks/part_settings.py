@@ -203,6 +203,8 @@ class Kafka(SettingsModel):
 
     Attributes:
         brokers: One external address each.
+        controllers: Dedicated controllers: 3, or 0 where the first three brokers vote; null: as the profile says. Fixed
+            once the platform is made (docs/operations/brokers.md).
         client_cidrs: Networks that may use these addresses.
         quotas: Client -> quotas of its login, where they differ.
         login_generations: Of the logins of clients in this region: one, or two while clients change over, the newer one
@@ -210,6 +212,7 @@ class Kafka(SettingsModel):
     """
 
     brokers: tuple[ExternalHost, ...]
+    controllers: Literal[0, 3] | None = None
     client_cidrs: tuple[field_types.Cidr, ...] = Field(min_length=1)
     quotas: dict[str, KafkaQuota] = {}
     login_generations: field_types.Generations = (1,)

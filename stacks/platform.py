@@ -6,6 +6,8 @@ stage is made once, from what stands above it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -143,7 +145,7 @@ class Platform(pulumi.ComponentResource):
         parent = pulumi.ResourceOptions(parent=self)
         for line in not_promised(settings):
             pulumi.log.warn(f"not promised: {line}")
-        sizing = scaled(PROFILES[settings.profile], settings.autoscaling)
+        sizing = replace(scaled(PROFILES[settings.profile], settings.autoscaling), controllers=settings.controllers)
         context = deployment_context(self, settings, role)
 
         endpoints = Endpoints(

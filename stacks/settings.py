@@ -116,6 +116,12 @@ class Settings(SettingsModel):
     regions: stage_settings.Regions
     audit: stage_settings.Audit
 
+    @property
+    def controllers(self) -> int:
+        """Dedicated controllers of Kafka; 0: its brokers vote."""
+        own = self.kafka.controllers
+        return PROFILES[self.profile].controllers if own is None else own
+
     def mirrored(self, role: Role) -> bool:
         """Whether the other region's Kafka is copied into this one."""
         return self.regions.peer is not None and role is Role.STANDBY

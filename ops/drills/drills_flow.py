@@ -210,6 +210,41 @@ FLOW: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="kafka-controllers",
+        shows="dedicated controllers of Kafka lost, then two of three, then one with a broker: nothing is lost",
+        requirements=("K1",),
+        procedure=f"{_PROCEDURES}.kafka_controllers:lose_controllers",
+        evidence="kafka-controllers",
+        seconds=300,
+        limit_s=2400,
+        load=_BOTH,
+        fault="SIGKILL to the active controller; to two of three, kept down; to a broker while one controller is down",
+        figures={
+            Aspect.FAULT: (
+                "two of three down for {down s} s, no quorum for {without a quorum s} s",
+                "a new topic was answered with {answer to a new topic}",
+            ),
+            Aspect.RECOVERY: (
+                "another controller active after {new active controller after s} s, a topic created after "
+                "{topic created after s} s",
+                "quorum {quorum again after s} s after the two were started",
+                "controller back after {controller back after s} s, two after {controllers back after s} s",
+                "broker back after {broker back after s} s",
+            ),
+            Aspect.RTO: (
+                _PAUSES,
+                "{read without a quorum} of {acknowledged without a quorum} points acknowledged without a quorum were "
+                "read meanwhile",
+                "{producer acknowledged without a quorum} records of the producer acknowledged meanwhile",
+                "gateway clients retried {retries} requests",
+            ),
+            Aspect.RPO: (
+                "{missing} of {acknowledged} acknowledged points missing",
+                "{producer missing} of the producer's {producer acknowledged} missing",
+            ),
+        },
+    ),
+    Drill(
         name="disk-full",
         shows="the disk of one of three brokers full to the last block: an alert fires, and nothing is lost",
         requirements=("K1", "O1"),

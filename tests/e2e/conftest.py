@@ -52,6 +52,7 @@ _ORDER = (
     "test_kafka_logins",
     "test_gateway_passwords",
     "test_kafka_upgrade",
+    "test_kafka_controllers",
 )
 """Cheap ones first; dashboards after what they draw (reports, backups, people); faults, which restart pods, last."""
 

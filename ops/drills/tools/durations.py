@@ -27,6 +27,7 @@ def variables(**numbers: float) -> dict[str, str]:
 WARM_UP = seconds("WARM_UP", 5)
 AFTER_FAULT = seconds("AFTER_FAULT", 20)
 TWO_BROKERS_DOWN = seconds("TWO_BROKERS_DOWN", 35)
+CONTROLLERS_DOWN = seconds("CONTROLLERS_DOWN", 30)
 ZONE_GONE = seconds("ZONE_GONE", 120)
 SLOW_DISK = seconds("SLOW_DISK", 60)
 CLOCK_STEP = seconds("CLOCK_STEP", 300)

@@ -44,10 +44,14 @@ class Ledger:
         with self._lock:
             return set(self.acknowledged) - set(numbers)
 
-    def count_between(self, start: float, end: float) -> int:
+    def between(self, start: float, end: float) -> set[Number]:
         """Numbers acknowledged in a span of time."""
         with self._lock:
-            return sum(start <= at <= end for at in self.acknowledged.values())
+            return {number for number, at in self.acknowledged.items() if start <= at <= end}
+
+    def count_between(self, start: float, end: float) -> int:
+        """How many numbers were acknowledged in a span of time."""
+        return len(self.between(start, end))
 
     def longest_gap(self, start: float, end: float) -> float:
         """Longest time without an acknowledgement, in seconds."""

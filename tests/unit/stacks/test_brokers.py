@@ -1,4 +1,4 @@
-"""A fourth broker by settings: all that a broker has, the identity of the others as it was, no policy against it."""
+"""A fourth broker and dedicated controllers by settings: all that they have, and no policy against them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.support import engine
 from tests.support.engine import PASSWORD, Recording, password_of
 
 STACKS = ("local", "prod")
+CONTROLLERS = "kafka-controller"
 CERTIFICATE_NAMES = ("dnsNames", "ipAddresses")
 
 
@@ -60,13 +61,63 @@ def test_the_quorum_is_the_one_that_was_made(stack: str) -> None:
     )["stringData"]
 
 
-@pytest.mark.parametrize("stack", STACKS)
-def test_no_policy_is_against_it(stack: str) -> None:
+def stopped(recording: Recording) -> list[str]:
+    """What policies have against it."""
     resources = []
-    for resource in grown(stack).resources:
+    for resource in recording.resources:
         known = {"result": password_of(resource.name)} if resource.token == PASSWORD else {}
         resources.append(Resource(resource.token, resource.name, {**resource.inputs, **known}))
-    assert [verdict.message for verdict in Runner(agreed=[]).all(resources) if verdict.stops] == []
+    return [verdict.message for verdict in Runner(agreed=[]).all(resources) if verdict.stops]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_no_policy_is_against_it(stack: str) -> None:
+    assert stopped(grown(stack)) == []
+
+
+@functools.cache
+def other_voters(stack: str, controllers: int) -> Recording:
+    """The stack with another quorum than its profile's."""
+    settings = engine.stack_settings(stack)
+    settings["kafka"]["controllers"] = controllers
+    return engine.record(stack, settings)
+
+
+def test_a_small_platform_can_have_controllers_with_all_that_those_of_production_have() -> None:
+    small, production = other_voters("local", 3), engine.recorded("prod")
+    for recording in (small, production):
+        assert recording.one("StatefulSet", CONTROLLERS)["spec"]["replicas"] == 3
+        assert recording.one("PodDisruptionBudget", CONTROLLERS)["spec"]["maxUnavailable"] == 1
+        policy = recording.one("NetworkPolicy", CONTROLLERS)["spec"]
+        [quorum, scrape] = policy["ingress"]
+        assert [port["port"] for rule in (quorum, scrape) for port in rule["ports"]] == [9093, 9404]
+        assert [workload(peer) for peer in quorum["from"]] == ["kafka", CONTROLLERS]
+        [server] = recording.one("StatefulSet", CONTROLLERS)["spec"]["template"]["spec"]["containers"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert "tcpSocket" in server[probe]
+    assert names(small) == names(production)
+    assert properties(small, 0)["process.roles"] == "broker"
+    assert properties(small, 0)["controller.quorum.bootstrap.servers"].count("kafka-controller-") == 6
+    assert stopped(small) == []
+
+
+def test_production_can_let_its_brokers_vote() -> None:
+    assert names(other_voters("prod", 0)) == []
+    assert properties(other_voters("prod", 0), 0)["process.roles"] == "broker,controller"
+
+
+def workload(peer: dict[str, Any]) -> str:
+    name: str = peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
+    return name
+
+
+def names(recording: Recording) -> list[tuple[str, str]]:
+    """Kind and name of all that belongs to the controllers."""
+    return sorted(
+        (manifest["kind"], manifest["metadata"]["name"])
+        for manifest in recording.manifests()
+        if manifest["metadata"]["name"].startswith(CONTROLLERS)
+    )
 
 
 def test_brokers_and_search_nodes_start_by_their_port_and_are_ready_by_their_copies() -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from components.cluster import EMBEDDED, NEW_ROLE, ROLE_ANNOTATION
 from lab.toolchain import tools
-from stacks.cluster import check_apart, check_role, identified
+from stacks.cluster import check_apart, check_quorum, check_role, identified
 from stacks.part_settings import Cluster
 from stacks.settings import Role, SettingsError, parse
 from tests.policy.engine import CHECKOUT, Engine
@@ -119,6 +119,40 @@ def test_a_namespace_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch
         SettingsError, match=r"^Pulumi.test.yaml: the namespace obs could not be read \(.*does not exist"
     ):
         check_role(cluster_of("prod"), "obs", Role.PRIMARY, FILE)
+
+
+def test_who_votes_in_a_kafka_that_was_made_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    present = {stack: engine.recorded(stack).one("ConfigMap", "kafka") for stack in ("local", "prod")}
+    cluster = cluster_of("prod")
+    for stack, voters in (("local", 0), ("prod", 3)):
+        there = {"/api/v1/namespaces/obs/configmaps/kafka": present[stack]}
+        with kubeconfig(tmp_path / "kubeconfig", {REGIONS["prod"]: str(cluster.uid)}, there) as file:
+            use(monkeypatch, file)
+            check_quorum(cluster, "obs", voters, FILE)
+            with pytest.raises(SettingsError) as caught:
+                check_quorum(cluster, "obs", 3 - voters, FILE)
+        assert str(caught.value) == (
+            f"{FILE}: Kafka is to have {3 - voters} dedicated controllers (settings.kafka.controllers, or the "
+            f"profile's), but that of obs was made with {voters}, and a quorum stays as it was made: nothing was "
+            f"changed; set settings.kafka.controllers to {voters}, or make another platform and move to it "
+            "(docs/operations/brokers.md)"
+        )
+
+
+def test_a_kafka_that_there_is_not_may_have_any_voters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = cluster_of("prod")
+    with kubeconfig(tmp_path / "kubeconfig", {REGIONS["prod"]: str(cluster.uid)}) as file:
+        use(monkeypatch, file)
+        for voters in (0, 3):
+            check_quorum(cluster, "obs", voters, FILE)
+
+
+def test_a_kafka_that_cannot_be_asked_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, tmp_path / "none")
+    with pytest.raises(
+        SettingsError, match=r"^Pulumi.test.yaml: the ConfigMap kafka of obs could not be read \(.*does not exist"
+    ):
+        check_quorum(cluster_of("prod"), "obs", 3, FILE)
 
 
 def test_the_namespace_says_which_role_its_region_has() -> None:

@@ -256,6 +256,10 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         _set("kafka", "brokers", 1, "host", to="198.18.0.10"),
         "settings.kafka: allowed is a host of its own for every broker; correct it",
     ),
+    "a quorum that cannot lose one of its voters": (
+        _set("kafka", "controllers", to=1),
+        "settings.kafka.controllers is 1: allowed is one of 0 or 3; correct it",
+    ),
     "a single Prometheus": (
         _set("prometheus", "replicas", to=["primary"]),
         "settings.prometheus.replicas: allowed is a list of at least 2; correct it",
