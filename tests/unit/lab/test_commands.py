@@ -165,6 +165,7 @@ def test_only_a_platform_that_was_not_there_leaves_the_times_of_its_steps(
         (external_services, "wait_ready"),
         (external_services, "secrets"),
         (command_line.home, "install"),
+        (command_line.kafka_controllers, "choose"),
         (command_line.kafka_release, "set_release"),
         (command_line, "_give_simulator"),
         (command_line, "wait_for_layers"),
