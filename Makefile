@@ -25,7 +25,8 @@ help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/complete:
-	@echo "python environment in $(VENV) ..."
+	@exec >&2 # standard output is for what the target prints
+	echo "python environment in $(VENV) ..."
 	rm -rf "$(VENV).part"
 	mkdir -p "$(CACHE)"
 	if [ ! -e "$(VENV)/complete" ]; then

@@ -235,7 +235,11 @@ def d3(context: Context) -> Finding:
 
 def second_region() -> str:
     """Command that brings the other region up."""
-    return "make up-dr" if os.environ.get(evidence.SCOPE_VARIABLE) == "checkout" else "pulumi up --stack dr"
+    return (
+        "make up-dr"
+        if os.environ.get(evidence.SCOPE_VARIABLE) == "checkout"
+        else "pulumi up --stack dr --policy-pack policy"
+    )
 
 
 def _alive(context: Context, finding: Finding) -> bool:

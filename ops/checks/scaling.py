@@ -18,7 +18,10 @@ def s1(context: Context) -> Finding:
     finding = Finding()
     scalers = Autoscalers(context.kube).all()
     if not scalers:
-        finding.set_up("no workload has an autoscaler", "bounds in settings.autoscaling.horizontal, `pulumi up`")
+        finding.set_up(
+            "no workload has an autoscaler",
+            "bounds in settings.autoscaling.horizontal, `pulumi up --policy-pack policy`",
+        )
     for scaler in scalers:
         finding.expect(not scaler.problem, f"the autoscaler of {scaler.name} does not work: {scaler.problem}")
         finding.expect(
@@ -40,7 +43,10 @@ def _sizes(kube: Kube, finding: Finding) -> None:
     """Every workload that runs has recommended sizes, and no vertical autoscaler changes a pod."""
     there = recommendations(kube)
     if not there:
-        finding.set_up("no sizes are recommended", "autoscaling.recommendations in the stack file, `pulumi up`")
+        finding.set_up(
+            "no sizes are recommended",
+            "autoscaling.recommendations in the stack file, `pulumi up --policy-pack policy`",
+        )
         return
     changing = [one.workload for one in there if one.mode != "Off"]
     finding.expect(not changing, f"a vertical autoscaler may change the pods of {listed(changing)}")

@@ -51,7 +51,8 @@ def connect(
     login = platform.otlp_credentials.get(layer)
     if login is None:
         raise OpsError(
-            f"the stack has no login for the layer {layer}: run `pulumi up` with this version of the program"
+            f"the stack has no login for the layer {layer}: run `pulumi up --policy-pack policy` with this version of "
+            "the program"
         )
     folder = (write or Path()).absolute()
     known = variables(platform, login, folder / CERTIFICATE_FILE, protocol)

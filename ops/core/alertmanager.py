@@ -212,7 +212,10 @@ class Alertmanager:
         )
         with response:
             if response.status_code == 401:
-                raise OpsError(f"{self._url} refuses the operator's password: run `pulumi up`, which sets it again")
+                raise OpsError(
+                    f"{self._url} refuses the operator's password: run `pulumi up --policy-pack policy`, which sets it "
+                    "again"
+                )
             if response.status_code != 200:
                 raise OpsError(f"{self._url} answered {response.status_code}: {one_line(response.text, 160)}")
             if kind is None:

@@ -109,7 +109,10 @@ class Kube:
         """
         expected = platform.cluster
         if expected is None:
-            raise OpsError("the stack's outputs name no cluster: run `pulumi up` with this version of the program")
+            raise OpsError(
+                "the stack's outputs name no cluster: run `pulumi up --policy-pack policy` with this version of the "
+                "program"
+            )
         kube = cls.connect(platform.namespace, context=expected.context)
         try:
             kube._check(expected, platform.platform)
@@ -278,7 +281,7 @@ class Kube:
         if content is None or key not in content:
             what = f"Secret {name} of namespace {self.namespace}"
             missing = f"there is no {what}" if content is None else f"{what} has no {key}"
-            raise OpsError(f"{missing}: run `pulumi up` with this version")
+            raise OpsError(f"{missing}: run `pulumi up --policy-pack policy` with this version")
         return content[key].decode()
 
     def cron_jobs(self) -> list[CronJob]:

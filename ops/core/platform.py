@@ -243,7 +243,7 @@ def parse(outputs: Mapping[str, Any], without: Set[str] = frozenset()) -> Platfo
         OpsError: An output is missing or has another shape; the message names it.
     """
     if not outputs:
-        raise OpsError("the stack has no outputs: run `pulumi up` first")
+        raise OpsError("the stack has no outputs: run `pulumi up --policy-pack policy` first")
     given = {name: value for name, value in outputs.items() if name not in without}
     stand_ins = {name: value for name, value in _STAND_INS.items() if name in without}
     try:
@@ -252,7 +252,8 @@ def parse(outputs: Mapping[str, Any], without: Set[str] = frozenset()) -> Platfo
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise OpsError(
-            f"stack output `{where}`: {one_line(first['msg'])}: run `pulumi up` with this version of the program"
+            f"stack output `{where}`: {one_line(first['msg'])}: run `pulumi up --policy-pack policy` with this "
+            "version of the program"
         ) from None
     for name in without:
         vars(platform).pop(name)
@@ -329,7 +330,9 @@ def _output(cwd: Path, stack: str, name: str, *options: str) -> Any:
     done = run_pulumi(cwd, *arguments, limit_s=_TIMEOUT_SECONDS)
     if done.returncode != 0:
         reason = _reason(done.stderr.decode(errors="replace"))
-        raise OpsError(f"cannot read the stack's outputs: {reason}: select a stack, run `pulumi up`")
+        raise OpsError(
+            f"cannot read the stack's outputs: {reason}: select a stack, run `pulumi up --policy-pack policy`"
+        )
     try:
         return json.loads(done.stdout)
     except ValueError:

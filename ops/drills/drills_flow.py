@@ -82,9 +82,9 @@ FLOW: tuple[Drill, ...] = (
         seconds=240,
         limit_s=2400,
         load=_METRICS,
-        fault="50 % more partitions by the stack file and `pulumi up`; the platform keeps them",
+        fault="50 % more partitions by the stack file and pulumi up; the platform keeps them",
         figures={
-            Aspect.FAULT: ("{partitions}", "`pulumi up` took {pulumi up s} s"),
+            Aspect.FAULT: ("{partitions}", "pulumi up took {pulumi up s} s"),
             Aspect.RECOVERY: (
                 "every group consumes the new partitions {new partitions read after s} s after the update",
             ),
@@ -107,9 +107,9 @@ FLOW: tuple[Drill, ...] = (
         seconds=870,
         limit_s=3600,
         load=f"{_METRICS}; a lasting High, a Critical after each update, a query a second at the read address",
-        fault="one more shard for each replica, twice, by the stack file and `pulumi up`; reverted at the end",
+        fault="one more shard for each replica, twice, by the stack file and pulumi up; reverted at the end",
         figures={
-            Aspect.FAULT: ("{shards}", "`pulumi up` took {pulumi up s} s"),
+            Aspect.FAULT: ("{shards}", "pulumi up took {pulumi up s} s"),
             Aspect.RECOVERY: (
                 "every sender in one shard {divided after s} s after the update",
                 "the largest of three shards has {senders of the fullest shard} of {senders} senders",
@@ -137,9 +137,9 @@ FLOW: tuple[Drill, ...] = (
         seconds=360,
         limit_s=3600,
         load=_METRICS,
-        fault="1 GiB more for each broker's volume by `ops storage grow` and `pulumi up`; the platform keeps it",
+        fault="1 GiB more for each broker's volume by `ops storage grow` and pulumi up; the platform keeps it",
         figures={
-            Aspect.FAULT: ("{size}", "`pulumi up` afterwards took {pulumi up s} s"),
+            Aspect.FAULT: ("{size}", "pulumi up afterwards took {pulumi up s} s"),
             Aspect.RECOVERY: ("{volumes that have it} of {volumes} volumes expanded after {grown after s} s",),
             Aspect.RTO: (
                 "{pods restarted} of {pods} brokers restarted",
@@ -157,9 +157,9 @@ FLOW: tuple[Drill, ...] = (
         seconds=900,
         limit_s=7200,
         load=_METRICS,
-        fault="one more broker by the stack file and `pulumi up`, `ops kafka rebalance`, then drained and removed",
+        fault="one more broker by the stack file and pulumi up, `ops kafka rebalance`, then drained and removed",
         figures={
-            Aspect.FAULT: ("brokers {brokers}", "`pulumi up` took {grown in s} s and {shrunk in s} s"),
+            Aspect.FAULT: ("brokers {brokers}", "pulumi up took {grown in s} s and {shrunk in s} s"),
             Aspect.RECOVERY: (
                 "{copies moved to it} replicas moved to it in {moved in s} s, {copies moved away} away in "
                 "{drained in s} s",
@@ -197,7 +197,7 @@ FLOW: tuple[Drill, ...] = (
         seconds=780,
         limit_s=6000,
         load=_BOTH,
-        fault="another release of Kafka by its digest in the stack file and `pulumi up`, three times; then "
+        fault="another release of Kafka by its digest in the stack file and pulumi up, three times; then "
         "`metadata.version` raised; the platform keeps both",
         figures={
             Aspect.FAULT: ("Kafka {releases}", "fewest in-sync replicas {lowest ISR} in {polls} polls"),

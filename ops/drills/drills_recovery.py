@@ -83,7 +83,7 @@ RECOVERY: tuple[Drill, ...] = (
         seconds=480,
         limit_s=6000,
         load=_METRICS,
-        fault="the password replaced by `pulumi up --target-replace`, `ops kafka admin-password`, `pulumi up`",
+        fault="the password replaced by pulumi up --target-replace, `ops kafka admin-password`, pulumi up",
         figures={
             Aspect.FAULT: (
                 "replaced by Pulumi within {replaced after s} s",
@@ -111,7 +111,7 @@ RECOVERY: tuple[Drill, ...] = (
         seconds=1600,
         limit_s=6000,
         load=f"{_METRICS}; numbered log records through the gateway",
-        fault="`ops kafka rotate-logins`: settings.kafka.login_generations, and `pulumi up`, twice",
+        fault="`ops kafka rotate-logins`: settings.kafka.login_generations, and pulumi up, twice",
         figures={
             Aspect.FAULT: ("{clients} clients, generation {generation}, within {rotated within s} s",),
             Aspect.RECOVERY: (
@@ -137,7 +137,7 @@ RECOVERY: tuple[Drill, ...] = (
         seconds=900,
         limit_s=6000,
         load=f"{_METRICS}, one with the old password, one with the new one",
-        fault="`ops gateway rotate-passwords`, later --finish: settings.gateway.password_generations, `pulumi up`",
+        fault="`ops gateway rotate-passwords`, later --finish: settings.gateway.password_generations, pulumi up",
         figures={
             Aspect.FAULT: (
                 "generation {generations}; both accepted within {both taken within s} s, the old ones revoked within "

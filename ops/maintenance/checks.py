@@ -119,7 +119,7 @@ DAILY: tuple[Check, ...] = (
         what="Grafana has every dashboard as it is in this checkout",
         query="Grafana: GET /api/dashboards/uid/UID, health of the data source of metrics",
         limit="all, with all their panels",
-        remediation="`pulumi up` brings them back; who changed one by hand is in Grafana's log",
+        remediation="`pulumi up --policy-pack policy` brings them back; who changed one by hand is in Grafana's log",
         run=check_functions.dashboards_present,
     ),
     metric(
@@ -244,7 +244,8 @@ WEEKLY: tuple[Check, ...] = (
         what="every topic keeps records for as long as was promised",
         query="Kafka: effective retention.ms of every topic",
         limit="as components/telemetry/topics.py says",
-        remediation="`pulumi up` sets it back; a change belongs into components/telemetry/topics.py",
+        remediation="`pulumi up --policy-pack policy` sets it back; a change belongs into "
+        "components/telemetry/topics.py",
         run=check_functions.topics_retention,
     ),
     metric(
@@ -404,7 +405,8 @@ MONTHLY: tuple[Check, ...] = (
         query="Kubernetes: images of all pods against components/versions.py, their digests against `images.digests` "
         "of the stack, what nodes run, and the tags that former revisions had with them",
         limit="all",
-        remediation="`pulumi up`; a digest that an older tag had: `ops images digests --write Pulumi.NAME.yaml` first; "
+        remediation="`pulumi up --policy-pack policy`; a digest that an older tag had: `ops images digests --write "
+        "Pulumi.NAME.yaml` first; "
         "a newer release goes into components/versions.py by review, with its tests",
         run=check_functions.versions(IMAGES),
     ),

@@ -298,7 +298,7 @@ def failback(
         resumption = continuation(witness, operations(witness), "failback", target=to, source=other.name, planned=True)
         if dry_run:
             _dry_run("failback", target, other.name, witness, resumption, True, names_by_hand, as_json)
-        what = f"{to} comes back and takes over from {other.name}; `pulumi up` runs three times"
+        what = f"{to} comes back and takes over from {other.name}; pulumi up runs three times"
         _confirm(yes, f"{what}{_would(resumption)}")
         journal, _ = begin(witness, "failback", target=to, source=other.name, planned=True, by=author(by), tell=_tell)
         context = FailoverContext(

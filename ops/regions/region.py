@@ -112,7 +112,9 @@ class Region:
 
 def _access(platform: Platform) -> RegionsAccess:
     if platform.regions is None:
-        raise OpsError("the stack has no output `regions`: give it a section `regions`, run `pulumi up`")
+        raise OpsError(
+            "the stack has no output `regions`: give it a section `regions`, run `pulumi up --policy-pack policy`"
+        )
     return platform.regions
 
 

@@ -63,7 +63,7 @@ _PROBE = Step(
 _DRAIN = Step(
     name="drain", what="wait until nobody has the old answer, and until {target} has copied what {source} got"
 )
-_PROMOTE = Step(name="promote", what="set the role of {target} to primary, `pulumi up`")
+_PROMOTE = Step(name="promote", what="set the role of {target} to primary, pulumi up")
 _VERIFY = Step(
     name="verify",
     what="see a second point at the read address, and that Alertmanager of {target} is not silenced",
@@ -94,12 +94,12 @@ FAILBACK: tuple[Step, ...] = (
         what="check that {source} holds the lease, both regions give signs of life, and where {source} took over",
     ),
     Step(name="mirror-offsets", what="tell the mirror of {target} to begin where {source} took over"),
-    Step(name="return", what="set the role of {target} to standby, `pulumi up`: its mirror copies from {source}"),
+    Step(name="return", what="set the role of {target} to standby, pulumi up: its mirror copies from {source}"),
     *PLANNED,
     Step(
         name="mirror-offsets-back", what="tell the mirror of {source} to begin at the end of {target} as it was noted"
     ),
-    Step(name="standby", what="set the role of {source} to standby, `pulumi up`: its mirror copies from {target}"),
+    Step(name="standby", what="set the role of {source} to standby, pulumi up: its mirror copies from {target}"),
 )
 
 COPIED_S = 180.0
@@ -199,7 +199,10 @@ def names(context: FailoverContext) -> Figures:
         for what, name in access.dns.names.items():
             target = access.targets.get(what)
             if target is None:
-                raise OpsError(f"{context.target.name} does not tell where {what} is reached: run `pulumi up` there")
+                raise OpsError(
+                    f"{context.target.name} does not tell where {what} is reached: "
+                    "run `pulumi up --policy-pack policy` there"
+                )
             before = zone.answer(name)
             if before is None or not before.leads_to(target) or before.ttl_s != access.dns.ttl_s:
                 zone.point(name, target, access.dns.ttl_s)
@@ -257,7 +260,7 @@ def drain(context: FailoverContext) -> Figures:
 
 def promote(context: FailoverContext) -> Figures:
     """The stack of the target becomes a primary one."""
-    context.tell(f"`pulumi up` of {context.target.name}, up to {pulumi.UP_LIMIT_S / 60:.0f} min")
+    context.tell(f"pulumi up of {context.target.name}, up to {pulumi.UP_LIMIT_S / 60:.0f} min")
     pulumi.set_role("primary", context.target.stack)
     pulumi.up(context.target.stack, role="primary")
     return {"role": "primary"}
@@ -440,7 +443,7 @@ def _set_offsets(context: FailoverContext, region: Region, source: str, begin: m
 
 
 def _standby(context: FailoverContext, region: Region) -> Figures:
-    context.tell(f"`pulumi up` of {region.name}, up to {pulumi.UP_LIMIT_S / 60:.0f} min")
+    context.tell(f"pulumi up of {region.name}, up to {pulumi.UP_LIMIT_S / 60:.0f} min")
     pulumi.set_role("standby", region.stack)
     pulumi.up(region.stack, role="standby")
     region.refresh()

@@ -239,7 +239,9 @@ def _names(region: Region) -> str:
     with dns.zone(access.dns) as zone:
         for what, name in access.dns.names.items():
             if what not in access.targets:
-                raise OpsError(f"{region.name} does not tell where {what} is reached: run `pulumi up` there")
+                raise OpsError(
+                    f"{region.name} does not tell where {what} is reached: run `pulumi up --policy-pack policy` there"
+                )
             zone.rewrite(name)
     return f"{', '.join(access.dns.names.values())} may be changed"
 

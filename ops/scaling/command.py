@@ -260,7 +260,10 @@ def read() -> tuple[list[Size], str]:
 def note(there: Sequence[Recommendation]) -> str:
     """What there is to say of recommendations, in one line."""
     if not there:
-        return "no sizes are recommended: set autoscaling.recommendations in the stack file, then `pulumi up`"
+        return (
+            "no sizes are recommended: set autoscaling.recommendations in the stack file, then "
+            "`pulumi up --policy-pack policy`"
+        )
     late = [recommendation.workload for recommendation in there if not recommendation.given]
     if len(late) == len(there):
         return "no sizes are recommended yet: the recommender needs a few minutes"

@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from components.rules import alert_id
 from lab.fakes.receivers.phone import State
+from ops.drills.procedures.alerts import account
+from ops.drills.tools.notifications import CRITICAL, OTHER_CRITICAL, Raised
 from tests.config.alertmanager_process import QUIET_S, Pair
 from tests.config.pager_harness import (
     CLOSED_S,
@@ -56,6 +60,34 @@ def test_a_second_alert_rings_while_the_first_one_is_acknowledged_at_the_pager(b
     raised(both, "SecondCritical", "kafka-2", layer="data")
     rung(both, "SecondCritical", 2)
     assert sorted(states(both, "SecondCritical")) == [State.ACKNOWLEDGED, State.TRIGGERED]
+
+
+def test_a_drill_knows_which_of_its_critical_conditions_of_two_names_and_layers_rang(both: Pair) -> None:
+    start, conditions = both.receivers.newest(), list[Raised]()
+
+    def raise_condition(name: str) -> None:
+        kind = CRITICAL if name else OTHER_CRITICAL
+        labels = {"consistency_check_name": name} if name else {}
+        identity = alert_id(kind.alert, labels)
+        at = both.raise_alert(kind.alert, layer=kind.layer, alert_id=identity, **labels)
+        conditions.append(Raised(kind, name or f"drill-{len(conditions)}x", at))
+
+    raise_condition("")
+    for name in ("drill-ax", "drill-bx"):
+        raise_condition(name)
+    rung(both, CRITICAL.alert, 2)
+    rung(both, OTHER_CRITICAL.alert, 1)
+    both.raise_alert(OTHER_CRITICAL.alert, layer="streaming", alert_id=OTHER_CRITICAL.alert, resolved=True)
+    closed(both, OTHER_CRITICAL.alert, ENDED_S)
+    raise_condition("")
+    conditions[0].until = conditions[-1].at
+    rung(both, OTHER_CRITICAL.alert, 2)
+    figures: dict[str, Any] = {}
+    problems = account(figures, conditions, both.receivers.since(start))
+    assert problems == ["no high condition was notified"]
+    assert (figures["critical lost"], figures["duplicates"]) == (0, 0)
+    assert figures["raised, by name and layer"] == {OTHER_CRITICAL.group: 2, CRITICAL.group: 2}
+    assert figures["calls for each Critical, fewest and most"] == [1, 1]
 
 
 def test_a_repeated_notification_is_merged_and_rings_nobody(both: Pair) -> None:

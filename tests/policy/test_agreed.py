@@ -304,10 +304,10 @@ def test_rights_go_to_no_group_and_no_role_of_the_system() -> None:
 
 @pytest.mark.parametrize(("name", "memory"), [("prometheus-a", "24Gi"), ("prometheus-a-shard-5", "24Gi"), ("one", "0")])
 def test_replicas_and_shards_of_any_name_may_take_the_memory_that_was_agreed_on(name: str, memory: str) -> None:
-    for limit, told in ((memory, 0), ("25Gi", 1)):
+    for limit, number in ((memory, 0), ("25Gi", 1)):
         server = workload(_OTELCOL, name="prometheus", resources={"limits": {"memory": limit}})
         server.props["metadata"]["name"] = name
-        assert len(problems("memory-agreed", server)) == told
+        assert len(problems("memory-agreed", server)) == number
 
 
 def test_the_last_value_of_a_flag_counts() -> None:

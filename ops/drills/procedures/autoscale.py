@@ -150,7 +150,8 @@ def _ready_to_scale(scalers: Autoscalers) -> int:
     scaler = scalers.one(WORKLOAD)
     if scaler is None:
         raise CannotRunError(
-            f"{WORKLOAD} has no autoscaler: give it bounds in settings.autoscaling.horizontal, then `pulumi up`"
+            f"{WORKLOAD} has no autoscaler: give it bounds in settings.autoscaling.horizontal, then "
+            "`pulumi up --policy-pack policy`"
         )
     if scaler.problem:
         raise CannotRunError(f"the autoscaler of {WORKLOAD} does not work: {scaler.problem}")

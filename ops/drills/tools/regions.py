@@ -87,7 +87,9 @@ def both(context: Context) -> Iterator[tuple[Side, Side]]:
         raise CannotRunError(f"the other region, {access.peer.region}, cannot be reached: {error}") from error
     with Context(platform, kube) as other:
         if platform.regions is None:
-            raise CannotRunError(f"stack {stack} has no output `regions`: run `pulumi up` with this version there")
+            raise CannotRunError(
+                f"stack {stack} has no output `regions`: run `pulumi up --policy-pack policy` with this version there"
+            )
         yield Side(context, access), Side(other, platform.regions, stack)
 
 

@@ -88,7 +88,11 @@ def test_without_files_the_login_is_shown_to_a_terminal_alone(monkeypatch: pytes
     ("layer", "message"),
     [
         ("sales", f"--layer is sales: allowed is {', '.join(LAYER_NAMES)}"),
-        ("device", "the stack has no login for the layer device: run `pulumi up` with this version of the program"),
+        (
+            "device",
+            "the stack has no login for the layer device: run `pulumi up --policy-pack policy` with this version of "
+            "the program",
+        ),
     ],
 )
 def test_a_layer_without_a_login_is_one_line(tmp_path: Path, layer: str, message: str) -> None:

@@ -476,7 +476,7 @@ def test_another_region_that_is_not_up_is_told(monkeypatch: pytest.MonkeyPatch) 
 
     def load(stack: str) -> Any:
         stacks.append(stack)
-        raise OpsError("the stack has no outputs: run `pulumi up` first")
+        raise OpsError("the stack has no outputs: run `pulumi up --policy-pack policy` first")
 
     monkeypatch.setattr(regions.platform_module, "load", load)
     with (

@@ -43,8 +43,8 @@ def test_an_empty_secret_and_none_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, "Secret one of namespace obs has no key: run `pulumi up` with this version"),
-        (404, "there is no Secret one of namespace obs: run `pulumi up` with this version"),
+        ({}, "Secret one of namespace obs has no key: run `pulumi up --policy-pack policy` with this version"),
+        (404, "there is no Secret one of namespace obs: run `pulumi up --policy-pack policy` with this version"),
         (403, "cannot read Secret one of namespace obs: HTTP 403 no"),
     ],
 )

@@ -48,7 +48,7 @@ def test_an_output_of_another_shape_is_named_without_its_value(outputs: dict[str
 
 
 def test_a_stack_that_was_never_brought_up_is_told_so() -> None:
-    with pytest.raises(OpsError, match="no outputs: run `pulumi up`"):
+    with pytest.raises(OpsError, match="no outputs: run `pulumi up --policy-pack policy`"):
         platform.parse({})
 
 
@@ -179,7 +179,9 @@ def test_a_context_that_there_is_not_is_named(
 
 
 def test_outputs_that_name_no_cluster_are_refused(outputs: dict[str, Any]) -> None:
-    with pytest.raises(OpsError, match="outputs name no cluster: run `pulumi up` with this version"):
+    with pytest.raises(
+        OpsError, match="outputs name no cluster: run `pulumi up --policy-pack policy` with this version"
+    ):
         Kube.of(platform.parse(outputs))
 
 

@@ -87,7 +87,9 @@ def test_a_primary_shows_parity_and_relies_on_the_drill_for_the_copy() -> None:
 
 
 @pytest.mark.parametrize("check", [recovery.d2, recovery.d3])
-@pytest.mark.parametrize(("scope", "command"), [("checkout", "make up-dr"), ("", "pulumi up --stack dr")])
+@pytest.mark.parametrize(
+    ("scope", "command"), [("checkout", "make up-dr"), ("", "pulumi up --stack dr --policy-pack policy")]
+)
 def test_a_region_alone_is_not_set_up_and_says_how(
     check: Check, scope: str, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

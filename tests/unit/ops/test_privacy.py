@@ -98,7 +98,7 @@ def kube_with(name: str, data: dict[str, str]) -> Kube:
 def test_the_key_is_the_gateways_own_and_gives_its_pseudonyms() -> None:
     key = masking_key(kube_with("gateway-auth", {"hash-key": KEY}))
     assert pseudonym_of(PLAIN, key) == SUBJECT
-    with pytest.raises(OpsError, match="has no hash-key: run `pulumi up`"):
+    with pytest.raises(OpsError, match="has no hash-key: run `pulumi up --policy-pack policy`"):
         masking_key(kube_with("gateway-auth", {}))
     with pytest.raises(OpsError, match="must have at least 32"):
         pseudonym_of(PLAIN, "short")
