@@ -14,11 +14,15 @@ from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from kafka.errors import KafkaError as NoAnswerError
+from kafka.errors import for_code
+from kafka.protocol.admin import DescribeGroupsRequest
 
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, consumer
 from ops.drills.access_tries import Answer, Try
 from ops.permissions.model import Matrix
+from services.runtime import kafka
 
 PART: Final = "Kafka"
 NO_TOPIC: Final = "access-drill-does-not-exist"
@@ -49,6 +53,8 @@ _NOT_ANSWERED: Final = frozenset(
     }
 )
 """Codes of a broker by which nothing about permission is said."""
+_OPERATIONS_OF_ANY_GROUP: Final = 4
+"""Version of the question about a group whose answer has them also where the group does not exist."""
 _MOST_QUESTIONS, _PAUSE_S = 5, 2.0
 """To a coordinator that is not there yet."""
 
@@ -91,6 +97,7 @@ class KafkaTries:
     def __init__(self, settings: Mapping[str, Any], matrix: Matrix, user: str) -> None:
         self._settings, self._matrix, self._user = dict(settings), matrix, user
         self._admin: Any = ADMIN.AdminClient(self._settings)
+        self._second: kafka.Admin | None = None
 
     def all(self, topics: Sequence[str], groups: Sequence[str]) -> Iterator[Try]:
         """Everything on topics that exist, on groups, and on the cluster; a single try where the login fails."""
@@ -105,8 +112,11 @@ class KafkaTries:
             for topic in topics:
                 yield from self._topic(topic, reader, producer)
             producer.flush(0)
-        for group in groups:
-            yield from self._group(group)
+        try:
+            for group in groups:
+                yield from self._group(group)
+        finally:
+            self._disconnect()
         yield from self._cluster()
 
     def _topic(self, topic: str, reader: Consumer, producer: Producer) -> Iterator[Try]:
@@ -142,16 +152,50 @@ class KafkaTries:
 
     def _group_operations(self, group: str) -> set[str]:
         for question in range(_MOST_QUESTIONS):
-            futures = self._admin.describe_consumer_groups([group], include_authorized_operations=True)
             try:
-                return {
-                    _name(one) for one in futures[group].result(timeout=TIMEOUT_SECONDS).authorized_operations or ()
-                }
+                return self._described(group)
             except KafkaException as error:
                 if error.args[0].code() not in _NOT_ANSWERED or question + 1 == _MOST_QUESTIONS:
                     raise
                 time.sleep(_PAUSE_S)
         raise TimeoutError
+
+    def _described(self, group: str) -> set[str]:
+        """Operations that the user may do with a group; librdkafka is asked nothing about one: see `ops.core.kafka`."""
+        request = DescribeGroupsRequest(
+            groups=[group], include_authorized_operations=True, max_version=_OPERATIONS_OF_ANY_GROUP
+        )
+        try:
+            client = self._connected()
+            manager = client._manager
+            node = manager.run(client._find_coordinator_ids, [group])[group]
+            (answer,) = manager.run(manager.send, request, node).groups
+            if answer.error_code:
+                raise for_code(answer.error_code)
+            operations = client._process_acl_operations(answer.to_dict())["authorized_operations"] or ()
+        except NoAnswerError as error:
+            # The client keeps the coordinator of a group for ever.
+            self._disconnect()
+            code = getattr(error, "errno", None) or KafkaError._TRANSPORT
+            raise KafkaException(KafkaError(code, one_line(error))) from None
+        return {_name(operation) for operation in operations}
+
+    def _connected(self) -> kafka.Admin:
+        if self._second is None:
+            self._second = kafka.admin(
+                bootstrap=self._settings["bootstrap.servers"],
+                ca=self._settings["ssl.ca.pem"],
+                username=self._user,
+                password=self._settings["sasl.password"],
+                client_id="ops",
+                request_s=TIMEOUT_SECONDS,
+            )
+        return self._second
+
+    def _disconnect(self) -> None:
+        if self._second is not None:
+            self._second.close()
+            self._second = None
 
     def _own_group(self, groups: Sequence[str]) -> str:
         """A group that is not joined: it is only named by a client that reads one partition."""
@@ -199,7 +243,7 @@ class KafkaTries:
             future = self._admin.describe_cluster(include_authorized_operations=True)
             # None is what the client makes of an empty list.
             operations = future.result(timeout=TIMEOUT_SECONDS).authorized_operations or ()
-            allowed = {_name(operation) for operation in operations}
+            allowed = {_name(operation.name) for operation in operations}
             answers = {
                 operation: (Answer.LET_IN if operation in allowed else Answer.REFUSED, "")
                 for operation in CLUSTER_OPERATIONS
@@ -216,8 +260,7 @@ def _answer_of_exception(error: KafkaException | TimeoutError) -> tuple[Answer, 
     return answer_of(error.args[0]) if isinstance(error, KafkaException) else (Answer.UNCLEAR, "no answer in time")
 
 
-def _name(operation: Any) -> str:
-    name: str = operation.name
+def _name(name: str) -> str:
     return _NAMES.get(name, name.capitalize())
 
 

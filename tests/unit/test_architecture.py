@@ -136,3 +136,12 @@ def test_a_stage_that_imports_another_one_is_found(tmp_path: Path) -> None:
 def test_files_that_the_page_names_are_there() -> None:
     named = re.findall(r"`((?:components|stacks|policy|ops|lab|tests|evidence|docs)/[\w./*-]+)`", PAGE.read_text())
     assert [name for name in named if not any(ROOT.glob(name.rstrip("/")))] == []
+
+
+def test_nothing_about_a_group_is_asked_by_librdkafka() -> None:
+    """Its administrator's client ends the process where a coordinator moves: see `ops.core.kafka`."""
+    calls = re.compile(r"\.(?:describe|list|delete|alter)_consumer_group\w*\(")
+    files = (
+        file for folder in ("components", "stacks", "services", "ops", "lab") for file in ROOT.glob(f"{folder}/**/*.py")
+    )
+    assert [str(file.relative_to(ROOT)) for file in files if calls.search(file.read_text())] == []
