@@ -194,6 +194,8 @@ class Alerting(SettingsModel):
                 raise not_allowed(f"{unused} for the {key} of {', '.join(users)} where channels.{channel} is null")
         if (self.tells or self.heartbeat) and not (self.networks and self.ports):
             raise not_allowed("at least one of the receivers' networks and of their ports")
+        if bool(self.networks) != bool(self.ports):
+            raise not_allowed("the receivers' networks and their ports together, or neither")
         return self
 
     @property

@@ -49,6 +49,14 @@ def test_the_whole_pack_holds_for_what_the_file_sets_up(recording: Recording) ->
     assert _violated(recording, _options(CHECKOUT)) == set()
 
 
+@pytest.mark.parametrize("key, value", [("networks", ["203.0.113.0/24"]), ("ports", [443])])
+def test_networks_of_receivers_go_with_their_ports(key: str, value: list[object]) -> None:
+    settings = engine.stack_settings(STACK)
+    settings["alerting"] = {**settings["alerting"], "networks": [], "ports": [], key: value}
+    with pytest.raises(SettingsError, match="the receivers' networks and their ports together, or neither"):
+        parse(settings, f"Pulumi.{STACK}.yaml")
+
+
 def test_production_may_leave_none_of_it_out_unasked(recording: Recording, tmp_path: Path) -> None:
     content = {"config": {"observability:settings": {**engine.stack_settings(STACK), "profile": "production"}}}
     (tmp_path / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump(content))
