@@ -90,8 +90,9 @@ bench: setup ## Load test of SIGNAL (metrics, traces, logs), 6 minutes; PEER=1: 
 		$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL) $(BENCH)
 	fi
 
-policies: setup ## The mutation run over every rule of the policy pack, with evidence
-	@$(PYTHON) -m tests.policy.mutation_run
+policies: setup ## What the policy pack refuses and accepts: every mutation, with evidence, and every choice of a stack file
+	@$(PYTHON) -m tests.run drills tests/policy
+	$(PYTHON) -m tests.policy.mutation_run
 
 preview: setup ## pulumi preview of STACK (local, local-dr, prod, dr)
 	@$(LAB) preview --stack $(STACK)

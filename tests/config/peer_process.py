@@ -25,6 +25,7 @@ from ops.loadtest.bench_requests import Batch, batch
 from tests.support import kafka_broker
 
 ARRIVAL_S = 120
+_KNOWN_S = 30
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def running_peer(
         own.mkdir()
         try:
             with topic(context, copies=1):
+                wait_until(lambda: TOPIC in kafka.topics(), _KNOWN_S, f"the broker to know {TOPIC}")
                 assert kafka.topics()[TOPIC].partitions == 12
                 sent = batch(signal, size)
                 peer = Peer(context, sent, own, indices)
@@ -88,6 +90,6 @@ def running_peer(
                 finally:
                     peer.stop()
             assert all(process.returncode is not None for process in peer.processes._processes.values())
-            assert TOPIC not in kafka.topics()
+            wait_until(lambda: TOPIC not in kafka.topics(), _KNOWN_S, f"the broker to forget {TOPIC}")
         finally:
             kafka.close()

@@ -15,6 +15,7 @@ from tests.support.agreed_recordings import resources
 from tests.support.choices import Choice, Data
 from tests.unit.stacks.test_integrations import as_the_stack_says
 
+pytestmark = pytest.mark.drill
 WHOLE = ("local", "prod")
 """Stacks that leave nothing out; the one of kind has no second region and nobody who is notified."""
 LEAST = {"local": 250, "prod": 250, "kind": 150}

@@ -157,7 +157,7 @@ def test_groups_are_asked_of_a_broker_that_is_no_coordinator_yet(tmp_path: Path,
             "kafka_admin": login,
         }
         done = subprocess.run(
-            [sys.executable, "-c", _ASK], input=json.dumps(outputs), capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", _ASK], input=json.dumps(outputs), capture_output=True, text=True, timeout=180
         )
     assert (done.returncode, done.stderr) == (0, "")
 

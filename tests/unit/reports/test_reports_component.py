@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def arguments(where: DeploymentContext, **changes: Any) -> ReportsArgs:
         "recipients": RECIPIENTS,
         "time_zone": "Asia/Tokyo",
         "resources": SIZE,
-        "report_server_resources": SIZE,
+        "report_server_resources": replace(SIZE, memory_limit="512Mi"),
     }
     return ReportsArgs(**{**values, **changes})
 

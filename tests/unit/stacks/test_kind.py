@@ -49,7 +49,7 @@ def test_the_whole_pack_holds_for_what_the_file_sets_up(recording: Recording) ->
     assert _violated(recording, _options(CHECKOUT)) == set()
 
 
-@pytest.mark.parametrize("key, value", [("networks", ["203.0.113.0/24"]), ("ports", [443])])
+@pytest.mark.parametrize(("key", "value"), [("networks", ["203.0.113.0/24"]), ("ports", [443])])
 def test_networks_of_receivers_go_with_their_ports(key: str, value: list[object]) -> None:
     settings = engine.stack_settings(STACK)
     settings["alerting"] = {**settings["alerting"], "networks": [], "ports": [], key: value}
