@@ -44,6 +44,7 @@ SHARE = 0.98
 """Of what was due, acknowledged at least."""
 LAG_S, LAG_SHARE = 1.5, 0.05
 """Seconds of load that may still be on their way when it ends; or this share of the window, if that is longer."""
+MOST_CLIENTS, MOST_IN_FLIGHT = 64, 16
 FIRST_RATE = {Signal.METRICS: 2000.0, Signal.TRACES: 1000.0, Signal.LOGS: 1000.0}
 _LEAST_RATE = 20.0
 _CLOSE_ENOUGH = 1.3
@@ -409,7 +410,9 @@ def bench(
     signal: Annotated[Signal, typer.Option(help="Whose path is measured.")] = Signal.METRICS,
     items: Annotated[str, typer.Option(help="Items of one request; several with commas.")] = "1000",
     clients: Annotated[str, typer.Option(help="Connections; several with commas, for the first size.")] = "32",
-    in_flight: Annotated[int, typer.Option(min=1, max=16, help="Requests of one client at the same time.")] = 1,
+    in_flight: Annotated[
+        int, typer.Option(min=1, max=MOST_IN_FLIGHT, help="Requests of one client at the same time.")
+    ] = 1,
     rate: Annotated[float, typer.Option(min=0, help="Items/s of the first step; 0: a low one.")] = 0,
     steps: Annotated[int, typer.Option(min=0, max=20, help="Most steps; 0: only the window, at --rate.")] = 8,
     step_seconds: Annotated[float, typer.Option(min=5, max=300, help="Length of a step.")] = 15,
@@ -422,7 +425,7 @@ def bench(
 ) -> None:
     """Measure how much of a signal the platform sustains, step by step, and what that costs. Sends real load."""
     sizes = numbers("--items", items, most=20_000)
-    connections = numbers("--clients", clients, most=64)
+    connections = numbers("--clients", clients, most=MOST_CLIENTS)
     settings = BenchSettings(
         signal=signal,
         clients=connections[0],
@@ -445,6 +448,8 @@ def bench(
     with Context(platform, Kube.of(platform)) as context:
         for part, chosen in parts_of(settings, sizes, connections).items():
             what = f"requests of {chosen.size:,} items, {chosen.clients} clients"
+            if chosen.in_flight > 1:
+                what += f" with {chosen.in_flight} in flight each"
             say(f"{signal}: {what}")
             one = Bench(context, chosen, say)
             try:
@@ -452,7 +457,8 @@ def bench(
             except OpsError as error:
                 problems.append(f"{what}: {one_line(error)}")
                 measured = {NOT_MEASURED: one_line(error), "steps": [step.figures() for step in one.steps]}
-            figures |= {part: measured} if part else measured
+            used = {"clients": chosen.clients, "requests in flight of each": chosen.in_flight}
+            figures |= {part: {**used, **measured}} if part else measured
         show(figures)
         if keep:
             evidence.write(
@@ -471,14 +477,21 @@ def bench(
 def parts_of(settings: BenchSettings, sizes: Sequence[int], clients: Sequence[int]) -> dict[str, BenchSettings]:
     """What is measured, by the name of its figures: the first size with the first number of clients has none.
 
-    The other sizes are measured with the first number of clients, the other numbers of clients with the first size.
+    The other numbers of clients are measured with the first size. The other sizes are measured with about as many items
+    in flight as the first one, from as many devices: small requests by more clients at once, large ones by fewer.
     """
     first = replace(settings, size=sizes[0], clients=clients[0])
     return {
         "": first,
-        **{f"{size} items a request": replace(first, size=size) for size in sizes[1:]},
+        **{f"{size} items a request": _as_much_in_flight(first, size) for size in sizes[1:]},
         **{f"{count} clients": replace(first, clients=count) for count in clients[1:]},
     }
+
+
+def _as_much_in_flight(first: BenchSettings, size: int) -> BenchSettings:
+    requests = max(1, round(first.size * first.clients * first.in_flight / size))
+    in_flight = min(MOST_IN_FLIGHT, math.ceil(requests / MOST_CLIENTS))
+    return replace(first, size=size, clients=min(MOST_CLIENTS, max(1, requests // in_flight)), in_flight=in_flight)
 
 
 def numbers(option: str, text: str, most: int) -> tuple[int, ...]:

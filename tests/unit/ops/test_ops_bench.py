@@ -202,7 +202,7 @@ def test_a_size_that_cannot_be_measured_leaves_the_figures_of_those_before_it(
     run, said = command(System(takes=1e9, delivers=1e9), chain((0, 0), repeat(9000)), items="1000,20")
     assert not run.passed
     assert run.problems == (said,)
-    assert said.startswith("requests of 20 items, 32 clients: an earlier load has ")
+    assert said.startswith("requests of 20 items, 64 clients with 16 in flight each: an earlier load has ")
     assert NOT_READ in said
     assert run.figures["sustained points/s"] == 2000
     assert NOT_READ in run.figures["20 items a request"]["not measured"]
@@ -302,17 +302,23 @@ def test_sizes_of_requests_are_read_and_refused() -> None:
             numbers("--items", text, 20_000)
 
 
-def test_other_sizes_have_the_first_number_of_clients_and_other_numbers_the_first_size(
+def test_other_sizes_have_as_much_in_flight_and_other_numbers_of_clients_the_first_size(
     command: Callable[..., tuple[Evidence, str]],
 ) -> None:
     system = System(takes=1e9, delivers=1e9)
-    run, said = command(system, items="1000,20", clients="8,4,64")
+    run, said = command(system, items="1000,20,5000", clients="8,4,64")
     assert (said, run.settings["clients"], run.settings["more_clients"]) == ("", 8, [4, 64])
-    assert system.loads == [(1000, 8), (20, 8), (1000, 4), (1000, 64)]
-    parts = (run.figures, *(run.figures[name] for name in ("20 items a request", "4 clients", "64 clients")))
-    assert [part["sustained points/s"] for part in parts] == [2000] * 4
+    assert system.loads == [(1000, 8), (20, 57), (5000, 2), (1000, 4), (1000, 64)]
+    others = [run.figures[name] for name in ("20 items a request", "5000 items a request", "4 clients", "64 clients")]
+    assert [part["sustained points/s"] for part in (run.figures, *others)] == [2000] * 5
+    assert [(part["clients"], part["requests in flight of each"]) for part in others] == [
+        (57, 7),
+        (2, 1),
+        (4, 1),
+        (64, 1),
+    ]
     shown = told(run.told, evidence.catalog().entry("bench-metrics").text.split("; "))
-    assert {"of 20: 2,000", "by 4 clients: 2,000", "by 64: 2,000"} <= set(shown)
+    assert {"of 20: 2,000", "of 5,000: 2,000", "by 4 clients: 2,000", "by 64: 2,000"} <= set(shown)
     with pytest.raises(OpsError, match="--clients is '8,65', must be numbers from 1 to 64"):
         bench_module.bench(clients="8,65")
 
