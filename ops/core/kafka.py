@@ -48,6 +48,29 @@ def client_settings(platform: Platform, login: Login) -> dict[str, Any]:
     }
 
 
+def second_client(
+    settings: Mapping[str, Any], client_id: str = "ops", request_s: float = TIMEOUT_SECONDS
+) -> kafka.Admin:
+    """A client of kafka-python, for what librdkafka has no request for, or answers with a crash: quotas, groups.
+
+    Args:
+        settings: As `client_settings` gives them.
+        client_id: Its name in Kafka's logs.
+        request_s: Longest time for each request, in seconds.
+
+    Raises:
+        kafka.errors.KafkaError: Kafka does not answer, or refuses.
+    """
+    return kafka.admin(
+        bootstrap=settings["bootstrap.servers"],
+        ca=settings["ssl.ca.pem"],
+        username=settings["sasl.username"],
+        password=settings["sasl.password"],
+        client_id=client_id,
+        request_s=request_s,
+    )
+
+
 @contextmanager
 def errors(what: str) -> Iterator[None]:
     """Turn the client's errors into one line."""
@@ -191,22 +214,14 @@ class KafkaAdmin:
 
     @contextmanager
     def second_client(self) -> Iterator[kafka.Admin]:
-        """A client for what librdkafka has no request for, or answers with a crash: quotas, groups.
+        """The administrator's `second_client`, until the block ends.
 
         Raises:
             OpsError: Kafka does not answer, or refuses.
         """
-        user, password = self._platform.kafka_admin.pair
         try:
             with waiting_for(lambda: self._server):
-                client = kafka.admin(
-                    bootstrap=self._platform.kafka_bootstrap,
-                    ca=self._platform.ca_certificate,
-                    username=user,
-                    password=password,
-                    client_id="ops",
-                    request_s=TIMEOUT_SECONDS,
-                )
+                client = second_client(self._settings)
                 try:
                     yield client
                 finally:

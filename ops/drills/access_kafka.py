@@ -19,7 +19,7 @@ from kafka.errors import for_code
 from kafka.protocol.admin import DescribeGroupsRequest
 
 from ops.core.errors import OpsError, one_line
-from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, consumer
+from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, consumer, second_client
 from ops.drills.access_tries import Answer, Try
 from ops.permissions.model import Matrix
 from services.runtime import kafka
@@ -182,14 +182,7 @@ class KafkaTries:
 
     def _connected(self) -> kafka.Admin:
         if self._second is None:
-            self._second = kafka.admin(
-                bootstrap=self._settings["bootstrap.servers"],
-                ca=self._settings["ssl.ca.pem"],
-                username=self._user,
-                password=self._settings["sasl.password"],
-                client_id="ops",
-                request_s=TIMEOUT_SECONDS,
-            )
+            self._second = second_client(self._settings)
         return self._second
 
     def _disconnect(self) -> None:

@@ -16,7 +16,7 @@ from kafka.errors import KafkaError
 from components.kafka.config import CONTROLLERS, controller_nodes
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.kafka import ADMIN, TIMEOUT_SECONDS
+from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, second_client
 from ops.core.kube import Kube, wait_until
 from ops.core.platform import Platform
 from ops.drills.procedure import CannotRunError
@@ -181,15 +181,8 @@ class QuorumWatch:
             _close(client)
 
     def _client(self) -> kafka.Admin:
-        user, password = self._platform.kafka_admin.pair
-        return kafka.admin(
-            bootstrap=self._platform.kafka_bootstrap,
-            ca=self._platform.ca_certificate,
-            username=user,
-            password=password,
-            client_id="ops-quorum",
-            request_s=ANSWER_S,
-        )
+        settings = client_settings(self._platform, self._platform.kafka_admin)
+        return second_client(settings, client_id="ops-quorum", request_s=ANSWER_S)
 
 
 def _close(client: kafka.Admin | None) -> None:

@@ -257,11 +257,11 @@ def watch_of(monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> tuple[Quoru
             raise answer
         return answer
 
-    def client(**_: object) -> Any:
+    def client(*_: object, **__: object) -> Any:
         events.append("made")
         return SimpleNamespace(describe_metadata_quorum=describe, close=lambda: events.append("closed"))
 
-    monkeypatch.setattr(kafka_quorum, "kafka", SimpleNamespace(admin=client))
+    monkeypatch.setattr(kafka_quorum, "second_client", client)
     monkeypatch.setattr(kafka_quorum, "_LOOK_EVERY_S", 0.01)
     login = SimpleNamespace(pair=("admin", "word"))
     known = SimpleNamespace(kafka_admin=login, kafka_bootstrap="kafka:9094", ca_certificate="")
