@@ -47,7 +47,7 @@ class AlertEventsArgs:
         receiver: Where Prometheus posts alerts: `alert_events_receiver`.
         scrape: Its metrics endpoint.
         kafka: Where events go.
-        resources: Of the pod; a notification of 13,000 alerts takes 130 MiB, two at once 200 MiB.
+        resources: Of the pod, which holds the largest notification, and two of them at once.
     """
 
     context: DeploymentContext

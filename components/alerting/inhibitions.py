@@ -22,8 +22,8 @@ from components.alerting.escalation import NEVER, SUFFIX
 from components.rules import Alert, Inhibition, RuleGroup, Severity
 
 YOUNG_S: Final = 600
-"""Age at which all parts are up (a cold ``pulumi up`` takes some 230 s), and rates over five minutes have forgotten
-how they started."""
+"""Age at which all parts are up (evidence of ``up-steps`` has the time of a cold ``pulumi up``), and rates over five
+minutes have forgotten how they started."""
 
 STARTING: Final = RuleGroup(
     name="platform-starting",

@@ -13,8 +13,8 @@ import pulumi
 from components.contracts import Credential
 
 _COST = 4
-"""The usual cost of 10 is 60 ms of processor time for each wrong password, and for each scrape, which nothing
-remembers. Cost slows the guessing of weak passwords down; ours are 32 random characters, which nobody guesses at any
+"""The usual cost of 10 takes 64 times the processor time for each wrong password, and for each scrape, which nothing
+remembers. It slows the guessing of weak passwords down; ours are 32 random characters, which nobody guesses at any
 cost."""
 
 

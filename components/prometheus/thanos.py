@@ -208,7 +208,7 @@ def store_command(
         "--sync-block-duration=1m",
         "--block-discovery-strategy=recursive",
         "--store.enable-index-header-lazy-reader",
-        # The option for the size alone asks for 125 MB at least, since that is the largest item.
+        # The option for the size alone asks for `125MB` at least, since that is the largest item.
         f"--index-cache.config={_index_cache(index_cache)}",
         f"--chunk-pool-size={chunk_pool}",
         # Else one question could ask for everything that was ever stored.

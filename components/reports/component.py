@@ -79,9 +79,8 @@ class ReportsArgs:
         mail: Where they are handed over; None: they are stored only.
         recipients: Who gets each report by mail; every kind has somebody. Nobody where there is no mail.
         time_zone: IANA name of the time zone in which days begin.
-        resources: Of a job's pod; it took up to 214 MiB and 12 s of CPU for ten days of 209 series, without
-            notifications, which take 300 MiB more at most.
-        report_server_resources: Of each of the report server's pods; it took 56 MiB.
+        resources: Of a job's pod; its memory grows with series, days and notifications.
+        report_server_resources: Of each of the report server's pods.
         languages: Languages of the reports; the first one is the mail's.
         schedules: When each report is made.
         encryption: How the storage is asked to encrypt reports, ``AES256`` or ``aws:kms``; None: as the bucket says.

@@ -18,7 +18,7 @@ from components.telemetry import classification
 _KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 256}
 _LONG_KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}
 _LONGEST_TERM = 10_922
-"""Characters that always fit into a term of the index: it has 32,766 bytes, and a character three at most."""
+"""Characters that always fit into a term of the index, of whose bytes a character takes three at most."""
 _FOUND_ONLY: dict[str, Any] = {"doc_values": False}
 """Of a field that is searched for, but neither sorted nor counted by: no column of its values is written and merged."""
 _READ_ONLY: dict[str, Any] = {"type": "object", "enabled": False}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 MOST_BODY_BYTES = 16 * 1024 * 1024
-"""Largest post: about 16,000 alerts in one notification."""
+"""Largest post: thousands of alerts in one notification."""
 MOST_BYTES_AT_ONCE = 2 * MOST_BODY_BYTES
 """Bodies that are held at the same time, in all."""
 LIMITS = Limits(connections=64, threads=64, body_bytes=8 * MOST_BODY_BYTES)

@@ -24,7 +24,7 @@ from services.runtime.settings import SettingsError, Storage, secret
 PART_BYTES = 16 * 2**20
 """Size of a part; an object that is smaller goes up at once."""
 MOST_PARTS = 10_000
-"""S3's limit: with parts of 16 MiB an object has at most 156 GiB."""
+"""S3's limit for one object."""
 _CONNECT_S, _READ_S, _TRIES = 10, 60, 4
 _CHUNK = 2**18
 _DELETED_AT_ONCE = 1000

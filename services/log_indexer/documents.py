@@ -48,7 +48,7 @@ _LAST_NANOSECOND = 2**63 - 1
 _REMEMBERED, _LONGEST_REMEMBERED = 8192, 256
 """Attributes that are remembered, and the bytes of one."""
 _RESOURCES, _LONGEST_RESOURCE = 4096, 1024
-"""The same of resources. Together they take some 20 MB at most."""
+"""The same of resources."""
 _ELEMENTS = 16
 """Elements of ``origin`` for one attribute, at most: each has the key before it."""
 _LONGEST_KEY = 128

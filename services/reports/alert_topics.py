@@ -99,7 +99,7 @@ _REQUEST_S = 20.0
 _READ_LIMIT_S = 300.0
 _BATCH = 500
 MOST_NOTIFICATIONS = 200_000
-"""What a report holds; each takes up to 1.6 kB of memory, all that is made from it included."""
+"""What a report holds; each takes memory, all that is made from it included."""
 _QUIET = {"log_level": 2}
 ESCALATION = "escalation"
 """Label of an alert that was raised again for somebody else; its ``alert_id`` is that of its original."""

@@ -92,7 +92,7 @@ def amount(value: float | None, unit: str) -> Text:
 
 
 def share(value: float | None) -> Text:
-    """A share of a promise in per cent, cut and never rounded up: 99.9996 % is not 100 %."""
+    """A share of a promise in per cent, cut and never rounded up: ``99.9996 %`` is not ``100 %``."""
     if value is None or not math.isfinite(value):
         return NOTHING
     # 1e-9: what is a whole number but for the last bit of a float.
