@@ -38,11 +38,10 @@ from lab.cluster.controllers import Cluster
 from lab.fakes.identity import setup as identity
 from lab.fakes.receivers import settings as receivers
 from lab.fakes.receivers.client import show_notifications
-from lab.live import Query, wait_for_layers
 from lab.paths import CHECKOUT, LabPaths
 from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
-from lab.stack import Stack
+from lab.stack import Query, Stack, wait_for_layers
 from lab.timing import TOOL, Steps
 from lab.toolchain import images
 from lab.toolchain import tools as toolbox

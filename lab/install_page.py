@@ -29,10 +29,10 @@ import yaml
 
 from lab import LabError, environment, registry, storage
 from lab.cluster import lifecycle, network
-from lab.live import wait_for_layers
 from lab.paths import CHECKOUT, LabPaths
 from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
+from lab.stack import wait_for_layers
 from lab.toolchain import tools
 from ops.core.errors import OpsError
 from ops.core.files import write_private

@@ -1,16 +1,22 @@
 """Drives the real Pulumi engine for the embedded cluster: update, preview, outputs, destroy; and what the engine
-remembers of a stack, where the lab has changed a cluster behind its back.
+remembers of a stack, where the lab has changed a cluster behind its back. And whether telemetry of all layers is live
+at the stack's single read address.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import requests
+
+from components.telemetry.layers import LAYERS
 from lab import LabError, environment
+from lab.cluster.network import wait_until
 from lab.paths import LabPaths
 
 
@@ -195,3 +201,49 @@ def _parsed(text: str) -> object:
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
     return lines[-1].strip() if lines else f"exit code {done.returncode}"
+
+
+_LIVE_LIMIT_S = 120
+_CALL_LIMIT_S = 10
+
+
+class Query:
+    """Instant queries against the platform's single read address."""
+
+    def __init__(self, outputs: dict[str, Any]) -> None:
+        self._url = f"{outputs['query_url']}/api/v1/query"
+        reader = outputs["query_reader"]
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.auth = (reader["username"], reader["password"])
+        with tempfile.NamedTemporaryFile("w", suffix=".crt", delete=False) as file:
+            file.write(outputs["ca_certificate"])
+        self._session.verify = file.name
+
+    def number(self, expression: str) -> float | None:
+        """Value of a query with one result, or None where there is no result or no answer."""
+        try:
+            answer = self._session.get(self._url, params={"query": expression}, timeout=_CALL_LIMIT_S)
+            answer.raise_for_status()
+        except requests.RequestException:
+            return None
+        result = answer.json()["data"]["result"]
+        return float(result[0]["value"][1]) if result else None
+
+
+def wait_for_layers(outputs: dict[str, Any], limit_s: float = _LIVE_LIMIT_S) -> dict[str, int]:
+    """Wait until every layer has live series; returns the number of series per layer.
+
+    Raises:
+        LabError: One had none within the limit.
+    """
+    query = Query(outputs)
+    series: dict[str, int] = {}
+
+    def all_live() -> bool:
+        for layer in LAYERS:
+            series[layer.name] = int(query.number(f'count({{layer="{layer.name}"}})') or 0)
+        return all(series.values())
+
+    wait_until("telemetry of all five layers at the read address", all_live, timeout_s=limit_s, every_s=1)
+    return series

@@ -31,7 +31,7 @@ from ops.drills.watch import cell
 from ops.evidence import files as evidence
 from ops.evidence.figures import NOT_MEASURED, filled, plain, told
 from ops.evidence.files import Evidence
-from ops.scaling.command import BENCHES, comparison, costs
+from ops.scaling import BENCHES, comparison, costs
 
 TABLES: Final = evidence.FOLDER / "pages.yaml"
 PAGES: Final = ("README.md", "docs/*.md", "docs/operations/*.md")

@@ -36,7 +36,7 @@ from ops.core.rows import Check, Finding, listed
 from ops.dashboards.command import CHECK_RANGE, as_viewer, check, query_client, rows
 from ops.dashboards.panel_queries import Result, latencies, quantile, span
 from ops.loadtest.virtual_users import run_virtual_users, through_grafana
-from ops.reports.command import ReportClient
+from ops.reports import ReportClient
 
 LOADTEST_DRILLS = ("dashboard-load", "dashboard-load-prometheus-down")
 SESSION_DRILLS = ("grafana-replica-killed", "grafana-database-killed")

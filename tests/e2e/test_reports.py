@@ -17,7 +17,7 @@ from ops.alerts.events import Stage
 from ops.core.access import report_access
 from ops.core.context import Context
 from ops.core.kube import wait_until
-from ops.reports.command import ReportClient
+from ops.reports import ReportClient
 from services.alert_events.events import AlertEvent
 from tests.e2e import durations
 from tests.support.alert_waves import Row, Watch

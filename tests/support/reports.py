@@ -14,7 +14,7 @@ from lab.fakes.receivers.record import MAIL, Notification
 from lab.storage import BUCKET, bucket_client
 from ops.core.context import Context
 from ops.core.platform import PROJECT
-from ops.reports.command import PORT, WORKLOAD
+from ops.reports import PORT, WORKLOAD
 
 JOB_S = 600
 _TOLD = re.compile(r"report (\S+): stored")

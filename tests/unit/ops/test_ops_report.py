@@ -12,10 +12,10 @@ import pytest
 from kubernetes import client
 from typer.testing import CliRunner, Result
 
+from ops import reports
 from ops.cli import app
 from ops.core import jobs
 from ops.core.errors import OpsError
-from ops.reports import command
 from tests.unit.ops.report_fakes import (
     ACCESS,
     PAGE,
@@ -39,7 +39,7 @@ def report(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Run:
     def run(*words: str, web: ReportServerWeb | None = None, cluster: Cluster | None = None) -> Result:
         fake_cluster = cluster or Cluster()
         stub = context(platform(outputs), web or report_server_web(), fake_cluster)
-        monkeypatch.setattr(command, "_connected", lambda: connected(stub))
+        monkeypatch.setattr(reports, "_connected", lambda: connected(stub))
         monkeypatch.setattr(jobs, "_PAUSE_S", 0.0)
         monkeypatch.setattr(client, "BatchV1Api", lambda api: api)
         return CliRunner().invoke(app, ["report", *words], terminal_width=200)

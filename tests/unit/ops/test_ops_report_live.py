@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from ops import reports
 from ops.cli import app
 from ops.core.errors import OpsError
-from ops.reports import command
 from services.reports.alert_topics import Log
 from services.reports.metrics import Sample, Series
 from services.reports.model import ReportError
@@ -83,9 +83,9 @@ def live(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Platform:
         Cluster(),
         "/ca.pem",
     )
-    monkeypatch.setattr(command, "ThanosMetrics", metrics)
-    monkeypatch.setattr(command, "KafkaAlertLog", alerts)
-    monkeypatch.setattr(command, "_connected", lambda: connected(stub))
+    monkeypatch.setattr(reports, "ThanosMetrics", metrics)
+    monkeypatch.setattr(reports, "KafkaAlertLog", alerts)
+    monkeypatch.setattr(reports, "_connected", lambda: connected(stub))
     return fake_platform
 
 
@@ -151,7 +151,7 @@ def test_a_read_address_that_does_not_answer_ends_it_and_writes_nothing(live: Pl
 
 def test_a_stack_without_the_kafka_user_is_told_so(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     stub = context(platform(outputs), report_server_web(), Cluster())
-    monkeypatch.setattr(command, "_connected", lambda: connected(stub))
+    monkeypatch.setattr(reports, "_connected", lambda: connected(stub))
     result = report("daily", "--html", "x")
     assert isinstance(result.exception, OpsError)
     assert "the stack has no Kafka user `reports`" in str(result.exception)

@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 from components.telemetry.capacity import Load, broker_volume
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import topic
+from ops import scaling
 from ops.core import platform
 from ops.core.autoscalers import Recommendation, Size
 from ops.core.errors import OpsError
 from ops.evidence import files as evidence
-from ops.scaling import command
-from ops.scaling.command import (
+from ops.scaling import (
     BENCHES,
     BROKER_VOLUME,
     Costs,
@@ -155,14 +155,14 @@ def no_stack(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_stack")
 def test_a_plan_needs_no_cluster() -> None:
-    done = CliRunner().invoke(command.scale_app, ["plan"])
+    done = CliRunner().invoke(scaling.scale_app, ["plan"])
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[-1] == "recommended sizes were not read: no stack: select one"
 
 
 @pytest.mark.usefixtures("no_stack")
 def test_the_command_prints_for_machines() -> None:
-    done = CliRunner().invoke(command.scale_app, ["plan", "--points", "1e6", "--retention", "7d", "--json"])
+    done = CliRunner().invoke(scaling.scale_app, ["plan", "--points", "1e6", "--retention", "7d", "--json"])
     assert done.exit_code == 0, done.output
     printed = json.loads(done.stdout)
     assert printed["load"] == {"points": 1e6, "spans": 10_000, "log_records": 20_000}
@@ -174,4 +174,4 @@ def test_the_command_prints_for_machines() -> None:
 @pytest.mark.parametrize("retention", ["x", "30", "0d", "-1d"])
 def test_a_retention_that_is_no_number_of_days_is_one_line(retention: str) -> None:
     with pytest.raises(OpsError, match="allowed is a number of days such as 30d"):
-        command.days_of(retention)
+        scaling.days_of(retention)

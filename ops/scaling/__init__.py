@@ -1,1 +1,0 @@
-"""What a load needs: cores, pods, partitions and volumes, from what benches measured."""
