@@ -175,9 +175,7 @@ _ACTIONS = {"trigger": FIRING, "resolve": RESOLVED, "acknowledge": ACKNOWLEDGED}
 _TITLE = re.compile(r"\[(?P<word>[^\]]*)\]")
 _OVER = "RESOLVED"
 _CHARACTER = r"[\w.~%+/=:-]"
-_IDENTITY = re.compile(r"(?<![\w/.-])[A-Za-z_:][\w:]*(?:/[\w.~%+-]+=[\w.~%+-]*)+")
 _ESCALATED = "Escalated"
-_ALERT_ID = "alert_id"
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -191,16 +189,6 @@ def texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for nested in value:
             yield from texts(nested)
-
-
-def alert_ids(notification: Notification) -> frozenset[str]:
-    """Identities of the alerts in a notification.
-
-    An alert whose series has no labels has an identity that is its bare name: that one is found only where a sender
-    gives labels as data. `mentions` finds it everywhere.
-    """
-    identities = {match for text in _all(notification) for match in _IDENTITY.findall(text)}
-    return frozenset(identities | set(_values(notification.body, _ALERT_ID)))
 
 
 def mentions(notification: Notification, text: str) -> bool:
@@ -230,17 +218,6 @@ def status(notification: Notification) -> str | None:
 def _all(notification: Notification) -> Iterator[str]:
     yield notification.title
     yield from texts(notification.body)
-
-
-def _values(data: Any, key: str) -> Iterator[str]:
-    if isinstance(data, Mapping):
-        if isinstance(data.get(key), str):
-            yield data[key]
-        for nested in data.values():
-            yield from _values(nested, key)
-    elif isinstance(data, list):
-        for nested in data:
-            yield from _values(nested, key)
 
 
 LARGEST_BODY = 1024 * 1024
