@@ -118,7 +118,8 @@ def needed(output: Any, stack: str, name: str, *path: str) -> str:
         return output
     where = ".".join((name, *path))
     message = (
-        f"the stack {stack} has no output {where}: run `pulumi up` of it first, as this region takes it from there"
+        f"the stack {stack} has no output {where}: run `pulumi up --policy-pack policy` of it first, as this region "
+        "takes it from there"
     )
     if not pulumi.runtime.is_dry_run():
         raise SettingsError(message)
@@ -139,7 +140,7 @@ def check_agreed(own: Mapping[str, str], other: Any, stack: str) -> None:
     if differing:
         raise SettingsError(
             f"the two regions differ in {', '.join(differing)}: this stack and {stack} must say the same; run "
-            f"`pulumi up` of {stack} from the same revision first, or take the change back"
+            f"`pulumi up --policy-pack policy` of {stack} from the same revision first, or take the change back"
         )
 
 

@@ -19,7 +19,6 @@ from components.backups.rules import INHIBITIONS as BACKUP_INHIBITIONS
 from components.backups.rules import RULES as BACKUP_RULES
 from components.clusterstate.rules import INHIBITIONS as CLUSTER_STATE_INHIBITIONS
 from components.clusterstate.rules import cluster_state_rules, volume_rules
-from components.collector.pods import size_bytes
 from components.consumers.rules import RULES as CONSUMER_RULES
 from components.gateway.rules import INHIBITIONS as GATEWAY_INHIBITIONS
 from components.gateway.rules import RULES as GATEWAY_RULES
@@ -46,6 +45,7 @@ from components.rules import Inhibition, Reads, RuleGroup
 from components.sampler.rules import RULES as SAMPLER_RULES
 from components.search.rules import RULES as SEARCH_RULES
 from components.servicegraph.rules import RULES as GRAPH_RULES
+from components.sizes import size_of
 from components.telemetry.rules import INHIBITIONS as LAYER_INHIBITIONS
 from components.telemetry.rules import RULES as LAYER_RULES
 from stacks.settings import Settings
@@ -122,7 +122,7 @@ def groups(
         ruled: Whether there are rulers.
     """
     sized = (
-        *kafka_rules(min_insync_replicas=sizing.min_insync_replicas, volume_bytes=size_bytes(settings.storage.kafka)),
+        *kafka_rules(min_insync_replicas=sizing.min_insync_replicas, volume_bytes=size_of(settings.storage.kafka)),
         *alertmanager_rules(sizing.alerting.alertmanagers, paged=settings.alerting.pages),
         *probe_rules(settings.certificates.workloads.renew_before),
         *grafana_rules(sizing.visualization.grafanas),
@@ -131,8 +131,8 @@ def groups(
         *(POSTGRES_RULES if settings.database.embedded else ()),
         *prometheus_rules(
             jobs,
-            volume_bytes=size_bytes(settings.storage.prometheus),
-            memory_bytes=size_bytes(sizing.prometheus.memory_limit),
+            volume_bytes=size_of(settings.storage.prometheus),
+            memory_bytes=size_of(sizing.prometheus.memory_limit),
             block_duration_s=milliseconds(settings.backups.metrics_block) // 1000,
             ruled=ruled,
         ),

@@ -245,7 +245,8 @@ _SMALL_TRACES = TraceSizing(
         ciphers=_CHACHA20,
     ),
     span_shards=2,
-    log_shards=2,
+    # Each shard more is a part more of every bulk request, and a segment more every few seconds.
+    log_shards=1,
     index_manager=Resources(cpu="7m", memory="64Mi", memory_limit="192Mi"),
     index_manager_interval_s=10,
     collector=Resources(cpu="21m", memory="96Mi", memory_limit="512Mi"),

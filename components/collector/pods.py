@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from components import naming
 from components.collector.config import HEALTH_PORT, METRICS_PORT
 from components.k8s import Container, Mount, Probe, Resources
-
-_SIZE = re.compile(r"(\d+)(Mi|Gi|Ti)")
-_UNITS = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-
-
-def size_bytes(size: str) -> int:
-    """Bytes of a Kubernetes quantity.
-
-    Raises:
-        ValueError: It is not a whole number of Mi, Gi or Ti.
-    """
-    match = _SIZE.fullmatch(size)
-    if not match:
-        raise ValueError(f"size is {size!r}, must be a whole number with Mi, Gi or Ti, for example 4Gi")
-    return int(match.group(1)) * _UNITS[match.group(2)]
+from components.sizes import size_of
 
 
 def memory_settings(resources: Resources) -> dict[str, str]:
     """Environment of a Go program that allocates much and keeps little: it collects at four times what it keeps, and
     more often as the memory limit comes near."""
-    return {"GOGC": "300", "GOMEMLIMIT": f"{size_bytes(resources.memory_limit) * 8 // 10 // 2**20}MiB"}
+    return {"GOGC": "300", "GOMEMLIMIT": f"{size_of(resources.memory_limit) * 8 // 10 // 2**20}MiB"}
 
 
 def collector_container(

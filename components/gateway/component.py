@@ -10,7 +10,7 @@ import pulumi
 from components import naming
 from components.collector.config import METRICS_PORT, KafkaClient, rendered
 from components.collector.passwords import client_file
-from components.collector.pods import collector_container, size_bytes
+from components.collector.pods import collector_container
 from components.contracts import KafkaEndpoint, OtlpEndpoint, ScrapeTarget, TlsIdentity
 from components.gateway.config import (
     CATALOGUE_DIRECTORY,
@@ -46,6 +46,7 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
+from components.sizes import size_of
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import Signal
 
@@ -162,8 +163,8 @@ class Gateway(pulumi.ComponentResource):
         context = args.context
         settings = GatewayConfig(
             kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=args.kafka.users[WORKLOAD].username, name=WORKLOAD),
-            volume_bytes=size_bytes(args.storage),
-            memory_bytes=size_bytes(args.resources.memory_limit),
+            volume_bytes=size_of(args.storage),
+            memory_bytes=size_of(args.resources.memory_limit),
             max_message_bytes=args.max_message_bytes,
             peak=args.peak,
             gateways=args.autoscale.minimum if args.autoscale else args.replicas,

@@ -134,10 +134,12 @@ _INSIDE = RuleGroup(
             for_="15m",
             severity=Severity.MEDIUM,
             summary="Grafana has no dashboards",
-            description="Its database is new or was restored without them. `pulumi up` makes them again.",
+            description="Its database is new or was restored without them. `pulumi up --policy-pack policy` makes them "
+            "again.",
             annotations={
                 "summary_ja": "Grafana にダッシュボードがありません",
-                "description_ja": "データベースが新しいか、復元が不完全です。`pulumi up` で再作成できます。",
+                "description_ja": "データベースが新しいか、復元が不完全です。"
+                "`pulumi up --policy-pack policy` で再作成できます。",
             },
         ),
     ),

@@ -10,7 +10,6 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import naming
-from components.collector.pods import size_bytes
 from components.contracts import Credential, DatabaseEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
@@ -42,6 +41,7 @@ from components.postgres.config import (
     access_data,
     rendered_access,
 )
+from components.sizes import size_of
 from components.web_access import web_file
 
 TOKEN = "obs:postgres:Postgres"  # noqa: S105  (a type token)
@@ -256,5 +256,5 @@ def postgres_config(args: PostgresArgs) -> PostgresConfig:
         databases=tuple(args.databases),
         shared_buffers=args.shared_buffers,
         max_connections=args.max_connections,
-        volume_bytes=size_bytes(args.storage),
+        volume_bytes=size_of(args.storage),
     )

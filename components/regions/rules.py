@@ -142,12 +142,12 @@ RULES: tuple[RuleGroup, ...] = (
                 for_="15m",
                 severity=Severity.MEDIUM,
                 summary="This region is {{ $labels.role }} in its stack, and the lease says otherwise",
-                description="A failover was not finished by its `pulumi up`. Mirror, reports and sizes are still those "
-                "of before.",
+                description="A failover was not finished by its `pulumi up --policy-pack policy`. Mirror, reports and "
+                "sizes are still those of before.",
                 annotations={
                     "summary_ja": "スタックの役割 ({{ $labels.role }}) がリースと一致していません",
-                    "description_ja": "フェイルオーバー後の `pulumi up` が完了していません。ミラー、レポート、"
-                    "規模は切り替え前のままです。",
+                    "description_ja": "フェイルオーバー後の `pulumi up --policy-pack policy` が完了していません。"
+                    "ミラー、レポート、規模は切り替え前のままです。",
                 },
             ),
             Alert(

@@ -367,7 +367,7 @@ def apply(
     try:
         bodies = objects(outputs, image, pull_secret, devices=devices)
     except (KeyError, TypeError) as error:
-        raise LabError(f"stack outputs lack {error}: run `pulumi up` of the local stack first") from error
+        raise LabError(f"the outputs of the local stack lack {error}: run `make up` first") from error
     for body in bodies:
         cluster.apply(body)
     cluster.wait_ready()

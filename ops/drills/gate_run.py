@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from components.collector.pods import size_bytes
+from components.sizes import size_of
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, call_errors, wait_until
@@ -201,7 +201,7 @@ def gateways(kube: Kube) -> Gateways:
         name = pod.metadata.name
         statuses = pod.status.container_statuses or []
         restarts[name] = (pod.metadata.uid, sum(status.restart_count for status in statuses))
-        limits[name] = sum(size_bytes(container.resources.limits["memory"]) for container in pod.spec.containers)
+        limits[name] = sum(size_of(container.resources.limits["memory"]) for container in pod.spec.containers)
         for status in statuses:
             for state in (status.last_state, status.state):
                 ended = state.terminated if state else None

@@ -134,7 +134,7 @@ def _tell_silent(told: Sequence[Answer]) -> None:
 def _rate(text: str) -> int:
     try:
         rate = size_of(text)
-    except (ValueError, KeyError):
+    except ValueError:
         raise OpsError(f"--throttle is {text}: allowed is a size such as 5Mi, 50Mi or 1Gi; correct it") from None
     if rate <= 0:
         raise OpsError(f"--throttle is {text}: allowed is more than nothing; correct it")

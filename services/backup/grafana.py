@@ -360,7 +360,7 @@ def _missing_sources(wanted: Definitions, there: Definitions) -> Iterator[str]:
     for source in wanted.sources:
         existing = held.get(source["uid"])
         if existing is None:
-            yield f"data source {source['name']} is not there: it comes from the deployment (pulumi up), not from here"
+            yield f"data source {source['name']} is missing: `pulumi up --policy-pack policy` makes it"
         elif existing != source:
             keys = sorted(key for key in {*existing, *source} if existing.get(key) != source.get(key))
             yield f"data source {source['name']} differs in {', '.join(keys)}: it comes from the deployment"

@@ -317,7 +317,7 @@ class Plan:
                 for key, value in changes.items()
             ),
             *(f"permit {said(acl)}" for acl in self.acls),
-            *(f"user {name} is missing: the deployment makes it (pulumi up)" for name in self.users),
+            *(f"user {name} is missing: `pulumi up --policy-pack policy` makes it" for name in self.users),
             *self.notes,
         ]
 
@@ -405,7 +405,7 @@ def restore(folder: Path, admin: Client, *, replace: bool = False, replication: 
                 result(answer)
     now = _seen(admin, wanted)
     left = compared(wanted, now)
-    missing = [f"user {name} is missing: the deployment makes it (pulumi up)" for name in left.users]
+    missing = [f"user {name} is missing: `pulumi up --policy-pack policy` makes it" for name in left.users]
     return Outcome(counts=alike(wanted, now), notes=(*missing, *left.notes))
 
 

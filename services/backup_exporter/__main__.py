@@ -16,19 +16,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from services.backup_exporter.poller import BackupPoller, Snapshot
 from services.backup_exporter.settings import BackupExporterSettings
 from services.runtime import serving
+from services.runtime.scrapes import ScrapeCollector, gauge_by
 from services.runtime.serving import operator_log
 
 
-class BackupCollector:
-    """A collector that reads the poller at each scrape."""
+class BackupCollector(ScrapeCollector):
+    """Reads the poller at each scrape."""
 
     def __init__(self, poller: BackupPoller, settings: BackupExporterSettings, registry: CollectorRegistry) -> None:
         self._poller, self._settings = poller, settings
-        registry.register(self)
-
-    def describe(self) -> list[Metric]:
-        """Nothing: names are known only at a scrape."""
-        return []
+        super().__init__(registry)
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of the last poll; nothing about backups before the first one that succeeded."""
@@ -51,94 +48,87 @@ class BackupCollector:
                 yield from _blocks(snapshot, self._settings.blocks.most_age_s)
 
 
-def _gauge(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, help_text, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family
-
-
 def _runs(snapshot: Snapshot, most_age_s: Mapping[str, float]) -> Iterator[Metric]:
     newest = {kind: held.newest for kind, held in snapshot.kinds.items() if held.newest}
-    yield _gauge(
+    yield gauge_by(
+        "kind",
         "backup_last_success_timestamp_seconds",
         "When the newest whole run began: what changed later is not in it",
-        "kind",
         {kind: run.started.timestamp() for kind, run in newest.items()},
     )
-    yield _gauge(
+    yield gauge_by(
+        "kind",
         "backup_due_timestamp_seconds",
         "When the next run is missing",
-        "kind",
         {kind: snapshot.due(kind, age) for kind, age in most_age_s.items()},
     )
-    yield _gauge(
+    yield gauge_by(
+        "kind",
         "backup_last_bytes",
         "Size of the newest whole run",
-        "kind",
         {kind: run.total_bytes for kind, run in newest.items()},
     )
-    yield _gauge(
+    yield gauge_by(
+        "kind",
         "backup_last_objects",
         "Objects of the newest whole run",
-        "kind",
         {kind: len(run.objects) for kind, run in newest.items()},
     )
-    yield _gauge(
+    yield gauge_by(
+        "kind",
         "backup_last_duration_seconds",
         "How long the newest whole run took",
-        "kind",
         {kind: run.duration_s for kind, run in newest.items()},
     )
-    yield _gauge(
-        "backup_runs", "Runs with a manifest", "kind", {kind: held.runs for kind, held in snapshot.kinds.items()}
+    yield gauge_by(
+        "kind", "backup_runs", "Runs with a manifest", {kind: held.runs for kind, held in snapshot.kinds.items()}
     )
-    yield _gauge(
+    yield gauge_by(
+        "kind",
         "backup_damaged_runs",
         "Runs newer than the newest whole one, of which something is missing",
-        "kind",
         {kind: len(held.damaged) for kind, held in snapshot.kinds.items()},
     )
 
 
 def _archive(snapshot: Snapshot) -> Iterator[Metric]:
-    yield _gauge(
+    yield gauge_by(
+        "topic",
         "backup_archive_last_timestamp_seconds",
         "When the newest segment of a topic's archive was stored",
-        "topic",
         {topic: reach.written for topic, reach in snapshot.archive.items() if reach.segments},
     )
-    yield _gauge(
+    yield gauge_by(
+        "topic",
         "backup_archive_bytes",
         "Size of a topic's archive; what was removed counts up to an hour more",
-        "topic",
         {topic: reach.bytes for topic, reach in snapshot.archive.items()},
     )
-    yield _gauge(
+    yield gauge_by(
+        "topic",
         "backup_archive_segments",
         "Segments of a topic's archive; what was removed counts up to an hour more",
-        "topic",
         {topic: reach.segments for topic, reach in snapshot.archive.items()},
     )
-    yield _gauge(
+    yield gauge_by(
+        "topic",
         "backup_archive_missing_records",
         "Offsets between the first and the last of a topic's archive that no segment holds",
-        "topic",
         {topic: reach.missing for topic, reach in snapshot.archive.items()},
     )
 
 
 def _blocks(snapshot: Snapshot, most_age_s: float) -> Iterator[Metric]:
-    yield _gauge(
+    yield gauge_by(
+        "server",
         "backup_metrics_last_block_timestamp_seconds",
         "Up to when the stored blocks of metrics of a server reach",
-        "server",
         {server: end for server, end in snapshot.blocks.items() if end is not None},
     )
-    yield _gauge(
+    yield gauge_by(
+        "server",
         "backup_metrics_due_timestamp_seconds",
         "When the next block of metrics of a server is missing",
-        "server",
         snapshot.blocks_due(most_age_s),
     )
 

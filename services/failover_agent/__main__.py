@@ -23,6 +23,7 @@ from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, notifies
 from services.regions.witness import Heartbeat, Witness
 from services.runtime import serving
+from services.runtime.scrapes import ScrapeCollector, gauge_by
 from services.runtime.serving import DedupLogger, PeriodicTask, operator_log
 
 _PATIENCE_S = 60.0
@@ -34,7 +35,7 @@ def differences(mine: Mapping[str, str], others: Mapping[str, str]) -> dict[str,
     return {what: mine.get(what) != others.get(what) for what in sorted({*mine, *others})}
 
 
-class AgentCollector:
+class AgentCollector(ScrapeCollector):
     """A collector that asks at each scrape.
 
     No label is called ``region``: readers of several Prometheus put the name of the region that measured there.
@@ -53,23 +54,19 @@ class AgentCollector:
     ) -> None:
         self._settings, self._gate, self._members, self._probes = settings, gate, members, probes
         self._lease_poller, self._heartbeats, self._ready = lease_poller, heartbeats, ready
-        registry.register(self)
-
-    def describe(self) -> list[Metric]:
-        """Nothing: names are known only at a scrape."""
-        return []
+        super().__init__(registry)
 
     def collect(self) -> Iterator[Metric]:
         """Everything that is known; of what is not known yet there is no series."""
-        yield _gauge("failover_agent_role", "Role of the region's stack", "role", {self._settings.role: True})
+        yield gauge_by("role", "failover_agent_role", "Role of the region's stack", {self._settings.role: True})
         yield from self._own()
         yield from self._lease()
         yield from self._alertmanagers()
         if self._settings.peer:
-            yield _gauge(
+            yield gauge_by(
+                "peer",
                 "failover_agent_peer_seen",
                 "Whether the other region's heartbeat was ever read",
-                "peer",
                 {self._settings.peer: self._heartbeats.peer is not None},
             )
         if self._settings.peer and self._heartbeats.peer:
@@ -87,10 +84,10 @@ class AgentCollector:
             "Whether the region was cut off from the witness and from everybody outside, without a lease read since",
             value=self._gate.isolated,
         )
-        yield _gauge(
+        yield gauge_by(
+            "address",
             "failover_agent_egress_reached_age_seconds",
             "Since a pager's address took a connection; before the first time: since the failover agent began",
-            "address",
             {probe.name: probe.age() for probe in self._probes},
         )
 
@@ -111,13 +108,13 @@ class AgentCollector:
         yield GaugeMetricFamily("failover_agent_lease_epoch", "Changes of the lease's holder", value=lease_state.epoch)
         regions = [self._settings.region, self._settings.peer, lease_state.holder]
         held = {region: region == lease_state.holder for region in regions if region}
-        yield _gauge("failover_agent_holder", "Whether the region holds the lease", "holder", held)
+        yield gauge_by("holder", "failover_agent_holder", "Whether the region holds the lease", held)
 
     def _alertmanagers(self) -> Iterator[Metric]:
-        yield _gauge(
+        yield gauge_by(
+            "alertmanager",
             "failover_agent_silenced",
             "Whether the failover agent's silence holds at an Alertmanager, seen at the last poll that succeeded",
-            "alertmanager",
             {member.name: member.silenced for member in self._members if member.silenced is not None},
         )
         yield GaugeMetricFamily(
@@ -133,22 +130,22 @@ class AgentCollector:
 
     def _peer(self, region: str, heartbeat: Heartbeat) -> Iterator[Metric]:
         clock = self._heartbeats.peer_clock
-        yield _gauge(
+        yield gauge_by(
+            "peer",
             "failover_agent_peer_age_seconds",
             "Since the other region's failover agent said something, by this region's clock alone",
-            "peer",
             {region: clock.age()},
         )
-        yield _gauge(
+        yield gauge_by(
+            "peer",
             "failover_agent_peer_clock_difference_seconds",
             "By how much the other region's clock is ahead of this one's; too little by up to a heartbeat's interval",
-            "peer",
             {region: clock.difference_s},
         )
-        yield _gauge(
+        yield gauge_by(
+            "peer",
             "failover_agent_peer_notifies",
             "Whether the other region's failover agent last said that it is active",
-            "peer",
             {region: heartbeat.notifies},
         )
         differs = GaugeMetricFamily(
@@ -159,15 +156,6 @@ class AgentCollector:
         for what, different in differences(self._settings.fingerprints, heartbeat.fingerprints).items():
             differs.add_metric([region, what], different)
         yield differs
-
-
-def _gauge(name: str, help_text: str, label: str, values: Mapping[str, float | None]) -> Metric:
-    """A gauge; of what is not known there is no series."""
-    family = GaugeMetricFamily(name, help_text, labels=[label])
-    for key, value in values.items():
-        if value is not None:
-            family.add_metric([key], value)
-    return family
 
 
 log = operator_log("failover-agent")

@@ -22,6 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from services.report_server.poller import Bucket, NotStoredError, ReportPoller, Snapshot, StorageError
 from services.report_server.settings import KINDS, ReportServerSettings
 from services.runtime import serving
+from services.runtime.scrapes import ScrapeCollector, gauge_by
 from services.runtime.serving import https_server, operator_log
 from services.runtime.settings import Login
 
@@ -169,16 +170,12 @@ def _answer(
     return body
 
 
-class ReportCollector:
-    """A collector that reads the poller at each scrape."""
+class ReportCollector(ScrapeCollector):
+    """Reads the poller at each scrape."""
 
     def __init__(self, poller: ReportPoller, most_age_h: Mapping[str, float], registry: CollectorRegistry) -> None:
         self._poller, self._most_age_h = poller, most_age_h
-        registry.register(self)
-
-    def describe(self) -> list[Metric]:
-        """Nothing: names are known only at a scrape."""
-        return []
+        super().__init__(registry)
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of the last poll; nothing about reports before the first one that succeeded."""
@@ -196,39 +193,39 @@ class ReportCollector:
 
 
 def _reports(snapshot: Snapshot, most_age_h: Mapping[str, float]) -> Iterator[Metric]:
-    def gauge(name: str, help_text: str, values: Mapping[str, float]) -> Metric:
-        family = GaugeMetricFamily(name, help_text, labels=["kind"])
-        for kind, value in values.items():
-            family.add_metric([kind], value)
-        return family
-
     newest = {kind: report for kind in KINDS if (report := snapshot.newest(kind))}
-    yield gauge(
+    yield gauge_by(
+        "kind",
         "report_stored",
         "Reports in the object storage",
         {kind: sum(report.kind == kind for report in snapshot.reports) for kind in KINDS},
     )
-    yield gauge(
+    yield gauge_by(
+        "kind",
         "report_newest_timestamp_seconds",
         "When the report of the latest period was written; missing where there is none",
         {kind: report.written for kind, report in newest.items()},
     )
-    yield gauge(
+    yield gauge_by(
+        "kind",
         "report_newest_period_end_timestamp_seconds",
         "End of the latest period that has a report",
         {kind: report.end for kind, report in newest.items()},
     )
-    yield gauge(
+    yield gauge_by(
+        "kind",
         "report_due_timestamp_seconds",
         "When the next report is missing",
         {kind: snapshot.due(kind, most_age_h[kind]) for kind in KINDS},
     )
-    yield gauge(
+    yield gauge_by(
+        "kind",
         "report_last_run_failed",
         "Whether the last run about a period ended without a report that is stored and sent; missing where none ran",
         {kind: float(run.failed) for kind, run in snapshot.runs.items()},
     )
-    yield gauge(
+    yield gauge_by(
+        "kind",
         "report_last_run_timestamp_seconds",
         "When the last run ended; of a kind with one that failed, when that ended",
         {kind: run.ended for kind, run in snapshot.runs.items()},

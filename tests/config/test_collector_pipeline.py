@@ -20,9 +20,10 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from components.collector.config import READER, rendered
-from components.collector.pods import memory_settings, size_bytes
+from components.collector.pods import memory_settings
 from components.consumers.component import MetricsConsumerConfig, metrics_consumer_config
 from components.masking.pseudonyms import pseudonym
+from components.sizes import size_of
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from lab.toolchain import tools
 from stacks.sizing import SMALL
@@ -362,7 +363,7 @@ def test_a_backlog_is_read_within_the_memory_of_the_smallest_pod(path: Front, tm
             60,
             f"all {records * points} points are there",
         )
-        assert metrics.peak_memory() < size_bytes(SMALL.consumer.memory_limit)
+        assert metrics.peak_memory() < size_of(SMALL.consumer.memory_limit)
 
 
 def test_a_killed_consumer_and_a_prometheus_that_was_away_lose_nothing(path: Front, tmp_path: Path) -> None:

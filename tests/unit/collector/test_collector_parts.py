@@ -7,7 +7,6 @@ import pytest
 
 from components.collector.config import KafkaClient, kafka_client, merged, own_metrics, server_tls
 from components.collector.passwords import htpasswd
-from components.collector.pods import size_bytes
 
 
 def test_kafka_is_reached_with_tls_and_scram_and_the_password_stays_in_its_file() -> None:
@@ -58,14 +57,3 @@ def test_a_password_of_before_comes_after_the_other_one_of_its_user() -> None:
 def test_equal_passwords_of_two_users_have_different_hashes() -> None:
     first, second = (line.partition(":")[2] for line in htpasswd({"a": "same", "b": "same"}).splitlines())
     assert first != second
-
-
-@pytest.mark.parametrize(("size", "expected"), [("512Mi", 512 * 2**20), ("4Gi", 4 * 2**30), ("1Ti", 2**40)])
-def test_sizes_are_read(size: str, expected: int) -> None:
-    assert size_bytes(size) == expected
-
-
-@pytest.mark.parametrize("size", ["4", "4G", "1.5Gi", "", "Gi"])
-def test_a_size_that_cannot_be_read_is_explained(size: str) -> None:
-    with pytest.raises(ValueError, match="must be a whole number with Mi, Gi or Ti"):
-        size_bytes(size)

@@ -131,7 +131,7 @@ def test_applying_applies_the_namespace_first_and_waits() -> None:
 
 
 def test_a_missing_output_is_one_clear_line() -> None:
-    with pytest.raises(LabError, match="stack outputs lack 'otlp_credentials': run `pulumi up`"):
+    with pytest.raises(LabError, match="outputs of the local stack lack 'otlp_credentials': run `make up` first"):
         deploy.apply({"namespace": "obs-local", "ca_certificate": ""}, IMAGE, PULL_SECRET, RecordingCluster())  # type: ignore[arg-type]
 
 

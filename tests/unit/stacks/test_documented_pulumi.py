@@ -56,7 +56,7 @@ def test_the_search_finds_commands_in_text_and_in_blocks() -> None:
     assert without_pack(text) == ["`pulumi up`", "pulumi up --stack prod"]
 
 
-@pytest.mark.parametrize("folder", ["ops", "lab"])
+@pytest.mark.parametrize("folder", ["ops", "lab", "components", "services", "stacks"])
 def test_every_update_that_a_program_tells_people_to_make_has_the_policy_pack(folder: str) -> None:
     programs = sorted((CHECKOUT / folder).rglob("*.py"))
     assert any("pulumi up" in text for path in programs for text in literals(path.read_text()))

@@ -35,6 +35,12 @@ def test_sizes_are_bytes(text: str, size: int) -> None:
     assert size_of(text) == size
 
 
+@pytest.mark.parametrize("size", ["4", "4G", "1.5Gi", "", "Gi", "4GT", " 4Gi"])
+def test_a_size_that_cannot_be_read_is_explained(size: str) -> None:
+    with pytest.raises(ValueError, match="must be a whole number with Mi, Gi or Ti"):
+        size_of(size)
+
+
 def test_a_size_is_rounded_up_in_its_own_unit() -> None:
     assert size_text(2**41) == "2Ti"
     assert size_text(2**41 + 1) == "2.1Ti"

@@ -147,7 +147,7 @@ def test_a_plan_says_what_is_missing_and_what_stays() -> None:
         "topic logs: b = 2",
         "topic logs: c = as the brokers have it",
         "permit User:gateway: WRITE on TOPIC metrics",
-        "user gateway is missing: the deployment makes it (pulumi up)",
+        "user gateway is missing: `pulumi up --policy-pack policy` makes it",
         "topic traces has 9 partitions, in the backup 8: stays",
         "topic more is not in the backup: stays",
         "User:gateway: WRITE on TOPIC more is permitted and not in the backup: stays",
