@@ -1,20 +1,23 @@
-"""Leaves the times of ``.ci/run`` as evidence where ``OBS_EVIDENCE=1``: ``python -m tests.ci CODE STEP=SECONDS ...``.
+"""Leaves the times of ``.ci/run`` and ``make check`` as evidence where ``OBS_EVIDENCE=1``.
 
-CODE is the exit code of the run; the steps are those that ran, in their order. A run that failed leaves a file, too.
+``python -m tests.ci CODE STEP=SECONDS ...``: CODE is the exit code of ``.ci/run``; the steps are those that ran, in
+their order. A run that failed leaves a file, too.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from lab.timing import EVIDENCE_VARIABLE
 from ops.evidence import files as evidence
 from ops.evidence.files import Evidence
 
 NAME = "ci-run"
+CHECK = "make-check"
 
 
 def leave(code: int, steps: Sequence[str]) -> Evidence | None:
@@ -27,17 +30,32 @@ def leave(code: int, steps: Sequence[str]) -> Evidence | None:
     Raises:
         ValueError: A step has no whole number of seconds.
     """
+    taken = {name: int(seconds) for name, _, seconds in (step.rpartition("=") for step in steps)}
+    problem = f"exit code {code}, after {', '.join(taken) or 'nothing'}"
+    return _left(NAME, sum(taken.values()), {"steps s": taken}, problem if code else "")
+
+
+def leave_check(code: int, seconds: float, counts: Mapping[str, int]) -> Evidence | None:
+    """Write the evidence of a ``make check`` that ends now; None where nobody asks for it.
+
+    Args:
+        code: Its exit code.
+        seconds: How long it took.
+        counts: Of what it looked at.
+    """
+    return _left(CHECK, round(seconds, 1), counts, f"exit code {code}" if code else "")
+
+
+def _left(name: str, total_s: float, figures: Mapping[str, Any], problem: str) -> Evidence | None:
     if os.environ.get(EVIDENCE_VARIABLE) != "1":
         return None
-    taken = {name: int(seconds) for name, _, seconds in (step.rpartition("=") for step in steps)}
-    total = sum(taken.values())
     return evidence.write(
-        NAME,
-        figures={"total s": total, "steps s": taken},
+        name,
+        figures={"total s": total_s, **figures},
         kube=None,
-        passed=code == 0,
-        problems=[] if code == 0 else [f"exit code {code}, after {', '.join(taken) or 'nothing'}"],
-        started=datetime.now(UTC) - timedelta(seconds=total),
+        passed=not problem,
+        problems=[problem] if problem else [],
+        started=datetime.now(UTC) - timedelta(seconds=total_s),
     )
 
 

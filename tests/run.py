@@ -257,8 +257,9 @@ def test() -> int:
 
 def check(base: str | None) -> int:
     """Format, types, and the unit tests of what changed."""
-    from tests import changed
+    from tests import changed, ci
 
+    began = time.monotonic()
     try:
         files = changed.changed_files(ROOT, base)
     except ValueError as error:
@@ -272,7 +273,10 @@ def check(base: str | None) -> int:
         lines = [[lint()], [types()]]
         if chosen.files:
             lines.append([_tests("tests", chosen.files, min(CORES, len(chosen.files)), Path(folder))])
-        return _judged(lines, CHECK_LIMIT_S, "make check")
+        code = _judged(lines, CHECK_LIMIT_S, "make check")
+    counts = {"files changed": len(files), "test files": len(chosen.files)}
+    ci.leave_check(code, time.monotonic() - began, counts)
+    return code
 
 
 def _judged(lines: Sequence[Sequence[Job]], limit_s: float, title: str) -> int:

@@ -1,4 +1,4 @@
-"""``.ci/run`` leaves the times of its steps only where that is asked for, those of a failed run too."""
+"""``.ci/run`` and ``make check`` leave their times only where that is asked for, those of a failed run too."""
 
 from __future__ import annotations
 
@@ -60,3 +60,26 @@ def test_a_run_that_took_too_long_failed(requested: Path, steps: list[str], pass
     """Its tests and all of it have less time where the tools were there."""
     ci.leave(0, steps)
     assert [run.passed for run in runs(requested)] == [passed]
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "passed", "problems"),
+    [
+        (0, 48.26, True, ()),
+        (0, 61.0, False, ("total s is 61.0 s, must be at most 60",)),
+        (1, 20.0, False, ("exit code 1",)),
+    ],
+)
+def test_a_check_says_what_it_looked_at(
+    requested: Path, code: int, seconds: float, passed: bool, problems: tuple[str, ...]
+) -> None:
+    ci.leave_check(code, seconds, {"files changed": 3, "test files": 2})
+    (run,) = evidence.read(ci.CHECK, requested).runs
+    assert run.figures == {"total s": round(seconds, 1), "files changed": 3, "test files": 2}
+    assert (tuple(evidence.problems(run)), not evidence.problems(run)) == (problems, passed)
+
+
+def test_an_ordinary_check_leaves_nothing(requested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(EVIDENCE_VARIABLE)
+    assert ci.leave_check(0, 1.0, {}) is None
+    assert evidence.read(ci.CHECK, requested).runs == ()
