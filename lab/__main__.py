@@ -27,8 +27,7 @@ from lab import (
     environment,
     external_services,
     install_page,
-    kafka_controllers,
-    kafka_release,
+    kafka_start,
     registry,
     storage,
     timing,
@@ -202,7 +201,7 @@ def up(
     stack: _Chosen = environment.STACK,
     kafka: Annotated[
         str, typer.Option(help="previous: begin with the release of Kafka before, for `ops drill kafka-upgrade`")
-    ] = kafka_release.PINNED,
+    ] = kafka_start.PINNED,
     controllers: Annotated[
         bool, typer.Option("--controllers", help="begin with dedicated controllers, for `ops drill kafka-controllers`")
     ] = False,
@@ -212,8 +211,8 @@ def up(
     Or a second cluster with the second region beside them.
     """
     second, paths = _is_second(stack), environment.cluster_paths(_PATHS, stack)
-    previous = kafka_release.is_previous(kafka, stack)
-    kafka_controllers.refuse_for_another_stack(controllers, stack)
+    previous = kafka_start.is_previous(kafka, stack)
+    kafka_start.refuse_controllers_for_another_stack(controllers, stack)
     disruptions.refuse_while_partitioned(paths, _namespace(stack))
     steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
@@ -222,11 +221,11 @@ def up(
     if second:
         _need_first_region()
     with steps.step("images of the platform"):
-        built = images.build() | kafka_release.built(previous)
+        built = images.build() | kafka_start.built(previous)
     lifecycle.up(paths, steps)
     network.join(_PATHS.netns)
     if previous:
-        kafka_release.refuse_on_a_newer_one(paths, stack)
+        kafka_start.refuse_on_a_newer_one(paths, stack)
     external_services.wait_ready(_PATHS, steps)
     with steps.step("images to the registry"):
         registry.publish(_PATHS, built)
@@ -239,8 +238,8 @@ def up(
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
     chosen.give_secrets(external_services.secrets(_PATHS, stack))
-    kafka_release.set_release(_PATHS, stack, previous=previous)
-    dedicated = not second and kafka_controllers.choose(_PATHS, stack, wanted=controllers)
+    kafka_start.set_release(_PATHS, stack, previous=previous)
+    dedicated = not second and kafka_start.choose_controllers(_PATHS, stack, wanted=controllers)
     coming = scaling.scale_down_on_creation(paths, _namespace(stack)) if second else nullcontext()
     with steps.step("pulumi up"), coming, registry.pull_secret_given(paths, _namespace(stack)):
         chosen.up()

@@ -20,7 +20,7 @@ from typing import Final
 from components.versions import IMAGES, OURS
 from lab import LabError
 from lab.paths import CHECKOUT, cache_root
-from lab.toolchain import manifests
+from lab.toolchain import recipes
 from lab.toolchain.layers import Layer, file_digest, short_digest
 from lab.toolchain.recipes import PREVIOUS_KAFKA
 from lab.toolchain.tools import locked, run_logged
@@ -180,12 +180,14 @@ def build_previous_kafka() -> str:
     reference = _reference(KAFKA_BEFORE, image.dockerfile, base, PREVIOUS_KAFKA)
     with locked("builds"), tempfile.TemporaryDirectory(prefix="obs-image-") as folder:
         if not _present(reference):
-            pom = manifests.POM.relative_to(CHECKOUT)
+            pom = recipes.KAFKA_POM.relative_to(CHECKOUT)
             for source in _sources(image.dockerfile):
                 target = Path(folder) / source.relative_to(CHECKOUT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
-            text = _REVISION.sub(f"<revision>{PREVIOUS_KAFKA}</revision>", manifests.POM.read_text(encoding="utf-8"))
+            text = _REVISION.sub(
+                f"<revision>{PREVIOUS_KAFKA}</revision>", recipes.KAFKA_POM.read_text(encoding="utf-8")
+            )
             (Path(folder) / pom).write_text(text, encoding="utf-8")
             print(f"  building image {image.repository}:{PREVIOUS_KAFKA} ...", file=sys.stderr, flush=True)
             options = ["--layers", "--quiet", "--target", image.name, "--tag", reference, "--build-arg", f"BASE={base}"]
