@@ -42,7 +42,7 @@ from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
 from lab.stack import Query, Stack, wait_for_layers
 from lab.timing import TOOL, Steps
-from lab.toolchain import images
+from lab.toolchain import containers
 from lab.toolchain import tools as toolbox
 from lab.toolchain.recipes import LOAD_GENERATOR, ON_DEMAND, RECIPES
 from ops.core.files import write_private
@@ -221,7 +221,7 @@ def up(
     if second:
         _need_first_region()
     with steps.step("images of the platform"):
-        built = images.build() | kafka_start.built(previous)
+        built = containers.build_all() | kafka_start.built(previous)
     lifecycle.up(paths, steps)
     network.join(_PATHS.netns)
     if previous:

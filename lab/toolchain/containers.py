@@ -21,7 +21,7 @@ from components.versions import IMAGES, OURS
 from lab import LabError
 from lab.paths import CHECKOUT, cache_root
 from lab.toolchain import recipes
-from lab.toolchain.layers import Layer, file_digest, short_digest
+from lab.toolchain.images import Layer, file_digest, server_images, short_digest
 from lab.toolchain.recipes import PREVIOUS_KAFKA
 from lab.toolchain.tools import locked, run_logged
 from ops.images.catalogue import chosen
@@ -167,6 +167,21 @@ def build(
                 _bud(target, reference, parents)
             ids[target] = image_id(reference)
     return ids
+
+
+def build_all() -> dict[str, str]:
+    """Build what the cache lacks of the platform's images: their packages come from outside of the lab's network.
+
+    Returns:
+        Short name of each image that is built from a Dockerfile -> its id.
+
+    Raises:
+        LabError: One cannot be built.
+    """
+    for image in server_images():
+        for layer in image.layers:
+            layer.ensure()
+    return build(make_room=True)
 
 
 def build_previous_kafka() -> str:

@@ -18,7 +18,7 @@ from lab.cluster import disruptions, lifecycle, network, node
 from lab.cluster.network import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
 from lab.paths import LabPaths
 from lab.stack import Stack
-from lab.toolchain import containers, images
+from lab.toolchain import containers
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_only_the_labs_stacks_are_brought_up_and_destroyed(
 def test_a_release_of_kafka_that_the_lab_does_not_offer_is_refused_before_anything_is_built(
     paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "build", lambda: pytest.fail("nothing may be built"))
+    monkeypatch.setattr(containers, "build_all", lambda: pytest.fail("nothing may be built"))
     code, _, error = said(capsys, monkeypatch, "up", "--kafka", "4.2.0")
     assert (code, error) == (1, "error: --kafka 4.2.0: allowed are pinned, previous")
 
@@ -135,7 +135,7 @@ def test_images_are_built_before_the_lab_has_a_network_of_its_own(
         done.append("files")
         return {"kafka": "sha256:1"}
 
-    monkeypatch.setattr(images, "server_images", lambda: [SimpleNamespace(layers=[Missing()])])
+    monkeypatch.setattr(containers, "server_images", lambda: [SimpleNamespace(layers=[Missing()])])
     monkeypatch.setattr(containers, "build", built)
     monkeypatch.setattr(lifecycle, "up", lambda *_: done.append("cluster"))
     monkeypatch.setattr(network, "join", lambda _: done.append("network"))
@@ -156,7 +156,7 @@ def test_only_a_platform_that_was_not_there_leaves_the_times_of_its_steps(
     )
     monkeypatch.setattr(lifecycle, "namespaces", lambda _: namespaces)
     monkeypatch.setattr(command_line, "Stack", lambda *_: stack)
-    monkeypatch.setattr(images, "build", dict)
+    monkeypatch.setattr(containers, "build_all", dict)
     for module, name in (
         (lifecycle, "up"),
         (lifecycle, "wait_for_metrics"),
