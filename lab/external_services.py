@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab import directory, environment, registry, storage
-from lab.cluster import audit_webhook
+from lab.cluster import node
 from lab.cluster.network import Daemon
 from lab.fakes.identity import setup as identity
 from lab.fakes.receivers import setup as receivers
@@ -64,5 +64,5 @@ def secrets(paths: LabPaths, stack: str = environment.STACK) -> dict[str, dict[s
         environment.OBJECT_STORAGE_SECRETS: storage.storage_secrets(paths, second=stack == environment.SECOND_STACK),
         environment.BACKUP_RECIPIENTS: storage.backup_recipients(paths),
         environment.WITNESS_SECRETS: storage.witness_secrets(paths),
-        environment.CLUSTER_AUDIT_SECRETS: dict(audit_webhook.secrets(environment.cluster_paths(paths, stack))),
+        environment.CLUSTER_AUDIT_SECRETS: dict(node.audit_webhook_secrets(environment.cluster_paths(paths, stack))),
     }

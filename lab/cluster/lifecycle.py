@@ -14,7 +14,7 @@ from pathlib import Path
 import requests
 
 from lab import LabError, external_services
-from lab.cluster import audit_webhook, controllers, disruptions, metrics_api, network, node, recommender
+from lab.cluster import autoscaling, controllers, disruptions, network, node
 from lab.cluster.network import NODE_NAME, Daemon, cluster_of, start_time, wait_until
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
@@ -68,7 +68,7 @@ def up(paths: LabPaths, steps: Steps) -> None:
         else:
             external_services.prepare(paths)
         parts = {part.name: part for part in _daemons(paths)}
-        audit_webhook.prepare(paths, started=parts["kube-apiserver"].pid() is not None)
+        node.prepare_audit_webhook(paths, started=parts["kube-apiserver"].pid() is not None)
         apiserver, kubelet = parts["kube-apiserver"], parts["kubelet"]
         parts["etcd"].start()
         apiserver.start()
@@ -84,12 +84,12 @@ def up(paths: LabPaths, steps: Steps) -> None:
         _import_images(paths)
     with steps.step("node: add-ons"):
         controllers.apply(paths.kubeconfig, network.enter(paths.netns))
-        metrics_api.apply(paths)
-        recommender.apply(paths)
+        autoscaling.apply_metrics_api(paths)
+        autoscaling.apply_recommender(paths)
         _wait(kubelet, "the node to be Ready", lambda: _condition(paths, "node", NODE_NAME, "Ready"), 60)
         for name in _AFTER_ADDONS:
             parts[name].start()
-        for name in recommender.DEFINITIONS:
+        for name in autoscaling.RECOMMENDER_DEFINITIONS:
             _wait(kubelet, f"{name} to be served", partial(_condition, paths, "crd", name, "Established"), 60)
         dns = "deployment/coredns"
         _wait(kubelet, "cluster DNS to answer", lambda: _condition(paths, dns, "", "Available", "kube-system"), 90)
@@ -110,7 +110,7 @@ def wait_for_metrics(paths: LabPaths, steps: Steps) -> None:
         LabError: It did not in time; the message carries the end of the kubelet's log.
     """
     kubelet = next(part for part in _daemons(paths) if part.name == "kubelet")
-    api = f"apiservice/{metrics_api.API_SERVICE}"
+    api = f"apiservice/{autoscaling.METRICS_API}"
     with steps.step("metrics API"):
         _wait(kubelet, "the metrics API to answer", lambda: _condition(paths, api, "", "Available"), 120)
 
