@@ -11,9 +11,8 @@ from enum import StrEnum
 from typing import Any
 
 from ops.core.context import Context
-from ops.core.errors import OpsError, one_line
+from ops.core.errors import OpsError, one_line, waits_of
 from ops.core.requirements import REQUIREMENT_IDS
-from ops.core.waiting import waits_of
 
 _LINE = 400
 
