@@ -17,8 +17,7 @@ from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import one_line
 from ops.core.kube import Kube
-from ops.core.requirements import TEXTS, TITLES
-from ops.core.rows import Check, DrillResult, Row, State, choose, run_checks
+from ops.core.rows import TEXTS, TITLES, Check, DrillResult, Row, State, choose, run_checks
 from ops.evidence.drills import Drills
 
 CHECKS: dict[str, Check] = {

@@ -315,7 +315,7 @@ class Platform(BaseModel):
                 OpsError: It is one.
             """
             if name in Platform.model_fields:
-                raise OpsError(f"this command does not read the output `{name}`: READS in ops/core/outputs.py says so")
+                raise OpsError(f"this command does not read the output `{name}`: READS in ops/core/platform.py says so")
             return super().__getattr__(name)
 
     @property
