@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ops.checks import alerting, gateway, kafka, prometheus, recovery, scaling, security, traces, visualization
+from ops.checks import alerting, ingest, prometheus, recovery, security, traces, visualization
 from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import one_line
@@ -21,15 +21,13 @@ from ops.core.rows import TEXTS, TITLES, Check, DrillResult, Row, State, choose,
 from ops.evidence.drills import Drills
 
 CHECKS: dict[str, Check] = {
-    **kafka.CHECKS,
+    **ingest.CHECKS,
     **security.CHECKS,
-    **gateway.CHECKS,
     **prometheus.CHECKS,
     **traces.CHECKS,
     **alerting.CHECKS,
     **recovery.CHECKS,
     **visualization.CHECKS,
-    **scaling.CHECKS,
 }
 ALONE = frozenset({"S2"})
 """Rows that measure how long people wait: checked last, while no other check asks the same servers."""

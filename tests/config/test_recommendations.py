@@ -19,7 +19,7 @@ from lab.cluster import autoscaling
 from lab.toolchain import tools
 from lab.toolchain.recipes import VERTICAL_AUTOSCALER, VERTICAL_AUTOSCALER_MODULE
 from lab.toolchain.tools import module_folder
-from ops.checks.scaling import s1
+from ops.checks.ingest import s1
 from ops.core.autoscalers import Recommendation, recommendations
 from ops.core.context import Context
 from ops.core.kube import Kube
@@ -218,7 +218,7 @@ def test_what_the_autoscaler_cannot_do_fails_the_row_when_it_had_its_time(
     _recommend(kube, {"conditions": [{**problem, "lastTransitionTime": "2026-01-01T00:00:00Z"}]})
     early = _checked(kube)
     assert (early.wrong, [wait.what for wait in early.waits]) == ([], [f"recommended sizes of {WORKLOAD}"])
-    monkeypatch.setattr("ops.checks.scaling.FIRST_S", 0.0)
+    monkeypatch.setattr("ops.checks.ingest.FIRST_SIZES_S", 0.0)
     [late] = _checked(kube).wrong
     assert late.startswith(f"no sizes are recommended for {WORKLOAD}: ConfigUnsupported: no such target (was due at")
 
