@@ -21,17 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab import (
-    LabError,
-    directory,
-    environment,
-    external_services,
-    install_page,
-    kafka_start,
-    registry,
-    storage,
-    timing,
-)
+from lab import LabError, directory, environment, install_page, kafka_start, registry, storage, timing
 from lab.cluster import disruptions, lifecycle, network, scaling
 from lab.cluster.controllers import Cluster
 from lab.fakes.identity import setup as identity
@@ -226,7 +216,7 @@ def up(
     network.join(_PATHS.netns)
     if previous:
         kafka_start.refuse_on_a_newer_one(paths, stack)
-    external_services.wait_ready(_PATHS, steps)
+    lifecycle.wait_for_services(_PATHS, steps)
     with steps.step("images to the registry"):
         registry.publish(_PATHS, built)
     with steps.step("pulumi home"):
@@ -237,7 +227,7 @@ def up(
     created = _namespace(stack) not in lifecycle.namespaces(paths)
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
-    chosen.give_secrets(external_services.secrets(_PATHS, stack))
+    chosen.give_secrets(lifecycle.service_secrets(_PATHS, stack))
     kafka_start.set_release(_PATHS, stack, previous=previous)
     dedicated = not second and kafka_start.choose_controllers(_PATHS, stack, wanted=controllers)
     coming = scaling.scale_down_on_creation(paths, _namespace(stack)) if second else nullcontext()
@@ -267,7 +257,7 @@ def preview(stack: str = environment.STACK) -> None:
     selected = Stack(_PATHS, stack)
     selected.ensure()
     if stack in environment.STACKS:
-        selected.give_secrets(external_services.secrets(_PATHS, stack))
+        selected.give_secrets(lifecycle.service_secrets(_PATHS, stack))
     selected.preview()
 
 

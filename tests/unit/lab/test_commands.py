@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lab import LabError, external_services, registry
+from lab import LabError, registry
 from lab import __main__ as command_line
 from lab.cluster import disruptions, lifecycle, network, node
 from lab.cluster.network import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
@@ -139,7 +139,7 @@ def test_images_are_built_before_the_lab_has_a_network_of_its_own(
     monkeypatch.setattr(containers, "build", built)
     monkeypatch.setattr(lifecycle, "up", lambda *_: done.append("cluster"))
     monkeypatch.setattr(network, "join", lambda _: done.append("network"))
-    monkeypatch.setattr(external_services, "wait_ready", lambda *_: None)
+    monkeypatch.setattr(lifecycle, "wait_for_services", lambda *_: None)
     monkeypatch.setattr(registry, "publish", published)
     code, _, error = said(capsys, monkeypatch, "up")
     assert (code, error) == (1, "error: as far as this test goes")
@@ -162,8 +162,8 @@ def test_only_a_platform_that_was_not_there_leaves_the_times_of_its_steps(
         (lifecycle, "wait_for_metrics"),
         (network, "join"),
         (registry, "publish"),
-        (external_services, "wait_ready"),
-        (external_services, "secrets"),
+        (lifecycle, "wait_for_services"),
+        (lifecycle, "service_secrets"),
         (command_line.home, "install"),
         (command_line.kafka_start, "choose_controllers"),
         (command_line.kafka_start, "set_release"),
