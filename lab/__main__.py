@@ -21,18 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab import (
-    LabError,
-    directory,
-    environment,
-    external_services,
-    install_page,
-    kafka_controllers,
-    kafka_release,
-    registry,
-    storage,
-    timing,
-)
+from lab import LabError, directory, environment, install_page, kafka_start, registry, storage, timing
 from lab.cluster import disruptions, lifecycle, network, scaling
 from lab.cluster.controllers import Cluster
 from lab.fakes.identity import setup as identity
@@ -43,7 +32,7 @@ from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
 from lab.stack import Query, Stack, wait_for_layers
 from lab.timing import TOOL, Steps
-from lab.toolchain import images
+from lab.toolchain import containers
 from lab.toolchain import tools as toolbox
 from lab.toolchain.recipes import LOAD_GENERATOR, ON_DEMAND, RECIPES
 from ops.core.files import write_private
@@ -202,7 +191,7 @@ def up(
     stack: _Chosen = environment.STACK,
     kafka: Annotated[
         str, typer.Option(help="previous: begin with the release of Kafka before, for `ops drill kafka-upgrade`")
-    ] = kafka_release.PINNED,
+    ] = kafka_start.PINNED,
     controllers: Annotated[
         bool, typer.Option("--controllers", help="begin with dedicated controllers, for `ops drill kafka-controllers`")
     ] = False,
@@ -212,8 +201,8 @@ def up(
     Or a second cluster with the second region beside them.
     """
     second, paths = _is_second(stack), environment.cluster_paths(_PATHS, stack)
-    previous = kafka_release.is_previous(kafka, stack)
-    kafka_controllers.refuse_for_another_stack(controllers, stack)
+    previous = kafka_start.is_previous(kafka, stack)
+    kafka_start.refuse_controllers_for_another_stack(controllers, stack)
     disruptions.refuse_while_partitioned(paths, _namespace(stack))
     steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
@@ -222,12 +211,12 @@ def up(
     if second:
         _need_first_region()
     with steps.step("images of the platform"):
-        built = images.build() | kafka_release.built(previous)
+        built = containers.build_all() | kafka_start.built(previous)
     lifecycle.up(paths, steps)
     network.join(_PATHS.netns)
     if previous:
-        kafka_release.refuse_on_a_newer_one(paths, stack)
-    external_services.wait_ready(_PATHS, steps)
+        kafka_start.refuse_on_a_newer_one(paths, stack)
+    lifecycle.wait_for_services(_PATHS, steps)
     with steps.step("images to the registry"):
         registry.publish(_PATHS, built)
     with steps.step("pulumi home"):
@@ -238,9 +227,9 @@ def up(
     created = _namespace(stack) not in lifecycle.namespaces(paths)
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
-    chosen.give_secrets(external_services.secrets(_PATHS, stack))
-    kafka_release.set_release(_PATHS, stack, previous=previous)
-    dedicated = not second and kafka_controllers.choose(_PATHS, stack, wanted=controllers)
+    chosen.give_secrets(lifecycle.service_secrets(_PATHS, stack))
+    kafka_start.set_release(_PATHS, stack, previous=previous)
+    dedicated = not second and kafka_start.choose_controllers(_PATHS, stack, wanted=controllers)
     coming = scaling.scale_down_on_creation(paths, _namespace(stack)) if second else nullcontext()
     with steps.step("pulumi up"), coming, registry.pull_secret_given(paths, _namespace(stack)):
         chosen.up()
@@ -268,7 +257,7 @@ def preview(stack: str = environment.STACK) -> None:
     selected = Stack(_PATHS, stack)
     selected.ensure()
     if stack in environment.STACKS:
-        selected.give_secrets(external_services.secrets(_PATHS, stack))
+        selected.give_secrets(lifecycle.service_secrets(_PATHS, stack))
     selected.preview()
 
 

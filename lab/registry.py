@@ -30,8 +30,7 @@ from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
 from lab.paths import LabPaths, cache_root
 from lab.toolchain import containers, images, tools
-from lab.toolchain.images import Image
-from lab.toolchain.layers import bytes_digest
+from lab.toolchain.images import Image, bytes_digest
 from lab.toolchain.recipes import PREVIOUS_KAFKA
 from ops.core.files import write_private
 

@@ -17,7 +17,6 @@ from typer.main import get_command, get_group
 
 from ops.core import command_record
 from ops.core.errors import OpsError, one_line
-from ops.core.outputs import READS, limited
 
 COMMANDS = {
     "verify": "ops.checks.command:verify",
@@ -92,6 +91,9 @@ app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pre
 @app.callback()
 def day_2(context: typer.Context) -> None:
     """Day-2 commands of the monitoring platform."""
+    # Here, since what reads the platform's outputs is slow to load, and help needs none of it.
+    from ops.core.platform import READS, limited
+
     if (name := context.invoked_subcommand) is not None and name in READS:
         context.with_resource(limited(READS[name]))
 

@@ -1,4 +1,7 @@
-"""Brings an embedded cluster of one node up and down. Both are safe to repeat and to interrupt."""
+"""Brings an embedded cluster of one node up and down, and with the first one what is outside the clusters: receivers
+of notifications, directory, identity provider, object storage, registry of images. Both are safe to repeat and to
+interrupt.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import requests
 
-from lab import LabError, external_services
-from lab.cluster import audit_webhook, controllers, disruptions, metrics_api, network, node, recommender
+from lab import LabError, directory, environment, registry, storage
+from lab.cluster import autoscaling, controllers, disruptions, network, node
 from lab.cluster.network import NODE_NAME, Daemon, cluster_of, start_time, wait_until
+from lab.fakes.identity import setup as identity
+from lab.fakes.receivers import setup as receivers
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
 from lab.toolchain import images, tools
@@ -66,9 +72,9 @@ def up(paths: LabPaths, steps: Steps) -> None:
         if paths.is_second:
             network.connect(paths.first.netns, paths.netns)
         else:
-            external_services.prepare(paths)
+            prepare_services(paths)
         parts = {part.name: part for part in _daemons(paths)}
-        audit_webhook.prepare(paths, started=parts["kube-apiserver"].pid() is not None)
+        node.prepare_audit_webhook(paths, started=parts["kube-apiserver"].pid() is not None)
         apiserver, kubelet = parts["kube-apiserver"], parts["kubelet"]
         parts["etcd"].start()
         apiserver.start()
@@ -84,12 +90,12 @@ def up(paths: LabPaths, steps: Steps) -> None:
         _import_images(paths)
     with steps.step("node: add-ons"):
         controllers.apply(paths.kubeconfig, network.enter(paths.netns))
-        metrics_api.apply(paths)
-        recommender.apply(paths)
+        autoscaling.apply_metrics_api(paths)
+        autoscaling.apply_recommender(paths)
         _wait(kubelet, "the node to be Ready", lambda: _condition(paths, "node", NODE_NAME, "Ready"), 60)
         for name in _AFTER_ADDONS:
             parts[name].start()
-        for name in recommender.DEFINITIONS:
+        for name in autoscaling.RECOMMENDER_DEFINITIONS:
             _wait(kubelet, f"{name} to be served", partial(_condition, paths, "crd", name, "Established"), 60)
         dns = "deployment/coredns"
         _wait(kubelet, "cluster DNS to answer", lambda: _condition(paths, dns, "", "Available", "kube-system"), 90)
@@ -110,7 +116,7 @@ def wait_for_metrics(paths: LabPaths, steps: Steps) -> None:
         LabError: It did not in time; the message carries the end of the kubelet's log.
     """
     kubelet = next(part for part in _daemons(paths) if part.name == "kubelet")
-    api = f"apiservice/{metrics_api.API_SERVICE}"
+    api = f"apiservice/{autoscaling.METRICS_API}"
     with steps.step("metrics API"):
         _wait(kubelet, "the metrics API to answer", lambda: _condition(paths, api, "", "Available"), 120)
 
@@ -163,7 +169,7 @@ def _daemons(paths: LabPaths) -> tuple[Daemon, ...]:
         paths.state,
         {"PYTHONPATH": str(CHECKOUT)},
     )
-    outside = () if paths.is_second else external_services.daemons(paths)
+    outside = () if paths.is_second else service_daemons(paths)
     return (*node.daemons(paths, cgroup), controllers, *outside)
 
 
@@ -283,3 +289,56 @@ def _ctr(paths: LabPaths) -> list[str]:
 
 def _ctr_answers(ctr: list[str]) -> bool:
     return subprocess.run([*ctr, "version"], capture_output=True, timeout=10).returncode == 0
+
+
+def prepare_services(paths: LabPaths) -> None:
+    """Make the missing files of what is outside the clusters; the receivers' authority signs for the others.
+
+    Raises:
+        LabError: A server is not there, or refuses what it is given.
+    """
+    receivers.prepare(paths)
+    directory.prepare(paths)
+    identity.prepare(paths)
+    storage.prepare(paths)
+    registry.prepare(paths)
+
+
+def service_daemons(paths: LabPaths) -> tuple[Daemon, ...]:
+    """Processes of what is outside the clusters, inside the lab's network namespace."""
+    return tuple(part.daemon(paths) for part in (receivers, directory, identity, storage, registry))
+
+
+def wait_for_services(paths: LabPaths, steps: Steps) -> None:
+    """Wait until each service outside the clusters can be used; works inside the lab's network namespace.
+
+    Raises:
+        LabError: One ended, or does not answer in time; the message carries the end of its log.
+    """
+    with steps.step("receivers outside the platform"):
+        receivers.wait_ready(paths)
+    with steps.step("directory, identity provider and object storage outside the platform"):
+        directory.wait_ready(paths)
+        identity.wait_ready(paths)
+        storage.wait_ready(paths)
+
+
+def service_secrets(paths: LabPaths, stack: str = environment.STACK) -> dict[str, dict[str, Any]]:
+    """Configuration key -> what a stack of the lab needs to reach what is outside the clusters.
+
+    Args:
+        paths: The lab.
+        stack: One of `lab.environment.STACKS`.
+
+    Raises:
+        LabError: Files are not there: no lab.
+    """
+    return {
+        environment.ALERTING_SECRETS: receivers.alerting_secrets(paths),
+        environment.DIRECTORY_SECRETS: directory.directory_secrets(paths),
+        environment.IDENTITY_SECRETS: identity.identity_secrets(paths),
+        environment.OBJECT_STORAGE_SECRETS: storage.storage_secrets(paths, second=stack == environment.SECOND_STACK),
+        environment.BACKUP_RECIPIENTS: storage.backup_recipients(paths),
+        environment.WITNESS_SECRETS: storage.witness_secrets(paths),
+        environment.CLUSTER_AUDIT_SECRETS: dict(node.audit_webhook_secrets(environment.cluster_paths(paths, stack))),
+    }

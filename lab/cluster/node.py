@@ -9,7 +9,7 @@ import datetime as dt
 import ipaddress
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lab import LabError, registry
-from lab.cluster import audit_webhook
 from lab.cluster.network import (
     API_PORT,
+    AUDIT_SERVICE,
     DNS_SERVICE,
     ETCD_PORT,
     KUBERNETES_SERVICE,
@@ -40,6 +40,7 @@ from lab.cluster.network import (
 from lab.paths import LabPaths
 from lab.toolchain import tools
 from lab.toolchain.images import REGISTRY
+from ops.audit import cluster as audit
 
 _LIFETIME = dt.timedelta(days=365)
 
@@ -332,6 +333,45 @@ def on_path(program: str, package: str) -> str:
     return executable
 
 
+def _audit_folder(paths: LabPaths) -> Path:
+    return paths.state / "pki" / "audit"
+
+
+def prepare_audit_webhook(paths: LabPaths, *, started: bool) -> None:
+    """Make the missing files with which the API server posts its audit events to the platform (docs/audit.md).
+
+    They are there before the API server starts, which is before there is a platform. Until that listens, batches are
+    tried five times each and then dropped, beside requests, which wait for none of it.
+
+    Args:
+        paths: The lab.
+        started: Whether the API server runs: it would not read them any more.
+
+    Raises:
+        LabError: It runs without them.
+    """
+    if started and not (_audit_folder(paths) / audit.WEBHOOK).exists():
+        raise LabError("the node, of an older checkout, has no audit webhook: run `make down` first")
+    audit.write(_audit_folder(paths), cluster_of(paths).namespace, AUDIT_SERVICE)
+
+
+def audit_webhook_flags(paths: LabPaths) -> list[str]:
+    """Flags of the API server."""
+    return audit.flags(str(_audit_folder(paths)))
+
+
+def audit_webhook_secrets(paths: LabPaths) -> Mapping[str, str]:
+    """What the stack needs: the value of the secret ``observability:clusterAuditSecrets``.
+
+    Raises:
+        LabError: There is none.
+    """
+    try:
+        return audit.read(_audit_folder(paths))
+    except OSError as error:
+        raise LabError(f"{error.filename} cannot be read: run `make up`, which makes it") from None
+
+
 def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
     """All processes of the node in the order in which they start; their configuration files are written here."""
     state, pki, cluster = paths.state, paths.state / "pki", cluster_of(paths)
@@ -384,7 +424,7 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
             # Pods know their zone, as they do everywhere from 1.35 on.
             "--feature-gates=PodTopologyLabelsAdmission=true",
             "--profiling=false",
-            *audit_webhook.flags(paths),
+            *audit_webhook_flags(paths),
         ),
         daemon(
             "kube-controller-manager",

@@ -20,8 +20,8 @@ from typing import Final
 from components.versions import IMAGES, OURS
 from lab import LabError
 from lab.paths import CHECKOUT, cache_root
-from lab.toolchain import manifests
-from lab.toolchain.layers import Layer, file_digest, short_digest
+from lab.toolchain import recipes
+from lab.toolchain.images import Layer, file_digest, server_images, short_digest
 from lab.toolchain.recipes import PREVIOUS_KAFKA
 from lab.toolchain.tools import locked, run_logged
 from ops.images.catalogue import chosen
@@ -169,6 +169,21 @@ def build(
     return ids
 
 
+def build_all() -> dict[str, str]:
+    """Build what the cache lacks of the platform's images: their packages come from outside of the lab's network.
+
+    Returns:
+        Short name of each image that is built from a Dockerfile -> its id.
+
+    Raises:
+        LabError: One cannot be built.
+    """
+    for image in server_images():
+        for layer in image.layers:
+            layer.ensure()
+    return build(make_room=True)
+
+
 def build_previous_kafka() -> str:
     """Build Kafka's image with the release before the platform's, of the same Dockerfile; the image's id.
 
@@ -180,12 +195,14 @@ def build_previous_kafka() -> str:
     reference = _reference(KAFKA_BEFORE, image.dockerfile, base, PREVIOUS_KAFKA)
     with locked("builds"), tempfile.TemporaryDirectory(prefix="obs-image-") as folder:
         if not _present(reference):
-            pom = manifests.POM.relative_to(CHECKOUT)
+            pom = recipes.KAFKA_POM.relative_to(CHECKOUT)
             for source in _sources(image.dockerfile):
                 target = Path(folder) / source.relative_to(CHECKOUT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
-            text = _REVISION.sub(f"<revision>{PREVIOUS_KAFKA}</revision>", manifests.POM.read_text(encoding="utf-8"))
+            text = _REVISION.sub(
+                f"<revision>{PREVIOUS_KAFKA}</revision>", recipes.KAFKA_POM.read_text(encoding="utf-8")
+            )
             (Path(folder) / pom).write_text(text, encoding="utf-8")
             print(f"  building image {image.repository}:{PREVIOUS_KAFKA} ...", file=sys.stderr, flush=True)
             options = ["--layers", "--quiet", "--target", image.name, "--tag", reference, "--build-arg", f"BASE={base}"]

@@ -1,16 +1,21 @@
 """What is built, from which module and at which version. Pure data; `lab.toolchain.tools` does the work.
 
-What the platform runs is built at the release that ``components/versions.py`` names.
+What the platform runs is built at the release that ``components/versions.py`` names; jars of Kafka, the search server
+and parts of the collector are those of the Dockerfiles of our images.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+from xml.etree import ElementTree
+
+import yaml
 
 from components.versions import release
-from lab.toolchain import manifests
-from lab.toolchain.zips import ServerZip
-from ops.images.search_home import SearchServer
+from lab.paths import CHECKOUT
+from ops.images.search_home import SearchServer, read
 
 KUBERNETES = "1.34.4"
 COREDNS = "1.14.7"
@@ -29,6 +34,47 @@ PREVIOUS_KAFKA = "4.2.0"
 
 _KAFKA = release("kafka")
 _PULUMI_KUBERNETES_MODULE = "v4.0.0-20260115033456-f47bc2d6f199"
+
+KAFKA_POM = CHECKOUT / "images" / "kafka" / "pom.xml"
+_SEARCH = CHECKOUT / "images" / "opensearch" / "server.json"
+_BUILDER = CHECKOUT / "collector" / "builder.yaml"
+_POM_NAMES = "{http://maven.apache.org/POM/4.0.0}"
+_KINDS = ("receivers", "processors", "exporters", "connectors", "extensions")
+
+
+def kafka_artifacts(version: str = "") -> tuple[str, ...]:
+    """Artifacts of Kafka's image as ``group:name:version``; of a release of Kafka, or of the one that is pinned."""
+    project = ElementTree.parse(KAFKA_POM).getroot()  # noqa: S314  (a file of this checkout)
+    revision = version or project.findtext(f"{_POM_NAMES}properties/{_POM_NAMES}revision", "")
+    return tuple(
+        ":".join(
+            dependency.findtext(f"{_POM_NAMES}{part}", "") for part in ("groupId", "artifactId", "version")
+        ).replace("${revision}", revision)
+        for dependency in project.iter(f"{_POM_NAMES}dependency")
+    )
+
+
+def search_server() -> SearchServer:
+    """The search server of OpenSearch's image."""
+    return read(_SEARCH)
+
+
+def collector_modules() -> dict[str, tuple[str, ...]]:
+    """Kind of component -> modules of the collector's release."""
+    return {kind: tuple(part["gomod"].split()[0] for part in parts if "import" not in part) for kind, parts in _parts()}
+
+
+def collector_packages() -> dict[str, tuple[str, ...]]:
+    """Kind of component -> packages of our own module."""
+    own = {
+        kind: tuple(part["import"].rpartition("/")[2] for part in parts if "import" in part) for kind, parts in _parts()
+    }
+    return {kind: packages for kind, packages in own.items() if packages}
+
+
+def _parts() -> list[tuple[str, list[Mapping[str, str]]]]:
+    manifest: Mapping[str, Any] = yaml.safe_load(_BUILDER.read_text(encoding="utf-8"))
+    return [(kind, manifest[kind]) for kind in _KINDS]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +157,25 @@ class OwnProgram:
     folder: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServerZip:
+    """A server as its makers publish it.
+
+    Attributes:
+        name: Cache key and log name.
+        version: What users know it by.
+        artifact: ``group:artifact`` of its zip.
+        sha256: Of the zip.
+        prepare: Command line, run once in the unpacked folder.
+    """
+
+    name: str
+    version: str
+    artifact: str
+    sha256: str
+    prepare: tuple[str, ...]
+
+
 Recipe = GoTool | Collector | MavenLibraries | SearchServer | ExtendedServer | ServerZip | OwnProgram
 
 
@@ -172,7 +237,7 @@ def _server(
 
 
 PREVIOUS_KAFKA_LIBRARIES = MavenLibraries(
-    name="kafka", version=PREVIOUS_KAFKA, artifacts=manifests.kafka_artifacts(PREVIOUS_KAFKA)
+    name="kafka", version=PREVIOUS_KAFKA, artifacts=kafka_artifacts(PREVIOUS_KAFKA)
 )
 """Built only where somebody asks for it: it is none of `RECIPES`."""
 _COMMON_VERSION = "github.com/prometheus/common/version.Version"
@@ -180,9 +245,9 @@ RECIPES: tuple[Recipe, ...] = (
     MavenLibraries(
         name="kafka",
         version=_KAFKA,
-        artifacts=manifests.kafka_artifacts(),
+        artifacts=kafka_artifacts(),
     ),
-    manifests.search_server(),
+    search_server(),
     ExtendedServer(
         name="elasticsearch",
         version=release("elasticsearch"),
@@ -252,9 +317,9 @@ RECIPES: tuple[Recipe, ...] = (
     Collector(
         name="otelcol",
         version=release("otelcol"),
-        components=manifests.collector_modules(),
+        components=collector_modules(),
         folder="collector",
-        own=manifests.collector_packages(),
+        own=collector_packages(),
     ),
     _server(
         "prometheus",

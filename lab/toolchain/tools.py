@@ -24,11 +24,46 @@ from pathlib import Path
 
 from lab import LabError
 from lab.paths import CHECKOUT, cache_root
-from lab.toolchain.recipes import RECIPES, Collector, ExtendedServer, GoTool, MavenLibraries, OwnProgram, Recipe
-from lab.toolchain.zips import ServerZip, unpack
+from lab.toolchain.recipes import (
+    RECIPES,
+    Collector,
+    ExtendedServer,
+    GoTool,
+    MavenLibraries,
+    OwnProgram,
+    Recipe,
+    ServerZip,
+)
 from ops.images import maven
 from ops.images.maven import Run
 from ops.images.search_home import HOME, SearchServer, assemble
+
+
+def unpack(recipe: ServerZip, work: Path, run: Run) -> None:
+    """Fill ``work`` with the server's home folder.
+
+    Raises:
+        LabError: The zip is another one than the recipe's, or it does not hold one folder.
+    """
+    downloads, unpacked, home = work / "downloads", work / "unpacked", work / HOME
+    maven.maven_file(f"{recipe.artifact}:{recipe.version}:zip", downloads, run)
+    [archive] = downloads.iterdir()
+    with archive.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != recipe.sha256:
+        raise LabError(f"{archive.name} has the SHA-256 {digest}, lab/toolchain/recipes.py expects {recipe.sha256}")
+    with zipfile.ZipFile(archive) as entries:
+        entries.extractall(unpacked)
+    tops = list(unpacked.iterdir())
+    if len(tops) != 1:
+        raise LabError(f"{archive.name} holds {len(tops)} folders at its top; one was expected")
+    tops[0].rename(home)
+    for program in (home / "bin").iterdir():
+        program.chmod(0o755)
+    shutil.rmtree(downloads)
+    shutil.rmtree(unpacked)
+    run(list(recipe.prepare), home, {})
+
 
 _JAVA = "17"
 """Oldest Java that the server runs on, which may be newer than the compiler's."""

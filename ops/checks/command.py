@@ -12,25 +12,22 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ops.checks import alerting, gateway, kafka, prometheus, recovery, scaling, security, traces, visualization
+from ops.checks import alerting, ingest, prometheus, recovery, security, traces, visualization
 from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import one_line
 from ops.core.kube import Kube
-from ops.core.requirements import TEXTS, TITLES
-from ops.core.rows import Check, DrillResult, Row, State, choose, run_checks
+from ops.core.rows import TEXTS, TITLES, Check, DrillResult, Row, State, choose, run_checks
 from ops.evidence.drills import Drills
 
 CHECKS: dict[str, Check] = {
-    **kafka.CHECKS,
+    **ingest.CHECKS,
     **security.CHECKS,
-    **gateway.CHECKS,
     **prometheus.CHECKS,
     **traces.CHECKS,
     **alerting.CHECKS,
     **recovery.CHECKS,
     **visualization.CHECKS,
-    **scaling.CHECKS,
 }
 ALONE = frozenset({"S2"})
 """Rows that measure how long people wait: checked last, while no other check asks the same servers."""

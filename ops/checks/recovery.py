@@ -27,10 +27,9 @@ from ops.backups.verify import prove
 from ops.checks.grace_period import first_run, grace_period_end
 from ops.core.access import BackupAccess, backup_access
 from ops.core.context import Context
-from ops.core.errors import one_line
+from ops.core.errors import one_line, waiting_for
 from ops.core.kube import Kube
 from ops.core.rows import Check, Finding, listed, not_set_up
-from ops.core.waiting import waiting_for
 from ops.evidence import files as evidence
 from ops.maintenance.check_functions import judge, kinds_with_age
 from ops.maintenance.checks import DAILY, checks

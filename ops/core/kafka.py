@@ -20,9 +20,8 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicParti
 from confluent_kafka import admin as _admin
 from kafka.errors import GroupIdNotFoundError, KafkaError
 
-from ops.core.errors import OpsError, one_line
+from ops.core.errors import OpsError, one_line, waiting_for
 from ops.core.platform import Login, Platform
-from ops.core.waiting import waiting_for
 from services.runtime import kafka
 
 ADMIN: Any = _admin

@@ -17,10 +17,9 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
-from ops.core.errors import OpsError, one_line
+from ops.core.errors import OpsError, one_line, waiting_for
 from ops.core.platform import ClusterIdentity, Platform
 from ops.core.terminal import say
-from ops.core.waiting import waiting_for
 
 _TIMEOUT_SECONDS = 15
 _ROLLED_S = 900.0

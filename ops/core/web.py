@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from ops.core.errors import OpsError, one_line
-from ops.core.waiting import waiting_for
+from ops.core.errors import OpsError, one_line, waiting_for
 
 TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for an answer."""

@@ -30,10 +30,9 @@ from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
 from ops.core.terminal import clock
 from ops.drills import work
-from ops.drills.drills_alerting import ALERTING
 from ops.drills.drills_flow import FLOW, TRACES
-from ops.drills.drills_gate import GATE
 from ops.drills.drills_recovery import RECOVERY
+from ops.drills.drills_users import ALERTING, GATE
 from ops.drills.procedure import Drill
 
 DRILLS: tuple[Drill, ...] = (*FLOW, *GATE, *ALERTING, *TRACES, *RECOVERY)

@@ -17,7 +17,7 @@ from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.core.outputs import READS, limited
+from ops.core.platform import READS, limited
 from ops.drills.procedure import LONGEST, CannotRunError, Drill, carry_out, settle
 
 PASSED: Final = "PASSED "

@@ -19,8 +19,7 @@ from components.k8s.recommendations import KIND as RECOMMENDER
 from components.kafka.config import BROKERS
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.preflight.cluster import Cluster, Node
-from ops.preflight.demand import Balancer, Demand, Need
+from ops.preflight.demand import Balancer, Cluster, Demand, Need, Node
 from stacks.settings import Settings
 
 MINIMUM: Final = (1, 34)

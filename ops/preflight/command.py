@@ -19,8 +19,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.preflight.checks import CHECK, Line, State, brokers, guarded, left_out, logs_plugin, names, of_cluster
-from ops.preflight.cluster import Cluster
-from ops.preflight.demand import render
+from ops.preflight.demand import Cluster, render
 
 _STYLES: Final = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from ops.checks.scaling import s1
+from ops.checks.ingest import s1
 from ops.core.autoscalers import Autoscalers
 from ops.core.context import Context
 from ops.core.errors import OpsError

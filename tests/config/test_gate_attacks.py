@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal
 from ops.core.context import Context
 from ops.core.web import Sample
-from ops.drills.drills_gate import GATE
+from ops.drills.drills_users import GATE
 from ops.drills.gate_attacks import ATTACKS, Attack, Counted
 from ops.drills.gate_forgery import Kind, arrivals, control, forgeries, new_run
 from ops.drills.gate_forgery_run import ACCEPTED, by_kind, send

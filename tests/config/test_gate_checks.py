@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.message import Message
 
 from components.telemetry.layers import LAYERS, Signal, layers_sending
-from ops.checks import gateway as verify_gateway
+from ops.checks import ingest as verify_gateway
 from ops.checks import traces as verify_traces
 from ops.core import otlp
 from ops.drills.tools.load import LOG_LAYER, log_request, sequence_request
@@ -36,7 +36,7 @@ def requests() -> Iterator[tuple[str, str, str, Message]]:
     verified = otlp.resource_of(TRACES_LAYER, "ops-verify", "ops-verify")
     yield "a failed span", "traces", TRACES_LAYER, otlp.span(verified, "ops-verify-failed", failed=True)
     yield "a trace of all classes", "traces", TRACES_LAYER, verify_traces.probe(b"t" * 16, ["public", "internal"])
-    yield "examples of masking", "logs", LOGS_LAYER, verify_gateway.request(list(verify_gateway.examples()))
+    yield "examples of masking", "logs", LOGS_LAYER, verify_gateway.example_request(list(verify_gateway.examples()))
     yield "numbered points", "metrics", "device", sequence_request("run-1", [(1, number) for number in range(9)])
     for kind in (CRITICAL, OTHER_CRITICAL, HIGH):
         for value in (kind.bad, kind.good):

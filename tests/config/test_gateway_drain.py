@@ -18,7 +18,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from components.collector.config import METRICS_PORT
 from components.gateway.config import DRAIN_PORT, exporter_name
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from ops.checks.gateway import WORKLOAD, reason_to_stay
+from ops.checks.ingest import WORKLOAD, reason_to_stay
 from ops.core.context import Context
 from ops.core.platform import Login
 from ops.core.web import Web

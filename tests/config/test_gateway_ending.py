@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components.gateway.config import DRAIN_LIMIT_S, DRAIN_PORT
-from ops.checks.gateway import WORKLOAD, questions
+from ops.checks.ingest import WORKLOAD, questions
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, Pod
 from ops.drills.procedures import drain

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from components.kafka import config
-from ops.checks.kafka import closer_than_needed
+from ops.checks.ingest import closer_than_needed
 from ops.core.kafka import ADMIN, KafkaAdmin
 from ops.kafka.plan import plan
 from ops.kafka.rebalance import Cluster

@@ -18,8 +18,7 @@ from ops.config.source import of_file
 from ops.core.kube import Kube
 from ops.preflight import checks
 from ops.preflight.checks import Line, State, of_cluster
-from ops.preflight.cluster import Cluster
-from ops.preflight.demand import Demand, Need, render
+from ops.preflight.demand import Cluster, Demand, Need, render
 from stacks.settings import Settings, parse
 from tests.config.kube_api import ADMIN, READER, KubeApi, kube_api
 from tests.config.servers import eventually

@@ -15,11 +15,11 @@ import pytest
 import yaml
 from kubernetes import client
 
-from lab.cluster import recommender
+from lab.cluster import autoscaling
 from lab.toolchain import tools
 from lab.toolchain.recipes import VERTICAL_AUTOSCALER, VERTICAL_AUTOSCALER_MODULE
 from lab.toolchain.tools import module_folder
-from ops.checks.scaling import s1
+from ops.checks.ingest import s1
 from ops.core.autoscalers import Recommendation, recommendations
 from ops.core.context import Context
 from ops.core.kube import Kube
@@ -82,7 +82,7 @@ def test_a_cluster_without_the_kind_recommends_nothing(kube: Kube) -> None:
 
 def test_the_api_server_takes_upstreams_definitions_and_our_objects(api: KubeApi) -> None:
     documents = [item for item in yaml.safe_load_all((_upstream() / "vpa-v1-crd-gen.yaml").read_text()) if item]
-    assert sorted(item["metadata"]["name"] for item in documents) == sorted(recommender.DEFINITIONS)
+    assert sorted(item["metadata"]["name"] for item in documents) == sorted(autoscaling.RECOMMENDER_DEFINITIONS)
     for item in documents:
         api.create(CRDS, item)
     eventually(lambda: api.get(f"{GROUP}/verticalpodautoscalers").ok, 60, "the kind is served")
@@ -103,7 +103,7 @@ def test_a_workload_whose_first_size_is_not_due_is_waited_for(kube: Kube) -> Non
 
 
 def test_the_recommender_may_change_its_own_objects_events_and_leases_and_no_pod(api: KubeApi) -> None:
-    items = recommender.rights(_upstream() / "vpa-rbac.yaml")
+    items = autoscaling.recommender_rights(_upstream() / "vpa-rbac.yaml")
     changed = {
         resource
         for item in items
@@ -124,7 +124,7 @@ def test_the_recommender_may_change_its_own_objects_events_and_leases_and_no_pod
 
 def _may(api: KubeApi, verb: str, group: str, resource: str, subresource: str = "") -> bool:
     attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
-    user = f"system:serviceaccount:kube-system:{recommender.NAME}"
+    user = f"system:serviceaccount:kube-system:{autoscaling.RECOMMENDER}"
     review = api.create(
         "/apis/authorization.k8s.io/v1/subjectaccessreviews",
         {"spec": {"user": user, "resourceAttributes": {**attributes, "namespace": NAMESPACE}}},
@@ -135,7 +135,7 @@ def _may(api: KubeApi, verb: str, group: str, resource: str, subresource: str = 
 def _kubeconfig(api: KubeApi) -> Path:
     """One with a token of the recommender's account."""
     token = api.create(
-        f"/api/v1/namespaces/kube-system/serviceaccounts/{recommender.NAME}/token",
+        f"/api/v1/namespaces/kube-system/serviceaccounts/{autoscaling.RECOMMENDER}/token",
         {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
     )
     config = yaml.safe_load(api.kubeconfig.read_text())
@@ -187,7 +187,7 @@ def test_the_recommender_recommends_what_is_used_and_a_margin(api: KubeApi, kube
     container = pod["containers"][0]
     _used(api, kube, container["name"])
     port, log = free_port(), api.folder / "recommender.log"
-    [program] = recommender.deployment()["spec"]["template"]["spec"]["containers"]
+    [program] = autoscaling.recommender_deployment()["spec"]["template"]["spec"]["containers"]
     # The last one of equal flags holds.
     own = [f"--kubeconfig={_kubeconfig(api)}", f"--address=127.0.0.1:{port}", "--recommender-interval=1s"]
     command = [str(tools.path("vpa-recommender")), *program["args"], *own]
@@ -218,7 +218,7 @@ def test_what_the_autoscaler_cannot_do_fails_the_row_when_it_had_its_time(
     _recommend(kube, {"conditions": [{**problem, "lastTransitionTime": "2026-01-01T00:00:00Z"}]})
     early = _checked(kube)
     assert (early.wrong, [wait.what for wait in early.waits]) == ([], [f"recommended sizes of {WORKLOAD}"])
-    monkeypatch.setattr("ops.checks.scaling.FIRST_S", 0.0)
+    monkeypatch.setattr("ops.checks.ingest.FIRST_SIZES_S", 0.0)
     [late] = _checked(kube).wrong
     assert late.startswith(f"no sizes are recommended for {WORKLOAD}: ConfigUnsupported: no such target (was due at")
 
@@ -237,10 +237,10 @@ def test_an_autoscaler_that_changes_pods_fails_the_row(kube: Kube) -> None:
 
 
 def test_no_other_program_of_the_autoscaler_has_an_account_or_a_right() -> None:
-    items = recommender.rights(_upstream() / "vpa-rbac.yaml")
+    items = autoscaling.recommender_rights(_upstream() / "vpa-rbac.yaml")
     accounts = [item["metadata"]["name"] for item in items if item["kind"] == "ServiceAccount"]
-    assert accounts == [recommender.NAME]
+    assert accounts == [autoscaling.RECOMMENDER]
     bindings = [item for item in items if item["kind"].endswith("Binding")]
-    assert {subject["name"] for binding in bindings for subject in binding["subjects"]} == {recommender.NAME}
+    assert {subject["name"] for binding in bindings for subject in binding["subjects"]} == {autoscaling.RECOMMENDER}
     roles = {(item["kind"], item["metadata"]["name"]) for item in items if item["kind"].endswith("Role")}
     assert roles == {(binding["roleRef"]["kind"], binding["roleRef"]["name"]) for binding in bindings}

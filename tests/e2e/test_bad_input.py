@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from components.telemetry.layers import LAYERS
-from ops.checks.gateway import COUNTED_SECONDS, FOREIGN_LAYER, REFUSED_SIGNAL, UNKNOWN_LAYER, probe, refused
+from ops.checks.ingest import COUNTED_SECONDS, FOREIGN_LAYER, REFUSED_SIGNAL, UNKNOWN_LAYER, probe, refused
 from ops.core import otlp as messages
 from ops.core.context import Context
 from ops.core.errors import OpsError

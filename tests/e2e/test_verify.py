@@ -19,7 +19,7 @@ from components.reports.config import SCHEDULES
 from ops.core.access import backup_access
 from ops.core.context import Context
 from ops.core.platform import PROJECT
-from ops.core.requirements import REQUIREMENT_IDS
+from ops.core.rows import REQUIREMENT_IDS
 from ops.evidence import files as evidence
 from ops.evidence.files import PlatformId
 from ops.incidents.collect import Clients

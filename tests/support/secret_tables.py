@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.core.outputs import READS
+from ops.core.platform import READS
 from stacks import secrets
 from tests.support import engine
 from tests.support.engine import Recording

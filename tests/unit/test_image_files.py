@@ -13,7 +13,7 @@ from components.java import AGENT, LIBRARIES
 from components.k8s import UID
 from components.versions import IMAGES, OURS, group, release
 from lab.paths import CHECKOUT
-from lab.toolchain import manifests
+from lab.toolchain import recipes
 from ops.images.catalogue import chosen
 from ops.images.pins import pinned
 from tests.unit.test_upstream_images import containers, programs
@@ -136,17 +136,13 @@ def test_programs_of_ours_find_their_modules() -> None:
 
 def test_releases_are_those_of_the_list() -> None:
     assert {
-        artifact.rpartition(":")[2]
-        for artifact in manifests.kafka_artifacts()
-        if artifact.startswith("org.apache.kafka")
+        artifact.rpartition(":")[2] for artifact in recipes.kafka_artifacts() if artifact.startswith("org.apache.kafka")
     } == {release("kafka")}
-    assert manifests.search_server().version == release("opensearch")
-    agents = [artifact.split(":")[1:] for artifact in manifests.kafka_artifacts() if "javaagent" in artifact]
+    assert recipes.search_server().version == release("opensearch")
+    agents = [artifact.split(":")[1:] for artifact in recipes.kafka_artifacts() if "javaagent" in artifact]
     assert [f"{LIBRARIES}/{name}-{version}.jar" for name, version in agents] == [AGENT]
     builder = yaml.safe_load((CHECKOUT / "collector" / "builder.yaml").read_text())
-    modules = [
-        part["gomod"] for kind in manifests.collector_modules() for part in builder[kind] if "import" not in part
-    ]
+    modules = [part["gomod"] for kind in recipes.collector_modules() for part in builder[kind] if "import" not in part]
     assert {module.split()[1] for module in modules} == {f"v{release('otelcol')}"}
     runs = " ".join(rest for word, rest in instructions("otelcol") if word == "RUN")
     assert f"cmd/builder@v{release('otelcol')} " in runs

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lab import LabError, environment
-from lab.cluster import audit_webhook, network, node
+from lab.cluster import network, node
 from lab.paths import LabPaths
 
 
@@ -26,7 +26,7 @@ def test_it_posts_to_the_address_of_the_stack_about_its_namespace_with_the_stack
 ) -> None:
     paths = environment.cluster_paths(paths, stack)
     node.create(paths.state / "pki", network.cluster_of(paths))
-    audit_webhook.prepare(paths, started=False)
+    node.prepare_audit_webhook(paths, started=False)
     [server] = [part for part in node.daemons(paths, "/none") if part.name == "kube-apiserver"]
     flags = dict(word.split("=", 1) for word in server.command if word.startswith("--"))
     webhook, policy = (
@@ -36,14 +36,14 @@ def test_it_posts_to_the_address_of_the_stack_about_its_namespace_with_the_stack
     address = settings["audit"]["cluster"]["address"]  # type: ignore[index]
     assert address == network.AUDIT_SERVICE
     assert f"//{address}:" in webhook["clusters"][0]["cluster"]["server"]
-    assert webhook["users"][0]["user"]["token"] == audit_webhook.secrets(paths)["token"]
+    assert webhook["users"][0]["user"]["token"] == node.audit_webhook_secrets(paths)["token"]
     assert {name for rule in policy["rules"] for name in rule.get("namespaces", ())} == {settings["namespace"], ""}
 
 
 def test_an_api_server_that_runs_without_is_told_with_its_remedy(paths: LabPaths) -> None:
     with pytest.raises(LabError, match="run `make down` first"):
-        audit_webhook.prepare(paths, started=True)
+        node.prepare_audit_webhook(paths, started=True)
     with pytest.raises(LabError, match="run `make up`"):
-        audit_webhook.secrets(paths)
-    audit_webhook.prepare(paths, started=False)
-    audit_webhook.prepare(paths, started=True)
+        node.audit_webhook_secrets(paths)
+    node.prepare_audit_webhook(paths, started=False)
+    node.prepare_audit_webhook(paths, started=True)

@@ -23,8 +23,7 @@ from lab.cluster.network import FIRST, Daemon, wait_until
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
 from lab.toolchain import tools
-from lab.toolchain.images import Image
-from lab.toolchain.layers import Layer
+from lab.toolchain.images import Image, Layer
 from lab.toolchain.recipes import RECIPES, Collector, ExtendedServer, GoTool
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from lab import LabError, external_services, registry
+from lab import LabError, registry
 from lab import __main__ as command_line
 from lab.cluster import disruptions, lifecycle, network, node
 from lab.cluster.network import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
 from lab.paths import LabPaths
 from lab.stack import Stack
-from lab.toolchain import containers, images
+from lab.toolchain import containers
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_only_the_labs_stacks_are_brought_up_and_destroyed(
 def test_a_release_of_kafka_that_the_lab_does_not_offer_is_refused_before_anything_is_built(
     paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "build", lambda: pytest.fail("nothing may be built"))
+    monkeypatch.setattr(containers, "build_all", lambda: pytest.fail("nothing may be built"))
     code, _, error = said(capsys, monkeypatch, "up", "--kafka", "4.2.0")
     assert (code, error) == (1, "error: --kafka 4.2.0: allowed are pinned, previous")
 
@@ -135,11 +135,11 @@ def test_images_are_built_before_the_lab_has_a_network_of_its_own(
         done.append("files")
         return {"kafka": "sha256:1"}
 
-    monkeypatch.setattr(images, "server_images", lambda: [SimpleNamespace(layers=[Missing()])])
+    monkeypatch.setattr(containers, "server_images", lambda: [SimpleNamespace(layers=[Missing()])])
     monkeypatch.setattr(containers, "build", built)
     monkeypatch.setattr(lifecycle, "up", lambda *_: done.append("cluster"))
     monkeypatch.setattr(network, "join", lambda _: done.append("network"))
-    monkeypatch.setattr(external_services, "wait_ready", lambda *_: None)
+    monkeypatch.setattr(lifecycle, "wait_for_services", lambda *_: None)
     monkeypatch.setattr(registry, "publish", published)
     code, _, error = said(capsys, monkeypatch, "up")
     assert (code, error) == (1, "error: as far as this test goes")
@@ -156,17 +156,17 @@ def test_only_a_platform_that_was_not_there_leaves_the_times_of_its_steps(
     )
     monkeypatch.setattr(lifecycle, "namespaces", lambda _: namespaces)
     monkeypatch.setattr(command_line, "Stack", lambda *_: stack)
-    monkeypatch.setattr(images, "build", dict)
+    monkeypatch.setattr(containers, "build_all", dict)
     for module, name in (
         (lifecycle, "up"),
         (lifecycle, "wait_for_metrics"),
         (network, "join"),
         (registry, "publish"),
-        (external_services, "wait_ready"),
-        (external_services, "secrets"),
+        (lifecycle, "wait_for_services"),
+        (lifecycle, "service_secrets"),
         (command_line.home, "install"),
-        (command_line.kafka_controllers, "choose"),
-        (command_line.kafka_release, "set_release"),
+        (command_line.kafka_start, "choose_controllers"),
+        (command_line.kafka_start, "set_release"),
         (command_line, "_give_simulator"),
         (command_line, "wait_for_layers"),
         (command_line, "show_summary"),

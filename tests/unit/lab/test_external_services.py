@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import LabError, environment, external_services
+from lab import LabError, environment
 from lab import stack as stack_module
-from lab.cluster import audit_webhook, lifecycle, network
+from lab.cluster import lifecycle, network, node
 from lab.paths import CHECKOUT, LabPaths
 from lab.stack import Stack
 from tests.unit.lab.external_services_harness import loopback_lab
@@ -47,16 +47,16 @@ def test_each_is_a_part_of_the_lab_in_its_namespace(paths: LabPaths, monkeypatch
         "storage",
         "image-registry",
     ]
-    for process in external_services.daemons(paths):
+    for process in lifecycle.service_daemons(paths):
         assert process.command[:2] == ["nsenter", "--net=/run/netns/obs-x"]
         assert process.state == paths.state, "what a part writes must go with the lab"
 
 
 def test_the_stack_gets_the_secrets_of_all_and_one_authority() -> None:
     with loopback_lab() as (paths, _):
-        external_services.prepare(paths)
-        audit_webhook.prepare(paths, started=False)
-        given = external_services.secrets(paths)
+        lifecycle.prepare_services(paths)
+        node.prepare_audit_webhook(paths, started=False)
+        given = lifecycle.service_secrets(paths)
         assert tuple(given) == KEYS
         assert set(given[KEYS[1]]) == {"bind_password", "authority"}
         assert set(given[KEYS[2]]) == {"client_secret", "tool_secret", "authority"}
@@ -64,9 +64,9 @@ def test_the_stack_gets_the_secrets_of_all_and_one_authority() -> None:
         assert [recipient[:4] for recipient in given[KEYS[4]]["recipients"]] == ["age1"], "the public half alone"
         assert len({value["authority"] for value in given.values() if "authority" in value}) == 1
         assert set(given[KEYS[5]]) == {"access_key_id", "secret_access_key", "authority"}
-        assert external_services.secrets(paths) == given
-        audit_webhook.prepare(paths.second, started=False)
-        other = external_services.secrets(paths, "local-dr")
+        assert lifecycle.service_secrets(paths) == given
+        node.prepare_audit_webhook(paths.second, started=False)
+        other = lifecycle.service_secrets(paths, "local-dr")
         assert [key for key in KEYS if other[key] != given[key]] == [KEYS[3], KEYS[6]], (
             "a bucket and an API server of its own, the rest is shared"
         )

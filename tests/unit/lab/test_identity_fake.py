@@ -15,8 +15,16 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from lab.fakes.identity.__main__ import application, main
-from lab.fakes.identity.grants import CODE_LIFE_S, Grants, Settings, SettingsError, TokenMaker, load
+from lab.fakes.identity.__main__ import (
+    CODE_LIFE_S,
+    Grants,
+    Settings,
+    SettingsError,
+    TokenMaker,
+    application,
+    load,
+    main,
+)
 
 ISSUER = "https://issuer.example:5556"
 BACK = "https://query.example/oauth2/callback"

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from lab import LabError
-from lab.cluster import metrics_api, node
+from lab.cluster import autoscaling, node
 from lab.cluster.network import FIRST
 from lab.paths import LabPaths
 
@@ -18,17 +18,21 @@ FILES = {"ca.crt": b"authority", "tls.crt": b"certificate", "tls.key": b"key"}
 
 def test_the_api_server_checks_the_certificate_that_the_node_makes_for_the_service(tmp_path: Path) -> None:
     node.create(tmp_path / "pki", FIRST)
-    objects = {item["kind"]: item for item in metrics_api.objects(FILES)}
+    objects = {item["kind"]: item for item in autoscaling.metrics_api_objects(FILES)}
     api, service = objects["APIService"]["spec"], objects["Service"]["metadata"]
     assert "insecureSkipTLSVerify" not in api
     assert base64.b64decode(api["caBundle"]) == FILES["ca.crt"]
-    certificate = x509.load_pem_x509_certificate((tmp_path / "pki" / f"{metrics_api.NAME}.crt").read_bytes())
+    certificate = x509.load_pem_x509_certificate((tmp_path / "pki" / f"{autoscaling.METRICS_NAME}.crt").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == [f"{service['name']}.{service['namespace']}.svc"]
 
 
 def test_the_kubelets_certificate_is_checked() -> None:
-    [pod] = [item["spec"]["template"]["spec"] for item in metrics_api.objects(FILES) if item["kind"] == "Deployment"]
+    [pod] = [
+        item["spec"]["template"]["spec"]
+        for item in autoscaling.metrics_api_objects(FILES)
+        if item["kind"] == "Deployment"
+    ]
     arguments = pod["containers"][0]["args"]
     assert not [argument for argument in arguments if "insecure" in argument]
     mount = pod["containers"][0]["volumeMounts"][0]["mountPath"]
@@ -52,6 +56,6 @@ def test_only_the_api_server_may_say_who_a_user_is(tmp_path: Path, monkeypatch: 
 
 def test_a_node_of_an_older_checkout_is_told_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OBS_STATE", str(tmp_path))
-    monkeypatch.setattr(metrics_api, "module_folder", lambda module, version: tmp_path)
+    monkeypatch.setattr(autoscaling, "module_folder", lambda module, version: tmp_path)
     with pytest.raises(LabError, match="run `make down` first"):
-        metrics_api.apply(LabPaths("none"))
+        autoscaling.apply_metrics_api(LabPaths("none"))

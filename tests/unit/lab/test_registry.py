@@ -18,8 +18,7 @@ from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
 from lab.registry import NODES, PUBLISHER, Registry, Secrets
 from lab.toolchain import containers
-from lab.toolchain.images import Image
-from lab.toolchain.layers import Layer, bytes_digest
+from lab.toolchain.images import Image, Layer, bytes_digest
 from tests.unit.lab.external_services_harness import loopback_lab, started
 
 

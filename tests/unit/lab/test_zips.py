@@ -14,8 +14,8 @@ from lab import LabError
 from lab.__main__ import build_tools
 from lab.timing import Steps
 from lab.toolchain import tools
-from lab.toolchain.recipes import KEYCLOAK, ON_DEMAND, RECIPES
-from lab.toolchain.zips import ServerZip, unpack
+from lab.toolchain.recipes import KEYCLOAK, ON_DEMAND, RECIPES, ServerZip
+from lab.toolchain.tools import unpack
 
 
 def _zip(file: Path, *names: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
-from ops.core.requirements import REQUIREMENT_IDS
+from ops.core.rows import REQUIREMENT_IDS
 from ops.drills.procedure import Aspect, Drill, load
 from ops.drills.run import DRILLS, SHOWN, find
 from ops.evidence import files as evidence

@@ -13,7 +13,7 @@ import yaml
 from components.versions import IMAGES, OURS, UPSTREAM
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
-from ops.images import tools
+from ops.images import command
 from ops.images.catalogue import chosen, upstream
 from ops.images.command import block, written
 from ops.images.registry import Registry, authority, login
@@ -92,19 +92,19 @@ def test_a_tool_that_does_not_answer_is_passed_over(tmp_path: Path, monkeypatch:
     program(folder, "docker", "echo 'Cannot connect to the Docker daemon.' >&2; exit 1")
     program(folder, "buildah", "echo buildah 1.28")
     monkeypatch.setenv("PATH", f"{folder}:/bin")
-    assert tools.find(None).name == "buildah"
+    assert command.find_tool(None).name == "buildah"
     with pytest.raises(
         OpsError, match=r"^docker does not work: Cannot connect to the Docker daemon\.: install docker,"
     ):
-        tools.find("docker")
+        command.find_tool("docker")
     with pytest.raises(OpsError, match=r"^tool kaniko: unknown; allowed: docker, podman, buildah$"):
-        tools.find("kaniko")
+        command.find_tool("kaniko")
 
 
 def test_a_command_that_takes_too_long_ends_with_what_it_started(tmp_path: Path) -> None:
     child = tmp_path / "child"
     with pytest.raises(OpsError, match=r"^sh -c took over 5 s and was ended$"):
-        tools.run(["sh", "-c", f"sleep 600 & echo $! > {child}; wait"], limit_s=5)
+        command.run_tool(["sh", "-c", f"sleep 600 & echo $! > {child}; wait"], limit_s=5)
     state = Path("/proc") / child.read_text().strip() / "stat"
 
     def ended() -> bool:
@@ -119,13 +119,13 @@ def test_a_command_that_takes_too_long_ends_with_what_it_started(tmp_path: Path)
 
 def test_what_fails_says_its_last_words_and_a_refused_login_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(OpsError, match=r"^sh -c failed: step 2 no space left; the rest: /\S+\.log$") as failure:
-        tools.run(["sh", "-c", "echo step 1 >&2; echo step 2 >&2; echo no space left >&2; exit 1"], limit_s=60)
+        command.run_tool(["sh", "-c", "echo step 1 >&2; echo step 2 >&2; echo no space left >&2; exit 1"], limit_s=60)
     log = Path(str(failure.value).rpartition(" ")[2])
     assert "step 1" in log.read_text()
     log.unlink()
     program(tmp_path / "bin", "push", "echo 'unauthorized: authentication required' >&2; exit 1")
     with pytest.raises(OpsError, match=r"^registry a\.example:5000 refuses the login: run `\S+ login a\.example:5000`"):
-        tools.run([str(tmp_path / "bin" / "push"), "a.example:5000/obs/kafka:4"], limit_s=60)
+        command.run_tool([str(tmp_path / "bin" / "push"), "a.example:5000/obs/kafka:4"], limit_s=60)
 
 
 def test_images_are_chosen_by_name_and_by_group() -> None:

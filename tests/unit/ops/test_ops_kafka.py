@@ -15,8 +15,7 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 
 from ops.checks import security
-from ops.checks.gateway import o5
-from ops.checks.kafka import k1, k2
+from ops.checks.ingest import k1, k2, o5
 from ops.checks.security import k5
 from ops.core.context import Context
 from ops.core.errors import OpsError

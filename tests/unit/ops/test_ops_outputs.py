@@ -14,11 +14,9 @@ import typer
 from typer.testing import CliRunner
 
 from ops import cli
-from ops.core import outputs as outputs_module
 from ops.core import platform
 from ops.core.errors import OpsError
-from ops.core.outputs import READS, SECRETS
-from ops.core.platform import PROJECT, Platform
+from ops.core.platform import PROJECT, READS, SECRETS, Platform
 from ops.incidents.collect import Clients
 
 USES = {
@@ -27,7 +25,7 @@ USES = {
     "report_access": "reports",
 }
 """Attribute or function in the code -> the output behind it."""
-PASSED_ON = {"ops/core/platform.py", "ops/core/access.py", "ops/core/outputs.py"}
+PASSED_ON = {"ops/core/platform.py", "ops/core/access.py"}
 """Modules that name every output, whoever asks."""
 
 
@@ -114,7 +112,7 @@ def requested(calls: Path) -> list[str]:
 
 
 def test_only_what_is_named_is_read(calls: Path, tmp_path: Path) -> None:
-    with outputs_module.limited({"query_reader", "grafana_admin"}):
+    with platform.limited({"query_reader", "grafana_admin"}):
         loaded = platform.load(tmp_path)
     assert loaded.query_reader.pair == ("someone", "a-long-password")
     assert loaded.grafana_admin is not None
@@ -132,7 +130,7 @@ def test_only_what_is_named_is_read(calls: Path, tmp_path: Path) -> None:
 
 
 def test_where_no_secret_is_named_none_is_opened(calls: Path, tmp_path: Path) -> None:
-    with outputs_module.limited(frozenset()):
+    with platform.limited(frozenset()):
         loaded = platform.load(tmp_path)
     # The certificate is no secret, but comes from a Secret.
     assert loaded.ca_certificate == "-----BEGIN CERTIFICATE-----"
@@ -165,7 +163,7 @@ def test_the_command_line_limits_a_command_to_its_own_outputs(
         cli.loaded.cache_clear()
     assert done.exit_code == 0, done.output
     assert set(vars(read[0])) & SECRETS == READS["health"]
-    assert outputs_module.withheld() == frozenset(), "the limit ends with the command"
+    assert platform.withheld() == frozenset(), "the limit ends with the command"
 
 
 def told() -> None:

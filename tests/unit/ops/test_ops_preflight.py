@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from ops.preflight.checks import Line, State, logs_plugin, names
-from ops.preflight.cluster import Node
 from ops.preflight.command import exit_code
-from ops.preflight.demand import Need, demand, pod_need, quantity
+from ops.preflight.demand import Need, Node, demand, pod_need, quantity
 from policy.model import Resource
 from stacks.settings import parse
 from tests.support import engine

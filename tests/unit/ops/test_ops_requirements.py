@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ops.checks.command import CHECKS
-from ops.core.requirements import REQUIREMENT_IDS, REQUIREMENTS
+from ops.core.rows import REQUIREMENT_IDS, REQUIREMENTS
 
 _COUNTS = {"L": 5, "K": 6, "O": 5, "P": 4, "A": 3, "G": 5, "R": 1, "J": 3, "D": 4, "M": 4, "S": 2}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from ops.checks.kafka import identities
+from ops.checks.ingest import identities
 from ops.core import otlp
 from ops.drills.tools.load import numbers_of, sequence_request
 from ops.drills.tools.sequences import Ledger, gaps

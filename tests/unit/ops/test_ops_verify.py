@@ -20,8 +20,19 @@ from ops.checks import command
 from ops.cli import app
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.requirements import REQUIREMENT_IDS
-from ops.core.rows import Check, DrillResult, Finding, Row, Setup, State, Wait, choose, moment, run_checks
+from ops.core.rows import (
+    REQUIREMENT_IDS,
+    Check,
+    DrillResult,
+    Finding,
+    Row,
+    Setup,
+    State,
+    Wait,
+    choose,
+    moment,
+    run_checks,
+)
 from ops.evidence import files as evidence
 from ops.evidence.drills import Drills
 from ops.evidence.files import Catalog, Entry, Evidence, PlatformId, Target

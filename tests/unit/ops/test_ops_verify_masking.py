@@ -11,11 +11,11 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from components.masking.examples import EXAMPLES
-from ops.checks import gateway
+from ops.checks import ingest
 from ops.core.context import Context
 from ops.core.errors import OpsError
 
-SECRETS = {name: secret for name, _, secret in gateway.examples()}
+SECRETS = {name: secret for name, _, secret in ingest.examples()}
 
 
 def masked(name: str, text: str) -> str:
@@ -62,11 +62,11 @@ class Platform:
 
 @pytest.fixture(autouse=True)
 def _drills(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway, "_ARRIVAL_SECONDS", 0.2)
+    monkeypatch.setattr(ingest, "_ARRIVAL_SECONDS", 0.2)
 
 
 def test_a_gateway_that_masks_passes() -> None:
-    finding = gateway.o3(Platform().context)
+    finding = ingest.o3(Platform().context)
     assert finding.wrong == []
     assert finding.figures[0].startswith("0 of ")
 
@@ -79,21 +79,21 @@ def test_every_rule_has_examples_of_both_kinds() -> None:
 
 def test_a_rule_that_lets_its_example_through_is_named() -> None:
     name = next(name for name, secret in SECRETS.items() if secret)
-    wrong = gateway.o3(Platform(mask=lambda own, text: text if own == name else masked(own, text)).context).wrong
+    wrong = ingest.o3(Platform(mask=lambda own, text: text if own == name else masked(own, text)).context).wrong
     assert wrong == [f"readable in Kafka: {name}"]
 
 
 def test_a_rule_that_harms_what_is_clean_is_named() -> None:
     name = next(name for name, secret in SECRETS.items() if not secret)
-    wrong = gateway.o3(Platform(mask=lambda own, text: "[x]" if own == name else masked(own, text)).context).wrong
+    wrong = ingest.o3(Platform(mask=lambda own, text: "[x]" if own == name else masked(own, text)).context).wrong
     assert wrong == [f"changed although they contain nothing sensitive: {name}"]
 
 
 def test_a_gateway_that_refuses_the_examples_is_found() -> None:
     with pytest.raises(OpsError, match="answered 400 to the examples"):
-        gateway.o3(Platform(status=400).context)
+        ingest.o3(Platform(status=400).context)
 
 
 def test_examples_that_never_arrive_are_found() -> None:
     with pytest.raises(OpsError, match="in vain for the examples in Kafka"):
-        gateway.o3(Platform(lost=1).context)
+        ingest.o3(Platform(lost=1).context)

@@ -1,6 +1,8 @@
-"""The release of Kafka that the first region begins with: the platform's own, or the one before it, to be upgraded.
+"""The Kafka that the first region begins with: its release, and who votes in its quorum.
 
-A platform that began with the newer one cannot go back: Kafka formats its storage with what the older one may not know.
+The release is the platform's own, or the one before it, to be upgraded; a platform that began with the newer one cannot
+go back, since Kafka formats its storage with what the older one may not know. The brokers vote, or dedicated
+controllers, as in production; a quorum stays as it was made, so a platform keeps what it began with.
 """
 
 from __future__ import annotations
@@ -62,3 +64,42 @@ def set_release(paths: LabPaths, stack: str, *, previous: bool) -> None:
     if not digest:
         raise LabError("the registry of images has no Kafka: run `make up`")
     environment.set_kafka(paths, stack, digest)
+
+
+CONTROLLERS: Final = 3
+
+
+def refuse_controllers_for_another_stack(wanted: bool, stack: str) -> None:
+    """Refuse dedicated controllers for a stack that is none of the first region.
+
+    Raises:
+        LabError: It is not.
+    """
+    if wanted and stack != environment.STACK:
+        raise LabError(f"--controllers is for the stack {environment.STACK} alone, not for {stack}")
+
+
+def choose_controllers(paths: LabPaths, stack: str, *, wanted: bool) -> bool:
+    """Write into the lab's copy of the stack file who votes; what a platform that is there began with stays.
+
+    Args:
+        paths: The lab.
+        stack: The stack that is brought up.
+        wanted: Whether dedicated controllers were asked for.
+
+    Returns:
+        Whether it has them.
+
+    Raises:
+        LabError: They were asked for, and the brokers of the platform that is there vote.
+    """
+    namespace, has = str(environment.committed(stack)["namespace"]), environment.controllers(paths, stack) > 0
+    if namespace not in lifecycle.namespaces(paths):
+        environment.set_controllers(paths, stack, CONTROLLERS if wanted else 0)
+        return wanted
+    if wanted and not has:
+        raise LabError(
+            f"the brokers of {namespace} vote, and a quorum stays as it was made: run `make destroy` first, then "
+            "`python -m lab up --controllers`"
+        )
+    return has
