@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from policy.model import Finding, Options, Resource, Rule
-from policy.rules._agreed import ADD, agreed, fits, unknown_keys
+from policy.rules._agreed import ADD, agreed, fits, table, unknown_keys
 from policy.rules._collector import collectors
 from policy.rules._kafka import TOPIC, servers
 from policy.rules._servers import WORKLOADS, Container, all_containers, pod_of
-from policy.rules._settings import table
 from policy.rules._values import finding
 
 _FILES = frozenset({"ConfigMap", "Secret"})

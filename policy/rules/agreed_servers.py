@@ -8,8 +8,7 @@ from typing import Final
 from policy.documents import Format, documents, files
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules import _formats
-from policy.rules._agreed import ADD, agreed, fits, unknown_keys
-from policy.rules._settings import table
+from policy.rules._agreed import ADD, agreed, fits, table, unknown_keys
 from policy.rules._values import finding, seconds
 
 _FILES = frozenset({"ConfigMap", "Secret"})

@@ -9,9 +9,9 @@ from typing import Any, Final
 from policy.documents import Format, documents, files, parse, properties
 from policy.model import UNKNOWN, Finding, Node, Options, Resource, Rule
 from policy.rules import _formats
+from policy.rules._agreed import table
 from policy.rules._kafka import servers
 from policy.rules._kubernetes import template
-from policy.rules._settings import table
 from policy.rules._values import each_known, finding
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})

@@ -8,11 +8,11 @@ from typing import Any, Final
 from policy.documents import Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed_alerts, unknown_keys
-from policy.rules._alerts import Alert, all_alerts, metrics_of
+from policy.rules._alerting import Alert, all_alerts, metrics_of
 from policy.rules._kubernetes import WORKLOADS, of_kind, template
-from policy.rules._rights import family, role_name
 from policy.rules._values import Unknowns, finding, seconds
 from policy.rules.alerting_rules import SEVERITIES
+from policy.rules.rights import family, role_name
 
 _GROUP: Final = ("name", "interval", "rules", "partial_response_strategy")
 _RULE: Final = ("alert", "expr", "for", "labels", "annotations", "record")

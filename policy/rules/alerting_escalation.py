@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from policy.model import Finding, Option, Options, Resource, Rule
-from policy.rules._alerts import Alert, alerts, all_alerts, evaluators
-from policy.rules._routes import Routing, all_routings
+from policy.rules._alerting import Alert, Routing, alerts, all_alerts, all_routings, evaluators
 from policy.rules._values import Unknowns, each_known, finding, seconds
 
 _FILES = frozenset({"ConfigMap", "Secret"})

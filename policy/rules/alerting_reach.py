@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._alerts import Alert, all_alerts
-from policy.rules._routes import Route, Routing, all_routings
+from policy.rules._alerting import Alert, Route, Routing, all_alerts, all_routings
 from policy.rules._values import Unknowns, finding, seconds
 
 

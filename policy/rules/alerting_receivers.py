@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from policy.documents import Format, documents
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._routes import CREDENTIAL_KEYS, Routing, routings
+from policy.rules._alerting import CREDENTIAL_KEYS, Routing, routings
 from policy.rules._values import client_tls, finding, flag, host_of, loopback, old_versions
 
 _FILES = frozenset({"ConfigMap", "Secret"})

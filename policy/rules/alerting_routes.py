@@ -8,7 +8,7 @@ from typing import Final
 
 from policy.documents import Format, parse
 from policy.model import Finding, Option, Options, Resource, Rule
-from policy.rules._routes import ALWAYS_FIRES, TIMES, Matcher, Route, Routing, matchers, routings
+from policy.rules._alerting import ALWAYS_FIRES, TIMES, Matcher, Route, Routing, matchers, routings
 from policy.rules._servers import Container
 from policy.rules._values import each_known, finding, seconds
 from policy.rules.alerting import alertmanagers

@@ -7,8 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from policy.model import Finding, Option, Options, Resource, Rule
-from policy.rules._alerts import Evaluator, alerts, evaluators
-from policy.rules._routes import Labels
+from policy.rules._alerting import Evaluator, Labels, alerts, evaluators
 from policy.rules._values import Unknowns, each_known, finding, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._alerting import CREDENTIAL_KEYS
 from policy.rules._mounts import known_documents
-from policy.rules._routes import CREDENTIAL_KEYS
 from policy.rules._values import client_tls, each_known, finding, shown
 from policy.rules.alerting import alertmanagers
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from policy.model import Finding, Option, Options, Resource, Rule
-from policy.rules._alerts import Alert, all_alerts
-from policy.rules._routes import ALWAYS_FIRES, Labels, Route, Routing, all_routings, matchers
+from policy.rules._alerting import ALWAYS_FIRES, Alert, Labels, Route, Routing, all_alerts, all_routings, matchers
 from policy.rules._values import Unknowns, finding, seconds
 
 _MUTED: Final = ("mute_time_intervals", "active_time_intervals")

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed
-from policy.rules._backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs
 from policy.rules._kafka import TOPIC, services
 from policy.rules._kubernetes import of_kind, served
-from policy.rules._rights import family
 from policy.rules._servers import Container, all_containers
 from policy.rules._values import Unknowns, finding
+from policy.rules.backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs
 from policy.rules.inside import service_of
 from policy.rules.probes import probing
+from policy.rules.rights import family
 
 _TELEMETRY: Final = "telemetry-*"
 """Topics whose readers may not fall behind."""

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from lab.toolchain import tools
-from policy.rules._routes import Routing
+from policy.rules._alerting import Routing
 from tests.policy.fixtures_alerting import GOOD, build
 from tests.policy.fixtures_servers import GONE, Data, broken, config_map, rule, rules_of, said
 

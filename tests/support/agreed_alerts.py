@@ -13,7 +13,7 @@ from typing import Any
 from policy.documents import Format, documents
 from policy.model import Resource
 from policy.rules._agreed import ALERTS_FILE
-from policy.rules._alerts import Alert, metrics_of
+from policy.rules._alerting import Alert, metrics_of
 from policy.rules._values import seconds
 from policy.rules.alerting_agreed import parts
 from policy.rules.alerting_rules import SEVERITIES
