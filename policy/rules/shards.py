@@ -9,7 +9,7 @@ from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._commands import processes
 from policy.rules._mounts import known_documents
 from policy.rules._values import finding, number
-from policy.rules.alerting_senders import secured
+from policy.rules.alerting import secured
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _SHARD, _REPLICA = "prometheus_shard", "prometheus_replica"
