@@ -16,7 +16,7 @@ from policy.rules._formats import true
 from policy.rules._mounts import Mounted, Variable, Variables
 from policy.rules._servers import Container, containers
 from policy.rules._values import each_known, finding
-from policy.rules.database_clients import problem
+from policy.rules.database import problem
 
 _NAMES: Final = ("grafana", "grafana-oss", "grafana-enterprise", "grafana-server")
 _SECTIONS: Final = frozenset({"server", "database", "security", "users", "auth.anonymous", "unified_alerting"})
