@@ -13,8 +13,7 @@ from typing import Final
 
 from policy.documents import Format, files, parse
 from policy.model import Node, Option, Resource
-from policy.rules._mounts import Mounted
-from policy.rules._servers import Container, containers
+from policy.rules._servers import Container, Mounted, containers
 from policy.rules._values import Unknowns, host_of, loopback, seconds
 
 ALWAYS_FIRES: Final = Option(

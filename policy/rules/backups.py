@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from policy.documents import Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule, UnknownValueError
-from policy.rules._mounts import Word, known_documents
-from policy.rules._servers import WORKLOADS, Container, containers
+from policy.rules._servers import WORKLOADS, Container, Word, containers, known_documents
 from policy.rules._values import each_known, finding, flag, number, shown
 from policy.rules.regions import reports, suspended
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from policy.documents import Document, Format, files
 from policy.model import Finding, Level, Option, Options, Resource, Rule
-from policy.rules._mounts import known_documents
-from policy.rules._servers import WORKLOADS, Container, all_containers, containers
+from policy.rules._servers import WORKLOADS, Container, all_containers, containers, known_documents
 from policy.rules._values import finding, number, shown
 from policy.rules.backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs, shippers, store_flag
 

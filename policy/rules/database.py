@@ -14,8 +14,7 @@ from policy.documents import Format, documents, files
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
-from policy.rules._mounts import File, Mounted, Word
-from policy.rules._servers import WORKLOADS, Container, all_containers, containers
+from policy.rules._servers import WORKLOADS, Container, File, Mounted, Word, all_containers, containers
 from policy.rules._values import each_known, finding
 
 _NAMES = ("postgres", "postgresql")

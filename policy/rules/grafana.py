@@ -13,8 +13,7 @@ from typing import Final
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
-from policy.rules._mounts import Mounted, Variable, Variables
-from policy.rules._servers import Container, containers
+from policy.rules._servers import Container, Mounted, Variable, Variables, containers
 from policy.rules._values import each_known, finding
 from policy.rules.database import problem
 

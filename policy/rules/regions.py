@@ -9,8 +9,7 @@ from typing import Any, Final
 from policy.documents import Format, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule, UnknownValueError
 from policy.rules import _formats
-from policy.rules._mounts import known_documents
-from policy.rules._servers import Container, containers, replicas
+from policy.rules._servers import Container, containers, known_documents, replicas
 from policy.rules._values import finding, flag, host_of, number, shown
 
 FAILOVER_AGENT: Final = "services.failover_agent"

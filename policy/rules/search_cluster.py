@@ -13,8 +13,7 @@ from typing import Any, Final
 from policy.documents import files, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._formats import flatten
-from policy.rules._mounts import Mounted, Variables
-from policy.rules._servers import Container, containers, replicas
+from policy.rules._servers import Container, Mounted, Variables, containers, replicas
 from policy.rules._values import each_known, finding, flag
 
 _OPENSEARCH: Final = ("opensearch", "opensearch-docker-entrypoint.sh", "opensearch-tar-install.sh")
