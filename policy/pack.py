@@ -17,9 +17,8 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
-from policy import read_cache
 from policy.model import Level, Rule
-from policy.resource_view import ResourceView
+from policy.resource_view import ResourceView, install_cache
 from policy.rules import RULES
 from policy.runner import EXCEPTIONS, Runner, Verdict
 from policy.stack_config import stack_options
@@ -31,7 +30,7 @@ _LEVELS = {Level.MANDATORY: EnforcementLevel.MANDATORY, Level.ADVISORY: Enforcem
 
 def policies() -> list[Policy]:
     """One policy per rule, and one that gathers what a preview could not know."""
-    read_cache.install()
+    install_cache()
     runner = Runner()
     notes, seen = _Notes(), ResourceView()
     pack_policies: list[Policy] = []

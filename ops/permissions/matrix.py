@@ -27,11 +27,10 @@ from ops.permissions.model import (
 from policy.documents import Format, documents, files, parse
 from policy.model import Node, Resource
 from policy.rules import _formats
-from policy.rules._exposed import _WEB, port_of
 from policy.rules._formats import hba, is_hba
 from policy.rules._kafka import Server, super_users
-from policy.rules._mounts import Mounted
-from policy.rules._servers import Container, all_containers, containers, pod_of
+from policy.rules._servers import Container, Mounted, all_containers, containers, pod_of
+from policy.rules.exposure import _WEB, port_of
 
 _GRANT = re.compile(r"^GRANT (?P<what>.+) TO (?P<roles>[a-z_, ]+);$", re.M)
 

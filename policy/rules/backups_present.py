@@ -8,11 +8,9 @@ from typing import Any
 
 from policy.documents import Document, Format, files
 from policy.model import Finding, Level, Option, Options, Resource, Rule
-from policy.rules._backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs
-from policy.rules._mounts import known_documents
-from policy.rules._servers import WORKLOADS, Container, all_containers, containers
+from policy.rules._servers import WORKLOADS, Container, all_containers, containers, known_documents
 from policy.rules._values import finding, number, shown
-from policy.rules.backups import shippers, store_flag
+from policy.rules.backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs, shippers, store_flag
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _DUMPS = frozenset({"pg_dump", "pg_dumpall", "pg_basebackup", "wal-g", "pgbackrest"})

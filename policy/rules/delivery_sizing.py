@@ -1,19 +1,92 @@
-"""Sizes that must agree and queues that must be on disk, so that what was taken can be delivered (K3, O1, O5)."""
+"""Bounds of what is taken, so that it can be delivered (K3, O1, O5, S1, S2).
+
+Quotas of Kafka's users, sizes that must agree, queues on disk, and collectors that are told to end only when theirs is
+empty.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import BUCKETS, WRITERS, Collector, Component, collectors
+from policy.rules._collector import BUCKETS, DRAIN, WRITERS, Collector, Component, collectors
 from policy.rules._commands import Files, Process, processes
-from policy.rules._kafka import TOPIC, servers
-from policy.rules._values import Unknowns, each_known, finding, number, shown, size, stated
+from policy.rules._kafka import QUOTA, TOPIC, USER, servers
+from policy.rules._values import Unknowns, each_known, finding, number, seconds, shown, size, stated
 from policy.rules.authentication_access import topics
 from policy.rules.tls_processes import is_collector
 
+_RATES: Final = ("producer_byte_rate", "consumer_byte_rate")
+_TIME: Final = "request_percentage"
+_OF_USERS: Final = "user"
+_MIB: Final = 2**20
+_PERCENT_OF_A_THREAD: Final = 100
+_NETWORK_THREADS, _IO_THREADS = 3, 8
+"""Of a broker that does not say."""
+
+
+def _bounded(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.type != QUOTA or resource.node["entityType"].text() != _OF_USERS:
+        return
+    most = options["most_mib_per_second"]
+    for key in (*_RATES, _TIME):
+        value = resource.node["config"][key]
+        amount = number(value)
+        if amount is None or not math.isfinite(amount) or amount <= 0:
+            yield finding(resource, value, f"{key} {shown(value)}", "set it to a number above 0")
+        elif key in _RATES and amount > most * _MIB:
+            problem = f"{key} {shown(value)}, more than {most} MiB a second: no bound to a broker"
+            yield finding(resource, value, problem, f"set it to at most {most * _MIB}")
+
+
+def _everybody(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    unknown = Unknowns()
+    users = dict(_named(resources, USER, "username", unknown))
+    quotas = [
+        (name, resource)
+        for name, resource in _named(resources, QUOTA, "entityName", unknown)
+        if resource.node["entityType"].text() == _OF_USERS
+    ]
+    counts = Counter(name for name, _ in quotas)
+    for name, user in users.items():
+        if not counts[name]:
+            problem = f"the user {name} has no quota, so it can take all of a broker"
+            yield finding(user, "username", problem, f"make a quota of entityType {_OF_USERS} and entityName {name}")
+    for name, quota in quotas:
+        if name not in users:
+            yield finding(quota, "entityName", f"there is no user {name or '(none)'}", "name a user, or remove it")
+        elif counts[name] > 1:
+            yield finding(quota, "entityName", f"the user {name} has {counts[name]} quotas", "leave one")
+    threads = min(
+        (
+            _threads(server["num.network.threads"], server["num.io.threads"])
+            for resource in resources
+            for server in unknown.known(servers(resource))
+            if server.broker
+        ),
+        default=None,
+    )
+    for name, quota in quotas:
+        percent = quota.node["config"][_TIME]
+        if threads is not None and (number(percent) or 0) >= threads * _PERCENT_OF_A_THREAD:
+            problem = f"{name} may take the time of all {threads:g} threads of a broker: {_TIME} {shown(percent)}"
+            yield finding(quota, percent, problem, f"set it below {threads * _PERCENT_OF_A_THREAD:g}")
+    unknown.tell()
+
+
+def _named(resources: Sequence[Resource], kind: str, key: str, unknown: Unknowns) -> Iterator[tuple[str, Resource]]:
+    """Resources of a kind by the value of a key."""
+    yield from unknown.known((resource.node[key].text(), resource) for resource in resources if resource.type == kind)
+
+
+def _threads(network: Node, io: Node) -> float:
+    return (number(network) or _NETWORK_THREADS) + (number(io) or _IO_THREADS)
+
+
 _FILES = frozenset({"ConfigMap", "Secret"})
-_MIB = 1024 * 1024
 _PRODUCER_DEFAULT = 1_000_000
 _FETCH_DEFAULT = 1_048_576
 _SNAPPY = 21
@@ -163,7 +236,67 @@ def _queue_folders(files: Files, process: Process, collector: Collector) -> Iter
             yield finding(process.resource, where, problem, "mount a volume from a claim there")
 
 
+_GRACE_DEFAULT_S = 30
+_LIMIT_DEFAULT = "5m"
+
+
+def _drains(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    files = Files(resources)
+    yield from each_known(_workload_drains(files, resource) for resource in resources)
+
+
+def _workload_drains(files: Files, workload: Resource) -> Iterator[Finding]:
+    for process, collector in running_collectors(files, workload):
+        spilling = [exporter for exporter in collector.delivering if exporter.node["spill"].exists]
+        if spilling:
+            yield from _asked(process, collector)
+
+
+def _asked(process: Process, collector: Collector) -> Iterator[Finding]:
+    extensions = [item for item in collector.components("extensions", DRAIN) if item.name in collector.extensions]
+    if not extensions:
+        where = collector.node.at("service.extensions")
+        problem = "nobody can ask whether its queue on disk is empty: no extension drain runs"
+        yield finding(collector.resource, where, problem, "define it and list it in service.extensions")
+        return
+    drain = extensions[0].node
+    port = drain["endpoint"].text().rpartition(":")[2]
+    question = process.container["lifecycle"]["preStop"]["httpGet"]
+    if f"{number(question['port']) or 0:.0f}" != port or question["scheme"].text() != "HTTPS":
+        problem = f"it ends without a look at its queue on disk: preStop.httpGet {shown(question)}"
+        yield finding(process.resource, question, problem, f"let preStop ask port {port} over HTTPS")
+        return
+    limit = seconds(drain["limit"].text() or _LIMIT_DEFAULT) or 0.0
+    grace = process.pod["terminationGracePeriodSeconds"]
+    if ((number(grace) if grace.exists else _GRACE_DEFAULT_S) or 0) <= limit:
+        state = f"terminationGracePeriodSeconds {stated(grace, _GRACE_DEFAULT_S)}"
+        problem = f"it is killed while its queue on disk drains, which may take {limit:.0f} s: {state}"
+        yield finding(process.resource, grace, problem, f"give more than {limit:.0f} s, or lower limit of drain")
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        id="kafka-quota-bounds",
+        promise="A quota of a user bounds what it writes, what it reads, and the time of the threads.",
+        why="A bound that is missing or beyond what a broker can do is none.",
+        sources=("S2",),
+        options={
+            "most_mib_per_second": Option(
+                default=1024,
+                schema={"type": "integer", "minimum": 1},
+                meaning="Largest byte rate of one user at one broker; 1024 is nearly all of a network of 10 Gbit/s.",
+            )
+        },
+        kinds=frozenset({"Quota"}),
+        resource=_bounded,
+    ),
+    Rule(
+        id="kafka-users-have-quotas",
+        promise="Every user of Kafka has one quota, and none may take the time of all threads.",
+        why="A reader that begins again and again, or a writer gone wild, takes the brokers from all others.",
+        sources=("S2", "O5"),
+        stack=_everybody,
+    ),
     Rule(
         id="collector-requests-fit",
         promise="A collector takes no request, and makes no batch, that does not fit a record.",
@@ -205,4 +338,12 @@ RULES: tuple[Rule, ...] = (
         sources=("O1",),
         stack=_queues_on_disk,
     ),
+    Rule(
+        id="collector-drains-before-end",
+        promise="A collector whose queue on disk drains is told to end only when it is empty, or stands still.",
+        why="A pod that is taken away for good would leave on its volume what could have been in Kafka in a minute.",
+        sources=("O1", "S1"),
+        stack=_drains,
+    ),
 )
+"""Rules of this concern."""

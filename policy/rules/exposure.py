@@ -1,14 +1,179 @@
-"""What is reachable from outside the cluster: Services, Ingresses, and the servers behind them."""
+"""What is reachable from outside the cluster: Services, Ingresses, and the servers behind them.
+
+Such a server speaks TLS and asks who is there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from policy.documents import Document, Format, parse
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._exposed import weakness
+from policy.rules import _formats
+from policy.rules._collector import Collector
+from policy.rules._kafka import Server
 from policy.rules._kubernetes import NETWORKS, at, number, of_kind, served, shown, state, too_wide
-from policy.rules._servers import Container, containers
+from policy.rules._servers import Container, Mounted, containers
 from policy.rules._values import each_known
+
+_WEB = (
+    # programs, flag of the address, its default port, flag of the file
+    (("prometheus",), "web.listen-address", 9090, "web.config.file"),
+    (("alertmanager",), "web.listen-address", 9093, "web.config.file"),
+    (("thanos",), "http-address", 10902, "http.config"),
+    (("blackbox_exporter", "blackbox-exporter"), "web.listen-address", 9115, "web.config.file"),
+    (("postgres_exporter",), "web.listen-address", 9187, "web.config.file"),
+    (("kube-state-metrics",), "port", 8080, "tls-config"),
+)
+_ON = ("true", "1", "yes", "on", "t", "y")
+_VERIFYING = "RequireAndVerifyClientCert"
+_CREDENTIAL_KEYS = ("accounts_file", "password_file", "client_ca_file", "users_file", "htpasswd_file")
+
+
+def weakness(container: Container, port: int, stack: Sequence[Resource]) -> str | None:
+    """What is wrong with the server of a container at a port: empty for nothing, None when no known server listens.
+
+    Raises:
+        UnknownValueError: A file that may configure the server is not known yet.
+    """
+    mounted = container.mounted(stack)
+    verdicts = [
+        *_kafka(mounted, port),
+        *_collectors(mounted, port),
+        *_web(container, mounted, port),
+        *_grpc(container, port),
+        *_proxy(container, port),
+        *_grafana(container, mounted, port),
+        *_services(mounted, port),
+    ]
+    if not verdicts:
+        mounted.missing()
+        return None
+    return next((verdict for verdict in verdicts if verdict), "")
+
+
+def port_of(address: str) -> int:
+    """Port of ``host:port``; 0 when there is none."""
+    last = address.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+    return int(last) if last.isdigit() else 0
+
+
+def _documents(mounted: Mounted, *formats: Format) -> Iterator[Document]:
+    for file in mounted.files:
+        kind, content = parse(file.name, file.text)
+        if kind in formats:
+            yield Document(file.resource, file.name, kind, Node(content, f"{file.name}:"))
+
+
+def _kafka(mounted: Mounted, port: int) -> Iterator[str]:
+    for document in _documents(mounted, Format.KAFKA_SERVER):
+        server = Server(document)
+        for listener in server.listeners:
+            if port_of(listener.address) != port:
+                continue
+            protocol = server.protocol(listener.name)
+            mutual = server.of_listener(listener.name, "ssl.client.auth").text() == "required"
+            safe = protocol == "SASL_SSL" or (protocol == "SSL" and mutual)
+            yield "" if safe else f"listener {listener.name} is {protocol or 'of no protocol'} without a login"
+
+
+def _collectors(mounted: Mounted, port: int) -> Iterator[str]:
+    for document in _documents(mounted, Format.COLLECTOR, Format.JAEGER):
+        collector = Collector(document)
+        serving = [(server.what, server.node) for server in (*collector.receiving(), *collector.exposing())]
+        for extension in collector.components("extensions", "jaeger_query"):
+            serving += [(f"extension {extension.name} ({part})", extension.node[part]) for part in ("http", "grpc")]
+        for what, node in serving:
+            if port_of(node["endpoint"].text()) == port:
+                login = node["auth"]["authenticator"].text() or node["tls"]["client_ca_file"].text()
+                yield _checked(what, tls=node["tls"]["cert_file"].text(), login=login)
+
+
+def _checked(what: str, *, tls: str, login: str) -> str:
+    if not tls:
+        return f"{what} has no TLS"
+    return "" if login else f"{what} asks for no login"
+
+
+def _web(container: Container, mounted: Mounted, port: int) -> Iterator[str]:
+    for programs, address, default, flag in _WEB:
+        if not container.runs(*programs):
+            continue
+        given = container.flag(address)
+        if (port_of(given.text) if given else default) != port:
+            continue
+        path = container.flag(flag)
+        if path is None:
+            yield f"{programs[0]} has no --{flag}, so neither TLS nor a login"
+            continue
+        file = mounted.at(path.text)
+        if file is None:
+            mounted.missing()
+            yield f"{programs[0]} reads {path.text}, which no mounted file is"
+            continue
+        node = Node(parse(file.name, file.text)[1])
+        tls = node["tls_server_config"]
+        verified = tls["client_auth_type"].text() == _VERIFYING and tls["client_ca_file"].text()
+        users = "users" if node["basic_auth_users"].value else ""
+        yield _checked(f"{file.name} of {programs[0]}", tls=tls["cert_file"].text(), login=users or verified or "")
+
+
+def _grpc(container: Container, port: int) -> Iterator[str]:
+    if not container.runs("thanos"):
+        return
+    given = container.flag("grpc-address")
+    if (port_of(given.text) if given else 10901) == port:
+        tls, authority = container.flag("grpc-server-tls-cert"), container.flag("grpc-server-tls-client-ca")
+        yield _checked("the gRPC API of thanos", tls=tls.text if tls else "", login=authority.text if authority else "")
+
+
+def _proxy(container: Container, port: int) -> Iterator[str]:
+    if not container.runs("oauth2-proxy"):
+        return
+    clear, secure = container.flag("http-address"), container.flag("https-address")
+    if secure and port_of(secure.text) == port:
+        certificate, group = container.flag("tls-cert-file"), container.flag("allowed-group")
+        yield _checked("oauth2-proxy", tls=certificate.text if certificate else "", login=group.text if group else "")
+    elif (port_of(clear.text) if clear else 4180) == port:
+        yield "oauth2-proxy has no TLS at --http-address"
+
+
+def _grafana(container: Container, mounted: Mounted, port: int) -> Iterator[str]:
+    inis = [_formats.ini(file.text) for file in mounted.files if file.name.endswith(".ini")]
+    if not container.runs("grafana", "grafana-server") and not any("server" in ini for ini in inis):
+        return
+    server: dict[str, str] = {}
+    anonymous: dict[str, str] = {}
+    for ini in inis:
+        server |= ini.get("server", {})
+        anonymous |= ini.get("auth.anonymous", {})
+    env = {node["name"].text(): node["value"].text() for node in container.node["env"].elements()}
+    if int(env.get("GF_SERVER_HTTP_PORT", server.get("http_port", "3000")) or 0) != port:
+        return
+    protocol = env.get("GF_SERVER_PROTOCOL", server.get("protocol", "http"))
+    if protocol not in ("https", "h2"):
+        yield f"Grafana speaks {protocol}"
+    elif env.get("GF_AUTH_ANONYMOUS_ENABLED", anonymous.get("enabled", "")).strip().lower() in _ON:
+        yield "Grafana lets everybody in"
+    else:
+        yield ""
+
+
+def _services(mounted: Mounted, port: int) -> Iterator[str]:
+    """Our own services: a settings file with ``listen``, a certificate, and a file of passwords."""
+    for document in _documents(mounted, Format.OTHER):
+        content = document.node.value
+        if not isinstance(content, Mapping) or port_of(document.node["listen"].text()) != port:
+            continue
+        tls = document.node["cert_file"].text() or document.node["tls"]["cert_file"].text()
+        logins = [_login(content), *(_login(login) for login in content.values() if isinstance(login, Mapping))]
+        yield _checked(document.name, tls=tls, login=next(filter(None, logins), ""))
+
+
+def _login(content: Mapping[str, Any]) -> str:
+    return next((str(content[key]) for key in _CREDENTIAL_KEYS if content.get(key)), "")
+
 
 _SECURED = "give it TLS and a login, or make the Service a ClusterIP"
 
@@ -153,7 +318,8 @@ def _ingress_servers(resources: Sequence[Resource], options: Options) -> Iterato
 
 _SERVICE = frozenset({"Service"})
 
-RULES = (
+
+RULES: tuple[Rule, ...] = (
     Rule(
         id="service-kind",
         promise="Services are for the inside of the cluster, or have a load balancer of their own.",

@@ -11,8 +11,8 @@ from policy.documents import Format, documents, files
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
-from policy.rules._grafana import Grafana, grafanas
 from policy.rules._values import each_known, finding, flag, loopback, shown
+from policy.rules.grafana import Grafana, grafanas
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _SQL: Final = ("postgres", "grafana-postgresql-datasource", "mysql", "mssql")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from policy.documents import Format, documents, files, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._mounts import known_documents
+from policy.rules._servers import known_documents
 from policy.rules._values import finding
 
 Fingerprint = dict[str, dict[str, Any]]

@@ -1,18 +1,259 @@
-"""Rights as they were agreed on (``policy/rights.yaml``): nobody may do more, and nothing is masked or kept less."""
+"""Who may do what, and that nobody may do more than was agreed on (``policy/rights.yaml``).
+
+Each right is one text: over the network, in Kafka, at the API server, in the search cluster. Nothing is masked or kept
+less, either.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from policy.documents import documents, files
+from policy.documents import Format, documents, files
 from policy.model import UNKNOWN, Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed_rights
 from policy.rules._kafka import ACL
 from policy.rules._kubernetes import of_kind, served
-from policy.rules._rights import ANY, CATALOGUE, MASKED, MEMORY, family, rights
-from policy.rules._servers import WORKLOADS
+from policy.rules._servers import WORKLOADS, all_containers, pod_of
 from policy.rules._values import finding, size, written
+
+MEMORY: Final = "memory"
+"""Kind of right that is a limit: the highest one is agreed on."""
+NETWORKS: Final = "networks"
+"""Peers that are addresses: which ones is up to a stack file."""
+_DNS: Final = "53"
+_WORKLOAD: Final = "app.kubernetes.io/name"
+_OURS: Final = frozenset({_WORKLOAD, "app.kubernetes.io/part-of"})
+_COUNTED: Final = re.compile(r"-g?\d+$")
+_REPLICA: Final = re.compile(
+    r"\b(prometheus|metrics-consumer|thanos-rule)-([a-z][a-z0-9-]*?)(?=-(?:shard|headless)\b|[ =/]|$)"
+)
+"""Replicas have the names that a stack file gives them."""
+_MIRRORS: Final = frozenset({"mirror", "mirror-maker"})
+"""Their topics and groups carry the names of the regions, and have rules of their own."""
+_ROLES: Final = frozenset({"Role", "ClusterRole"})
+_BINDINGS: Final = frozenset({"RoleBinding", "ClusterRoleBinding"})
+CATALOGUE: Final = frozenset({"attributes", "clients", "layers", "reserved"})
+"""Keys by which the gate's file is known."""
+MASKED: Final = frozenset({"id", "text"})
+"""Types of attributes whose values are hashed, or searched for personal data."""
+ANY: Final = "*"
+"""Stands for what differs between stacks."""
+_RUN: Final = (".sh", ".sql")
+_DIGEST: Final = 16
+_INDEX: Final = ("names", "privileges", "index_patterns", "allowed_actions")
+
+
+@dataclass(frozen=True)
+class Right:
+    """One right.
+
+    Attributes:
+        kind: Section of ``policy/rights.yaml``.
+        who: Who has it.
+        text: What it is.
+        resource: What gives it.
+        node: Where.
+    """
+
+    kind: str
+    who: str
+    text: str
+    resource: Resource
+    node: Node
+
+
+def rights(resource: Resource) -> Iterator[Right]:
+    """Every right that a resource gives, with no replica by its name: its own one, or another one."""
+    for right in _rights(resource):
+        own = _REPLICA.search(right.who)
+        text = _REPLICA.sub(functools.partial(_which, own[2] if own else ""), right.text)
+        yield replace(right, who=family(right.who), text=text)
+
+
+def _which(own: str, match: re.Match[str]) -> str:
+    return f"{match[1]}-{'own' if match[2] == own else 'replica'}"
+
+
+def family(name: str) -> str:
+    """The name of a workload without those of its replica and its shard, or of a user without its generation."""
+    return _REPLICA.sub(r"\1-replica", counted(name))
+
+
+def _rights(resource: Resource) -> Iterator[Right]:
+    if resource.type == ACL:
+        yield from _acl(resource)
+    elif resource.kind == "NetworkPolicy" and resource.kubernetes:
+        yield from _connections(resource)
+    elif resource.kind in _ROLES and resource.kubernetes:
+        yield from _verbs(resource)
+    elif resource.kind in _BINDINGS and resource.kubernetes:
+        for subject in resource.node["subjects"].elements():
+            yield Right("bindings", role_name(resource, "roleRef.name"), subject["name"].text(), resource, subject)
+    elif pod_of(resource) is not None:
+        workload = family(resource.object_name).removesuffix("-shard")
+        for container in all_containers(resource):
+            limit = container.node["resources"]["limits"]["memory"]
+            yield Right(MEMORY, f"{workload}/{container.node['name'].text()}", limit.text(), resource, limit)
+    elif resource.kind in ("ConfigMap", "Secret"):
+        for document in documents(resource):
+            if document.format is Format.ALERTMANAGER:
+                yield from _silenced(resource, document.node)
+            yield from _of_file(resource, document.name, document.node)
+        yield from _scripts(resource)
+
+
+def _scripts(resource: Resource) -> Iterator[Right]:
+    """What servers run from a ConfigMap, by its digest."""
+    for name, text in files(resource):
+        if name.endswith(_RUN):
+            digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
+            yield Right(
+                "scripts", f"{counted(resource.object_name)}/{name}", f"run {digest}", resource, Node(name, name)
+            )
+
+
+def _silenced(resource: Resource, node: Node) -> Iterator[Right]:
+    """What keeps which alert from people."""
+    for rule in node["inhibit_rules"].elements():
+        equal = ", ".join(rule["equal"].texts()) or "anything"
+        sources = {name for matcher in rule["source_matchers"].texts() for name in _named(matcher)}
+        for matcher in rule["target_matchers"].elements():
+            for name in _named(matcher.text()):
+                for source in sources:
+                    yield Right("inhibitions", name, f"be silenced by {source} of the same {equal}", resource, rule)
+
+
+def _named(matcher: str) -> list[str]:
+    return matcher.partition("=")[2].lstrip("~").strip('"').split("|")
+
+
+def counted(name: str) -> str:
+    """A name without the number of its shard or the generation of its login."""
+    return _COUNTED.sub("", name)
+
+
+def _acl(resource: Resource) -> Iterator[Right]:
+    node = resource.node
+    who = counted(node["aclPrincipal"].text().removeprefix("User:"))
+    if who in _MIRRORS or node["aclPermissionType"].text() == "Deny":
+        return
+    parts = (node["aclOperation"], node["aclResourceType"], node["aclResourceName"])
+    yield Right("kafka", who, " ".join(counted(part.text()) for part in parts), resource, parts[2])
+
+
+def _connections(resource: Resource) -> Iterator[Right]:
+    spec = resource.node["spec"]
+    who = _peer(spec["podSelector"])
+    for direction, key in (("ingress", "from"), ("egress", "to")):
+        for rule in spec[direction].elements():
+            ports = [written(port["port"].value) for port in rule["ports"].elements()] or ["any"]
+            for peer in rule[key].elements():
+                for port in ports:
+                    if direction == "egress" and port == _DNS:
+                        continue
+                    foreign = peer["ipBlock"].exists
+                    # Ports of foreign servers are up to a stack file, as their addresses are.
+                    where = NETWORKS if foreign else f"{_of_peer(peer)} {port}"
+                    text = f"{key} {where} {port}" if foreign and direction == "ingress" else f"{key} {where}"
+                    yield Right("networks", who, text, resource, peer)
+
+
+def _of_peer(peer: Node) -> str:
+    if not peer["namespaceSelector"].exists:
+        return _peer(peer["podSelector"])
+    pods = f" {_peer(peer['podSelector'])}" if peer["podSelector"].exists else ""
+    return f"namespaces {_peer(peer['namespaceSelector'])}{pods}"
+
+
+def _peer(selector: Node) -> str:
+    """A workload by its name, anything else by its labels."""
+    wanted = {key: node.text() for key, node in selector["matchLabels"].items()}
+    expressions = [str(node.value) for node in selector["matchExpressions"].elements()]
+    if wanted.keys() == _OURS and not expressions:
+        return counted(wanted[_WORKLOAD])
+    return ",".join([*(f"{counted(key)}={value}" for key, value in sorted(wanted.items())), *expressions]) or "all"
+
+
+def _verbs(resource: Resource) -> Iterator[Right]:
+    for rule in resource.node["rules"].elements():
+        for verb in rule["verbs"].texts():
+            for what in (*rule["resources"].texts(), *rule["nonResourceURLs"].texts()):
+                for group in rule["apiGroups"].texts() or [""]:
+                    full = f"{what}.{group}" if group else what
+                    yield Right("roles", role_name(resource, "metadata.name"), f"{verb} {full}", resource, rule)
+
+
+def role_name(resource: Resource, path: str) -> str:
+    """The name of a role at a path; those of the whole cluster start with the namespace."""
+    name = resource.node.at(path).text()
+    spaces = {subject["namespace"].text() for subject in resource.node["subjects"].elements()}
+    part = resource.node["metadata"]["labels"][_WORKLOAD].text()
+    if part and name.endswith(f"-{part}"):
+        return f"{part} everywhere"
+    return next(
+        (f"{name.removeprefix(f'{space}-')} everywhere" for space in spaces if space and name.startswith(f"{space}-")),
+        name,
+    )
+
+
+def _of_file(resource: Resource, name: str, node: Node) -> Iterator[Right]:
+    content = node.value
+    if not isinstance(content, Mapping):
+        return
+    if content.keys() >= CATALOGUE:
+        yield from _of_catalogue(resource, node)
+    elif name == "roles.yml":
+        for role, entry in node.items():
+            yield from _search(resource, role, entry)
+    elif name == "roles_mapping.yml":
+        for role, entry in node.items():
+            for user in entry["users"].elements():
+                yield Right("search", role, f"user {user.text()}", resource, user)
+
+
+def _search(resource: Resource, role: str, entry: Node) -> Iterator[Right]:
+    if role == "_meta":
+        return
+    for key in ("cluster", "cluster_permissions"):
+        for right in entry[key].elements():
+            yield Right("search", role, f"cluster {right.text()}", resource, right)
+    for key in ("indices", "index_permissions"):
+        for index in entry[key].elements():
+            for field in _INDEX:
+                for right in index[field].elements():
+                    yield Right("search", role, f"{_word(field)} {right.text()}", resource, right)
+            for extra in sorted(set(_keys(index)) - {*_INDEX}):
+                yield Right("search", role, f"{extra} {index[extra].text()}", resource, index[extra])
+    for extra in sorted(set(_keys(entry)) - _KNOWN):
+        yield Right("search", role, f"{extra} {entry[extra].text()}", resource, entry[extra])
+
+
+_KNOWN: Final = frozenset({"cluster", "cluster_permissions", "indices", "index_permissions", "reserved"})
+
+
+def _word(field: str) -> str:
+    return "index" if field in ("names", "index_patterns") else "action"
+
+
+def _keys(node: Node) -> Iterator[str]:
+    return (key for key, _ in node.items())
+
+
+def _of_catalogue(resource: Resource, node: Node) -> Iterator[Right]:
+    for client, layers in node["clients"].items():
+        for layer in layers.elements():
+            yield Right("clients", client, layer.text(), resource, layer)
+
+
+def masked(content: Mapping[str, Any]) -> dict[str, str]:
+    """Attributes of the gate's file whose values are not taken as they are, with their types."""
+    return {name: entry["type"] for name, entry in content["attributes"].items() if entry["type"] in MASKED}
+
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _FIX: Final = "leave it as it was, or have it agreed on: python -m tests.support.agreed_rights, and commit"

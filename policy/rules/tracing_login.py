@@ -10,10 +10,9 @@ from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
 from policy.rules._kubernetes import of_kind
-from policy.rules._mounts import File, Mounted, Variables
-from policy.rules._servers import Container, containers
+from policy.rules._servers import Container, File, Mounted, Variables, containers
 from policy.rules._values import each_known, finding, host_of, loopback
-from policy.rules.certificates_own import has_certificate
+from policy.rules.certificates import has_certificate
 
 _NAMES: Final = ("oauth2-proxy", "oauth2_proxy")
 _GROUPS: Final = ("allowed_group", "allowed_role", "keycloak_group", "google_group", "gitlab_group", "github_team")

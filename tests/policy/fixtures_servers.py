@@ -9,23 +9,17 @@ from typing import Any
 import yaml
 
 from policy.model import Resource, Rule
-from policy.rules import RULES
+from policy.rules import RULES, concern
 
 GONE = object()
 """Marks a field to take away."""
 
 OWN_MODULES = (
     "alerting",
-    "alerting_escalation",
-    "alerting_reach",
-    "alerting_receivers",
     "alerting_routes",
     "alerting_rules",
-    "alerting_senders",
-    "alerting_watchdog",
     "probes",
     "database",
-    "database_clients",
     "grafana",
     "grafana_sources",
     "tracing",
@@ -35,6 +29,8 @@ OWN_MODULES = (
     "parity",
     "parity_mirror",
 )
+OF_THE_PLATFORM = frozenset({"alert-agreed", "alert-kept", "trace-classes-apart", "traces-sampled-as-agreed"})
+"""Rules about what the platform renders as a whole, which no stack here is."""
 Data = dict[str, Any]
 
 
@@ -45,8 +41,10 @@ def rule(rule_id: str) -> Rule:
 
 def rules_of(*modules: str) -> list[Rule]:
     """Rules that were written for the servers, of some modules or of all."""
-    wanted = {f"policy.rules.{module}" for module in modules or OWN_MODULES}
-    return [known_rule for known_rule in RULES if (known_rule.resource or known_rule.stack).__module__ in wanted]
+    wanted = set(modules or OWN_MODULES)
+    return [
+        known_rule for known_rule in RULES if concern(known_rule) in wanted and known_rule.id not in OF_THE_PLATFORM
+    ]
 
 
 def said(checked: Rule, resources: Sequence[Resource], **options: Any) -> list[str]:

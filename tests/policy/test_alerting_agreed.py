@@ -10,7 +10,7 @@ import yaml
 from policy.model import Resource
 from policy.rules import RULES
 from policy.rules._agreed import ALERTS_FILE, agreed_alerts
-from policy.rules._alerts import metrics_of
+from policy.rules._alerting import metrics_of
 from tests.policy.test_agreed import config_map, problems
 from tests.support import agreed_alerts as table
 from tests.support import choices, engine

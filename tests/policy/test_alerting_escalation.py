@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.policy.fixtures_alerting import GOOD, build
-from tests.policy.fixtures_servers import GONE, broken, rule, rules_of, said
+from tests.policy.fixtures_servers import GONE, broken, rule, said
 
 FILE = "all.rules.yml:.groups[0].rules"
 AGAIN = "with the same alert_id and the label escalation"
@@ -120,9 +120,3 @@ def test_a_prometheus_without_escalations_may_forget() -> None:
     low = [alert for alert in GOOD["rules"]["groups"][0]["rules"] if "escalation" not in alert.get("labels", {})]
     data = broken(broken(GOOD, "rules/groups/0/rules", low), "prometheus/rules.alert.for-grace-period", GONE)
     assert said(rule("alert-escalation-remembered"), build(data)) == []
-
-
-def test_every_rule_about_escalation_is_broken_here() -> None:
-    assert {"alert-escalates", "alert-escalation-routed", "alert-escalation-remembered"} == {
-        known_rule.id for known_rule in rules_of("alerting_escalation")
-    }

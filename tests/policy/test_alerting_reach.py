@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from lab.toolchain import tools
-from policy.rules._routes import Routing
+from policy.rules._alerting import Routing
 from tests.policy.fixtures_alerting import GOOD, build
-from tests.policy.fixtures_servers import GONE, Data, broken, config_map, rule, rules_of, said
+from tests.policy.fixtures_servers import GONE, Data, broken, config_map, rule, said
 
 FILE = "ConfigMap mon/routing, alertmanager.yaml:"
 REACH: list[tuple[str, Any, str]] = [
@@ -125,7 +125,3 @@ def _amtool(file: Path, labels: frozenset[tuple[str, str]]) -> list[str]:
 
 def _routes(route: Data) -> list[Data]:
     return [route, *(inner for child in route.get("routes", []) for inner in _routes(child))]
-
-
-def test_every_rule_about_arriving_is_broken_here() -> None:
-    assert {"alert-reaches-people"} == {known_rule.id for known_rule in rules_of("alerting_reach")}

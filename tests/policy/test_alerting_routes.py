@@ -52,7 +52,8 @@ def test_without_a_route_for_critical_alerts_the_first_one_counts() -> None:
     )
 
 
-def test_every_rule_about_routing_is_broken_here() -> None:
-    assert {case[0] for case in ROUTING} | {"alertmanager-configured", "alertmanager-inhibitions"} == {
+def test_every_rule_about_routing_and_receivers_is_broken() -> None:
+    broken_ones = {case[0] for case in [*ROUTING, *cases("alerting_receivers")]}
+    assert broken_ones | {"alertmanager-configured", "alertmanager-inhibitions"} == {
         known_rule.id for known_rule in rules_of("alerting_routes")
     }

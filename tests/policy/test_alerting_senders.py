@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.policy.fixtures_alerting import GOOD, build
-from tests.policy.fixtures_servers import GONE, Data, broken, cases, rule, rules_of, said
+from tests.policy.fixtures_servers import GONE, Data, broken, cases, rule, said
 
 FIRST = "ConfigMap mon/first, prometheus.yml:.alerting.alertmanagers"
 SECOND = "ConfigMap mon/second, prometheus.yml:.alerting.alertmanagers"
@@ -74,9 +74,3 @@ def test_labels_that_differ_between_replicas_do_not_leave(steps: Any) -> None:
 )
 def test_every_way_to_drop_the_label_is_understood(steps: list[Data]) -> None:
     assert said(rule("alert-identity"), build(broken(GOOD, "first/alerting/alert_relabel_configs", steps))) == []
-
-
-def test_every_rule_about_senders_is_broken_here() -> None:
-    assert {case[0] for case in SENDERS} | {"alert-delivery-wired", "alert-delivery-whole", "alert-identity"} == {
-        known_rule.id for known_rule in rules_of("alerting_senders")
-    }

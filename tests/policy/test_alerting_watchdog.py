@@ -8,7 +8,7 @@ import pytest
 
 from policy.model import UNKNOWN, Resource, UnknownValueError
 from tests.policy.fixtures_alerting import GOOD, build
-from tests.policy.fixtures_servers import GONE, broken, rule, rules_of, said
+from tests.policy.fixtures_servers import GONE, broken, rule, said
 
 FILE = "ConfigMap mon/routing, alertmanager.yaml:"
 BEATS: list[tuple[str, Any, str]] = [
@@ -95,7 +95,3 @@ def test_without_an_alertmanager_nothing_has_to_fire() -> None:
     data = broken(GOOD, "rules/groups/0/rules/5", GONE)
     resources = [resource for resource in build(data) if resource.object_name in ("first", "second")]
     assert said(rule("watchdog-fires"), resources) == []
-
-
-def test_every_rule_about_the_watchdog_is_broken_here() -> None:
-    assert {"watchdog-fires", "watchdog-leaves"} == {known_rule.id for known_rule in rules_of("alerting_watchdog")}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from policy.model import Resource
-from policy.rules.authentication_groups import RULES
 from policy.runner import Runner
+from tests.policy.fixtures_servers import rule
+
+RULES = [rule("kafka-readers-have-groups")]
 
 
 def acl(user: str, kind: str, operation: str = "Read") -> Resource:

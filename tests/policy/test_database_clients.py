@@ -14,7 +14,6 @@ from tests.policy.fixtures_servers import (
     cases,
     config_map,
     rule,
-    rules_of,
     said,
     secret,
     workload,
@@ -69,7 +68,3 @@ def test_a_broken_client_is_noticed(rule_id: str, path: str, value: Any, message
 
 def test_a_socket_needs_no_certificate() -> None:
     assert said(rule("postgres-client-files"), [secret("x", url="host=/run/postgresql dbname=app")]) == []
-
-
-def test_every_rule_about_clients_is_broken_here() -> None:
-    assert {case[0] for case in CLIENTS} == {known_rule.id for known_rule in rules_of("database_clients")}

@@ -11,36 +11,34 @@ from policy.model import Resource, Rule
 from policy.rules import (
     authentication,
     authentication_access,
-    authentication_collector,
-    authentication_web,
+    authentication_telemetry,
     delivery,
-    delivery_quotas,
     delivery_sizing,
+    prometheus,
     replication,
-    replication_metrics,
     retention,
     tls,
-    tls_collector,
     tls_processes,
-    tls_prometheus,
 )
 from policy.runner import Runner
 from tests.policy.fixtures_dataplane import Case, cases, said
 from tests.support.engine import STACKS, recorded
 
 MODULES: Mapping[str, tuple[ModuleType, ...]] = {
-    "authentication": (authentication, authentication_access, authentication_collector, authentication_web),
-    "delivery": (delivery, delivery_quotas, delivery_sizing),
-    "replication": (replication, replication_metrics),
+    "authentication": (authentication, authentication_access, authentication_telemetry),
+    "delivery": (delivery, delivery_sizing),
+    "replication": (replication, prometheus),
     "retention": (retention,),
-    "tls": (tls, tls_collector, tls_prometheus),
+    "tls": (tls, tls_processes),
 }
 """Concern, which has a file of cases -> its rules."""
-RULES: tuple[Rule, ...] = tuple(
-    rule for modules in (*MODULES.values(), (tls_processes,)) for module in modules for rule in module.RULES
-)
+RULES: tuple[Rule, ...] = tuple(rule for modules in MODULES.values() for module in modules for rule in module.RULES)
 CASES = [case for concern in MODULES for case in cases(concern)]
-WITHOUT_CASE = {"metrics-interfaces-closed", "password-files-hashed", "prometheus-retention"}
+WITHOUT_CASE = {
+    *("collector-kept-traces", "jvm-metrics-closed", "metrics-interfaces-closed", "metrics-reads-bounded"),
+    *("password-files-hashed", "prometheus-external-labels", "prometheus-retention", "prometheus-serves-tls"),
+    *("ruler-alerts-tls", "ruler-alerts-told-once", "thanos-flags-given", "thanos-serves-tls"),
+}
 """Rules of a single resource that tests of their own break."""
 
 

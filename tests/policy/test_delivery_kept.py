@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from policy.model import Resource
-from policy.rules.delivery_kept import RULES
 from policy.runner import Runner
+from tests.policy.fixtures_servers import rule
+
+RULES = [rule("collector-kept-traces")]
 
 
 def sampler(exporter: dict[str, Any]) -> Resource:

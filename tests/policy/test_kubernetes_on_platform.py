@@ -10,22 +10,7 @@ from policy.runner import Runner
 from tests.policy.fixtures_kubernetes import GONE, changed, platform, rule
 from tests.support.engine import STACKS, password_of, recorded
 
-CONCERNS = frozenset(
-    {
-        "availability",
-        "availability_updates",
-        "catching_up",
-        "certificates",
-        "cluster",
-        "exposure",
-        "images",
-        "network",
-        "secret_files",
-        "secrets",
-        "workload_life",
-        "workloads",
-    }
-)
+CONCERNS = frozenset({"availability", "certificates", "cluster", "exposure", "secrets", "workload_life", "workloads"})
 MINE = tuple(pack_rule for pack_rule in RULES if concern(pack_rule) in CONCERNS)
 PASSWORD = "random:index/randomPassword:RandomPassword"
 

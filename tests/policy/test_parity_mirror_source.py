@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from policy.model import Resource, Rule
-from policy.rules import RULES, concern
+from policy.model import Resource
 from tests.policy.fixtures_servers import GONE, Data, broken, config_map, properties_text, rule, said
 
 IDS = ("mirror-source-untouched", "mirror-named", "mirror-tls-versions", "mirror-runs-checked-file")
@@ -50,10 +49,6 @@ COMMAND = "spec/template/spec/containers/0/command"
 
 def files(data: Data) -> list[Resource]:
     return [config_map("mirror", **{"mm2.properties": properties_text(data)})]
-
-
-def rules_of_module() -> list[Rule]:
-    return [known_rule for known_rule in RULES if concern(known_rule) == "parity_mirror_source"]
 
 
 def run(data: Data, flow: Data = FLOW) -> list[Resource]:
@@ -154,7 +149,3 @@ def test_other_files_and_workloads_are_left_alone() -> None:
     resources = [other, Resource("kubernetes:apps/v1:Deployment", "broker", broker)]
     for identifier in IDS:
         assert said(rule(identifier), resources) == []
-
-
-def test_every_rule_of_the_file_is_tried_here() -> None:
-    assert {known_rule.id for known_rule in rules_of_module()} == set(IDS)

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from policy.model import Resource
-from policy.rules.prometheus import RULES
 from policy.runner import Runner
-from tests.policy.fixtures_kubernetes import container, k8s, pod
+from tests.policy.fixtures_kubernetes import container, k8s, pod, rule
 
+RULES = [rule("prometheus-external-labels"), rule("metrics-reads-bounded"), rule("thanos-flags-given")]
 LABELS = {"platform": "obs", "region": "a", "prometheus_replica": "primary"}
 
 

@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from policy.model import Node, Resource
-from policy.rules._agreed import RIGHTS_FILE
-from policy.rules._settings import FOLDER, Table, table
+from policy.rules._agreed import FOLDER, RIGHTS_FILE, Table, table
 from tests.support import agreed_rights
 
 RESOURCE = Resource("kubernetes:core/v1:ConfigMap", "one", {})

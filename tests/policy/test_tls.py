@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from policy.model import UNKNOWN, Resource, UnknownValueError
-from policy.rules import tls
 from tests.policy.data_dataplane import GATEWAY, JAVA_CLIENT, NODE, PROMETHEUS
 from tests.policy.fixtures_dataplane import broken, config_map, provider, said
+from tests.policy.fixtures_servers import rule
 
 
 def test_a_listener_that_only_its_own_pod_reaches_may_speak_clear_text() -> None:
@@ -39,7 +39,7 @@ def test_a_client_file_is_known_by_its_settings_when_the_protocol_is_gone() -> N
 def test_an_authority_that_a_preview_does_not_know_is_reported_after_what_is_wrong() -> None:
     connection = provider(tlsEnabled="false")
     unknown = Resource(connection.type, connection.name, {**connection.props, "caCert": UNKNOWN})
-    check = tls.RULES[-1].resource
+    check = rule("kafka-provider-tls").resource
     assert check is not None
     told = iter(check(unknown, {}))
     assert next(iter(told)).problem == "tlsEnabled is false"

@@ -13,13 +13,12 @@ from typing import Any
 from policy.documents import Format, documents
 from policy.model import Resource
 from policy.rules._agreed import ALERTS_FILE
-from policy.rules._alerts import Alert, metrics_of
+from policy.rules._alerting import Alert, metrics_of
 from policy.rules._values import seconds
-from policy.rules.alerting_agreed import parts
-from policy.rules.alerting_rules import SEVERITIES
+from policy.rules.alerting_rules import SEVERITIES, parts
 from tests.support.agreed_recordings import recordings
 
-_HEAD = """# Alerts as they were agreed on: policy/rules/alerting_agreed.py. By `python -m tests.support.agreed_alerts`.
+_HEAD = """# Alerts as they were agreed on: policy/rules/alerting_rules.py. By `python -m tests.support.agreed_alerts`.
 # for, every: longest seconds that it is held back, and between two looks. reads: sets of metrics; it reads one set.
 # with: it is in every stack that has one of these parts; []: in every stack; null: it hangs on no part.
 """

@@ -11,8 +11,8 @@ from typing import Any
 
 from policy.documents import documents
 from policy.rules._agreed import RIGHTS_FILE
-from policy.rules._rights import ANY, CATALOGUE, MEMORY, masked, rights
 from policy.rules._values import size
+from policy.rules.rights import ANY, CATALOGUE, MEMORY, masked, rights
 from tests.support.agreed_recordings import recordings
 
 KINDS = (MEMORY, "networks", "kafka", "roles", "bindings", "search", "clients", "inhibitions", "scripts")

@@ -25,7 +25,7 @@ PHONE = "critical alerts are not sent to operators by phone (requirement 6.2)"
 MAIL = "high and medium alerts are not sent to operators by mail (requirement 6.2)"
 NOBODY = "critical and high and medium alerts are sent to nobody (requirement 6.2)"
 REPORTS = "settings.reports.recipients: reports are stored and mailed to nobody (requirement R1)"
-CONCERNS = ("alerting", "secret", "workload", "network", "regions")
+CONCERNS = ("alerting", "secret", "workload", "cluster", "regions")
 EVERY = ("phone", "sms", "slack", "mail")
 UNUSED: dict[str, tuple[str, object]] = {
     "phone": ("phone", False),
