@@ -194,7 +194,10 @@ def test_what_the_other_stack_lacks_is_named_in_an_update() -> None:
     path = ("kafka_users", "mirror", "password")
     assert needed({"mirror": {"password": "secret"}}, STACK, *path) == "secret"
     for outputs in (None, {}, {"mirror": None}, {"mirror": "secret"}, {"mirror": {"password": ""}}, "text"):
-        with pytest.raises(SettingsError, match=f"the stack {STACK} has no output {'.'.join(path)}: run `pulumi up`"):
+        with pytest.raises(
+            SettingsError,
+            match=f"the stack {STACK} has no output {'.'.join(path)}: run `pulumi up --policy-pack policy`",
+        ):
             needed(outputs, STACK, *path)
 
 
