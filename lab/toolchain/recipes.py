@@ -85,7 +85,7 @@ class GoTool:
         name: Cache key and log name.
         version: What users know it by.
         module: Module path at ``module_version``.
-        programs: Binary name -> package path.
+        programs: Binary name -> package path. Several are built at once: each has the name of its package.
         source: Folder under ``lab/toolchain/src`` with our own ``main.go``, for modules whose command is not served.
         copied: File of the module -> file beside our ``main.go`` (for ``go:embed``).
         requires: Further modules, ``path@version``.

@@ -275,6 +275,9 @@ _GO_ENV = {
     "GOTOOLCHAIN": "local",
     "GOMEMLIMIT": "6GiB",
 }
+_GO_BUILD = ("go", "build", "-trimpath", "-gcflags=all=-dwarf=false")
+"""Programs are linked without debugging data (``-s -w``), so the compiler makes none. One set of flags for all, since
+others would compile the standard library again."""
 
 
 def _build_cache() -> Path:
@@ -342,16 +345,15 @@ def _go(recipe: GoTool, work: Path, log: Path) -> None:
     )
     tags = ["-tags", ",".join(recipe.tags)] if recipe.tags else []
     environment = {**_GO_ENV, "GOCACHE": str(_build_cache())}
+    out = work if len(recipe.programs) > 1 else work / next(iter(recipe.programs))
     with _build_cache_held(fcntl.LOCK_SH):
-        for binary, package in recipe.programs.items():
-            out = str(work / binary)
-            command = ["go", "build", "-trimpath", *tags, f"-ldflags={recipe.ldflags}", "-o", out, package]
-            run_logged(command, cwd=source, log=log, env=environment)
+        command = [*_GO_BUILD, *tags, f"-ldflags={recipe.ldflags}", "-o", str(out), *recipe.programs.values()]
+        run_logged(command, cwd=source, log=log, env=environment)
     shutil.rmtree(source)
 
 
 def _own(recipe: OwnProgram, work: Path, log: Path) -> None:
-    command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(work / recipe.name), "."]
+    command = [*_GO_BUILD, "-ldflags=-s -w", "-o", str(work / recipe.name), "."]
     run_logged(command, cwd=CHECKOUT / recipe.folder, log=log, env=_GO_ENV)
 
 
@@ -390,9 +392,9 @@ def _collector(recipe: Collector, work: Path, log: Path) -> None:
     (source / "go.mod").write_text("module lab/builder\n\ngo 1.24\n")
     builder = "go.opentelemetry.io/collector/cmd/builder"
     run_logged(["go", "mod", "edit", f"-require={builder}@v{recipe.version}"], cwd=source, log=log)
-    run_logged(["go", "build", "-o", "ocb", builder], cwd=source, log=log, env=_GO_ENV)
+    run_logged([*_GO_BUILD, "-ldflags=-s -w", "-o", "ocb", builder], cwd=source, log=log, env=_GO_ENV)
     run_logged(["./ocb", "--config", "builder.yaml", "--skip-compilation"], cwd=source, log=log, env=_GO_ENV)
-    command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(work / recipe.name), "."]
+    command = [*_GO_BUILD, "-ldflags=-s -w", "-o", str(work / recipe.name), "."]
     run_logged(command, cwd=source / "out", log=log, env=_GO_ENV)
     shutil.rmtree(source)
 

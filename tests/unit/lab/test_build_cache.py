@@ -1,4 +1,4 @@
-"""What building upstream's servers leaves is removed, but not from under another checkout that builds."""
+"""Building upstream's servers: what it leaves is removed, but not from under another checkout that builds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.toolchain.recipes import RECIPES, GoTool
 from lab.toolchain.tools import drop_build_cache
 
 
@@ -33,3 +34,10 @@ def test_it_stays_while_somebody_builds(left: Path, tmp_path: Path) -> None:
         assert left.exists()
     drop_build_cache()
     assert not left.exists()
+
+
+def test_programs_that_are_built_at_once_have_the_names_of_their_packages() -> None:
+    several = [recipe.programs for recipe in RECIPES if isinstance(recipe, GoTool) and len(recipe.programs) > 1]
+    assert several
+    for programs in several:
+        assert all(package.endswith(f"/{name}") for name, package in programs.items())
