@@ -47,6 +47,8 @@ LAYER = Matcher(name=LAYER_LABEL, value=str(MATCHER["value"]), regex=True)
 FAILING = "AlertmanagerNotificationsFail"
 FAILING_LEAD = timedelta(minutes=10)
 """How long before this alert began to fire notifications may have failed: its window and its hold, rounded up."""
+REPEATED = timedelta(minutes=2)
+"""How long a Prometheus that lives is at most silent about an alert that fires: several of its repetitions."""
 _REGION_LABEL = "region"
 
 
@@ -102,7 +104,7 @@ def decide(
         sure_until: When the region was last seen, if it is gone; None if it has confirmed that it is silent.
     """
     raised = [event for event in raw if _of(event) == region]
-    failing = _failing_since(raised)
+    failing = _failing(raised)
     handed_over: list[NotifiedAlert] = []
     again: list[tuple[NotifiedAlert, str]] = []
     for told, event in _last(processed):
@@ -111,7 +113,7 @@ def decide(
                 handed_over.append(told)
         elif sure_until is not None and told.at > sure_until - UNSURE:
             again.append((told, "told in the last moments before the region was lost"))
-        elif failing is not None and told.at >= failing - FAILING_LEAD:
+        elif any(since - FAILING_LEAD <= told.at <= until for since, until in failing):
             again.append((told, "told while notifications of the region failed"))
         elif _ended(event, raised):
             again.append((told, "ended since"))
@@ -184,10 +186,23 @@ def _now(raised: Iterable[AlertEvent]) -> list[AlertEvent]:
     return list(last.values())
 
 
-def _failing_since(raised: Sequence[AlertEvent]) -> datetime | None:
-    """Since when notifications of the region fail; None if they do not."""
+def _failing(raised: Sequence[AlertEvent]) -> list[tuple[datetime, datetime]]:
+    """From when until when notifications of the region failed, as far as nobody has said that they work again.
+
+    What a Prometheus no longer repeats, since it was killed, holds for `REPEATED`.
+    """
+    if not raised:
+        return []
+    newest = max(event.received_at for event in raised)
     failing = [event for event in raised if event.labels.get("alertname") == FAILING]
-    return min((event.starts_at for event in _now(failing) if event.status == "firing"), default=None)
+    return [
+        (
+            event.starts_at,
+            datetime.max.replace(tzinfo=UTC) if newest - event.received_at < REPEATED else event.received_at + REPEATED,
+        )
+        for event in _now(failing)
+        if event.status == "firing"
+    ]
 
 
 def operator_silences(kept: Iterable[KeptSilence], now: datetime) -> list[KeptSilence]:

@@ -142,11 +142,12 @@ def test_the_end_of_another_alert_or_level_or_region_changes_nothing() -> None:
     assert handed_over(decided(notification(300), raw=raw)) == [ALERT]
 
 
-def failing(at: float, status: str = "firing", begun: float = 300) -> RawEvent:
+def failing(at: float, status: str = "firing", begun: float = 300, sender: str = "primary") -> RawEvent:
     ended = at if status == "resolved" else None
     return raised(
         at,
         status,
+        sender=sender,
         ended=ended,
         begun=begun,
         alertname=silence_handover.FAILING,
@@ -165,6 +166,27 @@ def test_while_notifications_failed_nobody_was_surely_told() -> None:
 
 def test_notifications_that_failed_and_came_through_later_were_told() -> None:
     assert handed_over(decided(notification(300), raw=(failing(200), failing(100, "resolved")))) == [ALERT]
+
+
+REPEATED = silence_handover.REPEATED.total_seconds()
+
+
+def test_what_a_killed_prometheus_said_last_is_no_failure_of_later() -> None:
+    """The other one said that notifications work again; the killed one never did."""
+    raw = (
+        failing(900, begun=1000),
+        failing(900, begun=1000, sender="secondary"),
+        failing(860, "resolved", begun=1000, sender="secondary"),
+        raised(65, sender="secondary"),
+    )
+    assert handed_over(decided(notification(900 - REPEATED - 1), raw=raw)) == [ALERT]
+    assert handed_over(decided(notification(900 - REPEATED), raw=raw)) == []
+
+
+@pytest.mark.parametrize(("silent_s", "repeats"), [(REPEATED - 1, True), (REPEATED, False)])
+def test_a_failure_goes_on_while_somebody_repeats_it(silent_s: float, repeats: bool) -> None:
+    raw = (failing(70 + silent_s), raised(70, sender="secondary"))
+    assert handed_over(decided(notification(69), raw=raw, sure=None)) == ([] if repeats else [ALERT])
 
 
 def kept(**changed: Any) -> KeptSilence:
