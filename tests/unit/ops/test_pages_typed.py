@@ -28,7 +28,7 @@ GENERATED = frozenset({"telemetry.md", "thresholds.md", "policies.md", "access.m
 """Written whole from the sources, each compared by a test of its own."""
 SOURCES = ("Pulumi*.yaml", "components/**/*", "stacks/**/*", "services/**/*.py", "ops/**/*.py", "lab/**/*.py")
 ALSO = ("tests/e2e/durations.py", "evidence/catalog.yaml")
-REMARKS = ("components", "services", "ops", "lab", "stacks")
+REMARKS = ("components", "services", "ops", "lab", "stacks", "policy")
 """Folders whose docstrings and comments are looked at."""
 
 _SECONDS = {"ms": 0.001, "s": 1, "second": 1, "min": 60, "m": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400}
