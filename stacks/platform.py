@@ -44,7 +44,7 @@ from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS
 from components.tls.component import Authority, trust_bundle
 from components.versions import ImageCatalogue
-from services.audit.settings import FollowedContainer, Source
+from services.audit import FollowedContainer, Source
 from stacks import kafka_quotas, kafka_users
 from stacks.alerting import Alerting, AlertingArgs
 from stacks.autoscaling import scaled

@@ -25,7 +25,7 @@ from components.k8s.programs import (
     served,
 )
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
-from services.alert_events.settings import AlertEventsSettings, Kafka, Topics
+from services.alert_events import AlertEventsSettings, Kafka, Topics
 from services.runtime.settings import Login
 
 TOKEN = "obs:alertevents:AlertEvents"  # noqa: S105  (a type token)

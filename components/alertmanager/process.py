@@ -16,7 +16,7 @@ from components.alertmanager.config import CONFIG_DIRECTORY, SECRETS_DIRECTORY, 
 from components.alertmanager.receivers import AUTHORITY_FILE, AWS_FILE, Data, phone_file
 from components.k8s import TLS_MOUNT, Container, Mount, Probe, Resources
 from components.k8s.programs import Program, python_container
-from services.incident_closer.settings import Alertmanager, IncidentCloserSettings, Paged, Pager
+from services.incident_closer import Alertmanager, IncidentCloserSettings, Paged, Pager
 from services.runtime.settings import Login, Tls
 
 WEB_PORT = 9093

@@ -36,7 +36,7 @@ from components.k8s.programs import (
     served,
 )
 from components.telemetry.topics import AUDIT_TOPIC
-from services.audit.settings import AuditSettings, Cluster, FollowedContainer, Kafka, Kubernetes
+from services.audit import AuditSettings, Cluster, FollowedContainer, Kafka, Kubernetes
 from services.runtime.settings import Tls
 
 TOKEN = "obs:audit:Audit"  # noqa: S105  (a type token)

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from components.backups.schedule import STATE_AGE_S
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ObjectStorage, SearchEndpoint
 from components.k8s.programs import CA_FILE, TRUST_FILE, StorageFiles, auth_folder, served
-from services.backup.settings import (
+from services.backup import (
     MOST_DAYS,
     BackupSettings,
     Database,
@@ -20,8 +20,8 @@ from services.backup.settings import (
     Search,
     key_problem,
 )
-from services.backup_exporter.settings import BackupExporterSettings, BlocksSettings
-from services.kafka_archive.settings import KafkaArchiveSettings, KafkaTopics
+from services.backup_exporter import BackupExporterSettings, BlocksSettings
+from services.kafka_archive import KafkaArchiveSettings, KafkaTopics
 from services.runtime.settings import ENCRYPTIONS, SettingsModel, StorageSettings
 
 USER: Final = "backup"

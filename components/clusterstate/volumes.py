@@ -17,7 +17,7 @@ from components.contracts import ScrapeTarget
 from components.k8s import Allow, DeploymentContext, Mount, Resources, Volume, network
 from components.k8s.permissions import Rule, cluster_role, namespace_role
 from components.k8s.programs import Program, PythonService, PythonServiceArgs, auth_folder, served
-from services.volumes.settings import Kubernetes, VolumesSettings
+from services.volumes import Kubernetes, VolumesSettings
 
 TOKEN = "obs:clusterstate:Volumes"  # noqa: S105  (a type token)
 WORKLOAD: Final = "volumes"

@@ -19,7 +19,7 @@ from components.k8s.programs import (
     served,
 )
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from services.log_indexer.settings import LogIndexerSettings
+from services.log_indexer import LogIndexerSettings
 from services.runtime.settings import KafkaTopic, SearchIndex
 
 TOKEN = "obs:logs:LogIndexer"  # noqa: S105  (a type token)

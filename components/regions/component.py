@@ -26,7 +26,7 @@ from components.k8s.programs import (
     is_private,
     served,
 )
-from services.failover_agent.settings import PRIMARY, STANDBY, Alertmanagers, FailoverAgentSettings
+from services.failover_agent import PRIMARY, STANDBY, Alertmanagers, FailoverAgentSettings
 from services.runtime.settings import BucketSettings, is_host_port
 
 WORKLOAD: Final = "failover-agent"

@@ -50,8 +50,8 @@ from components.reports.config import (
     report_server_settings,
 )
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
-from services.reports.settings import KafkaAccess, Language, Query, Recipients, ReportsSettings
-from services.reports.settings import Mail as MailSettings
+from services.reports import KafkaAccess, Language, Query, Recipients, ReportsSettings
+from services.reports import Mail as MailSettings
 from services.runtime.settings import SettingsModel, WritableStorageSettings
 
 WORKLOAD = "report-server"

@@ -14,8 +14,8 @@ import pulumi
 from components.contracts import ObjectStorage
 from components.k8s import workload
 from components.k8s.programs import StorageFiles, auth_folder, served
-from services.report_server.settings import ReportAges, ReportServerSettings
-from services.reports.settings import LANGUAGES, MAIL_ADDRESS, Language, is_zone
+from services.report_server import ReportAges, ReportServerSettings
+from services.reports import LANGUAGES, MAIL_ADDRESS, Language, is_zone
 from services.runtime.settings import Login, StorageSettings, is_host_port
 
 

@@ -20,7 +20,7 @@ from components.k8s.programs import (
 )
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from services.runtime.settings import KafkaTopic, SearchIndex
-from services.service_graph.settings import ServiceGraphSettings
+from services.service_graph import ServiceGraphSettings
 
 TOKEN = "obs:servicegraph:ServiceGraph"  # noqa: S105  (a type token)
 WORKLOAD = "service-graph"

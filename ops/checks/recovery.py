@@ -40,7 +40,7 @@ from ops.maintenance.model import Period, Tools
 from services.backup import BackupError
 from services.backup.manifest import Manifest, object_key
 from services.backup.store import Store
-from services.failover_agent.settings import STANDBY
+from services.failover_agent import STANDBY
 
 RESTORED, OUTAGE, MAINTAINED = "backups-restored", "archive-storage-outage", "maintenance"
 """Drills: every kind restored and compared; the object storage away; maintenance of all periods run."""

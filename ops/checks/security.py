@@ -23,8 +23,8 @@ from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, errors
 from ops.core.platform import Login, Platform
 from ops.core.rows import Check, Finding, listed
+from services.audit import Source
 from services.audit.records import GAP
-from services.audit.settings import Source
 
 _DAY_MS: Final = 86_400_000
 _BACK: Final = timedelta(days=2)

@@ -24,8 +24,8 @@ from ops.privacy import stores
 from ops.privacy.record import Holding
 from ops.privacy.stores import Days, Family, MetricStore, SearchStore, families, search_all, seconds
 from services.backup.encryption import Identity
-from services.index_manager.settings import IndexManagerSettings
-from services.kafka_archive.settings import KafkaArchiveSettings
+from services.index_manager import IndexManagerSettings
+from services.kafka_archive import KafkaArchiveSettings
 from services.runtime.settings import SettingsError
 
 KAFKA_WHY: Final = "records of a topic are in order and are not taken out one by one"

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from services.alert_events import events
+from services.alert_events import AlertEventsSettings, events
 from services.alert_events.events import ContentError, Post
-from services.alert_events.settings import AlertEventsSettings
 from services.runtime import serving
 from services.runtime.https import Limits
 from services.runtime.kafka_sender import ANSWER_S, BrokersError, BusyError, Sender

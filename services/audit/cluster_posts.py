@@ -16,14 +16,13 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from services.audit import cluster
+from services.audit import Cluster, Source, cluster
 from services.audit.cluster import INITIAL_BACKOFF_S, MOST_BODY_BYTES, PATH
 from services.audit.follower import gap
 from services.audit.journal import Past
 from services.audit.lines import UnreadableLineError
 from services.audit.metrics import Metrics
 from services.audit.records import UNKNOWN, Entry
-from services.audit.settings import Cluster, Source
 from services.audit.writer import FullError, Writer
 from services.runtime.https import HttpsServer, Limits
 from services.runtime.posts import Incoming, RefusedError, Room, answer, later

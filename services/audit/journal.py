@@ -11,11 +11,11 @@ from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
+from services.audit import AuditSettings, Source
 from services.audit.cluster import request_of
 from services.audit.metrics import Metrics
 from services.audit.operators import event_of
 from services.audit.records import CHECKPOINT, AuditRecord, Entry, Link, link_of, linked, parsed, value_of
-from services.audit.settings import AuditSettings, Source
 from services.runtime.kafka import librdkafka
 from services.runtime.kafka_sender import BrokersError, BusyError, Record, Sender
 

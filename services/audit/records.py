@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.audit.settings import Source
+from services.audit import Source
 from services.runtime.moments import Moment
 
 VERSION: Literal[1] = 1

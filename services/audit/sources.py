@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from services.audit import Source
 from services.audit.database import database
 from services.audit.grafana import grafana
 from services.audit.lines import LONGEST, Line, Parser, UnreadableLineError
 from services.audit.records import UNKNOWN, Access, Outcome
 from services.audit.search import search
-from services.audit.settings import Source
 
 _REQUEST: Final = re.compile(
     r'access (?P<client>\S+) \S+ (?P<method>\S+) (?P<status>\d{3}) \S+ (?P<who>"(?:[^"\\]|\\.)*") (?P<target>.+)'

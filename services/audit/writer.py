@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from services.audit import Source
 from services.audit.follower import Positions
 from services.audit.journal import Journal
 from services.audit.records import CHECKPOINT, GAP, REPEATED, START, UNKNOWN, Entry, Outcome, note
-from services.audit.settings import Source
 
 WINDOW_S = 60.0
 LONGEST_S = 3600.0

@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from services.index_manager import cluster_stats, indices
+from services.index_manager import FamilySettings, IndexManagerSettings, cluster_stats, indices
 from services.index_manager.cluster_stats import IndexManagerMetrics
 from services.index_manager.indices import Index
-from services.index_manager.settings import FamilySettings, IndexManagerSettings
 from services.runtime.json_api import ApiError, JsonApi
 from services.runtime.serving import config_file, https_server, operator_log, wait_for_stop
 from services.runtime.settings import SettingsError

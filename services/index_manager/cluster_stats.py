@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from services.index_manager import FamilySettings
 from services.index_manager.indices import Index
-from services.index_manager.settings import FamilySettings
 from services.runtime.json_api import JsonApi
 
 STATUS: Mapping[str, int] = {"green": 0, "yellow": 1, "red": 2}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from services.index_manager.settings import FamilySettings, SnapshotSettings
+from services.index_manager import FamilySettings, SnapshotSettings
 from services.runtime.json_api import JsonApi
 
 _MS = 1000.0

@@ -28,8 +28,8 @@ from lab.fakes.receivers.record import Notification, Record
 from lab.fakes.receivers.server import application as receivers_application
 from lab.paths import CHECKOUT
 from lab.toolchain import tools
+from services.alert_events import AlertEventsSettings
 from services.alert_events.__main__ import LIMITS, Endpoints
-from services.alert_events.settings import AlertEventsSettings
 from services.runtime.https import HttpsServer
 from services.runtime.kafka_sender import Sender
 from services.runtime.serving import application as metrics_application

@@ -23,9 +23,9 @@ from components.search.config import Engine
 from components.search.indices import Family, IndexPolicy
 from components.telemetry.classification import CLASSES
 from lab.paths import CHECKOUT
+from services.index_manager import IndexManagerSettings
 from services.index_manager.__main__ import IndexManager
 from services.index_manager.cluster_stats import IndexManagerMetrics
-from services.index_manager.settings import IndexManagerSettings
 from tests.config.search_process import SearchProcesses, hashes, password_of
 from tests.config.servers import free_port, running
 

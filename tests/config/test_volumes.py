@@ -17,8 +17,8 @@ import requests
 
 from components.clusterstate.volumes import WORKLOAD
 from services.runtime.settings import Login, Tls
+from services.volumes import Kubernetes, VolumesSettings
 from services.volumes.__main__ import AskError, Kubelets, Service, Volume
-from services.volumes.settings import Kubernetes, VolumesSettings
 from tests.config.kube_api import READER, KubeApi, kube_api
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually, free_port

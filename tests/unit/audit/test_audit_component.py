@@ -24,7 +24,7 @@ from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
-from services.audit.settings import AuditSettings, FollowedContainer, Source
+from services.audit import AuditSettings, FollowedContainer, Source
 from services.audit.sources import PARSERS
 from tests.support import engine
 from tests.support.deployment_context import OF_WHOLE_STACKS, metrics

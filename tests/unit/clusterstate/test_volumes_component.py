@@ -15,7 +15,7 @@ from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
-from services.volumes.settings import VolumesSettings
+from services.volumes import VolumesSettings
 from stacks import rules
 from stacks.promises import not_promised
 from stacks.settings import parse

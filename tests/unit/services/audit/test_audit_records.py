@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.audit import Source
 from services.audit.cluster import request_key
 from services.audit.journal import past
 from services.audit.operators import event_key
@@ -25,7 +26,6 @@ from services.audit.records import (
     parsed,
     value_of,
 )
-from services.audit.settings import Source
 
 NOW = datetime(2026, 11, 28, 23, 30, tzinfo=UTC)
 
