@@ -12,7 +12,7 @@ from typing import Final
 import pulumi
 
 from components import naming
-from components.alerting.timings import milliseconds
+from components.alerting.escalation import milliseconds
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.process import WEB_PORT as ALERTMANAGER_PORT
 from components.consumers.component import MetricsConsumer, MetricsConsumerArgs, consumer_name

@@ -9,8 +9,7 @@ from components.agent.rules import RULES as AGENT_RULES
 from components.alertevents.rules import INHIBITIONS as EVENT_INHIBITIONS
 from components.alertevents.rules import RULES as EVENT_RULES
 from components.alerting import inhibitions
-from components.alerting.escalation import LEVELS, EscalationDelays, escalated
-from components.alerting.timings import milliseconds
+from components.alerting.escalation import LEVELS, EscalationDelays, escalated, milliseconds
 from components.alertmanager.rules import INHIBITIONS as ALERTMANAGER_INHIBITIONS
 from components.alertmanager.rules import alertmanager_rules
 from components.audit.rules import INHIBITIONS as AUDIT_INHIBITIONS

@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from components.alerting.escalation import LEVELS
-from components.alerting.timings import milliseconds
+from components.alerting.escalation import LEVELS, milliseconds
 from components.alertmanager.receivers import FIRST, Channel
 from components.alertmanager.receivers import Contact as AlertContact
 from components.grafana.login import same_site

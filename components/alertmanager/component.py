@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 
 from components import naming
-from components.alerting.timings import TIMINGS, Timing
+from components.alerting.escalation import TIMINGS, Timing
 from components.alertmanager.config import (
     AlertmanagerConfig,
     alertmanager_config,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from components.alerting.timings import TIMINGS, Timing, milliseconds
+from components.alerting.escalation import TIMINGS, Timing, milliseconds
 from components.alertmanager.receivers import (
     FIRST,
     FIRST_NOTIFICATION,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from components import naming
-from components.alerting.timings import PEER_TIMEOUT_S
+from components.alerting.escalation import PEER_TIMEOUT_S
 from components.alertmanager.config import CONFIG_DIRECTORY, SECRETS_DIRECTORY, PagedRoute
 from components.alertmanager.receivers import AUTHORITY_FILE, AWS_FILE, Data, phone_file
 from components.k8s import TLS_MOUNT, Container, Mount, Probe, Resources

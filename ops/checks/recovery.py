@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from components.alerting.timings import milliseconds
+from components.alerting.escalation import milliseconds
 from components.backups.schedule import job_schedule
 from components.mirror.rules import LAG_LIMIT_S
 from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S

@@ -19,7 +19,7 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from components.alerting.timings import TIMINGS, Timing
+from components.alerting.escalation import TIMINGS, Timing
 from components.rules import Severity
 from lab.paths import CHECKOUT
 from lab.storage import client
