@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from components.backups.component import ARCHIVE_WORKLOAD, EXPORTER_WORKLOAD, BackupsArgs
-from components.backups.config import Archiving, BackupTarget, Blocks, SearchSource
-from components.backups.schedule import Kind
+from components.backups.config import Archiving, BackupTarget, Blocks, Kind, SearchSource
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, SearchEndpoint
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.search.access import members

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from components.alerting.escalation import milliseconds
-from components.backups.schedule import job_schedule
+from components.backups.config import job_schedule
 from components.mirror.rules import LAG_LIMIT_S
 from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S
 from components.telemetry.topics import METRICS_TOPIC, TOPIC_NAMES

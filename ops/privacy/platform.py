@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 
 from components.backups.component import ARCHIVE_WORKLOAD, workload_name
-from components.backups.schedule import Kind, longest_gap_s
+from components.backups.config import Kind, longest_gap_s
 from components.prometheus.store import COMPACTOR as COMPACTOR
 from components.search.access import ERASER, ERASER_SECRET, INDEX_MANAGER
 from components.search.config import HTTP_PORT

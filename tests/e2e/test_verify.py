@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from components.backups.schedule import job_schedule
+from components.backups.config import job_schedule
 from components.k8s.workload import Schedule
 from components.reports.config import SCHEDULES
 from ops.core.access import backup_access

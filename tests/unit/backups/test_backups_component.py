@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from components.backups.component import Backups
-from components.backups.config import Archiving, Blocks, SearchSource
-from components.backups.schedule import STATE_AGE_S, Kind, job_schedule, most_age_s
+from components.backups.config import STATE_AGE_S, Archiving, Blocks, Kind, SearchSource, job_schedule, most_age_s
 from components.telemetry.topics import TOPIC_NAMES
 from services import backup as backup_settings
 from services import backup_exporter as exporter_settings
