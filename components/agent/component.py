@@ -25,11 +25,13 @@ import pulumi
 
 from components import naming
 from components.collector.config import (
+    BURST_S,
     CLIENT_LOGIN,
     METRICS_PORT,
     SCRAPE_HTPASSWD,
     TLS_DIRECTORY,
     Data,
+    agent_clients,
     client_login,
     client_receiver,
     memory_limiter,
@@ -38,9 +40,7 @@ from components.collector.config import (
     rendered,
     server_tls,
 )
-from components.collector.passwords import client_file
-from components.collector.pods import collector_container
-from components.collector.shares import BURST_S, agent_clients
+from components.collector.pods import client_file, collector_container
 from components.contracts import Credential, OtlpEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,

@@ -9,8 +9,7 @@ import pulumi
 
 from components import naming
 from components.collector.config import METRICS_PORT, KafkaClient, rendered
-from components.collector.passwords import client_file
-from components.collector.pods import collector_container
+from components.collector.pods import client_file, collector_container
 from components.contracts import KafkaEndpoint, OtlpEndpoint, ScrapeTarget, TlsIdentity
 from components.gateway.config import (
     CATALOGUE_DIRECTORY,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from components.contracts import Credential
 from components.gateway.config import AGENT
 from components.k8s import credential

@@ -14,7 +14,7 @@ import pulumi_random
 
 from components import naming
 from components.collector.config import METRICS_PORT, rendered
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from components.contracts import OidcEndpoint, ScrapeTarget, SearchEndpoint, TraceQueryEndpoint
 from components.jaeger.config import QUERY_PORT, QueryConfig, SearchClient, jaeger_container, query_config
 from components.jaeger.oauth import (

@@ -48,8 +48,7 @@ from components.collector.config import (
     own_metrics,
     rendered,
 )
-from components.collector.passwords import htpasswd
-from components.collector.pods import collector_container
+from components.collector.pods import collector_container, htpasswd
 from components.contracts import KafkaEndpoint, ScrapeTarget, TracesEndpoint
 from components.k8s import (
     Allow,

@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from prometheus_client.parser import text_string_to_metric_families
 
 from components.collector.config import rendered
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from components.jaeger.config import (
     CollectorConfig,
     QueryConfig,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.collector.shares import ITEM_BYTES, agent_clients, gateway_clients
+from components.collector.config import ITEM_BYTES, agent_clients, gateway_clients
 from components.gateway.config import AGENT
 from components.gateway.logins import speakers
 from components.telemetry.layers import LAYERS, Signal
