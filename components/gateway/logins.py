@@ -28,7 +28,7 @@ class GatewayLogins:
         agent: The node agents' user, with the password of the oldest generation: they change in the update that ends
             it, before the gateways do. It may send for every layer, since agents check who sends to them.
         next_agent: The same with the newer password, which is taken as well, or None.
-        hash_key: With which ids are hashed, see `components.masking.pseudonyms`; secret.
+        hash_key: With which ids are hashed, see `components.masking`; secret.
     """
 
     layers: Mapping[str, Credential]

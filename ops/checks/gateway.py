@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from components.gateway.config import DRAIN_NOW, DRAIN_PORT
 from components.gateway.rules import LEFT_BEHIND
-from components.masking.examples import EXAMPLES
+from components.masking import EXAMPLES
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal, layers_sending
 from ops.core import otlp
 from ops.core.context import Context
