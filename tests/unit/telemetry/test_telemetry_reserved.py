@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.dashboards.known_metrics import BY_PART
+from components.dashboards.promql import BY_PART
 from components.prometheus.config import RULES_FILE
 from components.telemetry.catalogue import METRICS
 from components.telemetry.gate_catalogue import sent_metrics
