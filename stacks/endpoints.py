@@ -30,7 +30,7 @@ from components.dashboards import drilldowns
 from components.dashboards import grafana as dashboard_json
 from components.dashboards.grafana import Plugins
 from components.dashboards.registry import DASHBOARDS
-from components.gateway.logins import GatewayLogins, GivenLogins, gateway_logins
+from components.gateway.component import GatewayLogins, GivenLogins, gateway_logins
 from components.jaeger.collector import traces_endpoint
 from components.jaeger.reader import trace_reader_endpoint
 from components.k8s import DeploymentContext, LoadBalancerOptions

@@ -21,8 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from components.collector.config import KafkaClient, rendered
 from components.collector.pods import htpasswd
+from components.gateway.component import speakers
 from components.gateway.config import DRAIN, GatewayConfig, exporter_name, gateway_config
-from components.gateway.logins import speakers
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import LAYER_NAMES, Signal
 from lab.toolchain import tools
