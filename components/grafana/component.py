@@ -29,8 +29,8 @@ from components.contracts import (
     TraceQueryEndpoint,
     TraceReaderEndpoint,
 )
-from components.grafana import process
-from components.grafana.config import GrafanaConfig, grafana_config, ini_text
+from components.grafana import config
+from components.grafana.config import PORT, WORKLOAD, GrafanaConfig, grafana_config, grafana_container, ini_text
 from components.grafana.login import (
     Directory,
     OidcLogin,
@@ -41,7 +41,6 @@ from components.grafana.login import (
     oidc_files,
     toml,
 )
-from components.grafana.process import PORT, WORKLOAD, grafana_container
 from components.grafana.sources import (
     LogsPlugin,
     Source,
@@ -319,14 +318,14 @@ class Grafana(pulumi.ComponentResource):
             args.context,
             name=WORKLOAD,
             workload=WORKLOAD,
-            files={process.INI_FILE: ini_text(config), **_directory_file(args)},
+            files={config.INI_FILE: ini_text(config), **_directory_file(args)},
         )
         provisioned = config_files(
             self,
             args.context,
             name=f"{WORKLOAD}-sources",
             workload=WORKLOAD,
-            files={process.SOURCES_FILE: yaml.safe_dump(sources_config(sources), sort_keys=False)},
+            files={config.SOURCES_FILE: yaml.safe_dump(sources_config(sources), sort_keys=False)},
         )
         return [Volume(name="config", files=files), Volume(name="sources", files=provisioned)]
 
@@ -340,10 +339,10 @@ class Grafana(pulumi.ComponentResource):
             name=f"{WORKLOAD}-secrets",
             workload=WORKLOAD,
             files={
-                process.ADMINISTRATOR_SECRET: administrator.password,
-                process.DATABASE_SECRET: args.database.user.password,
-                process.KEY_SECRET: pulumi.Output.secret(key.result),
-                process.METRICS_SECRET: self.scrape.credential.password,
+                config.ADMINISTRATOR_SECRET: administrator.password,
+                config.DATABASE_SECRET: args.database.user.password,
+                config.KEY_SECRET: pulumi.Output.secret(key.result),
+                config.METRICS_SECRET: self.scrape.credential.password,
                 **(directory_files(args.directory_secrets) if args.directory_secrets is not None else {}),
                 **{source.secret: source.user.password for source in sources if source.user},
                 **(oidc_files(args.oidc.endpoint) if args.oidc else {}),
@@ -358,7 +357,7 @@ def _directory_file(args: GrafanaArgs) -> dict[str, pulumi.Output[str]]:
     if directory is None or secrets is None:
         return {}
     return {
-        process.LDAP_FILE: has_authority(secrets).apply(
+        config.LDAP_FILE: has_authority(secrets).apply(
             lambda private: toml(ldap_config(directory, private_authority=private))
         )
     }

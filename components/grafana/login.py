@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pulumi
 
 from components.contracts import OidcEndpoint
-from components.grafana.process import (
+from components.grafana.config import (
     DIRECTORY_AUTHORITY,
     DIRECTORY_SECRET,
     OIDC_AUTHORITY,

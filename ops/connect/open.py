@@ -24,8 +24,8 @@ import typer
 
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.process import WEB_PORT
-from components.grafana.process import PORT as GRAFANA_PORT
-from components.grafana.process import WORKLOAD as GRAFANA
+from components.grafana.config import PORT as GRAFANA_PORT
+from components.grafana.config import WORKLOAD as GRAFANA
 from components.jaeger.oauth import OAUTH_PORT
 from components.jaeger.query import query_workload
 from components.prometheus.query import WORKLOAD as QUERY
