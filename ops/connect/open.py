@@ -26,8 +26,7 @@ from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.process import WEB_PORT
 from components.grafana.config import PORT as GRAFANA_PORT
 from components.grafana.config import WORKLOAD as GRAFANA
-from components.jaeger.oauth import OAUTH_PORT
-from components.jaeger.query import query_workload
+from components.jaeger.query import OAUTH_PORT, query_workload
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.thanos import QUERY_PORT
 from ops.core import platform as platform_module

@@ -14,8 +14,7 @@ import pytest
 import requests
 
 from components.grafana.login import CALLBACK_PATH
-from components.jaeger.oauth import SESSION
-from components.jaeger.query import callback_url
+from components.jaeger.query import SESSION, callback_url
 from components.telemetry.classification import CLASSES
 from ops.core import platform
 from ops.core.web import Web
