@@ -37,9 +37,15 @@ from components.prometheus.config import WEB_PORT
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.query import ThanosQuery, ThanosQueryArgs
 from components.prometheus.ruler import Ruler, RulerArgs
-from components.prometheus.store import COMPACTOR as COMPACTOR
+from components.prometheus.store import (
+    COMPACTOR,
+    Compactor,
+    CompactorArgs,
+    StoreEndpoint,
+    StoreGateway,
+    StoreGatewayArgs,
+)
 from components.prometheus.store import WORKLOAD as STORE
-from components.prometheus.store import Compactor, CompactorArgs, StoreEndpoint, StoreGateway, StoreGatewayArgs
 from components.prometheus.thanos import GRPC_PORT as STORE_PORT
 from components.prometheus.thanos import QUERY_PORT
 from components.reports.component import PORT as REPORT_SERVER_PORT

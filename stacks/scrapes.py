@@ -47,7 +47,7 @@ from components.prometheus.component import SIDECAR_PORT_NAME
 from components.prometheus.config import WEB_PORT as PROMETHEUS_PORT
 from components.prometheus.credentials import sidecar_name, workload_name
 from components.prometheus.query import WORKLOAD as QUERY
-from components.prometheus.store import COMPACTOR as COMPACTOR
+from components.prometheus.store import COMPACTOR
 from components.prometheus.store import WORKLOAD as STORE
 from components.prometheus.thanos import QUERY_PORT, SIDECAR_HTTP_PORT, STORE_HTTP_PORT
 from components.regions.component import PORT as FAILOVER_AGENT_PORT

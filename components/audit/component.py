@@ -25,7 +25,7 @@ from components.k8s import (
     network,
     workload_pods,
 )
-from components.k8s.permissions import Rule, namespace_role
+from components.k8s.credentials import Rule, namespace_role
 from components.k8s.programs import (
     CA_FILE,
     HTTPS_PORT,

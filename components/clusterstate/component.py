@@ -33,9 +33,9 @@ from components.k8s import (
     secret_files,
     with_access,
 )
-from components.k8s.permissions import Rule, cluster_role, namespace_role
-from components.k8s.recommendations import API as AUTOSCALER_API
-from components.k8s.recommendations import KIND as AUTOSCALER_KIND
+from components.k8s.autoscaler import API as AUTOSCALER_API
+from components.k8s.autoscaler import KIND as AUTOSCALER_KIND
+from components.k8s.credentials import Rule, cluster_role, namespace_role
 from components.web_access import web_file
 
 TOKEN = "obs:clusterstate:ClusterState"  # noqa: S105  (a type token)

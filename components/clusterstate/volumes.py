@@ -15,7 +15,7 @@ import pulumi
 
 from components.contracts import ScrapeTarget
 from components.k8s import Allow, DeploymentContext, Mount, Resources, Volume, network
-from components.k8s.permissions import Rule, cluster_role, namespace_role
+from components.k8s.credentials import Rule, cluster_role, namespace_role
 from components.k8s.programs import Program, PythonService, PythonServiceArgs, auth_folder, served
 from services.volumes import Kubernetes, VolumesSettings
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from components.k8s.recommendations import KIND as RECOMMENDER
+from components.k8s.autoscaler import KIND as RECOMMENDER
 from ops.config.source import Configuration
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
