@@ -39,8 +39,8 @@ from components.logs.component import PORT as LOG_INDEXER_PORT
 from components.logs.component import WORKLOAD as LOG_INDEXER
 from components.mirror.config import METRICS_PORT as MIRROR_PORT
 from components.mirror.config import WORKLOAD as MIRROR
+from components.postgres.component import EXPORTER_PORT as POSTGRES_PORT
 from components.postgres.config import WORKLOAD as POSTGRES
-from components.postgres.process import EXPORTER_PORT as POSTGRES_PORT
 from components.probes.component import WORKLOAD as PROBES
 from components.probes.config import PORT as PROBES_PORT
 from components.prometheus.component import SIDECAR_PORT_NAME
