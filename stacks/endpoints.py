@@ -37,8 +37,8 @@ from components.k8s import DeploymentContext, LoadBalancerOptions
 from components.kafka.access import acl_rules
 from components.mirror.component import MirrorSource
 from components.mirror.config import SOURCE_USER
-from components.prometheus.credentials import prometheus_endpoint
 from components.prometheus.query import query_endpoint
+from components.prometheus.thanos import prometheus_endpoint
 from components.telemetry.layers import LAYERS
 from components.telemetry.registry import REGISTRY
 from stacks import rules

@@ -34,18 +34,19 @@ from components.probes.component import Probes, ProbesArgs
 from components.probes.config import Endpoint, Module, metrics_listener, pod_listener
 from components.prometheus.component import Prometheus, PrometheusArgs
 from components.prometheus.config import WEB_PORT
-from components.prometheus.query import WORKLOAD as QUERY
-from components.prometheus.query import ThanosQuery, ThanosQueryArgs
-from components.prometheus.ruler import Ruler, RulerArgs
-from components.prometheus.store import (
+from components.prometheus.query import (
     COMPACTOR,
+    STORE,
     Compactor,
     CompactorArgs,
     StoreEndpoint,
     StoreGateway,
     StoreGatewayArgs,
+    ThanosQuery,
+    ThanosQueryArgs,
 )
-from components.prometheus.store import WORKLOAD as STORE
+from components.prometheus.query import WORKLOAD as QUERY
+from components.prometheus.ruler import Ruler, RulerArgs
 from components.prometheus.thanos import GRPC_PORT as STORE_PORT
 from components.prometheus.thanos import QUERY_PORT
 from components.reports.component import PORT as REPORT_SERVER_PORT

@@ -33,9 +33,9 @@ from components.postgres.rules import INHIBITIONS as POSTGRES_INHIBITIONS
 from components.postgres.rules import RULES as POSTGRES_RULES
 from components.probes.rules import INHIBITIONS as PROBE_INHIBITIONS
 from components.probes.rules import probe_rules
-from components.prometheus.ruler_rules import INHIBITIONS as RULER_INHIBITIONS
 from components.prometheus.rules import INHIBITIONS as PROMETHEUS_INHIBITIONS
 from components.prometheus.rules import prometheus_rules
+from components.prometheus.thanos_rules import RULER_INHIBITIONS
 from components.regions.rules import INHIBITIONS as REGION_INHIBITIONS
 from components.regions.rules import RULES as REGION_RULES
 from components.reports.rules import INHIBITIONS as REPORT_INHIBITIONS

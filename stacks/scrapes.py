@@ -45,11 +45,9 @@ from components.probes.component import WORKLOAD as PROBES
 from components.probes.config import PORT as PROBES_PORT
 from components.prometheus.component import SIDECAR_PORT_NAME
 from components.prometheus.config import WEB_PORT as PROMETHEUS_PORT
-from components.prometheus.credentials import sidecar_name, workload_name
+from components.prometheus.query import COMPACTOR, STORE
 from components.prometheus.query import WORKLOAD as QUERY
-from components.prometheus.store import COMPACTOR
-from components.prometheus.store import WORKLOAD as STORE
-from components.prometheus.thanos import QUERY_PORT, SIDECAR_HTTP_PORT, STORE_HTTP_PORT
+from components.prometheus.thanos import QUERY_PORT, SIDECAR_HTTP_PORT, STORE_HTTP_PORT, sidecar_name, workload_name
 from components.regions.component import PORT as FAILOVER_AGENT_PORT
 from components.regions.component import WORKLOAD as FAILOVER_AGENT
 from components.reports.component import PORT as REPORT_SERVER_PORT

@@ -11,7 +11,7 @@ import yaml
 
 from components.backups.component import ARCHIVE_WORKLOAD, workload_name
 from components.backups.config import Kind, longest_gap_s
-from components.prometheus.store import COMPACTOR
+from components.prometheus.query import COMPACTOR
 from components.search.access import ERASER, ERASER_SECRET, INDEX_MANAGER
 from components.search.config import HTTP_PORT
 from components.search.config import WORKLOAD as SEARCH
