@@ -1,5 +1,5 @@
-"""When people are notified of an alert, as data: durations as Prometheus writes them, the times of Alertmanager's routes,
-and escalation by rules that raise an alert again (requirement A2, section 6.2; ADR 0013).
+"""When people are notified of an alert, as data: durations as Prometheus writes them, the times of Alertmanager's
+routes, and escalation by rules that raise an alert again (requirement A2, section 6.2; ADR 0013).
 
 Routes, the command line of Alertmanager, escalations and the tests of all of them read here the times of Alertmanager's
 routes, and what lies between a fault and a notification.
@@ -9,8 +9,7 @@ Alertmanager cannot escalate: it does not know who has seen a notification. So e
 says whom to tell. Both carry the same ``alert_id``: one silence on it is the acknowledgement, and stops both.
 
 The next contact has the notification *within* the delay, counted from the fault and at worst: a twin waits for the
-delay less what the way of a notification may take (`Way`), and less what an evaluation rounds
-up.
+delay less what the way of a notification may take (`Way`), and less what an evaluation rounds up.
 
 The twins stand in the group of their original. Rules of a group are evaluated at the same instant, so a twin starts to
 count anew exactly when its original does.
@@ -192,14 +191,14 @@ class EscalationDelays:
     medium: str | None = "4h"
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for entry in fields(self):
+            value = getattr(self, entry.name)
             try:
                 positive = value is None or milliseconds(value) > 0
             except ValueError as error:
-                raise ValueError(f"escalation delay {field.name}: {error}") from None
+                raise ValueError(f"escalation delay {entry.name}: {error}") from None
             if not positive:
-                raise ValueError(f"escalation delay {field.name} is {value}: give people some time, for example 5m")
+                raise ValueError(f"escalation delay {entry.name} is {value}: give people some time, for example 5m")
 
     def of(self, severity: Severity) -> str | None:
         """The delay of a priority; none for one that does not escalate."""

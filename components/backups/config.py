@@ -1,5 +1,6 @@
-"""Backups as data: when each is made and how old the newest one may get, all from its line of cron; settings files of the
-backup program, the archive and the backup exporter."""
+"""Backups as data: when each is made and how old the newest one may get, all from its line of cron; settings files of
+the backup program, the archive and the backup exporter.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Pieces of an OpenTelemetry Collector configuration (v0.149), as data; among them what each client may send to a gateway
-or an agent, so that none costs another a refusal (ADR 0045).
+"""Pieces of an OpenTelemetry Collector configuration (v0.149), as data; among them what each client may send to a
+gateway or an agent, so that none costs another a refusal (ADR 0045).
 
 A collector's own counters are what shows refused and lost telemetry, so they are served like any other component's
 metrics: over TLS, with a password. The collector's built-in endpoint can do neither. Therefore the collector sends its

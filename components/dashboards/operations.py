@@ -1,5 +1,5 @@
-"""Operations (requirement G4): what the platform itself uses, how well it answers, and what Kubernetes knows: do pods run
-and stay up, are nodes well, are volumes full?
+"""Operations (requirement G4): what the platform itself uses, how well it answers, and what Kubernetes knows: do pods
+run and stay up, are nodes well, are volumes full?
 
 Where a stack does not watch them, it shows zeros.
 

@@ -1,5 +1,5 @@
-"""Reads PromQL as far as dashboards need it: which series an expression asks for, how to ask for fewer, and which series
-there are: those of the catalogue, and of each part of the platform those in ``known_metrics.yaml``.
+"""Reads PromQL as far as dashboards need it: which series an expression asks for, how to ask for fewer, and which
+series there are: those of the catalogue, and of each part of the platform those in ``known_metrics.yaml``.
 
 Series of recording rules are not listed: the rules say them (``stacks.rules``).
 """

@@ -29,8 +29,21 @@ from components.contracts import (
     TraceQueryEndpoint,
     TraceReaderEndpoint,
 )
-from components.grafana import config
-from components.grafana.config import PORT, WORKLOAD, GrafanaConfig, grafana_config, grafana_container, ini_text
+from components.grafana.config import (
+    ADMINISTRATOR_SECRET,
+    DATABASE_SECRET,
+    INI_FILE,
+    KEY_SECRET,
+    LDAP_FILE,
+    METRICS_SECRET,
+    PORT,
+    SOURCES_FILE,
+    WORKLOAD,
+    GrafanaConfig,
+    grafana_config,
+    grafana_container,
+    ini_text,
+)
 from components.grafana.login import (
     Directory,
     OidcLogin,
@@ -318,14 +331,14 @@ class Grafana(pulumi.ComponentResource):
             args.context,
             name=WORKLOAD,
             workload=WORKLOAD,
-            files={config.INI_FILE: ini_text(config), **_directory_file(args)},
+            files={INI_FILE: ini_text(config), **_directory_file(args)},
         )
         provisioned = config_files(
             self,
             args.context,
             name=f"{WORKLOAD}-sources",
             workload=WORKLOAD,
-            files={config.SOURCES_FILE: yaml.safe_dump(sources_config(sources), sort_keys=False)},
+            files={SOURCES_FILE: yaml.safe_dump(sources_config(sources), sort_keys=False)},
         )
         return [Volume(name="config", files=files), Volume(name="sources", files=provisioned)]
 
@@ -339,10 +352,10 @@ class Grafana(pulumi.ComponentResource):
             name=f"{WORKLOAD}-secrets",
             workload=WORKLOAD,
             files={
-                config.ADMINISTRATOR_SECRET: administrator.password,
-                config.DATABASE_SECRET: args.database.user.password,
-                config.KEY_SECRET: pulumi.Output.secret(key.result),
-                config.METRICS_SECRET: self.scrape.credential.password,
+                ADMINISTRATOR_SECRET: administrator.password,
+                DATABASE_SECRET: args.database.user.password,
+                KEY_SECRET: pulumi.Output.secret(key.result),
+                METRICS_SECRET: self.scrape.credential.password,
                 **(directory_files(args.directory_secrets) if args.directory_secrets is not None else {}),
                 **{source.secret: source.user.password for source in sources if source.user},
                 **(oidc_files(args.oidc.endpoint) if args.oidc else {}),
@@ -357,7 +370,5 @@ def _directory_file(args: GrafanaArgs) -> dict[str, pulumi.Output[str]]:
     if directory is None or secrets is None:
         return {}
     return {
-        config.LDAP_FILE: has_authority(secrets).apply(
-            lambda private: toml(ldap_config(directory, private_authority=private))
-        )
+        LDAP_FILE: has_authority(secrets).apply(lambda private: toml(ldap_config(directory, private_authority=private)))
     }

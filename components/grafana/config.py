@@ -1,5 +1,5 @@
-"""``grafana.ini`` as data (requirements G1, G5, P2, M1), for Grafana 12.3, and how Grafana runs: command line, folders, files
-and probes.
+"""``grafana.ini`` as data (requirements G1, G5, P2, M1), for Grafana 12.3, and how Grafana runs: command line, folders,
+files and probes.
 
 Passwords are never in it, only the names of the files that hold them. What Grafana 12.3 does not know is not in it
 either: its old alerting, with a section of its own, is gone since version 11.

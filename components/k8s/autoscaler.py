@@ -1,5 +1,6 @@
-"""Autoscalers of workloads, by the use of their processors, and recommended sizes of containers, by Kubernetes' vertical
-autoscaler, which changes nothing here (requirement S1)."""
+"""Autoscalers of workloads, by the use of their processors, and recommended sizes of containers, by Kubernetes'
+vertical autoscaler, which changes nothing here (requirement S1).
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What the gate masks, by examples of texts that hold personal data or a secret and of texts that only look so (requirement
-O3), and the pseudonym that stands for an id; the masking is ``collector/masking``."""
+"""What the gate masks, by examples of texts that hold personal data or a secret and of texts that only look so
+(requirement O3), and the pseudonym that stands for an id; the masking is ``collector/masking``.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Rules about Thanos: can metrics be read, from every replica, and soon enough? Are the rulers' alerts raised where series
-are divided over shards?
+"""Rules about Thanos: can metrics be read, from every replica, and soon enough? Are the rulers' alerts raised where
+series are divided over shards?
 
 And of the blocks in the object storage: do they arrive, can they be read, are they looked after? That the store gateway
 or the compactor does not answer is told by the rules about all targets.
