@@ -11,7 +11,7 @@ from components.grafana.config import WORKLOAD as GRAFANA
 from components.search.access import members
 from components.search.indices import LOGS, TRACE_KINDS, trace_family
 from components.shards import external_labels
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from stacks.endpoints import PlatformInputs
 from stacks.metrics import METRICS_PREFIX, block_s
 from stacks.secrets import backup_recipients, object_storage

@@ -14,8 +14,8 @@ import pulumi
 
 from components.kafka.access import AclRule, Quota, User, acl_rules
 from components.sizes import size_of, size_text
-from components.telemetry.capacity import KAFKA_BYTES
 from components.telemetry.layers import TOPIC_OF_SIGNAL
+from components.telemetry.topics import KAFKA_BYTES
 from stacks.kafka_users import users
 from stacks.part_settings import KafkaQuota
 from stacks.settings import Settings, SettingsError

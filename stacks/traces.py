@@ -34,7 +34,7 @@ from components.search.config import Engine
 from components.search.indices import DEPENDENCIES, LOGS, IndexPolicy, trace_alias
 from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
 from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from stacks.backups import EXPORTED
 from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.secrets import IdentitySecrets, identity_secrets

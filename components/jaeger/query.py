@@ -43,7 +43,7 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
-from components.telemetry.classification import clearances
+from components.telemetry.attributes import clearances
 
 OAUTH_PORT = 4180
 SECRETS_DIRECTORY = "/etc/oauth2-proxy"

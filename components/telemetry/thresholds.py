@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from components.telemetry.coherence import judge
 from components.telemetry.file import NAME, CatalogueError, content, parse, refusal
-from components.telemetry.schema import BurnRate, Comparison, Document, Example, Inhibitor, Slo, Threshold
+from components.telemetry.schema import BurnRate, Comparison, Document, Example, Inhibitor, Slo, Threshold, judge
 
 __all__ = [
     "BURN_RATES",

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 
 from components.telemetry.attributes import ALLOWED_ATTRIBUTES, KEY_ATTRIBUTES, PROMOTED_ATTRIBUTES
 from components.telemetry.catalogue import METRICS, Metric
+from components.telemetry.fields import PLATFORM
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Layer, Signal
 from components.telemetry.naming import Kind
-from components.telemetry.rows import PLATFORM
 from components.telemetry.thresholds import SLOS, THRESHOLDS, Slo, Threshold
 from components.telemetry.topics import TOPICS
 

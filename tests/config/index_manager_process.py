@@ -21,7 +21,7 @@ from components.search.access import INDEX_MANAGER, SearchUser
 from components.search.component import PORT, Snapshots, index_manager_settings
 from components.search.config import Engine
 from components.search.indices import Family, IndexPolicy
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from lab.paths import CHECKOUT
 from services.index_manager import IndexManagerSettings
 from services.index_manager.__main__ import IndexManager

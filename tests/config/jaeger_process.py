@@ -28,7 +28,7 @@ from components.jaeger.config import (
     collector_config,
     query_config,
 )
-from components.telemetry.classification import ATTRIBUTE
+from components.telemetry.attributes import ATTRIBUTE
 from lab.toolchain import tools
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually, free_port, listens, running

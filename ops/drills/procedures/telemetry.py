@@ -14,7 +14,7 @@ from components.jaeger.config import BULK_ACTIONS
 from components.logs.component import WORKLOAD as INDEXER
 from components.sampler.component import WORKLOAD as SAMPLER
 from components.search.config import WORKLOAD as SEARCH
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from components.telemetry.services import TRACED_SERVICES
 from ops.checks.traces import budget, reader, search_healthy
 from ops.core.context import Context

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from services.runtime.json_api import WriteAlias
 from services.service_graph import ServiceGraphSettings
 from services.service_graph.graph import document, document_id

@@ -15,7 +15,7 @@ import requests
 
 from components.grafana.login import CALLBACK_PATH
 from components.jaeger.query import SESSION, callback_url
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from ops.core import platform
 from ops.core.web import Web
 from ops.telemetry.traces import TraceReader, fetch_token

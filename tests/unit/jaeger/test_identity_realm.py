@@ -11,7 +11,7 @@ import yaml
 
 from components.grafana.login import CALLBACK_PATH, oidc_settings
 from components.jaeger.query import OauthConfig, callback_url, oauth_options
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from lab.paths import CHECKOUT
 from stacks.stage_settings import Identity, Oidc
 from tests.config.keycloak_process import REALM_FILE, realm_variables

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from components.jaeger.query import allowed_groups
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from tests.support import engine
 from tests.unit.jaeger.stubs import ADDRESSES, GROUPS, default_build
 
