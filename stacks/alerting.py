@@ -10,7 +10,7 @@ from components.alertevents.component import WORKLOAD as ALERT_EVENTS
 from components.alertevents.component import AlertEvents, AlertEventsArgs
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.component import Alertmanager, AlertmanagerArgs
-from components.alertmanager.process import CLOSER
+from components.alertmanager.config import CLOSER
 from components.alertmanager.receivers import Channels, Contact
 from components.contracts import KafkaEndpoint
 from stacks import rules

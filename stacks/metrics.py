@@ -14,7 +14,7 @@ import pulumi
 from components import naming
 from components.alerting.escalation import milliseconds
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
-from components.alertmanager.process import WEB_PORT as ALERTMANAGER_PORT
+from components.alertmanager.config import WEB_PORT as ALERTMANAGER_PORT
 from components.consumers.component import MetricsConsumer, MetricsConsumerArgs, consumer_name
 from components.contracts import Credential, KafkaEndpoint, ObjectStorage, PrometheusEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY

@@ -12,8 +12,8 @@ from components.agent.component import WORKLOAD as AGENT
 from components.alertevents.component import PORT as ALERT_EVENTS_PORT
 from components.alertevents.component import WORKLOAD as ALERT_EVENTS
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
-from components.alertmanager.process import CLOSER, CLOSER_PORT, CLOSER_PORT_NAME
-from components.alertmanager.process import WEB_PORT as ALERTMANAGER_PORT
+from components.alertmanager.config import CLOSER, CLOSER_PORT, CLOSER_PORT_NAME
+from components.alertmanager.config import WEB_PORT as ALERTMANAGER_PORT
 from components.audit.component import PORT as AUDIT_PORT
 from components.audit.component import WORKLOAD as AUDIT
 from components.backups.component import ARCHIVE_PORT, ARCHIVE_WORKLOAD, EXPORTER_PORT, EXPORTER_WORKLOAD

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import typer
 
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
-from components.alertmanager.process import WEB_PORT
+from components.alertmanager.config import WEB_PORT
 from components.grafana.config import PORT as GRAFANA_PORT
 from components.grafana.config import WORKLOAD as GRAFANA
 from components.jaeger.query import OAUTH_PORT, query_workload

@@ -18,8 +18,14 @@ from typing import Any
 import requests
 from prometheus_client import CollectorRegistry
 
-from components.alertmanager.config import AlertmanagerConfig, paged_routes, rendered
-from components.alertmanager.process import CLOSER_PASSWORD_FILE, alertmanager_command, closer_settings
+from components.alertmanager.config import (
+    CLOSER_PASSWORD_FILE,
+    AlertmanagerConfig,
+    alertmanager_command,
+    closer_settings,
+    paged_routes,
+    rendered,
+)
 from components.alertmanager.receivers import AWS_FILE
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.messages import MailFake
