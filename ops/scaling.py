@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Column
 
-from components.sizes import size_of, size_text
+from components.naming import size_of, size_text
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import Load, broker_volume, samples_size, topic, topic_bytes
 from ops.core import platform as platform_module

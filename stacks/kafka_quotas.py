@@ -13,7 +13,7 @@ from typing import Final
 import pulumi
 
 from components.kafka.access import AclRule, Quota, User, acl_rules
-from components.sizes import size_of, size_text
+from components.naming import size_of, size_text
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import KAFKA_BYTES
 from stacks.kafka_users import users

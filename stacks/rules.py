@@ -29,6 +29,7 @@ from components.kafka.rules import kafka_rules
 from components.logs.rules import RULES as LOG_RULES
 from components.mirror.rules import INHIBITIONS as MIRROR_INHIBITIONS
 from components.mirror.rules import RULES as MIRROR_RULES
+from components.naming import size_of
 from components.postgres.rules import INHIBITIONS as POSTGRES_INHIBITIONS
 from components.postgres.rules import RULES as POSTGRES_RULES
 from components.probes.rules import INHIBITIONS as PROBE_INHIBITIONS
@@ -44,7 +45,6 @@ from components.rules import Inhibition, Reads, RuleGroup
 from components.sampler.rules import RULES as SAMPLER_RULES
 from components.search.rules import RULES as SEARCH_RULES
 from components.servicegraph.rules import RULES as GRAPH_RULES
-from components.sizes import size_of
 from components.telemetry.rules import INHIBITIONS as LAYER_INHIBITIONS
 from components.telemetry.rules import RULES as LAYER_RULES
 from stacks.settings import Settings

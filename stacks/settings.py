@@ -14,9 +14,9 @@ import pulumi
 from pydantic import ValidationError, field_validator, model_validator
 
 from components.alertmanager.receivers import FIRST
+from components.naming import size_of, size_text
 from components.postgres.config import RESERVED_CONNECTIONS
 from components.shards import largest_share
-from components.sizes import size_of, size_text
 from components.telemetry import topics
 from components.telemetry.fields import not_allowed
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal

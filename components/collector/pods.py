@@ -14,7 +14,7 @@ from components import naming
 from components.collector.config import HEALTH_PORT, METRICS_PORT
 from components.contracts import Credential
 from components.k8s import Container, Mount, Probe, Resources
-from components.sizes import size_of
+from components.naming import size_of
 
 _COST = 4
 """The usual cost of 10 takes 64 times the processor time for each wrong password, and for each scrape, which nothing

@@ -46,7 +46,7 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
-from components.sizes import size_of
+from components.naming import size_of
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import LAYER_NAMES, LAYERS, Signal
 

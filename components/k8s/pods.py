@@ -22,7 +22,7 @@ import pulumi_kubernetes as k8s
 from components import naming
 from components.contracts import TlsIdentity
 from components.k8s.deployment_context import DeploymentContext, Placement
-from components.sizes import size_of
+from components.naming import size_of
 
 
 @dataclass(frozen=True, kw_only=True)

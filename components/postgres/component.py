@@ -37,6 +37,7 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
+from components.naming import size_of
 from components.postgres import config
 from components.postgres.config import (
     CLUSTER_DIRECTORY,
@@ -57,7 +58,6 @@ from components.postgres.config import (
     access_data,
     rendered_access,
 )
-from components.sizes import size_of
 from components.web_access import web_file
 
 BINARIES = "/usr/lib/postgresql/15/bin"

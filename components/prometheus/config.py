@@ -20,8 +20,8 @@ import yaml
 
 from components.contracts import AlertReceiver, ProbeJob, ProbeTarget, ScrapeTarget
 from components.k8s import TLS_MOUNT, Resources
+from components.naming import size_of
 from components.shards import REPLICA_LABEL, SHARD_LABEL, external_labels
-from components.sizes import size_of
 from components.telemetry.attributes import PROMOTED_ATTRIBUTES
 
 PATH = "/probe"

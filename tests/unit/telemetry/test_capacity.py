@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.sizes import size_of, size_text
+from components.naming import size_of, size_text
 from components.telemetry.layers import Signal
 from components.telemetry.topics import KAFKA_BYTES, Load, broker_volume, samples_size
 from ops.evidence import files as evidence
