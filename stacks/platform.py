@@ -18,10 +18,8 @@ from components.audit.component import WORKLOAD as AUDIT
 from components.audit.component import ApiServer, Audit, AuditArgs, ClusterWebhook
 from components.backups.component import Backups
 from components.cluster import ROLE_ANNOTATION
+from components.clusterstate.component import VOLUMES, ClusterState, ClusterStateArgs, Server, Volumes, VolumesArgs
 from components.clusterstate.component import WORKLOAD as CLUSTER_STATE
-from components.clusterstate.component import ClusterState, ClusterStateArgs
-from components.clusterstate.volumes import WORKLOAD as VOLUMES
-from components.clusterstate.volumes import Server, Volumes, VolumesArgs
 from components.contracts import KafkaEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs

@@ -18,9 +18,8 @@ from components.audit.component import PORT as AUDIT_PORT
 from components.audit.component import WORKLOAD as AUDIT
 from components.backups.component import ARCHIVE_PORT, ARCHIVE_WORKLOAD, EXPORTER_PORT, EXPORTER_WORKLOAD
 from components.clusterstate.component import PORT as CLUSTER_STATE_PORT
+from components.clusterstate.component import VOLUMES, VOLUMES_PORT
 from components.clusterstate.component import WORKLOAD as CLUSTER_STATE
-from components.clusterstate.volumes import PORT as VOLUMES_PORT
-from components.clusterstate.volumes import WORKLOAD as VOLUMES
 from components.collector.config import METRICS_PORT as COLLECTOR_PORT
 from components.consumers.component import consumer_name
 from components.contracts import ScrapeTarget

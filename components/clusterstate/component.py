@@ -1,8 +1,12 @@
-"""The pod that tells Prometheus what Kubernetes knows of the platform: kube-state-metrics (requirements G4, S1).
+"""The pod that tells Prometheus what Kubernetes knows of the platform: kube-state-metrics (requirements G4, S1); and
+the one that tells how full volumes really are (requirements G4, M2): it asks the kubelets of the nodes.
 
 It watches objects of the platform's own namespace, and nodes, which belong to no namespace. Where sizes are
 recommended, it also reads which kinds of objects the cluster defines, to find vertical autoscalers. It reads nothing
 else and writes nothing. One is enough: what it tells is true again as soon as the next one runs.
+
+It finds them by the addresses of the namespace's own pods, so it reads no list of nodes. What a kubelet measures
+belongs to no namespace: the right to ask for it is one in the whole cluster, and it is the only one.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pulumi
@@ -36,7 +41,9 @@ from components.k8s import (
 from components.k8s.autoscaler import API as AUTOSCALER_API
 from components.k8s.autoscaler import KIND as AUTOSCALER_KIND
 from components.k8s.credentials import Rule, cluster_role, namespace_role
+from components.k8s.programs import Program, PythonService, PythonServiceArgs, auth_folder, served
 from components.web_access import web_file
+from services.volumes import Kubernetes, VolumesSettings
 
 TOKEN = "obs:clusterstate:ClusterState"  # noqa: S105  (a type token)
 WORKLOAD: Final = "cluster-state"
@@ -223,3 +230,88 @@ def _container(args: ClusterStateArgs) -> Container:
         liveness=Probe(tcp=PORT, period_s=15, failures=4),
         readiness=Probe(tcp=PORT, period_s=5, failures=2),
     )
+
+
+VOLUMES_TOKEN = "obs:clusterstate:Volumes"  # noqa: S105  (a type token)
+VOLUMES: Final = "volumes"
+"""Workload, and the job of its metrics."""
+VOLUMES_PORT: Final = 8443
+INTERVAL_S: Final = 60
+"""As often as a kubelet measures."""
+_API: Final = "https://kubernetes.default.svc:443"
+_API_VOLUME, _API_FOLDER = "kubernetes-api", "/etc/kubernetes-api"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where servers are, as NetworkPolicies see it: networks of their addresses, and their port."""
+
+    networks: Sequence[str]
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumesArgs:
+    """What it needs.
+
+    Attributes:
+        context: Deployment context.
+        scrape: Its metrics endpoint.
+        api: The API server.
+        kubelets: The kubelets.
+        resources: Of the pod.
+    """
+
+    context: DeploymentContext
+    scrape: ScrapeTarget
+    api: Server
+    kubelets: Server
+    resources: Resources
+
+
+def volumes_settings(args: VolumesArgs) -> VolumesSettings:
+    """The settings of ``services.volumes``."""
+    return VolumesSettings(
+        kubernetes=Kubernetes(
+            api=_API,
+            kubelet_port=args.kubelets.port,
+            ca_file=Path(f"{_API_FOLDER}/ca.crt"),
+            token_file=Path(f"{_API_FOLDER}/token"),
+            namespace=args.context.namespace,
+        ),
+        interval_s=INTERVAL_S,
+        **served(VOLUMES_PORT, args.scrape.credential.username, auth_folder(VOLUMES)),
+    )
+
+
+class Volumes(pulumi.ComponentResource):
+    """One pod, and what it may read."""
+
+    def __init__(self, name: str, args: VolumesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(VOLUMES_TOKEN, name, None, opts)
+        context = args.context
+        pods = namespace_role(self, context, workload=VOLUMES, rules=[Rule(resources=["pods"], verbs=["list"])])
+        kubelets = cluster_role(self, context, workload=VOLUMES, rules=[Rule(resources=["nodes/stats"], verbs=["get"])])
+        service = PythonService(
+            self,
+            context,
+            PythonServiceArgs(
+                program=Program(
+                    module="volumes",
+                    container=VOLUMES,
+                    resources=args.resources,
+                    mounts=[Mount(volume=_API_VOLUME, path=_API_FOLDER)],
+                ),
+                scrape=args.scrape,
+                settings=volumes_settings(args),
+                volumes=[Volume(name=_API_VOLUME, api_token=True)],
+                egress=[
+                    Allow(peers=[network(cidr) for cidr in server.networks], ports=[server.port])
+                    for server in (args.api, args.kubelets)
+                ],
+                # Nobody waits for it to be ready.
+                ready_every_s=20,
+                after=[pods, kubelets],
+            ),
+        )
+        self.register_outputs({"pods": service.pods.id})
