@@ -30,8 +30,7 @@ from components.k8s import DeploymentContext
 from components.kafka.config import BROKERS
 from components.kafka.config import CLIENT_PORT as KAFKA_PORT
 from components.probes.component import WORKLOAD as PROBES
-from components.probes.component import Probes, ProbesArgs
-from components.probes.config import Endpoint, Module, metrics_listener, pod_listener
+from components.probes.component import Endpoint, Module, Probes, ProbesArgs, metrics_listener, pod_listener
 from components.prometheus.component import Prometheus, PrometheusArgs
 from components.prometheus.config import WEB_PORT
 from components.prometheus.query import (

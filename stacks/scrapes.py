@@ -40,8 +40,8 @@ from components.mirror.config import METRICS_PORT as MIRROR_PORT
 from components.mirror.config import WORKLOAD as MIRROR
 from components.postgres.component import EXPORTER_PORT as POSTGRES_PORT
 from components.postgres.config import WORKLOAD as POSTGRES
+from components.probes.component import PORT as PROBES_PORT
 from components.probes.component import WORKLOAD as PROBES
-from components.probes.config import PORT as PROBES_PORT
 from components.prometheus.component import SIDECAR_PORT_NAME
 from components.prometheus.config import WEB_PORT as PROMETHEUS_PORT
 from components.prometheus.query import COMPACTOR, STORE
