@@ -16,7 +16,7 @@ from components.kafka.component import WORKLOAD as KAFKA_LAG
 from components.logs.component import WORKLOAD as LOG_INDEXER
 from components.mirror.config import SOURCE_USER, Permission, source_permissions, target_permissions
 from components.mirror.config import WORKLOAD as MIRROR
-from components.reports.config import USER as REPORTS
+from components.reports.component import USER as REPORTS
 from components.sampler.component import WORKLOAD as SAMPLER
 from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
