@@ -14,7 +14,7 @@ from typing import Any
 
 import pulumi
 
-from components.alertevents.component import alert_events_endpoint, alert_events_receiver
+from components.alertevents import alert_events_endpoint, alert_events_receiver
 from components.alertmanager.component import alertmanager_endpoint, alertmanager_receiver
 from components.contracts import (
     AlertEventsEndpoint,

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.alertevents.component import WORKLOAD as ALERT_EVENTS
-from components.audit.component import READER as AUDIT_READER
-from components.audit.component import WORKLOAD as AUDIT
+from components.alertevents import WORKLOAD as ALERT_EVENTS
+from components.audit import READER as AUDIT_READER
+from components.audit import WORKLOAD as AUDIT
 from components.backups.config import ARCHIVE_USER
 from components.backups.config import USER as BACKUP_USER
-from components.consumers.component import consumer_name
+from components.consumers import consumer_name
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.kafka.access import AclRule, User
 from components.kafka.component import WORKLOAD as KAFKA_LAG
-from components.logs.component import WORKLOAD as LOG_INDEXER
+from components.logs import WORKLOAD as LOG_INDEXER
 from components.mirror.config import SOURCE_USER, Permission, source_permissions, target_permissions
 from components.mirror.config import WORKLOAD as MIRROR
-from components.reports.component import USER as REPORTS
-from components.sampler.component import WORKLOAD as SAMPLER
-from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
+from components.reports import USER as REPORTS
+from components.sampler import WORKLOAD as SAMPLER
+from components.servicegraph import WORKLOAD as SERVICE_GRAPH
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC, AUDIT_TOPIC, TOPICS
 from stacks.settings import Settings

@@ -12,14 +12,14 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import naming
-from components.agent.component import WORKLOAD as AGENT
-from components.agent.component import Agent, AgentArgs
-from components.audit.component import WORKLOAD as AUDIT
-from components.audit.component import ApiServer, Audit, AuditArgs, ClusterWebhook
+from components.agent import WORKLOAD as AGENT
+from components.agent import Agent, AgentArgs
+from components.audit import WORKLOAD as AUDIT
+from components.audit import ApiServer, Audit, AuditArgs, ClusterWebhook
 from components.backups.component import Backups
 from components.cluster import ROLE_ANNOTATION
-from components.clusterstate.component import VOLUMES, ClusterState, ClusterStateArgs, Server, Volumes, VolumesArgs
-from components.clusterstate.component import WORKLOAD as CLUSTER_STATE
+from components.clusterstate import VOLUMES, ClusterState, ClusterStateArgs, Server, Volumes, VolumesArgs
+from components.clusterstate import WORKLOAD as CLUSTER_STATE
 from components.contracts import KafkaEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
@@ -40,7 +40,7 @@ from components.search.config import Engine
 from components.search.nodes import CONTAINER as SEARCH_CONTAINER
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS
-from components.tls.component import Authority, trust_bundle
+from components.tls import Authority, trust_bundle
 from components.versions import ImageCatalogue
 from services.audit import FollowedContainer, Source
 from stacks import kafka_quotas, kafka_users

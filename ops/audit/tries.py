@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from components.audit.component import READER
+from components.audit import READER
 from components.grafana.config import WORKLOAD as GRAFANA
 from components.postgres.config import MAINTENANCE, SOCKET_DIRECTORY, SUPERUSER
 from components.postgres.config import WORKLOAD as POSTGRES

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from components.agent.component import AgentConfig, agent_config
+from components.agent import AgentConfig, agent_config
 from components.collector.config import rendered
 from components.collector.pods import htpasswd
 from lab.toolchain import tools

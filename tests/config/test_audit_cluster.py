@@ -14,7 +14,7 @@ import requests
 import urllib3
 import yaml
 
-from components.audit.component import CLUSTER_SERVICE
+from components.audit import CLUSTER_SERVICE
 from ops.audit import cluster
 from ops.core.kube import Kube
 from services.audit import AuditSettings, Source

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from components.clusterstate.component import VOLUMES
+from components.clusterstate import VOLUMES
 from services.runtime.settings import Login, Tls
 from services.volumes import Kubernetes, VolumesSettings
 from services.volumes.__main__ import AskError, Kubelets, Service, Volume

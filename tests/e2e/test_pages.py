@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from components.dashboards.registry import DASHBOARDS
-from components.reports.component import Kind
+from components.reports import Kind
 from ops.core.access import report_access
 from ops.core.context import Context
 from ops.core.platform import PROJECT

@@ -15,7 +15,7 @@ import pytest
 
 from components.backups.config import job_schedule
 from components.k8s.workload import Schedule
-from components.reports.component import SCHEDULES
+from components.reports import SCHEDULES
 from ops.core.access import backup_access
 from ops.core.context import Context
 from ops.core.platform import PROJECT

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from components.consumers.component import consumer_name
+from components.consumers import consumer_name
 from components.dashboards.registry import dashboard_named
 from ops.core.context import ALERTMANAGER_PORT, Context
 from ops.core.errors import OpsError

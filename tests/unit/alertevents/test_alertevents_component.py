@@ -9,7 +9,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.alertevents.component import (
+from components.alertevents import (
     PORT,
     AlertEvents,
     AlertEventsArgs,

@@ -8,9 +8,9 @@ import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
-from components.clusterstate.component import VOLUMES, VOLUMES_PORT, Server, Volumes, VolumesArgs
+from components.clusterstate import VOLUMES, VOLUMES_PORT, Server, Volumes, VolumesArgs
 from components.k8s import DeploymentContext, Resources, default_deny
-from components.tls.component import Authority
+from components.tls import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES

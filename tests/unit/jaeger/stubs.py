@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.agent.component import Agent, AgentArgs
+from components.agent import Agent, AgentArgs
 from components.contracts import OidcEndpoint, SearchEndpoint
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs, traces_endpoint
 from components.jaeger.config import Strategies

@@ -10,7 +10,7 @@ import yaml
 
 from components.contracts import ProbeJob
 from components.k8s import Resources
-from components.probes.component import (
+from components.probes import (
     PORT,
     Endpoint,
     Listener,

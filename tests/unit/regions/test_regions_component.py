@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from components.dashboards.promql import metrics
-from components.regions.component import FailoverAgent
+from components.regions import FailoverAgent
 from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S, RULES
 from components.versions import IMAGES
 from services.failover_agent import FailoverAgentSettings

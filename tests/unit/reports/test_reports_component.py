@@ -14,7 +14,7 @@ import yaml
 
 from components.contracts import ObjectStorage, QueryEndpoint
 from components.k8s import MISTAKE, Container, DeploymentContext, Probe, Resources, cron_job
-from components.reports.component import PORT, SCHEDULES, WORKLOAD, Kind, Mail, Reports, ReportsArgs, Schedule
+from components.reports import PORT, SCHEDULES, WORKLOAD, Kind, Mail, Reports, ReportsArgs, Schedule
 from services import report_server as report_server_settings
 from services.reports import ReportsSettings, model
 from services.reports import __main__ as program

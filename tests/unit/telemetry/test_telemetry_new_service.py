@@ -23,7 +23,7 @@ COPIED = ("collector", "components", "images", "lab", "ops", "tests/rules", "tes
 TOLD = """
 import json
 from components.rules import rule_file
-from components.sampler.component import SamplingPolicy
+from components.sampler import SamplingPolicy
 from components.sampler.rules import RULES as SAMPLER
 from components.telemetry.catalogue import SERVICES, metric, metrics_of
 from components.telemetry.gate_catalogue import gate_catalogue
