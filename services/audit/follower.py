@@ -18,9 +18,8 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from services.audit import Kubernetes, Source
-from services.audit.lines import Line, UnreadableLineError
 from services.audit.metrics import Metrics
-from services.audit.records import GAP, Entry, note
+from services.audit.records import GAP, Entry, Line, UnreadableLineError, note
 from services.audit.sources import PARSERS
 
 ANSWER_S: Final = 15.0

@@ -18,9 +18,8 @@ import pytest
 from components.k8s import UID
 from components.postgres import component, config
 from components.postgres.config import PostgresDatabase
-from services.audit.database import database
-from services.audit.lines import Line
-from services.audit.records import Access
+from services.audit.records import Access, Line
+from services.audit.stores import database
 from tests.config.postgres_process import (
     DATABASES,
     MAX_CONNECTIONS,

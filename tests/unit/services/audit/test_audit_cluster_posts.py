@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.audit import AuditSettings, Cluster, Source, cluster_posts
-from services.audit.cluster import MOST_BODY_BYTES, PATH
-from services.audit.cluster_posts import GIVES_UP_S, ClusterPosts
+from services.audit import AuditSettings, Cluster, Source
+from services.audit.cluster import GIVES_UP_S, MOST_BODY_BYTES, PATH, ClusterPosts
 from services.audit.follower import Positions
-from services.audit.journal import Journal, Past, past
+from services.audit.journal import Journal, Past, Writer, past
 from services.audit.metrics import Metrics
 from services.audit.records import GAP, AuditRecord
-from services.audit.writer import Writer
 from services.runtime.kafka_sender import Sender
 from tests.unit.services.alert_events_fakes import Producer
 from tests.unit.services.audit.test_audit_cluster import BODY, EVENTS, event

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.audit import Source
-from services.audit.cluster import request_key
-from services.audit.journal import past
+from services.audit.journal import past, request_key
 from services.audit.operators import event_key
 from services.audit.records import (
     BEGINNING,
