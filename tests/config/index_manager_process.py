@@ -25,7 +25,7 @@ from components.telemetry.attributes import CLASSES
 from lab.paths import CHECKOUT
 from services.index_manager import IndexManagerSettings
 from services.index_manager.__main__ import IndexManager
-from services.index_manager.cluster_stats import IndexManagerMetrics
+from services.index_manager.indices import IndexManagerMetrics
 from tests.config.search_process import SearchProcesses, hashes, password_of
 from tests.config.servers import free_port, running
 

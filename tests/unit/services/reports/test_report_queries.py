@@ -23,7 +23,7 @@ from components.search.rules import RULES as SEARCH_RULES
 from components.telemetry.rules import RULES as LAYER_RULES
 from components.telemetry.thresholds import threshold
 from lab.toolchain import tools
-from services.index_manager.cluster_stats import IndexManagerMetrics
+from services.index_manager.indices import IndexManagerMetrics
 from services.reports import queries
 from services.reports.queries import CAPACITIES, FRESH_S, KPIS, Query, kpi
 from services.reports.recommendations import RULES
