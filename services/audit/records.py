@@ -24,7 +24,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.audit import Source
-from services.runtime.moments import Moment
+from services.runtime.settings import Moment
 
 VERSION: Literal[1] = 1
 BEGINNING = "0" * 64

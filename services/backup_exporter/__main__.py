@@ -16,8 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from services.backup_exporter import BackupExporterSettings
 from services.backup_exporter.poller import BackupPoller, Snapshot
 from services.runtime import serving
-from services.runtime.scrapes import ScrapeCollector, gauge_by
-from services.runtime.serving import operator_log
+from services.runtime.serving import ScrapeCollector, gauge_by, operator_log
 
 
 class BackupCollector(ScrapeCollector):

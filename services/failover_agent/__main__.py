@@ -22,8 +22,7 @@ from services.failover_agent.notification_gate import EgressProbe, NotificationG
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, notifies
 from services.regions.witness import Heartbeat, Witness
 from services.runtime import serving
-from services.runtime.scrapes import ScrapeCollector, gauge_by
-from services.runtime.serving import DedupLogger, PeriodicTask, operator_log
+from services.runtime.serving import DedupLogger, PeriodicTask, ScrapeCollector, gauge_by, operator_log
 
 _PATIENCE_S = 60.0
 """After that it is ready whatever it could not reach: metrics tell, and nobody waits for it."""

@@ -22,8 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from services.report_server import KINDS, ReportServerSettings
 from services.report_server.poller import Bucket, NotStoredError, ReportPoller, Snapshot, StorageError
 from services.runtime import serving
-from services.runtime.scrapes import ScrapeCollector, gauge_by
-from services.runtime.serving import https_server, operator_log
+from services.runtime.serving import ScrapeCollector, gauge_by, https_server, operator_log
 from services.runtime.settings import Login
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 """A program that serves beside periodic work of its own, from its command line to the signal that ends it; periodic
-tasks in threads, and logs for the operator.
+tasks in threads, logs for the operator, and metrics that are worked out at a scrape.
 
 Every one of them answers ``/metrics`` behind a password, and the probes.
 """
@@ -14,11 +14,12 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from services.runtime.https import HttpsServer, Limits
 from services.runtime.settings import ServerSettings, SettingsError
@@ -272,3 +273,28 @@ def application(
         return response
 
     return serve
+
+
+class ScrapeCollector(ABC):
+    """Reads at each scrape what the program knows then."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register it: its attributes are set before."""
+        registry.register(self)
+
+    def describe(self) -> list[Metric]:
+        """Nothing: names are known only at a scrape."""
+        return []
+
+    @abstractmethod
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of this moment."""
+
+
+def gauge_by(label: str, name: str, help_text: str, values: Mapping[str, float | None]) -> Metric:
+    """A gauge with one series for each key, its value of ``label``; of what is not known (None) there is none."""
+    family = GaugeMetricFamily(name, help_text, labels=[label])
+    for key, value in values.items():
+        if value is not None:
+            family.add_metric([key], value)
+    return family
