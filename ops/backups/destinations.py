@@ -29,9 +29,9 @@ from services.backup import manifest as form
 from services.backup.encryption import Identity
 from services.backup.grafana import Definitions, read
 from services.backup.manifest import Manifest
+from services.backup.restore import connected
 from services.backup.search import INDICES, documents, file_name
 from services.backup.store import Store
-from services.backup.web import connected
 from services.kafka_archive import restore as comparison
 from services.kafka_archive import segments
 from services.kafka_archive.catalogue import catalogue

@@ -14,8 +14,7 @@ from typing import Any
 
 from services.backup import GRAFANA, BackupError, Grafana
 from services.backup.manifest import RunSummary, RunWriter
-from services.backup.restore import Outcome, content, opened
-from services.backup.web import connected
+from services.backup.restore import Outcome, connected, content, opened
 from services.runtime.json_api import JsonApi, part
 from services.runtime.settings import secret
 
