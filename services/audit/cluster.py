@@ -312,20 +312,20 @@ class ClusterPosts:
     def _entries(self, body: bytes) -> dict[str, Entry]:
         """Digest of an event -> what it tells."""
         try:
-            events: Sequence[Any] = events(body)
+            posted: Sequence[Any] = events(body)
         except UnreadableLineError as error:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "content", str(error)) from None
         entries: dict[str, Entry] = {}
-        for event in events:
+        for event in posted:
             try:
-                request = request(event)
+                stage = request(event)
             except UnreadableLineError as error:
                 self._unreadable(str(error))
                 continue
-            if (access := access(request, self._namespace)) is not None:
-                digest = request.digest
-                positions = {request_key(digest): request.at.isoformat()}
-                entries[digest] = Entry(access=access, source=Source.CLUSTER, positions=positions)
+            if (reached := access(stage, self._namespace)) is not None:
+                digest = stage.digest
+                positions = {request_key(digest): stage.at.isoformat()}
+                entries[digest] = Entry(access=reached, source=Source.CLUSTER, positions=positions)
         return entries
 
     def _unreadable(self, reason: str) -> None:
