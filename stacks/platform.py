@@ -45,13 +45,13 @@ from components.versions import ImageCatalogue
 from services.audit import FollowedContainer, Source
 from stacks import kafka_quotas, kafka_users
 from stacks.alerting import Alerting, AlertingArgs
-from stacks.autoscaling import scaled
 from stacks.backups import backups_args
 from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_balancer_options
 from stacks.metrics import Metrics, MetricsArgs
 from stacks.part_settings import Kubelets
 from stacks.promises import not_promised
 from stacks.regions import Regions, RegionsArgs
+from stacks.scheduling import scaled
 from stacks.secrets import cluster_audit_secrets
 from stacks.settings import Role, Settings
 from stacks.sizing import PROFILES, Java

@@ -22,7 +22,6 @@ from components.telemetry.fields import not_allowed
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from stacks import field_types, stage_settings
-from stacks.autoscaling import Autoscaling, database_connections, scaled
 from stacks.field_types import ExternalEndpoint, SettingsModel, validation_errors
 from stacks.part_settings import (
     MIN_BROKERS,
@@ -37,7 +36,7 @@ from stacks.part_settings import (
     Storage,
     Topic,
 )
-from stacks.scheduling import Scheduling
+from stacks.scheduling import Autoscaling, Scheduling, database_connections, scaled
 from stacks.sizing import PROFILES
 from stacks.stage_settings import Alerting, Traces
 
