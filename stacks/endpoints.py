@@ -44,7 +44,7 @@ from components.telemetry.registry import REGISTRY
 from stacks import rules
 from stacks.cluster import check_apart
 from stacks.field_types import ExternalHost
-from stacks.kafka_users import own_users
+from stacks.kafka_quotas import own_users
 from stacks.part_settings import Cluster
 from stacks.scrapes import scrape_targets
 from stacks.secrets import alerting_secrets

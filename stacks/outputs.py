@@ -11,7 +11,7 @@ import pulumi
 from components.contracts import Credential
 from stacks.backups import PREFIX as BACKUP_PREFIX
 from stacks.endpoints import Endpoints, topic_partitions
-from stacks.kafka_users import TRACE_GROUPS, former_logins
+from stacks.kafka_quotas import TRACE_GROUPS, former_logins
 from stacks.metrics import METRICS_PREFIX
 from stacks.platform import Platform
 from stacks.promises import not_promised

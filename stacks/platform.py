@@ -43,7 +43,7 @@ from components.telemetry.topics import TOPICS
 from components.tls import Authority, trust_bundle
 from components.versions import ImageCatalogue
 from services.audit import FollowedContainer, Source
-from stacks import kafka_quotas, kafka_users
+from stacks import kafka_quotas
 from stacks.alerting import Alerting, AlertingArgs
 from stacks.backups import backups_args
 from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_balancer_options
@@ -233,7 +233,7 @@ def _kafka(inputs: PlatformInputs) -> KafkaArgs:
             )
             for topic in TOPICS
         ],
-        users=kafka_users.users(settings),
+        users=kafka_quotas.users(settings),
         quotas=kafka_quotas.quotas(settings),
     )
 
@@ -250,7 +250,7 @@ def _lag(inputs: PlatformInputs, kafka: Kafka) -> KafkaLagArgs:
         context=inputs.context,
         scrape=inputs.endpoints.scrapes[KAFKA_LAG],
         kafka=kafka.endpoint,
-        groups=kafka_users.groups(inputs.settings),
+        groups=kafka_quotas.groups(inputs.settings),
         topics=[topic.name for topic in TOPICS],
         interval_s=inputs.sizing.lag_interval_s,
         resources=inputs.sizing.lag,
