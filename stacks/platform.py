@@ -46,10 +46,10 @@ from services.audit import FollowedContainer, Source
 from stacks import kafka_quotas
 from stacks.alerting import Alerting, AlertingArgs
 from stacks.backups import backups_args
+from stacks.check import not_promised
 from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_balancer_options
 from stacks.metrics import Metrics, MetricsArgs
 from stacks.part_settings import Kubelets
-from stacks.promises import not_promised
 from stacks.regions import Regions, RegionsArgs
 from stacks.scheduling import scaled
 from stacks.secrets import cluster_audit_secrets

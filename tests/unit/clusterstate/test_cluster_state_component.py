@@ -21,7 +21,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from stacks import rules
-from stacks.promises import not_promised
+from stacks.check import not_promised
 from stacks.settings import Settings, parse
 from stacks.sizing import PROFILES
 from tests.support import engine

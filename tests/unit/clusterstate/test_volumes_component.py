@@ -17,7 +17,7 @@ from policy.rules import RULES
 from policy.runner import Runner
 from services.volumes import VolumesSettings
 from stacks import rules
-from stacks.promises import not_promised
+from stacks.check import not_promised
 from stacks.settings import parse
 from stacks.sizing import PROFILES
 from tests.support import engine
