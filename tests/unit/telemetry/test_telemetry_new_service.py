@@ -28,7 +28,7 @@ from components.sampler.rules import RULES as SAMPLER
 from components.telemetry.catalogue import SERVICES, metric, metrics_of
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.rules import INHIBITIONS, RULES
-from components.telemetry.validation import problems
+from components.telemetry.thresholds import problems
 from components.alerting.escalation import escalated
 
 print(json.dumps({

@@ -18,7 +18,7 @@ from components.telemetry.gate_catalogue import sent_metrics
 from components.telemetry.layers import LAYERS
 from components.telemetry.naming import Kind, prometheus_name
 from components.telemetry.registry import REGISTRY, service_reserved
-from components.telemetry.validation import series_in
+from components.telemetry.thresholds import series_in
 from tests.support.engine import recorded
 
 NOT_SERIES = {"count_values", "group_left", "timestamp_seconds"}
