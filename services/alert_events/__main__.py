@@ -25,8 +25,7 @@ from services.alert_events.events import ContentError, Post
 from services.runtime import serving
 from services.runtime.https import Limits
 from services.runtime.kafka_sender import ANSWER_S, BrokersError, BusyError, Sender
-from services.runtime.posts import Incoming, RefusedError, Room, answer, later
-from services.runtime.serving import https_server, operator_log
+from services.runtime.serving import Incoming, RefusedError, Room, answer, https_server, later, operator_log
 from services.runtime.settings import Login
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from services.audit.journal import FullError, Past, Writer, request_key
 from services.audit.metrics import Metrics
 from services.audit.records import UNKNOWN, Access, Entry, Outcome, UnreadableLineError, plain
 from services.runtime.https import HttpsServer, Limits
-from services.runtime.posts import Incoming, RefusedError, Room, answer, later
+from services.runtime.serving import Incoming, RefusedError, Room, answer, later
 
 PATH: Final = "/cluster"
 MOST_BODY_BYTES: Final = 16 * 1024 * 1024

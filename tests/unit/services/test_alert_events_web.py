@@ -13,7 +13,6 @@ from confluent_kafka import KafkaError
 from components.alertmanager.receivers import MOST_EVENTS
 from services.alert_events import __main__ as program
 from services.alert_events import events
-from services.runtime import posts
 from services.runtime.kafka_sender import BusyError
 from tests.unit.services.alert_events_fakes import (
     PASSWORDS,
