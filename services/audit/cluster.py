@@ -35,6 +35,9 @@ from services.audit.records import UNKNOWN, Access, Entry, Outcome, UnreadableLi
 from services.runtime.https import HttpsServer, Limits
 from services.runtime.serving import Incoming, RefusedError, Room, answer, later
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
 PATH: Final = "/cluster"
 MOST_BODY_BYTES: Final = 16 * 1024 * 1024
 """Largest post: see `MOST_EVENT_BYTES`."""
@@ -207,9 +210,6 @@ def _outcome(code: int) -> Outcome:
         return Outcome.REFUSED
     return Outcome.FAILED if code >= _ERRORS_FROM and code != _NOT_FOUND else Outcome.ALLOWED
 
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 GIVES_UP_S: Final = INITIAL_BACKOFF_S * (1 + 1.5 + 1.5**2 + 1.5**3)
 """When it drops a post that was never taken."""

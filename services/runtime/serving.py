@@ -303,9 +303,6 @@ def gauge_by(label: str, name: str, help_text: str, values: Mapping[str, float |
     return family
 
 
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
-
 _ROOM_S = 0.5
 _BODY_S = 5.0
 _DISCARD_S = 1.0
