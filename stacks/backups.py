@@ -7,7 +7,7 @@ from typing import Final
 from components.backups.component import ARCHIVE_WORKLOAD, EXPORTER_WORKLOAD, BackupsArgs
 from components.backups.config import Archiving, BackupTarget, Blocks, Kind, SearchSource
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, SearchEndpoint
-from components.grafana.config import WORKLOAD as GRAFANA
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.search.access import members
 from components.search.indices import LOGS, TRACE_KINDS, trace_family
 from components.shards import external_labels

@@ -20,8 +20,8 @@ from components.contracts import Credential, KafkaEndpoint, ObjectStorage, Prome
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.gateway.config import HTTP_PORT as GATEWAY_HTTP_PORT
-from components.grafana.config import PORT as GRAFANA_PORT
-from components.grafana.config import WORKLOAD as GRAFANA
+from components.grafana.process import PORT as GRAFANA_PORT
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.collector import ACCESS as JAEGER_ACCESS
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.config import OTLP_PORT as JAEGER_OTLP_PORT

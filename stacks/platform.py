@@ -25,7 +25,7 @@ from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.gateway.config import request_limit
-from components.grafana.config import WORKLOAD as GRAFANA
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.query import PROXY, query_workload
 from components.k8s import CertificatePolicy, DeploymentContext, DnsPods, DnsServers, default_deny
 from components.kafka.access import Topic

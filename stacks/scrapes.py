@@ -24,8 +24,8 @@ from components.collector.config import METRICS_PORT as COLLECTOR_PORT
 from components.consumers import consumer_name
 from components.contracts import ScrapeTarget
 from components.gateway.component import WORKLOAD as GATEWAY
-from components.grafana.config import PORT as GRAFANA_PORT
-from components.grafana.config import WORKLOAD as GRAFANA
+from components.grafana.process import PORT as GRAFANA_PORT
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.query import query_workload
 from components.jaeger.reader import WORKLOAD as TRACE_READER

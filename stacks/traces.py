@@ -9,7 +9,7 @@ import pulumi
 
 from components.backups.config import USER as BACKUP_USER
 from components.contracts import KafkaEndpoint, OidcEndpoint, SearchEndpoint, TraceReaderEndpoint
-from components.grafana.config import WORKLOAD as GRAFANA
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
 from components.jaeger.query import JaegerQuery, JaegerQueryArgs, query_workload

@@ -13,9 +13,9 @@ from components.dashboards import grafana as dashboard_json
 from components.dashboards.grafana import Plugins, trace_link
 from components.dashboards.registry import DASHBOARDS
 from components.grafana.component import Grafana, GrafanaArgs, Logs
-from components.grafana.config import WORKLOAD as GRAFANA
 from components.grafana.content import FOLDERS, HOME, GrafanaContent, GrafanaContentArgs
 from components.grafana.login import Directory, Groups, OidcLogin
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.grafana.sources import LogsPlugin
 from components.postgres.component import Postgres, PostgresArgs
 from components.postgres.config import WORKLOAD as POSTGRES

@@ -29,21 +29,8 @@ from components.contracts import (
     TraceQueryEndpoint,
     TraceReaderEndpoint,
 )
-from components.grafana.config import (
-    ADMINISTRATOR_SECRET,
-    DATABASE_SECRET,
-    INI_FILE,
-    KEY_SECRET,
-    LDAP_FILE,
-    METRICS_SECRET,
-    PORT,
-    SOURCES_FILE,
-    WORKLOAD,
-    GrafanaConfig,
-    grafana_config,
-    grafana_container,
-    ini_text,
-)
+from components.grafana import process
+from components.grafana.config import GrafanaConfig, grafana_config, ini_text
 from components.grafana.login import (
     Directory,
     OidcLogin,
@@ -54,6 +41,7 @@ from components.grafana.login import (
     oidc_files,
     toml,
 )
+from components.grafana.process import PORT, WORKLOAD, grafana_container
 from components.grafana.sources import (
     LogsPlugin,
     Source,
@@ -331,14 +319,14 @@ class Grafana(pulumi.ComponentResource):
             args.context,
             name=WORKLOAD,
             workload=WORKLOAD,
-            files={INI_FILE: ini_text(config), **_directory_file(args)},
+            files={process.INI_FILE: ini_text(config), **_directory_file(args)},
         )
         provisioned = config_files(
             self,
             args.context,
             name=f"{WORKLOAD}-sources",
             workload=WORKLOAD,
-            files={SOURCES_FILE: yaml.safe_dump(sources_config(sources), sort_keys=False)},
+            files={process.SOURCES_FILE: yaml.safe_dump(sources_config(sources), sort_keys=False)},
         )
         return [Volume(name="config", files=files), Volume(name="sources", files=provisioned)]
 
@@ -352,10 +340,10 @@ class Grafana(pulumi.ComponentResource):
             name=f"{WORKLOAD}-secrets",
             workload=WORKLOAD,
             files={
-                ADMINISTRATOR_SECRET: administrator.password,
-                DATABASE_SECRET: args.database.user.password,
-                KEY_SECRET: pulumi.Output.secret(key.result),
-                METRICS_SECRET: self.scrape.credential.password,
+                process.ADMINISTRATOR_SECRET: administrator.password,
+                process.DATABASE_SECRET: args.database.user.password,
+                process.KEY_SECRET: pulumi.Output.secret(key.result),
+                process.METRICS_SECRET: self.scrape.credential.password,
                 **(directory_files(args.directory_secrets) if args.directory_secrets is not None else {}),
                 **{source.secret: source.user.password for source in sources if source.user},
                 **(oidc_files(args.oidc.endpoint) if args.oidc else {}),
@@ -370,5 +358,7 @@ def _directory_file(args: GrafanaArgs) -> dict[str, pulumi.Output[str]]:
     if directory is None or secrets is None:
         return {}
     return {
-        LDAP_FILE: has_authority(secrets).apply(lambda private: toml(ldap_config(directory, private_authority=private)))
+        process.LDAP_FILE: has_authority(secrets).apply(
+            lambda private: toml(ldap_config(directory, private_authority=private))
+        )
     }

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pulumi
 
 from components.contracts import OidcEndpoint
-from components.grafana.config import (
+from components.grafana.process import (
     DIRECTORY_AUTHORITY,
     DIRECTORY_SECRET,
     OIDC_AUTHORITY,

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.contracts import AlertmanagerEndpoint, Credential, QueryEndpoint, SearchEndpoint
-from components.grafana.config import from_file
+from components.grafana.process import from_file
 from components.k8s import TLS_MOUNT
 from components.versions import release
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from components.audit import READER
-from components.grafana.config import WORKLOAD as GRAFANA
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.postgres.config import MAINTENANCE, SOCKET_DIRECTORY, SUPERUSER
 from components.postgres.config import WORKLOAD as POSTGRES
 from components.search.access import members

@@ -24,8 +24,8 @@ import typer
 
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.config import WEB_PORT
-from components.grafana.config import PORT as GRAFANA_PORT
-from components.grafana.config import WORKLOAD as GRAFANA
+from components.grafana.process import PORT as GRAFANA_PORT
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.query import OAUTH_PORT, query_workload
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.thanos import QUERY_PORT

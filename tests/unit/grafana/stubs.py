@@ -19,9 +19,9 @@ from components.contracts import (
     TraceQueryEndpoint,
 )
 from components.grafana.component import Grafana, GrafanaArgs, Logs
-from components.grafana.config import PORT
 from components.grafana.content import FOLDERS, HOME, GrafanaContent, GrafanaContentArgs
 from components.grafana.login import Directory, Groups, OidcLogin
+from components.grafana.process import PORT
 from components.grafana.sources import LogsPlugin
 from components.k8s import LoadBalancerOptions, Resources
 from policy.model import Resource
