@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from components.sizes import size_of
+from components.naming import size_of
 from components.telemetry.topics import topic
 from lab import LabError, directory, registry, storage
 from lab.cluster import network

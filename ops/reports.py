@@ -30,12 +30,12 @@ from ops.core.errors import OpsError, one_line
 from ops.core.files import Lang
 from ops.core.kube import Kube
 from ops.core.terminal import Table
+from services.reports import LANGUAGES, KafkaAccess, Language
 from services.reports.alert_topics import KafkaAlertLog
 from services.reports.build import report
 from services.reports.metrics import ThanosMetrics
 from services.reports.model import Kind, Report, ReportError, chosen
 from services.reports.render import html
-from services.reports.settings import LANGUAGES, KafkaAccess, Language
 
 WORKLOAD, PORT = "report-server", 8443
 LATEST = "latest"

@@ -13,10 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Column
 
-from components.sizes import size_of, size_text
-from components.telemetry.capacity import Load, broker_volume, samples_size, topic_bytes
+from components.naming import size_of, size_text
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from components.telemetry.topics import topic
+from components.telemetry.topics import Load, broker_volume, samples_size, topic, topic_bytes
 from ops.core import platform as platform_module
 from ops.core.autoscalers import Amounts, Recommendation, Size, recommendations
 from ops.core.errors import OpsError

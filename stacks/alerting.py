@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.alertevents.component import WORKLOAD as ALERT_EVENTS
-from components.alertevents.component import AlertEvents, AlertEventsArgs
+from components.alertevents import WORKLOAD as ALERT_EVENTS
+from components.alertevents import AlertEvents, AlertEventsArgs
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.component import Alertmanager, AlertmanagerArgs
-from components.alertmanager.process import CLOSER
+from components.alertmanager.config import CLOSER
 from components.alertmanager.receivers import Channels, Contact
 from components.contracts import KafkaEndpoint
 from stacks import rules

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from components.backups.component import ARCHIVE_WORKLOAD, EXPORTER_WORKLOAD, BackupsArgs
-from components.backups.config import Archiving, BackupTarget, Blocks, SearchSource
-from components.backups.schedule import Kind
+from components.backups.config import Archiving, BackupTarget, Blocks, Kind, SearchSource
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, SearchEndpoint
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.search.access import members
 from components.search.indices import LOGS, TRACE_KINDS, trace_family
 from components.shards import external_labels
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from stacks.endpoints import PlatformInputs
 from stacks.metrics import METRICS_PREFIX, block_s
 from stacks.secrets import backup_recipients, object_storage

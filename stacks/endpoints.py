@@ -14,7 +14,7 @@ from typing import Any
 
 import pulumi
 
-from components.alertevents.component import alert_events_endpoint, alert_events_receiver
+from components.alertevents import alert_events_endpoint, alert_events_receiver
 from components.alertmanager.component import alertmanager_endpoint, alertmanager_receiver
 from components.contracts import (
     AlertEventsEndpoint,
@@ -30,21 +30,21 @@ from components.dashboards import drilldowns
 from components.dashboards import grafana as dashboard_json
 from components.dashboards.grafana import Plugins
 from components.dashboards.registry import DASHBOARDS
-from components.gateway.logins import GatewayLogins, GivenLogins, gateway_logins
+from components.gateway.component import GatewayLogins, GivenLogins, gateway_logins
 from components.jaeger.collector import traces_endpoint
 from components.jaeger.reader import trace_reader_endpoint
 from components.k8s import DeploymentContext, LoadBalancerOptions
 from components.kafka.access import acl_rules
 from components.mirror.component import MirrorSource
 from components.mirror.config import SOURCE_USER
-from components.prometheus.credentials import prometheus_endpoint
 from components.prometheus.query import query_endpoint
+from components.prometheus.thanos import prometheus_endpoint
 from components.telemetry.layers import LAYERS
 from components.telemetry.registry import REGISTRY
 from stacks import rules
 from stacks.cluster import check_apart
 from stacks.field_types import ExternalHost
-from stacks.kafka_users import own_users
+from stacks.kafka_quotas import own_users
 from stacks.part_settings import Cluster
 from stacks.scrapes import scrape_targets
 from stacks.secrets import alerting_secrets

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from components.backups.schedule import longest_gap_s
+from components.backups.config import longest_gap_s
 from components.telemetry.fields import NOT_ALLOWED, not_allowed, pattern
 from services.runtime.settings import causes, instead, shown, value_at
 

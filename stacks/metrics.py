@@ -12,10 +12,10 @@ from typing import Final
 import pulumi
 
 from components import naming
-from components.alerting.timings import milliseconds
+from components.alerting.escalation import milliseconds
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
-from components.alertmanager.process import WEB_PORT as ALERTMANAGER_PORT
-from components.consumers.component import MetricsConsumer, MetricsConsumerArgs, consumer_name
+from components.alertmanager.config import WEB_PORT as ALERTMANAGER_PORT
+from components.consumers import MetricsConsumer, MetricsConsumerArgs, consumer_name
 from components.contracts import Credential, KafkaEndpoint, ObjectStorage, PrometheusEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
@@ -25,26 +25,31 @@ from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.collector import ACCESS as JAEGER_ACCESS
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.config import OTLP_PORT as JAEGER_OTLP_PORT
-from components.jaeger.oauth import OAUTH_PORT
-from components.jaeger.query import query_workload
+from components.jaeger.query import OAUTH_PORT, query_workload
 from components.k8s import DeploymentContext
 from components.kafka.config import BROKERS
 from components.kafka.config import CLIENT_PORT as KAFKA_PORT
-from components.probes.component import WORKLOAD as PROBES
-from components.probes.component import Probes, ProbesArgs
-from components.probes.config import Endpoint, Module, metrics_listener, pod_listener
+from components.probes import WORKLOAD as PROBES
+from components.probes import Endpoint, Module, Probes, ProbesArgs, metrics_listener, pod_listener
 from components.prometheus.component import Prometheus, PrometheusArgs
 from components.prometheus.config import WEB_PORT
+from components.prometheus.query import (
+    COMPACTOR,
+    STORE,
+    Compactor,
+    CompactorArgs,
+    StoreEndpoint,
+    StoreGateway,
+    StoreGatewayArgs,
+    ThanosQuery,
+    ThanosQueryArgs,
+)
 from components.prometheus.query import WORKLOAD as QUERY
-from components.prometheus.query import ThanosQuery, ThanosQueryArgs
 from components.prometheus.ruler import Ruler, RulerArgs
-from components.prometheus.store import COMPACTOR as COMPACTOR
-from components.prometheus.store import WORKLOAD as STORE
-from components.prometheus.store import Compactor, CompactorArgs, StoreEndpoint, StoreGateway, StoreGatewayArgs
 from components.prometheus.thanos import GRPC_PORT as STORE_PORT
 from components.prometheus.thanos import QUERY_PORT
-from components.reports.component import PORT as REPORT_SERVER_PORT
-from components.reports.component import WORKLOAD as REPORT_SERVER
+from components.reports import PORT as REPORT_SERVER_PORT
+from components.reports import WORKLOAD as REPORT_SERVER
 from components.rules import Reads, RuleGroup
 from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH

@@ -10,11 +10,11 @@ import pulumi
 
 from components.contracts import Credential
 from stacks.backups import PREFIX as BACKUP_PREFIX
+from stacks.check import not_promised
 from stacks.endpoints import Endpoints, topic_partitions
-from stacks.kafka_users import TRACE_GROUPS, former_logins
+from stacks.kafka_quotas import TRACE_GROUPS, former_logins
 from stacks.metrics import METRICS_PREFIX
 from stacks.platform import Platform
-from stacks.promises import not_promised
 from stacks.rules import delays
 from stacks.secrets import backup_recipients, object_storage, witness
 from stacks.settings import Settings

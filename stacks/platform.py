@@ -12,16 +12,14 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import naming
-from components.agent.component import WORKLOAD as AGENT
-from components.agent.component import Agent, AgentArgs
-from components.audit.component import WORKLOAD as AUDIT
-from components.audit.component import ApiServer, Audit, AuditArgs, ClusterWebhook
+from components.agent import WORKLOAD as AGENT
+from components.agent import Agent, AgentArgs
+from components.audit import WORKLOAD as AUDIT
+from components.audit import ApiServer, Audit, AuditArgs, ClusterWebhook
 from components.backups.component import Backups
 from components.cluster import ROLE_ANNOTATION
-from components.clusterstate.component import WORKLOAD as CLUSTER_STATE
-from components.clusterstate.component import ClusterState, ClusterStateArgs
-from components.clusterstate.volumes import WORKLOAD as VOLUMES
-from components.clusterstate.volumes import Server, Volumes, VolumesArgs
+from components.clusterstate import VOLUMES, ClusterState, ClusterStateArgs, Server, Volumes, VolumesArgs
+from components.clusterstate import WORKLOAD as CLUSTER_STATE
 from components.contracts import KafkaEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
@@ -42,18 +40,18 @@ from components.search.config import Engine
 from components.search.nodes import CONTAINER as SEARCH_CONTAINER
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS
-from components.tls.component import Authority, trust_bundle
+from components.tls import Authority, trust_bundle
 from components.versions import ImageCatalogue
-from services.audit.settings import FollowedContainer, Source
-from stacks import kafka_quotas, kafka_users
+from services.audit import FollowedContainer, Source
+from stacks import kafka_quotas
 from stacks.alerting import Alerting, AlertingArgs
-from stacks.autoscaling import scaled
 from stacks.backups import backups_args
+from stacks.check import not_promised
 from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs, load_balancer_options
 from stacks.metrics import Metrics, MetricsArgs
 from stacks.part_settings import Kubelets
-from stacks.promises import not_promised
 from stacks.regions import Regions, RegionsArgs
+from stacks.scheduling import scaled
 from stacks.secrets import cluster_audit_secrets
 from stacks.settings import Role, Settings
 from stacks.sizing import PROFILES, Java
@@ -235,7 +233,7 @@ def _kafka(inputs: PlatformInputs) -> KafkaArgs:
             )
             for topic in TOPICS
         ],
-        users=kafka_users.users(settings),
+        users=kafka_quotas.users(settings),
         quotas=kafka_quotas.quotas(settings),
     )
 
@@ -252,7 +250,7 @@ def _lag(inputs: PlatformInputs, kafka: Kafka) -> KafkaLagArgs:
         context=inputs.context,
         scrape=inputs.endpoints.scrapes[KAFKA_LAG],
         kafka=kafka.endpoint,
-        groups=kafka_users.groups(inputs.settings),
+        groups=kafka_quotas.groups(inputs.settings),
         topics=[topic.name for topic in TOPICS],
         interval_s=inputs.sizing.lag_interval_s,
         resources=inputs.sizing.lag,

@@ -9,10 +9,10 @@ import pulumi
 from components.contracts import KafkaEndpoint, ObjectStorage
 from components.mirror.component import Mirror, MirrorArgs, MirrorKeystore, MirrorSource
 from components.mirror.config import WORKLOAD as MIRROR
-from components.regions.component import WORKLOAD as FAILOVER_AGENT
-from components.regions.component import FailoverAgent, FailoverAgentArgs
+from components.regions import WORKLOAD as FAILOVER_AGENT
+from components.regions import FailoverAgent, FailoverAgentArgs
 from stacks.endpoints import PlatformInputs
-from stacks.kafka_users import COPIED_TOPICS, copied_groups
+from stacks.kafka_quotas import COPIED_TOPICS, copied_groups
 from stacks.secrets import witness
 from stacks.settings import Role, Settings, SettingsError
 

@@ -9,8 +9,7 @@ from components.agent.rules import RULES as AGENT_RULES
 from components.alertevents.rules import INHIBITIONS as EVENT_INHIBITIONS
 from components.alertevents.rules import RULES as EVENT_RULES
 from components.alerting import inhibitions
-from components.alerting.escalation import LEVELS, EscalationDelays, escalated
-from components.alerting.timings import milliseconds
+from components.alerting.escalation import LEVELS, EscalationDelays, escalated, milliseconds
 from components.alertmanager.rules import INHIBITIONS as ALERTMANAGER_INHIBITIONS
 from components.alertmanager.rules import alertmanager_rules
 from components.audit.rules import INHIBITIONS as AUDIT_INHIBITIONS
@@ -30,13 +29,14 @@ from components.kafka.rules import kafka_rules
 from components.logs.rules import RULES as LOG_RULES
 from components.mirror.rules import INHIBITIONS as MIRROR_INHIBITIONS
 from components.mirror.rules import RULES as MIRROR_RULES
+from components.naming import size_of
 from components.postgres.rules import INHIBITIONS as POSTGRES_INHIBITIONS
 from components.postgres.rules import RULES as POSTGRES_RULES
 from components.probes.rules import INHIBITIONS as PROBE_INHIBITIONS
 from components.probes.rules import probe_rules
-from components.prometheus.ruler_rules import INHIBITIONS as RULER_INHIBITIONS
 from components.prometheus.rules import INHIBITIONS as PROMETHEUS_INHIBITIONS
 from components.prometheus.rules import prometheus_rules
+from components.prometheus.thanos_rules import RULER_INHIBITIONS
 from components.regions.rules import INHIBITIONS as REGION_INHIBITIONS
 from components.regions.rules import RULES as REGION_RULES
 from components.reports.rules import INHIBITIONS as REPORT_INHIBITIONS
@@ -45,7 +45,6 @@ from components.rules import Inhibition, Reads, RuleGroup
 from components.sampler.rules import RULES as SAMPLER_RULES
 from components.search.rules import RULES as SEARCH_RULES
 from components.servicegraph.rules import RULES as GRAPH_RULES
-from components.sizes import size_of
 from components.telemetry.rules import INHIBITIONS as LAYER_INHIBITIONS
 from components.telemetry.rules import RULES as LAYER_RULES
 from stacks.settings import Settings

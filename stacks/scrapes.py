@@ -8,21 +8,20 @@ from dataclasses import dataclass
 import pulumi
 
 from components import naming
-from components.agent.component import WORKLOAD as AGENT
-from components.alertevents.component import PORT as ALERT_EVENTS_PORT
-from components.alertevents.component import WORKLOAD as ALERT_EVENTS
+from components.agent import WORKLOAD as AGENT
+from components.alertevents import PORT as ALERT_EVENTS_PORT
+from components.alertevents import WORKLOAD as ALERT_EVENTS
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
-from components.alertmanager.process import CLOSER, CLOSER_PORT, CLOSER_PORT_NAME
-from components.alertmanager.process import WEB_PORT as ALERTMANAGER_PORT
-from components.audit.component import PORT as AUDIT_PORT
-from components.audit.component import WORKLOAD as AUDIT
+from components.alertmanager.config import CLOSER, CLOSER_PORT, CLOSER_PORT_NAME
+from components.alertmanager.config import WEB_PORT as ALERTMANAGER_PORT
+from components.audit import PORT as AUDIT_PORT
+from components.audit import WORKLOAD as AUDIT
 from components.backups.component import ARCHIVE_PORT, ARCHIVE_WORKLOAD, EXPORTER_PORT, EXPORTER_WORKLOAD
-from components.clusterstate.component import PORT as CLUSTER_STATE_PORT
-from components.clusterstate.component import WORKLOAD as CLUSTER_STATE
-from components.clusterstate.volumes import PORT as VOLUMES_PORT
-from components.clusterstate.volumes import WORKLOAD as VOLUMES
+from components.clusterstate import PORT as CLUSTER_STATE_PORT
+from components.clusterstate import VOLUMES, VOLUMES_PORT
+from components.clusterstate import WORKLOAD as CLUSTER_STATE
 from components.collector.config import METRICS_PORT as COLLECTOR_PORT
-from components.consumers.component import consumer_name
+from components.consumers import consumer_name
 from components.contracts import ScrapeTarget
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.grafana.process import PORT as GRAFANA_PORT
@@ -35,30 +34,28 @@ from components.kafka.component import PORT as KAFKA_LAG_PORT
 from components.kafka.component import WORKLOAD as KAFKA_LAG
 from components.kafka.config import BROKERS, CONTROLLERS
 from components.kafka.config import METRICS_PORT as KAFKA_PORT
-from components.logs.component import PORT as LOG_INDEXER_PORT
-from components.logs.component import WORKLOAD as LOG_INDEXER
+from components.logs import PORT as LOG_INDEXER_PORT
+from components.logs import WORKLOAD as LOG_INDEXER
 from components.mirror.config import METRICS_PORT as MIRROR_PORT
 from components.mirror.config import WORKLOAD as MIRROR
+from components.postgres.component import EXPORTER_PORT as POSTGRES_PORT
 from components.postgres.config import WORKLOAD as POSTGRES
-from components.postgres.process import EXPORTER_PORT as POSTGRES_PORT
-from components.probes.component import WORKLOAD as PROBES
-from components.probes.config import PORT as PROBES_PORT
+from components.probes import PORT as PROBES_PORT
+from components.probes import WORKLOAD as PROBES
 from components.prometheus.component import SIDECAR_PORT_NAME
 from components.prometheus.config import WEB_PORT as PROMETHEUS_PORT
-from components.prometheus.credentials import sidecar_name, workload_name
+from components.prometheus.query import COMPACTOR, STORE
 from components.prometheus.query import WORKLOAD as QUERY
-from components.prometheus.store import COMPACTOR as COMPACTOR
-from components.prometheus.store import WORKLOAD as STORE
-from components.prometheus.thanos import QUERY_PORT, SIDECAR_HTTP_PORT, STORE_HTTP_PORT
-from components.regions.component import PORT as FAILOVER_AGENT_PORT
-from components.regions.component import WORKLOAD as FAILOVER_AGENT
-from components.reports.component import PORT as REPORT_SERVER_PORT
-from components.reports.component import WORKLOAD as REPORT_SERVER
-from components.sampler.component import WORKLOAD as SAMPLER
+from components.prometheus.thanos import QUERY_PORT, SIDECAR_HTTP_PORT, STORE_HTTP_PORT, sidecar_name, workload_name
+from components.regions import PORT as FAILOVER_AGENT_PORT
+from components.regions import WORKLOAD as FAILOVER_AGENT
+from components.reports import PORT as REPORT_SERVER_PORT
+from components.reports import WORKLOAD as REPORT_SERVER
+from components.sampler import WORKLOAD as SAMPLER
 from components.search.access import INDEX_MANAGER
 from components.search.component import PORT as INDEX_MANAGER_PORT
-from components.servicegraph.component import PORT as SERVICE_GRAPH_PORT
-from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
+from components.servicegraph import PORT as SERVICE_GRAPH_PORT
+from components.servicegraph import WORKLOAD as SERVICE_GRAPH
 from components.shards import ruler_name, server_names
 from stacks.settings import Role, Settings
 from stacks.sizing import Sizing

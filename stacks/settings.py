@@ -14,15 +14,14 @@ import pulumi
 from pydantic import ValidationError, field_validator, model_validator
 
 from components.alertmanager.receivers import FIRST
+from components.naming import size_of, size_text
 from components.postgres.config import RESERVED_CONNECTIONS
 from components.shards import largest_share
-from components.sizes import size_of, size_text
-from components.telemetry import capacity
+from components.telemetry import topics
 from components.telemetry.fields import not_allowed
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from stacks import field_types, stage_settings
-from stacks.autoscaling import Autoscaling, database_connections, scaled
 from stacks.field_types import ExternalEndpoint, SettingsModel, validation_errors
 from stacks.part_settings import (
     MIN_BROKERS,
@@ -37,7 +36,7 @@ from stacks.part_settings import (
     Storage,
     Topic,
 )
-from stacks.scheduling import Scheduling
+from stacks.scheduling import Autoscaling, Scheduling, database_connections, scaled
 from stacks.sizing import PROFILES
 from stacks.stage_settings import Alerting, Traces
 
@@ -159,9 +158,9 @@ class Settings(SettingsModel):
 
     @model_validator(mode="after")
     def _volumes_hold_the_load(self) -> Self:
-        load = capacity.Load(**self.load.model_dump())
+        load = topics.Load(**self.load.model_dump())
         days = {signal: self.topics[topic].retention_days for signal, topic in TOPIC_OF_SIGNAL.items()}
-        broker = capacity.broker_volume(load, days, brokers=len(self.kafka.brokers), copies=MIN_BROKERS)
+        broker = topics.broker_volume(load, days, brokers=len(self.kafka.brokers), copies=MIN_BROKERS)
         if broker > size_of(self.storage.kafka):
             raise not_allowed(
                 f"a storage.kafka of at least {size_text(broker)} (it is {self.storage.kafka}) for the load "
@@ -174,17 +173,17 @@ class Settings(SettingsModel):
                 f"at most {partitions} for prometheus.shards, which is {prometheus.shards}: a shard reads whole "
                 f"partitions of {TOPIC_OF_SIGNAL[Signal.METRICS]}"
             )
-        samples = capacity.samples_size(load, kept) * largest_share(partitions, prometheus.shards)
+        samples = topics.samples_size(load, kept) * largest_share(partitions, prometheus.shards)
         if samples > size_of(prometheus.retention_size):
             raise not_allowed(
                 f"a prometheus.retention_size of at least {-(-samples // 2**20):.0f}MB (it is "
                 f"{prometheus.retention_size}) for load.points and {prometheus.retention_time}, less of these, or "
                 f"more than {prometheus.shards} prometheus.shards"
             )
-        if size_of(prometheus.retention_size) > capacity.USABLE * size_of(self.storage.prometheus):
+        if size_of(prometheus.retention_size) > topics.USABLE * size_of(self.storage.prometheus):
             raise not_allowed(
                 f"a storage.prometheus of which prometheus.retention_size ({prometheus.retention_size}) takes at most "
-                f"{capacity.USABLE:.0%}"
+                f"{topics.USABLE:.0%}"
             )
         return self
 

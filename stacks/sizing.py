@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from components.k8s import Autoscale, Resources
-from components.sampler.component import SamplingPolicy
+from components.sampler import SamplingPolicy
 from components.search.nodes import NodeSize
 
 

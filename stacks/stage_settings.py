@@ -8,13 +8,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from components.alerting.escalation import LEVELS
-from components.alerting.timings import milliseconds
+from components.alerting.escalation import LEVELS, milliseconds
 from components.alertmanager.receivers import FIRST, Channel
 from components.alertmanager.receivers import Contact as AlertContact
 from components.grafana.login import same_site
 from components.rules import Severity
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from components.telemetry.fields import not_allowed
 from stacks import field_types
 from stacks.field_types import ExternalEndpoint, SettingsModel

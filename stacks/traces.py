@@ -15,10 +15,10 @@ from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
 from components.jaeger.query import JaegerQuery, JaegerQueryArgs, query_workload
 from components.jaeger.reader import WORKLOAD as TRACE_READER
 from components.jaeger.reader import JaegerReader, JaegerReaderArgs
-from components.logs.component import WORKLOAD as LOG_INDEXER
-from components.logs.component import LogIndexer, LogIndexerArgs
-from components.sampler.component import WORKLOAD as SAMPLER
-from components.sampler.component import Sampler, SamplerArgs
+from components.logs import WORKLOAD as LOG_INDEXER
+from components.logs import LogIndexer, LogIndexerArgs
+from components.sampler import WORKLOAD as SAMPLER
+from components.sampler import Sampler, SamplerArgs
 from components.search.access import (
     INDEX_MANAGER,
     SearchUser,
@@ -32,9 +32,9 @@ from components.search.access import (
 from components.search.component import Search, SearchArgs
 from components.search.config import Engine
 from components.search.indices import DEPENDENCIES, LOGS, IndexPolicy, trace_alias
-from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
-from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
-from components.telemetry.classification import CLASSES
+from components.servicegraph import WORKLOAD as SERVICE_GRAPH
+from components.servicegraph import ServiceGraph, ServiceGraphArgs
+from components.telemetry.attributes import CLASSES
 from stacks.backups import EXPORTED
 from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.secrets import IdentitySecrets, identity_secrets

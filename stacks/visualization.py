@@ -21,9 +21,8 @@ from components.postgres.component import Postgres, PostgresArgs
 from components.postgres.config import WORKLOAD as POSTGRES
 from components.postgres.config import PostgresDatabase
 from components.prometheus.query import WORKLOAD as QUERY
-from components.reports.component import WORKLOAD as REPORT_SERVER
-from components.reports.component import Reports, ReportsArgs
-from components.reports.config import Kind, Mail
+from components.reports import WORKLOAD as REPORT_SERVER
+from components.reports import Kind, Mail, Reports, ReportsArgs
 from components.search.indices import LOGS
 from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.secrets import database_password, directory_secrets, grafana_oidc_secret, object_storage

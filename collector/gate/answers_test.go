@@ -222,7 +222,7 @@ func TestIDsBecomeTheHashThatThePlatformComputes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// components.masking.pseudonyms.pseudonym("dev-0001", "0123456789abcdef0123456789abcdef")
+	// components.masking.pseudonym("dev-0001", "0123456789abcdef0123456789abcdef")
 	const want = "d25f09824e0953c6ee1453a962d058109a7c911887aa3dee1d68e17f67b1e2ca"
 	attributes := data.ResourceMetrics().At(0).Resource().Attributes()
 	for _, key := range []string{"device_id", "service.instance.id"} {

@@ -73,7 +73,7 @@ func TestWhatIsRefusedAsAWholeCostsABoundedNumberOfRequests(t *testing.T) {
 	}
 }
 
-// As components/consumers/component.py has it.
+// As components/consumers/__init__.py has it.
 const requests = 500
 
 func TestALongRunOfBadPointsTakesNoGoodOneWithIt(t *testing.T) {

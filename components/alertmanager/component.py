@@ -9,15 +9,8 @@ from typing import Any
 import pulumi
 
 from components import naming
-from components.alerting.timings import TIMINGS, Timing
+from components.alerting.escalation import TIMINGS, Timing
 from components.alertmanager.config import (
-    AlertmanagerConfig,
-    alertmanager_config,
-    paged_routes,
-    rendered,
-    template_files,
-)
-from components.alertmanager.process import (
     CLOSER_FILE,
     CLOSER_PASSWORD_FILE,
     CLOSER_PORT,
@@ -25,10 +18,15 @@ from components.alertmanager.process import (
     GOSSIP_PORT,
     WEB_DIRECTORY,
     WEB_PORT,
+    AlertmanagerConfig,
+    alertmanager_config,
     alertmanager_container,
     closer_container,
     closer_settings,
     gossip_config,
+    paged_routes,
+    rendered,
+    template_files,
 )
 from components.alertmanager.receivers import (
     AUTHORITY_FILE,

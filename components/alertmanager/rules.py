@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.alerting.inhibitions import STARTING
-from components.alertmanager.process import CLOSER
+from components.alertmanager.config import CLOSER
 from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
 
 _JOB = 'job="alertmanager"'

@@ -26,10 +26,12 @@ from components.backups.config import (
     Archiving,
     BackupTarget,
     Blocks,
+    Kind,
     SearchSource,
     checked_days,
+    job_schedule,
+    most_age_s,
 )
-from components.backups.schedule import Kind, job_schedule, most_age_s
 from components.contracts import Credential, DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ScrapeTarget, TlsIdentity
 from components.k8s import Allow, DeploymentContext, Resources, network, to_storage, workload_pods
 from components.k8s.programs import (

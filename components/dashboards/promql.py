@@ -1,10 +1,20 @@
-"""Reads PromQL as far as dashboards need it: which series an expression asks for, and how to ask for fewer."""
+"""Reads PromQL as far as dashboards need it: which series an expression asks for, how to ask for fewer, and which
+series there are: those of the catalogue, and of each part of the platform those in ``known_metrics.yaml``.
+
+Series of recording rules are not listed: the rules say them (``stacks.rules``).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from components.telemetry.catalogue import METRICS
 
 _TOKEN = re.compile(
     r"""(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)"""
@@ -95,3 +105,14 @@ def _after(tokens: list[re.Match[str]], opening: int) -> int:
         if depth == 0:
             return index + 1
     return len(tokens)
+
+
+BY_PART: Final[Mapping[str, list[str]]] = yaml.load(
+    Path(__file__).with_name("known_metrics.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
+)
+"""Part of the platform -> series that dashboards ask of it."""
+
+SERIES: Final[frozenset[str]] = frozenset(name for names in BY_PART.values() for name in names) | frozenset(
+    name for metric in METRICS for name in metric.series
+)
+"""All of them, those of the catalogue included."""

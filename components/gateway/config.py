@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from components.collector.config import (
+    BURST_S,
     CLIENT_LOGIN,
     SCRAPE_HTPASSWD,
     STREAMS,
@@ -34,13 +35,13 @@ from components.collector.config import (
     KafkaClient,
     client_login,
     client_receiver,
+    gateway_clients,
     kafka_producer,
     memory_limiter,
     merged,
     own_metrics,
     server_tls,
 )
-from components.collector.shares import BURST_S, gateway_clients
 from components.telemetry.attributes import KEY_ATTRIBUTES
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import topic

@@ -10,7 +10,7 @@ import pulumi
 
 from components import naming
 from components.collector.config import METRICS_PORT, rendered
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from components.contracts import ScrapeTarget, SearchEndpoint, TracesEndpoint
 from components.jaeger.config import (
     OTLP_PORT,

@@ -30,7 +30,7 @@ from components.collector.config import (
 )
 from components.collector.pods import memory_settings
 from components.k8s import Container, Mount, Probe, Resources
-from components.telemetry.classification import ATTRIBUTE, CLASSES, DEFAULT
+from components.telemetry.attributes import ATTRIBUTE, CLASSES, DEFAULT
 
 HEALTH_V2 = "healthcheckv2"
 HEALTH_PATH = "/status"

@@ -12,7 +12,7 @@ import pulumi
 
 from components import naming
 from components.collector.config import METRICS_PORT, Data, merged, rendered, server_tls
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from components.contracts import Credential, ScrapeTarget, SearchEndpoint, TraceReaderEndpoint
 from components.jaeger.config import (
     AUTH_DIRECTORY,

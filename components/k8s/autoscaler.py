@@ -1,4 +1,6 @@
-"""Autoscalers of workloads, by the use of their processors (requirement S1)."""
+"""Autoscalers of workloads, by the use of their processors, and recommended sizes of containers, by Kubernetes'
+vertical autoscaler, which changes nothing here (requirement S1).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.k8s.deployment_context import DeploymentContext
 from components.k8s.pods import metadata
@@ -79,4 +82,35 @@ def _behaviour(bounds: Autoscale) -> k8s.autoscaling.v2.HorizontalPodAutoscalerB
             select_policy="Max",
             policies=[k8s.autoscaling.v2.HPAScalingPolicyArgs(type="Pods", value=1, period_seconds=60)],
         ),
+    )
+
+
+API = "autoscaling.k8s.io/v1"
+KIND = "VerticalPodAutoscaler"
+
+
+def size_recommendations(parent: pulumi.Resource, context: DeploymentContext, workload: str, kind: str) -> None:
+    """The VerticalPodAutoscaler of a workload, which has the workload's name; nothing where the platform wants none.
+
+    Its mode is always "Off": it has recommendations for every container in its status and touches no pod.
+
+    Args:
+        parent: Component that owns it.
+        context: Deployment context.
+        workload: Name of the workload.
+        kind: ``StatefulSet``, ``Deployment`` or ``DaemonSet``.
+    """
+    if not context.size_recommendations:
+        return
+    CustomResource(
+        workload,
+        api_version=API,
+        kind=KIND,
+        metadata=metadata(context, workload, workload),
+        spec={
+            "targetRef": {"apiVersion": "apps/v1", "kind": kind, "name": workload},
+            "updatePolicy": {"updateMode": "Off"},
+            "resourcePolicy": {"containerPolicies": [{"containerName": "*", "controlledValues": "RequestsAndLimits"}]},
+        },
+        opts=pulumi.ResourceOptions(parent=parent),
     )

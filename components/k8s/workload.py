@@ -15,11 +15,10 @@ import pulumi_kubernetes as k8s
 
 from components import naming
 from components.contracts import TlsIdentity
-from components.k8s.autoscaler import Autoscale, autoscaler
+from components.k8s.autoscaler import Autoscale, autoscaler, size_recommendations
 from components.k8s.deployment_context import DeploymentContext
 from components.k8s.network import _service
 from components.k8s.pods import Container, FileSet, Mount, Volume, metadata, pod_spec
-from components.k8s.recommendations import size_recommendations
 
 CHECKSUM = "obs.config/checksum"
 """Pod annotation with the checksum of all mounted files that a process reads only when it starts."""

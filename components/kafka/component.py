@@ -40,7 +40,7 @@ from components.kafka.access import Access, Quota, Topic, User, make_access, pro
 from components.kafka.config import BROKERS, CLIENT_PORT, CONTROLLER_PORT, CONTROLLERS, EXTERNAL_PORT, INTERNAL_PORT
 from components.kafka.nodes import NodeSet, NodeSize, node_set
 from components.kafka.wait_for_brokers import Brokers
-from services.kafka_lag.settings import KafkaLagSettings, Selection
+from services.kafka_lag import KafkaLagSettings, Selection
 
 LAG_TOKEN = "obs:kafka:KafkaLag"  # noqa: S105  (a type token)
 WORKLOAD = "kafka-lag"

@@ -25,11 +25,11 @@ from components.k8s import (
     StorageClaim,
     Volume,
     Workload,
-    catching_up,
     certificate,
     config_files,
     credential,
     headless_service,
+    pods,
     secret_files,
     stateful_set,
 )
@@ -357,7 +357,7 @@ def files(args: NodeSet) -> dict[str, str]:
         "log4j2-probe.yaml": probe_log_configuration(),
         "probe-client.properties": config.render(config.probe_client_properties()),
         "in-sync.sh": in_sync_script(),
-        catching_up.SCRIPT: catching_up.script(),
+        pods.SCRIPT: pods.script(),
     }
 
 
@@ -430,8 +430,8 @@ def _server(args: NodeSet, ports: dict[str, int]) -> Container:
         ports=ports,
         env_labels={"POD_INDEX": _POD_INDEX, **({config.ZONE: _ZONE} if broker else {})},
         mounts=[*_mounts(), Mount(volume="metrics", path=METRICS_DIRECTORY)],
-        startup=catching_up.startup_probe(port, args.size.storage),
-        readiness=catching_up.readiness_probe(port, CONFIG_DIRECTORY, in_sync, _QUESTION_S)
+        startup=pods.startup_probe(port, args.size.storage),
+        readiness=pods.readiness_probe(port, CONFIG_DIRECTORY, in_sync, _QUESTION_S)
         if broker
         else Probe(tcp=port, period_s=5),
         liveness=Probe(tcp=port, period_s=20, failures=6),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.masking.examples import EXAMPLES
+from components.masking import EXAMPLES
 
 _BEFORE = """# Masking
 
@@ -14,7 +14,7 @@ from Kafka ever holds the data ([ADR 33](adr/0033-gate-processor.md), [34](adr/0
 - **What has a type is not searched.** The catalogue lists every attribute of a layer with its type: a number, a version
   or a value of a list cannot hold a name. A value that does not fit its type does not pass.
 - **Ids** that others join by are hashed: HMAC-SHA-256 with a key from the Secret `gateway-auth`, the same in every
-  signal. `components.masking.pseudonyms.pseudonym` computes it. Another resource attribute with the same value becomes
+  signal. `components.masking.pseudonym` computes it. Another resource attribute with the same value becomes
   the same pseudonym.
 - **Erasure**: who may read that key finds one person's pseudonym in every store, and removes it where the store can:
   `ops privacy` ([operations/privacy.md](operations/privacy.md)).

@@ -54,7 +54,7 @@ _OWN = (SUPERUSER, REPLICATION, METRICS)
 _OWN_DATABASES = (MAINTENANCE, "template0", "template1")
 
 LOG_LINE_PREFIX = "%m [%p] %c %s %e client=%h user=%u db=%d "
-"""What the audit log reads (`services.audit.database`). Clients choose the names of user and database, up to 63 bytes,
+"""What the audit log reads (`services.audit.stores`). Clients choose the names of user and database, up to 63 bytes,
 which are written as they are: what stands before them is longer, so that no name can be a line of its own. The name of
 the program, which may be a sentence, is not in it."""
 

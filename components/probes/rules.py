@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from components.alerting.timings import duration, milliseconds
-from components.probes.config import POD_JOB, SERVICE_JOB, Module
+from components.alerting.escalation import duration, milliseconds
+from components.probes import POD_JOB, SERVICE_JOB, Module
 from components.rules import FRESH_S, SETTLED, Alert, Inhibition, RuleGroup, Severity, any_of
 
 _JOBS = f'job=~"{POD_JOB}|{SERVICE_JOB}"'

@@ -50,25 +50,27 @@ from components.prometheus.config import (
     WEB_PORT,
     PrometheusConfig,
     alert_targets,
+    heap_limit,
     password_file_of,
     probe_scrapes,
     prometheus_command,
     prometheus_config,
+    reads_at_once,
     ready_probe_command,
     rendered,
     scrape_jobs,
 )
-from components.prometheus.credentials import Users, sidecar_name
-from components.prometheus.read_limits import heap_limit, reads_at_once
 from components.prometheus.thanos import (
     GRPC_PORT,
     SIDECAR_HTTP_PORT,
     STORE_NAME,
     Encryption,
+    Users,
     objects_files,
     objects_mount,
     objects_volume,
     sidecar_command,
+    sidecar_name,
 )
 from components.rules import RuleGroup, rule_file
 from components.web_access import client_config, web_file

@@ -1,8 +1,13 @@
-"""Configuration of Prometheus (requirements P1, P2), as data, with what it scrapes, probes and sends alerts to.
+"""Configuration of Prometheus (requirements P1, P2), as data, with what it scrapes, probes and sends alerts to, and how
+much may be read at the same time, by the memory that the read path has.
 
 **Catching up.** A Prometheus that was down reads what it missed from Kafka. By then its own scrapes have moved its head
 to the present, so all of that is out of order, and Prometheus refuses what is older than ``out_of_order_time_window``.
 The window is therefore the longest outage after which no gap remains. It costs memory only while it is used.
+
+Neither a sidecar nor the query layer bounds its memory by itself (docs/adr/0071): a sidecar keeps each answer of its
+Prometheus until it is complete, and the query layer every chunk of the queries that run. So what bounds them is how
+many run at the same time, and a soft limit of the heap.
 """
 
 from __future__ import annotations
@@ -14,7 +19,8 @@ from typing import Any
 import yaml
 
 from components.contracts import AlertReceiver, ProbeJob, ProbeTarget, ScrapeTarget
-from components.k8s import TLS_MOUNT
+from components.k8s import TLS_MOUNT, Resources
+from components.naming import size_of
 from components.shards import REPLICA_LABEL, SHARD_LABEL, external_labels
 from components.telemetry.attributes import PROMOTED_ATTRIBUTES
 
@@ -393,3 +399,26 @@ def probe_scrapes(jobs: Sequence[ProbeJob]) -> list[ProbeScrape]:
         )
         for job in jobs
     ]
+
+
+_QUERY_BYTES = 96 * 2**20
+"""Memory of the query layer for one running query."""
+_READ_BYTES = 128 * 2**20
+"""Memory of a sidecar for one answer of its Prometheus."""
+_MOST_QUERIES = 20
+"""What Thanos takes where nobody says how many; more of them would only share the same cores."""
+
+
+def queries_at_once(resources: Resources) -> int:
+    """Queries that a pod of the query layer runs at the same time; the others wait for their turn."""
+    return max(1, min(_MOST_QUERIES, size_of(resources.memory_limit) // _QUERY_BYTES))
+
+
+def reads_at_once(sidecar: Resources) -> int:
+    """Answers that a Prometheus sends to its sidecar at the same time; the others wait for their turn."""
+    return max(1, min(_MOST_QUERIES, size_of(sidecar.memory_limit) // _READ_BYTES))
+
+
+def heap_limit(resources: Resources) -> dict[str, str]:
+    """Environment of a Go program that collects garbage more often as it comes near the limit of its memory."""
+    return {"GOMEMLIMIT": f"{size_of(resources.memory_limit) * 8 // 10 // 2**20}MiB"}

@@ -1,4 +1,9 @@
-"""Thanos Query: the one read address over all Prometheus replicas (requirement P1)."""
+"""Thanos Query, the one read address over all Prometheus replicas (requirement P1), and what keeps blocks in the object
+storage (requirement D1).
+
+The store gateway answers from them, for as long as they are kept; the compactor merges them into longer ones, and
+removes what is too old.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components import naming
-from components.contracts import PrometheusEndpoint, QueryEndpoint, ScrapeTarget
+from components.contracts import ObjectStorage, PrometheusEndpoint, QueryEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
     Container,
@@ -17,6 +22,7 @@ from components.k8s import (
     Mount,
     Probe,
     Resources,
+    StorageClaim,
     Volume,
     Workload,
     certificate,
@@ -28,14 +34,255 @@ from components.k8s import (
     network,
     network_policy,
     secret_files,
+    stateful_set,
+    to_storage,
     with_access,
     workload_pods,
 )
-from components.prometheus.config import rendered
-from components.prometheus.read_limits import heap_limit, queries_at_once
-from components.prometheus.store import StoreEndpoint
-from components.prometheus.thanos import GRPC_PORT, QUERY_DIRECTORY, QUERY_PORT, endpoints_config, query_command
+from components.prometheus.config import WEB_DIRECTORY, heap_limit, queries_at_once, rendered
+from components.prometheus.thanos import (
+    GRPC_PORT,
+    QUERY_DIRECTORY,
+    QUERY_PORT,
+    STORE_DIRECTORY,
+    STORE_HTTP_PORT,
+    STORE_NAME,
+    Encryption,
+    compact_command,
+    endpoints_config,
+    objects_files,
+    objects_mount,
+    objects_volume,
+    query_command,
+    store_command,
+)
 from components.web_access import web_file
+
+STORE_TOKEN = "obs:prometheus:StoreGateway"  # noqa: S105  (a type token)
+STORE = "thanos-store"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreEndpoint:
+    """A store that is no Prometheus, as Thanos Query sees it.
+
+    Attributes:
+        workload: Workload name.
+        grpc: ``host:port`` of the StoreAPI (mutual TLS); the name stands for every pod.
+        store_name: Name to verify in the certificate; the same for every store.
+        access_label: Label that a client pod needs.
+    """
+
+    workload: str
+    grpc: str
+    store_name: str
+    access_label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreGatewayArgs:
+    """What the store gateway needs.
+
+    Attributes:
+        context: Deployment context.
+        objects: Where the blocks are.
+        encryption: As it is given to the Prometheus replicas.
+        scrape: Its own metrics.
+        replicas: Pods; each answers for all blocks.
+        resources: Of each pod.
+        storage: Size of each volume. It holds the heads of indices, about a hundredth of the blocks, and can be lost.
+        index_cache: Most memory for parts of indices, for example ``64MB``.
+        chunk_pool: Most memory for samples of questions that run, for example ``128MB``.
+        serves_after: Age from which it answers, for example ``3d``; ``0s``: of any age. Less than what Prometheus
+            keeps, and more than the out-of-order window and an hour: of late samples that lie between others, Thanos
+            Query finds all only when the compactor has merged their blocks. And dashboards of today never wait for the
+            object storage.
+    """
+
+    context: DeploymentContext
+    objects: ObjectStorage
+    encryption: Encryption | None
+    scrape: ScrapeTarget
+    replicas: int
+    resources: Resources
+    storage: str
+    index_cache: str
+    chunk_pool: str
+    serves_after: str
+
+
+class StoreGateway(pulumi.ComponentResource):
+    """Thanos Store: one more store for Thanos Query.
+
+    Attributes:
+        endpoint: How Thanos Query reaches it.
+        scrape: Its own metrics.
+    """
+
+    endpoint: StoreEndpoint
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: StoreGatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(STORE_TOKEN, name, None, opts)
+        context = args.context
+        self.scrape = args.scrape
+        access = naming.access_label(STORE)
+        tls = certificate(self, context, workload=STORE, services=[STORE_NAME])
+        headless_service(self, context, workload=STORE, ports={naming.METRICS_PORT: STORE_HTTP_PORT, "grpc": GRPC_PORT})
+        network_policy(
+            self,
+            context,
+            workload=STORE,
+            ingress=[
+                Allow(peers=[with_access(access)], ports=[GRPC_PORT]),
+                Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[STORE_HTTP_PORT]),
+            ],
+            egress=[to_storage(args.objects)],
+        )
+        objects = objects_files(self, context, workload=STORE, storage=args.objects, encryption=args.encryption)
+        web = secret_files(
+            self,
+            context,
+            name=f"{STORE}-web",
+            workload=STORE,
+            files={"web.yml": web_file([args.scrape.credential])},
+        )
+        pods = stateful_set(
+            self,
+            context,
+            Workload(
+                name=STORE,
+                replicas=args.replicas,
+                containers=[_store_container(args)],
+                volumes=[Volume(name="web", files=web), objects_volume(objects)],
+                tls=tls,
+                grace_s=60,
+            ),
+            claims=[StorageClaim(name="data", size=args.storage)],
+        )
+        self.endpoint = StoreEndpoint(
+            workload=STORE,
+            grpc=f"{context.host(naming.headless(STORE))}:{GRPC_PORT}",
+            store_name=context.host(STORE_NAME),
+            access_label=access,
+        )
+        self.register_outputs({"pods": pods.id})
+
+
+def _store_container(args: StoreGatewayArgs) -> Container:
+    return Container(
+        name=STORE,
+        image="thanos",
+        command=store_command(serves_after=args.serves_after, index_cache=args.index_cache, chunk_pool=args.chunk_pool),
+        resources=args.resources,
+        ports={naming.METRICS_PORT: STORE_HTTP_PORT, "grpc": GRPC_PORT},
+        mounts=[
+            Mount(volume="web", path=WEB_DIRECTORY),
+            Mount(volume="data", path=STORE_DIRECTORY, writable=True),
+            objects_mount(),
+        ],
+        # It opens the StoreAPI when it has seen every block; the first time that may take minutes.
+        startup=Probe(tcp=GRPC_PORT, period_s=3, failures=200),
+        liveness=Probe(tcp=STORE_HTTP_PORT, period_s=15, failures=6),
+        readiness=Probe(tcp=GRPC_PORT, period_s=10),
+        working_dir=STORE_DIRECTORY,
+    )
+
+
+COMPACTOR_TOKEN = "obs:prometheus:Compactor"  # noqa: S105  (a type token)
+COMPACTOR = "thanos-compact"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactorArgs:
+    """What the compactor needs.
+
+    Attributes:
+        context: Deployment context.
+        objects: Where the blocks are.
+        encryption: As it is given to the Prometheus replicas.
+        scrape: Its own metrics.
+        resources: Of the pod.
+        storage: Size of its volume: three times the blocks that one replica ships in two weeks. Can be lost.
+        keep_days: Age at which samples go from the object storage.
+    """
+
+    context: DeploymentContext
+    objects: ObjectStorage
+    encryption: Encryption | None
+    scrape: ScrapeTarget
+    resources: Resources
+    storage: str
+    keep_days: int
+
+
+class Compactor(pulumi.ComponentResource):
+    """Thanos Compact, once.
+
+    Two at work on one bucket would destroy blocks. So it is a StatefulSet: no pod starts before the one of the same
+    name is known to have ended, also when a node is lost.
+
+    Attributes:
+        scrape: Its own metrics.
+    """
+
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: CompactorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(COMPACTOR_TOKEN, name, None, opts)
+        context = args.context
+        self.scrape = args.scrape
+        tls = certificate(self, context, workload=COMPACTOR)
+        headless_service(self, context, workload=COMPACTOR, ports={naming.METRICS_PORT: STORE_HTTP_PORT})
+        network_policy(
+            self,
+            context,
+            workload=COMPACTOR,
+            ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[STORE_HTTP_PORT])],
+            egress=[to_storage(args.objects)],
+        )
+        objects = objects_files(self, context, workload=COMPACTOR, storage=args.objects, encryption=args.encryption)
+        web = secret_files(
+            self,
+            context,
+            name=f"{COMPACTOR}-web",
+            workload=COMPACTOR,
+            files={"web.yml": web_file([args.scrape.credential])},
+        )
+        pods = stateful_set(
+            self,
+            context,
+            Workload(
+                name=COMPACTOR,
+                replicas=1,
+                containers=[_compactor_container(args)],
+                volumes=[Volume(name="web", files=web), objects_volume(objects)],
+                tls=tls,
+                grace_s=120,
+            ),
+            claims=[StorageClaim(name="data", size=args.storage)],
+        )
+        self.register_outputs({"pods": pods.id})
+
+
+def _compactor_container(args: CompactorArgs) -> Container:
+    return Container(
+        name=COMPACTOR,
+        image="thanos",
+        command=compact_command(keep_days=args.keep_days),
+        resources=args.resources,
+        ports={naming.METRICS_PORT: STORE_HTTP_PORT},
+        mounts=[
+            Mount(volume="web", path=WEB_DIRECTORY),
+            Mount(volume="data", path=STORE_DIRECTORY, writable=True),
+            objects_mount(),
+        ],
+        startup=Probe(tcp=STORE_HTTP_PORT, period_s=2, failures=60),
+        liveness=Probe(tcp=STORE_HTTP_PORT, period_s=15, failures=6),
+        readiness=Probe(tcp=STORE_HTTP_PORT, period_s=10),
+        working_dir=STORE_DIRECTORY,
+    )
+
 
 TOKEN = "obs:prometheus:ThanosQuery"  # noqa: S105  (a type token)
 WORKLOAD = "thanos-query"

@@ -45,7 +45,7 @@ from components.prometheus.config import (
     rendered,
 )
 from components.prometheus.query import WORKLOAD as QUERY
-from components.prometheus.store import StoreEndpoint
+from components.prometheus.query import StoreEndpoint
 from components.prometheus.thanos import (
     GRPC_PORT,
     OBJECTS_DIRECTORY,

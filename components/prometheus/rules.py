@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.prometheus.ruler_rules import INHIBITIONS as RULER_INHIBITIONS
-from components.prometheus.ruler_rules import RULES as RULER_RULES
-from components.prometheus.thanos_rules import QUERY, block_rules
+from components.prometheus.thanos_rules import QUERY, RULER_INHIBITIONS, RULER_RULES, block_rules
 from components.rules import FRESH_S, Alert, Inhibition, Reads, Recording, RuleGroup, Severity, any_of
 from components.shards import SERVER_PATTERN
 from components.telemetry.layers import LAYER_NAMES

@@ -7,9 +7,9 @@ fresh, since the last word of a region that has gone says nothing about now.
 
 from __future__ import annotations
 
-from components.regions.component import WORKLOAD
+from components.regions import WORKLOAD
 from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of, fewer_up
-from services.failover_agent.settings import PRIMARY, STANDBY, Role
+from services.failover_agent import PRIMARY, STANDBY, Role
 
 LEASE_LIMIT_S = 120
 """How long the lease may not have been read."""

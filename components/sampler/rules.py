@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.rules import NOT_STOPPING, Alert, Recording, RuleGroup, Severity, any_of, arriving, grew
-from components.sampler.component import EXPORTER
+from components.sampler import EXPORTER
 from components.telemetry.services import (
     DEFAULT_LATENCY_LIMIT_MS,
     ENTRY_KINDS,

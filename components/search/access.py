@@ -8,7 +8,7 @@ from typing import Any
 
 from components.search.config import Engine
 from components.search.indices import DEPENDENCIES, LOGS, SERVICES, SPANS, trace_alias, trace_family
-from components.telemetry import classification
+from components.telemetry import attributes
 
 INDEX_MANAGER = "index-manager"
 PROBE = "search-probe"
@@ -90,7 +90,7 @@ class SearchUser:
 
 def trace_writer(name: str) -> SearchUser:
     """Writes spans and services of every class; tags become fields."""
-    families = [(data_class, kind) for data_class in classification.CLASSES for kind in (SPANS, SERVICES)]
+    families = [(data_class, kind) for data_class in attributes.CLASSES for kind in (SPANS, SERVICES)]
     return SearchUser(
         name=name,
         adds_fields=True,
@@ -103,8 +103,8 @@ def dependency_writer(name: str) -> SearchUser:
     """Writes the dependency map of every class."""
     return SearchUser(
         name=name,
-        writes=tuple(trace_family(data_class, DEPENDENCIES) for data_class in classification.CLASSES),
-        aliases=tuple(trace_alias(data_class, DEPENDENCIES, "write") for data_class in classification.CLASSES),
+        writes=tuple(trace_family(data_class, DEPENDENCIES) for data_class in attributes.CLASSES),
+        aliases=tuple(trace_alias(data_class, DEPENDENCIES, "write") for data_class in attributes.CLASSES),
     )
 
 
@@ -118,9 +118,7 @@ def trace_reader(name: str, clearance: str) -> SearchUser:
     return SearchUser(
         name=name,
         reads=tuple(
-            trace_family(readable_class, kind)
-            for readable_class in classification.readable(clearance)
-            for kind in kinds
+            trace_family(readable_class, kind) for readable_class in attributes.readable(clearance) for kind in kinds
         ),
         aliases=tuple(trace_alias(clearance, kind, "read") for kind in kinds),
     )

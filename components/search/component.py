@@ -30,7 +30,7 @@ from components.search.access import (
 from components.search.config import ADMIN, HTTP_PORT, WORKLOAD, Engine
 from components.search.indices import Family, IndexPolicy, families
 from components.search.nodes import NodeSet, NodeSize, certificate_files, hashes, node_set
-from services.index_manager.settings import (
+from services.index_manager import (
     AccessFile,
     FamilySettings,
     IndexManagerSettings,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.search.config import Engine
-from components.telemetry import classification
+from components.telemetry import attributes
 
 _KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 256}
 _LONG_KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}
@@ -233,7 +233,7 @@ def trace_alias(name: str, kind: str, use: str) -> str:
 def families(engine: Engine, *, traces: IndexPolicy, logs: IndexPolicy) -> tuple[Family, ...]:
     """Every family, classes from open to restricted."""
     return (
-        *(_trace(name, kind, traces) for name in classification.CLASSES for kind in TRACE_KINDS),
+        *(_trace(name, kind, traces) for name in attributes.CLASSES for kind in TRACE_KINDS),
         _logs(engine, logs),
     )
 
@@ -254,7 +254,7 @@ def _trace(name: str, kind: str, policy: IndexPolicy) -> Family:
     return Family(
         name=trace_family(name, kind),
         write_alias=trace_alias(name, kind, "write"),
-        read_aliases=tuple(trace_alias(clearance, kind, "read") for clearance in classification.clearances(name)),
+        read_aliases=tuple(trace_alias(clearance, kind, "read") for clearance in attributes.clearances(name)),
         policy=policy if kind == SPANS else few,
         mapping=mapping,
         settings={"index.mapping.nested_fields.limit": 50, "index.requests.cache.enable": True},

@@ -29,13 +29,13 @@ from components.k8s import (
     StorageClaim,
     Volume,
     Workload,
-    catching_up,
     certificate,
     cluster_service,
     config_files,
     headless_service,
     network,
     network_policy,
+    pods,
     secret_files,
     stateful_set,
     with_access,
@@ -333,7 +333,7 @@ def files(args: NodeSet) -> dict[str, str]:
     contents = {
         config.settings_file(args.engine): config.rendered(config.node_settings(search_cluster(args))),
         "log4j2.properties": log_configuration(args.users if args.engine is Engine.OPENSEARCH else ()),
-        catching_up.SCRIPT: catching_up.script(),
+        pods.SCRIPT: pods.script(),
     }
     if args.engine is Engine.ELASTICSEARCH:
         return contents | {"jvm.options": jvm_options(args.size.heap, args.size.jvm_flags)}
@@ -408,8 +408,8 @@ def _container(args: NodeSet) -> Container:
         env=environment(engine),
         env_fields={"NODE_NAME": "metadata.name"},
         mounts=_mounts(engine, directory),
-        startup=catching_up.startup_probe(HTTP_PORT, args.size.storage),
-        readiness=catching_up.readiness_probe(
+        startup=pods.startup_probe(HTTP_PORT, args.size.storage),
+        readiness=pods.readiness_probe(
             HTTP_PORT,
             _FILES,
             probe_command(engine, files=_FILES, secrets=_SECRETS, ca_file=ca_file),

@@ -1,4 +1,5 @@
-"""Resource attributes: what clients send, what the gateway keeps, what becomes a label, what makes a Kafka key.
+"""Resource attributes: what clients send, what the gateway keeps, what becomes a label, what makes a Kafka key; and the
+classes of confidentiality of traces: who may read what.
 
 They stand in ``registry/attributes.yaml``; the gateway drops what is not listed there.
 """
@@ -83,3 +84,35 @@ def required_attributes(layer: Layer) -> tuple[str, ...]:
 
 ALLOWED_ATTRIBUTES: tuple[str, ...] = tuple(resource_attribute.key for resource_attribute in RESOURCE_ATTRIBUTES)
 """Every key that the gateway keeps for at least one layer."""
+
+
+ATTRIBUTE = DATA_CLASSIFICATION
+"""Attribute of a span (or of its resource) that names its class."""
+CLASSES: tuple[str, ...] = DATA_CLASSES
+"""Ordered from open to restricted: who may read a class may read all before it."""
+DEFAULT = CLASSES[-1]
+"""Class of what names none, or one that does not exist."""
+
+
+def readable(clearance: str) -> tuple[str, ...]:
+    """Classes that somebody with a clearance may read.
+
+    Raises:
+        ValueError: There is no such class.
+    """
+    return CLASSES[: _rank(clearance) + 1]
+
+
+def clearances(name: str) -> tuple[str, ...]:
+    """Clearances that may read a class.
+
+    Raises:
+        ValueError: There is no such class.
+    """
+    return CLASSES[_rank(name) :]
+
+
+def _rank(name: str) -> int:
+    if name not in CLASSES:
+        raise ValueError(f"class {name!r}: there is none of that name; allowed: {', '.join(CLASSES)}")
+    return CLASSES.index(name)

@@ -108,7 +108,7 @@ def explaining() -> Iterator[None]:
         yield
     except (AttributeError, KeyError, TypeError, ValueError):
         with contextlib.suppress(ModuleNotFoundError):
-            from components.telemetry.coherence import judge
+            from components.telemetry.schema import judge
 
             outcome = judge(content())
             if isinstance(outcome, list):

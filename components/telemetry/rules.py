@@ -14,8 +14,7 @@ from components.telemetry.file import CatalogueError
 from components.telemetry.layers import LAYERS
 from components.telemetry.rows import PLATFORM, seconds, spoken
 from components.telemetry.schema import BASE_WINDOW, WINDOW, BurnRate, Document, Slo, Threshold
-from components.telemetry.thresholds import DOCUMENT
-from components.telemetry.validation import problems
+from components.telemetry.thresholds import DOCUMENT, problems
 
 EVENTS = f"slo:events:rate{BASE_WINDOW}"
 ERRORS = f"slo:errors:rate{BASE_WINDOW}"

@@ -10,7 +10,7 @@ import itertools
 from dataclasses import dataclass
 from enum import StrEnum
 
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from components.telemetry.file import content, explaining, text
 from components.telemetry.layers import ANALYTICS, BUSINESS, STREAMING, Layer
 

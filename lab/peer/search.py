@@ -16,7 +16,7 @@ from typing import Any
 from components.search.access import members
 from components.search.config import HTTP_PORT, WORKLOAD
 from components.search.indices import SPANS, trace_family
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from lab import LabError
 from ops.backups.destinations import Cluster, remove_indices, search_administrator
 from ops.core.context import Context

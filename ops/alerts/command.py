@@ -15,8 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from components.alerting.escalation import ESCALATION_LABEL, LEVELS, NEVER, SUFFIX, EscalationDelays
-from components.alerting.timings import milliseconds
+from components.alerting.escalation import ESCALATION_LABEL, LEVELS, NEVER, SUFFIX, EscalationDelays, milliseconds
 from components.rules import Severity
 from ops.alerts.silences import WATCHDOG, acknowledgements, as_json, clock, in_force, silence_table, span
 from ops.core import platform as platform_module

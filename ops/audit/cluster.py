@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from components.audit.component import CLUSTER_PORT, CLUSTER_SERVICE, WORKLOAD
+from components.audit import CLUSTER_PORT, CLUSTER_SERVICE, WORKLOAD
 from ops.core.files import write_private
 from services.audit.cluster import INITIAL_BACKOFF_S, MOST_BODY_BYTES, MOST_EVENT_BYTES, PATH, SECRETS
 

@@ -22,8 +22,8 @@ from ops.core.errors import OpsError
 from ops.core.files import Lang
 from ops.core.terminal import Table
 from ops.telemetry.traces import seconds
+from services.audit import Source
 from services.audit.records import AuditRecord, Outcome
-from services.audit.settings import Source
 from services.reports.render import html
 
 _DAY_S: Final = 86_400

@@ -10,7 +10,7 @@ from typing import Final
 
 from confluent_kafka import TopicPartition
 
-from components.audit.component import READER
+from components.audit import READER
 from components.telemetry.topics import AUDIT_TOPIC
 from ops.core.errors import OpsError
 from ops.core.kafka import TIMEOUT_SECONDS, client_settings, consumer, errors, watermarks

@@ -14,8 +14,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from ops.audit.reading import AuditLog
+from services.audit import Source
 from services.audit.records import GAP, REPEATED, UNKNOWN, AuditRecord, BrokenLink, Outcome
-from services.audit.settings import Source
 from services.reports.model import Cell, Document, Figure, Figures, Section, Table, Text, moment, text_of
 
 LEAST_KNOWN: Final = 20

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from components.audit.component import READER
+from components.audit import READER
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.postgres.config import MAINTENANCE, SOCKET_DIRECTORY, SUPERUSER
 from components.postgres.config import WORKLOAD as POSTGRES
@@ -29,8 +29,8 @@ from ops.core.grafana import administrator
 from ops.core.jobs import run_in_pod
 from ops.core.kafka import TIMEOUT_SECONDS, client_settings, consumer, errors
 from ops.telemetry.traces import choose, fetch_token
+from services.audit import Source
 from services.audit.records import AuditRecord, Outcome
-from services.audit.settings import Source
 
 LIMIT_S: Final = 60.0
 """From an access to its record."""

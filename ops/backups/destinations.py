@@ -24,15 +24,14 @@ from ops.core.errors import OpsError
 from ops.core.grafana import address, administrator
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, errors
 from ops.core.kube import wait_until
-from services.backup import grafana, restore
+from services.backup import SEARCH, grafana, restore
 from services.backup import manifest as form
 from services.backup.encryption import Identity
 from services.backup.grafana import Definitions, read
 from services.backup.manifest import Manifest
+from services.backup.restore import connected
 from services.backup.search import INDICES, documents, file_name
-from services.backup.settings import SEARCH
 from services.backup.store import Store
-from services.backup.web import connected
 from services.kafka_archive import restore as comparison
 from services.kafka_archive import segments
 from services.kafka_archive.catalogue import catalogue

@@ -11,7 +11,7 @@ from typing import Any
 from kubernetes import client
 
 from components.backups.component import workload_name
-from components.backups.schedule import Kind
+from components.backups.config import Kind
 from components.shards import REPLICA_LABEL, SHARD_LABEL, server_name
 from ops.core.errors import OpsError
 from ops.core.jobs import Started, job, wait

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from components.backups.schedule import next_time
+from components.backups.config import next_time
 from ops.core.context import Context
 from ops.core.kube import CronJob
 from ops.core.rows import Finding, Wait, moment

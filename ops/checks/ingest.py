@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from components.gateway.config import DRAIN_NOW, DRAIN_PORT
 from components.gateway.rules import LEFT_BEHIND
-from components.masking.examples import EXAMPLES
+from components.masking import EXAMPLES
 from components.telemetry.attributes import KEY_ATTRIBUTES
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal, layers_sending
 from components.telemetry.topics import TOPICS

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from components.alerting.timings import milliseconds
-from components.backups.schedule import job_schedule
+from components.alerting.escalation import milliseconds
+from components.backups.config import job_schedule
 from components.mirror.rules import LAG_LIMIT_S
 from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S
 from components.telemetry.topics import METRICS_TOPIC, TOPIC_NAMES
@@ -39,7 +39,7 @@ from ops.maintenance.model import Period, Tools
 from services.backup import BackupError
 from services.backup.manifest import Manifest, object_key
 from services.backup.store import Store
-from services.failover_agent.settings import STANDBY
+from services.failover_agent import STANDBY
 
 RESTORED, OUTAGE, MAINTAINED = "backups-restored", "archive-storage-outage", "maintenance"
 """Drills: every kind restored and compared; the object storage away; maintenance of all periods run."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from components.audit.component import WORKLOAD
+from components.audit import WORKLOAD
 from ops.audit.reading import DAYS, TOPIC, read
 from ops.audit.tries import LIMIT_S, attempts, recorded
 from ops.core.context import Context
@@ -23,8 +23,8 @@ from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, errors
 from ops.core.platform import Login, Platform
 from ops.core.rows import Check, Finding, listed
+from services.audit import Source
 from services.audit.records import GAP
-from services.audit.settings import Source
 
 _DAY_MS: Final = 86_400_000
 _BACK: Final = timedelta(days=2)

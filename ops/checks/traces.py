@@ -20,9 +20,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from components.jaeger.collector import WORKLOAD as COLLECTOR
 from components.jaeger.config import SAMPLING_PORT
-from components.sampler.component import BASE, ERRORS, POLICIES, SAMPLING, SLOW, WORKLOAD
+from components.sampler import BASE, ERRORS, POLICIES, SAMPLING, SLOW, WORKLOAD
 from components.search.access import INDEX_MANAGER
-from components.telemetry.classification import ATTRIBUTE, CLASSES, readable
+from components.telemetry.attributes import ATTRIBUTE, CLASSES, readable
 from components.telemetry.layers import Signal, layers_sending
 from components.telemetry.services import DEFAULT_LATENCY_LIMIT_MS, EDGES, TRACED_SERVICES
 from ops.checks.grace_period import grace_period_end

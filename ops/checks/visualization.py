@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from components.dashboards.model import Dashboard
 from components.dashboards.promql import metrics
 from components.dashboards.registry import DASHBOARDS
-from components.reports.component import workload_name
-from components.reports.config import SCHEDULES
+from components.reports import SCHEDULES, workload_name
 from components.telemetry.layers import LAYERS
 from ops.checks import access
 from ops.checks.access import grafana_settings

@@ -188,7 +188,7 @@ def not_promised(configuration: Configuration) -> list[str]:
     from components.telemetry.file import CatalogueError
 
     try:
-        from stacks.check import not_promised as of_the_settings
+        from stacks.check import left_out as of_the_settings
     except CatalogueError:
         return []
     return of_the_settings(configuration.stack, configuration.values)

@@ -23,11 +23,10 @@ from urllib.parse import urlsplit
 import typer
 
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
-from components.alertmanager.process import WEB_PORT
+from components.alertmanager.config import WEB_PORT
 from components.grafana.process import PORT as GRAFANA_PORT
 from components.grafana.process import WORKLOAD as GRAFANA
-from components.jaeger.oauth import OAUTH_PORT
-from components.jaeger.query import query_workload
+from components.jaeger.query import OAUTH_PORT, query_workload
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.thanos import QUERY_PORT
 from ops.core import platform as platform_module

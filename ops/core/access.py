@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from components.backups.schedule import most_age_s
+from components.backups.config import most_age_s
 from ops.core import files
 from ops.core.errors import OpsError
 

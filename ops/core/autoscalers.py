@@ -12,7 +12,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.utils.quantity import parse_quantity
 
-from components.k8s.recommendations import API
+from components.k8s.autoscaler import API
 from ops.core.kube import NAME_LABEL, Kube, call_errors
 
 _TIMEOUT_S = 15

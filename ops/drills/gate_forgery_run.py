@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from components.telemetry.attributes import LAYER
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES, LAYER
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal
 from components.telemetry.registry import REGISTRY, metric_reserved, service_reserved
 from ops.core.context import Context

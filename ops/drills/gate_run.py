@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from components.sizes import size_of
+from components.naming import size_of
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube, call_errors, wait_until

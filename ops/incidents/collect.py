@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, SecretStr
 
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from ops.core import platform as platform_module
 from ops.core.alertmanager import Alertmanager, client_of
 from ops.core.errors import OpsError, one_line

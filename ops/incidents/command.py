@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from components.rules import Severity
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from ops.alerts.silences import author
 from ops.core.errors import OpsError, one_line
 from ops.core.terminal import Table

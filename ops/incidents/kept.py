@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from ops.incidents.evidence import Evidence, Firing, Line, Measured, Source
 
 FIELDS: Mapping[str, tuple[str, ...]] = {

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from components.telemetry.services import TRACED_SERVICES, latency_limit_ms
 from ops.core import queries
 from ops.core.errors import OpsError, one_line

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from components.kafka.config import BROKERS
-from components.sizes import size_of, size_text
+from components.naming import size_of, size_text
 from ops.core import jobs
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError

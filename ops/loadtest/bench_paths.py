@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from components.consumers.component import consumer_name
-from components.logs.component import WORKLOAD as LOG_INDEXER
-from components.sampler.component import POLICIES
-from components.sampler.component import WORKLOAD as SAMPLER
+from components.consumers import consumer_name
+from components.logs import WORKLOAD as LOG_INDEXER
+from components.sampler import POLICIES
+from components.sampler import WORKLOAD as SAMPLER
 from components.search.indices import LOGS_REFRESH_S
 from components.telemetry.layers import Signal
 from ops.core.context import Context

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from components.backups.config import ARCHIVE_USER
-from components.backups.schedule import STATE_AGE_S
+from components.backups.config import ARCHIVE_USER, STATE_AGE_S
 from components.dashboards.registry import DASHBOARDS
 from components.rules import Severity
 from components.telemetry.topics import TOPIC_NAMES, TOPICS

@@ -15,7 +15,7 @@ from components.kafka.rules import DISK_CRITICAL
 from components.kafka.rules import DISK_HIGH as KAFKA_DISK
 from components.postgres.rules import DISK_HIGH as DATABASE_DISK
 from components.prometheus.rules import DISK_HIGH as PROMETHEUS_DISK
-from components.reports.config import SCHEDULES
+from components.reports import SCHEDULES
 from components.versions import IMAGES
 from ops.core.errors import OpsError
 from ops.maintenance import check_functions

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from components.gateway.logins import speakers
+from components.gateway.component import speakers
 from components.telemetry.layers import LAYERS
 from ops.permissions.model import (
     DatabaseRole,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT, run_pulumi
 from policy.analyze import PolicyInputError, opened, resources

@@ -14,8 +14,8 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from components.grafana.sources import LogsPlugin
-from components.k8s.recommendations import API as RECOMMENDATIONS
-from components.k8s.recommendations import KIND as RECOMMENDER
+from components.k8s.autoscaler import API as RECOMMENDATIONS
+from components.k8s.autoscaler import KIND as RECOMMENDER
 from components.kafka.config import BROKERS
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube

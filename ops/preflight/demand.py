@@ -15,7 +15,7 @@ import yaml
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from components.k8s.recommendations import KIND as RECOMMENDER
+from components.k8s.autoscaler import KIND as RECOMMENDER
 from ops.config.source import Configuration
 from ops.core.errors import OpsError
 from ops.core.kube import Kube

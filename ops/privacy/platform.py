@@ -10,8 +10,8 @@ from typing import Any, Final
 import yaml
 
 from components.backups.component import ARCHIVE_WORKLOAD, workload_name
-from components.backups.schedule import Kind, longest_gap_s
-from components.prometheus.store import COMPACTOR as COMPACTOR
+from components.backups.config import Kind, longest_gap_s
+from components.prometheus.query import COMPACTOR
 from components.search.access import ERASER, ERASER_SECRET, INDEX_MANAGER
 from components.search.config import HTTP_PORT
 from components.search.config import WORKLOAD as SEARCH
@@ -24,8 +24,8 @@ from ops.privacy import stores
 from ops.privacy.record import Holding
 from ops.privacy.stores import Days, Family, MetricStore, SearchStore, families, search_all, seconds
 from services.backup.encryption import Identity
-from services.index_manager.settings import IndexManagerSettings
-from services.kafka_archive.settings import KafkaArchiveSettings
+from services.index_manager import IndexManagerSettings
+from services.kafka_archive import KafkaArchiveSettings
 from services.runtime.settings import SettingsError
 
 KAFKA_WHY: Final = "records of a topic are in order and are not taken out one by one"

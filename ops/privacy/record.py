@@ -18,7 +18,7 @@ from typing import Any
 
 from components.gateway.component import WORKLOAD
 from components.gateway.config import HASH_KEY_FILE
-from components.masking.pseudonyms import pseudonym
+from components.masking import pseudonym
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 

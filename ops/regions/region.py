@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from components.consumers.component import consumer_name
+from components.consumers import consumer_name
 from components.telemetry.layers import LAYERS
 from ops.core import otlp
 from ops.core import platform as platform_module

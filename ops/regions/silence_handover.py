@@ -28,7 +28,7 @@ from ops.core.errors import OpsError
 from ops.regions import takeover
 from ops.regions.journal import FailoverContext, Figures
 from services.alert_events.events import AlertEvent, ProcessedEvent
-from services.regions.settings import HANDOVER_AUTHOR, MATCHER, REGION_AUTHORS
+from services.regions import HANDOVER_AUTHOR, MATCHER, REGION_AUTHORS
 from services.regions.witness import Heartbeat
 from services.regions.witness import Silence as KeptSilence
 

@@ -17,7 +17,7 @@ from ops.regions import dns, mirror_offsets, takeover
 from ops.regions.journal import FailoverContext, Figures, operations, promotion
 from ops.regions.region import Region, probe
 from ops.regions.silence_handover import hand_over_silences
-from services.regions.settings import FAILOVER_AGENT
+from services.regions import FAILOVER_AGENT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from components.sizes import size_of
+from components.naming import size_of
 from ops.review.difference import Change, Entry, Kind, ignored, replaced_by, restarts
 from ops.review.explain_access import shorter_retention
 from ops.review.model import WORKLOADS, Planned, StackPlan, at, elements, mounted, replicas, short

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from components.telemetry.classification import ATTRIBUTE, CLASSES, DEFAULT
+from components.telemetry.attributes import ATTRIBUTE, CLASSES, DEFAULT
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Platform

@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from services.alert_events import events
+from services.alert_events import AlertEventsSettings, events
 from services.alert_events.events import ContentError, Post
-from services.alert_events.settings import AlertEventsSettings
 from services.runtime import serving
 from services.runtime.https import Limits
 from services.runtime.kafka_sender import ANSWER_S, BrokersError, BusyError, Sender
-from services.runtime.posts import Incoming, RefusedError, Room, answer, later
-from services.runtime.serving import https_server, operator_log
+from services.runtime.serving import Incoming, RefusedError, Room, answer, https_server, later, operator_log
 from services.runtime.settings import Login
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from services.runtime.kafka_sender import MOST_POST_BYTES, Record
-from services.runtime.moments import Moment
+from services.runtime.settings import Moment
 
 VERSION: Literal[1] = 1
 ID_LABEL = "alert_id"

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from services.audit.cluster_posts import ClusterPosts
+from services.audit import AuditSettings, Source
+from services.audit.cluster import ClusterPosts
 from services.audit.follower import KubernetesApi, Positions
-from services.audit.journal import Journal, JournalError, Past, Tail, past
+from services.audit.journal import Journal, JournalError, Past, Tail, Writer, past
 from services.audit.metrics import Metrics
-from services.audit.settings import AuditSettings, Source
 from services.audit.watch import Commands, Pods
-from services.audit.writer import Writer
 from services.runtime import serving
 from services.runtime.kafka_sender import Sender
 from services.runtime.serving import https_server, operator_log

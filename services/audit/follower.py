@@ -17,10 +17,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from services.audit.lines import Line, UnreadableLineError
+from services.audit import Kubernetes, Source
 from services.audit.metrics import Metrics
-from services.audit.records import GAP, Entry, note
-from services.audit.settings import Kubernetes, Source
+from services.audit.records import GAP, Entry, Line, UnreadableLineError, note
 from services.audit.sources import PARSERS
 
 ANSWER_S: Final = 15.0

@@ -1,21 +1,47 @@
-"""The topic of the audit log: what was written last, and one record after the other behind it."""
+"""The topic of the audit log: what was written last, one record after the other behind it, and the one thread that
+takes accesses in the order in which they come and writes them, with a checkpoint now and then.
+
+What repeats itself is told as one record with its number: a client that is refused tries for ever, and a service comes
+all day. Refusals and gaps are counted at every source, what is let in at those where services do the same over and
+over. The first is told at once. Equal ones are counted, and told together when a window ends; each window is twice as
+long as the one before. After two without any, the next such access is told at once again. Where a source has more
+different ones at a time than are kept apart, the others are told together.
+"""
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
-from services.audit.cluster import request_of
+from services.audit import AuditSettings, Source
+from services.audit.follower import Positions
 from services.audit.metrics import Metrics
 from services.audit.operators import event_of
-from services.audit.records import CHECKPOINT, AuditRecord, Entry, Link, link_of, linked, parsed, value_of
-from services.audit.settings import AuditSettings, Source
+from services.audit.records import (
+    CHECKPOINT,
+    GAP,
+    REPEATED,
+    START,
+    UNKNOWN,
+    AuditRecord,
+    Entry,
+    Link,
+    Outcome,
+    link_of,
+    linked,
+    note,
+    parsed,
+    value_of,
+)
 from services.runtime.kafka import librdkafka
 from services.runtime.kafka_sender import BrokersError, BusyError, Record, Sender
 
@@ -26,6 +52,19 @@ _STEP = 1000
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 PARTITION = 0
 """One partition is one order; more would take the chain apart."""
+
+
+_REQUEST_KEY: Final = "request/"
+
+
+def request_key(digest: str) -> str:
+    """Key of the position of an event: who has it was written."""
+    return f"{_REQUEST_KEY}{digest}"
+
+
+def request_of(key: str) -> str:
+    """Digest of the event of a position; empty where it is no event's."""
+    return key.removeprefix(_REQUEST_KEY) if key.startswith(_REQUEST_KEY) else ""
 
 
 class JournalError(Exception):
@@ -199,3 +238,219 @@ class Journal:
         for record in records:
             self._metrics.records.labels(record.source, record.outcome).inc()
         return True
+
+
+WINDOW_S = 60.0
+LONGEST_S = 3600.0
+MOST_WINDOWS: Final = 2000
+"""Different accesses of a source, refused and others, that are counted apart at a time: whoever tries made-up names
+fills no memory, and hides nobody who is let in."""
+COUNTED: Final = frozenset({Source.DATABASE, Source.GRAFANA, Source.SEARCH, Source.CLUSTER})
+"""Sources at which what is let in is counted as well."""
+OTHERS: Final = "others"
+_MOST_EMPTY = 2
+_Key = tuple[object, ...]
+
+
+@dataclass
+class _Window:
+    """What was counted since the last record of it."""
+
+    ends: float
+    length_s: float
+    last: Entry
+    more: int = 0
+    empty: int = 0
+
+
+class Repeats:
+    """What came lately."""
+
+    def __init__(self) -> None:
+        self._windows: dict[_Key, _Window] = {}
+        self._sizes: Counter[tuple[Source, bool]] = Counter()
+
+    @property
+    def due(self) -> float | None:
+        """When the next window ends; None: there is none."""
+        return min((window.ends for window in self._windows.values()), default=None)
+
+    def folded(self, entries: Iterable[Entry], now: float) -> list[Entry]:
+        """Of these, what is to be told now; ``now`` is a clock that only goes on."""
+        told = []
+        for entry in entries:
+            if entry.access.outcome is not Outcome.REFUSED and entry.source not in COUNTED and not _is_gap(entry):
+                told.append(entry)
+            elif (first := self._counted(entry, now)) is not None:
+                told.append(first)
+        return told
+
+    def _counted(self, entry: Entry, now: float) -> Entry | None:
+        key = _key(entry)
+        if key not in self._windows and self._sizes[_kind(entry)] >= MOST_WINDOWS:
+            entry = _without_names(entry)
+            key = _key(entry)
+        window = self._windows.get(key)
+        if window is not None:
+            window.last, window.more = entry, window.more + 1
+            return None
+        self._windows[key] = _Window(ends=now + WINDOW_S, length_s=WINDOW_S, last=entry)
+        self._sizes[_kind(entry)] += 1
+        return entry
+
+    def ended(self, now: float) -> list[Entry]:
+        """What windows counted that have ended by now."""
+        told = []
+        for key, window in list(self._windows.items()):
+            if window.ends > now:
+                continue
+            empty = 0 if window.more else window.empty + 1
+            if empty == _MOST_EMPTY:
+                del self._windows[key]
+                self._sizes[_kind(window.last)] -= 1
+                continue
+            if window.more:
+                told.append(_together(window))
+            length_s = min(2 * window.length_s, LONGEST_S)
+            self._windows[key] = _Window(ends=now + length_s, length_s=length_s, last=window.last, empty=empty)
+        return told
+
+    def all(self) -> list[Entry]:
+        """What was counted and not told yet: nothing more will come."""
+        return [_together(window) for window in self._windows.values() if window.more]
+
+
+def _kind(entry: Entry) -> tuple[Source, bool]:
+    return entry.source, entry.access.outcome is Outcome.REFUSED
+
+
+def _is_gap(entry: Entry) -> bool:
+    return entry.source is Source.AUDIT and entry.access.action == GAP
+
+
+def _key(entry: Entry) -> _Key:
+    access = entry.access
+    names = (access.who, access.origin, access.action, access.target, entry.part if _is_gap(entry) else "")
+    return (entry.source, access.outcome, *names, *sorted(access.detail.items()))
+
+
+def _without_names(entry: Entry) -> Entry:
+    names = {"who": UNKNOWN, "origin": UNKNOWN, "action": OTHERS, "target": f"{entry.source}:{OTHERS}", "detail": {}}
+    return replace(entry, access=entry.access.model_copy(update=names))
+
+
+def _together(window: _Window) -> Entry:
+    access = window.last.access
+    detail = {**access.detail, REPEATED: str(window.more)}
+    return replace(window.last, access=access.model_copy(update={"detail": detail}))
+
+
+CHECKPOINT_S: Final = 900.0
+"""How often it is written how far each source was read: so much is read again after a crash, and left out."""
+_MOST_WAITING: Final = 2000
+_MOST_AT_ONCE: Final = 500
+
+
+class FullError(Exception):
+    """Too much waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """Accesses, and what is called once Kafka has them."""
+
+    entries: Sequence[Entry]
+    acknowledged: Callable[[], None]
+
+
+class Writer:
+    """The queue between those who read and the journal. Where it is full, they wait, and kubelets keep the lines."""
+
+    def __init__(
+        self, journal: Journal, positions: Positions, log: Callable[[str], None], checkpoint_s: float = CHECKPOINT_S
+    ) -> None:
+        self._journal, self._positions, self._log, self._checkpoint_s = journal, positions, log, checkpoint_s
+        self._queue: queue.Queue[Entry | _Batch | None] = queue.Queue(_MOST_WAITING)
+        self._repeats = Repeats()
+        self._thread: threading.Thread | None = None
+        self._busy_since: float | None = None
+
+    def emit(self, entry: Entry) -> None:
+        """Have an access written; waits while too many are."""
+        self._queue.put(entry)
+
+    def emit_all(self, entries: Sequence[Entry], acknowledged: Callable[[], None]) -> None:
+        """Have accesses written, and be told once Kafka has them, or once they are counted as repeated ones.
+
+        Raises:
+            FullError: Too much waits; none of them is written.
+        """
+        try:
+            self._queue.put_nowait(_Batch(entries=entries, acknowledged=acknowledged))
+        except queue.Full:
+            raise FullError from None
+
+    def start(self, stop: threading.Event) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, args=(stop,), name="writer", daemon=True)
+        self._thread.start()
+
+    def end(self, seconds: float) -> bool:
+        """Write what waits, and end; whether that was done in time. ``stop`` is set already."""
+        if self._thread is None:
+            return True
+        self._queue.put(None)
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def alive(self) -> bool:
+        """Whether it still works; brokers that are away are no reason to restart."""
+        return self._thread is None or self._thread.is_alive()
+
+    def _run(self, stop: threading.Event) -> None:
+        # Of its own: what waits when it is asked to stop is still written.
+        given_up = threading.Event()
+        due = time.monotonic() + self._checkpoint_s
+        pending = [_note(START)]
+        waiting: list[Callable[[], None]] = []
+        over = False
+        while True:
+            if pending and not self._journal.write(pending, given_up, self._log):
+                return
+            for acknowledged in waiting:
+                acknowledged()
+            if over:
+                return
+            wakes = min(due, self._repeats.due or due)
+            positions, taken, waiting, over = self._next(max(0.0, wakes - time.monotonic()))
+            now = time.monotonic()
+            pending = self._repeats.folded(taken, now)
+            pending += self._repeats.all() if over else self._repeats.ended(now)
+            if over or now >= due:
+                due = now + self._checkpoint_s
+                pending.append(_note(CHECKPOINT, positions))
+
+    def _next(self, seconds: float) -> tuple[dict[str, str], list[Entry], list[Callable[[], None]], bool]:
+        """How far sources were read, what came up to there or later, who waits for it, and whether that is all."""
+        taken: list[Entry] = []
+        waiting: list[Callable[[], None]] = []
+        items: list[Entry | _Batch | None] = []
+        with suppress(queue.Empty):
+            items.append(self._queue.get(timeout=seconds))
+        # A position is set after its access was put into the queue: all of those before this line are in it.
+        positions = self._positions.all()
+        with suppress(queue.Empty):
+            while items and items[-1] is not None:
+                items.append(self._queue.get_nowait())
+        for item in items:
+            if isinstance(item, Entry):
+                taken.append(item)
+            elif item is not None:
+                taken.extend(item.entries)
+                waiting.append(item.acknowledged)
+        return positions, taken, waiting, None in items
+
+
+def _note(action: str, positions: dict[str, str] | None = None) -> Entry:
+    told = note(action, "audit:log", datetime.now(UTC))
+    return Entry(access=told, source=Source.AUDIT, positions=positions or {})

@@ -8,8 +8,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from services.audit import Source
 from services.audit.records import Outcome
-from services.audit.settings import Source
 
 _RESULTS: Final = ("written", "login", "content", "size", "cut", "busy", "brokers")
 

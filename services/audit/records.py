@@ -1,24 +1,30 @@
-"""What a record of the audit log is, and the chain of hashes that shows when one is missing or was changed.
+"""What a record of the audit log is, the chain of hashes that shows when one is missing or was changed, and what the
+functions that read lines of servers share.
 
 A record holds the hash of the one before it in its region; numbers begin anew each day. Whoever has all records of a
 day, and the last one of the day before, can prove that none is missing in between (`broken_links`).
+
+There is one function for each source, which knows what the real program writes. A line that is about no access gives
+nothing. Texts that a client chose itself (paths, names) are taken only in the form that they have when they are what
+they seem to be.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.audit.settings import Source
-from services.runtime.moments import Moment
+from services.audit import Source
+from services.runtime.settings import Moment
 
 VERSION: Literal[1] = 1
 BEGINNING = "0" * 64
@@ -201,3 +207,37 @@ def _problem(before: AuditRecord, record: AuditRecord) -> str:
 
 def _broken(region: str, record: AuditRecord, problem: str) -> BrokenLink:
     return BrokenLink(region=region, day=record.day, sequence=record.sequence, problem=problem)
+
+
+LONGEST: Final = 200
+"""Characters of a text that a client chose, at most."""
+UNREADABLE: Final = "unreadable"
+"""Stands for a name that has not the form of one."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/ -]{0,62}")
+
+
+class UnreadableLineError(Exception):
+    """A line that must be an access is none; the message does not quote it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a container.
+
+    Attributes:
+        time: When the container wrote it.
+        workload: Workload of the pod.
+        text: The line.
+    """
+
+    time: datetime
+    workload: str
+    text: str
+
+
+Parser = Callable[[Line], Access | None]
+
+
+def plain(name: str, form: re.Pattern[str] = _PLAIN) -> str:
+    """A name that a client chose, where it has the form of one."""
+    return name if form.fullmatch(name) else UNREADABLE

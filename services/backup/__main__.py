@@ -14,18 +14,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from services.backup import BackupError, database, grafana, kafka_metadata, search
-from services.backup import manifest as retention
-from services.backup.encryption import check_recipients
-from services.backup.manifest import Manifest, RunSummary, RunWriter
-from services.backup.settings import (
+from services.backup import (
     DATABASE,
     GRAFANA,
     KAFKA_METADATA,
     KINDS,
     SEARCH,
+    BackupError,
     BackupSettings,
+    database,
+    grafana,
+    kafka_metadata,
+    search,
 )
+from services.backup import manifest as retention
+from services.backup.encryption import check_recipients
+from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.store import Store
 from services.runtime.serving import operator_log
 from services.runtime.settings import SettingsError, secret

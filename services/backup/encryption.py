@@ -13,8 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import pyrage  # type: ignore[import-untyped]
 
-from services.backup import BackupError, one_line
-from services.backup.settings import key_problem, no_key
+from services.backup import BackupError, key_problem, no_key, one_line
 from services.runtime.settings import SettingsError
 
 Identity = Any

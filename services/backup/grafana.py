@@ -12,11 +12,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from services.backup import BackupError
+from services.backup import GRAFANA, BackupError, Grafana
 from services.backup.manifest import RunSummary, RunWriter
-from services.backup.restore import Outcome, content, opened
-from services.backup.settings import GRAFANA, Grafana
-from services.backup.web import connected
+from services.backup.restore import Outcome, connected, content, opened
 from services.runtime.json_api import JsonApi, part
 from services.runtime.settings import secret
 

@@ -34,10 +34,9 @@ from confluent_kafka.admin import (
 )
 from kafka.errors import KafkaError as GroupError
 
-from services.backup import BackupError, one_line
+from services.backup import KAFKA_METADATA, BackupError, KafkaMetadata, one_line
 from services.backup.manifest import RunSummary, RunWriter
 from services.backup.restore import Outcome, content, opened
-from services.backup.settings import KAFKA_METADATA, KafkaMetadata
 from services.runtime import kafka
 from services.runtime.settings import secret
 

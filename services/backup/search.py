@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from services.backup import BackupError, one_line
+from services.backup import SEARCH, BackupError, Search, one_line
 from services.backup.manifest import RunSummary, RunWriter
-from services.backup.restore import Outcome, content, opened
-from services.backup.settings import SEARCH, Search
-from services.backup.web import connected
+from services.backup.restore import Outcome, connected, content, opened
 from services.runtime.json_api import ApiError, JsonApi
 from services.runtime.settings import secret
 

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from services.backup_exporter import BackupExporterSettings
 from services.backup_exporter.poller import BackupPoller, Snapshot
-from services.backup_exporter.settings import BackupExporterSettings
 from services.runtime import serving
-from services.runtime.scrapes import ScrapeCollector, gauge_by
-from services.runtime.serving import operator_log
+from services.runtime.serving import ScrapeCollector, gauge_by, operator_log
 
 
 class BackupCollector(ScrapeCollector):

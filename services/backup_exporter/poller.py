@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 from services.backup import BackupError, manifest
 from services.backup.manifest import Manifest
-from services.backup_exporter.settings import KINDS, BackupExporterSettings
+from services.backup_exporter import KINDS, BackupExporterSettings
 from services.kafka_archive import segments
 from services.runtime.s3 import Bucket, NotStoredError, Object, Poller
 

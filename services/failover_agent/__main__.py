@@ -15,16 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from services.failover_agent import FailoverAgentSettings, notification_gate
 from services.failover_agent import alertmanager as silence_expirer
-from services.failover_agent import notification_gate
 from services.failover_agent.alertmanager import Alertmanager, AlertmanagerReconciler, SilenceExpirer
 from services.failover_agent.notification_gate import EgressProbe, NotificationGate
-from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, notifies
 from services.regions.witness import Heartbeat, Witness
 from services.runtime import serving
-from services.runtime.scrapes import ScrapeCollector, gauge_by
-from services.runtime.serving import DedupLogger, PeriodicTask, operator_log
+from services.runtime.serving import DedupLogger, PeriodicTask, ScrapeCollector, gauge_by, operator_log
 
 _PATIENCE_S = 60.0
 """After that it is ready whatever it could not reach: metrics tell, and nobody waits for it."""

@@ -18,9 +18,9 @@ from urllib.parse import quote, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
+from services.failover_agent import Alertmanagers
 from services.failover_agent.notification_gate import DesiredState, NotificationGate
-from services.failover_agent.settings import Alertmanagers
-from services.regions.settings import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER, REGION_AUTHORS
+from services.regions import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER, REGION_AUTHORS
 from services.regions.witness import RegionError, Silence, SilenceMatcher, parse
 from services.runtime.serving import DedupLogger
 

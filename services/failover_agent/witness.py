@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
+from services.failover_agent import FailoverAgentSettings
 from services.failover_agent.alertmanager import AlertmanagerReconciler
 from services.failover_agent.notification_gate import LeaseView, NotificationGate, lease_view
-from services.failover_agent.settings import FailoverAgentSettings
 from services.regions.witness import Heartbeat, RegionError, Witness
 from services.runtime.serving import DedupLogger
 

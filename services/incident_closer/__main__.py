@@ -27,8 +27,8 @@ from urllib.parse import quote
 import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from services.incident_closer.settings import IncidentCloserSettings, Paged
-from services.regions.settings import REGION_AUTHORS
+from services.incident_closer import IncidentCloserSettings, Paged
+from services.regions import REGION_AUTHORS
 from services.runtime import serving
 from services.runtime.serving import DedupLogger, PeriodicTask, operator_log
 

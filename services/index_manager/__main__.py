@@ -15,10 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from services.index_manager import cluster_stats, indices
-from services.index_manager.cluster_stats import IndexManagerMetrics
-from services.index_manager.indices import Index
-from services.index_manager.settings import FamilySettings, IndexManagerSettings
+from services.index_manager import FamilySettings, IndexManagerSettings, indices
+from services.index_manager.indices import Index, IndexManagerMetrics
 from services.runtime.json_api import ApiError, JsonApi
 from services.runtime.serving import config_file, https_server, operator_log, wait_for_stop
 from services.runtime.settings import SettingsError
@@ -110,7 +108,7 @@ class IndexManager:
         self._last_turn = time.monotonic()
         self._failures = []
         self._step("access", self._apply_access)
-        health = self._step("health", lambda: cluster_stats.health(self._client))
+        health = self._step("health", lambda: indices.health(self._client))
         if health:
             self._reconcile_indices()
             self._step("snapshots", self._reconcile_snapshots)
@@ -160,7 +158,7 @@ class IndexManager:
             self._bootstrapped = True
         if indices_by_family is None:
             return
-        sizes = self._step("sizes", lambda: cluster_stats.sizes(self._client, families)) or {}
+        sizes = self._step("sizes", lambda: indices.sizes(self._client, families)) or {}
         for family in families:
             own = indices_by_family[family.name]
             if own and sizes.get(own[-1].name, (0, 0))[0]:
@@ -221,9 +219,9 @@ class IndexManager:
     def _publish_stats(self, health: Mapping[str, object]) -> None:
         families, client = self._settings.families, self._client
         by_family = indices.listed(client, families)
-        sizes = cluster_stats.sizes(client, families)
+        sizes = indices.sizes(client, families)
         self._metrics.publish(
-            cluster_stats.assemble(health, cluster_stats.nodes(client), families, by_family, sizes, self._clock())
+            indices.assemble(health, indices.nodes(client), families, by_family, sizes, self._clock())
         )
 
     def _log_change(self) -> None:

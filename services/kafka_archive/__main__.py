@@ -11,11 +11,11 @@ from confluent_kafka import KafkaException
 
 from services.backup import BackupError
 from services.backup.encryption import check_recipients
+from services.kafka_archive import KafkaArchiveSettings
 from services.kafka_archive.archiver import Archiver
 from services.kafka_archive.catalogue import Retention
 from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import connection
-from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Bucket, TopicIds, UploadPool
 from services.runtime.serving import config_file, https_server, operator_log
 from services.runtime.settings import SettingsError

@@ -14,9 +14,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from services.kafka_archive import MEBIBYTE, KafkaArchiveSettings
 from services.kafka_archive.metrics import FailureRecorder, Metrics
 from services.kafka_archive.segments import Record, Segment, record
-from services.kafka_archive.settings import MEBIBYTE, KafkaArchiveSettings
 from services.kafka_archive.upload_pool import PartitionBuffer, TopicIds, UploadPool, UploadScheduler
 from services.runtime.kafka import SHARED_PARTITIONS, group_consumer
 

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.kafka_lag.settings import KafkaLagSettings, Selection
+from services.kafka_lag import KafkaLagSettings, Selection
 from services.runtime import kafka
 from services.runtime.serving import config_file, https_server, operator_log, wait_for_stop
 from services.runtime.settings import SettingsError

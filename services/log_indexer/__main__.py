@@ -16,8 +16,8 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
+from services.log_indexer import LogIndexerSettings
 from services.log_indexer.documents import DecodeError, Document, documents, name_of
-from services.log_indexer.settings import LogIndexerSettings
 from services.runtime.json_api import ApiError, WriteAlias
 from services.runtime.kafka import SHARED_PARTITIONS, group_consumer
 from services.runtime.serving import config_file, https_server, operator_log

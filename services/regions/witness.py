@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 
-from services.regions.settings import REGION, TAKEN
+from services.regions import REGION, TAKEN
 from services.runtime import s3
 from services.runtime.settings import Storage
 

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from services.report_server import KINDS, ReportServerSettings
 from services.report_server.poller import Bucket, NotStoredError, ReportPoller, Snapshot, StorageError
-from services.report_server.settings import KINDS, ReportServerSettings
 from services.runtime import serving
-from services.runtime.scrapes import ScrapeCollector, gauge_by
-from services.runtime.serving import https_server, operator_log
+from services.runtime.serving import ScrapeCollector, gauge_by, https_server, operator_log
 from services.runtime.settings import Login
 
 if TYPE_CHECKING:

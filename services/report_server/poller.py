@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from services.report_server.settings import KINDS, ReportServerSettings
+from services.report_server import KINDS, ReportServerSettings
 from services.runtime import s3
 from services.runtime.s3 import Content, NotStoredError, Object, Poller, StorageError
 

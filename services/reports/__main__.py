@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from services.reports import delivery
+from services.reports import Language, ReportsSettings, delivery
 from services.reports.alert_topics import KafkaAlertLog
 from services.reports.build import report
 from services.reports.delivery import HTML_TYPE, PDF_TYPE, Mailing, Store, key
@@ -23,7 +23,6 @@ from services.reports.metrics import ThanosMetrics
 from services.reports.model import Kind, Period, Report, ReportError, chosen
 from services.reports.pdf import pdf
 from services.reports.render import html
-from services.reports.settings import Language, ReportsSettings
 from services.runtime.serving import operator_log
 from services.runtime.settings import SettingsError
 

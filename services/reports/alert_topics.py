@@ -17,8 +17,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from pydantic import ValidationError
 
 from services.alert_events.events import ProcessedEvent, RawEvent
+from services.reports import KafkaAccess
 from services.reports.model import ReportError, one_line
-from services.reports.settings import KafkaAccess
 from services.runtime.kafka import group_consumer
 
 _SLACK_S = 60.0

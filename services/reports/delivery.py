@@ -20,9 +20,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from services.reports import Language, Mail
 from services.reports.model import Figure, Figures, Kind, Period, Report, ReportError, one_line, translate
 from services.reports.render import environment
-from services.reports.settings import Language, Mail
 from services.runtime import s3
 from services.runtime.settings import Storage
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import yaml
 
 from services.charts import number, scale
-from services.reports.settings import LANGUAGES, Language
+from services.reports import LANGUAGES, Language
 
 
 class ReportError(Exception):

@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 from weasyprint import CSS, HTML  # type: ignore[import-untyped]
 from weasyprint.text.fonts import FontConfiguration  # type: ignore[import-untyped]
 
+from services.reports import Language
 from services.reports.model import Report, translate
 from services.reports.render import html
-from services.reports.settings import Language
 
 _PAGE = """@page {{
   font: 7.5pt "DejaVu Sans", "Noto Sans CJK JP", IPAPGothic, sans-serif;

@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from services import charts
+from services.reports import Language
 from services.reports.model import Block, Chart, Document, Figures, Paragraph, Table, Text, amount, translate
-from services.reports.settings import Language
 
 _LONG_WORD = 18
 _PARTS = re.compile(r"(?<=[_:./{=,-])(?=\w)|(?<=[a-z0-9])(?=[A-Z])")

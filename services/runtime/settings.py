@@ -1,4 +1,5 @@
-"""Settings of our programs: one pydantic model each, which the component renders and the program reads.
+"""Settings of our programs: one pydantic model each, which the component renders and the program reads; and what a
+moment in their records is.
 
 A model is frozen and closed to unknown keys. A mistake is one line: key, value, what is allowed. Modules with models
 are imported by the Pulumi program too: they need pydantic and PyYAML, and nothing else.
@@ -9,12 +10,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 _LONGEST_VALUE = 60
@@ -434,3 +445,23 @@ def secret(file: Path) -> str:
     if not content:
         raise SettingsError(f"{file}: is empty; it must hold a password or a key")
     return content
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Moment = Annotated[
+    AwareDatetime,
+    AfterValidator(_utc),
+    PlainSerializer(_written, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-24T09:30:00.000Z"]}),
+]
+"""A moment in UTC, written with milliseconds: the same moment is the same text everywhere."""

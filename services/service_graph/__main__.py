@@ -17,9 +17,9 @@ from prometheus_client.registry import Collector
 from services.runtime.json_api import ApiError, WriteAlias
 from services.runtime.serving import config_file, https_server, operator_log
 from services.runtime.settings import SettingsError
+from services.service_graph import ServiceGraphSettings
 from services.service_graph.graph import EdgeMetrics, Matcher, Tally, document, document_id
 from services.service_graph.reader import AssignmentError, Reader
-from services.service_graph.settings import ServiceGraphSettings
 
 _FAILURE, _MISTAKE = 1, 2
 _COMMIT_EVERY_S = 5.0

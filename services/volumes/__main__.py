@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 
 from services.runtime import serving
 from services.runtime.serving import DedupLogger, PeriodicTask, https_server, operator_log
-from services.volumes.settings import Kubernetes, VolumesSettings
+from services.volumes import Kubernetes, VolumesSettings
 
 _ANSWER_S: Final = 10.0
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import bcrypt
 
-from components.alertmanager.config import TEMPLATES, AlertmanagerConfig, alertmanager_config, rendered
-from components.alertmanager.process import gossip_config
+from components.alertmanager.config import TEMPLATES, AlertmanagerConfig, alertmanager_config, gossip_config, rendered
 from components.alertmanager.receivers import (
     AUTHORITY_FILE,
     AWS_FILE,

@@ -18,8 +18,14 @@ from typing import Any
 import requests
 from prometheus_client import CollectorRegistry
 
-from components.alertmanager.config import AlertmanagerConfig, paged_routes, rendered
-from components.alertmanager.process import CLOSER_PASSWORD_FILE, alertmanager_command, closer_settings
+from components.alertmanager.config import (
+    CLOSER_PASSWORD_FILE,
+    AlertmanagerConfig,
+    alertmanager_command,
+    closer_settings,
+    paged_routes,
+    rendered,
+)
 from components.alertmanager.receivers import AWS_FILE
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.messages import MailFake
@@ -28,8 +34,8 @@ from lab.fakes.receivers.record import Notification, Record
 from lab.fakes.receivers.server import application as receivers_application
 from lab.paths import CHECKOUT
 from lab.toolchain import tools
+from services.alert_events import AlertEventsSettings
 from services.alert_events.__main__ import LIMITS, Endpoints
-from services.alert_events.settings import AlertEventsSettings
 from services.runtime.https import HttpsServer
 from services.runtime.kafka_sender import Sender
 from services.runtime.serving import application as metrics_application

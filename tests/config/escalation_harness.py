@@ -23,8 +23,16 @@ import requests
 import yaml
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from components.alerting.escalation import LEVELS, EscalationDelays, escalated
-from components.alerting.timings import TIMINGS, Timing, Way, divided, milliseconds
+from components.alerting.escalation import (
+    LEVELS,
+    TIMINGS,
+    EscalationDelays,
+    Timing,
+    Way,
+    divided,
+    escalated,
+    milliseconds,
+)
 from components.rules import Alert, RuleGroup, Severity, alert_id, rule_file
 from lab.fakes.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
 from ops.alerts.silences import acknowledge

@@ -19,11 +19,11 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from components.alerting.timings import TIMINGS, Timing
+from components.alerting.escalation import TIMINGS, Timing
 from components.rules import Severity
 from lab.paths import CHECKOUT
 from lab.storage import client
-from services.regions.settings import FAILOVER_AGENT
+from services.regions import FAILOVER_AGENT
 from services.regions.witness import LEASE_KEY, Lease, Witness, region_key
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_line import Line

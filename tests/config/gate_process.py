@@ -12,7 +12,7 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from components.telemetry.layers import LAYER_NAMES, Signal
 from lab.toolchain import tools
 from tests.config.pki import write_certificates

@@ -20,9 +20,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import Me
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from components.collector.config import KafkaClient, rendered
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
+from components.gateway.component import speakers
 from components.gateway.config import DRAIN, GatewayConfig, exporter_name, gateway_config
-from components.gateway.logins import speakers
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import LAYER_NAMES, Signal
 from lab.toolchain import tools

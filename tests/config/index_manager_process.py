@@ -21,11 +21,11 @@ from components.search.access import INDEX_MANAGER, SearchUser
 from components.search.component import PORT, Snapshots, index_manager_settings
 from components.search.config import Engine
 from components.search.indices import Family, IndexPolicy
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from lab.paths import CHECKOUT
+from services.index_manager import IndexManagerSettings
 from services.index_manager.__main__ import IndexManager
-from services.index_manager.cluster_stats import IndexManagerMetrics
-from services.index_manager.settings import IndexManagerSettings
+from services.index_manager.indices import IndexManagerMetrics
 from tests.config.search_process import SearchProcesses, hashes, password_of
 from tests.config.servers import free_port, running
 

@@ -11,7 +11,7 @@ import grpc
 import requests
 
 from components.jaeger.config import SearchClient
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from tests.config.jaeger_process import (
     JaegerProcess,
     Sent,

@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from prometheus_client.parser import text_string_to_metric_families
 
 from components.collector.config import rendered
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from components.jaeger.config import (
     CollectorConfig,
     QueryConfig,
@@ -28,7 +28,7 @@ from components.jaeger.config import (
     collector_config,
     query_config,
 )
-from components.telemetry.classification import ATTRIBUTE
+from components.telemetry.attributes import ATTRIBUTE
 from lab.toolchain import tools
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually, free_port, listens, running

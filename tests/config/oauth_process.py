@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.jaeger.oauth import OauthConfig, oauth_command
+from components.jaeger.query import OauthConfig, oauth_command
 from lab.toolchain import tools
 from tests.config.servers import running
 

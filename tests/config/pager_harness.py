@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from components.alerting.timings import TIMINGS
+from components.alerting.escalation import TIMINGS
 from components.rules import Inhibition, Severity
 from lab.fakes.receivers.phone import Incident, State
 from services.incident_closer.__main__ import POLL_INTERVAL_S

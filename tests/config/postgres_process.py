@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from components.k8s import TLS_MOUNT, UID
 from components.k8s.credentials import dns_names
-from components.postgres import config, process
+from components.postgres import component, config
 from components.postgres.config import WORKLOAD, Member, PostgresConfig, PostgresDatabase, access_data, rendered_access
 from tests.config.postgres_container import Container, scratch, write_file, write_volume
 from tests.config.servers import eventually, free_port
@@ -97,7 +97,7 @@ class Server:
         assert self.container.running(), f"{self.member.name} has ended:\n{self.container.log[-4000:]}"
         if not (self.container.folder / "socket" / f".s.PGSQL.{self.member.port}").exists():
             return False
-        return self.container.run(process.ready_command(), check=False).returncode == 0
+        return self.container.run(component.ready_command(), check=False).returncode == 0
 
     def wait(self, seconds: float = START_S) -> None:
         """Wait until it takes logins."""
@@ -215,7 +215,7 @@ def write_access(folder: Path, databases: Sequence[PostgresDatabase] = DATABASES
     """The Secret with roles and databases."""
     users = [config.REPLICATION, config.METRICS, *(database.owner for database in databases)]
     data = access_data(databases, {user: password_of(user) for user in users}, MAX_CONNECTIONS)
-    line = process.password_line(config.REPLICATION, password_of(config.REPLICATION))
+    line = component.password_line(config.REPLICATION, password_of(config.REPLICATION))
     write_volume(folder, {"access.json": rendered_access(data), "replication.pgpass": line}, secret=True)
 
 
@@ -232,8 +232,8 @@ def _server(root: Path, member: Member, address: str, index: int, hosts: Path) -
         config.VOLUME_DIRECTORY: (folder / "volume", "rw"),
     }
     pod = {"POD_NAME": member.name, "POD_INDEX": str(index), "POD_IP": address}
-    environment = process.environment(member.port, patience_s=PATIENCE_S) | pod
-    return Server(member, address, Container(folder, mounts, process.start_command(), environment))
+    environment = component.environment(member.port, patience_s=PATIENCE_S) | pod
+    return Server(member, address, Container(folder, mounts, component.start_command(), environment))
 
 
 def _new_cluster() -> str:
@@ -283,9 +283,9 @@ def postgres(standbys: int, *, start: bool = True, empty: bool = False) -> Itera
         for index, server in enumerate(servers.servers):
             folder = server.container.folder
             folder.mkdir()
-            write_volume(folder / "config", process.files(settings_of(members)), secret=False)
+            write_volume(folder / "config", component.files(settings_of(members)), secret=False)
             write_access(folder / "access")
-            write_volume(folder / "cluster", {} if empty or not start else process.cluster_files(), secret=False)
+            write_volume(folder / "cluster", {} if empty or not start else component.cluster_files(), secret=False)
             issue(servers.authority, folder / "tls", servers.names)
             scratch(folder / "socket")
             scratch(folder / "volume")

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from components.probes.config import probe_command, probe_config, rendered
+from components.probes import probe_command, probe_config, rendered
 from components.web_access import web_config
 from lab.toolchain import tools
 from tests.config.servers import free_port, running

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from components.postgres import config, process
+from components.postgres import component, config
 from components.postgres.config import access_data
 from ops.core.errors import OpsError
 from ops.drills import access_tries
@@ -102,7 +102,7 @@ def roles(servers: Postgres) -> dict[str, DatabaseRole]:
                 "postgres",
                 {
                     "metadata": metadata,
-                    "data": process.files(settings_of([server.member for server in servers.servers])),
+                    "data": component.files(settings_of([server.member for server in servers.servers])),
                 },
             ),
             Resource(

@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 import pytest
 
-from components.agent.component import AgentConfig, agent_config
+from components.agent import AgentConfig, agent_config
 from components.collector.config import rendered
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from lab.toolchain import tools
 from tests.config.gateway_process import (
     MIB,

@@ -13,9 +13,8 @@ import pytest
 import requests
 import yaml
 
-from components.alerting.escalation import escalated
+from components.alerting.escalation import TIMINGS, Timing, escalated
 from components.alerting.inhibitions import STARTING, collected
-from components.alerting.timings import TIMINGS, Timing
 from components.alertmanager.rules import alertmanager_rules
 from components.kafka.rules import kafka_rules
 from components.prometheus.rules import prometheus_rules

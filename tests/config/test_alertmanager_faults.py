@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.alertmanager.process import ready_probe_command
+from components.alertmanager.config import ready_probe_command
 from components.rules import Inhibition
 from lab.toolchain import tools
 from tests.config.alertmanager_process import LATEST_S, OPERATORS, QUIET_S, Member, Pair, pair

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.alerting.timings import TIMINGS
+from components.alerting.escalation import TIMINGS
 from components.rules import Severity
 from tests.config import alertmanager_process
 from tests.config.alertmanager_process import LATEST_S, pair

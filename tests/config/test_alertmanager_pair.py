@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.alerting.timings import TIMINGS, Timing
+from components.alerting.escalation import TIMINGS, Timing
 from components.rules import Inhibition, Severity
 from tests.config.alertmanager_files import ROUTING_KEYS, topic
 from tests.config.alertmanager_process import OPERATORS, QUIET_S, Pair, pair

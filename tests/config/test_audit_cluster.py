@@ -14,12 +14,12 @@ import requests
 import urllib3
 import yaml
 
-from components.audit.component import CLUSTER_SERVICE
+from components.audit import CLUSTER_SERVICE
 from ops.audit import cluster
 from ops.core.kube import Kube
+from services.audit import AuditSettings, Source
 from services.audit.__main__ import Service
 from services.audit.records import AuditRecord, Outcome
-from services.audit.settings import AuditSettings, Source
 from tests.config.kube_api import ADMIN, READER, KubeApi, kube_api
 from tests.config.servers import eventually
 from tests.config.test_audit_log import LIMIT_S, Lab, files, lab, records

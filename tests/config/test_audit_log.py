@@ -21,10 +21,10 @@ from ops.audit import reading
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN
 from ops.core.platform import Login, Platform
+from services.audit import AuditSettings, Source
 from services.audit.__main__ import Service
 from services.audit.operators import CommandEvent, event
 from services.audit.records import CHECKPOINT, AuditRecord, Outcome
-from services.audit.settings import AuditSettings, Source
 from tests.config.servers import eventually
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker

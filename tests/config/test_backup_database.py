@@ -12,12 +12,11 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from components.postgres.config import WORKLOAD
-from services.backup import BackupError, database
+from services.backup import BackupError, Database, database
+from services.backup import Postgres as PostgresSettings
 from services.backup import database as restore_database
 from services.backup.manifest import Manifest, RunWriter
 from services.backup.restore import differences, fetch
-from services.backup.settings import Database
-from services.backup.settings import Postgres as PostgresSettings
 from services.backup.store import Store
 from tests.config.postgres_process import Postgres, password_of, postgres
 from tests.config.servers import free_port

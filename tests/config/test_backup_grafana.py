@@ -12,13 +12,11 @@ from typing import Any
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
-from services.backup import BackupError, grafana
+from services.backup import BackupError, Grafana, grafana
 from services.backup import grafana as restore_grafana
 from services.backup.manifest import RunWriter
-from services.backup.restore import differences, fetch
-from services.backup.settings import Grafana
+from services.backup.restore import connected, differences, fetch
 from services.backup.store import Store
-from services.backup.web import connected
 from tests.config.grafana_fake.directory_server import DirectoryServer
 from tests.config.grafana_fake.postgres_server import NAME, PostgresServer
 from tests.config.grafana_fake.prometheus_server import PrometheusServer

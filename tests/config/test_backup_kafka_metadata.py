@@ -23,12 +23,11 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from services.backup import BackupError, kafka_metadata
+from services.backup import BackupError, KafkaMetadata, kafka_metadata
 from services.backup import kafka_metadata as restore_kafka_metadata
 from services.backup.kafka_metadata import connect, read, result
 from services.backup.manifest import RunWriter
 from services.backup.restore import differences, fetch
-from services.backup.settings import KafkaMetadata
 from services.backup.store import Store
 from tests.config.servers import eventually
 from tests.config.storage_process import storage_process

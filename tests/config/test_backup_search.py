@@ -16,14 +16,12 @@ import pytest
 
 from components.search.access import RESTORER, SearchUser, own_users
 from components.search.config import Engine
-from services.backup import BackupError
+from services.backup import BackupError, Search
 from services.backup import search as restore_search
 from services.backup import search as search_export
 from services.backup.manifest import Manifest, RunWriter, run_name
-from services.backup.restore import Outcome, differences, fetch
-from services.backup.settings import Search
+from services.backup.restore import Outcome, connected, differences, fetch
 from services.backup.store import Store
-from services.backup.web import connected
 from tests.config.search_process import SearchProcesses, password_of, search_processes
 from tests.config.storage_process import storage_process
 

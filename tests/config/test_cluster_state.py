@@ -14,7 +14,7 @@ import pytest
 import requests
 import yaml
 
-from components.clusterstate.component import METRICS, WORKLOAD
+from components.clusterstate import METRICS, WORKLOAD
 from components.web_access import web_config
 from lab.toolchain import tools
 from lab.toolchain.recipes import VERTICAL_AUTOSCALER, VERTICAL_AUTOSCALER_MODULE

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from lab.paths import CHECKOUT
 from lab.toolchain import tools
 from tests.config.pki import write_certificates

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.message import Message
 
 from components.collector.config import memory_limiter, rendered
-from components.gateway.logins import speakers
+from components.gateway.component import speakers
 from components.telemetry.catalogue import METRICS
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import Signal

@@ -21,9 +21,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from components.collector.config import READER, rendered
 from components.collector.pods import memory_settings
-from components.consumers.component import MetricsConsumerConfig, metrics_consumer_config
-from components.masking.pseudonyms import pseudonym
-from components.sizes import size_of
+from components.consumers import MetricsConsumerConfig, metrics_consumer_config
+from components.masking import pseudonym
+from components.naming import size_of
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from lab.toolchain import tools
 from stacks.sizing import SMALL

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.alertmanager.process import CLIENT_CONFIG, WEB_PORT
+from components.alertmanager.config import CLIENT_CONFIG, WEB_PORT
 from components.kafka import config as kafka_config
 from lab.toolchain import tools
 from tests.support import kafka_nodes

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from services.failover_agent import Alertmanagers
 from services.failover_agent.alertmanager import Alertmanager, AlertmanagerError, SilenceExpirer
-from services.failover_agent.settings import Alertmanagers
-from services.regions.settings import HANDOVER_AUTHOR
+from services.regions import HANDOVER_AUTHOR
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_process import QUIET_S, Member, Pair, pair
 from tests.config.servers import eventually, free_port

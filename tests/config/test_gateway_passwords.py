@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from tests.config.gateway_process import PASSWORDS, GatewayProcess, gateway_data, gateway_process, metrics_request
 from tests.config.servers import eventually
 

@@ -25,8 +25,7 @@ from ops.core import platform
 from ops.core.errors import OpsError
 from ops.core.web import Web
 from ops.telemetry.traces import TraceReader, fetch_token
-from services.audit.lines import Line
-from services.audit.records import Access, Outcome
+from services.audit.records import Access, Line, Outcome
 from services.audit.sources import traces
 from tests.config.jaeger_process import Sent, files, in_memory, jaeger_process, query_data, trace
 from tests.config.oauth_process import oauth_process

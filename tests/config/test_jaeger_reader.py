@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 from components.jaeger.config import QueryConfig
 from components.jaeger.reader import reader_config
 from tests.config.jaeger_process import JaegerProcess, Sent, files, in_memory, jaeger_process, trace

@@ -14,7 +14,7 @@ import requests
 from components.search import access
 from components.search.config import Engine
 from components.search.indices import IndexPolicy, families
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from lab.fakes.grafana.exchange import Answer
 from lab.fakes.grafana.proxy import Proxy
 from lab.fakes.grafana.query_kinds import FailedQueryError, Question, Window, ask_jaeger, ask_search

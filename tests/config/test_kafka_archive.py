@@ -12,9 +12,9 @@ from confluent_kafka import Consumer
 
 from services.backup import BackupError
 from services.backup.store import Store
+from services.kafka_archive import KafkaArchiveSettings
 from services.kafka_archive.archiver import Archiver
 from services.kafka_archive.metrics import Metrics
-from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import TopicIds, UploadPool
 from tests.config.alertmanager_line import State
 from tests.config.kafka_archive_process import MEBIBYTE, Harness, Program, Sender, archive_harness

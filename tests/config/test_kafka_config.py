@@ -16,7 +16,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from requests.auth import HTTPBasicAuth
 
-from components.k8s import catching_up
+from components.k8s import pods
 from components.kafka import config
 from components.kafka import nodes as process
 from components.kafka.access import Topic, topic_config
@@ -195,11 +195,9 @@ def _probe(node: RealNode, index: int | None = None) -> subprocess.CompletedProc
     state = Path(f"{node.folder}/caught-up-{number}")
     state.unlink(missing_ok=True)
     question = ("bash", f"{config.CONFIG_DIRECTORY}/in-sync.sh")
-    probe = catching_up.readiness_probe(config.CLIENT_PORT, config.CONFIG_DIRECTORY, question, 30)
+    probe = pods.readiness_probe(config.CLIENT_PORT, config.CONFIG_DIRECTORY, question, 30)
     assert probe.command is not None
-    return node.run(
-        [str(state) if word == catching_up.STATE else word for word in probe.command], {"POD_INDEX": str(number)}
-    )
+    return node.run([str(state) if word == pods.STATE else word for word in probe.command], {"POD_INDEX": str(number)})
 
 
 def _metrics(node: RealNode, password: str) -> requests.Response:

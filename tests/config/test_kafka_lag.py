@@ -32,8 +32,8 @@ from confluent_kafka.admin import (
 )
 
 from lab.paths import CHECKOUT
+from services.kafka_lag import KafkaLagSettings
 from services.kafka_lag.__main__ import Brokers, PollResult, Snapshot
-from services.kafka_lag.settings import KafkaLagSettings
 from services.runtime import kafka
 from tests.config.servers import eventually
 from tests.support.kafka_broker import Broker, free_port, running, write_certificates

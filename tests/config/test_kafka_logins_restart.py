@@ -11,7 +11,7 @@ from components.kafka import config
 from ops.core.kafka import ADMIN, KafkaAdmin
 from ops.core.platform import Login
 from ops.kafka.logins import sign_in
-from stacks import kafka_users
+from stacks import kafka_quotas
 from stacks.settings import parse
 from tests.config.servers import eventually
 from tests.support import engine, kafka_nodes
@@ -54,7 +54,7 @@ def test_logins_that_stay_are_known_after_a_restart_where_a_snapshot_was_taken_b
     tmp_path: Path, snapshot: bool
 ) -> None:
     """Without one this shows the defect of Kafka: where it fails, Kafka has mended it, and the setting may go."""
-    clients = [user.name for user in kafka_users.own_users(parse(engine.stack_settings("local"), "Pulumi.local.yaml"))]
+    clients = [user.name for user in kafka_quotas.own_users(parse(engine.stack_settings("local"), "Pulumi.local.yaml"))]
     cluster = kafka_nodes.small_cluster(kafka_nodes.loopback(1))
     with kafka_nodes.formatted(cluster, tmp_path, metrics=False) as [node]:
         if snapshot:

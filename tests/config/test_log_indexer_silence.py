@@ -11,9 +11,9 @@ from typing import Any
 from confluent_kafka import Consumer, Producer
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from services.log_indexer import LogIndexerSettings
 from services.log_indexer.__main__ import Indexer, Outcome
 from services.log_indexer.documents import Document
-from services.log_indexer.settings import LogIndexerSettings
 from tests.config.servers import eventually
 from tests.support import kafka_broker
 from tests.support.log_indexer import content

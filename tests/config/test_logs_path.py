@@ -25,8 +25,8 @@ from components.telemetry.layers import Signal
 from lab.paths import CHECKOUT
 from ops.core.web import Web
 from ops.telemetry.logs import LogReader, Wanted
+from services.log_indexer import LogIndexerSettings
 from services.log_indexer.__main__ import Indexer
-from services.log_indexer.settings import LogIndexerSettings
 from tests.config.gateway_process import GatewayProcess, gateway_data, gateway_process
 from tests.config.log_indexer_process import TOPIC, TRACE, LogsHarness, log_records
 from tests.config.search_process import password_of, search_processes

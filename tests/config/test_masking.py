@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.text_format import MessageToString
 
-from components.masking.examples import EXAMPLES
-from components.masking.pseudonyms import pseudonym
+from components.masking import EXAMPLES, pseudonym
 from components.telemetry.layers import Signal
 from tests.config.gateway_process import HASH_KEY, PASSWORDS, GatewayProcess, gateway_data, gateway_process
 from tests.support.dirty.records import DIRTY_FILES, LAYER, Record, load, requests

@@ -15,7 +15,7 @@ from components.rules import Inhibition
 from lab.fakes.receivers.phone import State
 from services.failover_agent.alertmanager import LENGTH, CreateSilence, body
 from services.incident_closer.__main__ import AWAY_S
-from services.regions.settings import HANDOVER_AUTHOR
+from services.regions import HANDOVER_AUTHOR
 from tests.config.alertmanager_process import QUIET_S, Pair
 from tests.config.pager_harness import CLOSED_S, ENDED_S, closed, pager, raised, rung, states
 from tests.config.servers import eventually

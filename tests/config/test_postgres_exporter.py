@@ -15,7 +15,7 @@ import requests
 import yaml
 
 from components.k8s import TLS_MOUNT
-from components.postgres import config, process
+from components.postgres import component, config
 from components.postgres.rules import METRICS as READ
 from components.web_access import web_config
 from lab.toolchain import tools
@@ -38,17 +38,17 @@ def exporter(server: Server, port: int) -> Container:
     folder.mkdir()
     known = bcrypt.hashpw(password_of("scrape").encode(), bcrypt.gensalt(4)).decode()
     web = yaml.safe_dump(web_config({"scrape-postgres": known}))
-    write_volume(folder / "files", process.exporter_files(), secret=False)
+    write_volume(folder / "files", component.exporter_files(), secret=False)
     write_volume(folder / "secrets", {"web.yml": web, "password": password_of(config.METRICS)}, secret=True)
     mounts = {
         "/bin/postgres_exporter": (tools.path("postgres_exporter"), "ro"),
-        process.EXPORTER_DIRECTORY: (folder / "files", "ro"),
-        process.EXPORTER_SECRETS: (folder / "secrets", "ro"),
+        component.EXPORTER_DIRECTORY: (folder / "files", "ro"),
+        component.EXPORTER_SECRETS: (folder / "secrets", "ro"),
         TLS_MOUNT: (server.container.folder / "tls", "ro"),
         "/etc/hosts": server.container.mounts["/etc/hosts"],
     }
-    environment = process.exporter_environment(server.member.port)
-    return Container(folder, mounts, process.exporter_command(port=port), environment)
+    environment = component.exporter_environment(server.member.port)
+    return Container(folder, mounts, component.exporter_command(port=port), environment)
 
 
 @pytest.fixture(scope="module")

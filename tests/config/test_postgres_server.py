@@ -16,11 +16,10 @@ import psycopg
 import pytest
 
 from components.k8s import UID
-from components.postgres import config, process
+from components.postgres import component, config
 from components.postgres.config import PostgresDatabase
-from services.audit.database import database
-from services.audit.lines import Line
-from services.audit.records import Access
+from services.audit.records import Access, Line
+from services.audit.stores import database
 from tests.config.postgres_process import (
     DATABASES,
     MAX_CONNECTIONS,
@@ -219,7 +218,7 @@ def test_the_audit_log_is_told_who_came_who_was_refused_and_what_the_superuser_c
     alone.one("CREATE ROLE passing")
     alone.one("GRANT pg_monitor TO passing")
     alone.one("\nDROP ROLE passing")
-    assert container.run(process.ready_command(), check=False).returncode == 0
+    assert container.run(component.ready_command(), check=False).returncode == 0
     eventually(lambda: container.log[before:].count("disconnection") >= 5, 5, "the log has the end of the sessions")
     told = accesses(container.log[before:])
     seen = [(access.who, access.action, access.target, str(access.outcome)) for access in told]
@@ -316,10 +315,10 @@ def test_roles_and_databases_follow_the_settings_at_the_next_start(alone: Postgr
 
 def test_liveness_leaves_a_server_alone_that_is_ending_and_not_one_that_is_gone(alone: Postgres) -> None:
     container = alone.servers[0].container
-    assert container.run(process.alive_command(), check=False).returncode == 0
+    assert container.run(component.alive_command(), check=False).returncode == 0
     container.run(["bash", "-c", "mv /var/run/postgresql/.s.PGSQL.* /tmp/"])
     try:
-        assert container.run(process.alive_command(), check=False).returncode != 0
-        assert container.run(process.ready_command(), check=False).returncode != 0
+        assert container.run(component.alive_command(), check=False).returncode != 0
+        assert container.run(component.ready_command(), check=False).returncode != 0
     finally:
         container.run(["bash", "-c", "mv /tmp/.s.PGSQL.* /var/run/postgresql/"])

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from components.k8s import UID
-from components.postgres import process
+from components.postgres import component
 from tests.config.postgres_container import scratch
 from tests.config.postgres_process import PATIENCE_S, START_S, Postgres, issue, postgres
 from tests.config.servers import eventually
@@ -53,11 +53,11 @@ def write(servers: Postgres, numbers: range, index: int = 0) -> None:
 
 
 def promote(servers: Postgres, index: int) -> subprocess.CompletedProcess[str]:
-    return servers.servers[index].container.run(process.promote_command(), check=False)
+    return servers.servers[index].container.run(component.promote_command(), check=False)
 
 
 def demote(servers: Postgres, index: int) -> subprocess.CompletedProcess[str]:
-    return servers.servers[index].container.run(process.demote_command(), check=False)
+    return servers.servers[index].container.run(component.demote_command(), check=False)
 
 
 def come_back(servers: Postgres, index: int) -> None:

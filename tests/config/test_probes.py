@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.probes.config import Module, probe_config, rendered
+from components.probes import Module, probe_config, rendered
 from lab.toolchain import tools
 from tests.config.gateway_process import GatewayProcess, gateway_data, gateway_process
 from tests.config.probes_process import DAY, Authority, Prober, plain_server, prober, tls_server

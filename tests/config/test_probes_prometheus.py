@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from components.contracts import ProbeTarget
-from components.probes.config import POD_JOB, SERVICE_JOB
+from components.probes import POD_JOB, SERVICE_JOB
 from components.probes.rules import probe_rules
 from components.prometheus.config import ProbeScrape, PrometheusConfig, probe_scrape, prometheus_config, rendered
 from components.rules import rule_file

@@ -27,7 +27,7 @@ from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin
 from ops.core.platform import Platform, parse
 from ops.regions import dns
-from services.regions.settings import FAILOVER_AGENT
+from services.regions import FAILOVER_AGENT
 from services.regions.witness import Heartbeat, region_key
 from tests.config import alertmanager_process, failover_agent_process, prometheus_process
 from tests.config.failover_agent_process import Harness, agent_silences

@@ -22,7 +22,7 @@ from ops.regions.region import opened, witness_of
 from ops.regions.silence_handover import hand_over_silences
 from ops.regions.steps import FAILOVER, run
 from services.alert_events.events import AlertEvent
-from services.regions.settings import FAILOVER_AGENT, HANDOVER_AUTHOR
+from services.regions import FAILOVER_AGENT, HANDOVER_AUTHOR
 from services.regions.witness import Heartbeat, Silence, SilenceMatcher, region_key
 from tests.config import alertmanager_process, failover_agent_process
 from tests.config.alertmanager_files import USERS

@@ -10,10 +10,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from services.reports import alert_topics
+from services.reports import KafkaAccess, alert_topics
 from services.reports.alert_topics import Firing, KafkaAlertLog
 from services.reports.model import ReportError
-from services.reports.settings import KafkaAccess
 from tests.support import kafka_broker
 from tests.unit.services.reports.events import event, raised
 

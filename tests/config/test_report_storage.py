@@ -6,8 +6,8 @@ from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from services.report_server import ReportServerSettings
 from services.report_server.poller import Bucket, ReportPoller
-from services.report_server.settings import ReportServerSettings
 from services.reports.delivery import Mailing, Store
 from services.reports.model import Kind, period
 from tests.config.storage_process import storage_process

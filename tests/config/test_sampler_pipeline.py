@@ -18,8 +18,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from opentelemetry.proto.trace.v1.trace_pb2 import Status, TracesData
 
 from components.collector.config import rendered
-from components.collector.passwords import htpasswd
-from components.sampler.component import MEMBER_VARIABLE, SamplerConfig, SamplingPolicy, sampler_config
+from components.collector.pods import htpasswd
+from components.sampler import MEMBER_VARIABLE, SamplerConfig, SamplingPolicy, sampler_config
 from lab.toolchain import tools
 from ops.drills.tools.span_load import SPANS_PER_TRACE, TOPIC, Sent, Sort, Traffic
 from tests.config.gateway_process import SCRAPE, kafka_user, move_own_metrics

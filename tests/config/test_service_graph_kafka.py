@@ -20,8 +20,8 @@ from confluent_kafka import Producer, TopicPartition
 from prometheus_client import generate_latest
 
 from services.runtime.json_api import ApiError, WriteAlias
+from services.service_graph import ServiceGraphSettings
 from services.service_graph.__main__ import Program
-from services.service_graph.settings import ServiceGraphSettings
 from tests.config.servers import eventually
 from tests.support import kafka_broker
 from tests.unit.services.graph_records import CLIENT, One, record

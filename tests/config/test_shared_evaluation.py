@@ -7,8 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from components.alerting.escalation import EscalationDelays, escalated
-from components.alerting.timings import Timing, Way
+from components.alerting.escalation import EscalationDelays, Timing, Way, escalated
 from components.rules import Alert, RuleGroup, Severity, rule_file
 from tests.config.prometheus_process import PrometheusProcess, prometheus_process, write_files
 from tests.config.servers import eventually

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import requests
 
-from components.clusterstate.volumes import WORKLOAD
+from components.clusterstate import VOLUMES
 from services.runtime.settings import Login, Tls
+from services.volumes import Kubernetes, VolumesSettings
 from services.volumes.__main__ import AskError, Kubelets, Service, Volume
-from services.volumes.settings import Kubernetes, VolumesSettings
 from tests.config.kube_api import READER, KubeApi, kube_api
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually, free_port
@@ -124,8 +124,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with kube_api(tmp_path_factory.mktemp("volumes")) as api, kubelet(api.folder) as node:
         api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         recorded = engine.recorded("local")
-        api.create(f"{RBAC}/namespaces/{NAMESPACE}/roles", recorded.applicable("Role", WORKLOAD))
-        binding = recorded.applicable("RoleBinding", WORKLOAD)
+        api.create(f"{RBAC}/namespaces/{NAMESPACE}/roles", recorded.applicable("Role", VOLUMES))
+        binding = recorded.applicable("RoleBinding", VOLUMES)
         subjects = [{"kind": "User", "name": READER, "apiGroup": "rbac.authorization.k8s.io"}]
         api.create(f"{RBAC}/namespaces/{NAMESPACE}/rolebindings", {**binding, "subjects": subjects})
         claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data-kafka-0"}}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from ops.core.context import Context
 from ops.core.kube import wait_until

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from components.dashboards.registry import DASHBOARDS
-from components.reports.config import Kind
+from components.reports import Kind
 from ops.core.access import report_access
 from ops.core.context import Context
 from ops.core.platform import PROJECT
-from services.reports.settings import LANGUAGES
+from services.reports import LANGUAGES
 from tests.support.browser import Browser
 from tests.support.pages import WIDTHS, Page, inspect_page
 from tests.support.results import recorded

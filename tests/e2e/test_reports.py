@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from components.reports.config import Kind
+from components.reports import Kind
 from components.telemetry.thresholds import THRESHOLDS
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.record import Notification

@@ -14,7 +14,7 @@ from random import SystemRandom
 
 import pytest
 
-from components.telemetry.classification import CLASSES, readable
+from components.telemetry.attributes import CLASSES, readable
 from components.telemetry.services import ANALYSIS_UI, EDGES, TRACED_SERVICES
 from lab.fakes.identity import setup as identity
 from lab.paths import LabPaths

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from components.backups.schedule import job_schedule
+from components.backups.config import job_schedule
 from components.k8s.workload import Schedule
-from components.reports.config import SCHEDULES
+from components.reports import SCHEDULES
 from ops.core.access import backup_access
 from ops.core.context import Context
 from ops.core.platform import PROJECT

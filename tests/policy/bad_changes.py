@@ -133,8 +133,8 @@ def kafka() -> None:
     from components.kafka.component import Kafka
     from stacks import platform as program
     from stacks import settings
-    from stacks.autoscaling import scaled
     from stacks.endpoints import Endpoints, EndpointsArgs, PlatformInputs
+    from stacks.scheduling import scaled
 
     chosen, role = settings.load(), settings.role()
     parent = pulumi.ComponentResource(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.k8s import catching_up
+from components.k8s import pods
 from policy.model import Resource
 from policy.rules import RULES
 from tests.policy.fixtures_kubernetes import GONE, changed, container, said, stateful_set
@@ -32,7 +32,7 @@ def broker(volume: str, startup: Any, image: str = "registry.lab.internal/obs/ka
 
 @pytest.mark.parametrize("volume", ["2Gi", "60Gi", "2Ti", "9Ti", "64Ti"])
 def test_what_components_compute_passes_for_every_volume(volume: str) -> None:
-    probe = catching_up.startup_probe(9092, volume)
+    probe = pods.startup_probe(9092, volume)
     limit = {**TCP, "periodSeconds": probe.period_s, "failureThreshold": probe.failures}
     assert said(STARTUP, broker(volume, limit)) == []
 
@@ -130,7 +130,7 @@ def test_other_servers_are_not_meant() -> None:
 def test_the_rule_and_the_components_have_the_same_bounds() -> None:
     options = next(rule for rule in RULES if rule.id == STARTUP).options
     assert {name: options[name].default for name in ("bytes_per_s", "least_s", "most_s")} == {
-        "bytes_per_s": catching_up.RECOVERY_BYTES_PER_S,
-        "least_s": catching_up.LEAST_S,
-        "most_s": catching_up.MOST_S,
+        "bytes_per_s": pods.RECOVERY_BYTES_PER_S,
+        "least_s": pods.LEAST_S,
+        "most_s": pods.MOST_S,
     }

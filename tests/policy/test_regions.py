@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from components.mirror.component import Mirror
-from components.regions.component import FailoverAgent
+from components.regions import FailoverAgent
 from policy.model import UNKNOWN, Level, Resource, UnknownValueError
 from policy.rules import RULES as RULE_PACK
 from policy.rules.regions import RULES

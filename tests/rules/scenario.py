@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from components.alerting.timings import milliseconds
+from components.alerting.escalation import milliseconds
 from components.rules import ID_LABEL, Recording, RuleGroup, alert_id, rule_file
 
 _SHORTEST_DELAY_MS = 300_000

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.dashboards.known_metrics import SERIES
-from components.dashboards.promql import metrics
+from components.dashboards.promql import SERIES, metrics
 from components.rules import Recording
 from tests.rules.promtool import accepted
 from tests.rules.test_rules import GROUPS, RUNBOOKS

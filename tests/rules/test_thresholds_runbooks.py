@@ -11,7 +11,7 @@ import yaml
 
 from components.telemetry.catalogue import METRICS
 from components.telemetry.rules import RULES
-from components.telemetry.validation import series_in
+from components.telemetry.thresholds import series_in
 from ops.cli import COMMANDS, loaded
 from tests.rules.promtool import accepted
 

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from components import java
-from components.k8s import catching_up
+from components.k8s import pods
 from components.kafka import config
 from components.kafka import nodes as process
 from lab.toolchain import tools
@@ -330,7 +330,7 @@ def prepare(cluster: config.KafkaCluster, root: Path, libraries: Path | None = N
                 "config/log4j2-probe.yaml": process.probe_log_configuration(),
                 "config/probe-client.properties": config.render(config.probe_client_properties()),
                 "config/in-sync.sh": process.in_sync_script(),
-                f"config/{catching_up.SCRIPT}": catching_up.script(),
+                f"config/{pods.SCRIPT}": pods.script(),
                 "format/format.args": classes
                 + process.format_arguments(cluster, votes=node.controller, password=password),
                 "metrics/jmx-exporter.yaml": process.jmx_exporter(

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from components.reports.config import Kind
+from components.reports import Kind
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.record import MAIL, Notification
 from lab.storage import BUCKET, bucket_client

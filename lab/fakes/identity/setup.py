@@ -14,7 +14,7 @@ import bcrypt
 import requests
 import yaml
 
-from components.jaeger.oauth import CALLBACK_PATH, OAUTH_PORT
+from components.jaeger.query import CALLBACK_PATH, OAUTH_PORT
 from lab import LabError, private_file
 from lab.cluster import network
 from lab.cluster.network import IDENTITY_PORT, RECEIVERS, Daemon, fingerprint, wait_until

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from components.alertevents.component import WORKLOAD as EVENTS
+from components.alertevents import WORKLOAD as EVENTS
 from components.alertmanager.component import WORKLOAD
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
-from components.probes.component import WORKLOAD as PROBES
-from components.regions.component import WORKLOAD as FAILOVER_AGENT
+from components.probes import WORKLOAD as PROBES
+from components.regions import WORKLOAD as FAILOVER_AGENT
 from components.telemetry.catalogue import metric
 from ops.alerts import events as alert_events
 from ops.alerts.events import Stage

@@ -19,9 +19,9 @@ from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.kafka.config import BROKERS as KAFKA
-from components.logs.component import WORKLOAD as LOG_INDEXER
+from components.logs import WORKLOAD as LOG_INDEXER
 from components.postgres.config import WORKLOAD as POSTGRES
-from components.sampler.component import WORKLOAD as SAMPLER
+from components.sampler import WORKLOAD as SAMPLER
 from components.search.config import WORKLOAD as SEARCH
 from components.shards import ruler_name
 from ops.core.context import Context

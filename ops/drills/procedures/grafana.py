@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, Final
 
+from components.postgres.component import POD_INDEX
 from components.postgres.config import WORKLOAD as DATABASE
-from components.postgres.process import POD_INDEX
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.grafana import (

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from components.sizes import size_of
+from components.naming import size_of
 from components.telemetry.topics import METRICS_TOPIC, TRACES_TOPIC
 from ops.core import pulumi
 from ops.core.context import Context

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from components.consumers.component import consumer_name
+from components.consumers import consumer_name
 from components.dashboards.registry import dashboard_named
 from ops.core.context import ALERTMANAGER_PORT, Context
 from ops.core.errors import OpsError
@@ -51,7 +51,7 @@ from ops.drills.tools.region_traffic import (
 from ops.drills.tools.regions import Command, Gateway, Name, Side, both, both_authorities, mentions
 from ops.drills.watch import DASHBOARD, Questions, answered_before
 from ops.regions.region import witness_of
-from services.regions.settings import FAILOVER_AGENT
+from services.regions import FAILOVER_AGENT
 
 DETECTED_BY = "RegionPeerSilent"
 RTO_LIMIT_S, RPO_LIMIT_S = 300.0, 15.0

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from components.backups.schedule import Kind
+from components.backups.config import Kind
 from ops.backups import database, destinations, pulumi_state, runs
 from ops.backups.options import opened
 from ops.core.access import backup_access

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from components.consumers.component import consumer_name
+from components.consumers import consumer_name
 from components.shards import server_names
 from ops.core import platform as platform_module
 from ops.core import pulumi

@@ -8,13 +8,13 @@ import time
 from random import SystemRandom
 from typing import Any
 
-from components.agent.component import WORKLOAD as AGENT
+from components.agent import WORKLOAD as AGENT
 from components.jaeger.collector import WORKLOAD as COLLECTOR
 from components.jaeger.config import BULK_ACTIONS
-from components.logs.component import WORKLOAD as INDEXER
-from components.sampler.component import WORKLOAD as SAMPLER
+from components.logs import WORKLOAD as INDEXER
+from components.sampler import WORKLOAD as SAMPLER
 from components.search.config import WORKLOAD as SEARCH
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from components.telemetry.services import TRACED_SERVICES
 from ops.checks.traces import budget, reader, search_healthy
 from ops.core.context import Context

@@ -18,8 +18,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from components.agent.component import HTTP_PORT as AGENT_PORT
-from components.agent.component import WORKLOAD as AGENT
+from components.agent import HTTP_PORT as AGENT_PORT
+from components.agent import WORKLOAD as AGENT
 from components.telemetry.layers import STREAMING
 from ops.core import otlp
 from ops.core.context import Context

@@ -11,7 +11,7 @@ from typing import Any
 from components.jaeger.query import query_workload
 from components.search.config import HTTP_PORT, WORKLOAD
 from components.search.indices import LOGS, SPANS, trace_alias
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.drills.procedure import CannotRunError

@@ -12,7 +12,7 @@ from random import Random
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
-from components.sampler.component import WORKLOAD as SAMPLER
+from components.sampler import WORKLOAD as SAMPLER
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.services import TRACED_SERVICES, TracedService
 from ops.core.context import Context

@@ -10,7 +10,7 @@ import pytest
 from components.search import access, indices
 from components.search.config import Engine
 from components.search.indices import Family, IndexPolicy
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from tests.config.index_manager_process import ask_index_manager, index_manager_files, index_manager_process
 from tests.config.search_process import SearchProcesses, search_processes
 from tests.config.servers import eventually

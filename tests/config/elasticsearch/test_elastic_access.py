@@ -8,7 +8,7 @@ import pytest
 
 from components.search import access
 from components.search.access import ERASER, INDEX_MANAGER, PROBE, RESTORER
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from ops.core.web import Web
 from ops.privacy import stores
 from ops.privacy.stores import SearchStore

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from services.runtime.json_api import WriteAlias
+from services.service_graph import ServiceGraphSettings
 from services.service_graph.graph import document, document_id
-from services.service_graph.settings import ServiceGraphSettings
 from tests.config.elasticsearch.conftest import FAMILIES
 from tests.config.jaeger_harness import SPANS, TRACE_ID, JaegerHarness, jaeger_harness, search_client
 from tests.config.jaeger_process import JaegerProcess, collector_data, jaeger_process, query_data

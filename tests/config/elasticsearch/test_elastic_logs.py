@@ -13,8 +13,8 @@ from components.search.indices import LOGS
 from ops.core.web import Web
 from ops.privacy.stores import Family, SearchStore
 from ops.telemetry.logs import LogReader, Wanted
+from services.log_indexer import LogIndexerSettings
 from services.log_indexer.__main__ import Indexer
-from services.log_indexer.settings import LogIndexerSettings
 from tests.config.log_indexer_process import TOPIC, TRACE, LogsHarness, log_records
 from tests.config.pki import write_certificates
 from tests.config.search.documents import ANALYSED, cut

@@ -12,7 +12,7 @@ import pytest
 
 from components.search import indices
 from components.search.config import Engine
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from tests.config.elasticsearch.conftest import POLICY, USERS, prepared
 from tests.config.jaeger_harness import SPANS, JaegerHarness, jaeger_harness
 from tests.config.jaeger_process import Sent, trace

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.audit.grafana import grafana
-from services.audit.lines import Line
+from services.audit.records import Line
+from services.audit.sources import grafana
 from tests.config.grafana_fake.directory_server import password_of
 from tests.config.grafana_fake.replica import ADMIN, ADMIN_PASSWORD, SECRETS, Harness, Replica
 from tests.config.servers import eventually

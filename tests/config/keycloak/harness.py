@@ -11,7 +11,7 @@ from pathlib import Path
 import requests
 
 from components.jaeger.query import allowed_groups
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from tests.config.grafana_fake.directory_server import BASE, DirectoryServer, password_of, person_dn
 from tests.config.jaeger_process import Sent, files, in_memory, jaeger_process, query_data, trace
 from tests.config.keycloak_process import KeycloakProcess, directory_variables, fill_form, keycloak_process

@@ -14,14 +14,12 @@ import pytest
 import requests
 
 from components.grafana.login import CALLBACK_PATH
-from components.jaeger.oauth import SESSION
-from components.jaeger.query import callback_url
-from components.telemetry.classification import CLASSES
+from components.jaeger.query import SESSION, callback_url
+from components.telemetry.attributes import CLASSES
 from ops.core import platform
 from ops.core.web import Web
 from ops.telemetry.traces import TraceReader, fetch_token
-from services.audit.lines import Line
-from services.audit.records import Outcome
+from services.audit.records import Line, Outcome
 from services.audit.sources import traces
 from stacks.stage_settings import Identity
 from tests.config.grafana_fake.directory_server import SERVICE_PASSWORD, DirectoryServer, password_of

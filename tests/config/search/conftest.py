@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from tests.config.index_manager_process import (
     USERS,
     IndexManagerFiles,

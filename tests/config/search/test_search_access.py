@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from ops.telemetry.logs import of_origin
 from tests.config.index_manager_process import (
     FAMILIES,

@@ -11,9 +11,8 @@ import requests
 
 from components.search.access import ERASER, PROBE
 from components.search.config import Engine
-from services.audit.lines import Line
-from services.audit.records import Access, Outcome
-from services.audit.search import search
+from services.audit.records import Access, Line, Outcome
+from services.audit.stores import search
 from tests.config.index_manager_process import IndexManagerFiles
 from tests.config.search.documents import bulk
 from tests.config.search_process import SearchProcesses

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.agent.component import AgentConfig, agent_config
+from components.agent import AgentConfig, agent_config
 from components.k8s import Autoscale, Container, Probe, Workload, daemon_set
 from components.telemetry.layers import LAYER_NAMES, Signal
 from tests.unit.jaeger.stubs import CONTEXT, SIZE, default_build

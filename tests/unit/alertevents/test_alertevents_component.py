@@ -9,7 +9,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.alertevents.component import (
+from components.alertevents import (
     PORT,
     AlertEvents,
     AlertEventsArgs,
@@ -17,7 +17,7 @@ from components.alertevents.component import (
     alert_events_receiver,
 )
 from components.k8s import DeploymentContext, Resources
-from services.alert_events.settings import AlertEventsSettings
+from services.alert_events import AlertEventsSettings
 from services.runtime.kafka_sender import ANSWER_S
 from tests.support.deployment_context import metrics
 from tests.support.engine import PASSWORD, Recording

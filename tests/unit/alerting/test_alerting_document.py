@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.alerting.escalation import LEVELS, EscalationDelays
-from components.alerting.timings import TIMINGS
+from components.alerting.escalation import LEVELS, TIMINGS, EscalationDelays
 from components.alertmanager.receivers import FIRST, FIRST_NOTIFICATION, Channel
 from components.rules import RuleGroup, Severity
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.alerting.timings import divided, duration, milliseconds, split
+from components.alerting.escalation import divided, duration, milliseconds, split
 
 
 @pytest.mark.parametrize(

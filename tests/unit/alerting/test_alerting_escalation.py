@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from components.alerting.escalation import LEVELS, EscalationDelays, escalated, recorded_of
-from components.alerting.timings import FIRST_WITHIN, TIMINGS, Way, milliseconds
+from components.alerting.escalation import (
+    FIRST_WITHIN,
+    LEVELS,
+    TIMINGS,
+    EscalationDelays,
+    Way,
+    escalated,
+    milliseconds,
+    recorded_of,
+)
 from components.rules import Alert, Recording, RuleGroup, Severity, rule_file
 
 

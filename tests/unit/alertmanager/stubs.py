@@ -15,7 +15,7 @@ from components.alertmanager.component import (
     alertmanager_endpoint,
     alertmanager_receiver,
 )
-from components.alertmanager.process import CLOSER, CLOSER_PORT, CLOSER_PORT_NAME, WEB_PORT
+from components.alertmanager.config import CLOSER, CLOSER_PORT, CLOSER_PORT_NAME, WEB_PORT
 from components.alertmanager.receivers import FIRST, Channels, Contact
 from components.contracts import AlertEventsEndpoint, Credential
 from components.k8s import LoadBalancerOptions, Resources

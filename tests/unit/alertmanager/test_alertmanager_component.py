@@ -12,7 +12,7 @@ from components.alertmanager.receivers import FIRST, Contact, phone_file, slack_
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
-from services.incident_closer.settings import IncidentCloserSettings as Settings
+from services.incident_closer import IncidentCloserSettings as Settings
 from tests.support.deployment_context import OF_WHOLE_STACKS
 from tests.support.engine import password_of, texts
 from tests.unit.alertmanager.stubs import AUTHORITY, CONTACTS, SECRETS, channels, default_build, make

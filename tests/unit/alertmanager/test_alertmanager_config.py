@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.alerting.timings import TIMINGS, Timing
+from components.alerting.escalation import TIMINGS, Timing
 from components.alertmanager.config import (
     DAILY_REPORT,
     FALLBACK,

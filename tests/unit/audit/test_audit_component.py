@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
-from components.audit.component import (
+from components.audit import (
     CLUSTER_PORT,
     CLUSTER_SERVICE,
     PORT,
@@ -19,12 +19,12 @@ from components.audit.component import (
     ClusterWebhook,
 )
 from components.k8s import DeploymentContext, Resources, default_deny
-from components.tls.component import Authority
+from components.tls import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
-from services.audit.settings import AuditSettings, FollowedContainer, Source
+from services.audit import AuditSettings, FollowedContainer, Source
 from services.audit.sources import PARSERS
 from tests.support import engine
 from tests.support.deployment_context import OF_WHOLE_STACKS, metrics

@@ -16,8 +16,7 @@ from components.backups.component import (
     Backups,
     BackupsArgs,
 )
-from components.backups.config import Archiving, BackupTarget, Blocks, SearchSource
-from components.backups.schedule import Kind
+from components.backups.config import Archiving, BackupTarget, Blocks, Kind, SearchSource
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, ObjectStorage
 from components.k8s import DeploymentContext, Resources
 from tests.support.deployment_context import metrics

@@ -10,12 +10,11 @@ import pytest
 import yaml
 
 from components.backups.component import Backups
-from components.backups.config import Archiving, Blocks, SearchSource
-from components.backups.schedule import STATE_AGE_S, Kind, job_schedule, most_age_s
+from components.backups.config import STATE_AGE_S, Archiving, Blocks, Kind, SearchSource, job_schedule, most_age_s
 from components.telemetry.topics import TOPIC_NAMES
-from services.backup import settings as backup_settings
-from services.backup_exporter import settings as exporter_settings
-from services.kafka_archive.settings import KafkaArchiveSettings
+from services import backup as backup_settings
+from services import backup_exporter as exporter_settings
+from services.kafka_archive import KafkaArchiveSettings
 from tests.support.engine import Recording
 from tests.unit.backups.stubs import (
     CRONS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.backups.schedule import job_schedule, longest_gap_s, most_age_s
+from components.backups.config import job_schedule, longest_gap_s, most_age_s
 
 HOUR, DAY = 3600, 86400
 

@@ -10,18 +10,18 @@ import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
-from components.clusterstate.component import METRICS, PORT, WORKLOAD, ClusterState, ClusterStateArgs
+from components.clusterstate import METRICS, PORT, WORKLOAD, ClusterState, ClusterStateArgs
 from components.clusterstate.rules import cluster_state_rules
 from components.dashboards.registry import DASHBOARDS
 from components.k8s import DeploymentContext, Resources, default_deny
 from components.rules import RuleGroup
-from components.tls.component import Authority
+from components.tls import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from stacks import rules
-from stacks.promises import not_promised
+from stacks.check import not_promised
 from stacks.settings import Settings, parse
 from stacks.sizing import PROFILES
 from tests.support import engine

@@ -8,16 +8,16 @@ import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
-from components.clusterstate.volumes import PORT, WORKLOAD, Server, Volumes, VolumesArgs
+from components.clusterstate import VOLUMES, VOLUMES_PORT, Server, Volumes, VolumesArgs
 from components.k8s import DeploymentContext, Resources, default_deny
-from components.tls.component import Authority
+from components.tls import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
-from services.volumes.settings import VolumesSettings
+from services.volumes import VolumesSettings
 from stacks import rules
-from stacks.promises import not_promised
+from stacks.check import not_promised
 from stacks.settings import parse
 from stacks.sizing import PROFILES
 from tests.support import engine
@@ -28,10 +28,10 @@ from tests.unit.sampler.stubs import deployment_context, record
 
 def program(where: DeploymentContext) -> None:
     Volumes(
-        WORKLOAD,
+        VOLUMES,
         VolumesArgs(
             context=where,
-            scrape=metrics(where, WORKLOAD, PORT),
+            scrape=metrics(where, VOLUMES, VOLUMES_PORT),
             api=Server(networks=["10.0.0.1/32"], port=6443),
             kubelets=Server(networks=["10.1.0.0/24"], port=10250),
             resources=Resources(cpu="5m", memory="48Mi", memory_limit="128Mi"),
@@ -45,23 +45,23 @@ def recording() -> Recording:
 
 
 def test_it_may_list_pods_and_read_what_kubelets_measure_and_nothing_else(recording: Recording) -> None:
-    assert recording.one("Role", WORKLOAD)["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
-    assert recording.one("ClusterRole", f"obs-{WORKLOAD}")["rules"] == [
+    assert recording.one("Role", VOLUMES)["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
+    assert recording.one("ClusterRole", f"obs-{VOLUMES}")["rules"] == [
         {"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]}
     ]
 
 
 def test_the_program_accepts_its_settings_and_finds_its_token(recording: Recording) -> None:
-    settings = VolumesSettings.parse(yaml.safe_load(recording.one("ConfigMap", WORKLOAD)["data"]["config.yaml"]))
+    settings = VolumesSettings.parse(yaml.safe_load(recording.one("ConfigMap", VOLUMES)["data"]["config.yaml"]))
     assert (settings.kubernetes.namespace, settings.kubernetes.kubelet_port) == ("obs", 10250)
-    pod = recording.one("Deployment", WORKLOAD)["spec"]["template"]["spec"]
+    pod = recording.one("Deployment", VOLUMES)["spec"]["template"]["spec"]
     [volume] = [volume["name"] for volume in pod["volumes"] if "projected" in volume]
     [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == volume]
     assert str(settings.kubernetes.token_file) == f"{mount['mountPath']}/token"
 
 
 def test_it_reaches_the_api_server_and_kubelets_only(recording: Recording) -> None:
-    policy = recording.one("NetworkPolicy", WORKLOAD)["spec"]
+    policy = recording.one("NetworkPolicy", VOLUMES)["spec"]
     reached = {
         peer["ipBlock"]["cidr"]: [port["port"] for port in rule["ports"]]
         for rule in policy["egress"]

@@ -6,7 +6,7 @@ import bcrypt
 import pytest
 
 from components.collector.config import KafkaClient, kafka_client, merged, own_metrics, server_tls
-from components.collector.passwords import htpasswd
+from components.collector.pods import htpasswd
 
 
 def test_kafka_is_reached_with_tls_and_scram_and_the_password_stays_in_its_file() -> None:

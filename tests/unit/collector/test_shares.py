@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from components.collector.shares import ITEM_BYTES, agent_clients, gateway_clients
+from components.collector.config import ITEM_BYTES, agent_clients, gateway_clients
+from components.gateway.component import speakers
 from components.gateway.config import AGENT
-from components.gateway.logins import speakers
 from components.telemetry.layers import LAYERS, Signal
 
 PEAK = {Signal.METRICS: 100_000.0, Signal.TRACES: 10_000.0, Signal.LOGS: 20_000.0}

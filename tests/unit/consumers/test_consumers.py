@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from components.collector.config import READER, KafkaClient
-from components.consumers.component import MetricsConsumerConfig, metrics_consumer_config
+from components.consumers import MetricsConsumerConfig, metrics_consumer_config
 from tests.support import engine
 
 REPLICAS = ("primary", "secondary")

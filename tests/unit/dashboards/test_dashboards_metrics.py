@@ -11,8 +11,7 @@ from components.alertmanager.rules import alertmanager_rules
 from components.clusterstate.rules import volume_rules
 from components.dashboards import limits
 from components.dashboards.__main__ import DOCS
-from components.dashboards.known_metrics import BY_PART, SERIES
-from components.dashboards.promql import metrics
+from components.dashboards.promql import BY_PART, SERIES, metrics
 from components.dashboards.recovery import OF_THE_COPY, OF_THE_OTHER
 from components.dashboards.registry import DASHBOARDS
 from components.gateway.rules import RULES as GATEWAY_RULES

@@ -10,7 +10,7 @@ import yaml
 
 from components.gateway import component
 from components.gateway.config import DRAIN_AT_LEAST_S, DRAIN_LIMIT_S
-from components.masking.pseudonyms import KEY_BYTES
+from components.masking import KEY_BYTES
 from components.telemetry.layers import LAYER_NAMES
 from tests.support import engine
 

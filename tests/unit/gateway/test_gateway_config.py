@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from components.collector.config import KafkaClient
+from components.gateway.component import speakers
 from components.gateway.config import GatewayConfig, gateway_config, queue_bytes, waiting_bytes
-from components.gateway.logins import speakers
 from components.telemetry.layers import Signal
 
 MIB = 2**20

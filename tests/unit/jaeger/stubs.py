@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.agent.component import Agent, AgentArgs
+from components.agent import Agent, AgentArgs
 from components.contracts import OidcEndpoint, SearchEndpoint
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs, traces_endpoint
 from components.jaeger.config import Strategies
 from components.jaeger.query import JaegerQuery, JaegerQueryArgs, query_workload
 from components.k8s import Autoscale, LoadBalancerOptions, Resources, credential
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from components.telemetry.layers import LAYERS, Signal
 from tests.support import engine
 from tests.support.deployment_context import deployment_context, metrics

@@ -10,9 +10,8 @@ import pytest
 import yaml
 
 from components.grafana.login import CALLBACK_PATH, oidc_settings
-from components.jaeger.oauth import OauthConfig, oauth_options
-from components.jaeger.query import callback_url
-from components.telemetry.classification import CLASSES
+from components.jaeger.query import OauthConfig, callback_url, oauth_options
+from components.telemetry.attributes import CLASSES
 from lab.paths import CHECKOUT
 from stacks.stage_settings import Identity, Oidc
 from tests.config.keycloak_process import REALM_FILE, realm_variables

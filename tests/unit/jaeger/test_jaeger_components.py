@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from components.jaeger.query import allowed_groups
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from tests.support import engine
 from tests.unit.jaeger.stubs import ADDRESSES, GROUPS, default_build
 
@@ -102,7 +102,7 @@ def test_the_proxy_demands_a_login_for_everything(clearance: str) -> None:
 
 
 def test_a_query_that_would_admit_everybody_is_refused() -> None:
-    from components.jaeger.oauth import OauthConfig
+    from components.jaeger.query import OauthConfig
 
     with pytest.raises(ValueError, match="without a group everybody would be let in"):
         OauthConfig(

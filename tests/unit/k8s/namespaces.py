@@ -8,7 +8,7 @@ from dataclasses import replace
 import pulumi_kubernetes as k8s
 
 from components.k8s import DeploymentContext, default_deny
-from components.tls.component import Authority
+from components.tls import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.k8s import catching_up
+from components.k8s import pods
 
 
 class Server:
@@ -17,11 +17,11 @@ class Server:
     def __init__(self, folder: Path, answer: str) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.state, self.questions = folder / "state", folder / "questions"
-        (folder / catching_up.SCRIPT).write_text(catching_up.script())
+        (folder / pods.SCRIPT).write_text(pods.script())
         question = ("bash", "-c", f'echo "$RUNNING_S" >> {self.questions}; {answer}')
         port = self.socket.getsockname()[1]
-        command = catching_up.readiness_probe(port, str(folder), question, 30).command or ()
-        self.command = [str(self.state) if word == catching_up.STATE else word for word in command]
+        command = pods.readiness_probe(port, str(folder), question, 30).command or ()
+        self.command = [str(self.state) if word == pods.STATE else word for word in command]
 
     def ready(self) -> bool:
         """Ask once."""
@@ -71,5 +71,5 @@ def test_nothing_is_asked_while_the_port_is_closed(tmp_path: Path) -> None:
     [("2Gi", 600), ("58Gi", 600), ("59Gi", 1200), ("2Ti", 38_400), ("3Ti", 38_400), ("90Ti", 76_800)],
 )
 def test_the_limit_of_a_start_follows_from_the_volume_in_doublings(volume: str, limit_s: int) -> None:
-    probe = catching_up.startup_probe(9092, volume)
+    probe = pods.startup_probe(9092, volume)
     assert (probe.tcp, probe.period_s * probe.failures) == (9092, limit_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from services.kafka_lag.settings import KafkaLagSettings
+from services.kafka_lag import KafkaLagSettings
 from tests.support import engine
 
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from components.k8s import Resources
-from components.logs.component import LogIndexer, LogIndexerArgs
-from services.log_indexer.settings import LogIndexerSettings
+from components.logs import LogIndexer, LogIndexerArgs
+from services.log_indexer import LogIndexerSettings
 from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, search

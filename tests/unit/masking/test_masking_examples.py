@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from components.masking import EXAMPLES, pseudonym
 from components.masking.__main__ import document
-from components.masking.examples import EXAMPLES
-from components.masking.pseudonyms import pseudonym
 
 KEY = "a key for tests, of at least thirty-two bytes"
 

@@ -19,11 +19,11 @@ from ops.audit.reading import AuditLog, Reading
 from ops.audit.report import _SOURCES, Findings, Reason, content, document, findings, network_of, unusual
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
+from services.audit import Source
 from services.audit.cluster import MOST_BODY_BYTES
 from services.audit.records import GAP, Access, AuditRecord, Entry, Outcome, link_of, linked, note
-from services.audit.settings import Source
+from services.reports import LANGUAGES
 from services.reports.render import html
-from services.reports.settings import LANGUAGES
 from tests.support import engine
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from components.rules import ID_LABEL
 from ops.core.alertmanager import Matcher, Silence
 from ops.regions import silence_handover
 from services.alert_events.events import ProcessedEvent, RawEvent
-from services.regions.settings import FAILOVER_AGENT, HANDOVER_AUTHOR
+from services.regions import FAILOVER_AGENT, HANDOVER_AUTHOR
 from services.regions.witness import Silence as KeptSilence
 from tests.unit.ops import regions_alerts
 from tests.unit.ops.regions_alerts import ALERT, labels

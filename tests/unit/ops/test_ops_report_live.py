@@ -14,10 +14,10 @@ from typer.testing import CliRunner, Result
 from ops import reports
 from ops.cli import app
 from ops.core.errors import OpsError
+from services.reports import KafkaAccess
 from services.reports.alert_topics import Log
 from services.reports.metrics import Sample, Series
 from services.reports.model import ReportError
-from services.reports.settings import KafkaAccess
 from tests.unit.ops.report_fakes import Cluster, connected, context, platform, report_server_web
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from components.backups.schedule import Kind
+from components.backups.config import Kind
 from ops import cli
 from ops.core.errors import OpsError
 from ops.review import comment, evaluate

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner
 
-from components.telemetry.capacity import Load, broker_volume
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from components.telemetry.topics import topic
+from components.telemetry.topics import Load, broker_volume, topic
 from ops import scaling
 from ops.core import platform
 from ops.core.autoscalers import Recommendation, Size

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from components.backups.schedule import next_time
+from components.backups.config import next_time
 from ops.checks.grace_period import first_run
 from ops.core.kube import CronJob
 from ops.core.rows import Finding

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from components.masking.examples import EXAMPLES
+from components.masking import EXAMPLES
 from ops.checks import ingest
 from ops.core.context import Context
 from ops.core.errors import OpsError

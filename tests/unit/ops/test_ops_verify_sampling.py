@@ -11,7 +11,7 @@ import pytest
 import yaml
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from components.sampler.component import POLICIES, SAMPLING, SamplingPolicy, _sampling
+from components.sampler import POLICIES, SAMPLING, SamplingPolicy, _sampling
 from components.telemetry.services import DEFAULT_LATENCY_LIMIT_MS
 from ops.checks import traces
 from ops.core.context import Context

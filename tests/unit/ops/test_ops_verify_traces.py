@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 import requests
 
-from components.telemetry.classification import ATTRIBUTE, CLASSES, readable
+from components.telemetry.attributes import ATTRIBUTE, CLASSES, readable
 from components.telemetry.services import EDGES, TRACED_SERVICES
 from ops.checks import traces
 from ops.core.context import Context

@@ -14,7 +14,7 @@ import pytest
 
 from components.dashboards.model import Dashboard, Row
 from components.dashboards.registry import DASHBOARDS
-from components.reports.config import SCHEDULES
+from components.reports import SCHEDULES
 from ops.checks import visualization
 from ops.checks.grace_period import GRACE_PERIOD, RUN, series_due
 from ops.core.errors import OpsError

@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from components.masking.pseudonyms import pseudonym
+from components.masking import pseudonym
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from ops.cli import app
 from ops.core.context import Context

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 import requests
 
-from components.reports.config import SCHEDULES
+from components.reports import SCHEDULES
 from ops.checks import access
 from ops.core.access import ReportAccess
 from ops.core.context import Context

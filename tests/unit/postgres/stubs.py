@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from components.k8s import DeploymentContext, Resources
-from components.postgres.component import Postgres, PostgresArgs
+from components.postgres.component import EXPORTER_PORT, Postgres, PostgresArgs
 from components.postgres.config import PostgresDatabase
-from components.postgres.process import EXPORTER_PORT
 from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.k8s.namespaces import in_namespace

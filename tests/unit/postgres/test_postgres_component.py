@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from components.k8s import UID
-from components.postgres import process
+from components.postgres import component
 from components.postgres.component import Postgres
 from components.postgres.config import PostgresDatabase
 from policy.model import Resource
@@ -197,7 +197,7 @@ def test_only_clients_members_and_scrapers_reach_it_and_it_reaches_members_only(
 def test_each_server_is_scraped_with_a_user_of_its_own(both: tuple[Recording, Postgres]) -> None:
     recording, postgres = both
     scrape = postgres.scrape
-    assert (scrape.job, scrape.port) == ("postgres", process.EXPORTER_PORT)
+    assert (scrape.job, scrape.port) == ("postgres", component.EXPORTER_PORT)
     assert scrape.srv == "_metrics._tcp.postgres-headless.obs.svc.cluster.local"
     assert scrape.credential.username == "scrape-postgres"
     web = yaml.safe_load(recording.one("Secret", "postgres-exporter")["stringData"]["web.yml"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.postgres import config, process
+from components.postgres import component, config
 from components.postgres.config import Member, PostgresConfig, PostgresDatabase, access_data, scram_verifier
 
 GRAFANA = PostgresDatabase(name="grafana", owner="grafana")
@@ -110,7 +110,7 @@ def test_passwords_that_the_formats_cannot_carry_are_refused(password: str) -> N
     with pytest.raises(ValueError, match="must be letters and digits"):
         scram_verifier("grafana", password)
     with pytest.raises(ValueError, match="must be letters and digits"):
-        process.password_line("grafana", password)
+        component.password_line("grafana", password)
 
 
 def test_owners_leave_connections_for_the_platform() -> None:
@@ -122,12 +122,12 @@ def test_owners_leave_connections_for_the_platform() -> None:
 
 
 def test_every_script_is_in_the_files_and_every_command_names_one_of_them() -> None:
-    files = process.files(settings(2))
+    files = component.files(settings(2))
     for command in (
-        process.start_command(),
-        process.promote_command(),
-        process.demote_command(),
-        list(process.alive_command()),
+        component.start_command(),
+        component.promote_command(),
+        component.demote_command(),
+        list(component.alive_command()),
     ):
         assert command[0] == "bash"
         folder, _, name = command[1].rpartition("/")

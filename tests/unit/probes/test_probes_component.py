@@ -10,8 +10,16 @@ import yaml
 
 from components.contracts import ProbeJob
 from components.k8s import Resources
-from components.probes.component import Probes, ProbesArgs
-from components.probes.config import PORT, Endpoint, Listener, Module, metrics_listener, pod_listener
+from components.probes import (
+    PORT,
+    Endpoint,
+    Listener,
+    Module,
+    Probes,
+    ProbesArgs,
+    metrics_listener,
+    pod_listener,
+)
 from components.versions import IMAGES
 from policy.model import Resource
 from policy.runner import Runner

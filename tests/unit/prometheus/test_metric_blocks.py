@@ -13,15 +13,22 @@ from components.contracts import ObjectStorage
 from components.k8s import DeploymentContext, LoadBalancerOptions, Resources
 from components.prometheus.component import SIDECAR_PORT_NAME, Prometheus, PrometheusArgs
 from components.prometheus.config import WEB_PORT, prometheus_command
-from components.prometheus.credentials import prometheus_endpoint
-from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_endpoint
-from components.prometheus.store import Compactor, CompactorArgs, StoreGateway, StoreGatewayArgs
+from components.prometheus.query import (
+    Compactor,
+    CompactorArgs,
+    StoreGateway,
+    StoreGatewayArgs,
+    ThanosQuery,
+    ThanosQueryArgs,
+    query_endpoint,
+)
 from components.prometheus.thanos import (
     QUERY_PORT,
     SIDECAR_HTTP_PORT,
     STORE_HTTP_PORT,
     compact_command,
     objects_config,
+    prometheus_endpoint,
     sidecar_command,
     store_command,
 )

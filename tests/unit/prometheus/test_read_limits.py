@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.k8s import Resources
-from components.prometheus.config import prometheus_command
-from components.prometheus.read_limits import heap_limit, queries_at_once, reads_at_once
+from components.prometheus.config import heap_limit, prometheus_command, queries_at_once, reads_at_once
 from components.prometheus.thanos import query_command
 from stacks.sizing import PRODUCTION, SMALL, Sizing
 

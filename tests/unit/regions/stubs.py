@@ -9,7 +9,7 @@ import pulumi
 
 from components.contracts import AlertmanagerEndpoint, ObjectStorage
 from components.k8s import DeploymentContext, Resources
-from components.regions.component import PORT, FailoverAgent, FailoverAgentArgs
+from components.regions import PORT, FailoverAgent, FailoverAgentArgs
 from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, record, user

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from components.dashboards.promql import metrics
-from components.regions.component import FailoverAgent
+from components.regions import FailoverAgent
 from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S, RULES
 from components.versions import IMAGES
+from services.failover_agent import FailoverAgentSettings
 from services.failover_agent import __main__ as agent_metrics
-from services.failover_agent.settings import FailoverAgentSettings
 from tests.support.engine import Recording
 from tests.unit.k8s.namespaces import in_namespace, violations
 from tests.unit.regions.stubs import FINGERPRINTS, alertmanager, arguments, recorded, witness

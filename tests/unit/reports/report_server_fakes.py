@@ -17,9 +17,9 @@ import requests
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from services.report_server import ReportServerSettings as Settings
 from services.report_server.__main__ import Service
 from services.report_server.poller import Bucket, ReportPoller
-from services.report_server.settings import ReportServerSettings as Settings
 from tests.config.pki import write_certificates
 
 BUCKET, PREFIX = "monitoring", "reports/"

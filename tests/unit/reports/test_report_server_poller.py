@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.report_server import ReportServerSettings as Settings
 from services.report_server.__main__ import ReportCollector
 from services.report_server.poller import (
     Bucket,
@@ -22,7 +23,6 @@ from services.report_server.poller import (
     read_run,
     reports,
 )
-from services.report_server.settings import ReportServerSettings as Settings
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import HOURS, TOKYO, Storage, tokyo, watch
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from services.report_server import ReportServerSettings as Settings
 from services.report_server.__main__ import main
-from services.report_server.settings import ReportServerSettings as Settings
 from services.runtime.settings import SettingsError
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import READER, SCRAPER, ReportServer, Storage, content, write_files

@@ -14,12 +14,10 @@ import yaml
 
 from components.contracts import ObjectStorage, QueryEndpoint
 from components.k8s import MISTAKE, Container, DeploymentContext, Probe, Resources, cron_job
-from components.reports.component import PORT, WORKLOAD, Reports, ReportsArgs
-from components.reports.config import SCHEDULES, Kind, Mail, Schedule
-from services.report_server import settings as report_server_settings
+from components.reports import PORT, SCHEDULES, WORKLOAD, Kind, Mail, Reports, ReportsArgs, Schedule
+from services import report_server as report_server_settings
+from services.reports import ReportsSettings, model
 from services.reports import __main__ as program
-from services.reports import model
-from services.reports.settings import ReportsSettings
 from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.k8s.namespaces import in_namespace, violations

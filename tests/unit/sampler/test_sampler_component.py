@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from components.k8s import Resources
-from components.sampler.component import Sampler, SamplerArgs, SamplingPolicy
+from components.sampler import Sampler, SamplerArgs, SamplingPolicy
 from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, traces

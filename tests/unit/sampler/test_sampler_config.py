@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.collector.config import READER, KafkaClient
-from components.sampler.component import (
+from components.sampler import (
     LATENCY_BUCKETS_S,
     SERIES_PER_SERVICE,
     SERVICES,

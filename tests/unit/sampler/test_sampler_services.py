@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from components.telemetry.attributes import CLASSES
 from components.telemetry.catalogue import SERVICES
-from components.telemetry.classification import CLASSES
 from components.telemetry.layers import Signal
 from components.telemetry.services import (
     DEFAULT_LATENCY_LIMIT_MS,

@@ -14,7 +14,7 @@ from components.search.component import PORT, Search, SearchArgs, Snapshots
 from components.search.config import Engine
 from components.search.indices import IndexPolicy
 from components.search.nodes import NodeSize
-from components.telemetry.classification import CLASSES
+from components.telemetry.attributes import CLASSES
 from tests.support import engine
 from tests.support.deployment_context import deployment_context, metrics
 

@@ -14,7 +14,7 @@ import yaml
 from components.search.component import Search, Snapshots
 from components.search.config import Engine
 from lab.toolchain import schemas, tools
-from services.index_manager.settings import IndexManagerSettings as Settings
+from services.index_manager import IndexManagerSettings as Settings
 from tests.support import engine
 from tests.unit.search import recording as cluster
 

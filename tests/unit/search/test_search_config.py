@@ -17,7 +17,7 @@ from components.search.access import SearchUser
 from components.search.component import check
 from components.search.config import Engine
 from components.search.nodes import NodeSet, search_cluster
-from components.telemetry import classification
+from components.telemetry import attributes
 from lab.toolchain.recipes import RECIPES, GoTool
 from lab.toolchain.tools import module_folder
 from tests.unit.search import recording as cluster
@@ -128,11 +128,11 @@ def test_readers_and_writers_have_nothing_in_common() -> None:
     assert access.log_writer("w").aliases == ("logs-write",)
 
 
-@pytest.mark.parametrize("clearance", classification.CLASSES)
+@pytest.mark.parametrize("clearance", attributes.CLASSES)
 def test_a_clearance_is_let_into_its_class_and_those_below(clearance: str) -> None:
     user = access.trace_reader("query", clearance)
     classes = {family.partition("-")[0] for family in user.reads}
-    assert classes == set(classification.readable(clearance))
+    assert classes == set(attributes.readable(clearance))
     assert all(alias.startswith(f"{clearance}-jaeger-") and alias.endswith("-read") for alias in user.aliases)
 
 
@@ -209,11 +209,11 @@ def test_fields_of_traces_are_those_of_jaeger(kind: str) -> None:
 
 
 def test_unclassified_counts_as_the_most_restricted_class() -> None:
-    assert classification.DEFAULT == classification.CLASSES[-1] == "confidential"
-    assert classification.readable("internal") == ("public", "internal")
-    assert classification.clearances("internal") == ("internal", "confidential")
+    assert attributes.DEFAULT == attributes.CLASSES[-1] == "confidential"
+    assert attributes.readable("internal") == ("public", "internal")
+    assert attributes.clearances("internal") == ("internal", "confidential")
     with pytest.raises(ValueError, match="secret"):
-        classification.readable("secret")
+        attributes.readable("secret")
 
 
 def state(*copies: tuple[str | None, str]) -> dict[str, Any]:

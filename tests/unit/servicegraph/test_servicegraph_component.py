@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from components.k8s import Resources
-from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
-from services.service_graph.settings import ServiceGraphSettings
+from components.servicegraph import ServiceGraph, ServiceGraphArgs
+from services.service_graph import ServiceGraphSettings
 from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, search

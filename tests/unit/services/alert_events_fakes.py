@@ -14,8 +14,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry
 
+from services.alert_events import AlertEventsSettings
 from services.alert_events.__main__ import Endpoints
-from services.alert_events.settings import AlertEventsSettings
 from services.runtime.kafka_sender import Sender
 
 PASSWORDS = {name: f"sesame-for-{name}" for name in ("kafka", "prometheus", "alertmanager", "metrics")}

@@ -8,9 +8,9 @@ from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
+from services.log_indexer import LogIndexerSettings
 from services.log_indexer.__main__ import Indexer, Outcome
 from services.log_indexer.documents import Document, name_of
-from services.log_indexer.settings import LogIndexerSettings
 from services.runtime.json_api import ApiError
 from tests.support.log_indexer import content as content
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError
 
-from services.alert_events.settings import AlertEventsSettings
+from services.alert_events import AlertEventsSettings
 from services.runtime import kafka_sender as sender
 from services.runtime.kafka_sender import BrokersError, BusyError, Record, Sender
 from tests.unit.services.alert_events_fakes import Producer, content, kafka_exception

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from services.alert_events import AlertEventsSettings
 from services.alert_events.__main__ import main
-from services.alert_events.settings import AlertEventsSettings
 from services.runtime.settings import SettingsError
 from tests.unit.services.alert_events_fakes import content
 

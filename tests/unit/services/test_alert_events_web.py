@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError
 from components.alertmanager.receivers import MOST_EVENTS
 from services.alert_events import __main__ as program
 from services.alert_events import events
-from services.runtime import posts
+from services.runtime import serving
 from services.runtime.kafka_sender import BusyError
 from tests.unit.services.alert_events_fakes import (
     PASSWORDS,
@@ -212,7 +212,7 @@ def test_a_sender_whose_post_ends_early_is_to_come_again(service: Service) -> No
 
 def test_the_bytes_that_are_held_at_once_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "MOST_BYTES_AT_ONCE", 600)
-    monkeypatch.setattr(posts, "_ROOM_S", 0.05)
+    monkeypatch.setattr(serving, "_ROOM_S", 0.05)
     service = Service(tmp_path)
     entered, go, answers = threading.Event(), threading.Event(), list[int]()
 

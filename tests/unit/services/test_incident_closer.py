@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry
 from lab.fakes.receivers.phone import Phone
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.server import application
+from services.incident_closer import IncidentCloserSettings as Settings
+from services.incident_closer import Paged
 from services.incident_closer import __main__ as incidents
 from services.incident_closer.__main__ import (
     AWAY_S,
@@ -28,9 +30,7 @@ from services.incident_closer.__main__ import (
     dedup_key,
     evaluate,
 )
-from services.incident_closer.settings import IncidentCloserSettings as Settings
-from services.incident_closer.settings import Paged
-from services.regions.settings import FAILOVER_AGENT, HANDOVER_AUTHOR
+from services.regions import FAILOVER_AGENT, HANDOVER_AUTHOR
 from services.runtime.https import HttpsServer
 from services.runtime.serving import DedupLogger
 from services.runtime.settings import SettingsError

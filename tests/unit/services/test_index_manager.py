@@ -14,13 +14,11 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
+from services.index_manager import AccessFile, FamilySettings, SnapshotSettings, indices
+from services.index_manager import IndexManagerSettings as Settings
 from services.index_manager import __main__ as program
-from services.index_manager import indices
 from services.index_manager.__main__ import IndexManager, main
-from services.index_manager.cluster_stats import IndexManagerMetrics
-from services.index_manager.indices import Index, Snapshot
-from services.index_manager.settings import AccessFile, FamilySettings, SnapshotSettings
-from services.index_manager.settings import IndexManagerSettings as Settings
+from services.index_manager.indices import Index, IndexManagerMetrics, Snapshot
 from services.runtime.json_api import ApiError, JsonApi
 from services.runtime.settings import SettingsError
 from tests.support.kafka_nodes import Authority

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.kafka_lag.settings import KafkaLagSettings
+from services.kafka_lag import KafkaLagSettings
 from services.runtime.settings import SettingsError
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
+from services.kafka_lag import KafkaLagSettings
 from services.kafka_lag import __main__ as lag_brokers
 from services.kafka_lag.__main__ import Brokers, LagMetrics, PollLoop, Snapshot, main, poll
-from services.kafka_lag.settings import KafkaLagSettings
 from tests.unit.services.brokers_fake import BrokersFake
 from tests.unit.services.test_kafka_lag_settings import content
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.logs.component import LogIndexerArgs
+from components.logs import LogIndexerArgs
+from services.log_indexer import LogIndexerSettings
 from services.log_indexer.__main__ import main
-from services.log_indexer.settings import LogIndexerSettings
 from services.runtime.settings import SettingsError
 from tests.unit.services.indexer_fakes import content
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from components.alerting.timings import TIMINGS, milliseconds
+from components.alerting.escalation import TIMINGS, milliseconds
 from components.prometheus.config import prometheus_command
 from components.rules import Severity
 from tests.support import engine

@@ -11,7 +11,7 @@ import pytest
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
-from stacks import kafka_users
+from stacks import kafka_quotas
 from stacks.settings import parse
 from tests.support import engine
 from tests.support.engine import Recording
@@ -51,7 +51,7 @@ def _resources(recording: Recording, kind: str) -> dict[str, object]:
 
 def test_every_client_of_the_region_gets_a_login_of_its_own_with_the_same_rights(stages: Stages) -> None:
     stack, now, changing, later = stages
-    clients = {user.name for user in kafka_users.own_users(parse(settings(stack, 1), "Pulumi.test.yaml"))}
+    clients = {user.name for user in kafka_quotas.own_users(parse(settings(stack, 1), "Pulumi.test.yaml"))}
     pair = _users(now) - clients
     assert pair <= {"mirror", "mirror-maker"}
     assert _users(later) == {f"{client}{LATER}" for client in clients} | pair

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from components.kafka.access import Quota
-from components.telemetry.capacity import KAFKA_BYTES
 from components.telemetry.layers import Signal
+from components.telemetry.topics import KAFKA_BYTES
 from stacks.check import problems
 from stacks.kafka_quotas import CATCH_UP, LEAST, quotas
 from stacks.settings import CONFIG_NAMESPACE, Settings, SettingsError, parse

@@ -15,7 +15,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from policy.stack_config import stack_options
-from stacks.promises import not_promised
+from stacks.check import not_promised
 from stacks.secrets import needed
 from stacks.settings import Settings, SettingsError, parse
 from tests.support import engine

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ops.checks.recovery import FINGERPRINTS
-from services.failover_agent.settings import FailoverAgentSettings
+from services.failover_agent import FailoverAgentSettings
 from stacks import settings as model
 from stacks.endpoints import check_agreed, check_partitions, needed, parity_fingerprints, topic_partitions
 from stacks.settings import Role, SettingsError, parse

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from components.sizes import size_of, size_text
-from components.telemetry.capacity import KAFKA_BYTES, Load, broker_volume, samples_size
+from components.naming import size_of, size_text
 from components.telemetry.layers import Signal
+from components.telemetry.topics import KAFKA_BYTES, Load, broker_volume, samples_size
 from ops.evidence import files as evidence
 
 BENCHES = {Signal.METRICS: "bench-metrics", Signal.TRACES: "bench-traces", Signal.LOGS: "bench-logs"}

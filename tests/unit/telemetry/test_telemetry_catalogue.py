@@ -26,9 +26,18 @@ from components.telemetry.layers import (
     layers_sending,
 )
 from components.telemetry.naming import Kind, prometheus_label, prometheus_name
-from components.telemetry.thresholds import DOCUMENT, SLOS, THRESHOLDS, Comparison, slo, threshold, thresholds_on
+from components.telemetry.thresholds import (
+    DOCUMENT,
+    SLOS,
+    THRESHOLDS,
+    Comparison,
+    problems,
+    series_in,
+    slo,
+    threshold,
+    thresholds_on,
+)
 from components.telemetry.topics import TOPICS, TopicSpec, topic
-from components.telemetry.validation import problems, series_in
 
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -23,12 +23,12 @@ COPIED = ("collector", "components", "images", "lab", "ops", "tests/rules", "tes
 TOLD = """
 import json
 from components.rules import rule_file
-from components.sampler.component import SamplingPolicy
+from components.sampler import SamplingPolicy
 from components.sampler.rules import RULES as SAMPLER
 from components.telemetry.catalogue import SERVICES, metric, metrics_of
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.rules import INHIBITIONS, RULES
-from components.telemetry.validation import problems
+from components.telemetry.thresholds import problems
 from components.alerting.escalation import escalated
 
 print(json.dumps({

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.dashboards.known_metrics import BY_PART
+from components.dashboards.promql import BY_PART
 from components.prometheus.config import RULES_FILE
 from components.telemetry.catalogue import METRICS
 from components.telemetry.gate_catalogue import sent_metrics
@@ -18,7 +18,7 @@ from components.telemetry.layers import LAYERS
 from components.telemetry.naming import Kind, prometheus_name
 from components.telemetry.registry import REGISTRY, service_reserved
 from components.telemetry.rows import PLATFORM
-from components.telemetry.validation import series_in
+from components.telemetry.thresholds import series_in
 from tests.support.engine import recorded
 
 NOT_SERIES = {"count_values", "group_left", "timestamp_seconds"}

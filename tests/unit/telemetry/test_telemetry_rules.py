@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from components.alerting.escalation import Way
 from components.alerting.inhibitions import collected
-from components.alerting.timings import Way
 from components.rules import Alert, Recording, RuleGroup, Severity
 from components.telemetry.file import CatalogueError
 from components.telemetry.rules import INHIBITIONS, RULES, SLO_ALERTS, inhibitions, layer_groups, slo_groups, sound

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from services.audit.settings import Kubernetes
+from services.audit import Kubernetes
 from tests.support.kafka_broker import write_certificates
 
 TOKEN = "token-of-the-pod"

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from services.audit import cluster
-from services.audit.lines import UNREADABLE, UnreadableLineError
-from services.audit.records import Access, Outcome
+from services.audit.records import UNREADABLE, Access, Outcome, UnreadableLineError
 
 BODY = (Path(__file__).parent / "cluster_events.json").read_bytes()
 EVENTS: list[dict[str, Any]] = json.loads(BODY)["items"]

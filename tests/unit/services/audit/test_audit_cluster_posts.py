@@ -13,15 +13,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.audit import cluster_posts
-from services.audit.cluster import MOST_BODY_BYTES, PATH
-from services.audit.cluster_posts import GIVES_UP_S, ClusterPosts
+from services.audit import AuditSettings, Cluster, Source, cluster
+from services.audit.cluster import GIVES_UP_S, MOST_BODY_BYTES, PATH, ClusterPosts
 from services.audit.follower import Positions
-from services.audit.journal import Journal, Past, past
+from services.audit.journal import Journal, Past, Writer, past
 from services.audit.metrics import Metrics
 from services.audit.records import GAP, AuditRecord
-from services.audit.settings import AuditSettings, Cluster, Source
-from services.audit.writer import Writer
 from services.runtime.kafka_sender import Sender
 from tests.unit.services.alert_events_fakes import Producer
 from tests.unit.services.audit.test_audit_cluster import BODY, EVENTS, event
@@ -138,7 +135,7 @@ def test_a_post_that_kafka_does_not_take_in_time_is_taken_once_when_it_comes_aga
     audit.begin()
     audit.open.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(cluster_posts, "_ACKNOWLEDGED_S", 0.05)
+        patch.setattr(cluster, "_ACKNOWLEDGED_S", 0.05)
         assert audit.post(events(event(READ))) == 503
         assert audit.post(events(event(READ))) == 503
     audit.open.set()
@@ -168,10 +165,10 @@ def test_before_the_end_of_the_chain_is_known_a_post_is_to_come_again(audit: Aud
 def test_posts_that_are_refused_for_too_long_are_a_gap(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
     audit.begin()
     with monkeypatch.context() as patch:
-        patch.setattr(cluster_posts, "_MOST_WAITING", 0)
+        patch.setattr(cluster, "_MOST_WAITING", 0)
         assert audit.post() == 503
     with monkeypatch.context() as patch:
-        patch.setattr(cluster_posts, "GIVES_UP_S", -1.0)
+        patch.setattr(cluster, "GIVES_UP_S", -1.0)
         assert audit.post() == 200
     audit.end()
     assert [record["action"] for record in audit.records(Source.AUDIT)].count(GAP) == 1
@@ -238,7 +235,7 @@ def test_an_api_server_that_falls_silent_is_a_source_that_is_not_read(
     assert audit.value("audit_open_streams", source="cluster") == audit.value(
         "audit_expected_streams", source="cluster"
     )
-    monkeypatch.setattr(cluster_posts, "QUIET_S", -1.0)
+    monkeypatch.setattr(cluster, "QUIET_S", -1.0)
     assert audit.value("audit_open_streams", source="cluster") == 0
     audit.post(token="guessed")
     assert audit.value("audit_open_streams", source="cluster") == 0

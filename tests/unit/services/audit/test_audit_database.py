@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.audit.database import database
-from services.audit.lines import Line
-from services.audit.records import Access, Outcome
+from services.audit.records import Access, Line, Outcome
+from services.audit.stores import database
 
 AT = datetime(2026, 11, 28, 9, 38, 21, tzinfo=UTC)
 TLS = "SSL enabled (protocol=TLSv1.3, cipher=TLS_AES_256_GCM_SHA384, bits=256)"

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.audit import Source
 from services.audit.follower import ApiError, Follower, KubernetesApi, Life, Positions, moment, stamp
 from services.audit.metrics import Metrics
 from services.audit.records import GAP, Entry
-from services.audit.settings import Source
 from tests.unit.services.audit.api_fake import UID, Cluster, api_server, pod
 from tests.unit.services.audit.test_audit_sources import DENIED
 

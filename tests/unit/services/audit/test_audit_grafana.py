@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.audit.grafana import grafana
-from services.audit.lines import Line, UnreadableLineError
-from services.audit.records import Access, Outcome
+from services.audit.records import Access, Line, Outcome, UnreadableLineError
+from services.audit.sources import grafana
 
 AT = datetime(2026, 11, 28, 9, 38, 21, tzinfo=UTC)
 UID = "obs-operations"

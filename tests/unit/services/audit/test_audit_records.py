@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.audit.cluster import request_key
-from services.audit.journal import past
+from services.audit import Source
+from services.audit.journal import past, request_key
 from services.audit.operators import event_key
 from services.audit.records import (
     BEGINNING,
@@ -25,7 +25,6 @@ from services.audit.records import (
     parsed,
     value_of,
 )
-from services.audit.settings import Source
 
 NOW = datetime(2026, 11, 28, 23, 30, tzinfo=UTC)
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from services.audit import Source
+from services.audit.journal import MOST_WINDOWS, OTHERS, WINDOW_S, Repeats
 from services.audit.records import CHECKPOINT, GAP, Access, Entry, Outcome, note
-from services.audit.settings import Source
-from services.audit.writer import MOST_WINDOWS, OTHERS, WINDOW_S, Repeats
 
 AT = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.audit.lines import UNREADABLE, Line, UnreadableLineError
-from services.audit.records import Access, Outcome
-from services.audit.search import search
+from services.audit.records import UNREADABLE, Access, Line, Outcome, UnreadableLineError
+from services.audit.stores import search
 
 AT = datetime(2026, 11, 28, 13, 12, 14, tzinfo=UTC)
 HEAD = "2026-11-28T13:12:14,625 INFO audit [search-0] "

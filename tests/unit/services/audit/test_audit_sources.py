@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.audit.lines import Line, UnreadableLineError
-from services.audit.records import Access, Outcome
+from services.audit.records import Access, Line, Outcome, UnreadableLineError
 from services.audit.sources import kafka, traces
 
 AT = datetime(2026, 11, 28, 6, 23, 31, tzinfo=UTC)

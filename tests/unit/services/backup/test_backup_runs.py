@@ -18,11 +18,10 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from services.backup import BackupError, restore
+from services.backup import BackupError, BackupSettings, restore
 from services.backup import __main__ as program
 from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.restore import fetch
-from services.backup.settings import BackupSettings
 from services.backup.store import NotStoredError, Store
 from tests.unit.services.backup.harness import BUCKET, IDENTITY, PREFIX, RECIPIENT, Harness
 from tests.unit.services.backup.test_backup_settings import content

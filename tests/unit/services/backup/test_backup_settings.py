@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from services.backup import BackupSettings
 from services.backup.__main__ import main
-from services.backup.settings import BackupSettings
 from services.runtime.settings import SettingsError
 from tests.unit.services.backup.harness import IDENTITY, RECIPIENT
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from components.shards import external_labels
 from services.backup.manifest import Manifest, StoredObject, manifest_key, object_key, run_name
+from services.backup_exporter import BackupExporterSettings as Settings
 from services.backup_exporter.poller import first_ulid
-from services.backup_exporter.settings import BackupExporterSettings as Settings
 from services.kafka_archive.segments import Name
 from tests.unit.reports.report_server_fakes import BUCKET, SCRAPER, Storage
 

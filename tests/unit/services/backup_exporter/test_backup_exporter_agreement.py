@@ -8,11 +8,11 @@ from pathlib import Path
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
-from services.backup import settings as backup_settings
+from services import backup as backup_settings
 from services.backup import store as backup_store
 from services.backup.manifest import RunSummary, RunWriter
+from services.backup_exporter import KINDS
 from services.backup_exporter.poller import Archive, BackupBucket, Runs
-from services.backup_exporter.settings import KINDS
 from services.kafka_archive.segments import Record, Segment
 from services.runtime.settings import WritableStorageSettings
 from tests.unit.reports import report_server_fakes

@@ -16,9 +16,9 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.backup_exporter import BackupExporterSettings as Settings
 from services.backup_exporter.__main__ import BackupCollector, Service, main
 from services.backup_exporter.poller import BackupPoller
-from services.backup_exporter.settings import BackupExporterSettings as Settings
 from services.runtime.settings import SettingsError
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import SCRAPER, ReportServer, Storage, until_ready, write_files

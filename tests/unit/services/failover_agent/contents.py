@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from services.failover_agent.alertmanager import StoredSilence
-from services.regions.settings import FAILOVER_AGENT, MATCHER
+from services.regions import FAILOVER_AGENT, MATCHER
 from services.regions.witness import Silence, SilenceMatcher
 
 NOW = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)

@@ -11,9 +11,9 @@ from typing import cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.failover_agent import FailoverAgentSettings
 from services.failover_agent.__main__ import AgentCollector
 from services.failover_agent.notification_gate import EgressProbe, NotificationGate
-from services.failover_agent.settings import FailoverAgentSettings
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller, PeerClock
 from services.regions.witness import Heartbeat, Witness, WitnessError
 from services.runtime.serving import DedupLogger

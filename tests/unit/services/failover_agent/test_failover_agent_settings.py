@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from services.failover_agent import FailoverAgentSettings
 from services.failover_agent.__main__ import main
-from services.failover_agent.settings import FailoverAgentSettings
 from services.runtime.settings import SettingsError
 from tests.unit.services.failover_agent.contents import content
 

@@ -20,7 +20,7 @@ from services.failover_agent.alertmanager import (
     silenced,
     steps,
 )
-from services.regions.settings import HANDOVER_AUTHOR
+from services.regions import HANDOVER_AUTHOR
 from tests.unit.services.failover_agent.contents import NOW, answered, held, matcher
 
 ALERT = {"alertname": "CpuHigh", "alert_id": "CpuHigh/host=a", "layer": "business"}

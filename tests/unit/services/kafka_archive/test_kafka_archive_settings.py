@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from services.kafka_archive import KafkaArchiveSettings
 from services.kafka_archive import __main__ as program
-from services.kafka_archive.settings import KafkaArchiveSettings
 from services.runtime.settings import SettingsError
 from tests.unit.services.kafka_archive.archive_fakes import RECIPIENT, content
 

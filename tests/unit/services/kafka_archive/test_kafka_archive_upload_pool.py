@@ -12,11 +12,10 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from services.backup import BackupError
-from services.kafka_archive import segments
+from services.kafka_archive import KafkaArchiveSettings, segments
 from services.kafka_archive.catalogue import Retention
 from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import SHA256, Segment
-from services.kafka_archive.settings import KafkaArchiveSettings
 from services.kafka_archive.upload_pool import Bucket, Result, TopicIds, UploadPool
 from tests.unit.services.kafka_archive.archive_fakes import (
     OTHER_ID,

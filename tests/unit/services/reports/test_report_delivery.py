@@ -18,12 +18,11 @@ import pytest
 from lab.fakes.receivers.messages import MailFake
 from services.report_server.poller import Object, read_run
 from services.report_server.poller import reports as stored_reports
+from services.reports import ReportsSettings, delivery
 from services.reports import __main__ as program
-from services.reports import delivery
 from services.reports.__main__ import Files, deliver, job_of, main, run
 from services.reports.delivery import Store, Stored, key, stored
 from services.reports.model import Kind, Period, ReportError, period
-from services.reports.settings import ReportsSettings
 from tests.config.pki import write_certificates
 from tests.unit.services.reports.delivery import BUCKET, KEYS, LOGIN, PREFIX, RECIPIENTS, Places, places
 from tests.unit.services.reports.harness import TOKYO

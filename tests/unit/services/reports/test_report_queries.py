@@ -12,9 +12,8 @@ from prometheus_client import generate_latest
 
 from components.alertevents.rules import RULES as EVENT_RULES
 from components.alertmanager.rules import alertmanager_rules
-from components.dashboards.known_metrics import SERIES
 from components.dashboards.limits import PLATFORM as DASHBOARD_LIMITS
-from components.dashboards.promql import metrics
+from components.dashboards.promql import SERIES, metrics
 from components.gateway.rules import RULES as GATEWAY_RULES
 from components.kafka.rules import kafka_rules
 from components.prometheus.rules import prometheus_rules
@@ -24,7 +23,7 @@ from components.search.rules import RULES as SEARCH_RULES
 from components.telemetry.rules import RULES as LAYER_RULES
 from components.telemetry.thresholds import threshold
 from lab.toolchain import tools
-from services.index_manager.cluster_stats import IndexManagerMetrics
+from services.index_manager.indices import IndexManagerMetrics
 from services.reports import queries
 from services.reports.queries import CAPACITIES, FRESH_S, KPIS, Query, kpi
 from services.reports.recommendations import RULES

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from services.reports import LANGUAGES, Language
 from services.reports.model import Cell, Chart, Table, text_of, translate
 from services.reports.pdf import document, pdf
 from services.reports.render import breakable, drawing, html
-from services.reports.settings import LANGUAGES, Language
 from tests.unit.services.reports.harness import HOUR
 from tests.unit.services.reports.samples import EVIL, START, sample
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from services.reports import ReportsSettings
 from services.reports.__main__ import main
 from services.reports.model import Kind
-from services.reports.settings import ReportsSettings
 from tests.unit.services.reports.delivery import RECIPIENTS, content
 
 
