@@ -188,7 +188,7 @@ class Platform(pulumi.ComponentResource):
             ),
             parent,
         )
-        Backups(
+        self.backups = Backups(
             "backups",
             backups_args(
                 inputs,

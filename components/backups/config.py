@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from components.backups.schedule import STATE_AGE_S
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from components.backups.schedule import STATE_AGE_S, Kind
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ObjectStorage, SearchEndpoint
 from components.k8s.programs import CA_FILE, TRUST_FILE, StorageFiles, auth_folder, served
 from services.backup.settings import (
@@ -20,7 +24,12 @@ from services.backup.settings import (
     Search,
     key_problem,
 )
-from services.backup_exporter.settings import BackupExporterSettings, BlocksSettings
+from services.backup_exporter.settings import (
+    PULUMI_STATE,
+    BackupExporterSettings,
+    BlocksSettings,
+    SigningSettings,
+)
 from services.kafka_archive.settings import KafkaArchiveSettings, KafkaTopics
 from services.runtime.settings import ENCRYPTIONS, SettingsModel, StorageSettings
 
@@ -31,6 +40,10 @@ ARCHIVE_USER: Final = "archive"
 IMAGE: Final = "backup"
 STORAGE: Final = StorageFiles()
 KAFKA_PASSWORD, PASSWORD = "kafka-password", "password"
+SIGNING_KEY, SEAL_KEY = "signing-key", "seal-key"
+"""Files with the key that signs, and with the key by which a job seals what it made."""
+SEALED: Final = (*map(str, Kind), PULUMI_STATE)
+"""Kinds that have a key of their own to seal with; the last one's operators have."""
 _AUTH: Final = auth_folder("backup")
 PUBLIC_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 _PASSWORD_FILE: Final = Path(f"{_AUTH}/{PASSWORD}")
@@ -175,6 +188,7 @@ def backup_settings(
             "region": target.region,
             "recipients": list(target.recipients),
             "storage": {**storage, "encryption": target.encryption},
+            "seal_key_file": f"{_AUTH}/{SEAL_KEY}",
             "limit_s": limit_s - _STOPPING_S,
             **section,
         }
@@ -290,8 +304,23 @@ def archive_settings(
     )
 
 
+def public_key(signing_key: str) -> str:
+    """The public half of the key that signs, in base64; `services.backup.signature` has the same.
+
+    Args:
+        signing_key: The secret from whose digest the key is made.
+    """
+    key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(signing_key.encode()).digest())
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def seal_file(kind: str) -> str:
+    """The backup exporter's file with the key by which a kind is sealed."""
+    return f"{SEAL_KEY}-{kind}"
+
+
 def exporter_settings(
-    storage: ObjectStorage,
+    target: BackupTarget,
     most_age_s: Mapping[str, int],
     blocks: Blocks | None,
     *,
@@ -303,7 +332,7 @@ def exporter_settings(
     """The settings of ``services.backup_exporter``.
 
     Args:
-        storage: Where backups are.
+        target: Where backups are, and of which platform.
         most_age_s: Kind -> how old its newest run may get, in seconds.
         blocks: Blocks of metrics, or None.
         port: Port that it serves.
@@ -312,7 +341,13 @@ def exporter_settings(
         private: Whether the object storage has an authority of its own.
     """
     return BackupExporterSettings(
-        storage=StorageSettings.parse(STORAGE.section(storage, folder, private=private)),
+        storage=StorageSettings.parse(STORAGE.section(target.storage, folder, private=private)),
+        signing=SigningSettings(
+            key_file=Path(f"{folder}/{SIGNING_KEY}"),
+            seal_key_files={kind: Path(f"{folder}/{seal_file(kind)}") for kind in SEALED},
+            platform=target.platform,
+            region=target.region,
+        ),
         most_age_s=dict(most_age_s),
         state_most_age_s=STATE_AGE_S,
         blocks=BlocksSettings(

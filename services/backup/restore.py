@@ -1,4 +1,7 @@
-"""Gets a run back: which runs there are, their objects checked and opened, and what a restore is compared with."""
+"""Gets a run back: which runs there are, their objects checked and opened, and what a restore is compared with.
+
+Where the bucket says who signs (`Store.signers`), a run that is not signed is refused as one that is damaged is.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.backup import BackupError
+from services.backup import BackupError, signature
 from services.backup import manifest as form
 from services.backup.encryption import Digest, Identity, decrypt
 from services.backup.manifest import Manifest, StoredObject
@@ -49,7 +52,7 @@ def find(store: Store, kind: str, run: str = LATEST) -> Manifest:
         run: Its name, or ``latest``: the newest whole one.
 
     Raises:
-        BackupError: There is no such run, its manifest is none, or the storage does not answer.
+        BackupError: There is no such run, its manifest is none or not signed, or the storage does not answer.
     """
     if run == LATEST:
         for candidate in reversed(kept(store, kind)):
@@ -61,14 +64,45 @@ def find(store: Store, kind: str, run: str = LATEST) -> Manifest:
         content = store.get(key, form.MOST_BYTES)
     except NotStoredError:
         raise BackupError(f"{store.where}: there is no whole backup {kind}/{run}") from None
+    if problem := unsigned(store, kind, run, content):
+        raise BackupError(f"{kind} {run} is refused: {problem}")
     manifest = form.parse(content, key)
     if (manifest.kind, manifest.run) != (kind, run):
         raise BackupError(f"{key} is the manifest of {manifest.kind}/{manifest.run}")
     return manifest
 
 
+def unsigned(store: Store, kind: str, run: str, content: bytes) -> str:
+    """Why a manifest is not taken for one that this platform made; empty where it is signed, or nobody asks.
+
+    Raises:
+        BackupError: The storage refuses, or does not answer.
+    """
+    if store.signers is None:
+        return ""
+    if not store.signers:
+        return "no key is known that signs backups: bring the stack up, or take its output `backups` again"
+    try:
+        given = store.get(signature.object_key(kind, run), signature.MOST_BYTES)
+    except NotStoredError:
+        return "it is not signed"
+    if signature.is_signed(store.signers, content, given):
+        return ""
+    return "its signature is not that of this platform: it was changed, or made elsewhere"
+
+
+def signatures(store: Store, kind: str) -> set[str]:
+    """Names of runs that have a signature, good or not.
+
+    Raises:
+        BackupError: The storage refuses, or does not answer.
+    """
+    folder = signature.object_key(kind, "")
+    return {stored_object.name.removeprefix(folder) for stored_object in store.objects(folder)}
+
+
 def look(store: Store, run: form.Run) -> Manifest | str:
-    """The manifest of a complete run whose objects are there in their sizes; else what is wrong with it.
+    """The manifest of a complete, signed run whose objects are there in their sizes; else what is wrong with it.
 
     Raises:
         BackupError: The storage refuses, or does not answer.
@@ -81,6 +115,8 @@ def look(store: Store, run: form.Run) -> Manifest | str:
         content = store.get(key, form.MOST_BYTES)
     except NotStoredError:
         return "its manifest was removed just now"
+    if problem := unsigned(store, run.kind, run.name, content):
+        return problem
     try:
         manifest = form.parse(content, key)
     except BackupError as error:

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from services.runtime.settings import ServerSettings, SettingsModel, StorageSettings, above_zero, broken_rule, checked
+from services.runtime.settings import (
+    File,
+    ServerSettings,
+    SettingsModel,
+    StorageSettings,
+    Text,
+    above_zero,
+    broken_rule,
+    checked,
+)
 
 PULUMI_STATE = "pulumi-state"
 KINDS = ("database", "grafana", "kafka-metadata", "search", PULUMI_STATE)
@@ -46,8 +55,24 @@ class BlocksSettings(SettingsModel):
     servers: Annotated[dict[str, dict[str, str]], Field(min_length=1)]
 
 
+class SigningSettings(SettingsModel):
+    """By which key runs are signed, and which.
+
+    Attributes:
+        key_file: File with the key that signs.
+        seal_key_files: Kind -> file with the key by which its job seals manifests.
+        platform: Name of the platform whose runs are signed.
+        region: Its region.
+    """
+
+    key_file: File
+    seal_key_files: Annotated[dict[str, File], Field(min_length=1)]
+    platform: Text
+    region: Text
+
+
 class BackupExporterSettings(ServerSettings):
-    """What the backup exporter looks at.
+    """What the backup exporter looks at, and what it signs.
 
     Attributes:
         storage: Where backups are stored.
@@ -55,9 +80,11 @@ class BackupExporterSettings(ServerSettings):
             a kind that is not named nobody expects any.
         state_most_age_s: The same of Pulumi's state, which operators store.
         blocks: Blocks of metrics, or None where there are none.
+        signing: How runs are signed.
     """
 
     storage: StorageSettings
+    signing: SigningSettings
     most_age_s: Annotated[dict[str, _Seconds], BeforeValidator(_ages)]
     state_most_age_s: _Seconds
     blocks: BlocksSettings | None
