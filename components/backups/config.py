@@ -31,7 +31,7 @@ from services.backup_exporter.settings import (
     SigningSettings,
 )
 from services.kafka_archive.settings import KafkaArchiveSettings, KafkaTopics
-from services.runtime.settings import ENCRYPTIONS, SettingsModel, StorageSettings
+from services.runtime.settings import ENCRYPTIONS, SettingsModel, StorageSettings, WritableStorageSettings
 
 USER: Final = "backup"
 """User of Kafka and of the search cluster that sees what is backed up."""
@@ -341,7 +341,9 @@ def exporter_settings(
         private: Whether the object storage has an authority of its own.
     """
     return BackupExporterSettings(
-        storage=StorageSettings.parse(STORAGE.section(target.storage, folder, private=private)),
+        storage=WritableStorageSettings.parse(
+            {**STORAGE.section(target.storage, folder, private=private), "encryption": target.encryption}
+        ),
         signing=SigningSettings(
             key_file=Path(f"{folder}/{SIGNING_KEY}"),
             seal_key_files={kind: Path(f"{folder}/{seal_file(kind)}") for kind in SEALED},

@@ -73,13 +73,14 @@ def runs(store: Store, kind: str, last: int = LAST) -> Runs:
     complete = [run for run in all_runs if run.complete]
     whole: list[Manifest] = []
     damaged: dict[str, str] = {}
-    unsigned = _unsigned(store, kind, complete)
+    signed = {run.name for run in complete} if store.signers is None else restore.signatures(store, kind)
+    unsigned = _no_problem([run for run in complete if run.name not in signed], complete, signed)
     for run in reversed(complete):
         if len(whole) == last:
             break
         if run.name in unsigned:
             continue
-        seen = restore.look(store, run)
+        seen = restore.look(store, run) if run.name in signed else restore.NOT_SIGNED
         if isinstance(seen, str):
             damaged[run.name] = seen
         else:
@@ -97,17 +98,14 @@ def runs(store: Store, kind: str, last: int = LAST) -> Runs:
     )
 
 
-def _unsigned(store: Store, kind: str, complete: Sequence[manifest.Run]) -> tuple[str, ...]:
-    """Names of runs without a signature, the oldest first, where that is no problem."""
-    if not store.signers:
-        return ()
-    signed = restore.signatures(store, kind)
-    first = min((run.name for run in complete if run.name in signed), default="")
+def _no_problem(lacking: Sequence[manifest.Run], complete: Sequence[manifest.Run], signed: set[str]) -> tuple[str, ...]:
+    """Those of the runs without a signature that are to be signed soon, or of a release that signed nothing."""
+    first = next((run.name for run in complete if run.name in signed), None)
     soon = datetime.now(UTC) - SIGNED_WITHIN
     return tuple(
         run.name
-        for run in complete
-        if run.name not in signed and (run.name < first or (run.stored is not None and run.stored > soon))
+        for run in lacking
+        if first is None or run.name < first or (run.stored is not None and run.stored > soon)
     )
 
 
@@ -130,6 +128,8 @@ def find(store: Store, kind: str, run: str | None, passed_over: Callable[[str], 
         OpsError: There is none; the message says how to make or find one.
         BackupError: The storage refuses or does not answer.
     """
+    if store.signers == ():
+        raise OpsError(restore.NO_SIGNER)
     if run is None:
         held = runs(store, kind, last=1)
         for line in held.problems:

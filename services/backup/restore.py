@@ -19,6 +19,8 @@ from services.backup.manifest import Manifest, StoredObject
 from services.backup.store import NotStoredError, Store
 
 LATEST = "latest"
+NOT_SIGNED = "it is not signed"
+NO_SIGNER = "no key is known that signs backups: bring the stack up, or take its output `backups` again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +83,11 @@ def unsigned(store: Store, kind: str, run: str, content: bytes) -> str:
     if store.signers is None:
         return ""
     if not store.signers:
-        return "no key is known that signs backups: bring the stack up, or take its output `backups` again"
+        return NO_SIGNER
     try:
         given = store.get(signature.object_key(kind, run), signature.MOST_BYTES)
     except NotStoredError:
-        return "it is not signed"
+        return NOT_SIGNED
     if signature.is_signed(store.signers, content, given):
         return ""
     return "its signature is not that of this platform: it was changed, or made elsewhere"

@@ -10,8 +10,8 @@ from services.runtime.settings import (
     File,
     ServerSettings,
     SettingsModel,
-    StorageSettings,
     Text,
+    WritableStorageSettings,
     above_zero,
     broken_rule,
     checked,
@@ -75,7 +75,7 @@ class BackupExporterSettings(ServerSettings):
     """What the backup exporter looks at, and what it signs.
 
     Attributes:
-        storage: Where backups are stored.
+        storage: Where backups are stored, and their signatures.
         most_age_s: Kind that a job makes -> seconds from the start of its newest run until the next one is missing. Of
             a kind that is not named nobody expects any.
         state_most_age_s: The same of Pulumi's state, which operators store.
@@ -83,7 +83,7 @@ class BackupExporterSettings(ServerSettings):
         signing: How runs are signed.
     """
 
-    storage: StorageSettings
+    storage: WritableStorageSettings
     signing: SigningSettings
     most_age_s: Annotated[dict[str, _Seconds], BeforeValidator(_ages)]
     state_most_age_s: _Seconds

@@ -239,6 +239,19 @@ def test_runs_of_a_release_that_signed_nothing_are_no_alarm_and_not_restored(pla
     assert refusal(place, former, tmp_path / "run").endswith("it is not signed")
 
 
+def test_a_run_that_is_missing_its_signature_for_long_is_a_problem(place: Place) -> None:
+    first = place.run(timedelta(hours=2)).run
+    place.poll()
+    forged = place.run(timedelta(hours=1), seal_key=None).run
+    place.storage.age(f"{place.prefix}{manifest_key(KIND, forged)}", 3600)
+    held = stored_runs.runs(place.reader(), KIND)
+    assert ([manifest.run for manifest in held.whole], held.unsigned) == ([first], ())
+    assert held.problems == [f"{KIND} {forged} cannot be restored: it is not signed"]
+    told: list[str] = []
+    assert stored_runs.find(place.reader(), KIND, None, told.append).run == first
+    assert told == held.problems
+
+
 def test_a_signature_goes_with_its_run(place: Place) -> None:
     run = place.run().run
     exporter = place.signer()

@@ -299,6 +299,7 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
     assert reached(recording, "backup-database") == {("203.0.113.9/32", 5432), STORAGE}
     assert KafkaArchiveSettings.parse(settings_file(recording, "kafka-archive")).storage.ca_file is None
     exporter = exporter_settings.BackupExporterSettings.parse(settings_file(recording, "backup-exporter"))
+    assert exporter.storage.encryption == "aws:kms"
     assert (exporter.storage.ca_file, exporter.blocks, set(exporter.most_age_s)) == (None, None, {*KINDS} - {"search"})
     names = {manifest["metadata"]["name"] for manifest in recording.kinds("CronJob")}
     assert names == {f"backup-{kind}" for kind in KINDS if kind != "search"}

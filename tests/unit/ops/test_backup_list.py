@@ -98,6 +98,14 @@ def test_a_run_is_found_by_name_or_as_the_newest(store: Store) -> None:
         find(store, "search", None)
 
 
+def test_without_the_key_that_signs_no_run_is_found(place: Harness, store: Store) -> None:
+    run(store, "grafana", ago(hours=2))
+    store.signers = ()
+    with pytest.raises(OpsError, match="no key is known that signs backups: bring the stack up, or take its output"):
+        find(store, "grafana", None)
+    assert runs(store, "grafana").newest is None
+
+
 @pytest.mark.parametrize("how", ["unreadable", "missing", "short"])
 def test_a_damaged_run_hides_none_of_the_whole_ones(place: Harness, store: Store, how: str) -> None:
     oldest = state_run(store, ago(hours=3))
