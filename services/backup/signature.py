@@ -28,6 +28,8 @@ SIGNED_WITHIN = timedelta(minutes=15)
 """How long a run may wait for its signature: many times as long as the backup exporter takes."""
 STORED_WITHIN = timedelta(minutes=10)
 """How far the end of a run may be from when the storage got its manifest: clocks, and tries that were repeated."""
+LONGEST_RUN = timedelta(hours=3)
+"""No run takes longer: jobs have two hours."""
 _SEALED, _SIGNED = b"obs backup seal 1\n", b"obs backup signature 1\n"
 
 
@@ -51,21 +53,26 @@ def sealed(key: str, content: bytes, given: str) -> bool:
     return hmac.compare_digest(seal(key, content).encode(), given.encode())
 
 
-def late(finished: datetime, written: datetime) -> str:
+def late(started: datetime, finished: datetime, written: datetime) -> str:
     """Why a run was not made when its manifest says so; empty where nothing speaks against it.
 
     The storage tells when it got a manifest, and nobody who may write can choose that: so no run is made up, or
-    replaced, for a time that is over.
+    replaced, for a time that is over for longer than a run takes.
 
     Args:
+        started: When it began, by its name.
         finished: When it says that it was finished.
         written: When the storage got it.
     """
-    if abs(written - finished) <= STORED_WITHIN:
-        return ""
-    return (
-        f"it says that it was finished at {finished:%Y-%m-%dT%H:%M:%SZ} and was stored at {written:%Y-%m-%dT%H:%M:%SZ}"
-    )
+    if abs(written - finished) > STORED_WITHIN:
+        return f"it says that it was finished at {_shown(finished)} and was stored at {_shown(written)}"
+    if finished - started > LONGEST_RUN:
+        return f"it says that it began at {_shown(started)} and was finished at {_shown(finished)}"
+    return ""
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def private_key(text: str) -> Ed25519PrivateKey:

@@ -67,7 +67,7 @@ class Signer:
     def __init__(self, storage: Storage, bucket: Bucket, settings: SigningSettings, log: Callable[[str], None]) -> None:
         self._storage, self._bucket, self._settings, self._log = storage, bucket, settings, log
         self._verdicts: dict[tuple[str, str, float, float], str] = {}
-        self._logged = ""
+        self._logged: dict[str, str] = {}
 
     def poll(self, kind: str, by_run: Mapping[str, Mapping[str, Object]]) -> SigningStatus:
         """Sign what is to be signed of a kind.
@@ -94,9 +94,9 @@ class Signer:
             problem = ""
         except (BackupError, SettingsError) as error:
             problem = str(error)
-        if problem and problem != self._logged:
+        if problem and problem != self._logged.get(kind):
             self._log(problem)
-        self._logged = problem
+        self._logged[kind] = problem
         return self._status(runs)
 
     def _status(self, runs: list[_Run]) -> SigningStatus:
@@ -179,7 +179,8 @@ class Signer:
             return f"it is of {origin}, and this is {own}"
         if (parsed.kind, parsed.run) != (run.kind, run.name):
             return f"its manifest is that of {parsed.kind}/{parsed.run}"
-        return signature.late(parsed.finished, datetime.fromtimestamp(run.manifest.written, UTC))
+        written = datetime.fromtimestamp(run.manifest.written, UTC)
+        return signature.late(manifest.run_time(run.name), parsed.finished, written)
 
     def _remove(self, kind: str, runs: set[str]) -> None:
         """Remove signatures of runs that are gone."""
