@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 
 from components.contracts import Credential
+from services.backup_exporter import PULUMI_STATE
 from stacks.backups import PREFIX as BACKUP_PREFIX
 from stacks.check import not_promised
 from stacks.endpoints import Endpoints, topic_partitions
@@ -105,6 +106,8 @@ def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
         access_key_id=storage.access_key_id,
         secret_access_key=storage.secret_access_key,
         authority=storage.authority,
+        signing_keys=[platform.backups.signing_key],
+        state_seal_key=platform.backups.seal_keys[PULUMI_STATE],
     )
     return pulumi.Output.secret(secrets.apply(lambda resolved: {**known, **resolved}))
 

@@ -186,7 +186,7 @@ class Platform(pulumi.ComponentResource):
             ),
             parent,
         )
-        Backups(
+        self.backups = Backups(
             "backups",
             backups_args(
                 inputs,

@@ -1,4 +1,4 @@
-"""Backups (requirement D1): a CronJob for each kind, the archive of Kafka, and the exporter that watches them.
+"""Backups (requirement D1): a CronJob for each kind, the archive of Kafka, the exporter that watches and signs.
 
 Everything that they write is encrypted for the public keys of operators: pods write backups and cannot read them.
 Blocks of metrics are shipped by Thanos, into the same bucket; the backup exporter watches these too.
@@ -6,7 +6,8 @@ Blocks of metrics are shipped by Thanos, into the same bucket; the backup export
 Two pods of the archive share its partitions. They keep nothing of their own: what one that ends had not stored yet,
 the other reads again, so that a lost node costs seconds and not the minutes until its pod runs elsewhere.
 
-A job's pod runs to its end and has what its kind reads: section of its settings, the passwords, the way there.
+A job's pod runs to its end and has what its kind reads: section of its settings, the passwords, the way there; and the
+key of its kind, with which it seals what it made. The exporter alone has the key that signs, and signs what is sealed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from components.backups.config import (
     most_age_s,
 )
 from components.contracts import Credential, DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ScrapeTarget, TlsIdentity
-from components.k8s import Allow, DeploymentContext, Resources, network, to_storage, workload_pods
+from components.k8s import Allow, DeploymentContext, Resources, network, random_key, to_storage, workload_pods
 from components.k8s.programs import (
     Program,
     PythonJobArgs,
@@ -126,6 +127,7 @@ class JobArgs:
         time_zone: Time zone of the schedules.
         resources: Of a job's pod.
         trust: Any certificate of the platform, for its authority's.
+        seal_keys: Kind -> key with which its job seals manifests.
     """
 
     context: DeploymentContext
@@ -133,6 +135,7 @@ class JobArgs:
     time_zone: str
     resources: Resources
     trust: TlsIdentity
+    seal_keys: Mapping[str, pulumi.Output[str]]
 
 
 def workload_name(kind: Kind) -> str:
@@ -161,7 +164,11 @@ def backup_job(parent: pulumi.Resource, args: JobArgs, kind: Kind, cron: str, so
                 context,
                 name=name,
                 settings=is_private(storage.authority).apply(settings),
-                secrets={**source.passwords, **STORAGE.contents(storage)},
+                secrets={
+                    **source.passwords,
+                    **STORAGE.contents(storage),
+                    config.SEAL_KEY: args.seal_keys[kind],
+                },
             ),
             schedule=schedule,
             time_zone=args.time_zone,
@@ -272,14 +279,27 @@ def _checked_users(where: str, users: Mapping[str, Credential], *needed: str) ->
 
 
 class Backups(pulumi.ComponentResource):
-    """Jobs, archive and exporter."""
+    """Jobs, archive and exporter.
+
+    Attributes:
+        signing_key: Public half of the key that signs, in base64.
+        seal_keys: Kind -> key with which its manifests are sealed (secrets).
+    """
 
     def __init__(self, name: str, args: BackupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        exporter = self._exporter(args)
+        self.seal_keys = {kind: random_key(self, f"backup-seal-{kind}") for kind in config.SEALED}
+        signing_key = random_key(self, "backup-signing")
+        self.signing_key = pulumi.Output.unsecret(signing_key.apply(config.public_key))
+        exporter = self._exporter(args, signing_key)
         shared = JobArgs(
-            context=context, target=args.target, time_zone=args.time_zone, resources=args.job, trust=exporter.tls
+            context=context,
+            target=args.target,
+            time_zone=args.time_zone,
+            resources=args.job,
+            trust=exporter.tls,
+            seal_keys=self.seal_keys,
         )
         jobs = {kind: backup_job(self, shared, kind, args.schedules[kind], args.source(kind)) for kind in args.kinds}
         archive = self._archive(args)
@@ -291,13 +311,13 @@ class Backups(pulumi.ComponentResource):
             }
         )
 
-    def _exporter(self, args: BackupsArgs) -> PythonService:
+    def _exporter(self, args: BackupsArgs, signing_key: pulumi.Output[str]) -> PythonService:
         storage, scrape = args.target.storage, args.exporter_scrape
         most_age = {str(kind): most_age_s(args.schedules[kind]) for kind in args.kinds}
 
         def settings(private: bool) -> SettingsModel:
             return config.exporter_settings(
-                storage,
+                args.target,
                 most_age,
                 args.blocks,
                 port=EXPORTER_PORT,
@@ -313,7 +333,11 @@ class Backups(pulumi.ComponentResource):
                 program=Program(module="backup_exporter", container="exporter", image=IMAGE, resources=args.exporter),
                 scrape=scrape,
                 settings=is_private(storage.authority).apply(settings),
-                secrets=STORAGE.contents(storage),
+                secrets={
+                    **STORAGE.contents(storage),
+                    config.SIGNING_KEY: signing_key,
+                    **{config.seal_file(kind): key for kind, key in self.seal_keys.items()},
+                },
                 egress=[to_storage(storage)],
                 replicas=REPLICAS,
             ),

@@ -4,7 +4,9 @@ the backup program, the archive and the backup exporter.
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +15,8 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ObjectStorage, SearchEndpoint
 from components.k8s import Schedule
@@ -27,9 +31,9 @@ from services.backup import (
     Search,
     key_problem,
 )
-from services.backup_exporter import BackupExporterSettings, BlocksSettings
+from services.backup_exporter import PULUMI_STATE, BackupExporterSettings, BlocksSettings, SigningSettings
 from services.kafka_archive import KafkaArchiveSettings, KafkaTopics
-from services.runtime.settings import ENCRYPTIONS, SettingsModel, StorageSettings
+from services.runtime.settings import ENCRYPTIONS, SettingsModel, StorageSettings, WritableStorageSettings
 
 _BOUNDS: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _ITEM = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?")
@@ -166,6 +170,10 @@ ARCHIVE_USER: Final = "archive"
 IMAGE: Final = "backup"
 STORAGE: Final = StorageFiles()
 KAFKA_PASSWORD, PASSWORD = "kafka-password", "password"
+SIGNING_KEY, SEAL_KEY = "signing-key", "seal-key"
+"""Files with the key that signs, and with the key by which a job seals what it made."""
+SEALED: Final = (*map(str, Kind), PULUMI_STATE)
+"""Kinds that have a key of their own to seal with; the last one's operators have."""
 _AUTH: Final = auth_folder("backup")
 PUBLIC_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 _PASSWORD_FILE: Final = Path(f"{_AUTH}/{PASSWORD}")
@@ -310,6 +318,7 @@ def backup_settings(
             "region": target.region,
             "recipients": list(target.recipients),
             "storage": {**storage, "encryption": target.encryption},
+            "seal_key_file": f"{_AUTH}/{SEAL_KEY}",
             "limit_s": limit_s - _STOPPING_S,
             **section,
         }
@@ -425,8 +434,23 @@ def archive_settings(
     )
 
 
+def public_key(signing_key: str) -> str:
+    """The public half of the key that signs, in base64; `services.backup.signature` has the same.
+
+    Args:
+        signing_key: The secret from whose digest the key is made.
+    """
+    key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(signing_key.encode()).digest())
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def seal_file(kind: str) -> str:
+    """The backup exporter's file with the key by which a kind is sealed."""
+    return f"{SEAL_KEY}-{kind}"
+
+
 def exporter_settings(
-    storage: ObjectStorage,
+    target: BackupTarget,
     most_age_s: Mapping[str, int],
     blocks: Blocks | None,
     *,
@@ -438,7 +462,7 @@ def exporter_settings(
     """The settings of ``services.backup_exporter``.
 
     Args:
-        storage: Where backups are.
+        target: Where backups are, and of which platform.
         most_age_s: Kind -> how old its newest run may get, in seconds.
         blocks: Blocks of metrics, or None.
         port: Port that it serves.
@@ -447,7 +471,15 @@ def exporter_settings(
         private: Whether the object storage has an authority of its own.
     """
     return BackupExporterSettings(
-        storage=StorageSettings.parse(STORAGE.section(storage, folder, private=private)),
+        storage=WritableStorageSettings.parse(
+            {**STORAGE.section(target.storage, folder, private=private), "encryption": target.encryption}
+        ),
+        signing=SigningSettings(
+            key_file=Path(f"{folder}/{SIGNING_KEY}"),
+            seal_key_files={kind: Path(f"{folder}/{seal_file(kind)}") for kind in SEALED},
+            platform=target.platform,
+            region=target.region,
+        ),
         most_age_s=dict(most_age_s),
         state_most_age_s=STATE_AGE_S,
         blocks=BlocksSettings(

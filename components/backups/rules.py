@@ -18,6 +18,8 @@ _AGE = "obs:kafka_archive_age:seconds"
 
 POLL_LIMIT_S = 900
 """How long nobody may have looked into the object storage."""
+SIGNED_LIMIT_S = 900
+"""How long a run may wait for its signature; the exporter polls every minute. As long as operators wait for it."""
 ARCHIVE_LIMIT_S = 300
 """How long nothing of a topic may have been stored while records wait: many times as long as a segment is gathered."""
 
@@ -33,6 +35,18 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         targets=("BackupDamaged",),
         equal=("job", "kind"),
         reason="No whole backup is young enough, whatever the damaged ones lack.",
+    ),
+    Inhibition(
+        source=("BackupDamaged",),
+        targets=("BackupUnsigned",),
+        equal=("job", "kind"),
+        reason="What is not whole is not signed.",
+    ),
+    Inhibition(
+        source=("BackupExporterPollFailed",),
+        targets=("BackupUnsigned",),
+        equal=("job",),
+        reason="Who cannot read the storage signs nothing.",
     ),
     Inhibition(
         source=("KafkaArchiveBehind",),
@@ -70,6 +84,34 @@ _RUNS = RuleGroup(
                 "summary_ja": "最新のバックアップ ({{ $labels.kind }}) {{ $value }} 個が不完全です",
                 "description_ja": "マニフェストが読めないか、オブジェクトが不足または変更されています。"
                 "復元にはより古い完全なものが使われます。",
+            },
+        ),
+        Alert(
+            name="BackupForged",
+            expr=f"min by (job, kind) (backup_refused_runs{{{_EXPORTER}}}) > 0",
+            for_="1m",
+            severity=Severity.HIGH,
+            summary="{{ $value }} backups of kind {{ $labels.kind }} are not what a job of this platform made",
+            description="Their manifest was changed, or made by somebody who may write to the bucket and has no key of "
+            "the job. They are not signed, so a restore refuses them.",
+            annotations={
+                "summary_ja": "バックアップ ({{ $labels.kind }}) {{ $value }} 個は基盤のジョブによるものではありません",
+                "description_ja": "マニフェストが変更されたか、ジョブの鍵を持たない者がバケットに書き込みました。"
+                "署名されないため、復元は拒否されます。",
+            },
+        ),
+        Alert(
+            name="BackupUnsigned",
+            expr="time() - max by (job, kind) "
+            f"(backup_signed_until_timestamp_seconds{{{_EXPORTER}}}) > {SIGNED_LIMIT_S}",
+            for_="1m",
+            severity=Severity.HIGH,
+            summary="A backup of kind {{ $labels.kind }} waits for its signature for {{ $value | humanizeDuration }}",
+            description="The backup exporter signs each run within minutes. Until then a restore refuses it and takes "
+            "an older one.",
+            annotations={
+                "summary_ja": "バックアップ ({{ $labels.kind }}) が {{ $value | humanizeDuration }} 署名されていません",
+                "description_ja": "署名されるまで復元は拒否され、より古いバックアップが使われます。",
             },
         ),
         Alert(

@@ -320,6 +320,7 @@ _STATE = Row(
             Query(expr=f"{_DUE} - time()", legend="{{kind}}"),
             Query(expr=f"min({_BLOCKS_DUE}) - time()", legend="metrics"),
             limits=limits.OVERDUE,
+            width=6,
         ),
         stat(
             "Missing",
@@ -349,6 +350,15 @@ _STATE = Row(
             height=8,
         ),
         stat(
+            "Not ours",
+            "Backups whose manifest no job of this platform made as it is. They are not signed, and not restored.",
+            "{backup}",
+            Query(expr="sum(max by (kind) (backup_refused_runs))", legend="refused"),
+            limits=limits.at_most("refused"),
+            width=3,
+            height=8,
+        ),
+        stat(
             "Polls of the object storage",
             "Whether the last poll of the object storage succeeded.",
             "",
@@ -363,6 +373,7 @@ _STATE = Row(
             "s",
             Query(expr="time() - max(backup_last_poll_timestamp_seconds)", legend="ago"),
             limits=_LOOK_OLD,
+            width=3,
             height=8,
         ),
     ),
@@ -373,9 +384,11 @@ _RUNS = Row(
     panels=(
         table(
             "Backups by kind",
-            "How many are kept; the newest whole one: its age, size, objects, and how long it took.",
+            "How many are kept, how many of them are signed; the newest whole one: its age, size, objects, and how "
+            "long it took.",
             {"kind": "Kind"},
             Query(expr="max by (kind) (backup_runs)", legend="Kept"),
+            Query(expr="max by (kind) (backup_signed_runs)", legend="Signed"),
             Query(expr=_AGE, legend="Age of the newest", unit="s"),
             Query(expr="max by (kind) (backup_last_bytes)", legend="Size", unit="By"),
             Query(expr="max by (kind) (backup_last_objects)", legend="Objects"),

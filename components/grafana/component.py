@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_random
 import yaml
 
 from components import naming
@@ -66,6 +65,7 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
+    random_key,
     secret_files,
     stateful_set,
     with_access,
@@ -331,9 +331,7 @@ class Grafana(pulumi.ComponentResource):
         return [Volume(name="config", files=files), Volume(name="sources", files=provisioned)]
 
     def _secrets(self, args: GrafanaArgs, sources: Sequence[Source], administrator: Credential) -> Volume:
-        key = pulumi_random.RandomPassword(
-            f"{WORKLOAD}-secret-key", length=32, special=False, opts=pulumi.ResourceOptions(parent=self)
-        )
+        key = random_key(self, f"{WORKLOAD}-secret-key")
         files = secret_files(
             self,
             args.context,
@@ -342,7 +340,7 @@ class Grafana(pulumi.ComponentResource):
             files={
                 process.ADMINISTRATOR_SECRET: administrator.password,
                 process.DATABASE_SECRET: args.database.user.password,
-                process.KEY_SECRET: pulumi.Output.secret(key.result),
+                process.KEY_SECRET: key,
                 process.METRICS_SECRET: self.scrape.credential.password,
                 **(directory_files(args.directory_secrets) if args.directory_secrets is not None else {}),
                 **{source.secret: source.user.password for source in sources if source.user},

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_random
 
 from components import naming
 from components.collector.config import METRICS_PORT, TLS_DIRECTORY, rendered
@@ -39,6 +38,7 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
+    random_key,
     secret_files,
     with_access,
     workload_pods,
@@ -352,9 +352,7 @@ class JaegerQuery(pulumi.ComponentResource):
             },
         )
         # 32 characters: oauth2-proxy takes them as the key of AES-256 as they are.
-        cookies = pulumi_random.RandomPassword(
-            f"{workload}-cookies", length=32, special=False, opts=pulumi.ResourceOptions(parent=self)
-        )
+        cookies = random_key(self, f"{workload}-cookies")
         login = secret_files(
             self,
             args.context,
@@ -362,7 +360,7 @@ class JaegerQuery(pulumi.ComponentResource):
             workload=workload,
             files={
                 "client-secret": pulumi.Output.secret(args.oidc.client_secret),
-                "cookie-secret": pulumi.Output.secret(cookies.result),
+                "cookie-secret": cookies,
                 **({"provider-ca.crt": args.oidc.authority} if args.oidc.authority else {}),
             },
         )

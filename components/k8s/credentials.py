@@ -103,6 +103,20 @@ def dns_names(
     return list(dict.fromkeys(names))
 
 
+def random_key(parent: pulumi.Resource, name: str) -> pulumi.Output[str]:
+    """A random key of 32 letters and digits, as a secret.
+
+    Args:
+        parent: Component that owns it.
+        name: Resource name; unique in the platform, since it decides whether the key is kept.
+    """
+    return pulumi.Output.secret(_random(parent, name).result)
+
+
+def _random(parent: pulumi.Resource, name: str) -> pulumi_random.RandomPassword:
+    return pulumi_random.RandomPassword(name, length=32, special=False, opts=pulumi.ResourceOptions(parent=parent))
+
+
 def credential(parent: pulumi.Resource, *, name: str, username: str) -> Credential:
     """A random password of 32 letters and digits for a user.
 
@@ -111,7 +125,7 @@ def credential(parent: pulumi.Resource, *, name: str, username: str) -> Credenti
         name: Resource name; unique in the platform, since it decides whether the password is kept.
         username: Login name.
     """
-    password = pulumi_random.RandomPassword(name, length=32, special=False, opts=pulumi.ResourceOptions(parent=parent))
+    password = _random(parent, name)
     return Credential(
         username=username,
         password=pulumi.Output.secret(password.result),

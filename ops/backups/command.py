@@ -56,6 +56,7 @@ def listing(runs: Sequence[Runs], topics: Sequence[Archived], metrics: Sequence[
                 "bytes": kind_runs.bytes,
                 "not_whole": list(kind_runs.torn),
                 "damaged": dict(kind_runs.damaged),
+                "unsigned": list(kind_runs.unsigned),
             }
             for kind_runs in runs
         ],
@@ -231,6 +232,9 @@ def list_(
             console.print(Text(f"{kind_runs.kind}: none is stored", style="bold red"))
         for problem in kind_runs.problems:
             console.print(Text(problem, style="bold red"), soft_wrap=True)
+        if kind_runs.unsigned:
+            told = f"{kind_runs.kind}: not signed (yet), not restored: {', '.join(kind_runs.unsigned)}"
+            console.print(Text(told, style="yellow"), soft_wrap=True)
         if kind_runs.torn:
             console.print(Text(f"{kind_runs.kind}: not whole (yet): {', '.join(kind_runs.torn)}", style="yellow"))
     if kind in (None, Kind.ARCHIVE):
@@ -243,19 +247,31 @@ def list_(
 
 @backup_app.command()
 def run(kind: Annotated[Kind, typer.Argument(metavar="KIND", help="What is to be backed up.")]) -> None:
-    """Make a backup now: starts the job in the cluster and waits for its end; pulumi-state is made from here."""
+    """Make a backup now: starts the job in the cluster, waits for its end and its signature.
+
+    pulumi-state is made from here.
+    """
     if kind in (Kind.ARCHIVE, Kind.METRICS):
         raise OpsError(f"{kind} goes on all the time and has no runs: `ops backup list --kind {kind}`")
     with connected() as (context, reached), working(f"{kind}: starting") as progress:
         if kind is Kind.PULUMI_STATE:
-            platform = context.platform
+            platform, seal_key = context.platform, reached.state_seal_key
             with opened(reached) as store:
                 manifest = pulumi_state.run(
-                    store, reached.recipients, platform=platform.platform, region=platform.region
+                    store,
+                    reached.recipients,
+                    platform=platform.platform,
+                    region=platform.region,
+                    seal_key=seal_key.get_secret_value() if seal_key else None,
                 )
             lines = [f"{kind} {manifest.run}: stored, {size(manifest.total_bytes)}, {counts(manifest)}"]
         else:
             lines = runs.run(context.kube, kind.value, lambda text: tell(progress, text))
+        if reached.signing_keys:
+            tell(progress, f"{kind}: waiting for its signature")
+            with opened(reached) as store:
+                runs.wait_signed(store, kind.value)
+            lines = [*lines, f"{kind}: signed"]
     for line in lines:
         typer.echo(line)
 

@@ -66,7 +66,7 @@ def opened(access: BackupAccess, prefix: str | None = None) -> Iterator[Store]:
             encryption=access.encryption,
         )
         login = (access.access_key_id.get_secret_value(), access.secret_access_key.get_secret_value())
-        store = Store(storage, login=login)
+        store = Store(storage, login=login, signers=access.signing_keys)
         try:
             yield store
         finally:

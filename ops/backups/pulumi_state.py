@@ -30,8 +30,24 @@ _LIMIT_S = 120
 _VERSION = re.compile(r"v?\d+\.\d+\.\d+\S*")
 
 
-def run(store: Store, recipients: tuple[str, ...], *, platform: str, region: str, cwd: Path = PROJECT) -> Manifest:
+def run(
+    store: Store,
+    recipients: tuple[str, ...],
+    *,
+    platform: str,
+    region: str,
+    seal_key: str | None = None,
+    cwd: Path = PROJECT,
+) -> Manifest:
     """Export the selected stack, encrypt it, store it, remove what is too old.
+
+    Args:
+        store: Where it goes.
+        recipients: Public keys of those who can open it.
+        platform: Name of the platform.
+        region: Its region.
+        seal_key: By which the backup exporter knows that an operator made it; None: it is never signed.
+        cwd: Folder of the program.
 
     Raises:
         OpsError: Pulumi does not answer, or the export has a secret in clear text: nothing is stored then.
@@ -43,7 +59,10 @@ def run(store: Store, recipients: tuple[str, ...], *, platform: str, region: str
     target = RunWriter(store, PULUMI_STATE, recipients)
     target.add(FILE, BytesIO(content))
     manifest = target.finish(
-        RunSummary(program=f"pulumi {version(state, cwd)}", counts=counts), platform=platform, region=region
+        RunSummary(program=f"pulumi {version(state, cwd)}", counts=counts),
+        platform=platform,
+        region=region,
+        seal_key=seal_key,
     )
     retention.apply(store, PULUMI_STATE, KEEP_DAYS, datetime.now(UTC))
     return manifest

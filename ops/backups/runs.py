@@ -15,9 +15,10 @@ from components.backups.config import Kind
 from components.shards import REPLICA_LABEL, SHARD_LABEL, server_name
 from ops.core.errors import OpsError
 from ops.core.jobs import Started, job, wait
-from ops.core.kube import Kube, call_errors
+from ops.core.kube import Kube, call_errors, wait_until
 from services.backup import manifest, restore, restore_metrics
 from services.backup.manifest import Manifest
+from services.backup.signature import SIGNED_WITHIN
 from services.backup.store import Store
 from services.kafka_archive import segments as names
 
@@ -37,8 +38,10 @@ class Runs:
         total: How many runs have a manifest.
         bytes: Size of everything of this kind.
         torn: Runs without a manifest that are newer than all that have one: under way, or given up.
-        damaged: Run that is passed over -> why: its manifest cannot be read, or an object is missing or of another
-            size. Only those that are newer than the oldest of ``whole``.
+        damaged: Run that is passed over -> why: its manifest cannot be read or is not signed, or an object is missing
+            or of another size. Only those that are newer than the oldest of ``whole``.
+        unsigned: Runs that are not restored and yet no problem: so new that they are signed soon, or of a release that
+            signed nothing.
     """
 
     kind: str
@@ -47,6 +50,7 @@ class Runs:
     bytes: int
     torn: Sequence[str] = ()
     damaged: Mapping[str, str] = field(default_factory=dict)
+    unsigned: Sequence[str] = ()
 
     @property
     def newest(self) -> Manifest | None:
@@ -56,7 +60,7 @@ class Runs:
     @property
     def problems(self) -> list[str]:
         """A line for each damaged run."""
-        return [f"{self.kind} {run} is damaged: {problem}" for run, problem in self.damaged.items()]
+        return [f"{self.kind} {run} cannot be restored: {problem}" for run, problem in self.damaged.items()]
 
 
 def runs(store: Store, kind: str, last: int = LAST) -> Runs:
@@ -69,10 +73,14 @@ def runs(store: Store, kind: str, last: int = LAST) -> Runs:
     complete = [run for run in all_runs if run.complete]
     whole: list[Manifest] = []
     damaged: dict[str, str] = {}
+    signed = {run.name for run in complete} if store.signers is None else restore.signatures(store, kind)
+    unsigned = _no_problem([run for run in complete if run.name not in signed], complete, signed)
     for run in reversed(complete):
         if len(whole) == last:
             break
-        seen = restore.look(store, run)
+        if run.name in unsigned:
+            continue
+        seen = restore.look(store, run) if run.name in signed else restore.NOT_SIGNED
         if isinstance(seen, str):
             damaged[run.name] = seen
         else:
@@ -86,22 +94,51 @@ def runs(store: Store, kind: str, last: int = LAST) -> Runs:
             run.name for run in all_runs if not run.complete and (not complete or run.started > complete[-1].started)
         ),
         damaged=damaged,
+        unsigned=unsigned,
     )
 
 
+def _no_problem(lacking: Sequence[manifest.Run], complete: Sequence[manifest.Run], signed: set[str]) -> tuple[str, ...]:
+    """Those of the runs without a signature that are to be signed soon, or of a release that signed nothing."""
+    first = next((run.name for run in complete if run.name in signed), None)
+    soon = datetime.now(UTC) - SIGNED_WITHIN
+    return tuple(
+        run.name
+        for run in lacking
+        if first is None or run.name < first or (run.stored is not None and run.stored > soon)
+    )
+
+
+def wait_signed(store: Store, kind: str) -> None:
+    """Wait until the newest run of a kind is signed: before that it is not restored.
+
+    Raises:
+        OpsError: The backup exporter did not sign it in time.
+    """
+    names = [run.name for run in restore.kept(store, kind)]
+    if names:
+        what = f"the signature of {kind} {names[-1]} (the log of backup-exporter says why it is not signed)"
+        wait_until(lambda: names[-1] in restore.signatures(store, kind), SIGNED_WITHIN.total_seconds(), what)
+
+
 def find(store: Store, kind: str, run: str | None, passed_over: Callable[[str], None] = lambda _: None) -> Manifest:
-    """A run by its name, or the newest whole one; ``passed_over`` gets a line for each newer one that is damaged.
+    """A run by its name, or the newest whole one; ``passed_over`` gets a line for each newer one that is none.
 
     Raises:
         OpsError: There is none; the message says how to make or find one.
         BackupError: The storage refuses or does not answer.
     """
+    if store.signers == ():
+        raise OpsError(restore.NO_SIGNER)
     if run is None:
         held = runs(store, kind, last=1)
         for line in held.problems:
             passed_over(line)
+        for name in held.unsigned if held.newest else ():
+            if held.newest and name > held.newest.run:
+                passed_over(f"{kind} {name} is not signed yet")
         if held.newest is None:
-            raise OpsError(f"no {kind} backup is stored: `ops backup run {kind}` makes one")
+            raise OpsError(f"no {kind} backup is stored that can be restored: `ops backup run {kind}` makes one")
         return held.newest
     try:
         manifest.run_time(run)

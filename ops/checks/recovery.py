@@ -54,7 +54,7 @@ _MOST_BYTES = 2**28
 
 
 def d1(context: Context) -> Finding:
-    """Each kind has a young, whole, encrypted run; the archive has no gap; blocks arrive; restored."""
+    """Each kind has a young, whole, encrypted, signed run; the archive has no gap; blocks arrive; restored."""
     finding, access = Finding(), backup_access(context.platform)
     kube = context.kube
     tools = tools_of(context, silence_age=timedelta(), identity=None)
@@ -81,6 +81,11 @@ def d1(context: Context) -> Finding:
         finding.expect_by(grace_period_end(context), False, "first poll of the backups", problem)
     else:
         finding.expect_equal("backup_poll_failed", failed, 0.0)
+    signed, refused = (
+        context.thanos.number(f"sum(max by (kind) (backup_{what}_runs))") for what in ("signed", "refused")
+    )
+    finding.figures.append(f"{signed or 0:.0f} runs signed")
+    finding.expect(not refused, f"{refused or 0:.0f} runs are not what a job of this platform made (BackupForged)")
     finding.seen.extend(context.platform.left_out("backups.search"))
     finding.drill(RESTORED, OUTAGE)
     return finding

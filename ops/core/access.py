@@ -27,6 +27,8 @@ class BackupAccess(BaseModel):
         authority: PEM of who signs the storage's certificate; empty for a public one.
         encryption: Encryption that objects are stored with (``aws:kms``, ``AES256``), or None for the bucket's own.
         recipients: Public keys of age that everything is encrypted for.
+        signing_keys: Public keys by one of which a run must be signed to be restored; none of a stack of before.
+        state_seal_key: With which an operator seals a copy of Pulumi's state; None of a stack of before.
         time_zone: Time zone of the schedules.
         schedules: Kind -> cron.
         search: ``export`` where a job writes the documents of the search cluster, None where it is not backed up.
@@ -44,6 +46,8 @@ class BackupAccess(BaseModel):
     authority: str = ""
     encryption: str | None = None
     recipients: tuple[str, ...] = Field(min_length=1)
+    signing_keys: tuple[str, ...] = ()
+    state_seal_key: SecretStr | None = None
     time_zone: str
     schedules: Mapping[str, str]
     search: str | None = "export"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from policy.documents import Document, Format, files
-from policy.model import Finding, Level, Option, Options, Resource, Rule
+from policy.model import Finding, Level, Node, Option, Options, Resource, Rule
 from policy.rules._servers import WORKLOADS, Container, all_containers, containers, known_documents
 from policy.rules._values import finding, number, shown
 from policy.rules.backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs, shippers, store_flag
@@ -206,6 +206,46 @@ def _watched(resources: Sequence[Resource], options: Options) -> Iterator[Findin
                 )
 
 
+def _signed(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    own, unknown = programs(resources)
+    if unknown:
+        raise unknown
+    jobs = [program for program in own if program.module == JOB and program.kind in _scheduled([program])]
+    for job in jobs:
+        yield from _file(job, resources, job.settings["seal_key_file"], f"nobody signs the {job.kind} backup")
+    for exporter in (program for program in own if program.module == BACKUP_EXPORTER):
+        signing = exporter.settings["signing"]
+        seals, key = signing["seal_key_files"], signing["key_file"]
+        yield from _file(exporter, resources, key, "no backup is signed")
+        for job in jobs:
+            yield from _file(exporter, resources, seals[job.kind], f"nobody signs the {job.kind} backup")
+            for name in ("platform", "region"):
+                if signing[name].text() != job.settings[name].text():
+                    problem = f"{job.kind} backups are of another {name} than those that are signed: {name}"
+                    yield finding(exporter.held, signing[name], f"{problem} {shown(signing[name])}", f"name the {name}")
+        yield from _elsewhere(exporter, resources, key)
+
+
+def _file(program: Program, resources: Sequence[Resource], node: Node, problem: str) -> Iterator[Finding]:
+    """A key that a program lacks: without the key a restore refuses what the program made, or should have signed."""
+    mounted = program.container.mounted(resources)
+    if mounted.at(node.text()) is None:
+        mounted.missing()
+        where = ", where nothing is mounted" if node.exists else ""
+        yield finding(
+            program.held, node, f"{problem}: the file with its key {shown(node)}{where}", "mount the key there"
+        )
+
+
+def _elsewhere(exporter: Program, resources: Sequence[Resource], key: Node) -> Iterator[Finding]:
+    file = exporter.container.mounted(resources).at(key.text())
+    others = (resource for resource in resources if resource is not exporter.container.resource)
+    for container in (container for resource in others for container in all_containers(resource)):
+        if file and any(mounted.text == file.text for mounted in container.mounted(resources).files):
+            problem = "it has the key that signs backups: it could sign what it made up"
+            yield finding(container.resource, container.node, problem, "mount that key into the backup exporter alone")
+
+
 def _kept(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     for program in _each(resources, JOB, ARCHIVE):
         days = program.settings["keep_days"] if program.module == ARCHIVE else program.section["keep_days"]
@@ -275,6 +315,13 @@ RULES: tuple[Rule, ...] = (
             "most_age_s": Option(default=259_200, schema=_COUNT, meaning="The longest limit that counts, in seconds.")
         },
         stack=_watched,
+    ),
+    Rule(
+        id="backup-signed",
+        promise="Jobs seal what they made, the backup exporter signs it, and nobody else has the key that signs.",
+        why="Who takes over a pod could otherwise put a backup of his own in the place of one, or none is restored.",
+        sources=("D1", "P2"),
+        stack=_signed,
     ),
     Rule(
         id="backup-kept",

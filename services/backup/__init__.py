@@ -187,6 +187,7 @@ class BackupSettings(SettingsModel):
         region: Its region.
         recipients: Public keys of those who can open backups.
         storage: Where they are stored.
+        seal_key_file: File with the key of the kind: by the seal the backup exporter knows what to sign.
         limit_s: Seconds that a run may take.
         database: PostgreSQL; None: not made here. Likewise the others.
     """
@@ -195,6 +196,7 @@ class BackupSettings(SettingsModel):
     region: Text
     recipients: Recipients
     storage: WritableStorageSettings
+    seal_key_file: File
     limit_s: Annotated[int, whole(1, _MOST_S, "seconds")]
     database: Postgres | None = None
     grafana: Grafana | None = None

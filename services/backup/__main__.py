@@ -67,8 +67,11 @@ def run(settings: BackupSettings, kind: str, store: Store, started: datetime | N
     section = getattr(settings, kind.replace("-", "_"))
     if section is None:
         raise SettingsError(f"{kind.replace('-', '_')} is missing: without that section no {kind} backup can be made")
+    seal_key = secret(settings.seal_key_file)
     target = RunWriter(store, kind, settings.recipients, started)
-    manifest = target.finish(_MAKERS[kind](section, target), platform=settings.platform, region=settings.region)
+    manifest = target.finish(
+        _MAKERS[kind](section, target), platform=settings.platform, region=settings.region, seal_key=seal_key
+    )
     log(
         f"{kind}: run {manifest.run} is stored: {len(manifest.objects)} objects, {manifest.total_bytes} bytes, "
         f"{manifest.duration_s:.1f} s"

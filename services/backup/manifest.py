@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from services.backup import BackupError, one_line
+from services.backup import BackupError, one_line, signature
 from services.backup.encryption import Chunks, Readable, encrypt
 from services.backup.store import Object, Store, Unfinished
 
@@ -221,9 +221,15 @@ class Run:
     objects: tuple[Object, ...]
 
     @property
+    def stored(self) -> datetime | None:
+        """When its manifest was stored; None where it has none, so that it does not count as a run."""
+        key = manifest_key(self.kind, self.name)
+        return next((stored_object.written for stored_object in self.objects if stored_object.name == key), None)
+
+    @property
     def complete(self) -> bool:
-        """Whether it has a manifest; else it does not count as a run."""
-        return any(stored_object.name == f"{self.kind}/{self.name}/{FILE}" for stored_object in self.objects)
+        """Whether it has a manifest."""
+        return self.stored is not None
 
     @property
     def total_bytes(self) -> int:
@@ -384,8 +390,14 @@ class RunWriter:
         text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True)
         return self.add(name, BytesIO(text.encode() + b"\n"))
 
-    def finish(self, run_summary: RunSummary, *, platform: str, region: str) -> Manifest:
+    def finish(self, run_summary: RunSummary, *, platform: str, region: str, seal_key: str | None = None) -> Manifest:
         """Store the manifest: from now on it is a run.
+
+        Args:
+            run_summary: What the kind tells about it.
+            platform: Name of the platform.
+            region: Its region.
+            seal_key: Key of the kind; None: it gets no seal, and is never signed.
 
         Raises:
             BackupError: The storage refuses it, or does not answer.
@@ -402,5 +414,11 @@ class RunWriter:
             objects=tuple(self._objects),
             counts=as_counts(run_summary.counts),
         )
-        self._store.put(manifest_key(self.kind, self.run), manifest.content(), kind="application/json")
+        content = manifest.content()
+        self._store.put(
+            manifest_key(self.kind, self.run),
+            content,
+            kind="application/json",
+            metadata={signature.SEAL: signature.seal(seal_key, content)} if seal_key else {},
+        )
         return manifest

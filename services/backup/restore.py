@@ -1,5 +1,7 @@
 """Gets a run back: which runs there are, their objects checked and opened, what a restore is compared with, and Grafana
 and the search cluster, as a backup or a restore talks to them.
+
+Where the bucket says who signs (`Store.signers`), a run that is not signed is refused as one that is damaged is.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.backup import WAITS_S, BackupError
+from services.backup import WAITS_S, BackupError, signature
 from services.backup import manifest as form
 from services.backup.encryption import Digest, Identity, decrypt
 from services.backup.manifest import Manifest, StoredObject
@@ -52,6 +54,8 @@ def connected(
 
 
 LATEST = "latest"
+NOT_SIGNED = "it is not signed"
+NO_SIGNER = "no key is known that signs backups: bring the stack up, or take its output `backups` again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +89,7 @@ def find(store: Store, kind: str, run: str = LATEST) -> Manifest:
         run: Its name, or ``latest``: the newest whole one.
 
     Raises:
-        BackupError: There is no such run, its manifest is none, or the storage does not answer.
+        BackupError: There is no such run, its manifest is none or not signed, or the storage does not answer.
     """
     if run == LATEST:
         for candidate in reversed(kept(store, kind)):
@@ -97,14 +101,45 @@ def find(store: Store, kind: str, run: str = LATEST) -> Manifest:
         content = store.get(key, form.MOST_BYTES)
     except NotStoredError:
         raise BackupError(f"{store.where}: there is no whole backup {kind}/{run}") from None
+    if problem := unsigned(store, kind, run, content):
+        raise BackupError(f"{kind} {run} is refused: {problem}")
     manifest = form.parse(content, key)
     if (manifest.kind, manifest.run) != (kind, run):
         raise BackupError(f"{key} is the manifest of {manifest.kind}/{manifest.run}")
     return manifest
 
 
+def unsigned(store: Store, kind: str, run: str, content: bytes) -> str:
+    """Why a manifest is not taken for one that this platform made; empty where it is signed, or nobody asks.
+
+    Raises:
+        BackupError: The storage refuses, or does not answer.
+    """
+    if store.signers is None:
+        return ""
+    if not store.signers:
+        return NO_SIGNER
+    try:
+        given = store.get(signature.object_key(kind, run), signature.MOST_BYTES)
+    except NotStoredError:
+        return NOT_SIGNED
+    if signature.is_signed(store.signers, content, given):
+        return ""
+    return "its signature is not that of this platform: it was changed, or made elsewhere"
+
+
+def signatures(store: Store, kind: str) -> set[str]:
+    """Names of runs that have a signature, good or not.
+
+    Raises:
+        BackupError: The storage refuses, or does not answer.
+    """
+    folder = signature.object_key(kind, "")
+    return {stored_object.name.removeprefix(folder) for stored_object in store.objects(folder)}
+
+
 def look(store: Store, run: form.Run) -> Manifest | str:
-    """The manifest of a complete run whose objects are there in their sizes; else what is wrong with it.
+    """The manifest of a complete, signed run whose objects are there in their sizes; else what is wrong with it.
 
     Raises:
         BackupError: The storage refuses, or does not answer.
@@ -117,6 +152,8 @@ def look(store: Store, run: form.Run) -> Manifest | str:
         content = store.get(key, form.MOST_BYTES)
     except NotStoredError:
         return "its manifest was removed just now"
+    if problem := unsigned(store, run.kind, run.name, content):
+        return problem
     try:
         manifest = form.parse(content, key)
     except BackupError as error:

@@ -140,20 +140,34 @@ class Unfinished:
 
 
 class Store:
-    """The bucket, below its prefix. One per program: it keeps its connections; safe for several threads."""
+    """The bucket, below its prefix. One per program: it keeps its connections; safe for several threads.
 
-    def __init__(self, storage: Storage, *, login: tuple[str, str] | None = None, part_bytes: int = PART_BYTES) -> None:
+    Attributes:
+        signers: Public keys by one of which a run must be signed to be one that is read here; None: this program
+            restores nothing.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        login: tuple[str, str] | None = None,
+        part_bytes: int = PART_BYTES,
+        signers: Sequence[str] | None = None,
+    ) -> None:
         """Get ready; nothing is asked yet.
 
         Args:
             storage: Where it is.
             login: Key id and secret; None: as the files of ``storage`` have them.
             part_bytes: Size of a part, at least 5 MiB.
+            signers: See the attribute.
 
         Raises:
             BackupError: A file with a key cannot be read.
         """
         self._storage, self._part_bytes = storage, part_bytes
+        self.signers = None if signers is None else tuple(signers)
         try:
             key, password = login or (secret(storage.access_key_id_file), secret(storage.secret_access_key_file))
         except SettingsError as error:

@@ -1,7 +1,7 @@
 """The backup exporter: polls the object storage and exports how old, large and whole they are.
 
-It only reads, and cannot open anything: what it says comes from keys, sizes and manifests. A backup that is not in the
-object storage was not made, whatever its job says.
+It cannot open anything: what it says comes from keys, sizes and manifests. A backup that is not in the object storage
+was not made, whatever its job says. All that it writes are signatures of manifests that jobs have sealed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,16 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from services.runtime.settings import ServerSettings, SettingsModel, StorageSettings, above_zero, broken_rule, checked
+from services.runtime.settings import (
+    File,
+    ServerSettings,
+    SettingsModel,
+    Text,
+    WritableStorageSettings,
+    above_zero,
+    broken_rule,
+    checked,
+)
 
 PULUMI_STATE = "pulumi-state"
 KINDS = ("database", "grafana", "kafka-metadata", "search", PULUMI_STATE)
@@ -50,18 +59,36 @@ class BlocksSettings(SettingsModel):
     servers: Annotated[dict[str, dict[str, str]], Field(min_length=1)]
 
 
-class BackupExporterSettings(ServerSettings):
-    """What the backup exporter looks at.
+class SigningSettings(SettingsModel):
+    """By which key runs are signed, and which.
 
     Attributes:
-        storage: Where backups are stored.
+        key_file: File with the key that signs.
+        seal_key_files: Kind -> file with the key by which its job seals manifests.
+        platform: Name of the platform whose runs are signed.
+        region: Its region.
+    """
+
+    key_file: File
+    seal_key_files: Annotated[dict[str, File], Field(min_length=1)]
+    platform: Text
+    region: Text
+
+
+class BackupExporterSettings(ServerSettings):
+    """What the backup exporter looks at, and what it signs.
+
+    Attributes:
+        storage: Where backups are stored, and their signatures.
         most_age_s: Kind that a job makes -> seconds from the start of its newest run until the next one is missing. Of
             a kind that is not named nobody expects any.
         state_most_age_s: The same of Pulumi's state, which operators store.
         blocks: Blocks of metrics, or None where there are none.
+        signing: How runs are signed.
     """
 
-    storage: StorageSettings
+    storage: WritableStorageSettings
+    signing: SigningSettings
     most_age_s: Annotated[dict[str, _Seconds], BeforeValidator(_ages)]
     state_most_age_s: _Seconds
     blocks: BlocksSettings | None

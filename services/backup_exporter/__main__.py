@@ -1,6 +1,6 @@
-"""The program: poll the object storage, and serve metrics of the backups until asked to stop.
+"""The program: poll the object storage, sign runs, and serve metrics of the backups until asked to stop.
 
-How old, large and whole they are, and when the next one is missing. Runs as
+How old, large, whole and signed they are, and when the next one is missing. Runs as
 ``python3 -m services.backup_exporter --config FILE``.
 """
 
@@ -88,6 +88,27 @@ def _runs(snapshot: Snapshot, most_age_s: Mapping[str, float]) -> Iterator[Metri
         "Runs newer than the newest whole one, of which something is missing",
         {kind: len(held.damaged) for kind, held in snapshot.kinds.items()},
     )
+    yield gauge_by(
+        "kind",
+        "backup_signed_runs",
+        "Runs whose signature is that of their manifest",
+        {kind: held.signing.signed for kind, held in snapshot.kinds.items()},
+    )
+    yield gauge_by(
+        "kind",
+        "backup_refused_runs",
+        "Runs that are not signed, since no job of this platform made them as they are",
+        {kind: len(held.signing.refused) for kind, held in snapshot.kinds.items()},
+    )
+    yield gauge_by(
+        "kind",
+        "backup_signed_until_timestamp_seconds",
+        "When the oldest run was stored that waits for its signature; where none does, when the storage was last read",
+        {
+            kind: snapshot.at if held.signing.waiting is None else held.signing.waiting
+            for kind, held in snapshot.kinds.items()
+        },
+    )
 
 
 def _archive(snapshot: Snapshot) -> Iterator[Metric]:
@@ -163,7 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
     return serving.main(
         arguments,
         program="backup-exporter",
-        description="Age, size and wholeness of backups.",
+        description="Age, size and wholeness of backups, and their signatures.",
         make=lambda file: Service(BackupExporterSettings.load(file)),
         log=log,
     )

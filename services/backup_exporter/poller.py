@@ -23,6 +23,7 @@ from types import MappingProxyType
 from services.backup import BackupError, manifest
 from services.backup.manifest import Manifest
 from services.backup_exporter import KINDS, BackupExporterSettings
+from services.backup_exporter.signing import Signer, SigningStatus
 from services.kafka_archive import segments
 from services.runtime.s3 import Bucket, NotStoredError, Object, Poller
 
@@ -49,19 +50,27 @@ class KindStatus:
         newest: The newest run that is whole; None where there is none.
         damaged: Newer runs whose manifest cannot be read, or names an object that is missing or of another size.
         since: When the oldest object was written; None where there is none.
+        signing: How far they are signed.
     """
 
     runs: int = 0
     newest: Manifest | None = None
     damaged: tuple[str, ...] = ()
     since: float | None = None
+    signing: SigningStatus = field(default_factory=SigningStatus)
 
 
 class Runs:
-    """Reads each manifest once: what is stored under a key does not change."""
+    """Reads each manifest once: what is stored under a key does not change.
 
-    def __init__(self, bucket: Bucket, log: Callable[[str], None]) -> None:
-        self._bucket, self._log = bucket, log
+    Args:
+        bucket: Where they are.
+        log: Gets a line for each that is passed over.
+        signer: Signs them; None: nobody does.
+    """
+
+    def __init__(self, bucket: Bucket, log: Callable[[str], None], signer: Signer | None = None) -> None:
+        self._bucket, self._log, self._signer = bucket, log, signer
         self._read: dict[tuple[str, float], Manifest | str] = {}
         self._logged: set[str] = set()
 
@@ -86,7 +95,13 @@ class Runs:
             damaged.append(run)
             self._log_once(f"{kind}/{run} is passed over: {problem}")
         since = min((stored_object.written for stored_object in objects), default=None)
-        return KindStatus(runs=len(complete), newest=newest, damaged=tuple(damaged), since=since)
+        return KindStatus(
+            runs=len(complete),
+            newest=newest,
+            damaged=tuple(damaged),
+            since=since,
+            signing=self._signer.poll(kind, by_run) if self._signer else SigningStatus(),
+        )
 
     def _manifest(self, kind: str, run: str, written: float) -> Manifest | str:
         """The manifest, or what is wrong with it."""
@@ -405,7 +420,7 @@ class BackupPoller(Poller[Snapshot]):
     def __init__(self, settings: BackupExporterSettings, log: Callable[[str], None]) -> None:
         super().__init__(log)
         bucket = BackupBucket(settings.storage.place)
-        self._runs = Runs(bucket, log)
+        self._runs = Runs(bucket, log, Signer(settings.storage.place, bucket, settings.signing, log))
         self._archive = Archive(bucket, self.beat)
         self._blocks: Blocks | None = None
         if settings.blocks:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import boto3  # type: ignore[import-untyped]
@@ -47,10 +47,11 @@ class Object:
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What an object holds; reading it may end with a `StorageError`."""
+    """What an object holds, and its metadata; reading it may end with a `StorageError`."""
 
     size: int
     chunks: Generator[bytes, None, None]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Bucket:
@@ -110,7 +111,9 @@ class Bucket:
         what = f"cannot read {key}"
         with _errors(what):
             answer = self._client().get_object(Bucket=self._storage.bucket, Key=self._storage.prefix + key)
-        return Content(size=answer["ContentLength"], chunks=_chunks(answer["Body"], what))
+        return Content(
+            size=answer["ContentLength"], chunks=_chunks(answer["Body"], what), metadata=answer.get("Metadata") or {}
+        )
 
     def _client(self) -> Any:
         storage = self._storage

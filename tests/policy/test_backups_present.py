@@ -319,3 +319,47 @@ def test_who_backs_up_kafkas_metadata_may_see_all_of_it_and_nobody_needs_more_of
 @pytest.mark.parametrize("changed", [("Alter", "Cluster", "kafka-cluster"), ("Describe", "Cluster", "*")])
 def test_of_the_cluster_only_looking_is_allowed(changed: tuple[str, str, str]) -> None:
     assert dataplane.said("kafka-acl-narrow", dataplane.acl("backup", *changed))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "backup-database",
+            lambda content: content.update(seal_key_file="/etc/backup-auth/none"),
+            "seal_key_file: nobody signs the database backup: the file with its key is /etc/backup-auth/none, where",
+        ),
+        (
+            "backup-exporter",
+            lambda content: content["signing"]["seal_key_files"].pop("search"),
+            "signing.seal_key_files.search: nobody signs the search backup: the file with its key is not set",
+        ),
+        (
+            "backup-exporter",
+            lambda content: content["signing"].pop("key_file"),
+            "signing.key_file: no backup is signed: the file with its key is not set",
+        ),
+    ],
+)
+def test_a_backup_that_nobody_signs_is_noticed(
+    good: list[Resource], name: str, change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    [finding] = said(rule("backup-signed"), told(good, name, change))
+    assert finding.startswith(f"ConfigMap obs/{name}, config.yaml:.{message}")
+
+
+def test_the_key_that_signs_is_nobody_elses(good: list[Resource]) -> None:
+    [held] = [one for one in good if (one.kind, one.object_name) == ("Secret", "backup-exporter-auth")]
+    key = held.props["stringData"]["signing-key"]
+
+    def leaked(resource: Resource) -> Resource:
+        if (resource.kind, resource.object_name) != ("Secret", "kafka-archive-auth"):
+            return resource
+        data = {**resource.props["stringData"], "kafka-password": key}
+        return Resource(resource.type, resource.name, {**resource.props, "stringData": data})
+
+    [finding] = said(rule("backup-signed"), [leaked(resource) for resource in good])
+    assert finding.startswith(
+        "Deployment obs/kafka-archive, spec.template.spec.containers[0]: it has the key that signs"
+    )
+    assert key not in finding

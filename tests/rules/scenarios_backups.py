@@ -20,6 +20,14 @@ def _damaged(pod: str, kind: str) -> str:
     return f'backup_damaged_runs{{{pod},kind="{kind}"}}'
 
 
+def _refused(pod: str, kind: str) -> str:
+    return f'backup_refused_runs{{{pod},kind="{kind}"}}'
+
+
+def _signed_until(pod: str, kind: str) -> str:
+    return f'backup_signed_until_timestamp_seconds{{{pod},kind="{kind}"}}'
+
+
 def _of_pod(name: str, pod: str) -> str:
     return f"{name}{{{pod}}}"
 
@@ -75,6 +83,23 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={_damaged(_ONE, "search"): "0x9 1x4 0x40", _damaged(_OTHER, "search"): "0x9 1x40"},
         silent_at="9m45s",
         firing_at="10m30s",
+        labels={"job": "backup-exporter", "kind": "search"},
+    ),
+    Scenario(
+        alert="BackupForged",
+        bad={_refused(_ONE, "database"): "0x9 1x40", _refused(_OTHER, "database"): "0x9 1x40"},
+        good={_refused(_ONE, "database"): "0x9 1x40", _refused(_OTHER, "database"): "0x49"},
+        silent_at="5m15s",
+        firing_at="6m30s",
+        labels={"job": "backup-exporter", "kind": "database"},
+    ),
+    Scenario(
+        alert="BackupUnsigned",
+        bad={_signed_until(_ONE, "search"): "0+30x20 600x60", _signed_until(_OTHER, "search"): "0+30x20 600x60"},
+        # One of them cannot read; what the other one signs is signed. A run waits for a poll.
+        good={_signed_until(_ONE, "search"): "600x80", _signed_until(_OTHER, "search"): "0+30x20 600x4 750+30x60"},
+        silent_at="25m45s",
+        firing_at="26m30s",
         labels={"job": "backup-exporter", "kind": "search"},
     ),
     Scenario(

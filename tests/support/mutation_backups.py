@@ -39,6 +39,14 @@ def settings(content: Mapping[str, Any], gone: Any) -> Iterator[tuple[Sequence[A
         yield ("keep_days",), 1
         for place in range(len(content["kafka"]["topics"])):
             yield ("kafka", "topics", place), gone
+    if "seal_key_file" in content:
+        yield ("seal_key_file",), gone
+    if "signing" in content:
+        yield ("signing", "key_file"), gone
+        yield ("signing", "region"), "elsewhere"
+        for kind in content["signing"]["seal_key_files"]:
+            if kind in content["most_age_s"]:
+                yield ("signing", "seal_key_files", kind), gone
     for kind in content.get("most_age_s") or ():
         yield ("most_age_s", kind), gone
         yield ("most_age_s", kind), _LONG_S

@@ -1,4 +1,4 @@
-"""Every kind of backup made and compared, four of seven restored into something empty (D1, M2)."""
+"""Every kind of backup made, compared, four of seven restored into something empty; a forged one refused (D1, M2)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -30,6 +31,7 @@ from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet
 from ops.drills.tools.operator import ops, ops_json
 from ops.drills.tools.prometheus import DATA, opened_blocks, program
+from services.backup.manifest import RunSummary, RunWriter
 from services.backup.restore_metrics import QueryApi, compare
 
 RESTORED_TOPIC: Final = "alerts-raw"
@@ -38,7 +40,7 @@ SAMPLED: Final = 200
 PARTITIONS: Final = 3
 COMPARED_MS: Final = 600_000
 """The last ten minutes of the restored blocks are compared."""
-_TOPIC_S, _EXPORT_S, _LOOK_S = 30.0, 120.0, 10.0
+_TOPIC_S, _EXPORT_S, _LOOK_S, _TOLD_S = 30.0, 120.0, 10.0, 300.0
 _AT_ONCE = 3
 
 Figures = dict[str, Any]
@@ -125,6 +127,30 @@ def compared_grafana(context: Context, folder: Path, tag: str) -> Figures:
     if manifest.counts["dashboards"] == 0:
         raise OpsError("the backup of Grafana has no dashboard")
     return dict(manifest.counts)
+
+
+def refused_forgery(context: Context, folder: Path, tag: str) -> Figures:
+    """A run that somebody made up who has the bucket's key: refused by its name, passed over, told by the exporter."""
+    kind, access, platform = str(Kind.GRAFANA), backup_access(context.platform), context.platform
+    with opened(access) as store:
+        target = RunWriter(store, kind, access.recipients)
+        target.add("folders.json", BytesIO(b"[]"))
+        made_up = RunSummary(program="nobody 1", counts={"dashboards": 1})
+        run = target.finish(made_up, platform=platform.platform, region=platform.region).run
+        try:
+            began = time.monotonic()
+            try:
+                ops("backup", "restore", kind, "--compare", "--run", run)
+                refusal = ""
+            except OpsError as error:
+                refusal = str(error)
+            must("it is not signed" in refusal, f"a forged backup was not refused: {refusal or 'it was compared'}")
+            must(runs.find(store, kind, None).run != run, "the forged backup is taken as the newest")
+            refused = f'min(backup_refused_runs{{kind="{kind}"}}) > 0'
+            wait_until(lambda: context.thanos.number(refused) is not None, _TOLD_S, "the exporter to tell a forged run")
+            return {"told s": round(time.monotonic() - began, 1)}
+        finally:
+            store.delete([stored.name for stored in store.objects(f"{kind}/{run}/")])
 
 
 def restored_metadata(context: Context, folder: Path, tag: str) -> Figures:
@@ -238,6 +264,7 @@ def _milliseconds(moment: str) -> int:
 RESTORES: Mapping[str, Callable[[Context, Path, str], Figures]] = {
     "database": restored_database,
     "grafana": compared_grafana,
+    "forged": refused_forgery,
     "kafka-metadata": restored_metadata,
     "search": restored_search,
     "pulumi-state": restored_state,

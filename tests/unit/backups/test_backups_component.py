@@ -10,10 +10,20 @@ import pytest
 import yaml
 
 from components.backups.component import Backups
-from components.backups.config import STATE_AGE_S, Archiving, Blocks, Kind, SearchSource, job_schedule, most_age_s
+from components.backups.config import (
+    STATE_AGE_S,
+    Archiving,
+    Blocks,
+    Kind,
+    SearchSource,
+    job_schedule,
+    most_age_s,
+    public_key,
+)
 from components.telemetry.topics import TOPIC_NAMES
 from services import backup as backup_settings
 from services import backup_exporter as exporter_settings
+from services.backup import signature
 from services.kafka_archive import KafkaArchiveSettings
 from tests.support.engine import Recording
 from tests.unit.backups.stubs import (
@@ -105,6 +115,7 @@ def test_every_file_that_a_job_reads_is_mounted_and_no_other_password(recording:
     logins = section.databases if kind == "database" else [section]
     needed = {login.password_file.name for login in logins}
     needed |= {settings.storage.access_key_id_file.name, settings.storage.secret_access_key_file.name}
+    needed |= {settings.seal_key_file.name}
     needed |= {settings.storage.ca_file.name} if settings.storage.ca_file else set()
     assert set(recording.one("Secret", f"backup-{kind}-auth")["stringData"]) == needed
     assert str(section.ca_file) == "/etc/trust/ca.crt"
@@ -225,11 +236,32 @@ def test_the_exporter_accepts_its_settings_and_knows_how_old_each_kind_may_get(r
         settings.storage.access_key_id_file,
         settings.storage.secret_access_key_file,
         settings.storage.ca_file,
+        settings.signing.key_file,
+        *settings.signing.seal_key_files.values(),
     }
     held = recording.one("Secret", "backup-exporter-auth")["stringData"]
     assert {file.name for file in files if file} == set(held)
     assert reached(recording, "backup-exporter") == {STORAGE}
     assert recording.one("Deployment", "backup-exporter")["spec"]["replicas"] == 2
+
+
+def test_the_exporter_alone_signs_and_each_job_seals_with_the_key_of_its_kind(
+    recording: Recording,
+) -> None:
+    settings = exporter_settings.BackupExporterSettings.parse(settings_file(recording, "backup-exporter"))
+    assert (settings.signing.platform, settings.signing.region) == ("obs", "one")
+    assert set(settings.signing.seal_key_files) == set(exporter_settings.KINDS)
+    held = recording.one("Secret", "backup-exporter-auth")["stringData"]
+    signing_key = held[settings.signing.key_file.name]
+    assert public_key(signing_key) == signature.public_key(signature.private_key(signing_key))
+    seals = {kind: held[file.name] for kind, file in settings.signing.seal_key_files.items()}
+    assert len({signing_key, *seals.values()}) == 1 + len(seals)
+    for kind in KINDS:
+        assert recording.one("Secret", f"backup-{kind}-auth")["stringData"]["seal-key"] == seals[kind]
+    others = [
+        manifest for manifest in recording.kinds("Secret") if manifest["metadata"]["name"] != "backup-exporter-auth"
+    ]
+    assert not [manifest for manifest in others if signing_key in manifest["stringData"].values()]
 
 
 @pytest.mark.parametrize("workload", ["kafka-archive", "backup-exporter"])
@@ -275,6 +307,7 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
     assert reached(recording, "backup-database") == {("203.0.113.9/32", 5432), STORAGE}
     assert KafkaArchiveSettings.parse(settings_file(recording, "kafka-archive")).storage.ca_file is None
     exporter = exporter_settings.BackupExporterSettings.parse(settings_file(recording, "backup-exporter"))
+    assert exporter.storage.encryption == "aws:kms"
     assert (exporter.storage.ca_file, exporter.blocks, set(exporter.most_age_s)) == (None, None, {*KINDS} - {"search"})
     names = {manifest["metadata"]["name"] for manifest in recording.kinds("CronJob")}
     assert names == {f"backup-{kind}" for kind in KINDS if kind != "search"}

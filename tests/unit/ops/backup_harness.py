@@ -11,7 +11,8 @@ from typing import Any
 
 from ops.backups.pulumi_state import SECRET
 from ops.core.access import BackupAccess
-from services.backup.manifest import Manifest, RunSummary, RunWriter
+from services.backup import signature
+from services.backup.manifest import Manifest, RunSummary, RunWriter, manifest_key
 from services.backup.store import Store
 from services.kafka_archive.segments import Record, Segment
 from tests.unit.services.backup.harness import BUCKET, IDENTITY, KEYS, PREFIX, RECIPIENT, REGION, Harness
@@ -28,6 +29,7 @@ STATE: Mapping[str, Any] = {
     },
 }
 METRICS = "metrics/"
+SIGNING_KEY = signature.private_key("0123456789abcdefghijklmnopqrstuv")
 
 
 def access(place: Harness, **changed: Any) -> dict[str, Any]:
@@ -42,6 +44,8 @@ def access(place: Harness, **changed: Any) -> dict[str, Any]:
         "secret_access_key": KEYS[1],
         "authority": (place.folder / "ca.crt").read_text(),
         "recipients": [RECIPIENT],
+        "signing_keys": [signature.public_key(SIGNING_KEY)],
+        "state_seal_key": "key-of-the-operators",
         "time_zone": "Asia/Tokyo",
         "schedules": {
             "database": "5 * * * *",
@@ -73,19 +77,27 @@ def identity_file(place: Harness) -> Path:
     return file
 
 
+def signed(store: Store, manifest: Manifest) -> Manifest:
+    """Sign a run, as the backup exporter does."""
+    content = store.get(manifest_key(manifest.kind, manifest.run), 2**20)
+    store.put(signature.object_key(manifest.kind, manifest.run), signature.sign(SIGNING_KEY, content))
+    return manifest
+
+
 def state_run(store: Store, started: datetime, content: Mapping[str, Any] = STATE, **counts: int) -> Manifest:
-    """A run of the kind ``pulumi-state``."""
+    """A signed run of the kind ``pulumi-state``."""
     target = RunWriter(store, "pulumi-state", [RECIPIENT], started)
     target.add("state.json", BytesIO(json.dumps(content).encode()))
     run = RunSummary(program="pulumi v3.259.0", counts=counts or {"resources": 2, "secrets": 1})
-    return target.finish(run, platform="obs", region="here")
+    return signed(store, target.finish(run, platform="obs", region="here"))
 
 
 def run(store: Store, kind: str, started: datetime, content: bytes = b"something", **counts: int) -> Manifest:
-    """A run of one object."""
+    """A signed run of one object."""
     target = RunWriter(store, kind, [RECIPIENT], started)
     target.add("object.bin", BytesIO(content))
-    return target.finish(RunSummary(program="test 1", counts=counts or {"things": 1}), platform="obs", region="here")
+    summary = RunSummary(program="test 1", counts=counts or {"things": 1})
+    return signed(store, target.finish(summary, platform="obs", region="here"))
 
 
 def segment(store: Store, topic: str, partition: int, first: int, last: int, topic_id: str = TOPIC_ID) -> str:

@@ -92,8 +92,18 @@ def test_a_run_is_found_by_name_or_as_the_newest(store: Store) -> None:
     assert find(store, "grafana", first.run).run == first.run
     with pytest.raises(OpsError, match="must be a start in UTC such as"):
         find(store, "grafana", "yesterday")
-    with pytest.raises(OpsError, match="no search backup is stored: `ops backup run search` makes one"):
+    with pytest.raises(
+        OpsError, match="no search backup is stored that can be restored: `ops backup run search` makes one"
+    ):
         find(store, "search", None)
+
+
+def test_without_the_key_that_signs_no_run_is_found(place: Harness, store: Store) -> None:
+    run(store, "grafana", ago(hours=2))
+    store.signers = ()
+    with pytest.raises(OpsError, match="no key is known that signs backups: bring the stack up, or take its output"):
+        find(store, "grafana", None)
+    assert runs(store, "grafana").newest is None
 
 
 @pytest.mark.parametrize("how", ["unreadable", "missing", "short"])
@@ -113,11 +123,11 @@ def test_a_damaged_run_hides_none_of_the_whole_ones(place: Harness, store: Store
     assert [listed["run"] for listed in as_json(listing)["runs"]] == [whole.run, oldest.run]
     assert list(as_json(listing)["kinds"][0]["damaged"]) == [damaged.run]
     told = backup(place, "list", "--kind", "pulumi-state")
-    assert f"pulumi-state {damaged.run} is damaged: " in told.stdout
+    assert f"pulumi-state {damaged.run} cannot be restored: " in told.stdout
     target = place.folder / "state.json"
     restored = backup(place, "restore", "pulumi-state", "--to", str(target), identity=True)
     assert restored.exit_code == 0, restored.output
-    assert f"passed over: pulumi-state {damaged.run} is damaged: " in restored.stderr
+    assert f"passed over: pulumi-state {damaged.run} cannot be restored: " in restored.stderr
     assert f"the state of {whole.started:%Y-%m-%d %H:%M} UTC" in restored.stdout
     verified = backup(place, "verify", "--kind", "pulumi-state", "--json", identity=True)
     assert verified.exit_code == 1

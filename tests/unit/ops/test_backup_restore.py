@@ -20,7 +20,7 @@ from services.backup import restore
 from services.backup.grafana import Definitions
 from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.store import Store
-from tests.unit.ops.backup_harness import access_file, ago, identity_file, segment
+from tests.unit.ops.backup_harness import access_file, ago, identity_file, segment, signed
 from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness
 
 ALIASES = {"logs-read": {}, "logs-write": {"is_write_index": True}}
@@ -39,7 +39,7 @@ def run(place: Harness, *words: str) -> Result:
         (["database", "--fresh", "x", "--replace"], "--replace has nothing to replace in a new database"),
         (["database", "--fresh", "postgres"], "--fresh is 'postgres'"),
         (["database", "--dsn-file", "/nowhere/dsn"], "--dsn-file /nowhere/dsn: cannot be read"),
-        (["database", "--fresh", "restored"], "no database backup is stored: `ops backup run database` makes one"),
+        (["database", "--fresh", "restored"], "no database backup is stored that can be restored: `ops"),
         (["search", "--prefix", "Logs"], "--prefix is 'Logs'"),
         (["grafana", "--url", "https://grafana.example.com"], "--ca, --login is missing"),
         (["pulumi-state", "--to", "x", "--run", "now"], "must be a start in UTC such as"),
@@ -72,7 +72,7 @@ def exported(store: Store, counts: int = 2) -> Manifest:
     target.add("logs-000001.ndjson.gz", BytesIO(gzip.compress(lines)))
     target.add_json("indices.json", {"logs-000001": {"aliases": ALIASES, "mappings": {}, "settings": {}}})
     content = RunSummary(program="OpenSearch 2", counts={"indices": 1, "logs-000001": counts})
-    return target.finish(content, platform="obs", region="here")
+    return signed(store, target.finish(content, platform="obs", region="here"))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,8 @@ def test_a_run_of_another_region_is_refused_unless_it_is_named(
     place: Harness, store: Store, monkeypatch: pytest.MonkeyPatch, kind: str, words: list[str]
 ) -> None:
     content = RunSummary(program="some 1", counts={})
-    name = RunWriter(store, kind, [RECIPIENT], ago(hours=1)).finish(content, platform="obs", region="osaka").run
+    manifest = RunWriter(store, kind, [RECIPIENT], ago(hours=1)).finish(content, platform="obs", region="osaka")
+    name = signed(store, manifest).run
     stack = SimpleNamespace(platform="obs", region="tokyo")
     monkeypatch.setattr(command_restore.platform_module, "load", lambda: stack)
     refused = run(place, kind, *words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,12 @@ from ops.backups import command, runs
 from ops.cli import app
 from ops.core import jobs
 from ops.core.errors import OpsError
+from services.backup import signature
+from services.backup.store import Store
+from tests.unit.ops.backup_harness import ago, reached
+from tests.unit.ops.backup_harness import run as stored_run
 from tests.unit.ops.report_fakes import Cluster
+from tests.unit.services.backup.harness import Harness
 
 
 def run(*words: str) -> Result:
@@ -23,7 +29,7 @@ def run(*words: str) -> Result:
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+def cluster(monkeypatch: pytest.MonkeyPatch, place: Harness) -> Cluster:
     fake_cluster = Cluster(lines=("backup: database: run 20261125T150405Z is stored: 1 objects", ""))
     monkeypatch.setattr(runs.client, "BatchV1Api", lambda _: fake_cluster)
     monkeypatch.setattr("ops.core.jobs.client.BatchV1Api", lambda _: fake_cluster)
@@ -31,20 +37,32 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
     @contextmanager
     def connected() -> Iterator[tuple[Any, Any]]:
-        yield SimpleNamespace(kube=fake_cluster.kube), None
+        yield SimpleNamespace(kube=fake_cluster.kube), reached(place)
 
     monkeypatch.setattr(command, "connected", connected)
     return fake_cluster
 
 
-def test_the_job_of_a_kind_is_run_and_its_last_lines_are_told(cluster: Cluster) -> None:
+def test_the_job_of_a_kind_is_run_and_its_last_lines_are_told(cluster: Cluster, store: Store) -> None:
     cluster.states = (("", 0), ("Complete", 0))
+    stored_run(store, "kafka-metadata", ago(minutes=1))
     result = run("kafka-metadata")
     assert result.exit_code == 0, result.output
     assert "is stored: 1 objects" in result.stdout
+    assert "kafka-metadata: signed" in result.stdout
     [job] = cluster.created
     assert job["metadata"]["name"].startswith("backup-kafka-metadata-by-hand-")
     assert job["metadata"]["ownerReferences"][0]["name"] == "backup-kafka-metadata"
+
+
+def test_a_run_that_nobody_signs_is_told(cluster: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.states = (("Complete", 0),)
+    signed = stored_run(store, "grafana", ago(minutes=1))
+    store.delete([signature.object_key("grafana", signed.run)])
+    monkeypatch.setattr(runs, "SIGNED_WITHIN", timedelta(seconds=1))
+    result = run("grafana")
+    assert isinstance(result.exception, OpsError)
+    assert str(result.exception).startswith(f"waited 1 s in vain for the signature of grafana {signed.run} (the log of")
 
 
 def test_a_job_that_fails_says_why(cluster: Cluster) -> None:

@@ -15,7 +15,8 @@ from ops.backups import pulumi_state
 from ops.backups.runs import runs
 from ops.cli import app
 from ops.core.errors import OpsError
-from services.backup import restore
+from services.backup import restore, signature
+from services.backup.manifest import manifest_key
 from services.backup.store import Store
 from tests.unit.ops.backup_harness import STATE, access_file, ago, identity_file, run, state_run
 from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness
@@ -41,7 +42,11 @@ def test_the_state_is_exported_encrypted_and_stored(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = fake_pulumi(tmp_path, monkeypatch, STATE)
-    manifest = pulumi_state.run(store, (RECIPIENT,), platform="obs", region="here", cwd=tmp_path)
+    manifest = pulumi_state.run(
+        store, (RECIPIENT,), platform="obs", region="here", seal_key="key-of-the-operators", cwd=tmp_path
+    )
+    sealed = store.head(manifest_key("pulumi-state", manifest.run)).metadata[signature.SEAL]
+    assert signature.sealed("key-of-the-operators", manifest.content(), sealed)
     assert calls.read_text().splitlines() == ["stack export --non-interactive"], "never with --show-secrets"
     assert (manifest.program, dict(manifest.counts)) == ("pulumi v3.259.0", {"resources": 2, "secrets": 1})
     manifest_read = restore.fetch(store, "pulumi-state", manifest.run, [IDENTITY], tmp_path / "run")

@@ -29,7 +29,12 @@ from ops.drills.tools import operator, prometheus
 from ops.drills.tools.operator import ops, ops_json
 from ops.evidence import files as evidence
 from ops.evidence.figures import named
+from services.backup import BackupError, signature
+from services.backup import restore as stored
+from services.backup.store import Store
 from services.kafka_archive.segments import Record
+from tests.unit.ops.backup_harness import SIGNING_KEY
+from tests.unit.services.backup.harness import RECIPIENT
 
 
 def program(folder: Path, script: str) -> str:
@@ -129,7 +134,8 @@ def record(offset: int) -> Record:
 class Platform:
     """Commands and servers of a platform whose every backup is good; what it answers can be changed."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+        self.store, self.refuses = store, True
         self.topics: dict[str, Any] = {}
         self.given: list[tuple[str, ...]] = []
         self.dropped: list[str] = []
@@ -151,7 +157,7 @@ class Platform:
             "ops_json": self.ops_json,
             "make_topic": lambda context, name: self.make(name),
             "wait_until": lambda condition, *_: condition() or pytest.fail("it never came true"),
-            "backup_access": lambda _: SimpleNamespace(metrics_prefix="metrics/"),
+            "backup_access": lambda _: SimpleNamespace(metrics_prefix="metrics/", recipients=[RECIPIENT]),
             "opened": self.opened,
             "opened_blocks": self.opened_blocks,
             "live": lambda context, topic, start: self.running if topic == "alerts-raw" else self.restored,
@@ -164,7 +170,8 @@ class Platform:
         monkeypatch.setattr(restore.destinations, "search_administrator", self.search)
         monkeypatch.setattr(restore.destinations, "remove_indices", lambda _, names: self.dropped.extend(names))
         monkeypatch.setattr(restore.runs, "shipped", lambda _: [SimpleNamespace(name="primary")])
-        monkeypatch.setattr(restore.runs, "find", lambda *_: SimpleNamespace(counts={"dashboards": 12, "folders": 5}))
+        newest = SimpleNamespace(run="20261128T010203Z", counts={"dashboards": 12, "folders": 5})
+        monkeypatch.setattr(restore.runs, "find", lambda *_: newest)
         monkeypatch.setattr(restore.pulumi_state, "counted", lambda _: {"resources": 568})
 
     def compare(self, running: object, restored: object, selectors: object, start: int, end: int) -> SimpleNamespace:
@@ -180,6 +187,12 @@ class Platform:
             file = Path(words[4])
             file.touch(mode=0o600)
             file.write_text(json.dumps(self.state))
+        if words[1:4] == ("restore", "grafana", "--compare") and self.refuses:
+            self.store.signers = (signature.public_key(SIGNING_KEY),)
+            try:
+                stored.find(self.store, "grafana", words[5])
+            except BackupError as error:
+                raise OpsError(str(error)) from None
         return ""
 
     def ops_json(self, *words: str, good: tuple[int, ...] = (0,)) -> dict[str, Any]:
@@ -207,8 +220,8 @@ class Platform:
         return fresh[fresh.index("--fresh") + 1].replace("_", "-")
 
     @contextmanager
-    def opened(self, *_: object) -> Iterator[None]:
-        yield
+    def opened(self, *_: object) -> Iterator[Store]:
+        yield self.store
 
     @contextmanager
     def opened_blocks(self, program: str, folder: Path) -> Iterator[str]:
@@ -237,10 +250,19 @@ class Platform:
         kafka = SimpleNamespace(
             topics=lambda: self.topics, topic_settings=lambda names: {name: {"retention.ms": "1"} for name in names}
         )
-        platform = SimpleNamespace(grafana_admin=login, prometheus_credentials={"primary": login})
+        platform = SimpleNamespace(
+            platform="obs", region="here", grafana_admin=login, prometheus_credentials={"primary": login}
+        )
         return cast(
             Context,
-            SimpleNamespace(kube=None, kafka=kafka, platform=platform, ca_file="ca", prometheus_url=lambda _: "url"),
+            SimpleNamespace(
+                kube=None,
+                kafka=kafka,
+                platform=platform,
+                ca_file="ca",
+                prometheus_url=lambda _: "url",
+                thanos=SimpleNamespace(number=lambda _: 1.0),
+            ),
         )
 
     def carried_out(self) -> tuple[list[str], dict[str, Any]]:
@@ -249,8 +271,8 @@ class Platform:
 
 
 @pytest.fixture
-def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
-    return Platform(tmp_path, monkeypatch)
+def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store) -> Platform:
+    return Platform(tmp_path, monkeypatch, store)
 
 
 def test_every_kind_is_made_restored_and_verified(platform: Platform) -> None:
@@ -259,6 +281,7 @@ def test_every_kind_is_made_restored_and_verified(platform: Platform) -> None:
     kinds = {words[2] for words in platform.given if words[:2] == ("backup", "run")}
     assert kinds == {"database", "grafana", "kafka-metadata", "search", "pulumi-state"}
     assert platform.topics == {}
+    assert platform.store.objects() == [], "the forged run is gone"
     assert platform.dropped == [platform.tag().replace("-", "_"), f"{platform.tag()}-logs"]
     drill, entry = find("restore"), evidence.catalog().entry("backups-restored")
     texts = [*(text for texts in drill.figures.values() for text in texts), entry.text]
@@ -293,6 +316,7 @@ CHANGES: tuple[tuple[str, Any, list[str]], ...] = (
         False,
         ["`ops backup verify`: database is not good", "`ops backup verify`: archive is not good"],
     ),
+    ("refuses", False, ["forged: a forged backup was not refused: it was compared"]),
     ("same", False, ["search: documents of ", "metrics: the restored metrics are not those of primary: "]),
 )
 

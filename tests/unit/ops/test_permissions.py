@@ -18,8 +18,8 @@ from policy.model import Resource
 from tests.support.access import matrix_of, rendered
 from tests.support.engine import STACKS, bcrypt_of, password_of, recorded
 
-NO_LOGINS = re.compile(r"(-keystore|-cookies|^gateway-hash-key|^grafana-secret-key)$")
-"""Passwords that open files, cookies and hashes, and nobody logs in with."""
+NO_LOGINS = re.compile(r"(-keystore|-cookies|^gateway-hash-key|^grafana-secret-key|^backup-signing|^backup-seal-.+)$")
+"""Passwords that open files, cookies and hashes, or sign backups, and nobody logs in with."""
 ELSEWHERE = re.compile(r"^(kafka-admin|kafka-user-.+|grafana-administrator)$")
 """Kafka keeps its users itself, and Grafana its first administrator."""
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from components.alerting.escalation import ESCALATION_LABEL
+from components.backups.config import public_key
 from lab.paths import CHECKOUT
 from policy.model import Resource
 from policy.rules import RULES
@@ -111,6 +112,13 @@ def test_a_search_cluster_that_is_not_backed_up_has_no_job_and_nobody_waits_for_
     (tmp_path / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": {"observability:settings": content}}))
     assert _violated(bare, _options(tmp_path)) == set()
     assert _violated(bare, _options(CHECKOUT)) == {"backup-search-exists"}, "the file of the stack says nothing of it"
+
+
+def test_operators_know_the_key_that_signs_and_seal_the_state(recording: Recording) -> None:
+    backups = recording.outputs["backups"]
+    assert backups["signing_keys"] == [public_key(recording.passwords["backup-signing"])]
+    assert backups["state_seal_key"] == recording.passwords["backup-seal-pulumi-state"]
+    assert recording.passwords["backup-signing"] not in str(recording.outputs)
 
 
 def test_its_secrets_are_those_of_the_object_storage(settings: Settings) -> None:

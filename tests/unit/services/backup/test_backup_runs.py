@@ -18,9 +18,9 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from services.backup import BackupError, BackupSettings, restore
+from services.backup import BackupError, BackupSettings, restore, signature
 from services.backup import __main__ as program
-from services.backup.manifest import Manifest, RunSummary, RunWriter
+from services.backup.manifest import Manifest, RunSummary, RunWriter, manifest_key
 from services.backup.restore import fetch
 from services.backup.store import NotStoredError, Store
 from tests.unit.services.backup.harness import BUCKET, IDENTITY, PREFIX, RECIPIENT, Harness
@@ -195,7 +195,9 @@ def test_metadata_and_folders_are_told(place: Harness) -> None:
 def config(place: Harness, tmp_path: Path) -> Path:
     """A settings file whose password is there."""
     (tmp_path / "password").write_text("the-password\n")
-    file, whole = tmp_path / "config.yaml", content(storage=place.storage())
+    (tmp_path / "seal-key").write_text("the-key-of-the-kind\n")
+    file = tmp_path / "config.yaml"
+    whole = content(storage=place.storage(), seal_key_file=str(tmp_path / "seal-key"))
     whole["grafana"] |= {"ca_file": str(place.folder / "ca.crt"), "password_file": str(tmp_path / "password")}
     file.write_text(yaml.safe_dump({**whole, "limit_s": LIMIT_S}))
     return file
@@ -214,7 +216,10 @@ def test_the_program_tells_what_it_stored_and_removes_what_is_old(
         assert program.main(["--config", str(config), "grafana"]) == 0
         kept, run = restore.kept(store, "grafana")
         assert kept.name == last.run, "until now it was the newest"
-        assert restore.find(store, "grafana").program == "Grafana 13"
+        manifest = restore.find(store, "grafana")
+        assert manifest.program == "Grafana 13"
+        sealed = store.head(manifest_key("grafana", run.name)).metadata[signature.SEAL]
+        assert signature.sealed("the-key-of-the-kind", manifest.content(), sealed)
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"backup: grafana: run {run.name} is stored: 1 objects, ")
     assert second == f"backup: grafana: removed {old.run} and 0 unfinished uploads"

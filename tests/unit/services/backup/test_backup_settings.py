@@ -23,6 +23,7 @@ def content(**changed: Any) -> dict[str, Any]:
         "region": "tokyo",
         "recipients": [RECIPIENT],
         "limit_s": 3000,
+        "seal_key_file": "/seal-key",
         "storage": {
             "endpoint": "https://storage:9000",
             "region": "ap-northeast-1",

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from components.shards import external_labels
+from services.backup import signature
 from services.backup.manifest import Manifest, StoredObject, manifest_key, object_key, run_name
+from services.backup_exporter import KINDS
 from services.backup_exporter import BackupExporterSettings as Settings
 from services.backup_exporter.poller import first_ulid
 from services.kafka_archive.segments import Name
@@ -18,6 +20,7 @@ from tests.unit.reports.report_server_fakes import BUCKET, SCRAPER, Storage
 PREFIX, BLOCKS = "backups/", "metrics/"
 TOPIC_ID, OTHER_ID = "aaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbb"
 START = datetime(2026, 11, 25, 15, 5, tzinfo=UTC)
+SIGNING_KEY = "0123456789abcdefghijklmnopqrstuv"
 AGES = {"database": 7200, "grafana": 115_200}
 SERVERS = {
     "primary": external_labels("obs", "one", "primary"),
@@ -43,23 +46,56 @@ def content(folder: Path, endpoint: str | None = "https://localhost:1", **change
         "most_age_s": dict(AGES),
         "state_most_age_s": 700_000,
         "blocks": {"prefix": BLOCKS, "most_age_s": 4800, "servers": SERVERS},
+        "signing": {
+            "key_file": str(folder / "signing-key"),
+            "seal_key_files": {kind: str(folder / f"seal-{kind}") for kind in KINDS},
+            "platform": "obs",
+            "region": "one",
+        },
         "metrics": {"user": SCRAPER[0], "password_file": str(folder / "scraper")},
         **changes,
     }
 
 
+def write_keys(folder: Path) -> None:
+    """The key that signs, and those that seal."""
+    (folder / "signing-key").write_text(SIGNING_KEY)
+    for kind in KINDS:
+        (folder / f"seal-{kind}").write_text(seal_key(kind))
+
+
+def seal_key(kind: str) -> str:
+    """The key of a kind."""
+    return f"seal-key-of-{kind}"
+
+
 def settings(fake_storage: Storage, **changes: Any) -> Settings:
     """Settings of a backup exporter that reads it."""
+    write_keys(fake_storage.folder)
     return Settings.parse(content(fake_storage.folder, fake_storage.endpoint, **changes))
 
 
-def put_run(fake_storage: Storage, kind: str, started: datetime, sizes: dict[str, int], *, whole: bool = True) -> str:
+def put_run(
+    fake_storage: Storage,
+    kind: str,
+    started: datetime,
+    sizes: dict[str, int],
+    *,
+    whole: bool = True,
+    sealed: bool = False,
+) -> str:
     """Store a run; without its manifest when it is not ``whole``. Returns its name."""
     run = run_name(started)
     for name, size in sizes.items():
         fake_storage.put(object_key(kind, run, name), bytes(size), PREFIX)
     if whole:
-        fake_storage.put(manifest_key(kind, run), manifest(kind, started, sizes).content(), PREFIX)
+        content = manifest(kind, started, sizes).content()
+        fake_storage.client.put_object(
+            Bucket=BUCKET,
+            Key=PREFIX + manifest_key(kind, run),
+            Body=content,
+            Metadata={signature.SEAL: signature.seal(seal_key(kind), content)} if sealed else {},
+        )
     return run
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ from tests.unit.services.backup_exporter.stored import (
 def fake_storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     with report_server_fakes.storage(tmp_path_factory.mktemp("exporter")) as running:
         put_run(running, "database", START, {"grafana.dump": 20, "roles.sql": 5})
+        now = datetime.now(UTC)
+        put_run(running, "grafana", now - timedelta(seconds=90), {"all.json": 7}, sealed=True)
+        put_run(running, "grafana", now, {"all.json": 7})
         put_run(running, "pulumi-state", START, {"stack.json": 7})
         put_run(running, "search", START, {"logs.ndjson": 7}, whole=False)
         put_segment(running, 0, 99)
@@ -79,6 +82,9 @@ def test_the_metrics_say_how_old_large_and_whole_backups_are(exporter: ReportSer
     assert metrics["backup_last_duration_seconds", "database"] == 90
     assert (metrics["backup_runs", "database"], metrics["backup_runs", "search"]) == (1, 0)
     assert metrics["backup_damaged_runs", "database"] == 0
+    assert (metrics["backup_signed_runs", "grafana"], metrics["backup_refused_runs", "grafana"]) == (1, 1)
+    assert (metrics["backup_signed_runs", "database"], metrics["backup_refused_runs", "database"]) == (0, 0)
+    assert metrics["backup_signed_until_timestamp_seconds", "grafana"] > began
     assert metrics["backup_last_success_timestamp_seconds", "pulumi-state"] == began
     assert metrics["backup_archive_bytes", "telemetry-logs"] == 20
     assert metrics["backup_archive_segments", "telemetry-logs"] == 2
