@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from components.rules import Severity
+from components.telemetry.attributes import DEVICE_ID
 from components.telemetry.fields import AttributeName, Line, MetricName, Name, Row, not_allowed
 from components.telemetry.layers import Signal
 from components.telemetry.registry import Attribute, MetricRow
@@ -188,6 +189,11 @@ class Threshold(Row):
     inhibited_by: tuple[Inhibitor, ...] = ()
     runbook: Runbook
     example: Example
+
+    @property
+    def wide(self) -> bool:
+        """Whether its value is one of each device, of which there are thousands."""
+        return DEVICE_ID in self.value
 
     @property
     def hold_s(self) -> int:
