@@ -371,9 +371,8 @@ def _weakest_devices() -> Row:
     weakest = f"bottomk({summaries.WEAKEST}, {_of_each(summaries.CHARGE)})"
 
     def column(name: str, legend: str, unit: str = "") -> Query:
-        known = f"min by (device_id) ({summaries.recorded(catalogue.metric(name), summaries.LOWEST, kpis.ANY)})"
-        chosen = weakest if name == summaries.CHARGE else f"{_of_each(name)} and on (device_id) {weakest}"
-        return Query(expr=f"{chosen} or {known}", legend=legend, unit=unit)
+        values = weakest if name == summaries.CHARGE else f"({_of_each(name)}) and on (device_id) {weakest}"
+        return Query(expr=values, legend=legend, unit=unit)
 
     return Row(
         title="Devices that need a look",
@@ -397,7 +396,10 @@ def _weakest_devices() -> Row:
 
 
 def _of_each(name: str) -> str:
-    return f"min by (device_id) ({summaries.selector(catalogue.metric(name), more=kpis.CHOSEN)})"
+    """Of each chosen device, or of those that are recorded."""
+    metric = catalogue.metric(name)
+    sent, known = summaries.selector(metric, more=kpis.CHOSEN), summaries.recorded(metric, summaries.LOWEST, kpis.ANY)
+    return f"min by (device_id) ({sent}) or min by (device_id) ({known})"
 
 
 _DEVICES = dashboard(
