@@ -30,6 +30,10 @@ python -m lab exec -- python -m ops dashboard check              # every panel: 
 - Limits come from `components/telemetry/thresholds.yaml`; those of the platform's own rules stand in `limits.py`, and a
   test compares them with the rules.
 - Metrics and services that are added to `thresholds.yaml` get their panels by themselves.
+- What is shown of many senders together (sums, numbers, quantiles, the worst and the middle device, the weakest ones)
+  is recorded once a minute (`components/telemetry/summaries.py`): however many there are, a panel reads a few series.
+  Of devices that somebody chooses, it reads their own. Before the update that brought the records, these panels are
+  empty.
 - From a panel of a service, a point leads to the page with the traces and logs of that service (`obs-service`). From
   there, from a record in the logs and from an exemplar (the points of "Latency with traces"), a click leads to the page
   of that trace and its logs (`obs-trace`). Both pages are in a folder that viewers see; no link leads to Explore, which

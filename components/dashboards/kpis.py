@@ -8,19 +8,18 @@ from dataclasses import replace
 
 from components.dashboards import limits
 from components.dashboards.model import RATE, Limit, Panel, Query, Row, series, stat
-from components.telemetry import catalogue
+from components.telemetry import catalogue, summaries
 from components.telemetry.catalogue import Metric
 from components.telemetry.layers import DATA, DEVICE, Layer
 from components.telemetry.naming import Kind as Instrument
 from components.telemetry.schema import Comparison
-from components.telemetry.thresholds import THRESHOLDS, Threshold, thresholds_on
+from components.telemetry.thresholds import THRESHOLDS, Threshold
 
-_SELDOM = "1h"
-"""Window for what happens a few times an hour."""
-_OFTEN = "5m"
+ANY = ',device_id=~"$device"'
+"""Matcher of records: those without a device are of all devices, so chosen ones leave them out."""
+CHOSEN = f'{ANY},device_id!~"$device$device"'
+"""Matcher of what devices send: those that are chosen. Where all are (``.*``), it is none, and the records are read."""
 _ACRONYMS = frozenset({"adls", "api", "cpu", "db", "etl", "http"})
-_SLOW_S = 3600
-"""A histogram that reaches this far is of batch work."""
 
 
 def threshold_stats(layer: Layer) -> Row:
@@ -44,16 +43,31 @@ def _panels(metrics: Iterable[Metric]) -> Iterator[Panel]:
 
 def _worst(row: Threshold, width: int) -> Panel:
     smallest = row.comparison is not Comparison.ABOVE
-    values = f"{'min' if smallest else 'max'}({row.value})"
     return stat(
         _named(row.alert),
         f"{'Smallest' if smallest else 'Largest'} value now. {row.description} ({row.alert}, {row.priority})",
         row.unit if row.comparison is not Comparison.EQUAL else "",
-        Query(expr=values, legend=f"limit {row.spoken_limit()}" if limits.line(row) else "worst"),
+        Query(
+            expr=_worst_now(row, "min" if smallest else "max"),
+            legend=f"limit {row.spoken_limit()}" if limits.line(row) else "worst",
+        ),
         width=width,
         limits=limits.line(row),
         states=limits.WORKS if row.comparison is Comparison.EQUAL else (),
     )
+
+
+def _worst_now(row: Threshold, worst: str) -> str:
+    """PromQL of a threshold's worst value: where every device has one, of what is recorded."""
+    if row.wide:
+        metric = catalogue.metric(row.metrics[0])
+        if row in summaries.own_thresholds(metric):
+            return f"{worst}({summaries.recorded(metric, worst)})"
+        if "count" in summaries.operations(metric) and row.comparison is Comparison.EQUAL and not row.limit:
+            # The alert waits or fires while any device has the value.
+            waiting = f'ALERTS{{alertname="{row.alert}",escalation=""}}'
+            return f"0 * count({waiting}) or 0 * sum({summaries.recorded(metric, 'count')}) + 1"
+    return f"{worst}({row.value})"
 
 
 def _panel(metric: Metric) -> Panel:
@@ -67,13 +81,14 @@ def _panel(metric: Metric) -> Panel:
         return _devices(metric, title, about, lines)
     labels = ", ".join(("instance", *metric.labels))
     legend = " ".join(f"{{{{{label}}}}}" for label in metric.labels) or "{{instance}}"
-    query = Query(expr=f"max by ({labels}) ({_selector(metric)})", legend=legend)
+    query = Query(expr=f"max by ({labels}) ({summaries.selector(metric)})", legend=legend)
     return series(title, about, metric.unit, query, limits=lines, service="job")
 
 
 def _durations(metric: Metric, title: str, about: str, lines: tuple[Limit, ...]) -> Panel:
-    window = _SELDOM if metric.buckets and metric.buckets[-1] >= _SLOW_S else _OFTEN
-    rate = f"sum by (le) (rate({_selector(metric, '_bucket')}[{window}]))"
+    (operation,), window = summaries.operations(metric), summaries.window(metric)
+    sent = f"rate({summaries.selector(metric, '_bucket', CHOSEN)}[{window}])"
+    rate = _of_many(metric, "sum by (le)", sent, summaries.recorded(metric, operation, _any(metric)))
     return series(
         title,
         f"{about} P95: 19 of 20 are not slower. Over windows of {window}.",
@@ -88,14 +103,17 @@ def _durations(metric: Metric, title: str, about: str, lines: tuple[Limit, ...])
 
 def _growth(metric: Metric, title: str, about: str) -> Panel:
     labels = ", ".join(metric.labels)
-    by = f" by ({labels})" if labels else ""
+    aggregation = f"sum by ({labels})" if labels else "sum"
     legend = " ".join(f"{{{{{label}}}}}" for label in metric.labels) or metric.service
+    (operation,) = summaries.operations(metric)
     if metric.layer is DATA:
-        expr = f"sum{by} (increase({_selector(metric)}[{_SELDOM}]))"
+        expr = f"{aggregation} ({summaries.recorded(metric, operation)})"
         return series(
             f"{title}, per hour", f"{about} In the hour before.", metric.unit, Query(expr=expr, legend=legend)
         )
-    expr = f"sum{by} (rate({_selector(metric)}[{RATE}]))"
+    sent = f"rate({summaries.selector(metric, more=CHOSEN)}[{RATE}])"
+    recorded = f"avg_over_time({summaries.recorded(metric, operation, _any(metric))}[{RATE}])"
+    expr = _of_many(metric, aggregation, sent, recorded)
     return series(
         f"{title}, per second", about, f"{metric.unit}/s", Query(expr=expr, legend=legend), stacked=bool(labels)
     )
@@ -103,45 +121,48 @@ def _growth(metric: Metric, title: str, about: str) -> Panel:
 
 def _devices(metric: Metric, title: str, about: str, lines: tuple[Limit, ...]) -> Panel:
     """Of hundreds of devices a few lines: a state is counted, of a size the worst and the middle are seen."""
-    selector = _selector(metric)
+    sent = summaries.selector(metric, more=CHOSEN)
+
+    def recorded(operation: str) -> str:
+        return summaries.recorded(metric, operation, ANY)
+
     if metric.labels:
-        labels = ", ".join(metric.labels)
+        by = f"sum by ({', '.join(metric.labels)})"
         legend = " ".join(f"{{{{{label}}}}}" for label in metric.labels)
-        return series(
-            title, about, "{device}", Query(expr=f"sum by ({labels}) ({selector})", legend=legend), stacked=True
-        )
-    if metric.unit == "{connection}":
+        query = Query(expr=_of_many(metric, by, sent, recorded("sum")), legend=legend)
+        return series(title, about, "{device}", query, stacked=True)
+    if "count" in summaries.operations(metric):
         return series(
             title,
             f"{about} Here: how many devices are, and how many told anything.",
             "{device}",
-            Query(expr=f"sum({selector})", legend="connected"),
-            Query(expr=f"count({selector})", legend="known"),
+            Query(expr=_of_many(metric, "sum", sent, recorded("sum")), legend="connected"),
+            Query(expr=f"count({sent}) or sum({recorded('count')})", legend="known"),
         )
-    worst = "min" if lines and lines[0].bad == "below" else "max"
+    worst, median = summaries.operations(metric)
     return series(
         title,
         f"{about} The worst device, and the middle one.",
         metric.unit,
-        Query(expr=f"{worst}({selector})", legend="worst"),
-        Query(expr=f"quantile(0.5, {selector})", legend="median"),
+        Query(expr=_of_many(metric, worst, sent, recorded(worst)), legend="worst"),
+        Query(expr=f"quantile(0.5, {sent}) or quantile(0.5, {recorded(median)})", legend="median"),
         limits=lines,
     )
 
 
 def _limits(metric: Metric) -> tuple[Limit, ...]:
     """Thresholds on the metric's own value."""
-    return tuple(
-        limit
-        for row in thresholds_on(metric.name)
-        if row.metrics == (metric.name,) and row.unit == metric.unit
-        for limit in limits.line(row)
-    )
+    return tuple(limit for row in summaries.own_thresholds(metric) for limit in limits.line(row))
 
 
-def _selector(metric: Metric, suffix: str = "") -> str:
-    device = ',device_id=~"$device"' if metric.layer is DEVICE else ""
-    return f'{metric.prometheus}{suffix}{{layer="{metric.layer.name}",job="{metric.service}"{device}}}'
+def _of_many(metric: Metric, aggregation: str, sent: str, recorded: str) -> str:
+    """What is recorded, aggregated over regions; of devices, what those sent that are chosen comes first."""
+    chosen = f"{aggregation} ({sent}) or " if metric.layer is DEVICE else ""
+    return f"{chosen}{aggregation} ({recorded})"
+
+
+def _any(metric: Metric) -> str:
+    return ANY if metric.layer is DEVICE else ""
 
 
 def _widths(count: int) -> tuple[int, ...]:

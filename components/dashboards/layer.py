@@ -19,6 +19,7 @@ from components.dashboards.model import (
     stat,
     table,
 )
+from components.telemetry import catalogue, summaries
 from components.telemetry.layers import ANALYTICS, BUSINESS, DATA, DEVICE, STREAMING, Layer, Signal
 from components.telemetry.services import TRACED_SERVICES
 
@@ -76,7 +77,7 @@ def _state(layer: Layer) -> Row:
                 "Senders",
                 "Processes and devices that sent metrics in the last minutes.",
                 "{sender}",
-                Query(expr=f"sum(obs:pair_senders:count{{{own}}})", legend="senders"),
+                Query(expr=f"sum({summaries.SENDERS}{{{own}}})", legend="senders"),
                 width=6,
             ),
             stat(
@@ -367,9 +368,11 @@ _DEVICE = Variable(
 
 def _weakest_devices() -> Row:
     """The devices that somebody should look at."""
+    weakest = f"bottomk({summaries.WEAKEST}, {_of_each(summaries.CHARGE)})"
 
-    def lowest(metric: str) -> str:
-        return f'min by (device_id) ({metric}{{device_id=~"$device"}})'
+    def column(name: str, legend: str, unit: str = "") -> Query:
+        values = weakest if name == summaries.CHARGE else f"({_of_each(name)}) and on (device_id) {weakest}"
+        return Query(expr=values, legend=legend, unit=unit)
 
     return Row(
         title="Devices that need a look",
@@ -379,16 +382,12 @@ def _weakest_devices() -> Row:
                 "The ten devices with the least battery, with what else is known of them. The quality is a mean "
                 "opinion score, 1 to 5.",
                 {"device_id": "Device"},
-                Query(expr=f"bottomk(10, {lowest('hw_battery_charge_ratio')})", legend="Battery", unit="1"),
-                Query(expr=_of_those(lowest("device_delivery_delay_seconds")), legend="Delivery delay", unit="s"),
-                Query(expr=_of_those(lowest("device_network_latency_seconds")), legend="Network latency", unit="s"),
-                Query(expr=_of_those(lowest("device_stream_quality")), legend="Quality"),
-                Query(
-                    expr=_of_those(lowest("device_speech_recognition_accuracy_ratio")),
-                    legend="Speech recognition",
-                    unit="1",
-                ),
-                Query(expr=_of_those(lowest("device_connected")), legend="Connected"),
+                column(summaries.CHARGE, "Battery", "1"),
+                column("device.delivery.delay", "Delivery delay", "s"),
+                column("device.network.latency", "Network latency", "s"),
+                column("device.stream.quality", "Quality"),
+                column("device.speech_recognition.accuracy", "Speech recognition", "1"),
+                column("device.connected", "Connected"),
                 width=24,
                 height=9,
             ),
@@ -396,10 +395,11 @@ def _weakest_devices() -> Row:
     )
 
 
-def _of_those(value: str) -> str:
-    return (
-        f'{value} and on (device_id) bottomk(10, min by (device_id) (hw_battery_charge_ratio{{device_id=~"$device"}}))'
-    )
+def _of_each(name: str) -> str:
+    """Of each chosen device, or of those that are recorded."""
+    metric = catalogue.metric(name)
+    sent, known = summaries.selector(metric, more=kpis.CHOSEN), summaries.recorded(metric, summaries.LOWEST, kpis.ANY)
+    return f"min by (device_id) ({sent}) or min by (device_id) ({known})"
 
 
 _DEVICES = dashboard(

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from components.dashboards import limits
 from components.dashboards.model import RATE, Dashboard, Query, Row, Variable, bars, series, stat, table
+from components.telemetry import catalogue, summaries
 from components.telemetry.layers import LAYER_NAMES
 
 _OWN = 'layer=~"$layer",layer!=""'
 _FIRING = 'alertstate="firing",escalation=""'
 
 _NEWS = f'{_FIRING},alertname!="Watchdog"'
+_EVENTS = "work_event.processed"
+_DEVICES = catalogue.metric("device.connected")
+_CONNECTED = f"sum({summaries.recorded(_DEVICES, 'sum')})"
+
+
+def _rate(name: str, window: str) -> str:
+    """How fast a counter grew on average in a window."""
+    counter = catalogue.metric(name)
+    return f"avg_over_time({summaries.recorded(counter, *summaries.operations(counter))}[{window}])"
 
 
 def _different(window: str, offset: str = "") -> str:
@@ -71,14 +81,14 @@ _NOW = Row(
             "Work events",
             "Work events processed per minute, over five minutes.",
             "{event}/min",
-            Query(expr="sum(rate(work_event_processed_total[5m])) * 60", legend="per minute"),
+            Query(expr=f"sum({_rate(_EVENTS, '5m')}) * 60", legend="per minute"),
         ),
         stat(
             "Devices connected",
             "Devices that are connected, of all that told anything.",
             "{device}",
-            Query(expr="sum(device_connected)", legend="connected"),
-            Query(expr="count(device_connected)", legend="known"),
+            Query(expr=_CONNECTED, legend="connected"),
+            Query(expr=f"sum({summaries.recorded(_DEVICES, 'count')})", legend="known"),
         ),
         stat(
             "Users",
@@ -105,14 +115,14 @@ _WORK = Row(
             "",
             Query(expr="sum(stream_active)", legend="live streams"),
             Query(expr="sum(recording_active)", legend="recordings"),
-            Query(expr="sum(device_connected)", legend="connected devices"),
+            Query(expr=_CONNECTED, legend="connected devices"),
         ),
         series(
             "Work events by type",
             "Work events processed per second.",
             "{event}/s",
             Query(
-                expr=f"sum by (work_event_type) (rate(work_event_processed_total[{RATE}]))",
+                expr=f"sum by (work_event_type) ({_rate(_EVENTS, RATE)})",
                 legend="{{work_event_type}}",
             ),
             stacked=True,
@@ -122,7 +132,7 @@ _WORK = Row(
             "Share of recording segments that were not stored, over five minutes.",
             "1",
             Query(
-                expr="sum(rate(recording_failures_total[5m])) / sum(rate(recording_attempts_total[5m]))",
+                expr=f"sum({_rate('recording.failures', '5m')}) / sum({_rate('recording.attempts', '5m')})",
                 legend="failed",
             ),
             limits=limits.of("recording-failures"),

@@ -14,6 +14,7 @@ from components.telemetry.file import CatalogueError
 from components.telemetry.layers import LAYERS
 from components.telemetry.rows import PLATFORM, seconds, spoken
 from components.telemetry.schema import BASE_WINDOW, WINDOW, BurnRate, Document, Slo, Threshold
+from components.telemetry.summaries import SUMMARIES
 from components.telemetry.thresholds import DOCUMENT, problems
 
 EVENTS = f"slo:events:rate{BASE_WINDOW}"
@@ -174,8 +175,6 @@ def _japanese(slo: Slo) -> str:
 
 
 _AT_ONCE, _SOON = "5s", "10s"
-_DEVICE = "device_id"
-"""Label with thousands of values."""
 
 
 def layer_groups(document: Document) -> tuple[RuleGroup, ...]:
@@ -234,11 +233,11 @@ def _alert(row: Threshold) -> Alert:
         description=row.description,
         labels={"layer": row.layer.name, "owner": row.owner, **({"slo": row.slo} if row.slo else {})},
         annotations={"summary_ja": row.summary_ja, "description_ja": row.description_ja},
-        wide=_DEVICE in row.value,
+        wide=row.wide,
     )
 
 
-RULES: tuple[RuleGroup, ...] = (*layer_groups(sound(DOCUMENT)), *slo_groups(DOCUMENT))
+RULES: tuple[RuleGroup, ...] = (*layer_groups(sound(DOCUMENT)), *slo_groups(DOCUMENT), *SUMMARIES)
 """All groups."""
 INHIBITIONS: tuple[Inhibition, ...] = inhibitions(DOCUMENT)
 """Inhibitions that belong to them."""

@@ -17,8 +17,8 @@ from services.backup.encryption import Identity
 from services.backup.manifest import Manifest, RunSummary, RunWriter, manifest_key
 from services.backup.restore import fetch, find
 from services.backup.store import Store
-from services.backup_exporter.poller import BackupBucket, KindStatus, Runs
 from services.backup_exporter import SigningSettings
+from services.backup_exporter.poller import BackupBucket, KindStatus, Runs
 from services.backup_exporter.signing import Signer
 from tests.config.storage_process import StorageProcess, storage_process
 

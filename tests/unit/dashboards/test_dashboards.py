@@ -21,9 +21,11 @@ from components.dashboards.promql import metrics, within
 from components.dashboards.registry import DASHBOARDS, dashboard_named
 from components.telemetry import catalogue
 from components.telemetry.catalogue import Metric
-from components.telemetry.layers import BUSINESS, LAYERS
+from components.telemetry.layers import BUSINESS, DEVICE, LAYERS
 from components.telemetry.naming import Kind as Instrument
-from components.telemetry.thresholds import SLOS, THRESHOLDS
+from components.telemetry.schema import Comparison
+from components.telemetry.summaries import operations, recorded, worst
+from components.telemetry.thresholds import SLOS, THRESHOLDS, Threshold
 from lab.toolchain import tools
 
 EVERY = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
@@ -148,7 +150,31 @@ def test_every_metric_of_the_catalogue_is_on_the_dashboard_of_its_layer() -> Non
     for metric in catalogue.METRICS:
         dashboard = dashboard_named(f"layer-{metric.layer.name}")
         seen = set().union(*(metrics(query.expr) for panel in dashboard.panels for query in panel.queries))
-        assert seen & set(metric.series), metric.name
+        records = {f"obs:{series}:{operation}" for series in metric.series for operation in operations(metric)}
+        assert seen & {*metric.series, *records}, metric.name
+
+
+def worst_value(row: Threshold) -> str:
+    """What a panel reads for it: of a value of each device what is recorded of all, or whether its alert waits."""
+    if not row.wide:
+        return row.value
+    (metric,) = map(catalogue.metric, row.metrics)
+    state = row.comparison is Comparison.EQUAL
+    return f'ALERTS{{alertname="{row.alert}",' if state else recorded(metric, worst(metric))
+
+
+def test_no_panel_reads_a_series_of_each_sender_for_a_figure_of_all() -> None:
+    """Only thresholds of a moment do, and what devices somebody chose told."""
+    added = {metric.prometheus for metric in catalogue.METRICS if metric.layer is DEVICE or operations(metric)}
+    values = {row.value for row in THRESHOLDS}
+    for name, panel, query in QUERIES:
+        if any(value in query.expr for value in values):
+            continue
+        for series in metrics(query.expr):
+            if series.removesuffix("_bucket") in added:
+                selectors = re.findall(rf"(?<![\w:]){series}(\{{[^}}]*\}})", query.expr)
+                assert selectors, f"{name}: {panel.title}"
+                assert all(kpis.CHOSEN in matchers for matchers in selectors), f"{name}: {panel.title}"
 
 
 def test_every_threshold_is_on_the_dashboard_of_its_layer_with_the_limit_of_the_file() -> None:
@@ -157,7 +183,7 @@ def test_every_threshold_is_on_the_dashboard_of_its_layer_with_the_limit_of_the_
             panel for panel in dashboard_named(f"layer-{row.layer.name}").panels if row.alert in panel.description
         ]
         assert panels, row.name
-        assert any(row.value in query.expr for panel in panels for query in panel.queries), row.name
+        assert any(worst_value(row) in query.expr for panel in panels for query in panel.queries), row.name
         assert [limit.value for panel in panels[:1] for limit in panel.limits] == [
             limit.value for limit in limits.line(row)
         ]
@@ -198,7 +224,7 @@ def test_a_service_that_is_added_as_data_gets_a_row_with_a_panel_per_metric(monk
         "Billing backlog",
         "Billing duration",
     ]
-    assert metrics(row.panels[2].queries[0].expr) == {"billing_duration_seconds_bucket"}
+    assert metrics(row.panels[2].queries[0].expr) == {"obs:billing_duration_seconds_bucket:rate5m"}
     assert row.panels[0].queries[0].legend == "{{outcome}}"
 
 

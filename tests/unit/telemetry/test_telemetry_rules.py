@@ -15,7 +15,7 @@ from components.telemetry.thresholds import DOCUMENT, SLOS, THRESHOLDS, Slo, Thr
 
 ALERTS = {alert.name: alert for group in RULES for alert in group.alerts}
 GROUPS = {group.name: group for group in RULES}
-RECORDED = [rule for group in RULES for rule in group.rules if isinstance(rule, Recording)]
+RECORDED = [rule for group in slo_groups(DOCUMENT) for rule in group.rules if isinstance(rule, Recording)]
 
 PRIORITIES = {
     "critical": {"recording-failures", "inconsistency"},
