@@ -73,3 +73,12 @@ def size_of(text: str) -> int:
     if not match:
         raise ValueError(f"size is {text!r}, must be a whole number with Mi, Gi or Ti, for example 4Gi")
     return int(match[1]) * _BYTES[match[2]]
+
+
+def heap_limit(memory_limit: str) -> dict[str, str]:
+    """Environment of a Go program that collects garbage more often as it comes near the memory limit of its container.
+
+    Raises:
+        ValueError: As `size_of`.
+    """
+    return {"GOMEMLIMIT": f"{size_of(memory_limit) * 8 // 10 // 2**20}MiB"}

@@ -14,7 +14,6 @@ from components import naming
 from components.collector.config import HEALTH_PORT, METRICS_PORT
 from components.contracts import Credential
 from components.k8s import Container, Mount, Probe, Resources
-from components.naming import size_of
 
 _COST = 4
 """The usual cost of 10 takes 64 times the processor time for each wrong password, and for each scrape, which nothing
@@ -56,7 +55,7 @@ def _hash(user: str, password: str) -> str:
 def memory_settings(resources: Resources) -> dict[str, str]:
     """Environment of a Go program that allocates much and keeps little: it collects at four times what it keeps, and
     more often as the memory limit comes near."""
-    return {"GOGC": "300", "GOMEMLIMIT": f"{size_of(resources.memory_limit) * 8 // 10 // 2**20}MiB"}
+    return {"GOGC": "300", **naming.heap_limit(resources.memory_limit)}
 
 
 def collector_container(

@@ -50,7 +50,6 @@ from components.prometheus.config import (
     WEB_PORT,
     PrometheusConfig,
     alert_targets,
-    heap_limit,
     password_file_of,
     probe_scrapes,
     prometheus_command,
@@ -123,7 +122,7 @@ def sidecar_container(resources: Resources, *, shipping: bool) -> Container:
         image="thanos",
         command=sidecar_command(shipping=shipping),
         resources=resources,
-        env=heap_limit(resources),
+        env=naming.heap_limit(resources.memory_limit),
         ports={"grpc": GRPC_PORT, SIDECAR_PORT_NAME: SIDECAR_HTTP_PORT},
         mounts=[
             Mount(volume="web", path=WEB_DIRECTORY),

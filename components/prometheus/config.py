@@ -417,8 +417,3 @@ def queries_at_once(resources: Resources) -> int:
 def reads_at_once(sidecar: Resources) -> int:
     """Answers that a Prometheus sends to its sidecar at the same time; the others wait for their turn."""
     return max(1, min(_MOST_QUERIES, size_of(sidecar.memory_limit) // _READ_BYTES))
-
-
-def heap_limit(resources: Resources) -> dict[str, str]:
-    """Environment of a Go program that collects garbage more often as it comes near the limit of its memory."""
-    return {"GOMEMLIMIT": f"{size_of(resources.memory_limit) * 8 // 10 // 2**20}MiB"}

@@ -39,7 +39,7 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
-from components.prometheus.config import WEB_DIRECTORY, heap_limit, queries_at_once, rendered
+from components.prometheus.config import WEB_DIRECTORY, queries_at_once, rendered
 from components.prometheus.thanos import (
     GRPC_PORT,
     QUERY_DIRECTORY,
@@ -430,7 +430,7 @@ def _container(resources: Resources) -> Container:
         image="thanos",
         command=query_command(queries_at_once=queries_at_once(resources)),
         resources=resources,
-        env=heap_limit(resources),
+        env=naming.heap_limit(resources.memory_limit),
         ports={naming.METRICS_PORT: QUERY_PORT},
         mounts=[
             Mount(volume="config", path=f"{QUERY_DIRECTORY}/endpoints"),

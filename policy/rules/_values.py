@@ -11,6 +11,8 @@ from policy.model import Finding, Node, Resource, UnknownValueError
 
 T = TypeVar("T")
 
+FILES = frozenset({"ConfigMap", "Secret"})
+"""Kinds of resources that files of servers stand in."""
 DAY_MS = 24 * 60 * 60 * 1000
 SAFE_VERSIONS = frozenset({"TLSv1.2", "TLSv1.3", "TLS12", "TLS13", "1.2", "1.3"})
 """How Kafka, Prometheus and collectors write the versions of TLS that nobody has broken."""

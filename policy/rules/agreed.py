@@ -19,9 +19,8 @@ from policy.rules._collector import collectors
 from policy.rules._kafka import TOPIC, servers
 from policy.rules._kubernetes import template
 from policy.rules._servers import WORKLOADS, Container, all_containers, pod_of
-from policy.rules._values import each_known, finding, seconds
+from policy.rules._values import FILES, each_known, finding, seconds
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _SECTIONS: Final = ("receivers", "processors", "exporters", "extensions", "connectors")
 
 
@@ -203,7 +202,7 @@ def _search(resource: Resource, options: Options) -> Iterator[Finding]:
 
 _MANIFESTS: Final = frozenset(
     {"Certificate", "CronJob", "DaemonSet", "Deployment", "HorizontalPodAutoscaler", "Issuer", "Namespace"}
-    | {"PodDisruptionBudget", "Service", "StatefulSet", *_FILES}
+    | {"PodDisruptionBudget", "Service", "StatefulSet", *FILES}
 )
 _PROVIDERS: Final = frozenset(
     {*(f"pulumi:providers:{name}" for name in ("grafana", "kafka", "kubernetes"))}
@@ -298,7 +297,7 @@ def _manifest(resource: Resource, options: Options) -> Iterator[Finding]:
     known, kind, annotations = table("manifests"), resource.kind, resource.node.at("metadata.annotations")
     balancer = kind == "Service" and resource.node.at("spec.type").text() == _BALANCER
     yield from known.findings(resource, annotations, f"{_BALANCER if balancer else kind}.metadata.annotations")
-    if resource.kind in _FILES:
+    if resource.kind in FILES:
         return
     pod = template(resource)
     yield from known.findings(resource, Node(_without_pod(resource.node["spec"].value), "spec"), f"{kind}.spec")
@@ -356,7 +355,7 @@ RULES: tuple[Rule, ...] = (
         promise="Nodes and topics of Kafka have agreed settings only, with agreed values.",
         why="Ciphers without encryption, foreign authenticators or limits of one topic undo what the others say.",
         sources=("K1", "K5"),
-        kinds=frozenset({*_FILES, "Topic"}),
+        kinds=frozenset({*FILES, "Topic"}),
         resource=_kafka_settings,
     ),
     Rule(
@@ -364,7 +363,7 @@ RULES: tuple[Rule, ...] = (
         promise="Collectors have receivers, processors, exporters, extensions and connectors of agreed types only.",
         why="A receiver that knows no login or an exporter that prints telemetry is seen by no rule about those known.",
         sources=("O1", "O5"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_collector_parts,
     ),
     Rule(
@@ -379,7 +378,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="longest time between two scrapes or evaluations",
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_prometheus,
     ),
     Rule(
@@ -387,7 +386,7 @@ RULES: tuple[Rule, ...] = (
         promise="PostgreSQL has agreed settings and logins only.",
         why="Files from elsewhere, libraries, archives, weak ciphers or one more login open every database.",
         sources=("G1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_postgres,
     ),
     Rule(
@@ -395,7 +394,7 @@ RULES: tuple[Rule, ...] = (
         promise="Search nodes have agreed settings with agreed values, and agreed options of the JVM only.",
         why="Pages of other sites, debuggers and realms of one's own come in past users and roles.",
         sources=("J1", "J3"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_search,
     ),
     Rule(
@@ -403,7 +402,7 @@ RULES: tuple[Rule, ...] = (
         promise="Collectors and Jaeger have agreed settings only, with agreed values.",
         why="A limit that is off, a header, a page of another site or a count that is dropped undoes what others say.",
         sources=("O1", "O5", "J1"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_collector,
     ),
     Rule(
@@ -411,7 +410,7 @@ RULES: tuple[Rule, ...] = (
         promise="Prometheus, Alertmanager, Thanos, the prober and web configurations have agreed settings only.",
         why="Headers, ciphers, muted hours or another answer that counts as closed are looked at by no other rule.",
         sources=("P2", "A2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_servers,
     ),
     Rule(
@@ -419,7 +418,7 @@ RULES: tuple[Rule, ...] = (
         promise="Grafana, its directory and its data sources have agreed settings only, with agreed values.",
         why="One more way to log in, a plugin, a filter that finds everybody or sessions of years open dashboards.",
         sources=("G1", "G5"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_grafana,
     ),
     Rule(
@@ -451,7 +450,7 @@ RULES: tuple[Rule, ...] = (
         promise="Kafka and search nodes log what was agreed on, to their own output, with line ends escaped.",
         why="The audit log reads who was refused there; a level or an appender can silence it or send it elsewhere.",
         sources=("M1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_logging,
     ),
 )

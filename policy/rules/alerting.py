@@ -13,7 +13,7 @@ from policy.documents import Document, Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._alerting import CREDENTIAL_KEYS
 from policy.rules._servers import WORKLOADS, Container, containers, known_documents, persistent, replicas
-from policy.rules._values import client_tls, each_known, finding, flag, seconds, server_tls, shown
+from policy.rules._values import FILES, client_tls, each_known, finding, flag, seconds, server_tls, shown
 
 _MUTUAL = "RequireAndVerifyClientCert"
 
@@ -197,7 +197,6 @@ def _plain_gossip(resource: Resource, options: Options) -> Iterator[Finding]:
                 )
 
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _KEPT = ("severity", "alertname", "escalation", "alert_id")
 """Labels by which an alert finds its receivers and its escalation."""
 
@@ -268,7 +267,7 @@ def _targets(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _wired(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     if any(any(alertmanagers(resource)) for resource in resources):
-        yield from each_known(_wired_at(resource) for resource in resources if resource.kind in _FILES)
+        yield from each_known(_wired_at(resource) for resource in resources if resource.kind in FILES)
 
 
 def _wired_at(resource: Resource) -> Iterator[Finding]:
@@ -433,7 +432,7 @@ RULES: tuple[Rule, ...] = (
         promise="Prometheus sends alerts over verified TLS and with a login.",
         why="Alerts could be read, forged or dropped on the way.",
         sources=("A1", "P2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_delivery,
     ),
     Rule(
@@ -448,7 +447,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="Alertmanagers that a Prometheus knows, at least.",
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_targets,
     ),
     Rule(
@@ -463,7 +462,7 @@ RULES: tuple[Rule, ...] = (
         promise="Alerts reach every Alertmanager as rules raised them, but for a replica's own label.",
         why="An alert that is dropped or loses its priority on the way wakes nobody.",
         sources=("A1", "P3"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_relabelled,
     ),
     Rule(

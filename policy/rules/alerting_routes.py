@@ -15,10 +15,9 @@ from policy.documents import Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._alerting import ALWAYS_FIRES, CREDENTIAL_KEYS, TIMES, Matcher, Route, Routing, matchers, routings
 from policy.rules._servers import Container
-from policy.rules._values import client_tls, each_known, finding, flag, host_of, loopback, old_versions, seconds
+from policy.rules._values import FILES, client_tls, each_known, finding, flag, host_of, loopback, old_versions, seconds
 from policy.rules.alerting import alertmanagers
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _SECRETS: Final = frozenset(
     {"smtp_auth_password", "smtp_auth_secret", "auth_password", "auth_secret", "slack_api_url", "slack_app_token"}
     | {"app_token", "service_key", "routing_key", "opsgenie_api_key", "api_key", "victorops_api_key", "user_key"}
@@ -322,7 +321,7 @@ RULES: tuple[Rule, ...] = (
         promise="No password, token or secret address of a receiver lies in a ConfigMap.",
         why="Everybody who may read ConfigMaps could send notifications in our name.",
         sources=("A2", "P2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_secrets,
     ),
     Rule(
@@ -330,7 +329,7 @@ RULES: tuple[Rule, ...] = (
         promise="Notifications leave over verified TLS of an unbroken version only.",
         why="Alerts name hosts, people and weaknesses; on the way they could be read or dropped.",
         sources=("A1", "A2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_encrypted,
     ),
     Rule(
@@ -338,7 +337,7 @@ RULES: tuple[Rule, ...] = (
         promise="Services of the cluster that are told of alerts are verified by an authority, and shown a login.",
         why="No public authority signs their names, and whoever may post without a login can make up alerts.",
         sources=("A1", "A3"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_inside,
     ),
     Rule(
@@ -346,7 +345,7 @@ RULES: tuple[Rule, ...] = (
         promise="A file that names who signs the receivers outside names it for each of them.",
         why="One that is left out is believed with a certificate of any public authority, or cannot be told at all.",
         sources=("A1", "A2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_authority,
     ),
     Rule(
@@ -361,7 +360,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="The alert that always fires; its notifications are no news.",
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_recorded,
     ),
     Rule(
@@ -369,7 +368,7 @@ RULES: tuple[Rule, ...] = (
         promise="The pager opens an incident for each alert of a priority or of a contact.",
         why="It rings for a new incident only: a second alert in that of another one would ring nobody.",
         sources=("A2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_rings,
     ),
     Rule(
@@ -391,7 +390,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="Whether anybody is notified; a stack file of another profile than production may have nobody.",
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_receivers,
     ),
     Rule(
@@ -407,7 +406,7 @@ RULES: tuple[Rule, ...] = (
                 default="1h", schema=_TIME, meaning="Longest time between two equal notifications."
             ),
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_urgent,
     ),
     Rule(
@@ -418,7 +417,7 @@ RULES: tuple[Rule, ...] = (
         options={
             "alert": ALWAYS_FIRES,
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_inhibitions,
     ),
     Rule(
@@ -435,7 +434,7 @@ RULES: tuple[Rule, ...] = (
                 "have fewer.",
             ),
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_two_ways,
     ),
 )

@@ -30,10 +30,8 @@ from policy.rules._alerting import (
     metrics_of,
 )
 from policy.rules._kubernetes import WORKLOADS, of_kind, template
-from policy.rules._values import Unknowns, each_known, finding, seconds, shown
+from policy.rules._values import FILES, Unknowns, each_known, finding, seconds, shown
 from policy.rules.rights import family, role_name
-
-_FILES = frozenset({"ConfigMap", "Secret"})
 
 
 def _severity(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -374,7 +372,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="Values of the label severity.",
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_severity,
     ),
     Rule(
@@ -382,7 +380,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every alert leads to a runbook.",
         why="Who is woken by an alert nobody has explained loses the time in which it could be mended.",
         sources=("P3",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_runbook,
     ),
     Rule(
@@ -393,7 +391,7 @@ RULES: tuple[Rule, ...] = (
         options={
             "label": Option(default="alert_id", schema={"type": "string"}, meaning="Label with the identity."),
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_identity,
     ),
     Rule(
@@ -441,7 +439,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="Longest time from an alert to its escalation, by priority; others need none.",
             ),
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_raised_again,
     ),
     Rule(

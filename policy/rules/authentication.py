@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules._kafka import PROVIDER, SCRAM, Server, clients, servers, services, super_users, words
-from policy.rules._values import finding, flag, shown, stated
+from policy.rules._values import FILES, finding, flag, shown, stated
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 _MECHANISMS = "sasl.enabled.mechanisms"
 _NOBODY = frozenset({"User:ANONYMOUS", "User:*", "User:"})
@@ -204,7 +203,7 @@ RULES: tuple[Rule, ...] = (
         promise=f"Every listener of Kafka asks for {SCRAM} or for a certificate.",
         why="Anybody who reaches the port could read and write all telemetry.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_listener_authentication,
     ),
     Rule(
@@ -212,7 +211,7 @@ RULES: tuple[Rule, ...] = (
         promise="Nodes talk to each other on listeners named for it, as known nodes.",
         why="Whoever passes for a broker gets every record, and may change the quorum.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_node_links,
     ),
     Rule(
@@ -220,7 +219,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every Kafka node enforces access rules, and denies what no rule allows.",
         why="Every client could read and write every topic.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_authorizer,
     ),
     Rule(
@@ -228,7 +227,7 @@ RULES: tuple[Rule, ...] = (
         promise="Super users are single, known users.",
         why="Access rules do not bind a super user.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_super_users,
     ),
     Rule(
@@ -236,7 +235,7 @@ RULES: tuple[Rule, ...] = (
         promise="Certificates become users by a list of names, never by a pattern.",
         why="Every workload of the platform has a certificate, and could become any user, super users included.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_principals,
     ),
     Rule(
@@ -244,7 +243,7 @@ RULES: tuple[Rule, ...] = (
         promise=f"Every Java client of Kafka logs in by {SCRAM} or by a certificate.",
         why="Weaker mechanisms show the password to whoever answers.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_client_login,
     ),
     Rule(
@@ -252,7 +251,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every service that names brokers logs in with a user of its own.",
         why="A client without a user can only work where nobody is refused.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_service_login,
     ),
     Rule(

@@ -14,10 +14,9 @@ from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import BUCKETS, GATE, LOGIN, URLS, Collector, Component, Pipeline, Serving, collectors
 from policy.rules._commands import WORKLOADS, processes
 from policy.rules._kafka import SCRAM
-from policy.rules._values import finding, loopback, number, shown
+from policy.rules._values import FILES, finding, loopback, number, shown
 from policy.rules.tls_processes import http_clients, scrape_jobs
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 MOST_CONNECTIONS = 65_536
 """Above it, their buffers alone take 8 GiB."""
 MOST_A_SECOND = {"items": 10_000_000, "bytes": 100_000_000_000}
@@ -342,7 +341,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every receiver and metrics endpoint that the network reaches asks for a password or a certificate.",
         why="Anybody who reaches the port could write telemetry in the name of others, or read it.",
         sources=("O1", "P2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_server_authentication,
     ),
     Rule(
@@ -350,7 +349,7 @@ RULES: tuple[Rule, ...] = (
         promise="A gRPC port of senders that log in bounds its connections before their handshake.",
         why="A few hundred idle connections fill the memory, and then every sender is refused.",
         sources=("O1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_connections,
     ),
     Rule(
@@ -358,7 +357,7 @@ RULES: tuple[Rule, ...] = (
         promise="Whoever logs in to a collector has a rate and a share of what is in flight, and none has it all.",
         why="One layer that sends without end would have every other one refused.",
         sources=("O1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_shares,
     ),
     Rule(
@@ -366,7 +365,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every exporter logs in to its destination, unless it is in the same pod.",
         why="Without it the destination refuses, or takes telemetry from anybody.",
         sources=("O5", "P2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_exporter_login,
     ),
     Rule(
@@ -374,7 +373,7 @@ RULES: tuple[Rule, ...] = (
         promise=f"Every collector logs in to Kafka by {SCRAM}.",
         why="Weaker mechanisms show the password to whoever answers, and without one Kafka refuses.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_kafka_login,
     ),
     Rule(
@@ -382,7 +381,7 @@ RULES: tuple[Rule, ...] = (
         promise="A collector that senders log in to drops what a sender sends in the name of another.",
         why="One stolen password would be enough to write telemetry of every layer.",
         sources=("O1", "O2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_sender,
     ),
     Rule(
@@ -390,7 +389,7 @@ RULES: tuple[Rule, ...] = (
         promise="Prometheus logs in to every target, and with a user that no other target knows.",
         why="A target that is taken over could otherwise read what all the others serve.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_scrape_login,
     ),
     Rule(
@@ -398,7 +397,7 @@ RULES: tuple[Rule, ...] = (
         promise="Helpers in a Prometheus pod log in to the Prometheus that they ask.",
         why="A helper without a password can only work where nobody is refused.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_client_file_login,
     ),
     Rule(
@@ -407,7 +406,7 @@ RULES: tuple[Rule, ...] = (
         why="Anybody who reaches the port, or a copy of the file, could read every metric.",
         sources=("P2",),
         options=_COST,
-        kinds=_FILES,
+        kinds=FILES,
         resource=_web_users,
     ),
     Rule(
@@ -416,7 +415,7 @@ RULES: tuple[Rule, ...] = (
         why="A copy of the file would be a copy of the passwords, and an empty file lets nobody in.",
         sources=("O1", "P2"),
         options=_COST,
-        kinds=_FILES,
+        kinds=FILES,
         resource=_password_files,
     ),
     Rule(
@@ -424,7 +423,7 @@ RULES: tuple[Rule, ...] = (
         promise="The metrics agent of a JVM asks for a password, and keeps a salted hash of it.",
         why="Anybody who reaches the port could read what the brokers count: topics, sizes, clients.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_jmx_login,
     ),
     Rule(
@@ -432,7 +431,7 @@ RULES: tuple[Rule, ...] = (
         promise="Services serve over TLS, and their metrics ask for a password.",
         why="Anybody who reaches the port could read topics, groups and their state.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_service_metrics,
     ),
     Rule(

@@ -12,7 +12,7 @@ from typing import Any, Final
 from policy.documents import Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule, UnknownValueError
 from policy.rules._servers import WORKLOADS, Container, Word, containers, known_documents
-from policy.rules._values import each_known, finding, flag, number, shown
+from policy.rules._values import FILES, each_known, finding, flag, number, shown
 from policy.rules.regions import reports, suspended
 
 JOB, ARCHIVE, BACKUP_EXPORTER = "services.backup", "services.kafka_archive", "services.backup_exporter"
@@ -71,13 +71,12 @@ def _program(container: Container, module: str, stack: Sequence[Resource]) -> Pr
     return Program(container, module, file.resource, Node(content, f"{file.name}:"))
 
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _SSE: Final = ("SSE-S3", "SSE-KMS", "SSE-C")
 
 
 def _stores(resource: Resource) -> Iterator[Node]:
     """Object stores in files, and those written into the command line of Thanos."""
-    if resource.kind in _FILES:
+    if resource.kind in FILES:
         yield from (document.node for document in documents(resource, Format.OBJECT_STORE))
         return
     for container in containers(resource):
@@ -239,7 +238,7 @@ RULES: tuple[Rule, ...] = (
         promise="Backups go to an object store over verified TLS.",
         why="A backup holds everything; on the way it could be read, or end at a false store.",
         sources=("D1",),
-        kinds=_FILES | WORKLOADS,
+        kinds=FILES | WORKLOADS,
         resource=_transport,
     ),
     Rule(
@@ -247,7 +246,7 @@ RULES: tuple[Rule, ...] = (
         promise="Keys of the object store lie in Secrets.",
         why="Whoever has them reads every backup, or deletes it.",
         sources=("D1", "P2"),
-        kinds=_FILES | WORKLOADS,
+        kinds=FILES | WORKLOADS,
         resource=_store_secrets,
     ),
     Rule(
@@ -263,7 +262,7 @@ RULES: tuple[Rule, ...] = (
             ),
             "types": Option(default=list(_SSE), schema=_TEXTS, meaning="Kinds of encryption that count."),
         },
-        kinds=_FILES | WORKLOADS,
+        kinds=FILES | WORKLOADS,
         resource=_encrypted,
     ),
     Rule(

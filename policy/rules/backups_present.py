@@ -9,10 +9,9 @@ from typing import Any
 from policy.documents import Document, Format, files
 from policy.model import Finding, Level, Node, Option, Options, Resource, Rule
 from policy.rules._servers import WORKLOADS, Container, all_containers, containers, known_documents
-from policy.rules._values import finding, number, shown
+from policy.rules._values import FILES, finding, number, shown
 from policy.rules.backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs, shippers, store_flag
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _DUMPS = frozenset({"pg_dump", "pg_dumpall", "pg_basebackup", "wal-g", "pgbackrest"})
 _ENGINES = ("opensearch", "elasticsearch")
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
@@ -154,7 +153,7 @@ def _recipients(program: Program) -> Iterator[Finding]:
 def _identities(resource: Resource, options: Options) -> Iterator[Finding]:
     fix = "take it out of the cluster and out of the stack: operators keep it, and name its public key"
     told = "an identity of age lies here: whoever reads it opens every backup"
-    if resource.kind in _FILES:
+    if resource.kind in FILES:
         for name, text in files(resource):
             if _IDENTITY.search(text):
                 yield finding(resource, f"{name}:", told, fix)
@@ -303,7 +302,7 @@ RULES: tuple[Rule, ...] = (
         promise="What opens backups is nowhere in the cluster.",
         why="Who takes over a pod could otherwise read every backup that was ever made.",
         sources=("D1", "P2"),
-        kinds=_FILES | WORKLOADS,
+        kinds=FILES | WORKLOADS,
         resource=_identities,
     ),
     Rule(

@@ -15,7 +15,7 @@ from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
 from policy.rules._servers import WORKLOADS, Container, File, Mounted, Word, all_containers, containers
-from policy.rules._values import each_known, finding
+from policy.rules._values import FILES, each_known, finding
 
 _NAMES = ("postgres", "postgresql")
 _STRONG = ("scram-sha-256", "cert")
@@ -202,7 +202,6 @@ def _lines(file: File) -> Iterator[Finding]:
             )
 
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _FIX = "set sslmode=verify-full and sslrootcert to the platform's CA"
 
 
@@ -330,7 +329,7 @@ RULES: tuple[Rule, ...] = (
         promise="Connections to PostgreSQL in files verify the server's certificate and name.",
         why="A false server would get the password and everything that is written.",
         sources=("G1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_files,
     ),
     Rule(
@@ -353,7 +352,7 @@ RULES: tuple[Rule, ...] = (
         promise="Grafana's PostgreSQL data sources verify the server's certificate and name.",
         why="A false server would get the password and could show false figures.",
         sources=("G1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_sources,
     ),
 )

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import BUCKETS, READER, RECORDS, Collector, Component, Pipeline, collectors
-from policy.rules._values import Unknowns, finding, flag, number, seconds, shown, stated
+from policy.rules._values import FILES, Unknowns, finding, flag, number, seconds, shown, stated
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _BATCHING = frozenset({"batch", "groupbytrace", "tail_sampling"})
 _KEYS = {
     "metrics": "partition_metrics_by_resource_attributes",
@@ -333,7 +332,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="Least timeout of a send, in seconds: Kafka notices a dead broker after 9.",
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_producer,
     ),
     Rule(
@@ -341,7 +340,7 @@ RULES: tuple[Rule, ...] = (
         promise="A gateway answers when Kafka has a request; while Kafka is away, when its disk has.",
         why="Answering earlier loses telemetry with the pod; having no disk refuses everybody in every outage.",
         sources=("K1", "O1"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_outage,
     ),
     Rule(
@@ -349,7 +348,7 @@ RULES: tuple[Rule, ...] = (
         promise="Records are compressed by Snappy and keyed by device, service or trace.",
         why="Without keys the order per device is lost, and the spans of one trace reach different consumers.",
         sources=("K3",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_keys,
     ),
     Rule(
@@ -364,7 +363,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="Longest outage of Kafka that a consumer must survive.",
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_marking,
     ),
     Rule(
@@ -372,7 +371,7 @@ RULES: tuple[Rule, ...] = (
         promise="Exporters on the way of telemetry never give up.",
         why="An outage longer than the limit loses everything that was taken meanwhile.",
         sources=("O1", "O5"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_retries,
     ),
     Rule(
@@ -380,7 +379,7 @@ RULES: tuple[Rule, ...] = (
         promise="Nothing on the way of telemetry answers before it is delivered or on disk.",
         why="The sender forgets what a collector then loses by a restart.",
         sources=("O1", "O5"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_early_answers,
     ),
     Rule(
@@ -395,7 +394,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="Most of the memory limit to use.",
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_memory,
     ),
     Rule(
@@ -403,7 +402,7 @@ RULES: tuple[Rule, ...] = (
         promise="An error in routing, filtering or transforming refuses the telemetry.",
         why="Telemetry would pass unfiltered and unmasked, or vanish without a count.",
         sources=("O1", "O2", "O3"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_errors,
     ),
     Rule(

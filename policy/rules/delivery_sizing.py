@@ -15,7 +15,7 @@ from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import BUCKETS, DRAIN, WRITERS, Collector, Component, collectors
 from policy.rules._commands import Files, Process, processes
 from policy.rules._kafka import QUOTA, TOPIC, USER, servers
-from policy.rules._values import Unknowns, each_known, finding, number, seconds, shown, size, stated
+from policy.rules._values import FILES, Unknowns, each_known, finding, number, seconds, shown, size, stated
 from policy.rules.authentication_access import topics
 from policy.rules.tls_processes import is_collector
 
@@ -86,7 +86,6 @@ def _threads(network: Node, io: Node) -> float:
     return (number(network) or _NETWORK_THREADS) + (number(io) or _IO_THREADS)
 
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _PRODUCER_DEFAULT = 1_000_000
 _FETCH_DEFAULT = 1_048_576
 _SNAPPY = 21
@@ -302,7 +301,7 @@ RULES: tuple[Rule, ...] = (
         promise="A collector takes no request, and makes no batch, that does not fit a record.",
         why="Kafka refuses it for good after its sender was told that it is safe.",
         sources=("K3", "O1"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_requests,
     ),
     Rule(

@@ -11,10 +11,9 @@ from policy.documents import Format, documents, files
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
-from policy.rules._values import each_known, finding, flag, loopback, shown
+from policy.rules._values import FILES, each_known, finding, flag, loopback, shown
 from policy.rules.grafana import Grafana, grafanas
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _SQL: Final = ("postgres", "grafana-postgresql-datasource", "mysql", "mssql")
 _OUTSIDE = re.compile(r"\$__(file|env|vault)\{[^}]*\}|\$\{[^}]*\}|\$[A-Za-z_]\w*")
 
@@ -177,7 +176,7 @@ RULES: tuple[Rule, ...] = (
         promise="Grafana asks its data sources over verified TLS, and no browser asks them itself.",
         why="Logins and figures could be read or forged on the way.",
         sources=("G1", "P2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_sources,
     ),
     Rule(
@@ -185,7 +184,7 @@ RULES: tuple[Rule, ...] = (
         promise="Grafana logs in at every data source.",
         why="A data source that answers without a login answers everybody.",
         sources=("G1", "P2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_source_logins,
     ),
     Rule(
@@ -193,7 +192,7 @@ RULES: tuple[Rule, ...] = (
         promise="Passwords of data sources lie in Secrets.",
         why="Whoever may read ConfigMaps could ask the data sources past Grafana.",
         sources=("G1", "P2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_source_secrets,
     ),
     Rule(
@@ -201,7 +200,7 @@ RULES: tuple[Rule, ...] = (
         promise="Grafana talks to LDAP over verified TLS.",
         why="Everybody's password passes there.",
         sources=("G5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_ldap,
     ),
     Rule(

@@ -12,12 +12,10 @@ from typing import Any, Final
 from policy.documents import Format, documents, files, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._servers import known_documents
-from policy.rules._values import finding
+from policy.rules._values import FILES, finding
 
 Fingerprint = dict[str, dict[str, Any]]
 """Section -> name -> what must agree, as JSON data without secrets."""
-
-_FILES = frozenset({"ConfigMap", "Secret"})
 
 
 def fingerprint(resources: Sequence[Resource]) -> Fingerprint:
@@ -64,7 +62,7 @@ def rules(resources: Sequence[Resource]) -> dict[str, Any]:
     """``group: name`` of every alert and recording rule -> digests of what it says."""
     grants: dict[str, set[str]] = {}
     for resource in resources:
-        for document in documents(resource, Format.RULES) if resource.kind in _FILES else ():
+        for document in documents(resource, Format.RULES) if resource.kind in FILES else ():
             for group in document.node["groups"].elements():
                 for rule in group["rules"].elements():
                     name = rule["alert"].text() or rule["record"].text()

@@ -15,9 +15,8 @@ from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._commands import Files, Process, processes
 from policy.rules._formats import Mirror
-from policy.rules._values import SAFE_VERSIONS, each_known, finding
+from policy.rules._values import FILES, SAFE_VERSIONS, each_known, finding
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _IDENTITY: Final = "org.apache.kafka.connect.mirror.IdentityReplicationPolicy"
 _COPIES: Final = {
     "replication.factor": "2",
@@ -238,7 +237,7 @@ RULES: tuple[Rule, ...] = (
         promise="MirrorMaker talks to both regions over TLS with a SCRAM login.",
         why="The copy crosses between regions, where it could be read or replaced.",
         sources=("D2", "K5"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_secured,
     ),
     Rule(
@@ -254,7 +253,7 @@ RULES: tuple[Rule, ...] = (
                 default=False, schema={"type": "boolean"}, meaning="Whether exactly-once copying must be switched on."
             ),
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_faithful,
     ),
     Rule(
@@ -267,7 +266,7 @@ RULES: tuple[Rule, ...] = (
                 default=5, schema={"type": "integer", "minimum": 1}, meaning="Age of group offsets, at most."
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_offsets,
     ),
     Rule(
@@ -275,7 +274,7 @@ RULES: tuple[Rule, ...] = (
         promise="MirrorMaker writes nothing into the region that it copies.",
         why="What is copied must not depend on its copy, and records that are copied back would never come to rest.",
         sources=("D2", "K5"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_untouched,
     ),
     Rule(
@@ -283,7 +282,7 @@ RULES: tuple[Rule, ...] = (
         promise="MirrorMaker copies topics and groups that are named one by one.",
         why="A pattern takes along what somebody makes later, and what was never meant to leave its region.",
         sources=("D2", "K2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_named,
     ),
     Rule(
@@ -291,7 +290,7 @@ RULES: tuple[Rule, ...] = (
         promise="MirrorMaker uses versions of TLS that nobody has broken.",
         why="Between regions the copy passes through networks of others.",
         sources=("D2", "K5"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_versions,
     ),
     Rule(

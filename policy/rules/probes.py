@@ -8,9 +8,8 @@ from typing import Final
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, processes
-from policy.rules._values import Unknowns, client_tls, finding, flag, loopback, shown
+from policy.rules._values import FILES, Unknowns, client_tls, finding, flag, loopback, shown
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 PROGRAM: Final = ("blackbox_exporter", "blackbox-exporter")
 
 
@@ -131,7 +130,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every way of probing demands TLS and verifies the certificate by an authority.",
         why="A probe that is content with less says of an open or a false endpoint that all is well.",
         sources=("K5", "P2", "P3"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_modules,
     ),
     Rule(

@@ -11,7 +11,7 @@ from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, processes
 from policy.rules._servers import known_documents
-from policy.rules._values import Unknowns, each_known, finding, number
+from policy.rules._values import FILES, Unknowns, each_known, finding, number
 from policy.rules.alerting import secured
 
 
@@ -100,7 +100,6 @@ def _one_view(workload: Resource, replicas: Sequence[tuple[Resource, Node]]) -> 
                 yield finding(resource, labels, problem, f"set {used[0]} to the name of the replica")
 
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _SHARD, _REPLICA = "prometheus_shard", "prometheus_replica"
 _DROP = "--alert.label-drop"
 _RECEIVERS = "--alertmanagers.config-file"
@@ -266,7 +265,7 @@ RULES: tuple[Rule, ...] = (
         promise="Rulers send alerts over verified TLS and with a login.",
         why="Alerts could be read, forged or dropped on the way.",
         sources=("A1", "P2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_told_over_tls,
     ),
 )

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import WRITERS, collectors
 from policy.rules._kafka import TOPIC, Server, clients, servers, services, words
-from policy.rules._values import Unknowns, finding, flag, number, shown, stated
+from policy.rules._values import FILES, Unknowns, finding, flag, number, shown, stated
 from policy.rules.authentication_access import topics
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _COPIES = {
     "min_replication_factor": Option(
         default=3, schema={"type": "integer", "minimum": 1}, meaning="Least number of copies of every record."
@@ -209,7 +208,7 @@ RULES: tuple[Rule, ...] = (
         why="One lost broker would take acknowledged records, offsets or transactions with it, or stop all writing.",
         sources=("K1",),
         options=_COPIES,
-        kinds=_FILES,
+        kinds=FILES,
         resource=_broker_copies,
     ),
     Rule(
@@ -226,7 +225,7 @@ RULES: tuple[Rule, ...] = (
         promise="Only a copy that has every acknowledged record becomes leader.",
         why="A copy that is behind would cut the others down to what it has: acknowledged records are gone.",
         sources=("K1",),
-        kinds=frozenset({*_FILES, "Topic"}),
+        kinds=frozenset({*FILES, "Topic"}),
         resource=_unclean,
     ),
     Rule(
@@ -234,7 +233,7 @@ RULES: tuple[Rule, ...] = (
         promise="No node makes topics by itself.",
         why="A misspelt name would make a topic with the wrong copies, retention and rights, and swallow telemetry.",
         sources=("K1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_auto_creation,
     ),
     Rule(
@@ -242,7 +241,7 @@ RULES: tuple[Rule, ...] = (
         promise="Brokers hand over before they stop, and keep records on their volume.",
         why="Each restart would be an outage, or lose a copy of everything.",
         sources=("K1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_steady_brokers,
     ),
     Rule(
@@ -257,7 +256,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="Longest time between two snapshots, in milliseconds.",
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_metadata_snapshots,
     ),
     Rule(
@@ -265,7 +264,7 @@ RULES: tuple[Rule, ...] = (
         promise="Java producers wait for every copy in sync.",
         why="A leader that dies takes with it what only it had.",
         sources=("K3",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_acks,
     ),
     Rule(

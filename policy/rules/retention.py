@@ -8,9 +8,8 @@ from policy.documents import Format, documents
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, Process, processes
 from policy.rules._kafka import TOPIC, servers
-from policy.rules._values import DAY_MS, finding, number, seconds, shown, size
+from policy.rules._values import DAY_MS, FILES, finding, number, seconds, shown, size
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _DAYS = {
     "telemetry-metrics": 30,
     "telemetry-traces": 7,
@@ -135,7 +134,7 @@ RULES: tuple[Rule, ...] = (
         promise="Brokers delete records by age only, and remember a group's position for a week.",
         why="A burst would push out records that nobody has read, and a group that was away would start anew.",
         sources=("K4", "O5"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_broker,
     ),
     Rule(
@@ -163,7 +162,7 @@ RULES: tuple[Rule, ...] = (
                 default="6h", schema={"type": "string"}, meaning="Longest outage after which no gap may remain."
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_window,
     ),
 )

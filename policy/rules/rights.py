@@ -19,7 +19,7 @@ from policy.rules._agreed import agreed_rights
 from policy.rules._kafka import ACL
 from policy.rules._kubernetes import of_kind, served
 from policy.rules._servers import WORKLOADS, all_containers, pod_of
-from policy.rules._values import finding, size, written
+from policy.rules._values import FILES, finding, size, written
 
 MEMORY: Final = "memory"
 """Kind of right that is a limit: the highest one is agreed on."""
@@ -255,7 +255,6 @@ def masked(content: Mapping[str, Any]) -> dict[str, str]:
     return {name: entry["type"] for name, entry in content["attributes"].items() if entry["type"] in MASKED}
 
 
-_FILES: Final = frozenset({"ConfigMap", "Secret"})
 _FIX: Final = "leave it as it was, or have it agreed on: python -m tests.support.agreed_rights, and commit"
 _FOLDER: Final = "grafana:oss/folder:Folder"
 _FOLDER_PERMISSION: Final = "grafana:oss/folderPermission:FolderPermission"
@@ -401,7 +400,7 @@ RULES: tuple[Rule, ...] = (
         promise="No user of the search cluster, client, alert that silences or script may do more than agreed.",
         why="Dashboards that may read confidential traces show them; a line in the database's script undoes logins.",
         sources=("J3", "O2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_files_rights,
     ),
     Rule(
@@ -423,7 +422,7 @@ RULES: tuple[Rule, ...] = (
         promise="What the gate masks stays masked, and the platform's own names stay reserved.",
         why="A type that lets values through puts ids and names of people into Kafka, every store and every backup.",
         sources=("O1", "S2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_catalogue,
     ),
 )

@@ -14,7 +14,7 @@ from policy.documents import files, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._formats import flatten
 from policy.rules._servers import Container, Mounted, Variables, containers, replicas
-from policy.rules._values import each_known, finding, flag
+from policy.rules._values import FILES, each_known, finding, flag
 
 _OPENSEARCH: Final = ("opensearch", "opensearch-docker-entrypoint.sh", "opensearch-tar-install.sh")
 _ELASTIC: Final = ("elasticsearch",)
@@ -88,7 +88,6 @@ def _file(resource: Resource, name: str, text: str) -> Iterator[tuple[str, Setti
             yield key, Setting(value, resource, f"{name}: {key}")
 
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _OS: Final = OPENSEARCH_SECURITY
 _DEMO: Final = ("esnode", "kirk")
 
@@ -349,7 +348,7 @@ RULES: tuple[Rule, ...] = (
         promise="The search cluster's security configuration takes nobody without a login.",
         why="All traces and logs would be open.",
         sources=("J3",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_anonymous,
     ),
     Rule(
@@ -370,7 +369,7 @@ RULES: tuple[Rule, ...] = (
         why="With a node its documents would be gone.",
         sources=("J1", "N-004"),
         options={"replicas": Option(default=1, schema={"type": "integer", "minimum": 1}, meaning="Copies, at least.")},
-        kinds=_FILES,
+        kinds=FILES,
         resource=_templates,
     ),
 )

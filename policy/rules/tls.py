@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._collector import DRAIN, URLS, Collector, Component, Serving, collectors
 from policy.rules._kafka import PROVIDER, Client, Server, clients, servers, services, words
-from policy.rules._values import SAFE_VERSIONS, client_tls, finding, flag, loopback, server_tls, shown, stated
+from policy.rules._values import FILES, SAFE_VERSIONS, client_tls, finding, flag, loopback, server_tls, shown, stated
 
 _TLS = frozenset({"SSL", "SASL_SSL"})
 _STORE_TYPES = {"pem": "PEM", "crt": "PEM", "p12": "PKCS12", "pfx": "PKCS12", "jks": "JKS"}
-_FILES = frozenset({"ConfigMap", "Secret"})
 
 
 def _listener_tls(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -251,7 +250,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every listener of every Kafka node speaks TLS, unless only its own pod reaches it.",
         why="Whoever reads the network would read telemetry and the handshakes of its senders.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_listener_tls,
     ),
     Rule(
@@ -259,7 +258,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every Kafka node has a certificate and an authority, and uses TLS 1.2 or 1.3 and verifies host names.",
         why="Without them a node starts in clear text, trusts anybody, or does not start.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_node_material,
     ),
     Rule(
@@ -267,7 +266,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every Java client of Kafka uses TLS and verifies the brokers.",
         why="A client that does not verify gives its password and its records to whoever answers.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_client_tls,
     ),
     Rule(
@@ -275,7 +274,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every service that names brokers in its settings file verifies them by the platform's authority.",
         why="A client that does not verify gives its password and its records to whoever answers.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_service_tls,
     ),
     Rule(
@@ -291,7 +290,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every collector reaches Kafka over verified TLS.",
         why="A collector that does not verify gives its password and all telemetry to whoever answers.",
         sources=("K5",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_kafka_tls,
     ),
     Rule(
@@ -299,7 +298,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every receiver that the network reaches speaks TLS.",
         why="Senders' passwords and personal data would cross the network readably.",
         sources=("O1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_receiver_tls,
     ),
     Rule(
@@ -307,7 +306,7 @@ RULES: tuple[Rule, ...] = (
         promise="Collectors serve metrics over TLS only.",
         why="The scraper's password would cross the network readably.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_metrics_tls,
     ),
     Rule(
@@ -315,7 +314,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every exporter verifies its destination over TLS, unless it is in the same pod.",
         why="Telemetry and the exporter's password would go to whoever answers.",
         sources=("O5", "P2"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_exporter_tls,
     ),
     Rule(
@@ -323,7 +322,7 @@ RULES: tuple[Rule, ...] = (
         promise="A collector's health endpoint speaks TLS, and its debugging endpoints stay inside the pod.",
         why="They tell whoever asks what the collector does, and profiles hold what it has in memory.",
         sources=("O1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_health_tls,
     ),
     Rule(
@@ -331,7 +330,7 @@ RULES: tuple[Rule, ...] = (
         promise="A collector's own telemetry leaves its pod over TLS only.",
         why="Its counters name clients and destinations, and they are what shows lost telemetry.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_own_telemetry,
     ),
 )

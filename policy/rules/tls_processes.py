@@ -11,6 +11,7 @@ from policy.documents import Document, Format, documents, parse
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, Files, Process, processes
 from policy.rules._values import (
+    FILES,
     SAFE_VERSIONS,
     client_tls,
     each_known,
@@ -200,7 +201,6 @@ def _one_file(files: Files, process: Process, flag: str, path: str, what: str, a
             yield finding(process.resource, process.where, problem, f"put {what} there")
 
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _CLIENT_KEYS = frozenset({"basic_auth", "tls_config", "authorization", "oauth2", "follow_redirects", "enable_http2"})
 
 
@@ -357,7 +357,7 @@ RULES: tuple[Rule, ...] = (
         promise="Prometheus scrapes over TLS, and verifies by authority and name whom it gives the password to.",
         why="Scrape passwords would go to whoever answers, and so would wrong metrics come back.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_scrape_tls,
     ),
     Rule(
@@ -365,7 +365,7 @@ RULES: tuple[Rule, ...] = (
         promise="Samples that Prometheus sends or reads elsewhere go over verified TLS.",
         why="Whoever reads the network would read them, and whoever answers could make them up.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_remote_tls,
     ),
     Rule(
@@ -373,7 +373,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every web API of the Prometheus family serves TLS with the workload's certificate.",
         why="Users' passwords and all metrics would cross the network readably.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_web_tls,
     ),
     Rule(
@@ -381,7 +381,7 @@ RULES: tuple[Rule, ...] = (
         promise="Helpers in a Prometheus pod verify the Prometheus that they ask.",
         why="Their password would go to whatever answers on the port.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_client_file_tls,
     ),
     Rule(
@@ -389,7 +389,7 @@ RULES: tuple[Rule, ...] = (
         promise="Thanos asks its stores over mutual TLS, and verifies their name.",
         why="All metrics would cross the network readably, or come from a store that is none.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_stores_tls,
     ),
     Rule(
@@ -397,7 +397,7 @@ RULES: tuple[Rule, ...] = (
         promise="The metrics agent of a JVM serves TLS.",
         why="The scraper's password would cross the network readably.",
         sources=("P2",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_jmx_tls,
     ),
 )

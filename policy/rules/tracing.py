@@ -13,9 +13,8 @@ from policy.documents import Document, Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._agreed import agreed
 from policy.rules._servers import Container, containers
-from policy.rules._values import client_tls, each_known, finding, loopback, number, server_tls, shown
+from policy.rules._values import FILES, client_tls, each_known, finding, loopback, number, server_tls, shown
 
-_FILES = frozenset({"ConfigMap", "Secret"})
 _SEARCH: Final = ("elasticsearch", "opensearch")
 _VOLATILE: Final = ("memory", "badger")
 
@@ -254,7 +253,7 @@ RULES: tuple[Rule, ...] = (
         promise="Jaeger reaches its stores over verified TLS.",
         why="Traces carry business data, and the store's password would travel with them.",
         sources=("J1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_store,
     ),
     Rule(
@@ -262,7 +261,7 @@ RULES: tuple[Rule, ...] = (
         promise="Jaeger logs in at its stores with a secret from a file.",
         why="A store that takes writes without a login takes them from everybody.",
         sources=("J1", "J3"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_store_login,
     ),
     Rule(
@@ -277,7 +276,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="Names of stores that may be of kind memory or badger.",
             )
         },
-        kinds=_FILES,
+        kinds=FILES,
         resource=_durable,
     ),
     Rule(
@@ -286,7 +285,7 @@ RULES: tuple[Rule, ...] = (
         why="With a node of the search cluster its traces would be gone.",
         sources=("J1",),
         options={"replicas": Option(default=1, schema={"type": "integer", "minimum": 1}, meaning="Copies, at least.")},
-        kinds=_FILES,
+        kinds=FILES,
         resource=_copies,
     ),
     Rule(
@@ -294,7 +293,7 @@ RULES: tuple[Rule, ...] = (
         promise="Jaeger's query and sampling interfaces speak TLS to known callers only.",
         why="Its API has no login of its own: past the proxy everybody would read confidential traces.",
         sources=("J3",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_showing,
     ),
     Rule(
@@ -302,7 +301,7 @@ RULES: tuple[Rule, ...] = (
         promise="Spans of each class go through the agreed filter into the store of that class, and are shown from it.",
         why="Confidential spans in the store of public ones are shown to everybody who may see any.",
         sources=("J1", "J3"),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_apart,
     ),
     Rule(
@@ -310,7 +309,7 @@ RULES: tuple[Rule, ...] = (
         promise="Traces with errors, slow ones and a share of all are kept.",
         why="What is dropped here is nowhere: an incident would have no traces.",
         sources=("J1",),
-        kinds=_FILES,
+        kinds=FILES,
         resource=_kept,
     ),
 )

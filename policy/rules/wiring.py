@@ -20,7 +20,7 @@ from policy.rules._collector import URLS, Collector
 from policy.rules._kafka import TOPIC, services
 from policy.rules._kubernetes import of_kind, served, workloads
 from policy.rules._servers import Container, all_containers
-from policy.rules._values import Unknowns, finding, host_of, loopback
+from policy.rules._values import FILES, Unknowns, finding, host_of, loopback
 from policy.rules.backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs
 from policy.rules.probes import probing
 from policy.rules.rights import family
@@ -34,7 +34,6 @@ _FORMATS: Final = (
     Format.KAFKA_SERVER,
     Format.SEARCH,
 )
-_FILES: Final = frozenset({"ConfigMap", "Secret"})
 _PREFIX: Final = re.compile(r"dns(srv(noa)?)?\+|_[a-z0-9-]+\._tcp\.")
 _EXTERNAL: Final = "EXTERNAL"
 """The listener for the other region, whose names a stack file gives."""
@@ -50,7 +49,7 @@ def _inside(resources: Sequence[Resource], options: Options) -> Iterator[Finding
     names = {(resource.object_name, resource.namespace) for resource in of_kind(resources, "Service")}
     unknown = Unknowns()
     for resource in resources if names else ():
-        if resource.kind not in _FILES:
+        if resource.kind not in FILES:
             continue
         for document in unknown.known(documents(resource, *_FORMATS)):
             for node, address in _addresses(document):

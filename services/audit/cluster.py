@@ -31,7 +31,7 @@ from services.audit import Cluster, Source
 from services.audit.follower import gap
 from services.audit.journal import FullError, Past, Writer, request_key
 from services.audit.metrics import Metrics
-from services.audit.records import UNKNOWN, Access, Entry, Outcome, UnreadableLineError, plain
+from services.audit.records import REFUSALS, UNKNOWN, Access, Entry, UnreadableLineError, outcome_of, plain
 from services.runtime.https import HttpsServer, Limits
 from services.runtime.serving import Incoming, RefusedError, Room, answer, later
 
@@ -60,8 +60,6 @@ _SESSIONS: Final = {
 _ANONYMOUS: Final = "system:anonymous"
 _MASTERS: Final = "system:masters"
 _UNAUTHORIZED: Final = 401
-_REFUSALS: Final = frozenset({_UNAUTHORIZED, 403})
-_ERRORS_FROM, _NOT_FOUND = 400, 404
 _USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/=,+# -]{0,252}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,252}")
 _WORD: Final = re.compile(r"[a-z][a-z0-9.-]{0,99}")
@@ -161,7 +159,7 @@ def access(told: Request, namespace: str) -> Access | None:
         origin=plain(told.addresses[-1], _ADDRESS) if told.addresses else UNKNOWN,
         action=_action(told.verb, place),
         target=_target(told, place),
-        outcome=_outcome(code),
+        outcome=outcome_of(code),
         detail=detail,
     )
 
@@ -182,7 +180,7 @@ def _is_of_interest(told: Request, place: _Object, namespace: str) -> bool:
     secrets = place.resource == SECRETS and not place.group
     if place.namespace != namespace and not (secrets and not place.namespace):
         return False
-    if told.status.code in _REFUSALS:
+    if told.status.code in REFUSALS:
         return True
     if place.resource == "events" and told.user.username.startswith(_OWN):
         return False
@@ -203,12 +201,6 @@ def _target(told: Request, place: _Object) -> str:
     # Whoever has no account may try as many names as they like.
     nobody = told.user.username in ("", _ANONYMOUS)
     return f"{kind}/{plain(place.name, _NAME)}" if place.name and not nobody else kind
-
-
-def _outcome(code: int) -> Outcome:
-    if code in _REFUSALS:
-        return Outcome.REFUSED
-    return Outcome.FAILED if code >= _ERRORS_FROM and code != _NOT_FOUND else Outcome.ALLOWED
 
 
 GIVES_UP_S: Final = INITIAL_BACKOFF_S * (1 + 1.5 + 1.5**2 + 1.5**3)

@@ -35,6 +35,9 @@ CHECKPOINT, GAP, START = "checkpoint", "gap", "start"
 """Actions of the audit log itself."""
 REPEATED = "repeated"
 """Detail of a record that stands for several equal ones: how many more there were."""
+REFUSALS: Final = frozenset({401, 403})
+"""HTTP statuses of a refused access."""
+_ERRORS_FROM, _NOT_FOUND = 400, 404
 
 
 class Outcome(StrEnum):
@@ -45,6 +48,13 @@ class Outcome(StrEnum):
     FAILED = "failed"
     NOTED = "noted"
     """Nothing was asked for: the audit log tells about itself."""
+
+
+def outcome_of(status: int) -> Outcome:
+    """What an HTTP status says came of an access; what is not there was looked for by somebody who may."""
+    if status in REFUSALS:
+        return Outcome.REFUSED
+    return Outcome.FAILED if status >= _ERRORS_FROM and status != _NOT_FOUND else Outcome.ALLOWED
 
 
 class Access(BaseModel):

@@ -12,7 +12,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from services.audit import Source
-from services.audit.records import LONGEST, UNKNOWN, Access, Line, Outcome, Parser, UnreadableLineError, plain
+from services.audit.records import (
+    LONGEST,
+    REFUSALS,
+    UNKNOWN,
+    Access,
+    Line,
+    Outcome,
+    Parser,
+    UnreadableLineError,
+    outcome_of,
+    plain,
+)
 from services.audit.stores import database, search
 
 _COMPLETED: Final = "Request Completed"
@@ -22,8 +33,6 @@ _UID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ADDRESS: Final = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 _PART: Final = re.compile(r"[a-z][a-z-]{0,31}")
 _METHOD: Final = re.compile(r"[A-Z]{3,7}")
-_REFUSALS: Final = frozenset({401, 403})
-_ERRORS_FROM, _NOT_FOUND = 400, 404
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Paths are told decoded: a line break in one is a character as any other.
 _DASHBOARD: Final = (
@@ -65,7 +74,7 @@ def grafana(line: Line) -> Access | None:
     except (KeyError, TypeError, ValueError):
         raise UnreadableLineError("a request of Grafana cannot be read") from None
     meant = _meant(method, path)
-    if meant is None and status not in _REFUSALS:
+    if meant is None and status not in REFUSALS:
         return None
     action, target = meant or ("open", "grafana:other")
     return Access(
@@ -74,7 +83,7 @@ def grafana(line: Line) -> Access | None:
         origin=plain(str(said.get("remote_addr")), _ADDRESS) if said.get("remote_addr") else UNKNOWN,
         action=action,
         target=target,
-        outcome=_outcome_of_grafana(status),
+        outcome=outcome_of(status),
         detail={"status": str(status), "method": plain(method, _METHOD)},
     )
 
@@ -99,12 +108,6 @@ def _meant(method: str, path: str) -> tuple[str, str] | None:
         if dashboard := form.fullmatch(path):
             return "read dashboard", f"dashboard:{plain(dashboard['uid'], _UID)}"
     return ("read", "grafana:accounts") if _PEOPLE.fullmatch(path) else None
-
-
-def _outcome_of_grafana(status: int) -> Outcome:
-    if status in _REFUSALS:
-        return Outcome.REFUSED
-    return Outcome.FAILED if status >= _ERRORS_FROM and status != _NOT_FOUND else Outcome.ALLOWED
 
 
 _REQUEST: Final = re.compile(
@@ -139,7 +142,7 @@ def _request(line: Line) -> Access | None:
     if match is None:
         raise UnreadableLineError("a request of a login proxy cannot be read")
     status = int(match["status"])
-    if match["target"] == PAGE and status not in _REFUSALS:
+    if match["target"] == PAGE and status not in REFUSALS:
         return None
     trace = _TRACE.fullmatch(match["target"])
     actions = {SEARCH: "search traces", QUERY: "query", PAGE: "open page"}
@@ -154,7 +157,7 @@ def _request(line: Line) -> Access | None:
         origin=_host(match["client"]),
         action=action,
         target=target,
-        outcome=_outcome(status),
+        outcome=outcome_of(status),
         detail={"clearance": _clearance(line.workload), "status": match["status"], "method": match["method"][:10]},
     )
 
@@ -172,12 +175,6 @@ def _login(line: Line) -> Access:
         outcome=_LOGIN_OUTCOMES[match["status"]],
         detail={"clearance": _clearance(line.workload)},
     )
-
-
-def _outcome(status: int) -> Outcome:
-    if status in _REFUSALS:
-        return Outcome.REFUSED
-    return Outcome.FAILED if status >= _ERRORS_FROM and status != _NOT_FOUND else Outcome.ALLOWED
 
 
 def _clearance(workload: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from components import naming
 from components.k8s import Resources
-from components.prometheus.config import heap_limit, prometheus_command, queries_at_once, reads_at_once
+from components.prometheus.config import prometheus_command, queries_at_once, reads_at_once
 from components.prometheus.thanos import query_command
 from stacks.sizing import PRODUCTION, SMALL, Sizing
 
@@ -25,7 +26,7 @@ def test_much_memory_does_not_let_everything_run_at_once() -> None:
 
 
 def test_the_heap_stays_below_the_limit() -> None:
-    assert heap_limit(_of("256Mi")) == {"GOMEMLIMIT": "204MiB"}
+    assert naming.heap_limit("256Mi") == {"GOMEMLIMIT": "204MiB"}
 
 
 @pytest.mark.parametrize("sizing", [SMALL, PRODUCTION])
