@@ -13,7 +13,7 @@ from components.telemetry.catalogue import Metric
 from components.telemetry.layers import DATA, DEVICE, Layer
 from components.telemetry.naming import Kind as Instrument
 from components.telemetry.schema import Comparison
-from components.telemetry.thresholds import THRESHOLDS, Threshold
+from components.telemetry.thresholds import THRESHOLDS, Threshold, is_wide
 
 ANY = ',device_id=~"$device"'
 """Matcher of records: those without a device are of all devices, so chosen ones leave them out."""
@@ -59,7 +59,7 @@ def _worst(row: Threshold, width: int) -> Panel:
 
 def _worst_now(row: Threshold, worst: str) -> str:
     """PromQL of a threshold's worst value: where every device has one, of what is recorded."""
-    if row.wide:
+    if is_wide(row):
         metric = catalogue.metric(row.metrics[0])
         if row in summaries.own_thresholds(metric):
             return f"{worst}({summaries.recorded(metric, worst)})"

@@ -15,7 +15,7 @@ from components.telemetry.layers import LAYERS
 from components.telemetry.rows import PLATFORM, seconds, spoken
 from components.telemetry.schema import BASE_WINDOW, WINDOW, BurnRate, Document, Slo, Threshold
 from components.telemetry.summaries import SUMMARIES
-from components.telemetry.thresholds import DOCUMENT, problems
+from components.telemetry.thresholds import DOCUMENT, is_wide, problems
 
 EVENTS = f"slo:events:rate{BASE_WINDOW}"
 ERRORS = f"slo:errors:rate{BASE_WINDOW}"
@@ -233,7 +233,7 @@ def _alert(row: Threshold) -> Alert:
         description=row.description,
         labels={"layer": row.layer.name, "owner": row.owner, **({"slo": row.slo} if row.slo else {})},
         annotations={"summary_ja": row.summary_ja, "description_ja": row.description_ja},
-        wide=row.wide,
+        wide=is_wide(row),
     )
 
 

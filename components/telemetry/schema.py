@@ -14,7 +14,6 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from components.rules import Severity
-from components.telemetry.attributes import DEVICE_ID
 from components.telemetry.fields import AttributeName, Line, MetricName, Name, Row, not_allowed, validation_errors
 from components.telemetry.file import REGISTRY_NAME
 from components.telemetry.layers import Signal
@@ -201,11 +200,6 @@ class Threshold(Row):
     inhibited_by: tuple[Inhibitor, ...] = ()
     runbook: Runbook
     example: Example
-
-    @property
-    def wide(self) -> bool:
-        """Whether its value is one of each device, of which there are thousands."""
-        return DEVICE_ID in self.value
 
     @property
     def hold_s(self) -> int:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from components.telemetry.attributes import ALLOWED_ATTRIBUTES, KEY_ATTRIBUTES, PROMOTED_ATTRIBUTES
+from components.telemetry.attributes import ALLOWED_ATTRIBUTES, DEVICE_ID, KEY_ATTRIBUTES, PROMOTED_ATTRIBUTES
 from components.telemetry.catalogue import METRICS, Metric
 from components.telemetry.file import NAME, CatalogueError, content, parse, refusal
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Layer, Signal
@@ -29,6 +29,7 @@ __all__ = [
     "Inhibitor",
     "Slo",
     "Threshold",
+    "is_wide",
     "problems",
     "read",
     "series_in",
@@ -74,6 +75,11 @@ def threshold(name: str) -> Threshold:
         if candidate.name == name:
             return candidate
     raise KeyError(f"threshold {name!r} does not exist: see {NAME}")
+
+
+def is_wide(row: Threshold) -> bool:
+    """Whether its value is one of each device, of which there are thousands."""
+    return DEVICE_ID in row.value
 
 
 def slo(name: str) -> Slo:

@@ -25,7 +25,7 @@ from components.telemetry.layers import BUSINESS, DEVICE, LAYERS
 from components.telemetry.naming import Kind as Instrument
 from components.telemetry.schema import Comparison
 from components.telemetry.summaries import operations, recorded, worst
-from components.telemetry.thresholds import SLOS, THRESHOLDS, Threshold
+from components.telemetry.thresholds import SLOS, THRESHOLDS, Threshold, is_wide
 from lab.toolchain import tools
 
 EVERY = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
@@ -156,7 +156,7 @@ def test_every_metric_of_the_catalogue_is_on_the_dashboard_of_its_layer() -> Non
 
 def worst_value(row: Threshold) -> str:
     """What a panel reads for it: of a value of each device what is recorded of all, or whether its alert waits."""
-    if not row.wide:
+    if not is_wide(row):
         return row.value
     (metric,) = map(catalogue.metric, row.metrics)
     state = row.comparison is Comparison.EQUAL
