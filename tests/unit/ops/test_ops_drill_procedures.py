@@ -17,8 +17,8 @@ from ops.core.kube import Pod
 from ops.drills.procedure import load as procedure_of
 from ops.drills.procedures import alerts, drain, kafka, telemetry, zone
 from ops.drills.run import find
+from ops.drills.tools.accounts import Ledger, Number
 from ops.drills.tools.notifications import NotificationRecord
-from ops.drills.tools.sequences import Ledger, Number
 from ops.drills.tools.span_load import SPANS_PER_TRACE, Sort, Stored
 from ops.evidence import files as evidence
 from ops.evidence.figures import named
