@@ -23,8 +23,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.core.platform import Platform
-from ops.core.queries import Metrics
-from ops.core.web import Web
+from ops.core.web import Metrics, Web
 from ops.incidents import alerts as kafka_events
 from ops.incidents.alerts import silences
 from ops.incidents.evidence import Evidence, Source, cleaned

@@ -13,8 +13,7 @@ from components.alerting.escalation import escalated
 from components.rules import Alert, RuleGroup, Severity, alert_id
 from ops.core import otlp
 from ops.core.errors import OpsError
-from ops.core.queries import Metrics, step
-from ops.core.web import Web
+from ops.core.web import Metrics, Web, step
 from ops.incidents.evidence import Measured
 from ops.incidents.record import Incident
 from ops.incidents.series import firing, measured

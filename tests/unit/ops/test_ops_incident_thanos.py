@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from components.rules import alert_id, id_template
-from ops.core.queries import Metrics
-from ops.core.web import Web
+from ops.core.web import Metrics, Web
 from ops.incidents.record import Incident
 from ops.incidents.series import firing, measured
 from ops.incidents.times import TimeWindow
