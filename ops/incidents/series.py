@@ -19,8 +19,7 @@ from components.telemetry.catalogue import METRICS
 from ops.core.errors import OpsError
 from ops.core.web import Found, Metrics, step
 from ops.incidents.evidence import Firing, Line, Measured
-from ops.incidents.record import Incident
-from ops.incidents.times import TimeWindow
+from ops.incidents.record import Incident, TimeWindow
 
 _SET = ("and", "or", "unless")
 _COMPARISONS = ("==", "!=", ">=", "<=", ">", "<")

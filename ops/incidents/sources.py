@@ -15,8 +15,7 @@ from ops.core.kube import Kube
 from ops.core.platform import PROJECT, run_pulumi
 from ops.core.web import Web, ask, unexpected
 from ops.incidents.evidence import Change, ClusterEvent, LogSeen, TraceSeen
-from ops.incidents.record import Incident
-from ops.incidents.times import TimeWindow
+from ops.incidents.record import Incident, TimeWindow
 from ops.telemetry.logs import LEVELS, READ_ALIAS
 from ops.telemetry.traces import Trace, TraceReader, printable
 
