@@ -21,7 +21,7 @@ from ops.drills.tools.accounts import Ledger, Number
 from ops.drills.tools.notifications import NotificationRecord
 from ops.drills.tools.span_load import SPANS_PER_TRACE, Sort, Stored
 from ops.evidence import files as evidence
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 from tests.support.running import running
 
 POD = running("pod-0", "any")

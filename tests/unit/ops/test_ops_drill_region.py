@@ -28,7 +28,7 @@ from ops.drills.tools.outside import VARIABLE
 from ops.drills.tools.region_traffic import GROUP, Pair
 from ops.drills.tools.regions import Side
 from ops.evidence import files as evidence
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 
 A, B = "198.18.0.20", "198.19.0.50"
 

@@ -24,7 +24,7 @@ from ops.drills.tools.accounts import Ledger
 from ops.drills.tools.load import TOPIC
 from ops.drills.tools.outside import VARIABLE
 from ops.evidence import files as evidence
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 from services.kafka_archive.catalogue import OffsetGap, ReadStats
 from services.kafka_archive.segments import Record
 
