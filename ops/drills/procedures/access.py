@@ -23,8 +23,7 @@ from ops.drills import access_kafka, access_tries
 from ops.drills.access_tries import Try, account
 from ops.drills.tools.accounts import unmet
 from ops.permissions.matrix import matrix
-from ops.permissions.model import HttpServer, Matrix
-from ops.permissions.state import Passwords, export
+from ops.permissions.model import HttpServer, Matrix, Passwords, export
 from services.audit.records import Outcome
 
 LONGEST_S: Final = 280.0
