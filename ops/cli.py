@@ -24,7 +24,7 @@ COMMANDS = {
     "config": "ops.config.command:config_app",
     "preflight": "ops.preflight.command:preflight",
     "open": "ops.connect.open:open_page",
-    "connect": "ops.connect.service:connect",
+    "connect": "ops.connect.gateway:connect",
     "review": "ops.review.comment:review",
     "trace": "ops.telemetry.traces:trace",
     "logs": "ops.telemetry.logs:logs",
