@@ -24,7 +24,7 @@ COMMANDS = {
     "config": "ops.config:config_app",
     "preflight": "ops.preflight.command:preflight",
     "open": "ops.connect.open:open_page",
-    "connect": "ops.connect.gateway:connect",
+    "connect": "ops.connect.service:connect",
     "review": "ops.review.comment:review",
     "trace": "ops.telemetry.traces:trace",
     "logs": "ops.telemetry.logs:logs",
