@@ -283,6 +283,7 @@ STUBS: Mapping[str, Any] = {
     "Ending": Ending,
     "groups": list,
     "frozen": block,
+    "groups_frozen": block,
     "on_disk": lambda _: {POD.name: 4096},
     "QueryRunner": Asking,
     "Injector": Injector,
