@@ -21,7 +21,7 @@ from ops.core.errors import OpsError, one_line
 COMMANDS = {
     "verify": "ops.checks.command:verify",
     "health": "ops.core.health:health",
-    "config": "ops.config.command:config_app",
+    "config": "ops.config:config_app",
     "preflight": "ops.preflight.command:preflight",
     "open": "ops.connect.open:open_page",
     "connect": "ops.connect.service:connect",

@@ -29,8 +29,8 @@ from ops.core.platform import PROJECT
 from ops.drills import record
 from ops.drills.watch import cell
 from ops.evidence import files as evidence
-from ops.evidence.figures import NOT_MEASURED, filled, plain, told
 from ops.evidence.files import Evidence
+from ops.evidence.reading import NOT_MEASURED, filled, plain, told
 from ops.scaling import BENCHES, comparison, costs
 
 TABLES: Final = evidence.FOLDER / "pages.yaml"

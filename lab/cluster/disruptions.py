@@ -33,7 +33,7 @@ from lab.cluster.network import API_PORT, cluster_of, wait_until
 from lab.cluster.node import on_path
 from lab.paths import LabPaths
 from ops.core.files import write_private
-from ops.drills.tools.freezer import Group
+from ops.drills.tools.faults import Group
 
 _ENDED = ("Succeeded", "Failed")
 _DNS_PORT = 53

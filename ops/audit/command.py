@@ -14,9 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ops.audit import cluster as cluster_module
-from ops.audit import report as report_module
-from ops.audit.reading import DAYS, read
-from ops.audit.report import content, document, findings
+from ops.audit import log as log_module
+from ops.audit.log import DAYS, content, document, findings, read
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.files import Lang
@@ -151,7 +150,7 @@ _STYLES: Final = {Outcome.REFUSED: "red", Outcome.FAILED: "yellow"}
 def _table(records: list[AuditRecord]) -> Table:
     table = Table("time (UTC)", "source", "who", "from", "action", "about", "outcome")
     for record in records:
-        times = report_module.times(record)
+        times = log_module.times(record)
         outcome = f"{record.outcome} {times} times" if times > 1 else str(record.outcome)
         cells = (f"{record.time:%m-%d %H:%M:%S}", record.source, record.who, record.origin, record.action)
         table.add_row(

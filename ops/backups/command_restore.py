@@ -41,7 +41,7 @@ from ops.backups.options import (
 from ops.core import platform as platform_module
 from ops.core.access import BackupAccess
 from ops.core.errors import OpsError
-from ops.incidents.times import moment
+from ops.incidents.record import moment
 from services.backup import database as restore_database
 from services.backup import grafana as restore_grafana
 from services.backup import kafka_metadata as restore_kafka_metadata

@@ -35,8 +35,7 @@ from ops.core.rows import Check, Finding, listed, not_set_up
 from ops.incidents.alerts import firing_alert, new
 from ops.incidents.collect import Clients, collect, missing
 from ops.incidents.document import Language, Texts
-from ops.incidents.record import Incident, Note, Phase, Store
-from ops.incidents.times import TimeFormat, window
+from ops.incidents.record import Incident, Note, Phase, Store, TimeFormat, window
 
 WORKLOAD = "alertmanager"
 CLOSER = "incident-closer"

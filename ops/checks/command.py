@@ -18,7 +18,7 @@ from ops.core.context import Context
 from ops.core.errors import one_line
 from ops.core.kube import Kube
 from ops.core.rows import TEXTS, TITLES, Check, DrillResult, Row, State, choose, run_checks
-from ops.evidence.drills import Drills
+from ops.evidence.reading import Drills
 
 CHECKS: dict[str, Check] = {
     **ingest.CHECKS,

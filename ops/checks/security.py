@@ -16,7 +16,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from components.audit import WORKLOAD
-from ops.audit.reading import DAYS, TOPIC, read
+from ops.audit.log import DAYS, TOPIC, read
 from ops.audit.tries import LIMIT_S, attempts, recorded
 from ops.core.context import Context
 from ops.core.errors import OpsError

@@ -16,8 +16,8 @@ from typing import Annotated, Final
 import typer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from ops.config import source
-from ops.config.source import Generations
+from ops import config
+from ops.config import Generations
 from ops.core import platform as platform_module
 from ops.core import pulumi, web
 from ops.core.errors import OpsError
@@ -65,7 +65,7 @@ def plan(deployed: Generations, *, finish: bool, stack: str = "") -> Plan:
     """
     newest = deployed[0]
     wanted = (newest,) if finish else deployed if len(deployed) > 1 else (newest + 1, newest)
-    return Plan(deployed=deployed, wanted=wanted, written=source.check(KEY, _written(stack), deployed, wanted))
+    return Plan(deployed=deployed, wanted=wanted, written=config.check(KEY, _written(stack), deployed, wanted))
 
 
 def apply(chosen: Plan, stack: str = "") -> None:
@@ -133,14 +133,14 @@ def senders(metrics: Query, quiet_s: int) -> dict[str, int]:
 
 
 def _written(stack: str) -> Generations:
-    settings = source.settings(stack)
+    settings = config.settings(stack)
     elsewhere = (settings.get("regions") or {}).get("credentials")
     if elsewhere:
         raise OpsError(
             f"the passwords are those of the stack {elsewhere}: rotate there, write the same {KEY} here, and bring "
             "this stack up before clients get new ones"
         )
-    return source.written(settings, *_PLACE)
+    return config.written(settings, *_PLACE)
 
 
 gateway_app = typer.Typer(help="The gateway: passwords of layers and node agents.", no_args_is_help=True)

@@ -23,8 +23,8 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.grafana import Grafana, address, administrator, known_credentials
 from ops.core.kube import Kube
-from ops.core.queries import Metrics
 from ops.core.terminal import Table
+from ops.core.web import Metrics
 from ops.dashboards.page import last, legends, page
 from ops.dashboards.panel_queries import (
     LIMIT_S,

@@ -22,7 +22,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from components.dashboards.model import GRID, Dashboard, Kind, Limit, Panel, Tone
 from ops.core.errors import one_line
-from ops.core.queries import Found, step
+from ops.core.web import Found, step
 from ops.dashboards.panel_queries import Answer, Result, Span
 from ops.incidents.report import labels_of
 from services.charts import Limit as ChartLimit

@@ -21,7 +21,7 @@ from components.dashboards.model import Kind, Panel, Query
 from components.dashboards.promql import within
 from ops.core.errors import OpsError, one_line
 from ops.core.grafana import METRICS, Grafana
-from ops.core.queries import FINEST_S, MOST_POINTS, Found, Metrics, step
+from ops.core.web import FINEST_S, MOST_POINTS, Found, Metrics, step
 from ops.core.web import Query as Server
 
 LIMIT_S = 60.0

@@ -16,8 +16,7 @@ import requests
 
 from ops.core.errors import OpsError, one_line
 from ops.drills.tools.accounts import unmet
-from ops.permissions.model import ANY, DatabaseRole, HttpServer, Matrix, SearchUser, ServiceAccount
-from ops.permissions.state import Passwords
+from ops.permissions.model import ANY, DatabaseRole, HttpServer, Matrix, Passwords, SearchUser, ServiceAccount
 
 SHOWN: Final = 10
 """Tries of a kind that are named in the figures."""

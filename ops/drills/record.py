@@ -18,8 +18,8 @@ from ops.drills.procedure import Aspect, Drill
 from ops.drills.run import DRILLS
 from ops.drills.watch import Event, Watched, cell, mermaid, parsed, rows
 from ops.evidence import files as evidence
-from ops.evidence.figures import NOT_MEASURED, told
 from ops.evidence.files import Evidence
+from ops.evidence.reading import NOT_MEASURED, told
 
 FOLDER = evidence.FOLDER / "reports"
 VERSION = 1

@@ -22,8 +22,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer
 from ops.core.platform import Platform
 from ops.incidents.evidence import AlertEvent, Notification, Silenced
-from ops.incidents.record import AlertRecord, Incident, subject_of
-from ops.incidents.times import TimeWindow
+from ops.incidents.record import AlertRecord, Incident, TimeWindow, subject_of
 from ops.telemetry.traces import printable
 from services.alert_events.events import AlertEvent as Kept
 from services.alert_events.events import ProcessedEvent, RawEvent

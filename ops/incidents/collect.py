@@ -22,17 +22,15 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.core.platform import Platform
-from ops.core.queries import Metrics
 from ops.core.tunnel import Tunnels
-from ops.core.web import Web
+from ops.core.web import Metrics, Web
 from ops.incidents import alerts as kafka_events
 from ops.incidents.alerts import silences
 from ops.incidents.evidence import Evidence, Source, cleaned
 from ops.incidents.kept import merged
-from ops.incidents.record import Incident
+from ops.incidents.record import Incident, TimeWindow
 from ops.incidents.series import firing, measured
 from ops.incidents.sources import WindowReader, changes, cluster, logs, services_of, traces
-from ops.incidents.times import TimeWindow
 from ops.telemetry.logs import SEARCH, SEARCH_PORT
 from ops.telemetry.traces import choose, fetch_token
 

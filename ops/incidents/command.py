@@ -19,14 +19,30 @@ from components.telemetry.attributes import CLASSES
 from ops.alerts.silences import author
 from ops.core.errors import OpsError, one_line
 from ops.core.terminal import Table
-from ops.incidents import alerts, evidence, times
+from ops.incidents import alerts, evidence
 from ops.incidents.alerts import firing_alert, manual_alert, new
 from ops.incidents.collect import SOURCES, Clients, collect, missing
 from ops.incidents.document import Language, Texts
 from ops.incidents.evidence import Entry, Evidence, entries
 from ops.incidents.kept import permitted
-from ops.incidents.record import DEFAULT, LONGEST_TEXT, VARIABLE, Incident, Note, Phase, Store, valid
-from ops.incidents.times import TimeFormat, after, moment, span, window, zone
+from ops.incidents.record import (
+    DEFAULT,
+    LIMIT,
+    LONGEST_TEXT,
+    VARIABLE,
+    Incident,
+    Note,
+    Phase,
+    Store,
+    TimeFormat,
+    after,
+    moment,
+    read_clock,
+    span,
+    valid,
+    window,
+    zone,
+)
 
 CLOCK_STYLES = {"met": "green", "missed": "bold red", "overdue": "bold red", "running": "bold yellow"}
 
@@ -48,7 +64,7 @@ def connected_clients() -> Iterator[Clients]:
 
 def clock_line(incident: Incident, now: datetime) -> Text:
     """The clock on one line."""
-    reading = times.read_clock(incident, now)
+    reading = read_clock(incident, now)
     values = {"elapsed": reading.elapsed, "difference": reading.difference}
     texts = Texts(Language.ENGLISH)
     said = texts(f"clock.{reading.state}", **values)
@@ -57,7 +73,7 @@ def clock_line(incident: Incident, now: datetime) -> Text:
 
 def row(incident: Incident, now: datetime) -> dict[str, Any]:
     """An incident for machines."""
-    reading = times.read_clock(incident, now)
+    reading = read_clock(incident, now)
     return {
         "id": incident.id,
         "title": incident.title,
@@ -70,7 +86,7 @@ def row(incident: Incident, now: datetime) -> dict[str, Any]:
         "closed": incident.closed.isoformat() if incident.closed else None,
         "first_response": {
             "state": reading.state.value,
-            "limit_s": times.LIMIT.total_seconds(),
+            "limit_s": LIMIT.total_seconds(),
             "elapsed_s": reading.elapsed.total_seconds(),
         },
         "notes": len(incident.notes),
@@ -325,7 +341,7 @@ def list_(
     elif shown:
         table = Table("id", "status", "priority", "began (UTC)", "first response", "title")
         for incident in shown:
-            reading = times.read_clock(incident, now)
+            reading = read_clock(incident, now)
             table.add_row(
                 incident.id,
                 incident.state,

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ops.core.errors import OpsError
-from ops.incidents.times import span
+from ops.incidents.record import span
 from ops.telemetry.traces import printable
 
 

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Literal
 
 from ops.core.errors import one_line
-from ops.incidents import times
 from ops.incidents.document import (
     Block,
     Cell,
@@ -28,8 +27,7 @@ from ops.incidents.document import (
     Texts,
 )
 from ops.incidents.evidence import Evidence, Measured, Source, entries, most_telling
-from ops.incidents.record import Incident, Phase
-from ops.incidents.times import TimeFormat, after
+from ops.incidents.record import Incident, Phase, TimeFormat, after, read_clock
 from ops.telemetry.traces import duration
 from services.charts import Limit, LineChart, Mark, Series, Span, describe, svg
 
@@ -59,7 +57,7 @@ class Parts:
 
     def dial(self) -> Dial:
         """The clock of the first response."""
-        reading = times.read_clock(self.incident, self.now)
+        reading = read_clock(self.incident, self.now)
         whole = max(1.25, reading.share * 1.05)
         label = "clock." + reading.state.value
         values = {"elapsed": reading.elapsed, "difference": reading.difference}

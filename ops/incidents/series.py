@@ -17,10 +17,9 @@ from components.rules import ID_LABEL
 from components.shards import REPLICA_LABEL
 from components.telemetry.catalogue import METRICS
 from ops.core.errors import OpsError
-from ops.core.queries import Found, Metrics, step
+from ops.core.web import Found, Metrics, step
 from ops.incidents.evidence import Firing, Line, Measured
-from ops.incidents.record import Incident
-from ops.incidents.times import TimeWindow
+from ops.incidents.record import Incident, TimeWindow
 
 _SET = ("and", "or", "unless")
 _COMPARISONS = ("==", "!=", ">=", "<=", ">", "<")

@@ -10,14 +10,12 @@ from typing import Any
 
 from components.telemetry.attributes import CLASSES
 from components.telemetry.services import TRACED_SERVICES, latency_limit_ms
-from ops.core import queries
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.platform import PROJECT, run_pulumi
-from ops.core.web import Web
+from ops.core.web import Web, ask, unexpected
 from ops.incidents.evidence import Change, ClusterEvent, LogSeen, TraceSeen
-from ops.incidents.record import Incident
-from ops.incidents.times import TimeWindow
+from ops.incidents.record import Incident, TimeWindow
 from ops.telemetry.logs import LEVELS, READ_ALIAS
 from ops.telemetry.traces import Trace, TraceReader, printable
 
@@ -190,13 +188,13 @@ def logs(
         "size": MOST_LOG_LINES,
         "track_total_hits": True,
     }
-    answer = queries.ask(web, f"{url}/{READ_ALIAS}/_search", auth, body)
+    answer = ask(web, f"{url}/{READ_ALIAS}/_search", auth, body)
     try:
         hits = answer["hits"]
         lines = {str(hit["_id"]): _log_seen(hit["_source"]) for hit in hits["hits"]}
         total = int(hits["total"]["value"])
     except (ValueError, KeyError, TypeError):
-        raise queries.unexpected() from None
+        raise unexpected() from None
     return tuple(lines.values()), max(total, len(lines))
 
 

@@ -22,8 +22,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from components import java
 from components.kafka.config import BROKERS, CONFIG_DIRECTORY, INTERNAL_PORT
-from ops.config import source
-from ops.config.source import Generations
+from ops import config
+from ops.config import Generations
 from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.errors import OpsError, one_line
@@ -129,7 +129,7 @@ def plan(platform: Platform, stack: str = "") -> Plan:
     deployed = platform.kafka_login_generations
     newest, *former = deployed
     steps: tuple[Generations, ...] = ((newest,),) if former else ((newest + 1, newest), (newest + 1,))
-    written = source.check(KEY, source.written(source.settings(stack), *_PLACE), deployed, steps[0])
+    written = config.check(KEY, config.written(config.settings(stack), *_PLACE), deployed, steps[0])
     return Plan(deployed=deployed, steps=steps, written=written)
 
 

@@ -32,7 +32,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.platform import Platform
 from ops.evidence import files as evidence
-from ops.evidence.figures import NOT_MEASURED
+from ops.evidence.reading import NOT_MEASURED
 from ops.loadtest import bench_load
 from ops.loadtest.bench_load import Load, LoadResult, Target, devices, run
 from ops.loadtest.bench_paths import Mark, backlogs, path_of

@@ -27,8 +27,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.grafana import METRICS, Grafana, address
 from ops.core.platform import Login
-from ops.core.queries import step
-from ops.core.web import Web
+from ops.core.web import Web, step
 from ops.dashboards.panel_queries import QueryClient, Span, quantile, span
 
 _PROXY = f"/api/datasources/proxy/uid/{METRICS}/api/v1"

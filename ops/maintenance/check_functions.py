@@ -29,8 +29,8 @@ from ops.core.rows import Finding, State, listed
 from ops.dashboards.command import rows
 from ops.dashboards.panel_queries import latencies, quantile
 from ops.evidence import files as evidence
+from ops.incidents.record import TimeWindow
 from ops.incidents.sources import cluster
-from ops.incidents.times import TimeWindow
 from ops.maintenance.certificates import readers
 from ops.maintenance.model import Tools
 from policy.image_reference import Image

@@ -17,7 +17,7 @@ from ops.core.context import Context
 from ops.core.rows import Finding, Row, State
 from ops.core.web import Sample
 from ops.dashboards.panel_queries import Result as Panel
-from ops.evidence.drills import Drills
+from ops.evidence.reading import Drills
 
 T = TypeVar("T")
 

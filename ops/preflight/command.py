@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ops.config import command as config
-from ops.config.source import Configuration
+from ops import config
+from ops.config import Configuration
 from ops.core import platform
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import KafkaAdmin

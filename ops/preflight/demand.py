@@ -16,7 +16,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from components.k8s.autoscaler import KIND as RECOMMENDER
-from ops.config.source import Configuration
+from ops.config import Configuration
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.platform import PROJECT

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from components.search.access import erasable, members
 from components.search.indices import LOGS
-from ops.core import queries
+from ops.core import web
 from ops.core.errors import OpsError, one_line
 from ops.core.web import Web
 from ops.privacy.record import Holding
@@ -368,7 +368,7 @@ class SearchStore:
         return before.after(removed, after.matches or 0)
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return queries.ask(self._web, f"{self._url}/{path}", self._auth, body)
+        return web.ask(self._web, f"{self._url}/{path}", self._auth, body)
 
 
 def _time(milliseconds: float | None) -> datetime | None:

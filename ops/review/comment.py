@@ -17,8 +17,7 @@ from ops.core.platform import PROJECT
 from ops.review.cost import Cost, Impact
 from ops.review.difference import Change, Entry, Kind
 from ops.review.explain import together
-from ops.review.model import ABSENT, is_placeholder
-from ops.review.phrasing import code
+from ops.review.model import ABSENT, code, is_placeholder
 from ops.review.review import Review, StackReview, Verdicts
 from policy.model import UNKNOWN, Level
 from policy.runner import Verdict

@@ -9,8 +9,7 @@ from enum import StrEnum
 from components.naming import size_of
 from ops.review.difference import Change, Entry, Kind, ignored, replaced_by, restarts
 from ops.review.explain_access import shorter_retention
-from ops.review.model import WORKLOADS, Planned, StackPlan, at, elements, mounted, replicas, short
-from ops.review.phrasing import duration, listed
+from ops.review.model import WORKLOADS, Planned, StackPlan, at, duration, elements, listed, mounted, replicas, short
 
 
 class Impact(StrEnum):

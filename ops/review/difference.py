@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ops.review.model import ABSENT, WORKLOADS, Path, Planned, StackPlan, at, replicas, short
-from ops.review.phrasing import listed
+from ops.review.model import ABSENT, WORKLOADS, Path, Planned, StackPlan, at, listed, replicas, short
 from policy import documents
 from policy.model import UNKNOWN
 

@@ -10,8 +10,20 @@ from typing import Any, NamedTuple
 from components.rules import Severity
 from ops.review.explain_access import access, brokers, surface
 from ops.review.explain_catalogue import catalogue
-from ops.review.model import StackPlan, at, elements
-from ops.review.phrasing import Statement, Subject, came_and_went, code, compared, duration, later, listed, seconds
+from ops.review.model import (
+    StackPlan,
+    Statement,
+    Subject,
+    at,
+    came_and_went,
+    code,
+    compared,
+    duration,
+    elements,
+    later,
+    listed,
+    seconds,
+)
 from policy.documents import Format, documents, files, parse
 from policy.model import Resource, UnknownValueError
 

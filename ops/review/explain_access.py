@@ -8,8 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ops.review.model import at, containers, elements, flags, short, workloads
-from ops.review.phrasing import Statement, Subject, came_and_went, code, duration, listed, seconds
+from ops.review.model import (
+    Statement,
+    Subject,
+    at,
+    came_and_went,
+    code,
+    containers,
+    duration,
+    elements,
+    flags,
+    listed,
+    seconds,
+    short,
+    workloads,
+)
 from policy.documents import Format, documents, files
 from policy.model import UNKNOWN, Resource, UnknownValueError
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ops.review.model import at, elements
-from ops.review.phrasing import Statement, Subject, came_and_went, code, listed, number
+from ops.review.model import Statement, Subject, at, came_and_went, code, elements, listed, number
 from policy.documents import documents
 from policy.model import Resource, UnknownValueError
 

@@ -25,8 +25,7 @@ from ops.review import evaluate
 from ops.review.cost import Cost, cost
 from ops.review.difference import Change, compare
 from ops.review.explain import explain
-from ops.review.model import StackPlan, stack_plan
-from ops.review.phrasing import Statement
+from ops.review.model import StackPlan, Statement, stack_plan
 from policy.model import Resource, UnknownValueError
 from policy.rules.parity import comparable, fingerprint
 from policy.runner import Verdict, check

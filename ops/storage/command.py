@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from ops.config import source
+from ops import config
 from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.errors import OpsError
@@ -178,10 +178,10 @@ def wanted_by(stack: str = "") -> list[Wanted]:
         OpsError: The configuration is not complete, or the program fails.
     """
     # Here, since the policies, whose model of resources it shares, are slow to load.
-    from ops.config.command import problems
+    from ops.config import problems
     from ops.preflight.demand import rendered
 
-    configuration = source.of_stack(stack)
+    configuration = config.of_stack(stack)
     if wrong := problems(configuration):
         raise OpsError(wrong[0])
     return wanted_of(rendered(configuration))

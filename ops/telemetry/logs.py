@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ops.core import platform as platform_module
-from ops.core import queries
+from ops.core import web
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
@@ -124,7 +124,7 @@ class LogReader:
         try:
             hits = self.search(body)["hits"]
         except (KeyError, TypeError):
-            raise queries.unexpected() from None
+            raise web.unexpected() from None
         return distinct(_row(hit) for hit in reversed(hits))
 
     def search(self, body: Mapping[str, Any]) -> Any:
@@ -133,9 +133,9 @@ class LogReader:
         Raises:
             OpsError: The search cluster refuses, or does not answer.
         """
-        answer = queries.ask(self._web, f"{self._url}/{READ_ALIAS}/_search", self._auth, body)
+        answer = web.ask(self._web, f"{self._url}/{READ_ALIAS}/_search", self._auth, body)
         if "hits" not in answer:
-            raise queries.unexpected()
+            raise web.unexpected()
         return answer["hits"]
 
 

@@ -14,8 +14,7 @@ from ops.core.errors import OpsError
 from ops.drills import access_tries
 from ops.drills.access_tries import Answer, Try
 from ops.permissions.matrix import database_roles
-from ops.permissions.model import DatabaseRole, HttpServer, HttpUser, Matrix
-from ops.permissions.state import Passwords
+from ops.permissions.model import DatabaseRole, HttpServer, HttpUser, Matrix, Passwords
 from policy.model import Resource
 from tests.config.postgres_process import DATABASES, MAX_CONNECTIONS, Postgres, password_of, postgres, settings_of
 from tests.config.prometheus_process import USERS, PrometheusProcess, job, prometheus_process, write_files

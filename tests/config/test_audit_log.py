@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 from components.kafka.access import User, acl_rules
 from components.kafka.nodes import log_configuration
 from components.telemetry.topics import AUDIT_TOPIC
-from ops.audit import reading
+from ops.audit.log import read
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN
 from ops.core.platform import Login, Platform
@@ -168,7 +168,7 @@ def run_until(lab: Lab, folder: Path, cluster: Cluster, holds: Callable[[list[Au
 def records(lab: Lab) -> list[AuditRecord]:
     """What there is; nothing while the broker is too busy to tell."""
     try:
-        return reading.read(lab.platform, datetime.now(UTC) - timedelta(hours=1)).accesses
+        return read(lab.platform, datetime.now(UTC) - timedelta(hours=1)).accesses
     except OpsError:
         return []
 
@@ -218,7 +218,7 @@ def test_what_the_broker_refuses_is_told_once_over_restarts_and_the_chain_holds(
         cluster,
         lambda known: any(record.detail.get("run") == "two" for record in known),
     )
-    log = reading.read(lab.platform, datetime.now(UTC) - timedelta(hours=1))
+    log = read(lab.platform, datetime.now(UTC) - timedelta(hours=1))
     assert log.complete
     assert log.broken == []
     after = [record for record in log.accesses if record not in first]
@@ -235,7 +235,7 @@ def test_the_reader_may_not_write_what_the_service_may(lab: Lab) -> None:
         )
         producer.flush(90)
     assert answers == ["TOPIC_AUTHORIZATION_FAILED", "written"]
-    assert reading.read(lab.platform, datetime.now(UTC) - timedelta(hours=1)).unreadable == 1
+    assert read(lab.platform, datetime.now(UTC) - timedelta(hours=1)).unreadable == 1
 
 
 def test_a_topic_with_a_strange_name_writes_one_line(lab: Lab) -> None:

@@ -23,7 +23,7 @@ from ops.drills.gate_forgery_run import ACCEPTED, by_kind, send
 from ops.drills.gate_neighbour import UNSENT
 from ops.drills.gate_run import attack, attack_platform
 from ops.drills.gate_target import Target
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 from tests.config.gateway_process import (
     MIB,
     PASSWORDS,

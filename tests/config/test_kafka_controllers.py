@@ -20,8 +20,8 @@ from ops.core.kafka import ADMIN, KafkaAdmin
 from ops.core.kube import Kube, Pod
 from ops.drills.procedures import kafka_controllers
 from ops.drills.tools import durations
+from ops.drills.tools.accounts import Number
 from ops.drills.tools.load import TOPIC, ProducerLoad
-from ops.drills.tools.sequences import Number
 from ops.evidence import files as evidence
 from tests.config.servers import eventually
 from tests.support import kafka_nodes

@@ -13,8 +13,7 @@ import yaml
 from pulumi.runtime import set_all_config
 
 from lab.toolchain import tools
-from ops.config.command import problems
-from ops.config.source import of_stack
+from ops.config import of_stack, problems
 from ops.core.errors import OpsError
 from tests.support import engine
 

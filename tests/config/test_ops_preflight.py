@@ -14,7 +14,7 @@ from pulumi.runtime import set_all_config
 from typer.testing import CliRunner
 
 from ops.cli import app
-from ops.config.source import of_file
+from ops.config import of_file
 from ops.core.kube import Kube
 from ops.preflight import checks
 from ops.preflight.checks import Line, State, of_cluster

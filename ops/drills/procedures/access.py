@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import psycopg
 
-from ops.audit.reading import read
-from ops.audit.report import findings
+from ops.audit.log import findings, read
 from ops.audit.tries import LIMIT_S, attempts, recorded
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
@@ -23,8 +22,7 @@ from ops.drills import access_kafka, access_tries
 from ops.drills.access_tries import Try, account
 from ops.drills.tools.accounts import unmet
 from ops.permissions.matrix import matrix
-from ops.permissions.model import HttpServer, Matrix
-from ops.permissions.state import Passwords, export
+from ops.permissions.model import HttpServer, Matrix, Passwords, export
 from services.audit.records import Outcome
 
 LONGEST_S: Final = 280.0

@@ -35,8 +35,7 @@ from ops.drills.procedures.zone import NOTICED_S
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import unmet
 from ops.drills.tools.disks import Disk
-from ops.drills.tools.faults import cut, kill
-from ops.drills.tools.freezer import frozen, groups
+from ops.drills.tools.faults import cut, groups, groups_frozen, kill
 from ops.drills.tools.load import TOPIC, LogLoad, OtlpLoad, gateway
 from ops.drills.tools.markers import Ticker
 from ops.drills.tools.notifications import CRITICAL, Injector, NotificationRecord, collected, duplicates
@@ -373,7 +372,7 @@ def _made(means: Means, fault: Fault) -> Iterator[None]:
                 [pod] = _pods(context, fault)
                 kill(context.kube, pod)
             case Kind.FREEZE:
-                stack.enter_context(frozen(groups(_pods(context, fault))))
+                stack.enter_context(groups_frozen(groups(_pods(context, fault))))
             case Kind.CUT:
                 one, other = _pods(context, fault)
                 stack.enter_context(cut(one, other))
@@ -382,7 +381,7 @@ def _made(means: Means, fault: Fault) -> Iterator[None]:
             case Kind.STORAGE:
                 stack.enter_context(taken_away("the object storage", storage.stop, storage.start))
             case Kind.NAMES:
-                stack.enter_context(frozen(groups(name_servers(context.kube))))
+                stack.enter_context(groups_frozen(groups(name_servers(context.kube))))
             case Kind.FULL:
                 stack.enter_context(means.disk.full())
             case Kind.SLOW:

@@ -26,8 +26,7 @@ from ops.drills.gate_target import WORKLOAD
 from ops.drills.procedure import is_settled
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import account, must, unmet
-from ops.drills.tools.faults import Returning
-from ops.drills.tools.freezer import frozen, groups
+from ops.drills.tools.faults import Returning, groups, groups_frozen
 from ops.drills.tools.load import TOPIC, OtlpLoad
 
 _SIZE: Final = "otelcol_exporter_queue_size"
@@ -218,7 +217,7 @@ def end_gateway(context: Context, figures: dict[str, Any]) -> list[str]:
     wait_until(lambda: _is_empty(context), EMPTY_S, "the gateways' queues on disk to be empty")
     with OtlpLoad(context) as load:
         load.run_for(durations.WARM_UP)
-        with frozen(brokers):
+        with groups_frozen(brokers):
             gone, gone_at = time.monotonic(), time.time()
             wait_until(lambda: not _is_empty(context), FILLED_S, "a gateway's queue on disk to hold something", _LOOK_S)
             victim, size = _fullest(context)

@@ -15,11 +15,10 @@ from ops.core.terminal import say
 from ops.drills.procedure import settle
 from ops.drills.procedures.kafka import BROKERS, scratch_topic
 from ops.drills.tools import durations, kafka_quorum
-from ops.drills.tools.accounts import account, all_arrived, unmet
+from ops.drills.tools.accounts import Number, account, all_arrived, unmet
 from ops.drills.tools.faults import Returning, kill, scaled
 from ops.drills.tools.kafka_quorum import ANSWER_S, QuorumWatch, Trials
 from ops.drills.tools.load import TOPIC, OtlpLoad, ProducerLoad
-from ops.drills.tools.sequences import Number
 
 RESIGNS_S: Final = 5.0
 """A leader that no majority follows leads no more after three seconds."""

@@ -23,12 +23,11 @@ from ops.core.kube import Pod, wait_until
 from ops.core.rows import Finding
 from ops.core.terminal import say
 from ops.drills.tools import durations
-from ops.drills.tools.accounts import account, unmet
+from ops.drills.tools.accounts import account, gaps, unmet
 from ops.drills.tools.faults import Returning, kill, scaled
 from ops.drills.tools.load import TOPIC, LogLoad, OtlpLoad, agent, gateway
 from ops.drills.tools.markers import QueryRunner, Ticker
 from ops.drills.tools.search_client import stored_logs, stored_spans
-from ops.drills.tools.sequences import gaps
 from ops.drills.tools.span_load import (
     SPANS_PER_TRACE,
     SpanLoad,

@@ -15,8 +15,7 @@ from ops.core.kube import Pod, wait_until
 from ops.drills.procedure import is_settled
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import unmet
-from ops.drills.tools.faults import kill
-from ops.drills.tools.freezer import frozen, groups
+from ops.drills.tools.faults import groups, groups_frozen, kill
 from ops.drills.tools.load import TOPIC, OtlpLoad
 from ops.drills.tools.markers import Ticker
 from ops.drills.tools.notifications import (
@@ -160,7 +159,7 @@ def away(context: Context, pods: Sequence[Pod]) -> Iterator[str]:
     """
     chosen = groups(pods)
     try:
-        with frozen(chosen):
+        with groups_frozen(chosen):
             yield f"{len(chosen)} pods frozen at once, killed at the end"
     finally:
         for pod in pods:

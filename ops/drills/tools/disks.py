@@ -22,8 +22,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube, Pod
 from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
-from ops.drills.tools.faults import kill, processes_of
-from ops.drills.tools.freezer import frozen, groups
+from ops.drills.tools.faults import groups, groups_frozen, kill, processes_of
 
 _BLKIO: Final = Path("/sys/fs/cgroup/blkio")
 _WRITES: Final = "blkio.throttle.write_iops_device"
@@ -124,7 +123,7 @@ def own_disk(kube: Kube, pod: Pod, path: str, room: int) -> Iterator[Disk]:
         stack.callback(_quietly, "losetup", "-d", str(device))
         draft.mkdir()
         say(f"a disk of its own for {pod.name}")
-        with frozen(groups([pod])):
+        with groups_frozen(groups([pod])):
             _run("mount", str(device), str(draft))
             try:
                 copied(volume.folder, draft)
@@ -141,7 +140,7 @@ def _give_back(kube: Kube, pod: Pod, volume: Volume) -> None:
     say(f"the volume of {pod.name} as it was")
     known = _now(kube, pod)
     runs = bool(processes_of(known))
-    with frozen(groups([known])) if runs else nullcontext():
+    with groups_frozen(groups([known])) if runs else nullcontext():
         copied(volume.place, volume.folder)
         _run("umount", str(volume.place))
         if runs:

@@ -20,8 +20,7 @@ from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, second_clien
 from ops.core.kube import Kube, wait_until
 from ops.core.platform import Platform
 from ops.drills.procedure import CannotRunError
-from ops.drills.tools.accounts import must
-from ops.drills.tools.sequences import gaps
+from ops.drills.tools.accounts import gaps, must
 from services.runtime import kafka
 
 ANSWER_S: Final = 3.0

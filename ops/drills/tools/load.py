@@ -30,8 +30,8 @@ from ops.core.platform import Login
 from ops.core.terminal import say
 from ops.core.web import Query, Web
 from ops.drills.tools import durations
+from ops.drills.tools.accounts import Ledger, Number
 from ops.drills.tools.search_client import SearchClient
-from ops.drills.tools.sequences import Ledger, Number
 
 METRIC = "obs_e2e_sequence"
 TOPIC = "telemetry-metrics"

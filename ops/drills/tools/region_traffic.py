@@ -21,7 +21,7 @@ from ops.core.platform import Platform
 from ops.core.terminal import say
 from ops.core.web import Web
 from ops.drills.tools import durations
-from ops.drills.tools.accounts import must
+from ops.drills.tools.accounts import Number, must
 from ops.drills.tools.load import (
     LAYER,
     METRIC,
@@ -36,7 +36,6 @@ from ops.drills.tools.load import (
 )
 from ops.drills.tools.notifications import NotificationRecord, Raised
 from ops.drills.tools.regions import Command, Gateway, Name, Side, mentions
-from ops.drills.tools.sequences import Number
 from services.regions.witness import RegionError, Sighting, Witness
 
 LOGS_TOPIC = "telemetry-logs"

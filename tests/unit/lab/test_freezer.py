@@ -18,7 +18,7 @@ from lab import LabError
 from lab.cluster import disruptions, network
 from lab.cluster.disruptions import Object
 from lab.paths import LabPaths
-from ops.drills.tools.freezer import Group
+from ops.drills.tools.faults import Group
 from tests.config.servers import eventually
 from tests.unit.lab.test_network_partition import Api, pod
 

@@ -20,7 +20,7 @@ from lab.peer.peer import Peer
 from lab.peer.plans import PLANS
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.evidence import figures as texts
+from ops.evidence import reading as texts
 from ops.loadtest import bench_load
 from ops.loadtest.bench_load import Load, LoadResult, NodeUsage, Target
 from ops.loadtest.bench_paths import Mark

@@ -10,8 +10,7 @@ from typing import Any
 
 from components.dashboards.model import Dashboard, Kind, Limit, Panel, Query, Row, State, bars, series, stat, table
 from ops.core.errors import OpsError
-from ops.core.queries import Found
-from ops.core.web import Sample
+from ops.core.web import Found, Sample
 from ops.dashboards.panel_queries import QueryClient, Span
 
 END = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)

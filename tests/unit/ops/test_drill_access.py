@@ -13,8 +13,7 @@ from ops.drills import access_tries
 from ops.drills.access_tries import Answer, Try, account
 from ops.drills.procedures.access import run_jobs
 from ops.permissions.matrix import search_users
-from ops.permissions.model import KubernetesRule, SearchUser, ServiceAccount
-from ops.permissions.state import Passwords
+from ops.permissions.model import KubernetesRule, Passwords, SearchUser, ServiceAccount
 from policy.model import Resource
 from tests.support.access import matrix_of
 

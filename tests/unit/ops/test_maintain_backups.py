@@ -16,8 +16,8 @@ from ops.checks import recovery
 from ops.core.kube import CronJob
 from ops.core.rows import Finding, Setup
 from ops.core.web import Sample
-from ops.evidence.drills import Drills
 from ops.evidence.files import PlatformId
+from ops.evidence.reading import Drills
 from ops.maintenance import check_functions as maintenance_checks
 from ops.maintenance.model import Lazy, Tools
 from services.backup.store import Store

@@ -13,7 +13,7 @@ from components.telemetry.topics import TOPICS
 from ops.core.alertmanager import FiringAlert, Matcher, Silence
 from ops.core.errors import OpsError
 from ops.evidence import files as evidence
-from ops.evidence.drills import Drills
+from ops.evidence.reading import Drills
 from ops.incidents.evidence import ClusterEvent
 from ops.maintenance import check_functions
 from ops.maintenance.model import Lazy, Tools

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ops.core.rows import Finding
-from ops.evidence.drills import Drills
 from ops.evidence.files import PlatformId
+from ops.evidence.reading import Drills
 from ops.maintenance.check_functions import versions
 from ops.maintenance.model import Lazy, Tools
 from policy.image_reference import Image

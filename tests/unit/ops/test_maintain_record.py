@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 from ops.cli import app
 from ops.core.errors import OpsError
 from ops.core.rows import Finding
-from ops.evidence.drills import Drills
 from ops.evidence.files import PlatformId
+from ops.evidence.reading import Drills
 from ops.maintenance import command
 from ops.maintenance.command import run
 from ops.maintenance.model import Check, Lazy, Maintenance, Period, Tools

@@ -15,8 +15,18 @@ import yaml
 from typer.testing import CliRunner
 
 from ops.audit import command as audit_command
-from ops.audit.reading import AuditLog, Reading
-from ops.audit.report import _SOURCES, Findings, Reason, content, document, findings, network_of, unusual
+from ops.audit.log import (
+    _SOURCES,
+    AuditLog,
+    Findings,
+    Reading,
+    Reason,
+    content,
+    document,
+    findings,
+    network_of,
+    unusual,
+)
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from services.audit import Source

@@ -17,8 +17,8 @@ from components.telemetry.layers import Signal
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.evidence import files as evidence
-from ops.evidence.figures import told
 from ops.evidence.files import Evidence
+from ops.evidence.reading import told
 from ops.loadtest import bench as bench_module
 from ops.loadtest import bench_load
 from ops.loadtest.bench import Bench, BenchSettings, as_settings, numbers

@@ -13,7 +13,7 @@ from pulumi.runtime import set_all_config
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
-from ops.config.source import of_file
+from ops.config import of_file
 from ops.core.errors import OpsError
 from stacks import schema
 from tests.support import engine

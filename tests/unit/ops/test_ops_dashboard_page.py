@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from components.dashboards.model import Limit, Panel, Query, stat
-from ops.core.queries import Found
+from ops.core.web import Found
 from ops.dashboards import page
 from ops.dashboards.page import Call, legends, shown, tone, worded
 from ops.dashboards.panel_queries import Result, ask

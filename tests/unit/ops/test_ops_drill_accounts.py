@@ -10,9 +10,8 @@ import pytest
 
 from ops.core.context import Context
 from ops.drills.procedures.kafka import scratch_topic
-from ops.drills.tools.accounts import account, unmet
+from ops.drills.tools.accounts import Ledger, account, unmet
 from ops.drills.tools.load import OtlpLoad
-from ops.drills.tools.sequences import Ledger
 
 
 def load(*acknowledged: int, retries: int = 0) -> OtlpLoad:

@@ -18,7 +18,7 @@ from ops.drills.procedures.passwords import rotate_passwords
 from ops.drills.run import find
 from ops.drills.tools import outside
 from ops.drills.tools.load import LAYER, LOG_LAYER
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 from tests.unit.ops.test_ops_drill_procedures import Load
 
 LAYERS = ("device", "data")

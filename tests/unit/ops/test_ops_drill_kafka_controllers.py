@@ -26,7 +26,7 @@ from ops.drills.run import find
 from ops.drills.tools import kafka_quorum
 from ops.drills.tools.kafka_quorum import Answer, Quorum, QuorumWatch, Trials
 from ops.evidence import files as evidence
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 from tests.support.running import running
 from tests.unit.ops.test_ops_drill_procedures import CLOCK, Load, Producer, Returning
 

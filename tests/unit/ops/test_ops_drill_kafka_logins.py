@@ -14,7 +14,7 @@ from ops.core.platform import Login
 from ops.drills.procedures import passwords
 from ops.drills.procedures.passwords import rotate_logins
 from ops.drills.run import find
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 from ops.kafka.logins import Answer
 from tests.unit.ops.test_ops_drill_procedures import Load
 

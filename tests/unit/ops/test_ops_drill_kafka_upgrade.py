@@ -21,7 +21,7 @@ from ops.drills.procedures.kafka import InSync
 from ops.drills.procedures.kafka_upgrade import upgrade_kafka
 from ops.drills.run import find
 from ops.evidence import files as evidence
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 from tests.support.running import running
 from tests.unit.ops.test_ops_drill_procedures import Load, Producer
 

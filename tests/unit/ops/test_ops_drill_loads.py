@@ -15,8 +15,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.web import Query, Web
+from ops.drills.tools.accounts import Number
 from ops.drills.tools.load import LogLoad, NumberedLoad, OtlpLoad, Send, log_request
-from ops.drills.tools.sequences import Number
 from tests.config.servers import eventually
 
 WAIT_S = 60.0

@@ -17,11 +17,11 @@ from ops.core.kube import Pod
 from ops.drills.procedure import load as procedure_of
 from ops.drills.procedures import alerts, drain, kafka, telemetry, zone
 from ops.drills.run import find
+from ops.drills.tools.accounts import Ledger, Number
 from ops.drills.tools.notifications import NotificationRecord
-from ops.drills.tools.sequences import Ledger, Number
 from ops.drills.tools.span_load import SPANS_PER_TRACE, Sort, Stored
 from ops.evidence import files as evidence
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 from tests.support.running import running
 
 POD = running("pod-0", "any")
@@ -283,6 +283,7 @@ STUBS: Mapping[str, Any] = {
     "Ending": Ending,
     "groups": list,
     "frozen": block,
+    "groups_frozen": block,
     "on_disk": lambda _: {POD.name: 4096},
     "QueryRunner": Asking,
     "Injector": Injector,

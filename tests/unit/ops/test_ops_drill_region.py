@@ -22,13 +22,13 @@ from ops.drills.procedures import region
 from ops.drills.procedures.region import DETECTED_BY, opened, problems
 from ops.drills.run import find
 from ops.drills.tools import operator, region_traffic, regions
+from ops.drills.tools.accounts import Ledger, Number
 from ops.drills.tools.notifications import SLACK, NotificationRecord, Received
 from ops.drills.tools.outside import VARIABLE
 from ops.drills.tools.region_traffic import GROUP, Pair
 from ops.drills.tools.regions import Side
-from ops.drills.tools.sequences import Ledger, Number
 from ops.evidence import files as evidence
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 
 A, B = "198.18.0.20", "198.19.0.50"
 

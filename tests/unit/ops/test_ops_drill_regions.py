@@ -10,11 +10,11 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.drills.tools import load, region_traffic
+from ops.drills.tools.accounts import Number
 from ops.drills.tools.load import log_request
 from ops.drills.tools.notifications import CRITICAL, Raised, Received
 from ops.drills.tools.region_traffic import MovingLoad, logs_of, points_of, uncopied_s
 from ops.drills.tools.regions import Command, Gateway, Name, mentions
-from ops.drills.tools.sequences import Number
 from tests.config.servers import eventually
 
 

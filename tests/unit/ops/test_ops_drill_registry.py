@@ -17,7 +17,7 @@ from ops.core.rows import REQUIREMENT_IDS
 from ops.drills.procedure import Aspect, Drill, load
 from ops.drills.run import DRILLS, SHOWN, find
 from ops.evidence import files as evidence
-from ops.evidence.figures import filled, named, plain, told
+from ops.evidence.reading import filled, named, plain, told
 
 ASKED_FOR = (
     "broker",

@@ -23,8 +23,8 @@ from ops.drills.record import Report, markdown, watched_of, write
 from ops.drills.run import Outcome, find
 from ops.drills.watch import Event, Watched
 from ops.evidence import files as evidence
-from ops.evidence.figures import NOT_MEASURED
 from ops.evidence.files import Evidence
+from ops.evidence.reading import NOT_MEASURED
 
 BROKER = find("broker")
 BEGAN = datetime.now(UTC)

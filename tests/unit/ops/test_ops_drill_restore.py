@@ -28,7 +28,7 @@ from ops.drills.run import find
 from ops.drills.tools import operator, prometheus
 from ops.drills.tools.operator import ops, ops_json
 from ops.evidence import files as evidence
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 from services.backup import BackupError, signature
 from services.backup import restore as stored
 from services.backup.store import Store

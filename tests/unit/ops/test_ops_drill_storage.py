@@ -20,11 +20,11 @@ from ops.drills.procedures import object_storage
 from ops.drills.procedures.object_storage import differing, without_offsets
 from ops.drills.run import find
 from ops.drills.tools import durations
+from ops.drills.tools.accounts import Ledger
 from ops.drills.tools.load import TOPIC
 from ops.drills.tools.outside import VARIABLE
-from ops.drills.tools.sequences import Ledger
 from ops.evidence import files as evidence
-from ops.evidence.figures import named
+from ops.evidence.reading import named
 from services.kafka_archive.catalogue import OffsetGap, ReadStats
 from services.kafka_archive.segments import Record
 

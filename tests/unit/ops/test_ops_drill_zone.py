@@ -19,7 +19,7 @@ from ops.core.kube import Kube, Pod
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import zone
 from ops.drills.procedures.zone import away, leader_for, members, problems
-from ops.drills.tools.freezer import CGROUPS, Group, frozen, group_of, groups
+from ops.drills.tools.faults import CGROUPS, Group, group_of, groups, groups_frozen
 from ops.drills.tools.load import TOPIC
 from ops.drills.tools.notifications import CRITICAL
 from tests.support.running import running
@@ -98,10 +98,10 @@ def test_a_pod_stands_still_inside_the_block_and_goes_on_after_it(tmp_path: Path
     def drill(counter: Any, member: Pod) -> None:
         chosen = groups([member])
         assert [group.folder for group in chosen] == [counter.group]
-        with frozen(chosen):
+        with groups_frozen(chosen):
             assert not counter.goes_on()
         assert counter.goes_on()
-        with pytest.raises(KeyboardInterrupt), frozen(chosen):
+        with pytest.raises(KeyboardInterrupt), groups_frozen(chosen):
             raise KeyboardInterrupt
         assert counter.goes_on()
 
@@ -134,7 +134,7 @@ def test_a_kernel_that_refuses_is_told(tmp_path: Path) -> None:
     (tmp_path / "cgroup.freeze").mkdir()
     with (
         pytest.raises(OpsError, match=r"cannot .* is a directory|cannot .*: Is a directory"),
-        frozen([Group(tmp_path, 2)]),
+        groups_frozen([Group(tmp_path, 2)]),
     ):
         pass
 

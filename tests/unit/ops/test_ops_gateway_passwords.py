@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops.config import source
-from ops.config.source import Configuration
+from ops import config
+from ops.config import Configuration
 from ops.connect import gateway
 from ops.connect.gateway import KEY, Plan, gateway_app, plan
 from ops.core import kube, pulumi
@@ -48,7 +48,7 @@ class Stack:
         self.rolls = 0
         self.watched, self.senders = True, {"device": 3.0}
         self.queries: list[str] = []
-        monkeypatch.setattr(source, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
+        monkeypatch.setattr(config, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
         monkeypatch.setattr(platform_module, "load", lambda **_: outputs(self.deployed))
         monkeypatch.setattr(pulumi, "set_generations", self._set)
         monkeypatch.setattr(pulumi, "up", self._up)

@@ -8,8 +8,19 @@ import pytest
 
 from components.rules import alert_id
 from ops.core.errors import OpsError
-from ops.incidents.record import Incident, subject_of
-from ops.incidents.times import State, TimeFormat, TimeWindow, after, moment, read_clock, span, window, zone
+from ops.incidents.record import (
+    Incident,
+    State,
+    TimeFormat,
+    TimeWindow,
+    after,
+    moment,
+    read_clock,
+    span,
+    subject_of,
+    window,
+    zone,
+)
 from tests.unit.ops import incident_samples as samples
 
 NOW = datetime(2026, 11, 24, 22, 30, tzinfo=UTC)

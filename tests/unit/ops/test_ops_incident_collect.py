@@ -18,9 +18,8 @@ from ops.incidents.collect import SOURCES, Answer, Case, Clients, Lazy, collect,
 from ops.incidents.document import Language, Texts, html
 from ops.incidents.evidence import Evidence, Source
 from ops.incidents.kept import FIELDS, permitted
-from ops.incidents.record import Incident
+from ops.incidents.record import Incident, TimeFormat, TimeWindow, zone
 from ops.incidents.report import Parts, document
-from ops.incidents.times import TimeFormat, TimeWindow, zone
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 from tests.unit.ops import incident_samples as samples

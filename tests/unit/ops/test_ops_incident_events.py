@@ -17,7 +17,7 @@ from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
 from ops.core.platform import Platform, parse
 from ops.incidents import alerts
 from ops.incidents.alerts import Read, choose, expression, notifications, past_alert, transitions
-from ops.incidents.times import TimeWindow
+from ops.incidents.record import TimeWindow
 from services.alert_events import events
 from services.alert_events.events import RawEvent
 from tests.support import kafka_broker

@@ -15,9 +15,8 @@ from ops.core.errors import OpsError
 from ops.incidents.collect import SOURCES
 from ops.incidents.document import TEXTS, Language, Texts, escaped, html, markdown, paragraph, write
 from ops.incidents.evidence import Evidence, Source
-from ops.incidents.record import Incident, Phase
+from ops.incidents.record import Incident, Phase, TimeFormat, zone
 from ops.incidents.report import MOST_ENTRIES, Parts, document, labels_of
-from ops.incidents.times import TimeFormat, zone
 from tests.unit.ops import incident_samples as samples
 
 HOSTILE = '<script>alert("x")</script> <img src=x onerror=alert(1)> | `code` [link](javascript:alert(1)) **b** \x1b[31m'

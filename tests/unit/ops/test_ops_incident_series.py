@@ -13,12 +13,10 @@ from components.alerting.escalation import escalated
 from components.rules import Alert, RuleGroup, Severity, alert_id
 from ops.core import otlp
 from ops.core.errors import OpsError
-from ops.core.queries import Metrics, step
-from ops.core.web import Web
+from ops.core.web import Metrics, Web, step
 from ops.incidents.evidence import Measured
-from ops.incidents.record import Incident
+from ops.incidents.record import Incident, TimeWindow
 from ops.incidents.series import firing, measured
-from ops.incidents.times import TimeWindow
 from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
 from tests.config.servers import eventually
 from tests.unit.ops import incident_samples as samples

@@ -19,6 +19,7 @@ from lab.toolchain import tools
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.incidents import sources as changes_module
+from ops.incidents.record import TimeWindow
 from ops.incidents.sources import (
     MOST_CLUSTER_EVENTS,
     WindowReader,
@@ -30,7 +31,6 @@ from ops.incidents.sources import (
     services_of,
     traces,
 )
-from ops.incidents.times import TimeWindow
 from tests.unit.ops import incident_samples as samples
 
 WINDOW = TimeWindow(start=samples.after(-30), end=samples.after(80))

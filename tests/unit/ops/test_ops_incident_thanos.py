@@ -10,11 +10,9 @@ import pytest
 import yaml
 
 from components.rules import alert_id, id_template
-from ops.core.queries import Metrics
-from ops.core.web import Web
-from ops.incidents.record import Incident
+from ops.core.web import Metrics, Web
+from ops.incidents.record import Incident, TimeWindow
 from ops.incidents.series import firing, measured
-from ops.incidents.times import TimeWindow
 from tests.config.servers import eventually
 from tests.config.thanos_process import LOGIN, thanos
 from tests.unit.ops import incident_samples as samples

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops.config import source
-from ops.config.source import Configuration
+from ops import config
+from ops.config import Configuration
 from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.errors import OpsError
@@ -52,7 +52,7 @@ class Stack:
         self.broken, self.ups = 0, list[tuple[int, ...]]()
         self.refused: set[str] = set()
         self.forgotten, self.rolls = True, 0
-        monkeypatch.setattr(source, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
+        monkeypatch.setattr(config, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
         monkeypatch.setattr(logins, "KafkaAdmin", lambda _: self)
         monkeypatch.setattr(logins, "Kube", SimpleNamespace(of=lambda _: self))
         monkeypatch.setattr(logins, "sign_in", self._sign_in)

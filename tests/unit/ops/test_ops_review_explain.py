@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from ops.review.explain import explain, together
-from ops.review.model import Planned, StackPlan
-from ops.review.phrasing import Statement, Subject, code, duration, seconds
+from ops.review.model import Planned, StackPlan, Statement, Subject, code, duration, seconds
 from policy.model import UNKNOWN
 from tests.unit.ops.review_plans import (
     POLICY,

@@ -6,8 +6,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from ops.checks.ingest import identities
 from ops.core import otlp
+from ops.drills.tools.accounts import Ledger, gaps
 from ops.drills.tools.load import numbers_of, sequence_request
-from ops.drills.tools.sequences import Ledger, gaps
 from tests.support import exposure
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from components.cluster import EMBEDDED
 from lab.toolchain import tools
 from ops.cli import app
-from ops.config.command import written
+from ops.config import with_cluster
 from ops.core.errors import OpsError
 from tests.support import engine
 from tests.support.clusters import kubeconfig
@@ -122,12 +122,12 @@ def test_each_committed_file_takes_any_context(name: str, context: str) -> None:
     text = (engine.CHECKOUT / name).read_text()
     expected = yaml.safe_load(text)
     expected["config"]["observability:settings"]["cluster"] |= {"context": context, "uid": UIDS["region-b"]}
-    assert yaml.safe_load(written(text, context, UIDS["region-b"], name)) == expected
+    assert yaml.safe_load(with_cluster(text, context, UIDS["region-b"], name)) == expected
 
 
 def test_a_group_without_the_keys_gets_them() -> None:
     text = "config:\n  observability:settings:\n    cluster:\n      domain: a\n    other: 1\n"
-    new = written(text, "a", UIDS["region-a"], "Pulumi.mine.yaml")
+    new = with_cluster(text, "a", UIDS["region-a"], "Pulumi.mine.yaml")
     assert new.splitlines()[2:6] == [
         "    cluster:",
         "      context: a",
@@ -139,6 +139,6 @@ def test_a_group_without_the_keys_gets_them() -> None:
 @pytest.mark.parametrize("cluster", ["    cluster: {domain: a}\n", ""])
 def test_a_group_on_one_line_is_left_to_its_owner(cluster: str) -> None:
     with pytest.raises(OpsError, match=r"^Pulumi\.mine\.yaml has no group cluster with a line for each key: write "):
-        written(
+        with_cluster(
             f"config:\n  observability:settings:\n{cluster}    other: 1\n", "a", UIDS["region-a"], "Pulumi.mine.yaml"
         )

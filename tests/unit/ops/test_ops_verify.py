@@ -34,8 +34,8 @@ from ops.core.rows import (
     run_checks,
 )
 from ops.evidence import files as evidence
-from ops.evidence.drills import Drills
 from ops.evidence.files import Catalog, Entry, Evidence, PlatformId, Target
+from ops.evidence.reading import Drills
 
 NOWHERE = cast(Context, None)
 HERE = PlatformId(stack="local", namespace="obs", cluster_id="here")

@@ -17,8 +17,8 @@ from ops.cli import app
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
 from ops.evidence import files as evidence
-from ops.evidence.figures import named
 from ops.evidence.files import Catalog, Entry, Evidence, Target
+from ops.evidence.reading import named
 from ops.pages import Row, Source, Tables
 from tests.unit.ops.test_ops_evidence import git, save
 

@@ -12,8 +12,7 @@ from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
 from ops.permissions import document
 from ops.permissions.matrix import EVERY_POD, EVERYBODY, edges, kafka_grants, matrix, service_accounts
-from ops.permissions.model import Edge, KafkaGrant, Matrix, allows
-from ops.permissions.state import PASSWORD, Passwords, deployed
+from ops.permissions.model import PASSWORD, Edge, KafkaGrant, Matrix, Passwords, allows, deployed
 from policy.model import Resource
 from tests.support.access import matrix_of, rendered
 from tests.support.engine import STACKS, bcrypt_of, password_of, recorded

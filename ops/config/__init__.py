@@ -1,1 +1,0 @@
-"""``obs config``: a stack's configuration, before anything is changed."""
