@@ -19,8 +19,7 @@ from urllib.parse import parse_qs
 from lab import LabError
 from lab.fakes.receivers import keys
 from lab.fakes.receivers.aws import VERSION, Dns, Name, Signatures, Sms
-from lab.fakes.receivers.dead_mans_switch import DeadMansSwitch
-from lab.fakes.receivers.messages import MailFake, Slack
+from lab.fakes.receivers.messages import DeadMansSwitch, MailFake, Slack
 from lab.fakes.receivers.phone import Phone
 from lab.fakes.receivers.record import Answer, Record, TooLargeError, body_of
 from lab.fakes.receivers.settings import TOPICS, Settings, load

@@ -11,7 +11,7 @@ from lab.cluster import network
 from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT, Daemon, fingerprint, wait_until
 from lab.fakes.receivers import keys
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.dead_mans_switch import GRACE_S
+from lab.fakes.receivers.messages import GRACE_S
 from lab.fakes.receivers.settings import (
     CERTIFICATES,
     CODE,
