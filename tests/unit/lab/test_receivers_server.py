@@ -17,8 +17,8 @@ from cryptography import x509
 
 from lab import LabError, key_files
 from lab.fakes.receivers import keys
+from lab.fakes.receivers.__main__ import main
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.server import main
 from lab.fakes.receivers.settings import CONTACTS, parse
 from lab.paths import CHECKOUT
 from services.runtime.settings import SettingsError
