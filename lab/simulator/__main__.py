@@ -1,8 +1,4 @@
-"""``python -m lab.simulator --config FILE [--seed N] [--ticks N]``
-
-Its loop: step the simulation, collect, hand over to the senders of the layers (each on a thread of its own, over OTLP),
-report.
-"""
+"""``python -m lab.simulator --config FILE [--seed N] [--ticks N]``"""
 
 from __future__ import annotations
 
