@@ -26,12 +26,11 @@ import bcrypt
 from ldap3 import NONE, Connection, Server, Tls
 from ldap3.core.exceptions import LDAPException
 
-from lab import LabError, private_file
+from lab import LabError, key_files
 from lab.cluster import network
 from lab.cluster.network import DIRECTORY_PORT, RECEIVERS, Daemon, wait_until
-from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
-from lab.fakes.receivers.certificates import AUTHORITY, CERTIFICATE, KEY
+from lab.key_files import AUTHORITY, CERTIFICATE, KEY
 from lab.paths import LabPaths
 from ops.core.files import write_private
 
@@ -317,10 +316,10 @@ def prepare(paths: LabPaths) -> None:
         LabError: slapd is not there, its user cannot reach the files, or it refuses what it is given.
     """
     place, authority = folder(paths), receivers.folder(paths) / receivers.CERTIFICATES
-    certificates.create_authority(authority)
+    key_files.create_authority(authority)
     place.mkdir(parents=True, exist_ok=True, mode=0o711)
-    certificates.issue(authority, place / CERTIFICATES, "directory", RECEIVERS)
-    secrets = private_file.load_or_make(Secrets, place / SECRETS, "the directory")
+    key_files.issue(authority, place / CERTIFICATES, "directory", RECEIVERS)
+    secrets = key_files.load_or_make(Secrets, place / SECRETS, "the directory")
     by_role = {
         person.removesuffix("-person"): {"username": person, "password": secret}
         for person, secret in secrets.people.items()
@@ -379,7 +378,7 @@ def _slapadd(place: Path, database: str, text: str) -> None:
 def _digest(place: Path, secrets: Secrets) -> str:
     """What configuration and data are made from; the hash of a password differs each time, so passwords stand here."""
     entries = [*configuration(place / CERTIFICATES, place / DATA), *people_and_groups(secrets, str)]
-    text = " ".join(command(place, URL)) + ldif(entries) + (place / CERTIFICATES / certificates.CERTIFICATE).read_text()
+    text = " ".join(command(place, URL)) + ldif(entries) + (place / CERTIFICATES / key_files.CERTIFICATE).read_text()
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -397,7 +396,7 @@ def wait_ready(paths: LabPaths) -> None:
             raise LabError(f"directory ended; log {process.log}:\n{process.tail()}")
         with (
             contextlib.suppress(LDAPException),
-            logged_in(URL, place / CERTIFICATES / certificates.AUTHORITY, SERVICE, password),
+            logged_in(URL, place / CERTIFICATES / key_files.AUTHORITY, SERVICE, password),
         ):
             return True
         return False
@@ -413,7 +412,7 @@ def directory_secrets(paths: LabPaths) -> dict[str, Any]:
     """
     return {
         "bind_password": _secrets(paths).bind_password,
-        "authority": (folder(paths) / CERTIFICATES / certificates.AUTHORITY).read_text(),
+        "authority": (folder(paths) / CERTIFICATES / key_files.AUTHORITY).read_text(),
     }
 
 
@@ -427,4 +426,4 @@ def people(paths: LabPaths) -> dict[str, str]:
 
 
 def _secrets(paths: LabPaths) -> Secrets:
-    return private_file.load(Secrets, folder(paths) / SECRETS, "the directory")
+    return key_files.load(Secrets, folder(paths) / SECRETS, "the directory")

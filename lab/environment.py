@@ -21,7 +21,7 @@ from lab.cluster import network
 from lab.fakes.receivers import keys
 from lab.fakes.receivers import settings as receivers_settings
 from lab.fakes.receivers import setup as receivers
-from lab.fakes.receivers.certificates import AUTHORITY
+from lab.key_files import AUTHORITY
 from lab.paths import CHECKOUT, LabPaths
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR

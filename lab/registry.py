@@ -23,10 +23,9 @@ import requests
 import yaml
 
 from components.versions import IMAGES
-from lab import LabError, private_file
+from lab import LabError, key_files
 from lab.cluster import network
 from lab.cluster.network import RECEIVERS, REGISTRY_PORT, Daemon, wait_until
-from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
 from lab.paths import LabPaths, cache_root
 from lab.toolchain import containers, images, tools
@@ -90,8 +89,8 @@ def configuration(place: Path, blobs: Path, address: str) -> dict[str, Any]:
         "http": {
             "addr": address,
             "tls": {
-                "certificate": str(pki / certificates.CERTIFICATE),
-                "key": str(pki / certificates.KEY),
+                "certificate": str(pki / key_files.CERTIFICATE),
+                "key": str(pki / key_files.KEY),
                 "minimumtls": "tls1.2",
             },
         },
@@ -116,9 +115,9 @@ def prepare(paths: LabPaths) -> None:
     """
     place, authority = folder(paths), receivers.folder(paths) / receivers.CERTIFICATES
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    certificates.create_authority(authority)
-    certificates.issue(authority, place / CERTIFICATES, "registry", RECEIVERS)
-    known = private_file.load_or_make(Secrets, place / SECRETS, "the registry of images")
+    key_files.create_authority(authority)
+    key_files.issue(authority, place / CERTIFICATES, "registry", RECEIVERS)
+    known = key_files.load_or_make(Secrets, place / SECRETS, "the registry of images")
     if not (place / PASSWORDS).exists():
         lines = [
             f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(_COST)).decode()}\n"
@@ -127,7 +126,7 @@ def prepare(paths: LabPaths) -> None:
         write_private(place / PASSWORDS, "".join(lines).encode())
     text = yaml.safe_dump(configuration(place, cache_root() / "registry", f"{RECEIVERS}:{REGISTRY_PORT}"))
     (place / CONFIGURATION).write_text(text)
-    wanted = json.dumps([text, (place / CERTIFICATES / certificates.CERTIFICATE).read_text()])
+    wanted = json.dumps([text, (place / CERTIFICATES / key_files.CERTIFICATE).read_text()])
     mark = place / STARTED_AS
     if not mark.exists() or mark.read_text() != wanted:
         daemon(paths).stop()
@@ -386,8 +385,8 @@ def _kubectl(paths: LabPaths, *arguments: str, given: str) -> subprocess.Complet
 
 
 def _authority(paths: LabPaths) -> Path:
-    return folder(paths) / CERTIFICATES / certificates.AUTHORITY
+    return folder(paths) / CERTIFICATES / key_files.AUTHORITY
 
 
 def _secrets(paths: LabPaths) -> Secrets:
-    return private_file.load(Secrets, folder(paths) / SECRETS, "the registry of images")
+    return key_files.load(Secrets, folder(paths) / SECRETS, "the registry of images")

@@ -21,10 +21,9 @@ import pyrage  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from lab import LabError, private_file
+from lab import LabError, key_files
 from lab.cluster import network
 from lab.cluster.network import RECEIVERS, STORAGE_PORT, Daemon, wait_until
-from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
 from lab.fakes.receivers.keys import aws_key, aws_secret
 from lab.paths import CHECKOUT, LabPaths
@@ -215,7 +214,7 @@ def command(place: Path, address: str) -> list[str]:
     return [
         str(tools.path("versitygw")),
         *("--port", address, "--region", REGION),
-        *("--cert", str(pki / certificates.CERTIFICATE), "--key", str(pki / certificates.KEY)),
+        *("--cert", str(pki / key_files.CERTIFICATE), "--key", str(pki / key_files.KEY)),
         *("--iam-dir", str(place / ACCOUNTS)),
         *("posix", "--versioning-dir", str(place / VERSIONS), str(place / OBJECTS)),
     ]
@@ -227,7 +226,7 @@ def variables(place: Path) -> dict[str, str]:
     Raises:
         LabError: There are no secrets.
     """
-    secrets = private_file.load(Secrets, place / SECRETS, "the object storage")
+    secrets = key_files.load(Secrets, place / SECRETS, "the object storage")
     return {"ROOT_ACCESS_KEY_ID": secrets.root_key, "ROOT_SECRET_ACCESS_KEY": secrets.root_secret}
 
 
@@ -244,14 +243,14 @@ def prepare(paths: LabPaths) -> None:
         LabError: The server is not built, or its secrets are not whole.
     """
     place, authority = folder(paths), receivers.folder(paths) / receivers.CERTIFICATES
-    certificates.create_authority(authority)
+    key_files.create_authority(authority)
     for name in (OBJECTS, VERSIONS, ACCOUNTS):
         (place / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     place.chmod(0o700)
-    certificates.issue(authority, place / CERTIFICATES, "storage", RECEIVERS)
+    key_files.issue(authority, place / CERTIFICATES, "storage", RECEIVERS)
     make_identity(place)
-    secrets = private_file.load_or_make(Secrets, place / SECRETS, "the object storage")
-    regions = private_file.load_or_make(RegionSecrets, place / REGION_SECRETS, "the regions' storage")
+    secrets = key_files.load_or_make(Secrets, place / SECRETS, "the object storage")
+    regions = key_files.load_or_make(RegionSecrets, place / REGION_SECRETS, "the regions' storage")
     _add_accounts(
         place / ACCOUNTS / "users.json",
         {
@@ -260,7 +259,7 @@ def prepare(paths: LabPaths) -> None:
             regions.witness_key: regions.witness_secret,
         },
     )
-    certificate = (place / CERTIFICATES / certificates.CERTIFICATE).read_text()
+    certificate = (place / CERTIFICATES / key_files.CERTIFICATE).read_text()
     wanted = json.dumps([command(place, f"{RECEIVERS}:{STORAGE_PORT}"), certificate])
     mark = place / STARTED_AS
     if not mark.exists() or mark.read_text() != wanted:
@@ -394,15 +393,15 @@ def bucket_client(paths: LabPaths | None = None) -> Any:
 
 
 def _secrets(paths: LabPaths) -> Secrets:
-    return private_file.load(Secrets, folder(paths) / SECRETS, "the object storage")
+    return key_files.load(Secrets, folder(paths) / SECRETS, "the object storage")
 
 
 def _region_secrets(paths: LabPaths) -> RegionSecrets:
-    return private_file.load(RegionSecrets, folder(paths) / REGION_SECRETS, "the regions' storage")
+    return key_files.load(RegionSecrets, folder(paths) / REGION_SECRETS, "the regions' storage")
 
 
 def _authority(paths: LabPaths) -> Path:
-    return folder(paths) / CERTIFICATES / certificates.AUTHORITY
+    return folder(paths) / CERTIFICATES / key_files.AUTHORITY
 
 
 def main() -> NoReturn:

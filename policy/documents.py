@@ -1,4 +1,6 @@
-"""Configuration files inside ConfigMaps and Secrets, parsed into what the servers will read."""
+"""Configuration files inside ConfigMaps and Secrets, parsed into what the servers will read; and references of
+container images, as pods name them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import yaml
 
@@ -237,3 +239,20 @@ def _decoded(value: str) -> str:
         return base64.b64decode(value, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return value
+
+
+@dataclass(frozen=True)
+class Image:
+    """The parts of an image reference; tag and digest are empty where it has none."""
+
+    name: str
+    tag: str
+    digest: str
+
+    @classmethod
+    def of(cls, reference: str) -> Self:
+        """Take a reference apart: ``registry:5000/path/name:tag@sha256:...``."""
+        rest, _, digest = reference.partition("@")
+        head, slash, last = rest.rpartition("/")
+        name, _, tag = last.partition(":")
+        return cls(f"{head}{slash}{name}", tag, digest)

@@ -18,7 +18,7 @@ from lab import LabError
 from lab.peer.comparison import Comparison, PeerSettings, Sides
 from lab.peer.peer import Peer, topic
 from lab.peer.plans import PLANS
-from lab.peer.search import span_indices
+from lab.peer.stores import span_indices
 from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError

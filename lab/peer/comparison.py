@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from components.telemetry.layers import Signal
-from lab.peer.guarantees import GUARANTEES
 from lab.peer.peer import Peer
-from lab.peer.plans import PLANS, Plan
+from lab.peer.plans import GUARANTEES, PLANS, Plan
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until

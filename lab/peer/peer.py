@@ -1,20 +1,24 @@
-"""The peer: its topic, its processes, and what has arrived at its end."""
+"""The peer: its topic, the configurations of its collectors as data (addresses and logins, beyond them the components'
+defaults), its processes, and what has arrived at its end.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import socket
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from components.telemetry.layers import Signal
 from lab import LabError
-from lab.peer import collectors
-from lab.peer.collectors import PASSWORD, TOPIC, USER, Brokers, Data
 from lab.peer.plans import CONSUMER, GATEWAY, JAEGER
-from lab.peer.processes import START_S, Processes, free_port
-from lab.peer.search import SpanIndices
-from lab.peer.stores import JaegerIndices, Prometheus, Server, Store, VictoriaLogs
+from lab.peer.stores import JaegerIndices, Prometheus, Server, SpanIndices, Store, VictoriaLogs
 from lab.toolchain import tools
 from ops.core.context import Context
 from ops.core.errors import OpsError
@@ -22,6 +26,186 @@ from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, errors
 from ops.core.kube import wait_until
 from ops.loadtest.bench_load import Target
 from ops.loadtest.bench_requests import Batch
+
+TOPIC = "bench-default"
+"""The peer's topic, and the name of the group that reads it."""
+USER, PASSWORD = "PEER_KAFKA_USER", "PEER_KAFKA_PASSWORD"
+"""Variables of a collector's environment with its login at Kafka."""
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brokers:
+    """Brokers and the file with their authority."""
+
+    addresses: Sequence[str]
+    ca_file: str
+
+    def client(self) -> Data:
+        """Of the exporter and of the receiver."""
+        sasl = {"mechanism": "SCRAM-SHA-512", "username": f"${{env:{USER}}}", "password": f"${{env:{PASSWORD}}}"}
+        return {"brokers": list(self.addresses), "tls": {"ca_file": self.ca_file}, "auth": {"sasl": sasl}}
+
+
+def gateway(signal: Signal, brokers: Brokers, *, port: int, own: int) -> Data:
+    """OTLP over HTTP to the topic.
+
+    Args:
+        signal: What it takes.
+        brokers: Where the topic is.
+        port: Of OTLP.
+        own: Of its own metrics.
+    """
+    return {
+        "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{port}"}}}},
+        "processors": {"batch": {}},
+        "exporters": {"kafka": {**brokers.client(), str(signal): {"topic": TOPIC}}},
+        "service": _service(own, signal, receivers=["otlp"], processors=["batch"], exporters=["kafka"]),
+    }
+
+
+def consumer(signal: Signal, brokers: Brokers, *, exporter: Mapping[str, Any], own: int) -> Data:
+    """The topic to a server of OTLP over HTTP.
+
+    Args:
+        signal: What it reads.
+        brokers: Where the topic is.
+        exporter: Settings of the exporter `otlphttp`.
+        own: Port of its own metrics.
+    """
+    return {
+        "receivers": {"kafka": {**brokers.client(), "group_id": TOPIC, str(signal): {"topics": [TOPIC]}}},
+        "exporters": {"otlphttp": dict(exporter)},
+        "service": _service(own, signal, receivers=["kafka"], exporters=["otlphttp"]),
+    }
+
+
+def jaeger(brokers: Brokers, *, backend: Mapping[str, Any], own: int) -> Data:
+    """Jaeger as its own example of an ingester has it: the topic to a store.
+
+    Args:
+        brokers: Where the topic is.
+        backend: The store.
+        own: Port of its own metrics.
+    """
+    store = "default"
+    receiver = {**brokers.client(), "group_id": TOPIC, "initial_offset": "earliest", "traces": {"topic": TOPIC}}
+    pipeline = {"receivers": ["kafka"], "processors": ["batch"], "exporters": ["jaeger_storage_exporter"]}
+    return {
+        "extensions": {"jaeger_storage": {"backends": {store: dict(backend)}}},
+        "receivers": {"kafka": receiver},
+        "processors": {"batch": {}},
+        "exporters": {"jaeger_storage_exporter": {"trace_storage": store}},
+        "service": {"extensions": ["jaeger_storage"], **_service(own, Signal.TRACES, **pipeline)},
+    }
+
+
+def _service(own: int, signal: Signal, **pipeline: list[str]) -> Data:
+    """One pipeline; its own metrics are the default's, on a port of its own."""
+    exporter = {"prometheus": {"host": "127.0.0.1", "port": own}}
+    telemetry = {"metrics": {"readers": [{"pull": {"exporter": exporter}}]}}
+    return {"telemetry": telemetry, "pipelines": {str(signal): pipeline}}
+
+
+START_S, STOP_S = 60.0, 15.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Processes:
+    """Processes by name, each with its log in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self, name: str, command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
+        """Start one.
+
+        Args:
+            name: Its name.
+            command: Command line.
+            variables: More variables of its environment.
+        """
+        with self._log(name).open("wb") as log:
+            self._processes[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(variables or {})}
+            )
+
+    def file(self, name: str, config: Mapping[str, Any]) -> Path:
+        """Write the configuration of one."""
+        path = self._folder / f"{_plain(name)}.yaml"
+        path.write_text(json.dumps(config))
+        return path
+
+    def await_port(self, name: str, port: int) -> None:
+        """Wait until one listens on a port of loopback, `START_S` at most.
+
+        Raises:
+            LabError: It does not; the message has the end of its log.
+        """
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            self.check(name)
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.2)
+        raise LabError(f"{name} did not listen within {START_S:.0f} s: {self._tail(name)}")
+
+    def check(self, name: str) -> None:
+        """Be sure that one runs.
+
+        Raises:
+            LabError: It has ended; the message has the end of its log.
+        """
+        process = self._processes[name]
+        if process.poll() is not None:
+            raise LabError(f"{name} ended with code {process.returncode}: {self._tail(name)}")
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU seconds used so far, by name.
+
+        Raises:
+            LabError: One has ended.
+        """
+        seconds_by_name = {}
+        for name, process in self._processes.items():
+            self.check(name)
+            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+            seconds_by_name[name] = (int(fields[11]) + int(fields[12])) / _TICKS
+        return seconds_by_name
+
+    def stop(self) -> None:
+        """End them, by a kill those that take more than `STOP_S`; safe to call twice."""
+        for process in self._processes.values():
+            process.terminate()
+        deadline = time.monotonic() + STOP_S
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{_plain(name)}.log"
+
+    def _tail(self, name: str) -> str:
+        """The end of its log; of Jaeger and the collector the error is in one of the last lines."""
+        return " | ".join(self._log(name).read_text(errors="replace").splitlines()[-3:])[-600:]
+
+
+def _plain(name: str) -> str:
+    return name.replace(" ", "-")
+
 
 PARTITIONS, COPIES = 12, 3
 _GONE_S = 30.0
@@ -74,7 +258,7 @@ class Peer:
             self.processes.await_port(self._server.name, self._ports["store"])
         reader, program, config = self._reader()
         port, own = self._ports["otlp"], self._ports["gateway own"]
-        self._collector(GATEWAY, "otelcol", collectors.gateway(self._signal, self._brokers(), port=port, own=own))
+        self._collector(GATEWAY, "otelcol", gateway(self._signal, self._brokers(), port=port, own=own))
         self._collector(reader, program, config)
         self.processes.await_port(GATEWAY, port)
         self.processes.await_port(reader, self._ports["reader own"])
@@ -99,9 +283,9 @@ class Peer:
         own = self._ports["reader own"]
         if self._server is not None:
             exporter = self._server.exporter
-            return CONSUMER, "otelcol", collectors.consumer(self._signal, self._brokers(), exporter=exporter, own=own)
+            return CONSUMER, "otelcol", consumer(self._signal, self._brokers(), exporter=exporter, own=own)
         assert self._indices is not None
-        return JAEGER, "jaeger", collectors.jaeger(self._brokers(), backend=self._indices.backend(), own=own)
+        return JAEGER, "jaeger", jaeger(self._brokers(), backend=self._indices.backend(), own=own)
 
     def _brokers(self) -> Brokers:
         addresses = self._context.platform.kafka_bootstrap.split(",")

@@ -1,6 +1,6 @@
 """Tells the audit log of this command: when it gets the platform's passwords, and how it ended (requirement M1).
 
-It is told as an Event of Kubernetes, see `services.audit.operators`, by ``kubectl`` and beside the command itself. A
+It is told as an Event of Kubernetes, see `services.audit.records`, by ``kubectl`` and beside the command itself. A
 command goes on where that does not work: it may be the one that mends the platform. It then says so.
 """
 
@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 import typer
 
-from services.audit.operators import CommandEvent, event
+from services.audit.records import CommandEvent, event
 
 _LIMIT_S: Final = 20.0
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:@-]{1,64}")

@@ -33,7 +33,7 @@ from ops.incidents.record import TimeWindow
 from ops.incidents.sources import cluster
 from ops.maintenance.certificates import readers
 from ops.maintenance.model import Tools
-from policy.image_reference import Image
+from policy.documents import Image
 from services.backup.manifest import Manifest
 
 DAY = timedelta(days=1)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from policy.image_reference import Image
+from policy.documents import Image
 from policy.model import Finding, Level, Node, Option, Options, Resource, Rule
 from policy.rules._agreed import ADD, agreed
 from policy.rules._kubernetes import (

@@ -25,7 +25,6 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicParti
 from services.audit import AuditSettings, Source
 from services.audit.follower import Positions
 from services.audit.metrics import Metrics
-from services.audit.operators import event_of
 from services.audit.records import (
     CHECKPOINT,
     GAP,
@@ -36,6 +35,7 @@ from services.audit.records import (
     Entry,
     Link,
     Outcome,
+    event_of,
     link_of,
     linked,
     note,

@@ -11,8 +11,7 @@ from typing import Any, Final
 from services.audit import FollowedContainer, Source
 from services.audit.follower import ApiError, Follower, KubernetesApi, Life, Positions, gap, restarts_of, watched
 from services.audit.metrics import Metrics
-from services.audit.operators import REASON, access, event_key
-from services.audit.records import UNKNOWN, Entry
+from services.audit.records import REASON, UNKNOWN, Entry, access, event_key
 
 NAME_LABEL: Final = "app.kubernetes.io/name"
 _WATCH_S: Final = 280

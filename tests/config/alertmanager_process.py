@@ -27,11 +27,11 @@ from components.alertmanager.config import (
     rendered,
 )
 from components.alertmanager.receivers import AWS_FILE
+from lab.fakes.receivers.__main__ import application as receivers_application
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.messages import MailFake
 from lab.fakes.receivers.phone import Incident
 from lab.fakes.receivers.record import Notification, Record
-from lab.fakes.receivers.server import application as receivers_application
 from lab.paths import CHECKOUT
 from lab.toolchain import tools
 from services.alert_events import AlertEventsSettings

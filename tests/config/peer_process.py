@@ -12,9 +12,8 @@ from typing import Any, cast
 import pytest
 
 from components.telemetry.layers import Signal
-from lab.peer.collectors import TOPIC
-from lab.peer.peer import Peer, topic
-from lab.peer.search import SpanIndices
+from lab.peer.peer import TOPIC, Peer, topic
+from lab.peer.stores import SpanIndices
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
 from ops.core.context import Context

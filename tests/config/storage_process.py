@@ -15,8 +15,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from lab import private_file
-from lab.fakes.receivers import certificates
+from lab import key_files
 from lab.storage import (
     ACCOUNTS,
     CERTIFICATES,
@@ -54,7 +53,7 @@ class StorageProcess:
     @property
     def ca_file(self) -> Path:
         """Authority of its certificate."""
-        return self.folder / CERTIFICATES / certificates.AUTHORITY
+        return self.folder / CERTIFICATES / key_files.AUTHORITY
 
     def settings(self, prefix: str) -> dict[str, Any]:
         """The section ``storage`` of a settings file, with the key that the platform gets."""
@@ -106,8 +105,8 @@ def storage_process(folder: Path) -> Iterator[StorageProcess]:
     """
     for name in (OBJECTS, VERSIONS, ACCOUNTS):
         (folder / name).mkdir(parents=True, mode=0o700)
-    certificates.create(folder / CERTIFICATES, "127.0.0.1")
-    secrets = private_file.load_or_make(Secrets, folder / SECRETS, "the object storage")
+    key_files.create(folder / CERTIFICATES, "127.0.0.1")
+    secrets = key_files.load_or_make(Secrets, folder / SECRETS, "the object storage")
     account = {"access": secrets.key, "secret": secrets.secret, "role": "user"}
     (folder / ACCOUNTS / "users.json").write_text(json.dumps({"accessAccounts": {secrets.key: account}}))
     port = free_port()

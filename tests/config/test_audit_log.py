@@ -23,8 +23,7 @@ from ops.core.kafka import ADMIN
 from ops.core.platform import Login, Platform
 from services.audit import AuditSettings, Source
 from services.audit.__main__ import Service
-from services.audit.operators import CommandEvent, event
-from services.audit.records import CHECKPOINT, AuditRecord, Outcome
+from services.audit.records import CHECKPOINT, AuditRecord, CommandEvent, Outcome, event
 from tests.config.servers import eventually
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker

@@ -22,8 +22,8 @@ from components.telemetry.gate_catalogue import gate_catalogue, sent_metrics, se
 from components.telemetry.layers import LAYER_NAMES, LAYERS, Signal, layer
 from components.telemetry.naming import Kind
 from components.telemetry.registry import REGISTRY, Attribute, AttributeType
+from lab.simulator.__main__ import Runner
 from lab.simulator.config import FAULT_KINDS, Config, Fault
-from lab.simulator.runner import Runner
 from lab.toolchain import tools
 from ops.core import otlp
 from tests.config.gate_process import PASSWORDS, Gate, gate_config, running_gate

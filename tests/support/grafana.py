@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
-from lab import private_file
+from lab import key_files
 from lab.directory import SECRETS, Secrets, folder
 from lab.paths import LabPaths
 from ops.core.grafana import WORKLOAD, Credentials, Grafana
@@ -17,7 +17,7 @@ _NAMES = {"viewer": "viewer", "editor": "editor", "admin": "admin-person", "outs
 
 def directory_credentials() -> Credentials:
     """People of the lab's directory, by the role that they have."""
-    passwords = private_file.load(Secrets, folder(LabPaths.of_checkout()) / SECRETS, "the directory").people
+    passwords = key_files.load(Secrets, folder(LabPaths.of_checkout()) / SECRETS, "the directory").people
     return Credentials.model_validate(
         {role: {"username": name, "password": passwords[name]} for role, name in _NAMES.items()}
     )

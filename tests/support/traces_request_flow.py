@@ -10,7 +10,7 @@ from random import Random
 
 from components.telemetry.layers import LAYERS, Signal
 from components.telemetry.services import ANALYSIS_UI
-from lab.simulator import runner
+from lab.simulator.__main__ import create
 from lab.simulator.config import Config
 from lab.simulator.pipeline import Pipeline, Tracing
 from lab.simulator.request_flows import InjectedFault, RequestFlow, TraceTemplate
@@ -60,7 +60,7 @@ def send_request_flow(platform: Platform, folder: Path, *, fails: str = ANALYSIS
         logs = [(pipeline.source.service, record) for pipeline in own for record in pipeline.logs()]
         for signal, items in ((Signal.TRACES, spans), (Signal.LOGS, logs)):
             if items:
-                exporter = runner.create(config, layer, signal)
+                exporter = create(config, layer, signal)
                 assert exporter.send([item for _, item in items]), f"the gateway did not take {layer.name}'s {signal}"
                 exporter.close()
         for service, span in spans:

@@ -17,8 +17,8 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from lab.fakes.grafana.exchange import Column, frame
 from lab.fakes.grafana.proxy import Proxy
-from lab.fakes.grafana.query_frames import Column, frame
 from lab.fakes.grafana.sources import Source
 
 Frames = list[dict[str, Any]]

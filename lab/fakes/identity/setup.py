@@ -15,10 +15,9 @@ import requests
 import yaml
 
 from components.jaeger.query import CALLBACK_PATH, OAUTH_PORT
-from lab import LabError, private_file
+from lab import LabError, key_files
 from lab.cluster import network
 from lab.cluster.network import IDENTITY_PORT, RECEIVERS, Daemon, fingerprint, wait_until
-from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
 from lab.paths import CHECKOUT, LabPaths
 from ops.core.files import write_private
@@ -75,10 +74,10 @@ def prepare(paths: LabPaths) -> None:
         LabError: The file of its secrets is not whole.
     """
     place, authority = folder(paths), receivers.folder(paths) / receivers.CERTIFICATES
-    certificates.create_authority(authority)
+    key_files.create_authority(authority)
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    certificates.issue(authority, place / _CERTIFICATES, "identity", RECEIVERS)
-    known = private_file.load_or_make(Secrets, place / _SECRETS, "the identity provider")
+    key_files.issue(authority, place / _CERTIFICATES, "identity", RECEIVERS)
+    known = key_files.load_or_make(Secrets, place / _SECRETS, "the identity provider")
     wanted, mark = _made_from(known), place / _MADE_FROM
     if mark.exists() and mark.read_text() == wanted:
         return
@@ -99,8 +98,8 @@ def settings(certificate: Path, known: Secrets) -> dict[str, Any]:
         "issuer": URL,
         "host": RECEIVERS,
         "port": IDENTITY_PORT,
-        "cert_file": str(certificate / certificates.CERTIFICATE),
-        "key_file": str(certificate / certificates.KEY),
+        "cert_file": str(certificate / key_files.CERTIFICATE),
+        "key_file": str(certificate / key_files.KEY),
         "users": [
             {
                 "name": name,
@@ -142,7 +141,7 @@ def wait_ready(paths: LabPaths) -> None:
             raise LabError(f"identity provider ended; log {process.log}:\n{process.tail()}")
         with contextlib.suppress(requests.RequestException), requests.Session() as session:
             session.trust_env = False
-            session.verify = str(folder(paths) / _CERTIFICATES / certificates.AUTHORITY)
+            session.verify = str(folder(paths) / _CERTIFICATES / key_files.AUTHORITY)
             return session.get(f"{URL}/healthz", timeout=2).ok
         return False
 
@@ -165,7 +164,7 @@ def identity_secrets(paths: LabPaths) -> dict[str, Any]:
 
 def authority(paths: LabPaths) -> Path:
     """File of who signs the provider's certificate."""
-    return folder(paths) / _CERTIFICATES / certificates.AUTHORITY
+    return folder(paths) / _CERTIFICATES / key_files.AUTHORITY
 
 
 def people(paths: LabPaths) -> dict[str, str]:
@@ -187,7 +186,7 @@ def client_secret(paths: LabPaths) -> str:
 
 
 def _load(paths: LabPaths) -> Secrets:
-    return private_file.load(Secrets, folder(paths) / _SECRETS, "the identity provider")
+    return key_files.load(Secrets, folder(paths) / _SECRETS, "the identity provider")
 
 
 def _made_from(known: Secrets) -> str:

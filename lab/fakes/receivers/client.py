@@ -18,10 +18,10 @@ from rich.text import Text
 
 from lab import LabError
 from lab.fakes.receivers import keys, record
-from lab.fakes.receivers.certificates import AUTHORITY
 from lab.fakes.receivers.phone import ACKNOWLEDGE, Incident, State
 from lab.fakes.receivers.record import HEARTBEAT, PHONE, SLACK, Notification
 from lab.fakes.receivers.settings import CERTIFICATES, SECRETS, STACK_FILE, URL, addresses_of, folder
+from lab.key_files import AUTHORITY
 from lab.paths import LabPaths
 
 _CALL_LIMIT_S = 10.0

@@ -8,7 +8,7 @@ import string
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lab import private_file
+from lab import key_files
 from lab.fakes.receivers.phone import KEY_LENGTH
 from lab.fakes.receivers.settings import CONTACTS
 
@@ -90,7 +90,7 @@ def load(file: Path) -> Secrets:
     Raises:
         LabError: The file is not there or not whole.
     """
-    return private_file.load(Secrets, file, "the receivers")
+    return key_files.load(Secrets, file, "the receivers")
 
 
 def load_or_make(file: Path) -> Secrets:
@@ -99,7 +99,7 @@ def load_or_make(file: Path) -> Secrets:
     Raises:
         LabError: The file is there and not whole.
     """
-    return private_file.load_or_make(Secrets, file, "the receivers")
+    return key_files.load_or_make(Secrets, file, "the receivers")
 
 
 def load_dns(file: Path) -> DnsSecrets:
@@ -108,7 +108,7 @@ def load_dns(file: Path) -> DnsSecrets:
     Raises:
         LabError: The file is not there or not whole.
     """
-    return private_file.load(DnsSecrets, file, "the zone of names")
+    return key_files.load(DnsSecrets, file, "the zone of names")
 
 
 def load_or_make_dns(file: Path) -> DnsSecrets:
@@ -117,4 +117,4 @@ def load_or_make_dns(file: Path) -> DnsSecrets:
     Raises:
         LabError: The file is there and not whole.
     """
-    return private_file.load_or_make(DnsSecrets, file, "the zone of names")
+    return key_files.load_or_make(DnsSecrets, file, "the zone of names")

@@ -1,5 +1,5 @@
-"""Fakes of what takes messages: Slack's incoming webhooks of apps (``POST /services/T.../B.../token``), and a mail
-server.
+"""Fakes of what takes messages: Slack's incoming webhooks of apps (``POST /services/T.../B.../token``), a mail server,
+and a dead man's switch, which tells somebody when the platform stops saying that it is alive (requirement D4).
 
 As there, a webhook belongs to one channel: who is notified follows from its address alone. ``channel``, ``username``
 and ``icon_*`` of a message change nothing; they stay in the record as what was sent.
@@ -10,7 +10,9 @@ from __future__ import annotations
 import hmac
 import json
 import ssl
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http import HTTPStatus
@@ -21,7 +23,7 @@ from urllib.parse import parse_qs
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from lab.fakes.receivers.record import MAIL, SLACK, Answer, Record
+from lab.fakes.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, SLACK, Answer, Record
 
 _CONTENT = ("text", "attachments", "blocks")
 
@@ -178,3 +180,79 @@ def _body(message: EmailMessage, envelope: Envelope) -> dict[str, Any]:
 def _part(message: EmailMessage, kind: str) -> str:
     part = message.get_body((kind,))
     return str(part.get_content()).replace("\r\n", "\n") if part is not None else ""
+
+
+GRACE_S = 150.0
+"""Alertmanager repeats the heartbeat every 30 to 60 s: two may be lost without a false alarm."""
+AUDIENCE = "operators"
+SILENT, BACK = "silent", "back"
+_LOOK_EVERY_S = 1.0
+
+
+class DeadMansSwitch:
+    """Armed by the first heartbeat; tells once when none came for a while, and once when they are back.
+
+    What it told last is in the record, so a restart of the fake neither forgets an alarm nor tells it again.
+    """
+
+    def __init__(
+        self, record: Record, grace_s: float = GRACE_S, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Go on from the record; the time without heartbeats counts from now.
+
+        Args:
+            record: Where heartbeats and alarms go.
+            grace_s: Seconds without a heartbeat that mean trouble.
+            clock: Seconds that never go back.
+        """
+        self._record, self._clock, self.grace_s = record, clock, grace_s
+        self._lock = threading.Lock()
+        told = record.last(DEAD_MANS_SWITCH)
+        self._silent = told is not None and told.body.get("state") == SILENT
+        self._last = clock() if record.last(HEARTBEAT) or self._silent else None
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def beat(self, title: str = "heartbeat", body: Any = None) -> None:
+        """Take a heartbeat."""
+        with self._lock:
+            now = self._clock()
+            self._record.add(HEARTBEAT, AUDIENCE, title, body)
+            silence, self._last = now - (self._last if self._last is not None else now), now
+            if self._silent:
+                self._silent = False
+                self._tell(BACK, silence, "The monitoring is back: heartbeats arrive again")
+
+    def check(self) -> None:
+        """Tell when the heartbeats have stopped, unless it was told already."""
+        with self._lock:
+            if self._last is None or self._silent:
+                return
+            silence = self._clock() - self._last
+            if silence >= self.grace_s:
+                self._silent = True
+                self._tell(SILENT, silence, f"The monitoring itself is down: no heartbeat for {silence:.0f} s")
+
+    def data(self) -> dict[str, Any]:
+        """State as JSON data: armed, silent, seconds since the last heartbeat."""
+        with self._lock:
+            quiet = None if self._last is None else round(self._clock() - self._last, 1)
+            return {"armed": self._last is not None, "silent": self._silent, "quiet_s": quiet, "grace_s": self.grace_s}
+
+    def start(self) -> None:
+        """Look every second, in a thread of its own, until `stop`."""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._end.wait(_LOOK_EVERY_S):
+            self.check()
+
+    def _tell(self, state: str, silence: float, title: str) -> None:
+        self._record.add(DEAD_MANS_SWITCH, AUDIENCE, title, {"state": state, "silence_s": round(silence, 1)})

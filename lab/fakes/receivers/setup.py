@@ -6,12 +6,12 @@ import json
 import sys
 from typing import Any
 
-from lab import LabError
+from lab import LabError, key_files
 from lab.cluster import network
 from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT, Daemon, fingerprint, wait_until
-from lab.fakes.receivers import certificates, keys
+from lab.fakes.receivers import keys
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.dead_mans_switch import GRACE_S
+from lab.fakes.receivers.messages import GRACE_S
 from lab.fakes.receivers.settings import (
     CERTIFICATES,
     CODE,
@@ -43,15 +43,15 @@ def prepare(paths: LabPaths) -> None:
     """Make the files that are missing, and end a process that runs other code or settings than the present ones."""
     place = folder(paths)
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    certificates.create(place / CERTIFICATES, RECEIVERS)
+    key_files.create(place / CERTIFICATES, RECEIVERS)
     keys.load_or_make(place / SECRETS)
     keys.load_or_make_dns(place / DNS_SECRETS)
     config = {
         "host": RECEIVERS,
         "https_port": RECEIVERS_HTTPS_PORT,
         "smtp_port": RECEIVERS_SMTP_PORT,
-        "cert_file": str(place / CERTIFICATES / certificates.CERTIFICATE),
-        "key_file": str(place / CERTIFICATES / certificates.KEY),
+        "cert_file": str(place / CERTIFICATES / key_files.CERTIFICATE),
+        "key_file": str(place / CERTIFICATES / key_files.KEY),
         "secrets_file": str(place / SECRETS),
         "record_file": str(place / RECORD),
         "topics": list(topics_of(STACK_FILE)),
@@ -100,7 +100,7 @@ def alerting_secrets(paths: LabPaths) -> dict[str, Any]:
         "sms_access_key_id": secrets.aws_key,
         "sms_secret_access_key": secrets.aws_secret,
         "heartbeat_url": f"{URL}/heartbeat/{secrets.heartbeat_token}",
-        "authority": (place / CERTIFICATES / certificates.AUTHORITY).read_text(),
+        "authority": (place / CERTIFICATES / key_files.AUTHORITY).read_text(),
     }
 
 
@@ -117,5 +117,5 @@ def dns_variables(paths: LabPaths) -> dict[str, str]:
     return {
         "OBS_DNS_ACCESS_KEY_ID": secrets.key,
         "OBS_DNS_SECRET_ACCESS_KEY": secrets.secret,
-        "OBS_DNS_CA_FILE": str(place / CERTIFICATES / certificates.AUTHORITY),
+        "OBS_DNS_CA_FILE": str(place / CERTIFICATES / key_files.AUTHORITY),
     }

@@ -10,7 +10,7 @@ import pytest
 from components.telemetry.layers import Signal
 from lab import LabError
 from lab.peer.plans import PLANS
-from lab.peer.search import PREFIX, SpanIndices
+from lab.peer.stores import PREFIX, SpanIndices
 from ops.backups.destinations import Cluster
 from ops.loadtest.bench_load import Load
 from ops.loadtest.bench_requests import ENVIRONMENT

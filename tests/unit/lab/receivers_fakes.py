@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.fakes.receivers.dead_mans_switch import DeadMansSwitch
+from lab.fakes.receivers.__main__ import application
 from lab.fakes.receivers.keys import MAIL_USER, READER, Secrets
-from lab.fakes.receivers.messages import MailFake
+from lab.fakes.receivers.messages import DeadMansSwitch, MailFake
 from lab.fakes.receivers.record import Record
-from lab.fakes.receivers.server import application
 from lab.fakes.receivers.settings import CONTACTS, TOPICS
 from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates

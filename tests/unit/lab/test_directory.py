@@ -13,10 +13,9 @@ from ldap3 import BASE as THE_ENTRY_ALONE
 from ldap3 import MODIFY_REPLACE, Connection
 from ldap3.core import exceptions
 
-from lab import LabError, directory, private_file
+from lab import LabError, directory, key_files
 from lab.cluster.network import Daemon, start_time
 from lab.directory import MEMBERS, PEOPLE, Secrets, connected, logged_in
-from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
 from tests.unit.lab.external_services_harness import loopback_lab, started
 
@@ -102,7 +101,7 @@ def test_nobody_writes(lab: LabPaths) -> None:
 
 
 def test_an_authority_of_somebody_else_does_not_open_a_connection(lab: LabPaths, tmp_path: Path) -> None:
-    certificates.create_authority(tmp_path / "other")
+    key_files.create_authority(tmp_path / "other")
     with (
         pytest.raises(exceptions.LDAPSocketOpenError, match="certificate verify failed"),
         connected(directory.URL, tmp_path / "other" / "ca.crt"),
@@ -118,7 +117,7 @@ def test_it_runs_as_a_user_of_its_own_and_tells_no_password(lab: LabPaths) -> No
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
     )
     assert "0" not in status["Uid"].split() + status["Gid"].split()
-    secrets = private_file.load(Secrets, directory.folder(lab) / "secrets.json", "the directory").all()
+    secrets = key_files.load(Secrets, directory.folder(lab) / "secrets.json", "the directory").all()
     shown = process.log.read_text() + Path(f"/proc/{pid}/cmdline").read_text()
     kept = b"".join(file.read_bytes() for file in (directory.folder(lab) / "data").iterdir())
     assert "BIND" in shown
@@ -152,7 +151,7 @@ def test_other_passwords_are_loaded_anew_and_the_process_ends() -> None:
 
 def test_a_folder_that_its_user_cannot_enter_is_told_in_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    certificates.create(tmp_path / "pki", "127.0.0.1")
+    key_files.create(tmp_path / "pki", "127.0.0.1")
     with pytest.raises(LabError, match=r"slapadd in .* failed \(user openldap must be able to enter that folder\)"):
         directory.load(tmp_path, Secrets())
 

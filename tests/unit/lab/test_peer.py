@@ -12,12 +12,10 @@ import pytest
 import yaml
 
 from components.telemetry.layers import Signal
-from lab.peer import collectors, comparison
-from lab.peer.collectors import Brokers
+from lab.peer import comparison, peer
 from lab.peer.comparison import ORDER, OURS, PEER, Comparison, PeerSettings, Sides, Turn, figures_of, ratios
-from lab.peer.guarantees import GUARANTEES
-from lab.peer.peer import Peer
-from lab.peer.plans import PLANS
+from lab.peer.peer import Brokers, Peer
+from lab.peer.plans import GUARANTEES, PLANS
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.evidence import reading as texts
@@ -103,12 +101,12 @@ def test_settings_are_written_as_they_are(signal: Signal) -> None:
 @pytest.mark.parametrize("signal", Signal)
 def test_collectors_have_nothing_but_addresses_and_a_login(signal: Signal) -> None:
     brokers = Brokers(addresses=["kafka:9093"], ca_file="/ca.pem")
-    gateway = collectors.gateway(signal, brokers, port=4318, own=8888)
+    gateway = peer.gateway(signal, brokers, port=4318, own=8888)
     assert gateway["processors"] == {"batch": {}}
     kafka = gateway["exporters"]["kafka"]
     assert set(kafka) == {"brokers", "tls", "auth", signal.value}
     assert list(gateway["service"]["pipelines"]) == [signal.value]
-    reader = collectors.consumer(signal, brokers, exporter={"endpoint": "http://127.0.0.1:1"}, own=8889)
+    reader = peer.consumer(signal, brokers, exporter={"endpoint": "http://127.0.0.1:1"}, own=8889)
     assert set(reader["receivers"]["kafka"]) == {"brokers", "tls", "auth", "group_id", signal.value}
 
 

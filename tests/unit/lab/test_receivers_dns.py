@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.fakes.receivers.__main__ import application
 from lab.fakes.receivers.aws import Dns, Name, Signatures
 from lab.fakes.receivers.record import Record
-from lab.fakes.receivers.server import application
 from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.unit.lab.route53 import lead, leads_to, route53, zone_id

@@ -15,10 +15,10 @@ import pytest
 import requests
 from cryptography import x509
 
-from lab import LabError
-from lab.fakes.receivers import certificates, keys
+from lab import LabError, key_files
+from lab.fakes.receivers import keys
+from lab.fakes.receivers.__main__ import main
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.server import main
 from lab.fakes.receivers.settings import CONTACTS, parse
 from lab.paths import CHECKOUT
 from services.runtime.settings import SettingsError
@@ -52,7 +52,7 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: Path) -> None:
-    certificates.create(tmp_path / "pki", "127.0.0.1")
+    key_files.create(tmp_path / "pki", "127.0.0.1")
     secrets, zone = keys.load_or_make(tmp_path / "secrets.json"), keys.load_or_make_dns(tmp_path / "dns-secrets.json")
     settings = content(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(settings))
@@ -96,7 +96,7 @@ def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: P
 
 
 def test_a_second_process_at_the_same_address_says_so_in_one_line(tmp_path: Path) -> None:
-    certificates.create(tmp_path / "pki", "127.0.0.1")
+    key_files.create(tmp_path / "pki", "127.0.0.1")
     keys.load_or_make(tmp_path / "secrets.json")
     keys.load_or_make_dns(tmp_path / "dns-secrets.json")
     settings = content(tmp_path)
@@ -163,9 +163,9 @@ def test_secrets_that_are_not_whole_are_refused(tmp_path: Path, text: str) -> No
 
 def test_certificates_are_made_once_and_name_the_address(tmp_path: Path) -> None:
     folder = tmp_path / "pki"
-    certificates.create(folder, "198.18.0.2")
+    key_files.create(folder, "198.18.0.2")
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    certificates.create(folder, "198.18.0.2")
+    key_files.create(folder, "198.18.0.2")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert set(before) == {"ca.crt", "ca.key", "tls.crt", "tls.key"}
     assert all(file.stat().st_mode & 0o077 == 0 for file in folder.iterdir())

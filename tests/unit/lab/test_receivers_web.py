@@ -13,11 +13,11 @@ import requests
 from slack_sdk.webhook import WebhookClient
 
 from lab import LabError
+from lab.fakes.receivers.__main__ import application
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.keys import READER
 from lab.fakes.receivers.phone import Incident, Phone, State
 from lab.fakes.receivers.record import Record
-from lab.fakes.receivers.server import application
 from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.unit.lab.receivers_fakes import Fakes

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from lab import LabError, private_file, registry
+from lab import LabError, key_files, registry
 from lab.cluster.network import wait_until
-from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
 from lab.registry import NODES, PUBLISHER, Registry, Secrets
 from lab.toolchain import containers
@@ -40,11 +39,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def passwords(lab: LabPaths) -> Secrets:
-    return private_file.load(Secrets, registry.folder(lab) / "secrets.json", "the registry of images")
+    return key_files.load(Secrets, registry.folder(lab) / "secrets.json", "the registry of images")
 
 
 def authority(lab: LabPaths) -> Path:
-    return registry.folder(lab) / "pki" / certificates.AUTHORITY
+    return registry.folder(lab) / "pki" / key_files.AUTHORITY
 
 
 def sender(lab: LabPaths, password: str = "") -> Registry:

@@ -13,9 +13,8 @@ import pytest
 import requests
 from botocore.exceptions import BotoCoreError, ClientError, SSLError
 
-from lab import LabError, private_file, storage
+from lab import LabError, key_files, storage
 from lab.cluster.network import Daemon, wait_until
-from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
 from lab.storage import RegionSecrets, Secrets, client
 from tests.unit.lab.external_services_harness import loopback_lab, started
@@ -44,11 +43,11 @@ def authority(lab: LabPaths) -> Path:
 
 
 def keys(lab: LabPaths) -> Secrets:
-    return private_file.load(Secrets, storage.folder(lab) / "secrets.json", "the object storage")
+    return key_files.load(Secrets, storage.folder(lab) / "secrets.json", "the object storage")
 
 
 def region_keys(lab: LabPaths) -> RegionSecrets:
-    return private_file.load(RegionSecrets, storage.folder(lab) / "region-secrets.json", "the regions' storage")
+    return key_files.load(RegionSecrets, storage.folder(lab) / "region-secrets.json", "the regions' storage")
 
 
 @contextmanager
@@ -207,7 +206,7 @@ def answers(root: Any) -> bool:
 
 
 def test_an_authority_of_somebody_else_does_not_open_a_connection(lab: LabPaths, tmp_path: Path) -> None:
-    certificates.create_authority(tmp_path / "other")
+    key_files.create_authority(tmp_path / "other")
     known = keys(lab)
     stranger = client(storage.URL, tmp_path / "other" / "ca.crt", known.key, known.secret)
     with closing(stranger), pytest.raises(SSLError, match="certificate verify failed"):

@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from components.rules import Severity
+from lab.fakes.receivers.__main__ import TOPICS, application
 from lab.fakes.receivers.messages import MailFake
 from lab.fakes.receivers.record import Record
-from lab.fakes.receivers.server import TOPICS, application
 from ops.alerts.notify import Notification, Outcome, load, send_all
 from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates

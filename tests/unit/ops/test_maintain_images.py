@@ -13,7 +13,7 @@ from ops.evidence.files import PlatformId
 from ops.evidence.reading import Drills
 from ops.maintenance.check_functions import versions
 from ops.maintenance.model import Lazy, Tools
-from policy.image_reference import Image
+from policy.documents import Image
 
 OLD, NEW, OTHER = (f"sha256:{letter * 64}" for letter in "abc")
 KAFKA = "r.example/obs/kafka:4.3.1"

@@ -15,7 +15,7 @@ from ops import cli
 from ops.core import command_record
 from ops.core.command_record import CommandRecord, words
 from ops.core.errors import OpsError
-from services.audit import operators
+from services.audit import records
 from services.audit.records import Outcome
 
 
@@ -66,7 +66,7 @@ def test_a_command_is_told_when_it_gets_the_passwords_and_when_it_ends() -> None
         ["--context=blue", "create", "--raw"],
         ["--context=blue", "create", "--raw"],
     ]
-    accesses = [operators.access(item) for item in kubectl.told]
+    accesses = [records.access(item) for item in kubectl.told]
     assert None not in accesses
     first, last = (told for told in accesses if told is not None)
     assert (first.who, first.action, first.outcome) == ("alice", "ops failover", Outcome.ALLOWED)
@@ -117,7 +117,7 @@ def test_each_end_of_the_command_line_is_told(monkeypatch: pytest.MonkeyPatch, e
 
 
 def test_an_event_of_somebody_else_or_of_another_form_is_no_access() -> None:
-    told = {"reason": operators.REASON, "eventTime": datetime.now(UTC).isoformat(), "message": "hello"}
-    assert operators.access(told) is None
-    assert operators.access({**told, "reason": "Scheduled"}) is None
-    assert operators.access({"reason": operators.REASON}) is None
+    told = {"reason": records.REASON, "eventTime": datetime.now(UTC).isoformat(), "message": "hello"}
+    assert records.access(told) is None
+    assert records.access({**told, "reason": "Scheduled"}) is None
+    assert records.access({"reason": records.REASON}) is None

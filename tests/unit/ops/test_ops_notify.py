@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from components.rules import Severity
-from lab.fakes.receivers.server import TOPICS
+from lab.fakes.receivers.__main__ import TOPICS
 from ops import cli
 from ops.alerts import notify
 from ops.alerts.notify import Notification, load, send_all

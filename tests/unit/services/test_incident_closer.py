@@ -13,9 +13,9 @@ from urllib.parse import parse_qs
 import pytest
 from prometheus_client import CollectorRegistry
 
+from lab.fakes.receivers.__main__ import application
 from lab.fakes.receivers.phone import Phone
 from lab.fakes.receivers.record import Record
-from lab.fakes.receivers.server import application
 from services.incident_closer import IncidentCloserSettings as Settings
 from services.incident_closer import Paged
 from services.incident_closer import __main__ as incidents

@@ -13,8 +13,8 @@ import pytest
 
 from components.telemetry.layers import Signal
 from lab.simulator import capture
+from lab.simulator.__main__ import Runner
 from lab.simulator.config import Config
-from lab.simulator.runner import Runner
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
 from ops.core.errors import OpsError

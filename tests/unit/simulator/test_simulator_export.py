@@ -17,8 +17,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from components.telemetry.attributes import DATA_CLASSES, allowed_attributes, required_attributes
 from components.telemetry.catalogue import METRICS
 from components.telemetry.layers import LAYER_NAMES, LAYERS, layer
+from lab.simulator.__main__ import Runner, Sender
 from lab.simulator.config import Config, Fault
-from lab.simulator.runner import Runner, Sender
 
 CHECKOUT = Path(__file__).parents[3]
 

@@ -15,8 +15,8 @@ from opentelemetry.semconv._incubating import attributes as incubating
 
 from components.telemetry.layers import LAYER_NAMES
 from components.telemetry.services import EDGES, TRACED_SERVICES, TracedService
+from lab.simulator.__main__ import Runner
 from lab.simulator.config import Config, Fault
-from lab.simulator.runner import Runner
 from services.service_graph.graph import Matcher, decode
 
 BY_NAME = {service.name: service for service in TRACED_SERVICES}

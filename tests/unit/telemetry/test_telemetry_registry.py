@@ -204,7 +204,7 @@ def test_a_key_that_occurs_twice_is_told_with_its_file_and_line(tmp_path: Path) 
     [
         ["-m", "components.telemetry"],
         ["-c", "import components.telemetry.layers"],
-        ["-c", "import lab.simulator.runner"],
+        ["-c", "import lab.simulator.__main__"],
     ],
 )
 def test_a_mistake_is_told_by_whatever_reads_it_first(arguments: list[str], tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from lab.fakes.grafana import queries
-from lab.fakes.grafana.exchange import Answer, RefusedError, Request, told
+from lab.fakes.grafana.exchange import Answer, Column, RefusedError, Request, frame, told
 from lab.fakes.grafana.proxy import SourceAwayError
 from lab.fakes.grafana.queries import Queries, moment
-from lab.fakes.grafana.query_frames import Column, frame
 from lab.fakes.grafana.query_kinds import Question, Window, rounded, step_of
 from lab.fakes.grafana.sources import Source
 

@@ -9,7 +9,6 @@ import pytest
 
 from services.audit import Source
 from services.audit.journal import past, request_key
-from services.audit.operators import event_key
 from services.audit.records import (
     BEGINNING,
     CHECKPOINT,
@@ -19,6 +18,7 @@ from services.audit.records import (
     Link,
     Outcome,
     broken_links,
+    event_key,
     link_of,
     linked,
     note,

@@ -17,8 +17,7 @@ from prometheus_client import CollectorRegistry
 from services.audit import FollowedContainer, Source
 from services.audit.follower import KubernetesApi, Positions
 from services.audit.metrics import Metrics
-from services.audit.operators import CommandEvent, event
-from services.audit.records import GAP, Entry
+from services.audit.records import GAP, CommandEvent, Entry, event
 from services.audit.watch import Commands, Pods
 from tests.unit.services.audit.api_fake import NAMESPACE, UID, Cluster, api_server, pod
 from tests.unit.services.audit.test_audit_follower import at, line
