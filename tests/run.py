@@ -1,8 +1,8 @@
 """Runs what a change must pass: ``python -m tests.run check|test|e2e|drills|record``.
 
-``test`` has three lines of jobs beside each other. The tests whose subject is a time (mark ``timed``) have the
+``test`` has four lines of jobs beside each other. The tests whose subject is a time (mark ``timed``) have the
 processors when they want them, which is seldom. What they leave goes first to the tests that wait for servers, then to
-format and lint, types, and the tests that compute. A test that fails fails the run; only one that ``tests/flaky.yaml``
+the tests that compute, and to format, lint and types. A test that fails fails the run; only one that ``tests/flaky.yaml``
 lists is run a second time, alone, and named at the end.
 """
 
@@ -250,7 +250,8 @@ def test() -> int:
         lines = [
             [_tests("timed", timed_files(), TIMED_WORKERS, Path(folder), marks=TIMED)],
             [_tests("waiting", WAITING, WAITING_WORKERS, Path(folder), LATER, untimed)],
-            [lint(LAST), types(LAST), _tests("computing", COMPUTING, COMPUTING_WORKERS, Path(folder), LAST, untimed)],
+            [_tests("computing", COMPUTING, COMPUTING_WORKERS, Path(folder), LAST, untimed)],
+            [lint(LAST), types(LAST)],
         ]
         return _judged(lines, TEST_LIMIT_S, "make test")
 
