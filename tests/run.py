@@ -2,8 +2,8 @@
 
 ``test`` has four lines of jobs beside each other. The tests whose subject is a time (mark ``timed``) have the
 processors when they want them, which is seldom. What they leave goes first to the tests that wait for servers, then to
-the tests that compute, and to format, lint and types. A test that fails fails the run; only one that ``tests/flaky.yaml``
-lists is run a second time, alone, and named at the end.
+the tests that compute, and to format, lint and types. A test that fails fails the run; only one that
+``tests/flaky.yaml`` lists is run a second time, alone, and named at the end.
 """
 
 from __future__ import annotations
