@@ -112,7 +112,6 @@ class Harness:
             "segment_bytes": MEBIBYTE,
             "segment_records": 100_000,
             "memory_bytes": 64 * MEBIBYTE,
-            "keep_days": 30,
             "listen": f"127.0.0.1:{free_port()}",
             "tls": {"cert_file": str(self.folder / "tls.crt"), "key_file": str(self.folder / "tls.key")},
             "metrics": {"user": "scrape-kafka-archive", "password_file": str(self.folder / "scrape-password")},

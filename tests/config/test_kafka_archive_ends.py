@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from services.backup import BackupError
+from services.backup_exporter.poller import BackupBucket
+from services.backup_exporter.retention import sweep
 from services.kafka_archive import segments as names
-from services.kafka_archive.catalogue import Retention
-from services.kafka_archive.metrics import Metrics
 from tests.config.alertmanager_line import State
 from tests.config.kafka_archive_process import Harness, Sender, archive_harness
 from tests.config.servers import eventually, free_port
@@ -172,11 +172,11 @@ def test_old_segments_are_removed_from_a_real_storage(harness: Harness) -> None:
         eventually(lambda: harness.all_stored("old"), 60, "all is stored")
         assert program.ends(30)[0] == 0
     with harness.storage.store("backups/") as store:
-        retention = Retention(lambda: store, 30, Metrics([]), print)
+        bucket = BackupBucket(harness.storage.place("backups/"))
         before = len(store.objects(names.folder("old")))
-        retention.sweep(time.time())
+        assert sweep(bucket, store, 30, time.time()) == 0
         assert len(store.objects(names.folder("old"))) == before > 6
-        retention.sweep(time.time() + 31 * 86_400)
+        assert sweep(bucket, store, 30, time.time() + 31 * 86_400) == before - 3
         left = [
             name for stored_object in store.objects(names.folder("old")) if (name := names.parse(stored_object.name))
         ]
