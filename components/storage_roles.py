@@ -6,6 +6,7 @@ any, and who takes over one pod has the rights of its role and no more.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -45,16 +46,18 @@ class Right(StrEnum):
     GET = "get"
     LIST = "list"
     PUT = "put"
+    END_PARTS = "end parts"
     DELETE = "delete"
 
 
-ACTIONS: Final[Mapping[Right, tuple[str, ...]]] = {
-    Right.GET: ("s3:GetObject",),
+ACTIONS: Final[Mapping[Right, str]] = {
+    Right.GET: "s3:GetObject",
+    Right.PUT: "s3:PutObject",
     # A large object is put in parts, and given up where it cannot be finished.
-    Right.PUT: ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
-    Right.DELETE: ("s3:DeleteObject", "s3:AbortMultipartUpload"),
+    Right.END_PARTS: "s3:AbortMultipartUpload",
+    Right.DELETE: "s3:DeleteObject",
 }
-"""Actions on objects; `Right.LIST` is one on the bucket, with a condition."""
+"""Actions on objects; `Right.LIST` is one on the bucket."""
 LIST_ACTION: Final = "s3:ListBucket"
 UPLOADS_ACTION: Final = "s3:ListBucketMultipartUploads"
 VERSIONING_ACTION: Final = "s3:GetBucketVersioning"
@@ -68,8 +71,9 @@ class Rights:
         purpose: What it does, for people.
         workloads: Patterns of the workloads that have its key; none: people have it.
         below: Prefix -> what it may do there.
-        probes: Whether it asks for objects that may not be there. Storages say that one is missing only to who may list
-            the bucket, and a question for an object has no prefix: such a role may list names everywhere.
+        probes: Whether it asks for objects that may not be there. AWS says that one is missing only to who may list the
+            bucket, and a question for an object has no prefix that a condition could look at: such a role may list
+            the names, and nothing but the names, of the whole bucket.
         bucket_actions: What it may do with the bucket as a whole.
     """
 
@@ -81,14 +85,19 @@ class Rights:
 
     def may(self, right: Right, key: str) -> bool:
         """Whether something may be done with an object, or with names that begin so."""
-        return any(key.startswith(prefix) and right in rights for prefix, rights in self.below.items())
+        return (right is Right.LIST and self.probes) or any(
+            key.startswith(prefix) and right in rights for prefix, rights in self.below.items()
+        )
+
+
+_LARGE: Final = (Right.PUT, Right.END_PARTS)
 
 
 def _job(kind: str) -> Rights:
     return Rights(
         purpose=f"stores runs of {kind}",
         workloads=(f"backup-{kind}",),
-        below={f"{BACKUP_PREFIX}{kind}/": (Right.GET, Right.LIST, Right.PUT)},
+        below={f"{BACKUP_PREFIX}{kind}/": (Right.GET, Right.LIST, *_LARGE)},
     )
 
 
@@ -101,7 +110,7 @@ RIGHTS: Final[Mapping[StorageRole, Rights]] = {
         purpose="watches and signs backups, and removes those that are too old",
         workloads=("backup-exporter",),
         below={
-            BACKUP_PREFIX: (Right.GET, Right.LIST, Right.DELETE),
+            BACKUP_PREFIX: (Right.GET, Right.LIST, Right.DELETE, Right.END_PARTS),
             SIGNATURE_PREFIX: (Right.PUT,),
             METRICS_PREFIX: (Right.GET, Right.LIST),
         },
@@ -116,7 +125,7 @@ RIGHTS: Final[Mapping[StorageRole, Rights]] = {
     StorageRole.METRICS_WRITER: Rights(
         purpose="ships blocks of metrics",
         workloads=("prometheus-*", "thanos-rule-*"),
-        below={METRICS_PREFIX: (Right.GET, Right.LIST, Right.PUT)},
+        below={METRICS_PREFIX: (Right.GET, Right.LIST, *_LARGE)},
         probes=True,
     ),
     StorageRole.METRICS_READER: Rights(
@@ -128,7 +137,7 @@ RIGHTS: Final[Mapping[StorageRole, Rights]] = {
     StorageRole.METRICS_COMPACTOR: Rights(
         purpose="compacts blocks, and removes those that are too old",
         workloads=("thanos-compact",),
-        below={METRICS_PREFIX: (Right.GET, Right.LIST, Right.PUT, Right.DELETE)},
+        below={METRICS_PREFIX: (Right.GET, Right.LIST, *_LARGE, Right.DELETE)},
         probes=True,
     ),
     StorageRole.REPORT_WRITER: Rights(
@@ -151,7 +160,7 @@ RIGHTS: Final[Mapping[StorageRole, Rights]] = {
         workloads=(),
         below={
             BACKUP_PREFIX: (Right.GET, Right.LIST),
-            f"{BACKUP_PREFIX}pulumi-state/": (Right.PUT,),
+            f"{BACKUP_PREFIX}pulumi-state/": _LARGE,
             METRICS_PREFIX: (Right.GET, Right.LIST),
         },
         probes=True,
@@ -193,17 +202,16 @@ def statements(rights: Rights, bucket: str) -> Iterator[dict[str, Any]]:
     """
     whole = f"arn:aws:s3:::{bucket}"
     for prefix, several in rights.below.items():
-        actions = sorted({action for right in several for action in ACTIONS.get(right, ())})
+        actions = [ACTIONS[right] for right in several if right in ACTIONS]
         if actions:
             yield {"Effect": "Allow", "Action": actions, "Resource": f"{whole}/{prefix}*"}
     listed = [f"{prefix}*" for prefix, several in rights.below.items() if Right.LIST in several]
-    listing = {"Effect": "Allow", "Action": LIST_ACTION, "Resource": whole}
-    if listed:
-        yield {**listing, "Condition": {"StringLike": {"s3:prefix": listed}}}
-    if rights.probes:
-        yield {**listing, "Condition": {"Null": {"s3:prefix": "true"}}}
-    if rights.bucket_actions:
-        yield {"Effect": "Allow", "Action": list(rights.bucket_actions), "Resource": whole}
+    if listed and not rights.probes:
+        condition = {"Condition": {"StringLike": {"s3:prefix": listed}}}
+        yield {"Effect": "Allow", "Action": [LIST_ACTION], "Resource": whole, **condition}
+    actions = [*([LIST_ACTION] if rights.probes else ()), *rights.bucket_actions]
+    if actions:
+        yield {"Effect": "Allow", "Action": actions, "Resource": whole}
 
 
 def key_policy(rights: Rights, bucket: str) -> dict[str, Any]:
@@ -219,10 +227,26 @@ def key_policy(rights: Rights, bucket: str) -> dict[str, Any]:
 def bucket_statements(bucket: str, principals: Mapping[str, Rights]) -> Iterator[dict[str, Any]]:
     """Statements of a bucket's policy for several keys, for storages whose keys have no policies of their own.
 
+    Storages bound the size of a policy: what several keys may do is said once.
+
     Args:
         bucket: Name of the bucket.
         principals: Who somebody is for the storage, an ARN or a key's id -> what is allowed.
     """
+    who: dict[str, list[str]] = {}
     for principal, rights in principals.items():
         for statement in statements(rights, bucket):
-            yield {"Principal": {"AWS": [principal]}, **statement}
+            for action in statement["Action"]:
+                who.setdefault(json.dumps({**statement, "Action": action}), []).append(principal)
+    what: dict[str, list[str]] = {}
+    for text, allowed in who.items():
+        statement = json.loads(text)
+        action = statement.pop("Action")
+        what.setdefault(json.dumps({"Principal": {"AWS": allowed}, **statement}), []).append(action)
+    where: dict[str, list[str]] = {}
+    for text, actions in what.items():
+        statement = json.loads(text)
+        resource = statement.pop("Resource")
+        where.setdefault(json.dumps({**statement, "Action": actions}), []).append(resource)
+    for text, resources in where.items():
+        yield {**json.loads(text), "Resource": resources}

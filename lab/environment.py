@@ -34,6 +34,7 @@ ALERTING_SECRETS = "observability:alertingSecrets"
 DIRECTORY_SECRETS = "observability:directorySecrets"
 IDENTITY_SECRETS = "observability:identitySecrets"
 OBJECT_STORAGE_SECRETS = "observability:objectStorageSecrets"
+OBJECT_STORAGE_ROLES = "observability:objectStorageRoles"
 BACKUP_RECIPIENTS = "observability:backupRecipients"
 WITNESS_SECRETS = "observability:witnessSecrets"
 CLUSTER_AUDIT_SECRETS = "observability:clusterAuditSecrets"
@@ -42,6 +43,7 @@ SECRETS = (
     DIRECTORY_SECRETS,
     IDENTITY_SECRETS,
     OBJECT_STORAGE_SECRETS,
+    OBJECT_STORAGE_ROLES,
     BACKUP_RECIPIENTS,
     WITNESS_SECRETS,
     CLUSTER_AUDIT_SECRETS,

@@ -338,6 +338,7 @@ def service_secrets(paths: LabPaths, stack: str = environment.STACK) -> dict[str
         environment.DIRECTORY_SECRETS: directory.directory_secrets(paths),
         environment.IDENTITY_SECRETS: identity.identity_secrets(paths),
         environment.OBJECT_STORAGE_SECRETS: storage.storage_secrets(paths, second=stack == environment.SECOND_STACK),
+        environment.OBJECT_STORAGE_ROLES: storage.role_secrets(paths, second=stack == environment.SECOND_STACK),
         environment.BACKUP_RECIPIENTS: storage.backup_recipients(paths),
         environment.WITNESS_SECRETS: storage.witness_secrets(paths),
         environment.CLUSTER_AUDIT_SECRETS: dict(node.audit_webhook_secrets(environment.cluster_paths(paths, stack))),
