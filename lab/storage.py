@@ -75,7 +75,7 @@ class Secrets:
     Attributes:
         root_key: Key id that may do everything; the lab alone uses it.
         root_secret: Its secret.
-        key: Key id that may read and write objects of the bucket.
+        key: Key id of the first region's common key, which has no rights: every role has a key of its own.
         secret: Its secret.
     """
 
@@ -94,7 +94,7 @@ class RegionSecrets:
     """What a second region opens, and what both do; in a file of their own, since older labs have none.
 
     Attributes:
-        second_key: Key id that may read and write objects of the second region's bucket.
+        second_key: Key id of the second region's common key, which has no rights either.
         second_secret: Its secret.
         witness_key: Key id that may read and write objects of the bucket in which both regions see which region is
         active.
@@ -334,7 +334,9 @@ def wait_ready(paths: LabPaths) -> None:
 
 
 def storage_secrets(paths: LabPaths, *, second: bool = False) -> dict[str, Any]:
-    """What a stack needs to use its bucket: the value of the secret ``observability:objectStorageSecrets``.
+    """The common key of a stack: the value of the secret ``observability:objectStorageSecrets``.
+
+    It may do nothing in the stack's bucket, where every role has a key of its own (`role_secrets`).
 
     Args:
         paths: The lab.
@@ -431,14 +433,14 @@ def backup_recipients(paths: LabPaths) -> dict[str, Any]:
 
 
 def bucket_client(paths: LabPaths | None = None) -> Any:
-    """boto3's S3 client with the stack's own key, for tests inside the lab; the bucket is `BUCKET`.
+    """boto3's S3 client with the key that may do everything, for tests inside the lab; the bucket is `BUCKET`.
 
     Raises:
         LabError: There is no lab.
     """
     where = paths or LabPaths.of_checkout()
     secrets = _secrets(where)
-    return client(URL, _authority(where), secrets.key, secrets.secret)
+    return client(URL, _authority(where), secrets.root_key, secrets.root_secret)
 
 
 def _secrets(paths: LabPaths) -> Secrets:

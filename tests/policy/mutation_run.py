@@ -13,7 +13,8 @@ from ops.evidence import files as evidence
 from policy.model import Level, Resource, Rule
 from policy.rules import RULES
 from policy.runner import Runner
-from tests.support.engine import recorded
+from policy.stack_config import KEY_OF_ROLE
+from tests.support.engine import recorded, stack_settings
 from tests.support.mutations import Mutation, mutations
 
 NAME = "policy-mutations"
@@ -66,7 +67,7 @@ def run(stack: str, *, count: bool = True) -> Run:
         count: Whether every rule that notices a mutation is counted; else the first one is enough.
     """
     resources = platform(stack)
-    runner = Runner(agreed=[])
+    runner = Runner({KEY_OF_ROLE: {"roles": stack_settings(stack)["object_storage"]["roles"]}}, agreed=[])
     result = Run()
     known: dict[str, list[Rule]] = {}
     for mutation in mutations(resources):
