@@ -23,6 +23,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from lab.paths import CHECKOUT
+from components.storage_roles import StorageRole
 from services.kafka_archive.catalogue import ReadStats, catalogue, records
 from services.kafka_archive.restore import Compared, Restored, compare, restore
 from services.kafka_archive.segments import Record, comparing, connection, restoring
@@ -106,7 +107,7 @@ class Harness:
                 "group": self.broker.username,
                 "password_file": str(self.folder / "kafka-password"),
             },
-            "storage": self.storage.settings("backups/") | {"endpoint": f"https://localhost:{self.line.port}"},
+            "storage": self.storage.settings("backups/", StorageRole.ARCHIVE) | {"endpoint": f"https://localhost:{self.line.port}"},
             "recipients": [str(IDENTITY.to_public())],
             "flush_s": 1,
             "segment_bytes": MEBIBYTE,
@@ -147,7 +148,7 @@ class Harness:
 
     def archived(self, topic: str) -> dict[int, list[Record]]:
         """What the archive has, by partition."""
-        with self.storage.store("backups/") as store:
+        with self.storage.store("backups/", StorageRole.OPERATOR) as store:
             stored = catalogue(store, topic)
             return {
                 number: list(records(store, [IDENTITY], segments, ReadStats()))
@@ -157,13 +158,13 @@ class Harness:
     def compare(self, topic: str, **more: Any) -> Compared:
         consumer = Consumer(comparing(self.options))
         try:
-            with self.storage.store("backups/") as store:
+            with self.storage.store("backups/", StorageRole.OPERATOR) as store:
                 return compare(store, [IDENTITY], topic, consumer, **more)
         finally:
             consumer.close()
 
     def restore(self, topic: str, **more: Any) -> Restored:
-        with self.storage.store("backups/") as store:
+        with self.storage.store("backups/", StorageRole.OPERATOR) as store:
             return restore(store, [IDENTITY], topic, Producer(restoring(self.options)), admin=self.admin, **more)
 
 

@@ -59,36 +59,38 @@ class StorageProcess:
         """Authority of its certificate."""
         return self.folder / CERTIFICATES / key_files.AUTHORITY
 
-    def settings(self, prefix: str) -> dict[str, Any]:
-        """The section ``storage`` of a settings file, with the key that the platform gets."""
+    def settings(self, prefix: str, role: StorageRole | None = None) -> dict[str, Any]:
+        """The section ``storage`` of a settings file, with the common key and its bucket, or a role's and theirs."""
+        key, secret = self.role(role) if role else (self.secrets.key, self.secrets.secret)
         files = {}
-        for name, text in (("access_key_id_file", self.secrets.key), ("secret_access_key_file", self.secrets.secret)):
-            files[name] = str(self.folder / name)
-            (self.folder / name).write_text(text + "\n")
+        for name, text in (("access_key_id_file", key), ("secret_access_key_file", secret)):
+            file = self.folder / f"{role or 'common'}-{name}"
+            files[name] = str(file)
+            file.write_text(text + "\n")
         return {
             "endpoint": self.url,
             "region": REGION,
-            "bucket": BUCKET,
+            "bucket": ROLE_BUCKET if role else BUCKET,
             "prefix": prefix,
             "ca_file": str(self.ca_file),
             **files,
         }
 
-    def place(self, prefix: str, bucket: str = BUCKET) -> Storage:
+    def place(self, prefix: str, role: StorageRole | None = None) -> Storage:
         """The same as a program has it."""
-        settings = {**self.settings(prefix), "bucket": bucket}
+        settings = self.settings(prefix, role)
         files = {name: Path(settings[name]) for name in ("access_key_id_file", "secret_access_key_file", "ca_file")}
         return Storage(**{**settings, **files})
 
-    def role(self, role: str) -> tuple[str, str]:
+    def role(self, role: StorageRole) -> tuple[str, str]:
         """Id and secret of a role's key."""
         key, secret = key_files.load(RoleSecrets, self.folder / ROLE_SECRETS, "the roles").first[role]
         return key, secret
 
     @contextmanager
-    def store(self, prefix: str, **options: Any) -> Iterator[Store]:
+    def store(self, prefix: str, role: StorageRole | None = None, **options: Any) -> Iterator[Store]:
         """The bucket below a prefix."""
-        store = Store(self.place(prefix), **options)
+        store = Store(self.place(prefix, role), **options)
         try:
             yield store
         finally:

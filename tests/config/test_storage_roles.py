@@ -119,16 +119,6 @@ def test_no_role_changes_the_bucket_or_ends_a_version_for_good(storage: StorageP
         assert allowed(lambda: s3.list_objects_v2(Bucket=ROLE_BUCKET)) is RIGHTS[role].probes
 
 
-@contextmanager
-def store(storage: StorageProcess, role: StorageRole, **options: Any) -> Iterator[Store]:
-    """The backups with the key of a role."""
-    opened_store = Store(storage.place(BACKUP_PREFIX, ROLE_BUCKET), login=storage.role(role), **options)
-    try:
-        yield opened_store
-    finally:
-        opened_store.close()
-
-
 def a_run(target: Store, kind: str, age: timedelta, content: bytes = b"content") -> str:
     """Store a run that began so long ago; returns its name."""
     run = RunWriter(target, kind, [RECIPIENT], datetime.now(UTC) - age)
@@ -148,7 +138,7 @@ def test_a_job_stores_runs_in_parts_and_removes_none_which_the_exporter_does(
     storage: StorageProcess, kind: str
 ) -> None:
     now = datetime.now(UTC)
-    with store(storage, backup_role(kind), part_bytes=5 * 2**20) as job:
+    with storage.store(BACKUP_PREFIX, backup_role(kind), part_bytes=5 * 2**20) as job:
         # More than a part: it is put in parts, and given up where it ends with an error.
         old = a_run(job, kind, timedelta(days=60), bytes(11 * 2**20))
         newer = a_run(job, kind, timedelta(days=50))
@@ -159,17 +149,17 @@ def test_a_job_stores_runs_in_parts_and_removes_none_which_the_exporter_does(
             apply(job, kind, 30, now)
         for run in (old, newer, newest):
             assert job.get(manifest_key(kind, run), 2**20)
-    with store(storage, StorageRole.BACKUP_EXPORTER) as exporter:
+    with storage.store(BACKUP_PREFIX, StorageRole.BACKUP_EXPORTER) as exporter:
         assert [upload.name for upload in exporter.unfinished(f"{kind}/broken")] == []
         assert apply(exporter, kind, 30, now).runs == (old,)
         assert [name for name in (old, newer, newest) if exporter.objects(f"{kind}/{name}/")] == [newer, newest]
 
 
 def test_a_job_can_neither_replace_nor_remove_a_run_of_another_kind(storage: StorageProcess) -> None:
-    with store(storage, StorageRole.BACKUP_GRAFANA) as grafana:
+    with storage.store(BACKUP_PREFIX, StorageRole.BACKUP_GRAFANA) as grafana:
         run = a_run(grafana, "grafana", timedelta(minutes=2))
         kept = grafana.get(manifest_key("grafana", run), 2**20)
-        with store(storage, StorageRole.BACKUP_DATABASE) as database:
+        with storage.store(BACKUP_PREFIX, StorageRole.BACKUP_DATABASE) as database:
             for change in (
                 lambda: database.put(manifest_key("grafana", run), b"{}"),
                 lambda: database.delete([manifest_key("grafana", run)]),
