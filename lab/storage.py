@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -111,7 +111,7 @@ class RegionSecrets:
         return [self.second_secret, self.witness_secret]
 
 
-def _role_keys() -> dict[str, Sequence[str]]:
+def _role_keys() -> dict[str, tuple[str, str]]:
     return {str(role): (aws_key()[-_ROLE_KEY_LENGTH:], aws_secret()) for role in StorageRole}
 
 
@@ -124,8 +124,8 @@ class RoleSecrets:
         second: The same in the second region's.
     """
 
-    first: Mapping[str, Sequence[str]] = field(default_factory=_role_keys)
-    second: Mapping[str, Sequence[str]] = field(default_factory=_role_keys)
+    first: Mapping[str, tuple[str, str]] = field(default_factory=_role_keys)
+    second: Mapping[str, tuple[str, str]] = field(default_factory=_role_keys)
 
     def all(self) -> list[str]:
         """Every secret text, for those who must not show any."""
@@ -367,7 +367,7 @@ def role_secrets(paths: LabPaths, *, second: bool = False) -> dict[str, Any]:
     return {role: {"access_key_id": key, "secret_access_key": secret} for role, (key, secret) in keys.items()}
 
 
-def _rights(keys: Mapping[str, Sequence[str]]) -> dict[str, Rights]:
+def _rights(keys: Mapping[str, tuple[str, str]]) -> dict[str, Rights]:
     """Id of each role's key -> its rights."""
     return {key: RIGHTS[StorageRole(role)] for role, (key, _) in keys.items()}
 

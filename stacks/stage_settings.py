@@ -373,7 +373,7 @@ class Grafana(SettingsModel):
 
 
 class Storage(SettingsModel):
-    """S3-compatible object storage; ``endpoint`` null: AWS. Keys and authority: secret ``objectStorageSecrets``."""
+    """S3-compatible object storage; ``endpoint`` null: AWS. Keys and authority are secrets."""
 
     endpoint: field_types.Url | None
     region: field_types.Name
@@ -389,10 +389,10 @@ def _once(roles: tuple[StorageRole, ...]) -> tuple[StorageRole, ...]:
 
 
 class ObjectStorage(Storage):
-    """The bucket of the region.
+    """S3-compatible object storage of the region; ``endpoint`` null: AWS. Keys and authority are secrets.
 
     Attributes:
-        roles: Those with a key of their own, in the secret ``objectStorageRoles``; all others share the common key.
+        roles: Roles with a key of their own, in the secret ``objectStorageRoles``; all others share the common key.
     """
 
     roles: Annotated[tuple[StorageRole, ...], AfterValidator(_once)] = ()

@@ -13,7 +13,6 @@ import requests
 import yaml
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from components.storage_roles import StorageRole
 from components.contracts import ObjectStorage
 from components.prometheus.config import prometheus_command, rendered
 from components.prometheus.thanos import (
@@ -24,6 +23,7 @@ from components.prometheus.thanos import (
     sidecar_command,
     store_command,
 )
+from components.storage_roles import StorageRole
 from components.web_access import web_config
 from lab.storage import REGION
 from lab.toolchain import tools

@@ -22,8 +22,8 @@ import yaml
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
-from lab.paths import CHECKOUT
 from components.storage_roles import StorageRole
+from lab.paths import CHECKOUT
 from services.kafka_archive.catalogue import ReadStats, catalogue, records
 from services.kafka_archive.restore import Compared, Restored, compare, restore
 from services.kafka_archive.segments import Record, comparing, connection, restoring

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from components.storage_roles import StorageRole
 from components.prometheus.thanos import Encryption, compact_command
+from components.storage_roles import StorageRole
 from lab.toolchain import tools
 from ops.drills.tools.prometheus import DATA, opened_blocks
 from services.backup import BackupError

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from pulumi.runtime import set_all_config
 
-from lab.toolchain import tools
 from components.storage_roles import StorageRole
+from lab.toolchain import tools
 from ops.config import of_stack, problems
 from ops.core.errors import OpsError
 from tests.support import engine

@@ -19,8 +19,8 @@ import pytest
 from pydantic import SecretStr
 
 from lab.toolchain import tools
-from ops.core.access import BackupAccess
 from ops.backups.options import IDENTITY
+from ops.core.access import BackupAccess
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.platform import Login
