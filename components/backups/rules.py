@@ -124,7 +124,8 @@ _RUNS = RuleGroup(
         ),
         Alert(
             name="BackupRetentionFailing",
-            expr=f"time() - max by (job) (backup_last_retention_timestamp_seconds{{{_EXPORTER}}}) > {RETENTION_LIMIT_S}",
+            expr="time() - max by (job) "
+            f"(backup_last_retention_timestamp_seconds{{{_EXPORTER}}}) > {RETENTION_LIMIT_S}",
             for_="5m",
             # Nothing is lost: the bucket grows.
             severity=Severity.MEDIUM,

@@ -107,7 +107,8 @@ class Harness:
                 "group": self.broker.username,
                 "password_file": str(self.folder / "kafka-password"),
             },
-            "storage": self.storage.settings("backups/", StorageRole.ARCHIVE) | {"endpoint": f"https://localhost:{self.line.port}"},
+            "storage": self.storage.settings("backups/", StorageRole.ARCHIVE)
+            | {"endpoint": f"https://localhost:{self.line.port}"},
             "recipients": [str(IDENTITY.to_public())],
             "flush_s": 1,
             "segment_bytes": MEBIBYTE,

@@ -147,8 +147,11 @@ KEY = {"access_key_id": "one", "secret_access_key": "open sesame"}
     [
         (lambda keys: keys.pop("archive"), "archive: allowed are exactly the keys backup-database, backup-grafana, "),
         (lambda keys: keys.update(archives=KEY), "archives: allowed are exactly the keys backup-database, "),
-        (lambda keys: keys["archive"].pop("access_key_id"), "archive is no key: allowed is an object with access_key_id"),
-        (lambda keys: keys.update(archive="open sesame"), "archive is no key: allowed is an object with access_key_id"),
+        (
+            lambda keys: keys["archive"].pop("access_key_id"),
+            "archive is no key: allowed is an object with access_key_id",
+        ),
+        (lambda keys: keys.update(archive="open sesame"), "archive is no key: allowed is an object with"),
         (
             lambda keys: keys.update({"archive": KEY, "operator": KEY}),
             "archive and operator have the same key: give each role one of its own",
