@@ -166,6 +166,7 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
         lambda: {
             "mail": mail(authority=secret("")),
             "storage": storage("", None),
+            "server_storage": storage("", None),
             "languages": ("en",),
             "encryption": "aws:kms",
             "link": "https://reports.example.com/monitoring",
