@@ -1,8 +1,8 @@
 """What the pack takes from the file of the stack that it looks at, unless ``--policy-pack-config`` says otherwise.
 
-Registries of images, where pods run, names outside the cluster and who has a key of the object storage are up to the
-file. So is what a stack may leave out: with any profile but ``production``, a rule asks for what the file sets up. In
-production the file alone leaves out nothing.
+Registries of images, where pods run and names outside the cluster are up to the file. So is what a stack may leave out:
+with any profile but ``production``, a rule asks for what the file sets up. In production the file alone leaves out
+nothing.
 
 The engine starts the pack in the project's folder. It does hand the stack's configuration over, but pulumi-policy drops
 it.
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
+from components.storage_roles import StorageRole
 
 IMAGE_REGISTRY: Final = "image-registry"
 KEY_OF_ROLE: Final = "storage-key-of-role"
@@ -43,7 +45,7 @@ def stack_options(rule: str, urn: str, folder: Path | None = None) -> Mapping[st
         folder: Folder of the stack files; None: where this program was started.
     """
     parts = urn.split(":")
-    chosen = {IMAGE_REGISTRY: _registries, KEY_OF_ROLE: _roles, **_SAID, **_LEFT_OUT}.get(rule)
+    chosen = {IMAGE_REGISTRY: _registries, **_SAID, **_LEFT_OUT}.get(rule)
     if chosen is None or len(parts) <= _STACK_PART or not parts[_STACK_PART]:
         return {}
     settings = _settings((folder or Path.cwd()) / f"Pulumi.{parts[_STACK_PART]}.yaml")
@@ -70,12 +72,6 @@ def _registries(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     named = [images["registry"], *images.get(_REGISTRIES, {}).values()]
     listed = list(dict.fromkeys(registry for registry in named if isinstance(registry, str) and registry))
     return {_REGISTRIES: listed} if listed else {}
-
-
-def _roles(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Roles with a key of the object storage of their own."""
-    roles = settings["object_storage"].get("roles")
-    return {"roles": list(roles)} if roles else {}
 
 
 def _placed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -154,6 +150,12 @@ def _no_export(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {} if settings["backups"]["search"] else {"needed": False}
 
 
+def _roles(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Only the keys of the object storage that the stack has."""
+    roles = list(settings["object_storage"].get("roles") or ())
+    return {} if set(roles) >= set(StorageRole) else {"roles": roles}
+
+
 _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]] = {
     "alertmanager-critical-ways": _ways,
     "alertmanager-receivers": _nobody("people", False),
@@ -162,6 +164,7 @@ _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]
     "watchdog-leaves": _switch,
     "failover-agent-exists": _alone,
     "backup-search-exists": _no_export,
+    KEY_OF_ROLE: _roles,
 }
 
 

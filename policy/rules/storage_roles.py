@@ -53,9 +53,9 @@ RULES: tuple[Rule, ...] = (
         sources=("D1", "P2"),
         options={
             "roles": Option(
-                default=[],
+                default=[str(role) for role in StorageRole],
                 schema={"type": "array", "items": {"type": "string", "enum": [str(role) for role in StorageRole]}},
-                meaning="Roles with a key of their own; by default those that object_storage.roles of the stack names.",
+                meaning="Roles with a key of their own.",
             )
         },
         stack=_own,

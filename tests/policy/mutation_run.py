@@ -13,8 +13,7 @@ from ops.evidence import files as evidence
 from policy.model import Level, Resource, Rule
 from policy.rules import RULES
 from policy.runner import Runner
-from policy.stack_config import KEY_OF_ROLE
-from tests.support.engine import recorded, stack_settings
+from tests.support.engine import recorded
 from tests.support.mutations import Mutation, mutations
 
 NAME = "policy-mutations"
@@ -67,7 +66,7 @@ def run(stack: str, *, count: bool = True) -> Run:
         count: Whether every rule that notices a mutation is counted; else the first one is enough.
     """
     resources = platform(stack)
-    runner = Runner({KEY_OF_ROLE: {"roles": stack_settings(stack)["object_storage"]["roles"]}}, agreed=[])
+    runner = Runner(agreed=[])
     result = Run()
     known: dict[str, list[Rule]] = {}
     for mutation in mutations(resources):

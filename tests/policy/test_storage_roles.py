@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from components.storage_roles import RIGHTS, WITNESS, StorageRole, role_of
 from lab.paths import CHECKOUT
@@ -16,7 +19,7 @@ from tests.support import engine
 from tests.support.mutation_storage import exchanged
 
 [RULE] = RULES
-ALL = [str(role) for role in StorageRole]
+SETTINGS = "observability:settings"
 STACKS = ("local", "prod", "dr")
 
 
@@ -26,7 +29,7 @@ def test_each_workload_of_ours_has_the_key_of_its_role(stack: str) -> None:
     assert {role_of(user.workload) for user in users} == set(StorageRole) - {StorageRole.OPERATOR}
     for user in users:
         assert user.key == engine.password_of(f"{role_of(user.workload)}/access_key_id")
-    assert said(RULE, platform(stack), roles=ALL) == []
+    assert said(RULE, platform(stack)) == []
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -43,18 +46,16 @@ def test_a_key_of_another_role_is_noticed_in_every_secret(stack: str) -> None:
     mixed_up = list(exchanged(resources))
     assert len(mixed_up) >= len(StorageRole) - 1
     for index, name, changed in mixed_up:
-        findings = said(RULE, [*resources[:index], changed, *resources[index + 1 :]], roles=ALL)
+        findings = said(RULE, [*resources[:index], changed, *resources[index + 1 :]])
         assert findings, f"{changed.label}: {name}"
-        assert said(RULE, [*resources[:index], changed, *resources[index + 1 :]]) == []
+        assert said(RULE, [*resources[:index], changed, *resources[index + 1 :]], roles=[]) == []
 
 
 def test_the_message_names_both_workloads() -> None:
     resources = platform("local")
     index, _, changed = next(mixed for mixed in exchanged(resources) if mixed[2].object_name == "kafka-archive-auth")
     [first, *_] = [
-        line
-        for line in said(RULE, [*resources[:index], changed, *resources[index + 1 :]], roles=ALL)
-        if "archive" in line
+        line for line in said(RULE, [*resources[:index], changed, *resources[index + 1 :]]) if "archive" in line
     ]
     assert "its key of the object storage, as " in first
     assert "kafka-archive" in first
@@ -73,12 +74,16 @@ def test_who_has_no_role_may_not_have_a_key() -> None:
     props = {**deployment.props, "metadata": {**deployment.props["metadata"], "name": "somebody"}}
     stranger = Resource(deployment.type, "somebody", props)
     assert known
-    [line] = said(RULE, [*resources, stranger], roles=ALL)
+    [line] = said(RULE, [*resources, stranger])
     assert "somebody" in line
     assert "it has a key of the object storage, and no role there" in line
 
 
-def test_roles_are_those_of_the_stack_file() -> None:
+def test_only_a_stack_that_is_not_production_leaves_keys_out(tmp_path: Path) -> None:
     for stack in (*STACKS, "local-dr"):
-        assert stack_options(KEY_OF_ROLE, f"urn:pulumi:{stack}::", CHECKOUT) == {"roles": ALL}
-    assert stack_options(KEY_OF_ROLE, "urn:pulumi:kind::", CHECKOUT) == {}
+        assert stack_options(KEY_OF_ROLE, f"urn:pulumi:{stack}::", CHECKOUT) == {}
+    assert stack_options(KEY_OF_ROLE, "urn:pulumi:kind::", CHECKOUT) == {"roles": []}
+    for profile, options in (("production", {}), ("kind", {"roles": ["archive"]})):
+        settings = {"profile": profile, "object_storage": {"roles": ["archive"]}}
+        (tmp_path / f"Pulumi.{profile}.yaml").write_text(yaml.safe_dump({"config": {SETTINGS: settings}}))
+        assert stack_options(KEY_OF_ROLE, f"urn:pulumi:{profile}::", tmp_path) == options
