@@ -242,6 +242,18 @@ def namespaces(paths: LabPaths) -> set[str]:
     return set(process.stdout.split())
 
 
+def remove_namespace(paths: LabPaths, namespace: str) -> None:
+    """Remove a namespace with all that is in it, where it is there, and wait until it is gone.
+
+    Raises:
+        LabError: It cannot be removed, or something is still there after two minutes.
+    """
+    process = kubectl(paths, "delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+    if process.returncode:
+        raise LabError(f"kubectl delete namespace {namespace} failed: {' '.join(process.stderr.split())[-300:]}")
+    wait_for_nothing_left(paths, namespace)
+
+
 def wait_for_nothing_left(paths: LabPaths, namespace: str) -> None:
     """Wait until a platform's namespace and every volume of it are gone.
 
