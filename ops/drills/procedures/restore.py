@@ -29,7 +29,7 @@ from ops.core.kube import wait_until
 from ops.core.platform import PROJECT, run_pulumi
 from ops.core.terminal import say
 from ops.drills.procedure import LONGEST
-from ops.drills.procedures.object_storage import live, operator_identities, without_offsets
+from ops.drills.procedures.object_storage import live, operator_identities, running_id, without_offsets
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet
 from ops.drills.tools.operator import ops, ops_json
@@ -230,7 +230,8 @@ def restored_state(context: Context, folder: Path, tag: str) -> Figures:
 def restored_topic(context: Context, folder: Path, tag: str) -> Figures:
     """Into a new topic; record by record what the running one has, up to what is archived."""
     into = f"{tag}-records"
-    words = ("backup", "restore", "topic", RESTORED_TOPIC, "--to", into, "--make", "--compare")
+    chosen = ("--topic-id", running_id(context, RESTORED_TOPIC))
+    words = ("backup", "restore", "topic", RESTORED_TOPIC, *chosen, "--to", into, "--make", "--compare")
     try:
         report = ops_json(*words, good=(0, 1))
         there = live(context, into, {})
