@@ -180,8 +180,8 @@ def role_of(workload: str) -> StorageRole | None:
     """The role of a workload; None where it has none."""
     return next(
         (
-            role
-            for role, rights in RIGHTS.items()
+            known
+            for known, rights in RIGHTS.items()
             if any(fnmatchcase(workload, pattern) for pattern in rights.workloads)
         ),
         None,

@@ -85,16 +85,16 @@ def test_an_update_that_was_killed_is_told_where_it_saved_nothing(
 
 
 def test_a_namespace_is_removed_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, ...]] = []
+    commands: list[tuple[str, ...]] = []
     left = iter(["namespace/default namespace/mine", "namespace/default"])
 
     def kubectl(_: LabPaths, *words: str, **__: Any) -> subprocess.CompletedProcess[str]:
-        asked.append(words)
+        commands.append(words)
         return subprocess.CompletedProcess([], 0, next(left) if "namespaces" in words else "", "")
 
     monkeypatch.setattr(lifecycle, "kubectl", kubectl)
     lifecycle.remove_namespace(LabPaths("x"), "mine")
-    assert asked[0] == ("delete", "namespace", "mine", "--ignore-not-found", "--wait=false")
+    assert commands[0] == ("delete", "namespace", "mine", "--ignore-not-found", "--wait=false")
     assert next(left, None) is None
     monkeypatch.setattr(lifecycle, "kubectl", lambda *_: subprocess.CompletedProcess([], 1, "", "it is away"))
     with pytest.raises(LabError, match=r"^kubectl delete namespace mine failed: it is away$"):

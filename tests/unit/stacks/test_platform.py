@@ -182,9 +182,8 @@ def test_passwords_are_only_in_secrets(recording: Recording) -> None:
 
 
 def test_every_password_is_used(recording: Recording) -> None:
-    texts = list(
-        engine.texts([resource.inputs for resource in recording.resources if resource.token != engine.PASSWORD])
-    )
+    rendered = [resource.inputs for resource in recording.resources if resource.token != engine.PASSWORD]
+    texts = list(engine.texts([rendered, recording.outputs["backups"]]))
     hashed = {
         "keystore",
         "scrape",
