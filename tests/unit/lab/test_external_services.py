@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.storage_roles import StorageRole
 from lab import LabError, environment
 from lab import stack as stack_module
 from lab.cluster import lifecycle, network, node
@@ -62,17 +63,20 @@ def test_the_stack_gets_the_secrets_of_all_and_one_authority() -> None:
         assert set(given[KEYS[1]]) == {"bind_password", "authority"}
         assert set(given[KEYS[2]]) == {"client_secret", "tool_secret", "authority"}
         assert set(given[KEYS[3]]) == {"access_key_id", "secret_access_key", "authority"}
-        assert [recipient[:4] for recipient in given[KEYS[4]]["recipients"]] == ["age1"], "the public half alone"
+        assert set(given[KEYS[4]]) == set(StorageRole)
+        assert all(set(key) == {"access_key_id", "secret_access_key"} for key in given[KEYS[4]].values())
+        assert [recipient[:4] for recipient in given[KEYS[5]]["recipients"]] == ["age1"], "the public half alone"
         assert len({value["authority"] for value in given.values() if "authority" in value}) == 1
-        assert set(given[KEYS[5]]) == {"access_key_id", "secret_access_key", "authority"}
+        assert set(given[KEYS[6]]) == {"access_key_id", "secret_access_key", "authority"}
         assert lifecycle.service_secrets(paths) == given
         node.prepare_audit_webhook(paths.second, started=False)
         other = lifecycle.service_secrets(paths, "local-dr")
-        assert [key for key in KEYS if other[key] != given[key]] == [KEYS[3], KEYS[6]], (
+        assert [key for key in KEYS if other[key] != given[key]] == [KEYS[3], KEYS[4], KEYS[7]], (
             "a bucket and an API server of its own, the rest is shared"
         )
-        ids = {keys["access_key_id"] for keys in (given[KEYS[3]], other[KEYS[3]], given[KEYS[5]])}
-        assert len(ids) == 3, "no key may open two buckets"
+        opened = (given[KEYS[3]], other[KEYS[3]], given[KEYS[6]], *given[KEYS[4]].values(), *other[KEYS[4]].values())
+        ids = {keys["access_key_id"] for keys in opened}
+        assert len(ids) == 3 + 2 * len(StorageRole), "no key may open two buckets, nor do what two roles may"
 
 
 def test_the_copies_of_stack_files_keep_the_secrets_of_the_lab_alone(paths: LabPaths) -> None:
