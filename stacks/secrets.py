@@ -217,7 +217,7 @@ def role_secrets(roles: Sequence[StorageRole]) -> pulumi.Output[dict[str, Any]]:
             if other != role:
                 raise SettingsError(f"{where}: {other} and {role} have the same key: give each role one of its own")
 
-    previewed = {str(role): dict.fromkeys(ROLE_NAMES, _UNKNOWN) for role in roles}
+    previewed = {str(role): dict.fromkeys(ROLE_NAMES, f"{_UNKNOWN}{role}") for role in roles}
     return _object(ROLES_KEY, [str(role) for role in roles], previewed, check)
 
 

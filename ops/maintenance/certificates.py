@@ -43,6 +43,7 @@ class Reader:
         made: When the pod was made, and with it the files in it.
         read: When the first of its containers started that run now.
         issued: When the certificate was issued that the Secret holds.
+        renewed: Whether there was one before: a pod without any waits for the first.
         ends: When that one ends.
     """
 
@@ -53,12 +54,14 @@ class Reader:
     created: datetime
     read: datetime
     issued: datetime
+    renewed: bool
     ends: datetime
 
     @property
     def late(self) -> bool:
         """Whether it may show an older one: it read before the renewal, or before the kubelet brought the new one."""
-        mounted = timedelta(0) if self.created >= self.issued else timedelta(seconds=MOUNTED_S)
+        waited = self.created >= self.issued or not self.renewed
+        mounted = timedelta(0) if waited else timedelta(seconds=MOUNTED_S)
         return self.read < self.issued + mounted
 
 
@@ -168,18 +171,28 @@ def listed(kube: Kube) -> list[Any]:
     return list(listing["items"])
 
 
-def _issued(kube: Kube) -> dict[str, tuple[str, datetime, datetime]]:
-    """Secret -> its certificate, when that was issued, and when it ends."""
+@dataclass(frozen=True, kw_only=True)
+class _Certificate:
+    name: str
+    issued: datetime
+    renewed: bool
+    ends: datetime
+
+
+def _issued(kube: Kube) -> dict[str, _Certificate]:
+    """Secret -> its certificate."""
     certificates_by_secret = {}
     for certificate in listed(kube):
         status = certificate.get("status", {})
         if "notBefore" in status:
             begins, ends = (datetime.fromisoformat(status[key]) for key in ("notBefore", "notAfter"))
-            certificates_by_secret[certificate["spec"]["secretName"]] = (certificate["metadata"]["name"], begins, ends)
+            certificates_by_secret[certificate["spec"]["secretName"]] = _Certificate(
+                name=certificate["metadata"]["name"], issued=begins, renewed=status.get("revision") != 1, ends=ends
+            )
     return certificates_by_secret
 
 
-def _reader(item: Any, issued: dict[str, tuple[str, datetime, datetime]]) -> Reader:
+def _reader(item: Any, issued: dict[str, _Certificate]) -> Reader:
     name = item.metadata.name
     secrets = [volume.secret.secret_name for volume in item.spec.volumes if volume.secret]
     certificate = next((issued[secret] for secret in secrets if secret in issued), None)
@@ -195,9 +208,10 @@ def _reader(item: Any, issued: dict[str, tuple[str, datetime, datetime]]) -> Rea
         pod=name,
         workload=item.metadata.labels[NAME_LABEL],
         kind=_OWNERS[owner],
-        certificate=certificate[0],
+        certificate=certificate.name,
         created=item.metadata.creation_timestamp,
         read=min(started, default=item.metadata.creation_timestamp),
-        issued=certificate[1],
-        ends=certificate[2],
+        issued=certificate.issued,
+        renewed=certificate.renewed,
+        ends=certificate.ends,
     )

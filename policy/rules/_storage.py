@@ -45,11 +45,13 @@ def _of(container: Container, resources: Sequence[Resource]) -> Iterator[Storage
         kind, content = parse(file.name, file.text)
         if kind is Format.OBJECT_STORE:
             config = content["config"]
-            yield StorageUser(container, config["bucket"], f"{content.get('prefix', '')}/", config["access_key"])
+            yield StorageUser(
+                container, config.get("bucket") or "", f"{content.get('prefix', '')}/", config.get("access_key") or ""
+            )
         elif kind is Format.OTHER and isinstance(content, Mapping):
             for part in content.values():
                 if isinstance(part, Mapping) and "access_key_id_file" in part:
                     key = mounted.at(str(part["access_key_id_file"]))
                     yield StorageUser(
-                        container, part["bucket"], part.get("prefix") or "", key.text.strip() if key else ""
+                        container, part.get("bucket") or "", part.get("prefix") or "", key.text.strip() if key else ""
                     )

@@ -74,6 +74,7 @@ def test_what_a_stack_leaves_out_loosens_rules_outside_of_production_only(tmp_pa
         "alert-escalates": {"delays": {}},
         "watchdog-leaves": {"switch": False},
         "failover-agent-exists": {"needed": False},
+        "storage-key-of-role": {"roles": []},
     }
     content["config"]["observability:settings"]["backups"]["search"] = None
     stack_file(tmp_path, yaml.safe_dump(content))

@@ -37,6 +37,8 @@ LOOKED_AT = frozenset(
         "kafka_lag_collection_errors_total",
         "kafka_network_requests_total",
         "kafka_server_replicamanager_leadercount",
+        "backup_removed_total",
+        "backup_retention_failures_total",
         "log_indexer_documents_waiting",
         "otelcol_otlprecords_splits_total",
         "pg_stat_activity_count",

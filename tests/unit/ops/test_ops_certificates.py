@@ -111,6 +111,15 @@ def test_a_pod_is_late_that_read_before_it_had_the_new_one(
     assert reader.late is late
 
 
+@pytest.mark.parametrize(("revision", "late"), [(1, False), (2, True), (None, True)])
+def test_a_pod_that_was_made_before_its_first_certificate_waited_for_it(
+    issued: list[dict[str, Any]], revision: int | None, late: bool
+) -> None:
+    issued[0]["status"] |= {"revision": revision} if revision else {}
+    (reader,) = readers(Cluster(pod("kafka", -1, 30)))
+    assert reader.late is late
+
+
 def test_only_those_are_looked_at_that_read_at_the_start() -> None:
     assert readers(Cluster(pod("gateway", -10, -5, reads="again"))) == []
 
