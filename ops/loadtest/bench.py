@@ -14,6 +14,7 @@ size that cannot be measured costs no other its figures.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -53,6 +54,9 @@ _BACK_OFF = 0.75
 _POLL_S = 1.0
 BACKLOG_RECORDS = 300
 """For one consumer group; more of them are the rest of another load, which would be measured with this one."""
+_LONG_S = 600.0
+"""A window from this length on has evidence of its own."""
+_MOST_RATE = 10_000_000
 _REST_S = 120.0
 """Longest wait until they have been read."""
 _LAG_SEEN_S = 5.0
@@ -413,7 +417,9 @@ def bench(
     in_flight: Annotated[
         int, typer.Option(min=1, max=MOST_IN_FLIGHT, help="Requests of one client at the same time.")
     ] = 1,
-    rate: Annotated[float, typer.Option(min=0, help="Items/s of the first step; 0: a low one.")] = 0,
+    rate: Annotated[
+        str, typer.Option(help="Items/s of the first step; several with commas, for each size; 0: a low one.")
+    ] = "0",
     steps: Annotated[int, typer.Option(min=0, max=20, help="Most steps; 0: only the window, at --rate.")] = 8,
     step_seconds: Annotated[float, typer.Option(min=5, max=300, help="Length of a step.")] = 15,
     window_seconds: Annotated[float, typer.Option(min=10, max=3600, help="Length of the window.")] = 60,
@@ -426,19 +432,20 @@ def bench(
     """Measure how much of a signal the platform sustains, step by step, and what that costs. Sends real load."""
     sizes = numbers("--items", items, most=20_000)
     connections = numbers("--clients", clients, most=MOST_CLIENTS)
+    rates = numbers("--rate", rate, least=0, most=_MOST_RATE)
+    if len(rates) not in (1, len(sizes)):
+        raise OpsError(f"--rate is {rate!r}, must be one number, or one for each of the {len(sizes)} of --items")
     settings = BenchSettings(
         signal=signal,
         clients=connections[0],
         in_flight=in_flight,
-        rate=rate,
+        rate=rates[0],
         steps=0 if burst else steps,
         step_s=step_seconds,
         window_s=window_seconds,
         idle_s=idle_seconds,
         catch_up_s=catch_up_seconds,
-        limit_s=max(limit_seconds, idle_seconds + window_seconds + catch_up_seconds + _REST_S)
-        if burst
-        else limit_seconds,
+        limit_s=max(limit_seconds, idle_seconds + window_seconds + catch_up_seconds + _REST_S),
         burst=burst,
     )
     started = datetime.now(UTC)
@@ -446,7 +453,7 @@ def bench(
     figures: dict[str, Any] = {}
     problems: list[str] = []
     with Context(platform, Kube.of(platform)) as context:
-        for part, chosen in parts_of(settings, sizes, connections).items():
+        for part, chosen in parts_of(settings, sizes, connections, rates).items():
             what = f"requests of {chosen.size:,} items, {chosen.clients} clients"
             if chosen.in_flight > 1:
                 what += f" with {chosen.in_flight} in flight each"
@@ -462,28 +469,45 @@ def bench(
         show(figures)
         if keep:
             evidence.write(
-                f"{'burst' if burst else 'bench'}-{signal}",
+                evidence_name(settings),
                 figures=figures,
                 kube=context.kube,
                 passed=not problems,
                 problems=problems,
                 started=started,
-                settings={**as_settings(settings), "size": list(sizes), "more_clients": list(connections[1:])},
+                settings={
+                    **as_settings(settings),
+                    "size": list(sizes),
+                    "rate": list(rates),
+                    "more_clients": list(connections[1:]),
+                },
             )
     if problems:
         raise OpsError("; ".join(problems))
 
 
-def parts_of(settings: BenchSettings, sizes: Sequence[int], clients: Sequence[int]) -> dict[str, BenchSettings]:
+def evidence_name(settings: BenchSettings) -> str:
+    """Name of the evidence: bursts and long windows have their own."""
+    kind = "burst" if settings.burst else "sustained" if settings.window_s >= _LONG_S else "bench"
+    return f"{kind}-{settings.signal}"
+
+
+def parts_of(
+    settings: BenchSettings, sizes: Sequence[int], clients: Sequence[int], rates: Sequence[float]
+) -> dict[str, BenchSettings]:
     """What is measured, by the name of its figures: the first size with the first number of clients has none.
 
     The other numbers of clients are measured with the first size. The other sizes are measured with about as many items
-    in flight as the first one, from as many devices: small requests by more clients at once, large ones by fewer.
+    in flight as the first one, from as many devices: small requests by more clients at once, large ones by fewer;
+    each at its rate, where there is more than one.
     """
     first = replace(settings, size=sizes[0], clients=clients[0])
     return {
         "": first,
-        **{f"{size} items a request": _as_much_in_flight(first, size) for size in sizes[1:]},
+        **{
+            f"{size} items a request": _as_much_in_flight(replace(first, rate=own), size)
+            for size, own in list(zip(sizes, itertools.cycle(rates), strict=False))[1:]
+        },
         **{f"{count} clients": replace(first, clients=count) for count in clients[1:]},
     }
 
@@ -494,18 +518,18 @@ def _as_much_in_flight(first: BenchSettings, size: int) -> BenchSettings:
     return replace(first, size=size, clients=min(MOST_CLIENTS, max(1, requests // in_flight)), in_flight=in_flight)
 
 
-def numbers(option: str, text: str, most: int) -> tuple[int, ...]:
+def numbers(option: str, text: str, *, least: int = 1, most: int) -> tuple[int, ...]:
     """Numbers of an option, from ``1000`` or ``1000,20,5000``.
 
     Raises:
-        OpsError: It is no such text, or one is not between 1 and ``most``.
+        OpsError: It is no such text, or one is not between ``least`` and ``most``.
     """
     try:
         values = tuple(int(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if not values or not all(1 <= value <= most for value in values):
-        raise OpsError(f"{option} is {text!r}, must be numbers from 1 to {most}, with commas between")
+    if not values or not all(least <= value <= most for value in values):
+        raise OpsError(f"{option} is {text!r}, must be numbers from {least} to {most}, with commas between")
     return values
 
 

@@ -172,7 +172,9 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     platform = SimpleNamespace(otlp_http="", ca_certificate="", otlp_credentials={})
     write = evidence.write
 
-    def call(system: System, seen: Iterable[int] = (), **options: Any) -> tuple[Evidence, str]:
+    def call(
+        system: System, seen: Iterable[int] = (), name: str = "bench-metrics", **options: Any
+    ) -> tuple[Evidence, str]:
         made_up(system, monkeypatch, seen)
         monkeypatch.setattr(bench_module, "_LAG_SEEN_S", 0.01)
         monkeypatch.setattr(bench_module, "_REST_S", 0.1)
@@ -184,10 +186,12 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
         monkeypatch.setattr(evidence, "write", lambda name, **run: write(name, **run, folder=tmp_path))
         said = ""
         try:
-            bench_module.bench(rate=1000, steps=2, step_seconds=10, window_seconds=20, idle_seconds=0, **options)
+            bench_module.bench(
+                **{"rate": "1000", "steps": 2, "step_seconds": 10, "window_seconds": 20, "idle_seconds": 0, **options}
+            )
         except OpsError as error:
             said = str(error)
-        return cast(Evidence, evidence.newest("bench-metrics", tmp_path)), said
+        return cast(Evidence, evidence.newest(name, tmp_path)), said
 
     return call
 
@@ -296,10 +300,10 @@ def test_a_reading_is_waited_for_until_it_is_fresh(monkeypatch: pytest.MonkeyPat
 
 
 def test_sizes_of_requests_are_read_and_refused() -> None:
-    assert numbers("--items", "1000,20, 5000", 20_000) == (1000, 20, 5000)
+    assert numbers("--items", "1000,20, 5000", most=20_000) == (1000, 20, 5000)
     for text in ("", "a", "0", "20,", "30000"):
         with pytest.raises(OpsError, match="--items is"):
-            numbers("--items", text, 20_000)
+            numbers("--items", text, most=20_000)
 
 
 def test_other_sizes_have_as_much_in_flight_and_other_numbers_of_clients_the_first_size(
@@ -321,6 +325,18 @@ def test_other_sizes_have_as_much_in_flight_and_other_numbers_of_clients_the_fir
     assert {"of 20: 2,000", "of 5,000: 2,000", "by 4 clients: 2,000", "by 64: 2,000"} <= set(shown)
     with pytest.raises(OpsError, match="--clients is '8,65', must be numbers from 1 to 64"):
         bench_module.bench(clients="8,65")
+
+
+def test_a_long_window_has_evidence_of_its_own_and_each_size_its_rate(
+    command: Callable[..., tuple[Evidence, str]],
+) -> None:
+    system = System(takes=1e9, delivers=1e9)
+    run, said = command(system, name="sustained-metrics", items="1000,20", rate="3000,700", steps=0, window_seconds=600)
+    assert (said, run.settings["rate"], run.settings["limit_s"]) == ("", [3000, 700], pytest.approx(645.1))
+    assert (run.figures["sustained points/s"], run.figures["window s"]) == (3000, 600)
+    assert run.figures["20 items a request"]["sustained points/s"] == 700
+    with pytest.raises(OpsError, match="--rate is '1,2,3', must be one number, or one for each of the 2 of --items"):
+        bench_module.bench(items="1000,20", rate="1,2,3")
 
 
 def test_settings_are_kept_as_data() -> None:
