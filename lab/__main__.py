@@ -224,9 +224,11 @@ def up(
     if second:
         with steps.step("first region: traces, logs, visualization, backups scaled down"):
             scaling.scale_down(_PATHS, _namespace(environment.STACK))
-    created = _namespace(stack) not in lifecycle.namespaces(paths)
     chosen = Stack(_PATHS, stack)
-    chosen.ensure()
+    if chosen.ensure():
+        with steps.step("what a killed update left is removed"):
+            lifecycle.remove_namespace(paths, _namespace(stack))
+    created = _namespace(stack) not in lifecycle.namespaces(paths)
     chosen.give_secrets(lifecycle.service_secrets(_PATHS, stack))
     kafka_start.set_release(_PATHS, stack, previous=previous)
     dedicated = not second and kafka_start.choose_controllers(_PATHS, stack, wanted=controllers)

@@ -34,6 +34,7 @@ ALERTING_SECRETS = "observability:alertingSecrets"
 DIRECTORY_SECRETS = "observability:directorySecrets"
 IDENTITY_SECRETS = "observability:identitySecrets"
 OBJECT_STORAGE_SECRETS = "observability:objectStorageSecrets"
+OBJECT_STORAGE_ROLES = "observability:objectStorageRoles"
 BACKUP_RECIPIENTS = "observability:backupRecipients"
 WITNESS_SECRETS = "observability:witnessSecrets"
 CLUSTER_AUDIT_SECRETS = "observability:clusterAuditSecrets"
@@ -42,6 +43,7 @@ SECRETS = (
     DIRECTORY_SECRETS,
     IDENTITY_SECRETS,
     OBJECT_STORAGE_SECRETS,
+    OBJECT_STORAGE_ROLES,
     BACKUP_RECIPIENTS,
     WITNESS_SECRETS,
     CLUSTER_AUDIT_SECRETS,
@@ -49,8 +51,9 @@ SECRETS = (
 """Configuration keys of what a stack needs to reach what is outside the platform; their values are secrets."""
 ROLE = "observability:role"
 """Configuration key that `ops failover` and `ops failback` change."""
-PARALLEL = 32
-"""Operations of Pulumi at once: its default, four for each core, is taken up by pods that wait for others."""
+PARALLEL = 160
+"""Operations of Pulumi at once: fewer are taken up by pods that wait for others, then by Kafka's permissions, behind
+which what is ready waits."""
 _ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
 _STORAGE_LINE, _SIZE_LINE = "    storage:", re.compile(r"      (\w+): (\d+[MGT]i)")
 _UID_LINE = re.compile(r"      uid: null(\s+#.*)?")

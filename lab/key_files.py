@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lab import LabError
@@ -76,12 +76,12 @@ def create_authority(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key, name = ec.generate_private_key(ec.SECP256R1()), _name("receivers outside the platform")
     authority = (
-        _builder(name, name, key.public_key())
+        certificate_builder(name, name, key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(authority=True), critical=True)
+        .add_extension(key_usage(authority=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    write_private(folder / AUTHORITY_KEY, _pem(key))
+    write_private(folder / AUTHORITY_KEY, pem(key))
     write_private(folder / AUTHORITY, authority.public_bytes(serialization.Encoding.PEM))
 
 
@@ -105,15 +105,15 @@ def issue(authority: Path, folder: Path, name: str, address: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     addresses = [x509.IPAddress(ipaddress.ip_address(ip)) for ip in (address, "127.0.0.1")]
     server = (
-        _builder(_name(name), x509.load_pem_x509_certificate(signer).subject, key.public_key())
+        certificate_builder(_name(name), x509.load_pem_x509_certificate(signer).subject, key.public_key())
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(_usage(authority=False), critical=True)
+        .add_extension(key_usage(authority=False), critical=True)
         .sign(signing_key, hashes.SHA256())
     )
     for file, content in (
         (AUTHORITY, signer),
-        (KEY, _pem(key)),
+        (KEY, pem(key)),
         (CERTIFICATE, server.public_bytes(serialization.Encoding.PEM)),
     ):
         write_private(folder / file, content)
@@ -123,7 +123,10 @@ def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def certificate_builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    """A certificate of the lab that holds for a year; extensions and signature are missing."""
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -136,7 +139,8 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
     )
 
 
-def _usage(*, authority: bool) -> x509.KeyUsage:
+def key_usage(*, authority: bool) -> x509.KeyUsage:
+    """What a key is for: to sign certificates, or connections."""
     return x509.KeyUsage(
         digital_signature=not authority,
         key_cert_sign=authority,
@@ -150,7 +154,8 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    """A private key as a file has it."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

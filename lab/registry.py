@@ -182,7 +182,7 @@ class Registry:
         return digest
 
     def digest(self, repository: str, tag: str, image_id: str) -> str:
-        """Digest of an image if a tag leads to it; else empty.
+        """Digest of an image if a tag leads to it and its layers are not compressed; else empty.
 
         Args:
             repository: Its repository.
@@ -193,7 +193,10 @@ class Registry:
             LabError: The registry does not answer.
         """
         answer = self._call("GET", f"/v2/{repository}/manifests/{tag}", headers={"Accept": _MANIFEST})
-        if answer.status_code != _OK or answer.json().get("config", {}).get("digest") != image_id:
+        manifest = answer.json() if answer.status_code == _OK else {}
+        if manifest.get("config", {}).get("digest") != image_id:
+            return ""
+        if any("+" in layer["mediaType"] for layer in manifest["layers"]):
             return ""
         return str(answer.headers["Docker-Content-Digest"])
 

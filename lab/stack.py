@@ -60,15 +60,16 @@ class Stack:
         self._paths = paths
         self._name = name
         self._environment = {**environment.variables(paths), "PULUMI_STACK": name}
+        self._empty = False
 
     def _pulumi(
-        self, *arguments: str, timeout_s: float, capture: bool, given: str = ""
+        self, *arguments: str, timeout_s: float, capture: bool, given: str = "", **variables: str
     ) -> subprocess.CompletedProcess[str]:
         command = environment.inside(self._paths, ["pulumi", "--non-interactive", "--color=never", *arguments])
         try:
             return subprocess.run(
                 command,
-                env=self._environment,
+                env=self._environment | variables,
                 capture_output=capture,
                 text=True,
                 timeout=timeout_s,
@@ -77,18 +78,26 @@ class Stack:
         except subprocess.TimeoutExpired:
             raise LabError(f"pulumi {arguments[0]} of {self._name} took over {timeout_s:.0f} s and was ended") from None
 
-    def ensure(self) -> None:
-        """Create the stack unless it is there, and clear what an interrupted update left behind."""
+    def ensure(self) -> bool:
+        """Create the stack unless it is there, and clear what an interrupted update left behind.
+
+        Returns:
+            Whether its first update was killed: what that made is in the cluster, and nobody remembers it.
+        """
         done = self._pulumi("stack", "select", "--create", self._name, timeout_s=_QUICK_LIMIT_S, capture=True)
         if done.returncode:
             raise LabError(f"pulumi stack select {self._name} failed: {_last_line(done)}")
         locks = self._paths.state / "backend" / ".pulumi" / "locks"
-        if any(locks.rglob(f"{self._name}/*.json")):
+        killed = any(locks.rglob(f"{self._name}/*.json"))
+        if killed:
             self._pulumi("cancel", "--yes", timeout_s=_QUICK_LIMIT_S, capture=True)
-        if self._pending():
+        remembered = self._remembered()
+        self._empty = not remembered.get("resources")
+        if remembered.get("pending_operations"):
             self._pulumi(
                 "refresh", "--yes", "--clear-pending-creates", "--skip-preview", timeout_s=_UPDATE_LIMIT_S, capture=True
             )
+        return killed and self._empty
 
     def give_secrets(self, secrets: Mapping[str, Any]) -> None:
         """Set what the stack needs to reach what is outside, encrypted in the lab's own copy of the stack file.
@@ -127,15 +136,20 @@ class Stack:
             return {}
         return {key: _parsed(entry["value"]) for key, entry in content.items() if "value" in entry}
 
-    def _pending(self) -> bool:
+    def _remembered(self) -> Mapping[str, Any]:
         done = self._pulumi("stack", "export", timeout_s=_QUICK_LIMIT_S, capture=True)
-        if done.returncode:
-            return False
-        return bool(json.loads(done.stdout).get("deployment", {}).get("pending_operations"))
+        deployment = json.loads(done.stdout).get("deployment") if done.returncode == 0 else None
+        return deployment or {}
 
     def up(self) -> None:
-        """Bring the stack to what the program says; output goes to the terminal."""
-        if self._pulumi(*environment.update(self._view()), timeout_s=_UPDATE_LIMIT_S, capture=False).returncode:
+        """Bring the stack to what the program says; output goes to the terminal.
+
+        The state is written whole before and after each resource, which takes longer the more there are. The first
+        update writes it at its end only, also when it fails or is interrupted; when it is killed, `ensure` says so.
+        """
+        at_the_end = {"PULUMI_SKIP_CHECKPOINTS": "true"} if self._empty else {}
+        update = environment.update(self._view())
+        if self._pulumi(*update, timeout_s=_UPDATE_LIMIT_S, capture=False, **at_the_end).returncode:
             raise LabError(f"pulumi up of {self._name} failed: see above; repeat once it is mended")
 
     def preview(self) -> None:

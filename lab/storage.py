@@ -21,6 +21,7 @@ import pyrage  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
+from components.storage_roles import RIGHTS, VERSION, WITNESS, Rights, StorageRole, bucket_statements
 from lab import LabError, key_files
 from lab.cluster import network
 from lab.cluster.network import RECEIVERS, STORAGE_PORT, Daemon, wait_until
@@ -35,7 +36,7 @@ REGION = "ap-northeast-1"
 BUCKET, SECOND_BUCKET, WITNESS_BUCKET = "obs-local", "obs-local-dr", "obs-witness"
 """Of the first region, of the second, and of neither: there both see which region is active."""
 CERTIFICATES, SECRETS, STARTED_AS = "pki", "secrets.json", "started-as.json"
-REGION_SECRETS = "region-secrets.json"
+REGION_SECRETS, ROLE_SECRETS = "region-secrets.json", "role-secrets.json"
 OBJECTS, VERSIONS, ACCOUNTS, IDENTITY = "objects", "versions", "accounts", "backup-identity.txt"
 """Names below `folder`."""
 _CALL_LIMIT_S = 5
@@ -55,6 +56,8 @@ _LISTS = (
     "s3:GetBucketLocation",
 )
 _READY_LIMIT_S = 60
+_ROLE_KEY_LENGTH = 8
+"""Short ids, since policies that name them many times are bounded; what is secret of a key is as long as others."""
 _REGIONS = "regions/"
 """What the witness bucket holds of the regions, below this prefix."""
 _DESCRIPTION = "Starts the object storage: ``python -m lab.storage FOLDER HOST:PORT``; the process becomes the server."
@@ -72,7 +75,7 @@ class Secrets:
     Attributes:
         root_key: Key id that may do everything; the lab alone uses it.
         root_secret: Its secret.
-        key: Key id that may read and write objects of the bucket.
+        key: Key id of the first region's common key, which has no rights: every role has a key of its own.
         secret: Its secret.
     """
 
@@ -91,7 +94,7 @@ class RegionSecrets:
     """What a second region opens, and what both do; in a file of their own, since older labs have none.
 
     Attributes:
-        second_key: Key id that may read and write objects of the second region's bucket.
+        second_key: Key id of the second region's common key, which has no rights either.
         second_secret: Its secret.
         witness_key: Key id that may read and write objects of the bucket in which both regions see which region is
         active.
@@ -106,6 +109,27 @@ class RegionSecrets:
     def all(self) -> list[str]:
         """Every secret text, for those who must not show any."""
         return [self.second_secret, self.witness_secret]
+
+
+def _role_keys() -> dict[str, tuple[str, str]]:
+    return {str(role): (aws_key()[-_ROLE_KEY_LENGTH:], aws_secret()) for role in StorageRole}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleSecrets:
+    """Keys of the roles in both regions' buckets; in a file of their own, since older labs have none.
+
+    Attributes:
+        first: Role -> id of its key and secret, in the first region's bucket.
+        second: The same in the second region's.
+    """
+
+    first: Mapping[str, tuple[str, str]] = field(default_factory=_role_keys)
+    second: Mapping[str, tuple[str, str]] = field(default_factory=_role_keys)
+
+    def all(self) -> list[str]:
+        """Every secret text, for those who must not show any."""
+        return [key[1] for keys in (self.first, self.second) for key in keys.values()]
 
 
 def identity_file(place: Path) -> Path:
@@ -166,13 +190,17 @@ def client(url: str, authority: Path, key: str, secret: str) -> Any:
     )
 
 
-def make_bucket(root: Any, name: str, key: str, *, versions: bool = True) -> None:
-    """Make a bucket for one key; safe to repeat.
+def make_bucket(
+    root: Any, name: str, key: str | None, *, roles: Mapping[str, Rights] | None = None, versions: bool = True
+) -> None:
+    """Make a bucket for some keys; safe to repeat.
 
     Args:
         root: Client of the key that may do everything.
         name: The bucket.
-        key: Key id that may read and write its objects, and neither change the bucket nor end a version for good.
+        key: Key id that may read and write its objects, and neither change the bucket nor end a version for good; None
+            where no key may do all of that.
+        roles: Ids of further keys -> their rights.
         versions: Whether what is replaced stays as an older version.
 
     Raises:
@@ -183,14 +211,13 @@ def make_bucket(root: Any, name: str, key: str, *, versions: bool = True) -> Non
     if versions:
         root.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     allowed = {"Effect": "Allow", "Principal": {"AWS": [key]}}
-    policy = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {**allowed, "Action": list(_OBJECTS), "Resource": f"arn:aws:s3:::{name}/*"},
-            {**allowed, "Action": list(_LISTS), "Resource": f"arn:aws:s3:::{name}"},
-        ],
-    }
-    root.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+    whole = [
+        {**allowed, "Action": list(_OBJECTS), "Resource": f"arn:aws:s3:::{name}/*"},
+        {**allowed, "Action": list(_LISTS), "Resource": f"arn:aws:s3:::{name}"},
+    ]
+    policy = {"Version": VERSION, "Statement": [*(whole if key else ()), *bucket_statements(name, roles or {})]}
+    # The server keeps it beside the folder's name, where the file system has room for some 4 KB.
+    root.put_bucket_policy(Bucket=name, Policy=json.dumps(policy, separators=(",", ":")))
 
 
 def empty(root: Any, name: str, prefix: str) -> None:
@@ -251,12 +278,14 @@ def prepare(paths: LabPaths) -> None:
     make_identity(place)
     secrets = key_files.load_or_make(Secrets, place / SECRETS, "the object storage")
     regions = key_files.load_or_make(RegionSecrets, place / REGION_SECRETS, "the regions' storage")
+    roles = key_files.load_or_make(RoleSecrets, place / ROLE_SECRETS, "the roles of the storage")
     _add_accounts(
         place / ACCOUNTS / "users.json",
         {
             secrets.key: secrets.secret,
             regions.second_key: regions.second_secret,
             regions.witness_key: regions.witness_secret,
+            **dict(key for keys in (roles.first, roles.second) for key in keys.values()),
         },
     )
     certificate = (place / CERTIFICATES / key_files.CERTIFICATE).read_text()
@@ -281,7 +310,7 @@ def wait_ready(paths: LabPaths) -> None:
     Raises:
         LabError: It ended, or does not answer in time; the message carries the end of its log.
     """
-    process, secrets, regions = daemon(paths), _secrets(paths), _region_secrets(paths)
+    process, secrets, regions, roles = daemon(paths), _secrets(paths), _region_secrets(paths), _role_secrets(paths)
     root = client(URL, _authority(paths), secrets.root_key, secrets.root_secret)
     last: list[Exception] = []
 
@@ -289,9 +318,9 @@ def wait_ready(paths: LabPaths) -> None:
         if process.pid() is None:
             raise LabError(f"storage ended; log {process.log}:\n{process.tail()}")
         try:
-            make_bucket(root, BUCKET, secrets.key)
-            make_bucket(root, SECOND_BUCKET, regions.second_key)
-            make_bucket(root, WITNESS_BUCKET, regions.witness_key, versions=False)
+            make_bucket(root, BUCKET, None, roles=_rights(roles.first))
+            make_bucket(root, SECOND_BUCKET, None, roles=_rights(roles.second))
+            make_bucket(root, WITNESS_BUCKET, None, roles={regions.witness_key: WITNESS}, versions=False)
         except (BotoCoreError, ClientError) as error:
             last[:] = [error]
             return False
@@ -305,7 +334,9 @@ def wait_ready(paths: LabPaths) -> None:
 
 
 def storage_secrets(paths: LabPaths, *, second: bool = False) -> dict[str, Any]:
-    """What a stack needs to use its bucket: the value of the secret ``observability:objectStorageSecrets``.
+    """The common key of a stack: the value of the secret ``observability:objectStorageSecrets``.
+
+    It may do nothing in the stack's bucket, where every role has a key of its own (`role_secrets`).
 
     Args:
         paths: The lab.
@@ -319,6 +350,26 @@ def storage_secrets(paths: LabPaths, *, second: bool = False) -> dict[str, Any]:
         return _login(paths, regions.second_key, regions.second_secret)
     secrets = _secrets(paths)
     return _login(paths, secrets.key, secrets.secret)
+
+
+def role_secrets(paths: LabPaths, *, second: bool = False) -> dict[str, Any]:
+    """Keys of the roles in a stack's bucket: the value of the secret ``observability:objectStorageRoles``.
+
+    Args:
+        paths: The lab.
+        second: Whether it is the stack of the second region.
+
+    Raises:
+        LabError: The storage's files are not there: no lab.
+    """
+    secrets = _role_secrets(paths)
+    keys = secrets.second if second else secrets.first
+    return {role: {"access_key_id": key, "secret_access_key": secret} for role, (key, secret) in keys.items()}
+
+
+def _rights(keys: Mapping[str, tuple[str, str]]) -> dict[str, Rights]:
+    """Id of each role's key -> its rights."""
+    return {key: RIGHTS[StorageRole(role)] for role, (key, _) in keys.items()}
 
 
 def give_bucket(paths: LabPaths, name: str) -> dict[str, Any]:
@@ -382,14 +433,14 @@ def backup_recipients(paths: LabPaths) -> dict[str, Any]:
 
 
 def bucket_client(paths: LabPaths | None = None) -> Any:
-    """boto3's S3 client with the stack's own key, for tests inside the lab; the bucket is `BUCKET`.
+    """boto3's S3 client with the key that may do everything, for tests inside the lab; the bucket is `BUCKET`.
 
     Raises:
         LabError: There is no lab.
     """
     where = paths or LabPaths.of_checkout()
     secrets = _secrets(where)
-    return client(URL, _authority(where), secrets.key, secrets.secret)
+    return client(URL, _authority(where), secrets.root_key, secrets.root_secret)
 
 
 def _secrets(paths: LabPaths) -> Secrets:
@@ -398,6 +449,10 @@ def _secrets(paths: LabPaths) -> Secrets:
 
 def _region_secrets(paths: LabPaths) -> RegionSecrets:
     return key_files.load(RegionSecrets, folder(paths) / REGION_SECRETS, "the regions' storage")
+
+
+def _role_secrets(paths: LabPaths) -> RoleSecrets:
+    return key_files.load(RoleSecrets, folder(paths) / ROLE_SECRETS, "the roles of the storage")
 
 
 def _authority(paths: LabPaths) -> Path:

@@ -1,6 +1,8 @@
-"""``ops config``: what is missing or wrong before an update, the schema, and which cluster a stack is for. Where a
-stack's configuration comes from: Pulumi, which decrypts it, or a stack file as it is; and the generations of passwords
-in it: one, or two with the newer one first while clients change over.
+"""``ops config``: what is missing or wrong before an update, the schema, policies of the storage's keys, and which
+cluster a stack is for.
+
+Where a stack's configuration comes from: Pulumi, which decrypts it, or a stack file as it is; and the generations of
+passwords in it: one, or two with the newer one first while clients change over.
 """
 
 from __future__ import annotations
@@ -16,6 +18,14 @@ import typer
 import yaml
 
 from components.cluster import EMBEDDED, UnreachableError, cluster_uid, current_context
+from components.storage_roles import (
+    RIGHTS,
+    VERSION,
+    WITNESS,
+    StorageRole,
+    bucket_statements,
+    key_policy,
+)
 from ops.core import pulumi
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT, run_pulumi, selected_stack
@@ -292,6 +302,68 @@ def schema() -> None:
 
 
 config_app.command("set-cluster")(set_cluster)
+
+
+@config_app.command("storage-policies")
+def storage_policies(
+    file: Annotated[Path | None, typer.Option("--file", help="Stack file.")] = None,
+    stack: Annotated[str, typer.Option("--stack", help="Stack; default: the selected one.")] = "",
+    role: Annotated[str, typer.Option("--role", help="The policy of this role alone, as a storage takes it.")] = "",
+    principals: Annotated[
+        Path | None,
+        typer.Option("--principals", help="JSON: role to ARN or key id. One policy of the bucket instead."),
+    ] = None,
+) -> None:
+    """Print what each key of the object storage may do: policies of S3, for the keys or for the bucket."""
+    if role and principals:
+        raise OpsError("--role and --principals ask for two kinds of policies: give one of them")
+    bucket, witness = _buckets(chosen(file, stack))
+    rights = {str(known): (RIGHTS[known], bucket) for known in StorageRole}
+    if witness:
+        rights["witness"] = (WITNESS, witness)
+    if role and role not in rights:
+        raise OpsError(f"--role is {role}: allowed are {', '.join(rights)}")
+    shown: Mapping[str, Any] = {name: key_policy(*of_role) for name, of_role in rights.items()}
+    if role:
+        shown = shown[role]
+    elif principals:
+        named = _principals(principals)
+        statements = bucket_statements(bucket, {who: RIGHTS[StorageRole(name)] for name, who in named.items()})
+        shown = {"Version": VERSION, "Statement": list(statements)}
+    typer.echo(json.dumps(shown, indent=2))
+
+
+def _buckets(configuration: Configuration) -> tuple[str, str | None]:
+    """The bucket of a region, and that of the witness where there is one.
+
+    Raises:
+        OpsError: The settings name none.
+    """
+    try:
+        given = json.loads(configuration.values[SETTINGS_KEY])
+        witness = (given.get("regions") or {}).get("witness") or {}
+        return str(given["object_storage"]["bucket"]), witness.get("bucket")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise OpsError(
+            f"Pulumi.{configuration.stack}.yaml names no object_storage.bucket: run `ops config check`"
+        ) from None
+
+
+def _principals(file: Path) -> dict[str, str]:
+    """Role -> who it is for the storage.
+
+    Raises:
+        OpsError: The file cannot be read, or names something else than roles.
+    """
+    such = json.dumps({"archive": "arn:aws:iam::123456789012:user/archive"})
+    allowed = f"must be JSON such as {such}; roles: {', '.join(StorageRole)}"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise OpsError(f"--principals {file}: cannot be read; it {allowed}") from None
+    if not isinstance(content, dict) or not content or not set(content) <= set(StorageRole):
+        raise OpsError(f"--principals {file}: it {allowed}")
+    return {name: str(who) for name, who in content.items()}
 
 
 def chosen(file: Path | None, stack: str) -> Configuration:

@@ -17,7 +17,10 @@ from typing import Any, Final
 
 import yaml
 
+from components.storage_roles import StorageRole
+
 IMAGE_REGISTRY: Final = "image-registry"
+KEY_OF_ROLE: Final = "storage-key-of-role"
 _REGISTRIES: Final = "registries"
 _SETTINGS: Final = "observability:settings"
 _PRODUCTION: Final = "production"
@@ -147,6 +150,12 @@ def _no_export(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {} if settings["backups"]["search"] else {"needed": False}
 
 
+def _roles(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Only the keys of the object storage that the stack has."""
+    roles = list(settings["object_storage"].get("roles") or ())
+    return {} if set(roles) >= set(StorageRole) else {"roles": roles}
+
+
 _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]] = {
     "alertmanager-critical-ways": _ways,
     "alertmanager-receivers": _nobody("people", False),
@@ -155,6 +164,7 @@ _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]
     "watchdog-leaves": _switch,
     "failover-agent-exists": _alone,
     "backup-search-exists": _no_export,
+    KEY_OF_ROLE: _roles,
 }
 
 

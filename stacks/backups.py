@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from components.backups.component import ARCHIVE_WORKLOAD, EXPORTER_WORKLOAD, BackupsArgs
-from components.backups.config import Archiving, BackupTarget, Blocks, Kind, SearchSource
+from components.backups.config import ROLES, Archiving, BackupTarget, Blocks, Kind, SearchSource
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, SearchEndpoint
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.search.access import members
 from components.search.indices import LOGS, TRACE_KINDS, trace_family
 from components.shards import external_labels
+from components.storage_roles import BACKUP_PREFIX, METRICS_PREFIX
 from components.telemetry.attributes import CLASSES
 from stacks.endpoints import PlatformInputs
-from stacks.metrics import METRICS_PREFIX, block_s
+from stacks.metrics import block_s
 from stacks.secrets import backup_recipients, object_storage
 
-PREFIX: Final = "backups/"
 EXPORTED: Final = (LOGS, *(trace_family(name, kind) for name in CLASSES for kind in TRACE_KINDS))
 """Families of indices that a job exports where the settings say so."""
 
@@ -47,7 +47,7 @@ def backups_args(
         target=BackupTarget(
             platform=context.platform,
             region=context.region,
-            storage=object_storage(inputs.settings, PREFIX),
+            storages={role: object_storage(inputs.settings, BACKUP_PREFIX, role) for role in ROLES},
             recipients=backup_recipients(),
         ),
         time_zone=settings.time_zone,

@@ -15,6 +15,7 @@ from pulumi.runtime.settings import configure
 
 from components.alerting.escalation import LEVELS
 from components.alertmanager import receivers
+from components.storage_roles import StorageRole
 from stacks import kafka_quotas, secrets, settings
 from stacks.settings import Settings, SettingsError
 
@@ -51,6 +52,12 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "grafana.ldap", "Grafana has one account, its administrator's, and no roles (requirement G5)"
     if settings.traces.identity is None:
         yield "traces.identity", "traces have no pages and no clearances of their own (requirement J3)"
+    if shared := set(StorageRole) - set(settings.object_storage.roles):
+        yield (
+            "object_storage.roles",
+            f"{len(shared)} of {len(StorageRole)} roles share a key of the object storage: whoever takes over one of "
+            "their pods can remove every backup (requirement D1)",
+        )
     if settings.backups.search is None:
         yield "backups.search", f"{_NOT_BACKED_UP} (requirement D1)"
     if settings.audit.cluster is None:

@@ -225,6 +225,7 @@ def _line(detail: ErrorDetails, model: type[BaseModel], content: object) -> str:
     allowed = _KINDS.get(kind) or {
         NOT_ALLOWED: str(context.get("allowed")),
         "literal_error": f"one of {context.get('expected')}",
+        "enum": f"one of {context.get('expected')}",
         "greater_than_equal": f"a number of at least {context.get('ge')}",
         "too_short": f"a list of at least {context.get('min_length')}",
     }.get(kind, detail["msg"])

@@ -54,6 +54,7 @@ from components.rules import Reads, RuleGroup
 from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
 from components.shards import ruler_name
+from components.storage_roles import METRICS_PREFIX, StorageRole
 from stacks import rules
 from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.scrapes import without_sidecars
@@ -61,7 +62,6 @@ from stacks.secrets import object_storage
 from stacks.settings import Settings
 
 TOKEN = "obs:platform:Metrics"  # noqa: S105  (a type token)
-METRICS_PREFIX: Final = "metrics/"
 ENCRYPTION: Final = "SSE-S3"
 """How the storage is asked to encrypt blocks of metrics; what we write ourselves is encrypted before it gets there."""
 
@@ -98,19 +98,22 @@ class Metrics(pulumi.ComponentResource):
     def __init__(self, name: str, args: MetricsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         inputs, parent = args.inputs, pulumi.ResourceOptions(parent=self)
-        objects = object_storage(inputs.settings, METRICS_PREFIX)
+        written, read, compacted = (
+            object_storage(inputs.settings, METRICS_PREFIX, role)
+            for role in (StorageRole.METRICS_WRITER, StorageRole.METRICS_READER, StorageRole.METRICS_COMPACTOR)
+        )
         probes = Probes(PROBES, probes_args(inputs), parent)
         by_reader = rules.divided(_rule_groups(inputs), inputs.settings.prometheus.shards)
-        rulers = self._rulers(inputs, by_reader[Reads.LAYERS], objects, args.after)
+        rulers = self._rulers(inputs, by_reader[Reads.LAYERS], written, args.after)
         prometheus = Prometheus(
             "prometheus",
-            _prometheus(inputs, probes, by_reader, objects),
+            _prometheus(inputs, probes, by_reader, written),
             # Where shards are added, the rulers have taken over before Prometheus gives rules away.
             pulumi.ResourceOptions(parent=self, depends_on=[*args.after, *(ruler.pods for ruler in rulers)]),
         )
         self.consumers = self._consumers(inputs, args.kafka, prometheus)
-        store = StoreGateway(STORE, _store(inputs, objects), parent)
-        Compactor(COMPACTOR, _compactor(inputs, objects), parent)
+        store = StoreGateway(STORE, _store(inputs, read), parent)
+        Compactor(COMPACTOR, _compactor(inputs, compacted), parent)
         ThanosQuery(QUERY, _query(inputs, (store.endpoint, *(ruler.endpoint for ruler in rulers))), parent)
         self.register_outputs({})
 

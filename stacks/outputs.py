@@ -9,12 +9,11 @@ from typing import Any
 import pulumi
 
 from components.contracts import Credential
+from components.storage_roles import BACKUP_PREFIX, METRICS_PREFIX, StorageRole
 from services.backup_exporter import PULUMI_STATE
-from stacks.backups import PREFIX as BACKUP_PREFIX
 from stacks.check import not_promised
 from stacks.endpoints import Endpoints, topic_partitions
 from stacks.kafka_quotas import TRACE_GROUPS, former_logins
-from stacks.metrics import METRICS_PREFIX
 from stacks.platform import Platform
 from stacks.rules import delays
 from stacks.secrets import backup_recipients, object_storage, witness
@@ -90,7 +89,7 @@ def _reports(platform: Platform) -> pulumi.Output[dict[str, Any]]:
 def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
     """How operators reach the backups; `ops.core.access.BackupAccess` reads it."""
     settings = platform.inputs.settings
-    backups, storage = settings.backups, object_storage(settings, BACKUP_PREFIX)
+    backups, storage = settings.backups, object_storage(settings, BACKUP_PREFIX, StorageRole.OPERATOR)
     known = {
         "endpoint": storage.endpoint,
         "region": storage.region,

@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import pulumi
 
 from components.contracts import ObjectStorage
+from components.storage_roles import WITNESS_PREFIX, StorageRole
 from stacks.settings import CONFIG_NAMESPACE, Settings, SettingsError
 from stacks.stage_settings import Alerting, Storage
 
@@ -27,6 +28,7 @@ SECRET_NAMES = (
 DIRECTORY_KEY, DIRECTORY_NAMES = "directorySecrets", ("bind_password", "authority")
 STORAGE_KEY, STORAGE_NAMES = "objectStorageSecrets", ("access_key_id", "secret_access_key", "authority")
 IDENTITY_KEY, IDENTITY_NAMES = "identitySecrets", ("client_secret", "tool_secret", "authority")
+ROLES_KEY, ROLE_NAMES = "objectStorageRoles", ("access_key_id", "secret_access_key")
 WITNESS_KEY = "witnessSecrets"
 CLUSTER_AUDIT_KEY, CLUSTER_AUDIT_NAMES = "clusterAuditSecrets", ("token", "certificate", "key")
 DATABASE_KEY, OIDC_KEY = "databasePassword", "grafanaOidcSecret"
@@ -87,7 +89,7 @@ class Needed:
 def needed(settings: Settings) -> tuple[Needed, ...]:
     """Every secret that the platform of some settings reads, once."""
     identity = settings.traces.identity
-    alerting = settings.alerting
+    alerting, roles = settings.alerting, settings.object_storage.roles
     return (
         *((Needed(key=SECRETS_KEY, read=lambda: alerting_secrets(alerting)),) if _alerting_names(alerting) else ()),
         *((Needed(key=DIRECTORY_KEY, read=directory_secrets),) if settings.grafana.ldap else ()),
@@ -97,6 +99,7 @@ def needed(settings: Settings) -> tuple[Needed, ...]:
             else ()
         ),
         Needed(key=STORAGE_KEY, read=storage_secrets),
+        *((Needed(key=ROLES_KEY, read=lambda: role_secrets(roles)),) if roles else ()),
         *((Needed(key=WITNESS_KEY, read=witness_secrets),) if settings.regions.witness else ()),
         *((Needed(key=CLUSTER_AUDIT_KEY, read=cluster_audit_secrets),) if settings.audit.cluster else ()),
         Needed(key=RECIPIENTS_KEY, read=backup_recipients),
@@ -193,6 +196,29 @@ def storage_secrets() -> pulumi.Output[dict[str, Any]]:
         SettingsError: As `alerting_secrets`.
     """
     return _object(STORAGE_KEY, STORAGE_NAMES)
+
+
+def role_secrets(roles: Sequence[StorageRole]) -> pulumi.Output[dict[str, Any]]:
+    """Role -> its key of the object storage, from ``observability:objectStorageRoles``.
+
+    Args:
+        roles: Those with a key of their own: exactly these.
+
+    Raises:
+        SettingsError: As `alerting_secrets`.
+    """
+
+    def check(content: Mapping[str, Any], where: str) -> None:
+        ids: dict[str, str] = {}
+        for role, key in content.items():
+            if not isinstance(key, Mapping) or set(key) != set(ROLE_NAMES) or not all(key.values()):
+                raise SettingsError(f"{where}: {role} is no key: allowed is an object with {', '.join(ROLE_NAMES)}")
+            other = ids.setdefault(str(key["access_key_id"]), role)
+            if other != role:
+                raise SettingsError(f"{where}: {other} and {role} have the same key: give each role one of its own")
+
+    previewed = {str(role): dict.fromkeys(ROLE_NAMES, _UNKNOWN) for role in roles}
+    return _object(ROLES_KEY, [str(role) for role in roles], previewed, check)
 
 
 def witness_secrets() -> pulumi.Output[dict[str, Any]]:
@@ -315,20 +341,22 @@ def _checked(text: str, where: str, names: Sequence[str]) -> dict[str, Any]:
     return dict(content)
 
 
-WITNESS_PREFIX: Final = "regions/"
-
-
-def object_storage(settings: Settings, prefix: str) -> ObjectStorage:
+def object_storage(settings: Settings, prefix: str, role: StorageRole) -> ObjectStorage:
     """The bucket.
 
     Args:
         settings: Where it is.
         prefix: What the keys of its user start with, for example ``reports/``.
+        role: What its user does there: whose key it gets, the common one where the role has none of its own.
 
     Raises:
         SettingsError: Its keys are missing in an update.
     """
-    return _storage(settings.object_storage, prefix, storage_secrets())
+    roles, common = settings.object_storage.roles, storage_secrets()
+    if role not in roles:
+        return _storage(settings.object_storage, prefix, common)
+    keys = pulumi.Output.all(common, role_secrets(roles)).apply(lambda both: {**both[0], **both[1][str(role)]})
+    return _storage(settings.object_storage, prefix, keys)
 
 
 def witness(settings: Settings) -> ObjectStorage | None:

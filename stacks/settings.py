@@ -109,7 +109,7 @@ class Settings(SettingsModel):
     alerting: Alerting
     database: stage_settings.Database
     grafana: stage_settings.Grafana
-    object_storage: stage_settings.Storage
+    object_storage: stage_settings.ObjectStorage
     reports: stage_settings.Reports
     backups: stage_settings.Backups
     regions: stage_settings.Regions

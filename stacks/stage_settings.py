@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from components.alerting.escalation import LEVELS, milliseconds
 from components.alertmanager.receivers import FIRST, Channel
 from components.alertmanager.receivers import Contact as AlertContact
 from components.grafana.login import same_site
 from components.rules import Severity
+from components.storage_roles import StorageRole
 from components.telemetry.attributes import CLASSES
 from components.telemetry.fields import not_allowed
 from stacks import field_types
@@ -372,13 +373,29 @@ class Grafana(SettingsModel):
 
 
 class Storage(SettingsModel):
-    """S3-compatible object storage; ``endpoint`` null: AWS. Keys and authority: secret ``objectStorageSecrets``."""
+    """S3-compatible object storage; ``endpoint`` null: AWS. Keys and authority are secrets."""
 
     endpoint: field_types.Url | None
     region: field_types.Name
     bucket: field_types.Bucket
     networks: Networks
     port: field_types.Port
+
+
+def _once(roles: tuple[StorageRole, ...]) -> tuple[StorageRole, ...]:
+    if len(set(roles)) != len(roles):
+        raise not_allowed("each role once")
+    return roles
+
+
+class ObjectStorage(Storage):
+    """S3-compatible object storage of the region; ``endpoint`` null: AWS. Keys and authority are secrets.
+
+    Attributes:
+        roles: Roles with a key of their own, in the secret ``objectStorageRoles``; all others share the common key.
+    """
+
+    roles: Annotated[tuple[StorageRole, ...], AfterValidator(_once)] = ()
 
 
 class Recipients(SettingsModel):

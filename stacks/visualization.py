@@ -24,6 +24,7 @@ from components.prometheus.query import WORKLOAD as QUERY
 from components.reports import WORKLOAD as REPORT_SERVER
 from components.reports import Kind, Mail, Reports, ReportsArgs
 from components.search.indices import LOGS
+from components.storage_roles import REPORT_PREFIX, StorageRole
 from stacks.endpoints import PlatformInputs, load_balancer_options
 from stacks.secrets import database_password, directory_secrets, grafana_oidc_secret, object_storage
 from stacks.settings import Role, Settings
@@ -197,7 +198,8 @@ def _reports(inputs: PlatformInputs, kafka: KafkaEndpoint) -> ReportsArgs:
         query=endpoints.query,
         query_workload=QUERY,
         kafka=kafka,
-        storage=object_storage(settings, "reports/"),
+        storage=object_storage(settings, REPORT_PREFIX, StorageRole.REPORT_WRITER),
+        server_storage=object_storage(settings, REPORT_PREFIX, StorageRole.REPORT_READER),
         mail=_mail(inputs),
         recipients={kind: getattr(recipients, kind.value) for kind in Kind} if recipients else {},
         time_zone=settings.reports.time_zone,

@@ -7,7 +7,8 @@ Two pods of the archive share its partitions. They keep nothing of their own: wh
 the other reads again, so that a lost node costs seconds and not the minutes until its pod runs elsewhere.
 
 A job's pod runs to its end and has what its kind reads: section of its settings, the passwords, the way there; and the
-key of its kind, with which it seals what it made. The exporter alone has the key that signs, and signs what is sealed.
+key of its kind, with which it seals what it made. The exporter alone has the key that signs, and signs what is sealed;
+it alone removes what is too old, too, so that who writes needs no right to remove anything.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ from components.k8s.programs import (
     program_files,
     python_job,
 )
+from components.storage_roles import StorageRole, backup_role
 from components.telemetry.topics import TOPIC_NAMES
+from services.backup_exporter import PULUMI_STATE, KeptDays
 from services.runtime.settings import SettingsModel
 
 KAFKA = "kafka"
@@ -71,12 +74,12 @@ class Source:
     after: Sequence[pulumi.Resource] = field(default_factory=tuple)
 
 
-def databases(endpoints: Sequence[DatabaseEndpoint], keep_days: int) -> Source:
+def databases(endpoints: Sequence[DatabaseEndpoint]) -> Source:
     """Databases of one PostgreSQL."""
     server = endpoints[0]
     peers = [workload_pods(server.workload)] if server.workload else [network(cidr) for cidr in server.networks]
     return Source(
-        section={"database": config.database_section(endpoints, keep_days)},
+        section={"database": config.database_section(endpoints)},
         passwords={config.database_file(endpoint): endpoint.user.password for endpoint in endpoints},
         reach=[Allow(peers=peers, ports=[server.port])],
         access=[server.access_label] if server.access_label else [],
@@ -84,10 +87,10 @@ def databases(endpoints: Sequence[DatabaseEndpoint], keep_days: int) -> Source:
     )
 
 
-def grafana(endpoint: GrafanaEndpoint, workload: str, keep_days: int) -> Source:
+def grafana(endpoint: GrafanaEndpoint, workload: str) -> Source:
     """Grafana's definitions; ``workload`` serves it."""
     return Source(
-        section={"grafana": config.grafana_section(endpoint, keep_days)},
+        section={"grafana": config.grafana_section(endpoint)},
         passwords={config.PASSWORD: endpoint.administrator.password},
         reach=[Allow(peers=[workload_pods(workload)], ports=[endpoint.port])],
         access=[endpoint.access_label],
@@ -95,21 +98,21 @@ def grafana(endpoint: GrafanaEndpoint, workload: str, keep_days: int) -> Source:
     )
 
 
-def kafka_metadata(kafka: KafkaEndpoint, keep_days: int) -> Source:
+def kafka_metadata(kafka: KafkaEndpoint) -> Source:
     """Topics, permissions, names of users."""
     return Source(
-        section={"kafka_metadata": config.kafka_section(kafka, keep_days)},
+        section={"kafka_metadata": config.kafka_section(kafka)},
         passwords={config.PASSWORD: kafka.users[config.USER].password},
         reach=[Allow(peers=[workload_pods(KAFKA)], ports=[kafka.port])],
         access=[kafka.access_label],
     )
 
 
-def search(source: SearchSource, keep_days: int) -> Source:
+def search(source: SearchSource) -> Source:
     """Documents and definitions of indices."""
     endpoint = source.endpoint
     return Source(
-        section={"search": config.search_section(source, keep_days)},
+        section={"search": config.search_section(source)},
         passwords={config.PASSWORD: once(endpoint.users[config.USER].password, endpoint.ready)},
         reach=[Allow(peers=[workload_pods(endpoint.workload)], ports=[endpoint.port])],
         access=[endpoint.access_label],
@@ -146,10 +149,10 @@ def workload_name(kind: Kind) -> str:
 def backup_job(parent: pulumi.Resource, args: JobArgs, kind: Kind, cron: str, source: Source) -> k8s.batch.v1.CronJob:
     """The CronJob of one kind; it reaches its source and the object storage, and nobody reaches it."""
     context, name, schedule = args.context, workload_name(kind), job_schedule(cron)
-    storage = args.target.storage
+    storage = args.target.storages[backup_role(kind)]
 
     def settings(private: bool) -> SettingsModel:
-        return config.backup_settings(args.target, source.section, limit_s=schedule.limit_s, private=private)
+        return config.backup_settings(args.target, kind, source.section, limit_s=schedule.limit_s, private=private)
 
     return python_job(
         parent,
@@ -259,17 +262,16 @@ class BackupsArgs:
 
     def source(self, kind: Kind) -> Source:
         """What the job of a kind reads."""
-        days = self.keep_days[kind]
         match kind:
             case Kind.DATABASE:
-                return databases(self.databases, days)
+                return databases(self.databases)
             case Kind.GRAFANA:
-                return grafana(self.grafana, self.grafana_workload, days)
+                return grafana(self.grafana, self.grafana_workload)
             case Kind.KAFKA_METADATA:
-                return kafka_metadata(self.kafka, days)
+                return kafka_metadata(self.kafka)
             case Kind.SEARCH:
                 assert self.search is not None
-                return search(self.search, days)
+                return search(self.search)
 
 
 def _checked_users(where: str, users: Mapping[str, Credential], *needed: str) -> None:
@@ -312,13 +314,18 @@ class Backups(pulumi.ComponentResource):
         )
 
     def _exporter(self, args: BackupsArgs, signing_key: pulumi.Output[str]) -> PythonService:
-        storage, scrape = args.target.storage, args.exporter_scrape
+        storage, scrape = args.target.storages[StorageRole.BACKUP_EXPORTER], args.exporter_scrape
         most_age = {str(kind): most_age_s(args.schedules[kind]) for kind in args.kinds}
+        keep_days = KeptDays(
+            runs={**{str(kind): args.keep_days[kind] for kind in args.kinds}, PULUMI_STATE: config.STATE_KEEP_DAYS},
+            archive=args.archiving.keep_days,
+        )
 
         def settings(private: bool) -> SettingsModel:
             return config.exporter_settings(
                 args.target,
                 most_age,
+                keep_days,
                 args.blocks,
                 port=EXPORTER_PORT,
                 scraper=scrape.credential.username,
@@ -344,7 +351,7 @@ class Backups(pulumi.ComponentResource):
         )
 
     def _archive(self, args: BackupsArgs) -> PythonService:
-        storage, kafka, scrape = args.target.storage, args.kafka, args.archive_scrape
+        storage, kafka, scrape = args.target.storages[StorageRole.ARCHIVE], args.kafka, args.archive_scrape
 
         def settings(private: bool) -> SettingsModel:
             return config.archive_settings(

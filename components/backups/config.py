@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ObjectStorage, SearchEndpoint
 from components.k8s import Schedule
 from components.k8s.programs import CA_FILE, TRUST_FILE, StorageFiles, auth_folder, served
+from components.storage_roles import StorageRole, backup_role
 from services.backup import (
     MOST_DAYS,
     BackupSettings,
@@ -31,7 +32,7 @@ from services.backup import (
     Search,
     key_problem,
 )
-from services.backup_exporter import PULUMI_STATE, BackupExporterSettings, BlocksSettings, SigningSettings
+from services.backup_exporter import PULUMI_STATE, BackupExporterSettings, BlocksSettings, KeptDays, SigningSettings
 from services.kafka_archive import KafkaArchiveSettings, KafkaTopics
 from services.runtime.settings import ENCRYPTIONS, SettingsModel, StorageSettings, WritableStorageSettings
 
@@ -172,6 +173,10 @@ STORAGE: Final = StorageFiles()
 KAFKA_PASSWORD, PASSWORD = "kafka-password", "password"
 SIGNING_KEY, SEAL_KEY = "signing-key", "seal-key"
 """Files with the key that signs, and with the key by which a job seals what it made."""
+STATE_KEEP_DAYS: Final = 90
+"""Days for which a copy of Pulumi's state is kept."""
+ROLES: Final = (*(backup_role(kind) for kind in Kind), StorageRole.BACKUP_EXPORTER, StorageRole.ARCHIVE)
+"""Who of the backups uses the bucket."""
 SEALED: Final = (*map(str, Kind), PULUMI_STATE)
 """Kinds that have a key of their own to seal with; the last one's operators have."""
 _AUTH: Final = auth_folder("backup")
@@ -188,7 +193,7 @@ class BackupTarget:
     Attributes:
         platform: Name of the platform.
         region: Its region.
-        storage: The bucket; its prefix is that of the backups.
+        storages: Role -> the bucket with its key; the prefix is that of the backups.
         recipients: Public keys (age, X25519) of those who can open backups.
         encryption: How the storage is asked to encrypt objects once more, ``AES256`` or ``aws:kms``; None: as the
             bucket says.
@@ -199,7 +204,7 @@ class BackupTarget:
 
     platform: str
     region: str
-    storage: ObjectStorage
+    storages: Mapping[StorageRole, ObjectStorage]
     recipients: Sequence[str]
     encryption: str | None = None
 
@@ -301,17 +306,18 @@ def checked_days(kind: str, days: int) -> int:
 
 
 def backup_settings(
-    target: BackupTarget, section: Mapping[str, SettingsModel], *, limit_s: int, private: bool
+    target: BackupTarget, kind: Kind, section: Mapping[str, SettingsModel], *, limit_s: int, private: bool
 ) -> BackupSettings:
     """The settings of ``services.backup`` for one kind.
 
     Args:
         target: Where it goes.
+        kind: Which.
         section: What is backed up: the section of its kind, by its name.
         limit_s: Seconds after which Kubernetes ends the job; the program itself gives up before.
         private: Whether the object storage has an authority of its own.
     """
-    storage = STORAGE.section(target.storage, _AUTH, private=private)
+    storage = STORAGE.section(target.storages[backup_role(kind)], _AUTH, private=private)
     return BackupSettings.parse(
         {
             "platform": target.platform,
@@ -325,7 +331,7 @@ def backup_settings(
     )
 
 
-def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> Postgres:
+def database_section(databases: Sequence[DatabaseEndpoint]) -> Postgres:
     """Every database of one server, each read by its owner.
 
     Raises:
@@ -336,7 +342,6 @@ def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> P
     if len(servers) > 1:
         raise ValueError(f"backups: the databases are on {', '.join(servers)}; they must be on one server")
     return Postgres(
-        keep_days=keep_days,
         host=first.host,
         port=first.port,
         ca_file=TRUST_FILE if first.private_authority else PUBLIC_AUTHORITIES,
@@ -356,10 +361,9 @@ def database_file(database: DatabaseEndpoint) -> str:
     return f"password-{database.name}"
 
 
-def grafana_section(grafana: GrafanaEndpoint, keep_days: int) -> Grafana:
+def grafana_section(grafana: GrafanaEndpoint) -> Grafana:
     """Everything that Grafana's administrator sees."""
     return Grafana(
-        keep_days=keep_days,
         url=grafana.internal_url,
         ca_file=TRUST_FILE,
         user=grafana.administrator.username,
@@ -367,10 +371,9 @@ def grafana_section(grafana: GrafanaEndpoint, keep_days: int) -> Grafana:
     )
 
 
-def kafka_section(kafka: KafkaEndpoint, keep_days: int) -> KafkaMetadata:
+def kafka_section(kafka: KafkaEndpoint) -> KafkaMetadata:
     """Topics, their configuration, permissions, names of users."""
     return KafkaMetadata(
-        keep_days=keep_days,
         bootstrap=kafka.bootstrap,
         ca_file=TRUST_FILE,
         user=kafka.users[USER].username,
@@ -378,10 +381,9 @@ def kafka_section(kafka: KafkaEndpoint, keep_days: int) -> KafkaMetadata:
     )
 
 
-def search_section(search: SearchSource, keep_days: int) -> Search:
+def search_section(search: SearchSource) -> Search:
     """Documents and definitions of indices."""
     return Search(
-        keep_days=keep_days,
         url=search.endpoint.url,
         ca_file=TRUST_FILE,
         user=search.endpoint.users[USER].username,
@@ -423,13 +425,12 @@ def archive_settings(
             group=ARCHIVE_USER,
             password_file=Path(f"{folder}/{KAFKA_PASSWORD}"),
         ),
-        storage=StorageSettings.parse(STORAGE.section(target.storage, folder, private=private)),
+        storage=StorageSettings.parse(STORAGE.section(target.storages[StorageRole.ARCHIVE], folder, private=private)),
         recipients=tuple(target.recipients),
         flush_s=archiving.flush_s,
         segment_bytes=archiving.segment_bytes,
         segment_records=archiving.segment_records,
         memory_bytes=archiving.memory_bytes,
-        keep_days=archiving.keep_days,
         **served(port, scraper, folder),
     )
 
@@ -452,6 +453,7 @@ def seal_file(kind: str) -> str:
 def exporter_settings(
     target: BackupTarget,
     most_age_s: Mapping[str, int],
+    keep_days: KeptDays,
     blocks: Blocks | None,
     *,
     port: int,
@@ -464,6 +466,7 @@ def exporter_settings(
     Args:
         target: Where backups are, and of which platform.
         most_age_s: Kind -> how old its newest run may get, in seconds.
+        keep_days: How long what is stored is kept.
         blocks: Blocks of metrics, or None.
         port: Port that it serves.
         scraper: User that reads the metrics.
@@ -472,7 +475,10 @@ def exporter_settings(
     """
     return BackupExporterSettings(
         storage=WritableStorageSettings.parse(
-            {**STORAGE.section(target.storage, folder, private=private), "encryption": target.encryption}
+            {
+                **STORAGE.section(target.storages[StorageRole.BACKUP_EXPORTER], folder, private=private),
+                "encryption": target.encryption,
+            }
         ),
         signing=SigningSettings(
             key_file=Path(f"{folder}/{SIGNING_KEY}"),
@@ -481,6 +487,7 @@ def exporter_settings(
             region=target.region,
         ),
         most_age_s=dict(most_age_s),
+        keep_days=keep_days,
         state_most_age_s=STATE_AGE_S,
         blocks=BlocksSettings(
             prefix=blocks.prefix,

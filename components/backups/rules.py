@@ -20,6 +20,8 @@ POLL_LIMIT_S = 900
 """How long nobody may have looked into the object storage."""
 SIGNED_LIMIT_S = 900
 """How long a run may wait for its signature; the exporter polls every minute. As long as operators wait for it."""
+RETENTION_LIMIT_S = 6 * 3600
+"""How long nothing that is too old may have been removed; the exporter looks for it every hour."""
 ARCHIVE_LIMIT_S = 300
 """How long nothing of a topic may have been stored while records wait: many times as long as a segment is gathered."""
 
@@ -47,6 +49,12 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         targets=("BackupUnsigned",),
         equal=("job",),
         reason="Who cannot read the storage signs nothing.",
+    ),
+    Inhibition(
+        source=("BackupExporterPollFailed",),
+        targets=("BackupRetentionFailing",),
+        equal=("job",),
+        reason="Who cannot read the storage removes nothing.",
     ),
     Inhibition(
         source=("KafkaArchiveBehind",),
@@ -112,6 +120,22 @@ _RUNS = RuleGroup(
             annotations={
                 "summary_ja": "バックアップ ({{ $labels.kind }}) が {{ $value | humanizeDuration }} 署名されていません",
                 "description_ja": "署名されるまで復元は拒否され、より古いバックアップが使われます。",
+            },
+        ),
+        Alert(
+            name="BackupRetentionFailing",
+            expr="time() - max by (job) "
+            f"(backup_last_retention_timestamp_seconds{{{_EXPORTER}}}) > {RETENTION_LIMIT_S}",
+            for_="5m",
+            # Nothing is lost: the bucket grows.
+            severity=Severity.MEDIUM,
+            summary="Backups that are too old are not removed, for {{ $value | humanizeDuration }}",
+            description="The backup exporter alone removes them, and fails. New ones are stored and signed all the "
+            "same; the bucket grows.",
+            annotations={
+                "summary_ja": "古いバックアップが {{ $value | humanizeDuration }} 削除されていません",
+                "description_ja": "削除は backup-exporter だけが行い、失敗しています。新しいバックアップの保存と署名は"
+                "続きますが、バケットが大きくなり続けます。",
             },
         ),
         Alert(

@@ -227,6 +227,7 @@ class ReportsArgs:
         query_workload: Workload that answers there (the peer of egress NetworkPolicies).
         kafka: Where alerts and notifications are read, as user ``reports``.
         storage: Where reports are stored.
+        server_storage: The same with the key of who only reads them.
         mail: Where they are handed over; None: they are stored only.
         recipients: Who gets each report by mail; every kind has somebody. Nobody where there is no mail.
         time_zone: IANA name of the time zone in which days begin.
@@ -245,6 +246,7 @@ class ReportsArgs:
     query_workload: str
     kafka: KafkaEndpoint
     storage: ObjectStorage
+    server_storage: ObjectStorage
     mail: Mail | None
     recipients: Mapping[Kind, Sequence[str]]
     time_zone: str
@@ -296,7 +298,7 @@ class Reports(pulumi.ComponentResource):
         self.register_outputs({"jobs": {kind: job.id for kind, job in jobs.items()}, "server": server.pods.id})
 
     def _server(self, args: ReportsArgs) -> PythonService:
-        storage = args.storage
+        storage = args.server_storage
 
         def settings(private: bool) -> SettingsModel:
             return report_server_settings(

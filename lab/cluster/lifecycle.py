@@ -242,6 +242,18 @@ def namespaces(paths: LabPaths) -> set[str]:
     return set(process.stdout.split())
 
 
+def remove_namespace(paths: LabPaths, namespace: str) -> None:
+    """Remove a namespace with all that is in it, where it is there, and wait until it is gone.
+
+    Raises:
+        LabError: It cannot be removed, or something is still there after two minutes.
+    """
+    process = kubectl(paths, "delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+    if process.returncode:
+        raise LabError(f"kubectl delete namespace {namespace} failed: {' '.join(process.stderr.split())[-300:]}")
+    wait_for_nothing_left(paths, namespace)
+
+
 def wait_for_nothing_left(paths: LabPaths, namespace: str) -> None:
     """Wait until a platform's namespace and every volume of it are gone.
 
@@ -338,6 +350,7 @@ def service_secrets(paths: LabPaths, stack: str = environment.STACK) -> dict[str
         environment.DIRECTORY_SECRETS: directory.directory_secrets(paths),
         environment.IDENTITY_SECRETS: identity.identity_secrets(paths),
         environment.OBJECT_STORAGE_SECRETS: storage.storage_secrets(paths, second=stack == environment.SECOND_STACK),
+        environment.OBJECT_STORAGE_ROLES: storage.role_secrets(paths, second=stack == environment.SECOND_STACK),
         environment.BACKUP_RECIPIENTS: storage.backup_recipients(paths),
         environment.WITNESS_SECRETS: storage.witness_secrets(paths),
         environment.CLUSTER_AUDIT_SECRETS: dict(node.audit_webhook_secrets(environment.cluster_paths(paths, stack))),

@@ -5,7 +5,6 @@ data and their commands in the order of starting.
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import ipaddress
 import json
 import shutil
@@ -37,13 +36,12 @@ from lab.cluster.network import (
     cluster_of,
     enter,
 )
+from lab.key_files import certificate_builder, key_usage, pem
 from lab.paths import LabPaths
 from lab.toolchain import tools
 from lab.toolchain.images import REGISTRY
 from ops.audit import cluster as audit
-
-_LIFETIME = dt.timedelta(days=365)
-
+from ops.core.files import write_private
 
 FRONT_PROXY = "front-proxy-client"
 """Who the API server is to servers of further APIs: the only name whose word about a user they take."""
@@ -92,39 +90,26 @@ def create(folder: Path, cluster: EmbeddedCluster) -> None:
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "obs-lab")])
     ca = (
-        _builder(ca_name, ca_name, ca_key.public_key())
+        certificate_builder(ca_name, ca_name, ca_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(sign_certificates=True), critical=True)
+        .add_extension(key_usage(authority=True), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
-    _write(folder / "ca.crt", ca.public_bytes(serialization.Encoding.PEM))
-    _write(folder / "ca.key", _pem(ca_key))
+    write_private(folder / "ca.crt", ca.public_bytes(serialization.Encoding.PEM))
+    write_private(folder / "ca.key", pem(ca_key))
     for identity in identities(cluster.node):
         key = ec.generate_private_key(ec.SECP256R1())
-        _write(folder / f"{identity.file}.key", _pem(key))
-        _write(folder / f"{identity.file}.crt", _sign(identity, key, ca, ca_key))
-        _write(folder / f"{identity.file}.kubeconfig", _kubeconfig(folder, identity, cluster).encode())
+        write_private(folder / f"{identity.file}.key", pem(key))
+        write_private(folder / f"{identity.file}.crt", _sign(identity, key, ca, ca_key))
+        write_private(folder / f"{identity.file}.kubeconfig", _kubeconfig(folder, identity, cluster).encode())
     account = rsa.generate_private_key(65537, 2048)
-    _write(folder / "sa.key", _pem(account))
+    write_private(folder / "sa.key", pem(account))
     public = account.public_key()
-    _write(
+    write_private(
         folder / "sa.pub",
         public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo),
     )
-    _write(folder / "complete", b"")
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(minutes=5))
-        .not_valid_after(now + _LIFETIME)
-    )
+    write_private(folder / "complete", b"")
 
 
 def _sign(
@@ -133,29 +118,15 @@ def _sign(
     attributes = [x509.NameAttribute(NameOID.COMMON_NAME, identity.common_name)]
     if identity.organisation:
         attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.organisation))
-    builder = _builder(x509.Name(attributes), ca.subject, key.public_key()).add_extension(
+    builder = certificate_builder(x509.Name(attributes), ca.subject, key.public_key()).add_extension(
         x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
     )
     alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in identity.names]
     alternatives += [x509.IPAddress(ipaddress.ip_address(address)) for address in identity.addresses]
     if alternatives:
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-    builder = builder.add_extension(_key_usage(sign_certificates=False), critical=True)
+    builder = builder.add_extension(key_usage(authority=False), critical=True)
     return builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_encipherment=not sign_certificates,
-        key_cert_sign=sign_certificates,
-        crl_sign=sign_certificates,
-        content_commitment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _kubeconfig(folder: Path, identity: Identity, cluster: EmbeddedCluster) -> str:
@@ -191,18 +162,7 @@ def merge_kubeconfigs(target: Path, files: Sequence[Path]) -> None:
     for other in others:
         for group in ("clusters", "users", "contexts"):
             first[group] += other[group]
-    _write(target, yaml.safe_dump(first).encode())
-
-
-def _pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(content)
+    write_private(target, yaml.safe_dump(first).encode())
 
 
 PAUSE_IMAGE = f"{REGISTRY}/lab/pause:1"

@@ -277,7 +277,9 @@ def image_id(reference: str) -> str:
 
 
 def push(image: str, reference: str, *, certificates: Path, login: Path) -> None:
-    """Send an image to a registry, without compressing it: whoever pulls is on this machine.
+    """Send an image to a registry as it is stored, not compressed: whoever pulls is on this machine.
+
+    By skopeo, since buildah compresses what goes to a registry whatever it is told.
 
     Args:
         image: Its id.
@@ -288,15 +290,19 @@ def push(image: str, reference: str, *, certificates: Path, login: Path) -> None
     Raises:
         LabError: It cannot be sent.
     """
-    options = ["--quiet", "--disable-compression", "--cert-dir", str(certificates), "--authfile", str(login)]
-    _buildah("push", *options, image.removeprefix("sha256:"), f"docker://{reference}")
+    options = ["--quiet", "--preserve-digests", "--dest-cert-dir", str(certificates), "--dest-authfile", str(login)]
+    _run("skopeo", "copy", *options, f"containers-storage:@{image.removeprefix('sha256:')}", f"docker://{reference}")
 
 
 def _buildah(*arguments: str, check: bool = True, limit_s: float = _LIMIT_S) -> str:
-    """Run buildah and return what it prints; without ``check``, nothing where it fails."""
+    return _run("buildah", *arguments, check=check, limit_s=limit_s)
+
+
+def _run(program: str, *arguments: str, check: bool = True, limit_s: float = _LIMIT_S) -> str:
+    """Run a program and return what it prints; without ``check``, nothing where it fails."""
     try:
         done = subprocess.run(
-            ["buildah", *arguments],
+            [program, *arguments],
             env=environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -305,9 +311,9 @@ def _buildah(*arguments: str, check: bool = True, limit_s: float = _LIMIT_S) -> 
             check=False,
         )
     except FileNotFoundError:
-        raise LabError("buildah is not on PATH: run `make tools`") from None
+        raise LabError(f"{program} is not on PATH: run `make tools`") from None
     except subprocess.TimeoutExpired:
-        raise LabError(f"buildah {arguments[0]} took over {limit_s:.0f} s and was ended") from None
+        raise LabError(f"{program} {arguments[0]} took over {limit_s:.0f} s and was ended") from None
     if done.returncode and check:
-        raise LabError(f"buildah {arguments[0]} failed: {done.stderr.strip()[-300:]}")
+        raise LabError(f"{program} {arguments[0]} failed: {done.stderr.strip()[-300:]}")
     return done.stdout.strip() if done.returncode == 0 else ""

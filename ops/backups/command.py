@@ -253,24 +253,26 @@ def run(kind: Annotated[Kind, typer.Argument(metavar="KIND", help="What is to be
     """
     if kind in (Kind.ARCHIVE, Kind.METRICS):
         raise OpsError(f"{kind} goes on all the time and has no runs: `ops backup list --kind {kind}`")
-    with connected() as (context, reached), working(f"{kind}: starting") as progress:
+    with (
+        connected() as (context, reached),
+        opened(reached) as store,
+        working(f"{kind}: starting") as progress,
+    ):
         if kind is Kind.PULUMI_STATE:
             platform, seal_key = context.platform, reached.state_seal_key
-            with opened(reached) as store:
-                manifest = pulumi_state.run(
-                    store,
-                    reached.recipients,
-                    platform=platform.platform,
-                    region=platform.region,
-                    seal_key=seal_key.get_secret_value() if seal_key else None,
-                )
+            manifest = pulumi_state.run(
+                store,
+                reached.recipients,
+                platform=platform.platform,
+                region=platform.region,
+                seal_key=seal_key.get_secret_value() if seal_key else None,
+            )
             lines = [f"{kind} {manifest.run}: stored, {size(manifest.total_bytes)}, {counts(manifest)}"]
         else:
             lines = runs.run(context.kube, kind.value, lambda text: tell(progress, text))
         if reached.signing_keys:
             tell(progress, f"{kind}: waiting for its signature")
-            with opened(reached) as store:
-                runs.wait_signed(store, kind.value)
+            runs.wait_signed(store, kind.value)
             lines = [*lines, f"{kind}: signed"]
     for line in lines:
         typer.echo(line)

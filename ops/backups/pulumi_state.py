@@ -10,7 +10,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,10 @@ from typing import Any
 from ops.backups.runs import PULUMI_STATE
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT, run_pulumi
-from services.backup import manifest as retention
 from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.store import Store
 
 FILE = "state.json"
-KEEP_DAYS = 90
 SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105  (Pulumi's mark of a secret, the same everywhere)
 """Key by which Pulumi marks a secret in a state; beside it is ``ciphertext``, or ``plaintext`` where it is shown."""
 _LIMIT_S = 120
@@ -39,7 +36,7 @@ def run(
     seal_key: str | None = None,
     cwd: Path = PROJECT,
 ) -> Manifest:
-    """Export the selected stack, encrypt it, store it, remove what is too old.
+    """Export the selected stack, encrypt it, store it. The backup exporter removes what is too old.
 
     Args:
         store: Where it goes.
@@ -58,14 +55,12 @@ def run(
     counts = counted(state)
     target = RunWriter(store, PULUMI_STATE, recipients)
     target.add(FILE, BytesIO(content))
-    manifest = target.finish(
+    return target.finish(
         RunSummary(program=f"pulumi {version(state, cwd)}", counts=counts),
         platform=platform,
         region=region,
         seal_key=seal_key,
     )
-    retention.apply(store, PULUMI_STATE, KEEP_DAYS, datetime.now(UTC))
-    return manifest
 
 
 def exported(cwd: Path) -> bytes:

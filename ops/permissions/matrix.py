@@ -29,7 +29,8 @@ from policy.model import Node, Resource
 from policy.rules import _formats
 from policy.rules._formats import hba, is_hba
 from policy.rules._kafka import Server, super_users
-from policy.rules._servers import Container, Mounted, all_containers, containers, pod_of
+from policy.rules._servers import Container, Mounted, containers, pod_of
+from policy.rules._storage import storage_users
 from policy.rules.exposure import _WEB, port_of
 
 _GRANT = re.compile(r"^GRANT (?P<what>.+) TO (?P<roles>[a-z_, ]+);$", re.M)
@@ -121,29 +122,11 @@ def _grant(entry: Mapping[str, Any]) -> SearchGrant:
 def storage_access(resources: Sequence[Resource]) -> Iterator[StorageAccess]:
     """Programs with a key of an object storage, sorted by bucket and prefix."""
     seen: dict[str, dict[str, int]] = {}
-    rows: set[tuple[str, str, str, str]] = set()
-    for workload in resources:
-        for container in all_containers(workload):
-            rows |= set(_storages(container, resources))
+    rows = {(user.bucket, user.prefix, user.workload, user.key) for user in storage_users(resources)}
     for bucket, prefix, name, key in sorted(rows):
         keys = seen.setdefault(bucket, {})
         number = keys.setdefault(key, len(keys) + 1)
         yield StorageAccess(workload=name, bucket=bucket, prefix=prefix, key=number)
-
-
-def _storages(container: Container, resources: Sequence[Resource]) -> Iterator[tuple[str, str, str, str]]:
-    """Bucket, prefix, workload, access key."""
-    mounted = container.mounted(resources)
-    name = container.resource.object_name
-    for file in mounted.files:
-        kind, content = parse(file.name, file.text)
-        if kind is Format.OBJECT_STORE:
-            yield content["config"]["bucket"], f"{content.get('prefix', '')}/", name, content["config"]["access_key"]
-        elif kind is Format.OTHER and isinstance(content, Mapping):
-            for part in content.values():
-                if isinstance(part, Mapping) and "access_key_id_file" in part:
-                    key = mounted.at(str(part["access_key_id_file"]))
-                    yield part["bucket"], part.get("prefix") or "", name, key.text if key else ""
 
 
 SEARCH_PORT: Final = 9200

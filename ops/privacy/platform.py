@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from components.backups.component import ARCHIVE_WORKLOAD, workload_name
+from components.backups.component import ARCHIVE_WORKLOAD, EXPORTER_WORKLOAD
 from components.backups.config import Kind, longest_gap_s
 from components.prometheus.query import COMPACTOR
 from components.search.access import ERASER, ERASER_SECRET, INDEX_MANAGER
@@ -24,8 +24,8 @@ from ops.privacy import stores
 from ops.privacy.record import Holding
 from ops.privacy.stores import Days, Family, MetricStore, SearchStore, families, search_all, seconds
 from services.backup.encryption import Identity
+from services.backup_exporter import BackupExporterSettings, KeptDays
 from services.index_manager import IndexManagerSettings
-from services.kafka_archive import KafkaArchiveSettings
 from services.runtime.settings import SettingsError
 
 KAFKA_WHY: Final = "records of a topic are in order and are not taken out one by one"
@@ -148,30 +148,30 @@ def archived(
     access = context.platform.backups
     if access is None or not context.kube.pods(ARCHIVE_WORKLOAD):
         return []
-    keep_days = archive_keep_days(_settings(context, ARCHIVE_WORKLOAD))
+    keep_days = kept_days(_settings(context, EXPORTER_WORKLOAD))
     if scan is None:
-        kept = [stores.unread(now, keep_days)]
+        kept = [stores.unread(now, keep_days.archive)]
     else:
         with opened(access) as store, backup_errors():
-            kept = stores.scan(store, scan.identities, pseudonym, scan.days, keep_days, told)
+            kept = stores.scan(store, scan.identities, pseudonym, scan.days, keep_days.archive, told)
     if access.search == "export":
-        days = float(_settings(context, workload_name(Kind.SEARCH))["search"]["keep_days"])
         # Days of a run count from the start of the next one.
-        expires = now + timedelta(days=days, seconds=longest_gap_s(access.schedules["search"]))
+        gap_s = longest_gap_s(access.schedules["search"])
+        expires = now + timedelta(days=keep_days.runs[Kind.SEARCH], seconds=gap_s)
         kept.append(Holding(store="backups", where="search", matches=None, expires=expires, why=BACKUP_WHY))
     return kept
 
 
-def archive_keep_days(settings: Any) -> float:
-    """Days for which the archive keeps a segment.
+def kept_days(settings: Any) -> KeptDays:
+    """How long what is stored is kept.
 
     Raises:
-        OpsError: The settings are none of it.
+        OpsError: The settings are none of the backup exporter's.
     """
     try:
-        return float(KafkaArchiveSettings.parse(settings).keep_days)
+        return BackupExporterSettings.parse(settings).keep_days
     except SettingsError as error:
-        raise OpsError(f"the settings of {ARCHIVE_WORKLOAD} are of another version: {error}") from None
+        raise OpsError(f"the settings of {EXPORTER_WORKLOAD} are of another version: {error}") from None
 
 
 def _settings(context: Context, workload: str) -> Any:

@@ -246,23 +246,34 @@ def _elsewhere(exporter: Program, resources: Sequence[Resource], key: Node) -> I
 
 
 def _kept(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    for program in _each(resources, JOB, ARCHIVE):
-        days = program.settings["keep_days"] if program.module == ARCHIVE else program.section["keep_days"]
-        if (number(days) or 0) < options["least_days"]:
-            yield finding(
-                program.held,
-                days,
-                f"backups are gone before a mistake is noticed: keep_days {shown(days)}",
-                f"set it to {options['least_days']} or more",
-            )
+    own, unknown = programs(resources)
+    archives = [program for program in own if program.module == ARCHIVE]
+    for exporter in (program for program in own if program.module == BACKUP_EXPORTER):
+        kept = exporter.settings["keep_days"]
+        limits = {kind: kept["runs"][kind] for kind in sorted(_scheduled(own))}
+        for what, days in {**limits, **({"archive": kept["archive"]} if archives else {})}.items():
+            if not days.exists:
+                yield finding(
+                    exporter.held, days, f"nobody removes what is too old of the {what} backup", "say for how many days"
+                )
+            elif (number(days) or 0) < options["least_days"]:
+                yield finding(
+                    exporter.held,
+                    days,
+                    f"backups are gone before a mistake is noticed: {what} {shown(days)}",
+                    f"set it to {options['least_days']} or more",
+                )
+    for program in archives:
         often = program.settings["flush_s"]
-        if program.module == ARCHIVE and not 0 < (number(often) or 0) <= options["most_flush_s"]:
+        if not 0 < (number(often) or 0) <= options["most_flush_s"]:
             yield finding(
                 program.held,
                 often,
                 f"so many seconds of telemetry are lost with the brokers: flush_s {shown(often)}",
                 f"set it to {options['most_flush_s']} or less",
             )
+    if unknown:
+        raise unknown
 
 
 _TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}

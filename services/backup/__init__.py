@@ -76,7 +76,7 @@ def _recipients(value: Any) -> Any:
 Recipients = Annotated[tuple[str, ...], BeforeValidator(_recipients)]
 """Public keys of age; the holder of each of them can open what is stored."""
 
-_Days = Annotated[int, whole(1, MOST_DAYS, "days")]
+Days = Annotated[int, whole(1, MOST_DAYS, "days")]
 _Name = Annotated[
     str,
     checked(
@@ -107,14 +107,12 @@ class Postgres(SettingsModel):
     """PostgreSQL, always over verified TLS.
 
     Attributes:
-        keep_days: Days for which a run is kept.
         host: Its name, also that in its certificate.
         port: Its port.
         ca_file: Authority of its certificate.
         databases: What is backed up.
     """
 
-    keep_days: _Days
     host: Annotated[
         str,
         checked(
@@ -130,7 +128,6 @@ class Postgres(SettingsModel):
 class Grafana(SettingsModel):
     """Grafana's HTTP API, and its administrator."""
 
-    keep_days: _Days
     url: Url
     ca_file: File
     user: Text
@@ -140,7 +137,6 @@ class Grafana(SettingsModel):
 class KafkaMetadata(SettingsModel):
     """The brokers (SASL_SSL, SCRAM-SHA-512), and a user that may describe everything."""
 
-    keep_days: _Days
     bootstrap: Text
     ca_file: File
     user: Text
@@ -151,7 +147,6 @@ class Search(SettingsModel):
     """The search cluster, and a user that reads.
 
     Attributes:
-        keep_days: Days for which a run is kept.
         url: ``https://host:port``.
         ca_file: Authority of its certificate.
         user: Who reads.
@@ -160,7 +155,6 @@ class Search(SettingsModel):
         indices: Patterns of what is exported, for example ``logs-0*``.
     """
 
-    keep_days: _Days
     url: Url
     ca_file: File
     user: Text

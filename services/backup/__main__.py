@@ -1,4 +1,4 @@
-"""The program: makes one backup of one kind, then removes those that are too old. Interrupted, it leaves no run.
+"""The program: makes one backup of one kind, and removes none. Interrupted, it leaves no run.
 
 Runs as ``python3 -m services.backup --config FILE database|grafana|kafka-metadata|search``.
 """
@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +27,6 @@ from services.backup import (
     kafka_metadata,
     search,
 )
-from services.backup import manifest as retention
 from services.backup.encryption import check_recipients
 from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.store import Store
@@ -52,7 +51,7 @@ log = operator_log("backup")
 
 
 def run(settings: BackupSettings, kind: str, store: Store, started: datetime | None = None) -> Manifest:
-    """Make one backup, then apply retention to its kind.
+    """Make one backup. Those that are too old are removed by the backup exporter.
 
     Args:
         settings: What is backed up.
@@ -62,7 +61,7 @@ def run(settings: BackupSettings, kind: str, store: Store, started: datetime | N
 
     Raises:
         SettingsError: The kind has no section, or a password file cannot be read.
-        BackupError: A step failed. A run that is stored stays one when it is retention that failed.
+        BackupError: A step failed.
     """
     section = getattr(settings, kind.replace("-", "_"))
     if section is None:
@@ -76,9 +75,6 @@ def run(settings: BackupSettings, kind: str, store: Store, started: datetime | N
         f"{kind}: run {manifest.run} is stored: {len(manifest.objects)} objects, {manifest.total_bytes} bytes, "
         f"{manifest.duration_s:.1f} s"
     )
-    removed = retention.apply(store, kind, section.keep_days, datetime.now(UTC))
-    if removed.runs or removed.uploads:
-        log(f"{kind}: removed {', '.join(removed.runs) or 'no run'} and {removed.uploads} unfinished uploads")
     return manifest
 
 

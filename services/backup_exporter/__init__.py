@@ -1,7 +1,8 @@
 """The backup exporter: polls the object storage and exports how old, large and whole they are.
 
 It cannot open anything: what it says comes from keys, sizes and manifests. A backup that is not in the object storage
-was not made, whatever its job says. All that it writes are signatures of manifests that jobs have sealed.
+was not made, whatever its job says. All that it writes are signatures of manifests that jobs have sealed. It removes
+what is too old, which nobody else needs a right to.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from services.backup import Days
 from services.runtime.settings import (
     File,
     ServerSettings,
@@ -34,6 +36,15 @@ def _ages(value: Any) -> Any:
     for kind in value:
         if kind not in KINDS:
             raise broken_rule(f"most_age_s.{kind} is no kind of backup; allowed: {', '.join(KINDS)}")
+    return value
+
+
+def _kinds(value: Any) -> Any:
+    if not isinstance(value, dict) or not value:
+        raise broken_rule(f"keep_days.runs must be a mapping of days; allowed keys: {', '.join(KINDS)}")
+    for kind in value:
+        if kind not in KINDS:
+            raise broken_rule(f"keep_days.runs.{kind} is no kind of backup; allowed: {', '.join(KINDS)}")
     return value
 
 
@@ -75,13 +86,26 @@ class SigningSettings(SettingsModel):
     region: Text
 
 
+class KeptDays(SettingsModel):
+    """For how many days what is stored is kept; the newest is kept for ever.
+
+    Attributes:
+        runs: Kind -> days for which its runs are kept. Of a kind that is not named none is removed.
+        archive: Days for which a segment of Kafka's archive is kept.
+    """
+
+    runs: Annotated[dict[str, Days], BeforeValidator(_kinds)]
+    archive: Days
+
+
 class BackupExporterSettings(ServerSettings):
-    """What the backup exporter looks at, and what it signs.
+    """What the backup exporter looks at, what it signs, and what it removes.
 
     Attributes:
         storage: Where backups are stored, and their signatures.
         most_age_s: Kind that a job makes -> seconds from the start of its newest run until the next one is missing. Of
             a kind that is not named nobody expects any.
+        keep_days: How long what is stored is kept.
         state_most_age_s: The same of Pulumi's state, which operators store.
         blocks: Blocks of metrics, or None where there are none.
         signing: How runs are signed.
@@ -90,6 +114,7 @@ class BackupExporterSettings(ServerSettings):
     storage: WritableStorageSettings
     signing: SigningSettings
     most_age_s: Annotated[dict[str, _Seconds], BeforeValidator(_ages)]
+    keep_days: KeptDays
     state_most_age_s: _Seconds
     blocks: BlocksSettings | None
 

@@ -1,4 +1,4 @@
-"""The program: poll the object storage, sign runs, and serve metrics of the backups until asked to stop.
+"""The program: poll the object storage, sign runs, remove old ones, serve metrics of the backups until asked to stop.
 
 How old, large, whole and signed they are, and when the next one is missing. Runs as
 ``python3 -m services.backup_exporter --config FILE``.
@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from services.backup_exporter import BackupExporterSettings
 from services.backup_exporter.poller import BackupPoller, Snapshot
+from services.backup_exporter.retention import Retention
 from services.runtime import serving
 from services.runtime.serving import ScrapeCollector, gauge_by, operator_log
 
@@ -22,8 +23,14 @@ from services.runtime.serving import ScrapeCollector, gauge_by, operator_log
 class BackupCollector(ScrapeCollector):
     """Reads the poller at each scrape."""
 
-    def __init__(self, poller: BackupPoller, settings: BackupExporterSettings, registry: CollectorRegistry) -> None:
-        self._poller, self._settings = poller, settings
+    def __init__(
+        self,
+        poller: BackupPoller,
+        retention: Retention,
+        settings: BackupExporterSettings,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._poller, self._retention, self._settings = poller, retention, settings
         super().__init__(registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -40,11 +47,27 @@ class BackupCollector(ScrapeCollector):
         yield CounterMetricFamily(
             "backup_poll_failures", "Polls of the object storage that failed", value=self._poller.failures
         )
+        yield from _retention(self._retention)
         if snapshot.at:
             yield from _runs(snapshot, self._settings.ages)
             yield from _archive(snapshot)
             if self._settings.blocks:
                 yield from _blocks(snapshot, self._settings.blocks.most_age_s)
+
+
+def _retention(retention: Retention) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "backup_last_retention_timestamp_seconds",
+        "When all that is too old was last removed; before the first time: when the backup exporter began",
+        value=retention.last,
+    )
+    yield CounterMetricFamily(
+        "backup_retention_failures", "Attempts to remove what is too old that failed", value=retention.failures
+    )
+    removed = CounterMetricFamily("backup_removed", "What was removed since it was too old", labels=["what"])
+    for what, number in retention.removed.items():
+        removed.add_metric([what], number)
+    yield removed
 
 
 def _runs(snapshot: Snapshot, most_age_s: Mapping[str, float]) -> Iterator[Metric]:
@@ -169,14 +192,16 @@ class Service(serving.Service):
         self._poller = BackupPoller(settings, log)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        BackupCollector(self._poller, settings, registry)
+        self._retention = Retention(settings, log)
+        BackupCollector(self._poller, self._retention, settings, registry)
         self.server = serving.https_server(
             settings, registry, self._poller.alive, self._poller.polled, program="backup-exporter"
         )
 
     def begin(self, stop: threading.Event) -> None:
-        """Poll the storage."""
-        threading.Thread(target=self._poller.run, args=(stop,), daemon=True).start()
+        """Poll the storage, and remove what is too old there."""
+        for thread in (self._poller.run, self._retention.run):
+            threading.Thread(target=thread, args=(stop,), daemon=True).start()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -51,7 +51,6 @@ class KafkaArchiveSettings(ServerSettings):
         segment_bytes: Size of a segment in memory, compressed, at which it is closed.
         segment_records: Number of records at which it is closed.
         memory_bytes: Size of everything that waits in memory; at that, no more is read.
-        keep_days: Days after which a segment is removed.
     """
 
     kafka: KafkaTopics
@@ -61,7 +60,6 @@ class KafkaArchiveSettings(ServerSettings):
     segment_bytes: Annotated[int, whole(64 * 1024, 256 * MEBIBYTE)]
     segment_records: Annotated[int, whole(1, 10_000_000)]
     memory_bytes: Annotated[int, whole(8 * MEBIBYTE, 16 * 1024 * MEBIBYTE)]
-    keep_days: Annotated[int, whole(1, 36_500)]
 
     @model_validator(mode="after")
     def _two_segments(self) -> KafkaArchiveSettings:

@@ -13,7 +13,6 @@ from services.backup import BackupError
 from services.backup.encryption import check_recipients
 from services.kafka_archive import KafkaArchiveSettings
 from services.kafka_archive.archiver import Archiver
-from services.kafka_archive.catalogue import Retention
 from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import connection
 from services.kafka_archive.upload_pool import Bucket, TopicIds, UploadPool
@@ -30,7 +29,7 @@ log = operator_log("kafka-archive")
 
 
 class Program:
-    """Archive, retention, metrics and probes."""
+    """Archive, metrics and probes."""
 
     def __init__(self, settings: KafkaArchiveSettings) -> None:
         """Make everything, and listen.
@@ -47,7 +46,6 @@ class Program:
         bucket = Bucket(settings.storage.place)
         ids = TopicIds(connection(kafka.bootstrap, kafka.ca_file, kafka.username, password))
         self._metrics = Metrics(kafka.topics)
-        self._retention = Retention(bucket.store, settings.keep_days, self._metrics, log)
         pool = UploadPool(bucket.store, ids.of, settings.recipients)
         self._archiver = Archiver(settings, pool, ids, self._metrics, log)
         self.server = https_server(settings, self._metrics.registry, self._archiver.alive, program="kafka-archive")
@@ -59,7 +57,6 @@ class Program:
             KafkaException: This process cannot go on; another may.
         """
         self.server.start()
-        self._retention.start(stop)
         while not stop.is_set():
             self._archiver.turn()
         whole = self._archiver.finish()

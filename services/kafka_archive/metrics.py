@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-STAGES = ("kafka", "record", "retention", "storage")
+STAGES = ("kafka", "record", "storage")
 _MOST_LOGGED = 20
 
 
@@ -43,12 +43,6 @@ class Metrics:
         self.waiting_s = gauge("waiting_seconds", "Age in memory of the oldest of them; 0 for none")
         self.paused = gauge("paused", "1 while no more is read, since the memory is full")
         self.partitions = gauge("partitions", "Partitions that this process reads")
-        self.removed = counter("removed_objects", "Objects that were removed since they were too old")
-        self.last_retention = gauge(
-            "last_retention_timestamp_seconds",
-            "When old objects were last looked for; before the first time: the start",
-        )
-        self.last_retention.set_to_current_time()
         for stage in STAGES:
             self.failures.labels(stage)
         for name in topics:

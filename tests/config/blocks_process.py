@@ -23,13 +23,14 @@ from components.prometheus.thanos import (
     sidecar_command,
     store_command,
 )
+from components.storage_roles import StorageRole
 from components.web_access import web_config
 from lab.storage import REGION
 from lab.toolchain import tools
 from services.backup.restore_metrics import QueryApi
 from tests.config.prometheus_process import USERS, PrometheusProcess, write_files
 from tests.config.servers import START_SECONDS, eventually, free_port, running
-from tests.config.storage_process import BUCKET, StorageProcess
+from tests.config.storage_process import ROLE_BUCKET, StorageProcess
 
 PREFIX = "metrics/"
 BLOCK = "10m"
@@ -136,13 +137,15 @@ def write(
     assert answer.status_code == 200, answer.text
 
 
-def objects_files(storage: StorageProcess, folder: Path, encryption: Encryption | None = None) -> Path:
+def objects_files(
+    storage: StorageProcess, folder: Path, role: StorageRole, encryption: Encryption | None = None
+) -> Path:
     """What a pod of Thanos finds in its Secret; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
     contract = ObjectStorage(
         endpoint=storage.url,
         region=REGION,
-        bucket=BUCKET,
+        bucket=ROLE_BUCKET,
         prefix=PREFIX,
         networks=("127.0.0.1/32",),
         port=int(storage.url.rpartition(":")[2]),
@@ -150,10 +153,11 @@ def objects_files(storage: StorageProcess, folder: Path, encryption: Encryption 
         secret_access_key=None,  # type: ignore[arg-type]
         authority=None,  # type: ignore[arg-type]
     )
+    key, secret = storage.role(role)
     config = objects_config(
         contract,
-        access_key_id=storage.secrets.key,
-        secret_access_key=storage.secrets.secret,
+        access_key_id=key,
+        secret_access_key=secret,
         private=True,
         encryption=encryption,
         directory=str(folder),

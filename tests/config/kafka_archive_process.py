@@ -22,6 +22,7 @@ import yaml
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from components.storage_roles import StorageRole
 from lab.paths import CHECKOUT
 from services.kafka_archive.catalogue import ReadStats, catalogue, records
 from services.kafka_archive.restore import Compared, Restored, compare, restore
@@ -106,13 +107,13 @@ class Harness:
                 "group": self.broker.username,
                 "password_file": str(self.folder / "kafka-password"),
             },
-            "storage": self.storage.settings("backups/") | {"endpoint": f"https://localhost:{self.line.port}"},
+            "storage": self.storage.settings("backups/", StorageRole.ARCHIVE)
+            | {"endpoint": f"https://localhost:{self.line.port}"},
             "recipients": [str(IDENTITY.to_public())],
             "flush_s": 1,
             "segment_bytes": MEBIBYTE,
             "segment_records": 100_000,
             "memory_bytes": 64 * MEBIBYTE,
-            "keep_days": 30,
             "listen": f"127.0.0.1:{free_port()}",
             "tls": {"cert_file": str(self.folder / "tls.crt"), "key_file": str(self.folder / "tls.key")},
             "metrics": {"user": "scrape-kafka-archive", "password_file": str(self.folder / "scrape-password")},
@@ -148,7 +149,7 @@ class Harness:
 
     def archived(self, topic: str) -> dict[int, list[Record]]:
         """What the archive has, by partition."""
-        with self.storage.store("backups/") as store:
+        with self.storage.store("backups/", StorageRole.OPERATOR) as store:
             stored = catalogue(store, topic)
             return {
                 number: list(records(store, [IDENTITY], segments, ReadStats()))
@@ -158,13 +159,13 @@ class Harness:
     def compare(self, topic: str, **more: Any) -> Compared:
         consumer = Consumer(comparing(self.options))
         try:
-            with self.storage.store("backups/") as store:
+            with self.storage.store("backups/", StorageRole.OPERATOR) as store:
                 return compare(store, [IDENTITY], topic, consumer, **more)
         finally:
             consumer.close()
 
     def restore(self, topic: str, **more: Any) -> Restored:
-        with self.storage.store("backups/") as store:
+        with self.storage.store("backups/", StorageRole.OPERATOR) as store:
             return restore(store, [IDENTITY], topic, Producer(restoring(self.options)), admin=self.admin, **more)
 
 

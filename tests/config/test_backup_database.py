@@ -75,7 +75,6 @@ def settings(server: Postgres, folder: Path, *users: str) -> PostgresSettings:
         (folder / user).write_text(password_of(user) + "\n")
         (folder / user).chmod(0o440)
     return PostgresSettings(
-        keep_days=30,
         host=deployment_context().host(WORKLOAD),
         port=server.servers[0].member.port,
         ca_file=server.ca,

@@ -121,9 +121,7 @@ def test_a_new_grafana_gets_everything_back(grafanas: tuple[Replica, Replica], s
         second.person(login)
     fill(first.administrator())
     (tmp_path / "password").write_text(ADMIN_PASSWORD + "\n")
-    settings = Grafana(
-        keep_days=90, url=first.url, ca_file=first.ca_file, user=ADMIN, password_file=tmp_path / "password"
-    )
+    settings = Grafana(url=first.url, ca_file=first.ca_file, user=ADMIN, password_file=tmp_path / "password")
     target = RunWriter(store, "grafana", [str(IDENTITY.to_public())])
     manifest = target.finish(grafana.back_up(settings, target), platform="obs", region="tokyo")
     assert dict(manifest.counts) == {

@@ -122,7 +122,6 @@ def test_topics_and_permissions_come_back_as_they_were(
     (tmp_path / "ca.crt").write_text(broker.ca)
     (tmp_path / "password").write_text(PASSWORD + "\n")
     settings = KafkaMetadata(
-        keep_days=90,
         bootstrap=broker.bootstrap,
         ca_file=tmp_path / "ca.crt",
         user=READER,
@@ -183,7 +182,6 @@ def test_a_user_that_may_not_describe_makes_no_half_backup(
     (tmp_path / "ca.crt").write_text(broker.ca)
     (tmp_path / "password").write_text(PASSWORD + "\n")
     settings = KafkaMetadata(
-        keep_days=90,
         bootstrap=broker.bootstrap,
         ca_file=tmp_path / "ca.crt",
         user="nobody",

@@ -105,7 +105,6 @@ def settings(cluster: SearchProcesses, folder: Path, *indices: str) -> Search:
     """What is exported."""
     (folder / "password").write_text(password_of(READER.name) + "\n")
     return Search(
-        keep_days=14,
         url=cluster.nodes[0].url,
         ca_file=cluster.ca,
         user=READER.name,

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
+from components.storage_roles import StorageRole
 from services.backup import BackupError
+from services.backup_exporter.poller import BackupBucket
+from services.backup_exporter.retention import sweep
 from services.kafka_archive import segments as names
-from services.kafka_archive.catalogue import Retention
-from services.kafka_archive.metrics import Metrics
 from tests.config.alertmanager_line import State
 from tests.config.kafka_archive_process import Harness, Sender, archive_harness
 from tests.config.servers import eventually, free_port
@@ -122,7 +123,7 @@ def test_a_topic_that_was_lost_and_made_again_replaces_nothing(harness: Harness)
             eventually(lambda: harness.all_stored(topic), 60, "all is stored")
             assert program.ends(30)[0] == 0
         harness.unmake(topic)
-    with harness.storage.store("backups/") as store:
+    with harness.storage.store("backups/", StorageRole.OPERATOR) as store:
         ids = {
             name.topic_id
             for stored_object in store.objects(names.folder(topic))
@@ -148,7 +149,7 @@ def test_a_topic_that_is_made_again_meanwhile_is_archived_under_its_new_id(harne
         harness.make(topic)
         send(harness, topic, 30)
         eventually(lambda: harness.all_stored(topic), 120, "all is stored again")
-    with harness.storage.store("backups/") as store:
+    with harness.storage.store("backups/", StorageRole.OPERATOR) as store:
         keys = [name for item in store.objects(names.folder(topic)) if (name := names.parse(item.name))]
     assert len({name.topic_id for name in keys}) == 2
     harness.make("meanwhile-copy")
@@ -171,12 +172,12 @@ def test_old_segments_are_removed_from_a_real_storage(harness: Harness) -> None:
     with harness.program("old", "old", segment_records=3) as program:
         eventually(lambda: harness.all_stored("old"), 60, "all is stored")
         assert program.ends(30)[0] == 0
-    with harness.storage.store("backups/") as store:
-        retention = Retention(lambda: store, 30, Metrics([]), print)
+    with harness.storage.store("backups/", StorageRole.BACKUP_EXPORTER) as store:
+        bucket = BackupBucket(harness.storage.place("backups/", StorageRole.BACKUP_EXPORTER))
         before = len(store.objects(names.folder("old")))
-        retention.sweep(time.time())
+        assert sweep(bucket, store, 30, time.time()) == 0
         assert len(store.objects(names.folder("old"))) == before > 6
-        retention.sweep(time.time() + 31 * 86_400)
+        assert sweep(bucket, store, 30, time.time() + 31 * 86_400) == before - 3
         left = [
             name for stored_object in store.objects(names.folder("old")) if (name := names.parse(stored_object.name))
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from components.prometheus.thanos import Encryption, compact_command
+from components.storage_roles import StorageRole
 from lab.toolchain import tools
 from ops.drills.tools.prometheus import DATA, opened_blocks
 from services.backup import BackupError
@@ -36,14 +37,14 @@ class Harness:
     Attributes:
         folder: Files of everything.
         storage: The object storage.
-        objects: File by which Thanos finds it.
+        objects: Role -> file by which Thanos finds it.
         original: The Prometheus.
         blocks: What is in the storage.
     """
 
     folder: Path
     storage: StorageProcess
-    objects: Path
+    objects: Mapping[StorageRole, Path]
     original: PrometheusProcess
     blocks: list[Block]
 
@@ -82,11 +83,14 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("blocks")
     with ExitStack() as stack:
         storage = stack.enter_context(storage_process(folder / "storage"))
-        store = stack.enter_context(storage.store(PREFIX))
+        store = stack.enter_context(storage.store(PREFIX, StorageRole.OPERATOR))
         servers.prepare(folder / "primary")
         original = stack.enter_context(servers.prometheus(folder / "primary"))
-        objects = servers.objects_files(storage, folder / "objects", "SSE-S3")
-        stack.enter_context(servers.sidecar(original, objects))
+        objects = {
+            role: servers.objects_files(storage, folder / role, role, "SSE-S3")
+            for role in (StorageRole.METRICS_WRITER, StorageRole.METRICS_READER, StorageRole.METRICS_COMPACTOR)
+        }
+        stack.enter_context(servers.sidecar(original, objects[StorageRole.METRICS_WRITER]))
         servers.cut(original, servers.hour_ago_ms())
         data = folder / "primary/data"
         eventually(partial(all_cut, data), 60, "late samples are in blocks")
@@ -103,7 +107,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 def restored(harness: Harness, name: str) -> Path:
     """A folder of a new Prometheus with what is in the storage."""
     servers.prepare(harness.folder / name, harness.folder / "primary")
-    with harness.storage.store(PREFIX) as store:
+    with harness.storage.store(PREFIX, StorageRole.OPERATOR) as store:
         done = restore(store, LABELS, harness.folder / name / "data")
     assert done.samples > 0
     return harness.folder / name
@@ -159,7 +163,7 @@ def compacted(harness: Harness, folder: Path, *changes: str) -> subprocess.Compl
             "data-dir": str(folder),
             "http-address": "127.0.0.1:0",
             "http.config": str(harness.folder / "primary/web.yml"),
-            "objstore.config-file": str(harness.objects),
+            "objstore.config-file": str(harness.objects[StorageRole.METRICS_COMPACTOR]),
         },
     )
     left = [option for option in command if option not in changes]
@@ -193,7 +197,7 @@ def at_the_gateway(harness: Harness, name: str) -> Iterator[QueryApi]:
     """A query layer that knows the store gateway alone."""
     folder, certificates = harness.folder / f"gateway-{name}", harness.folder / "primary"
     with (
-        servers.store_gateway(folder, certificates, harness.objects) as gateway,
+        servers.store_gateway(folder, certificates, harness.objects[StorageRole.METRICS_READER]) as gateway,
         servers.query(folder / "query", certificates, [gateway]) as query_api,
     ):
         eventually(partial(knows, query_api), 30, "the query layer knows its store")
@@ -227,7 +231,7 @@ def test_without_the_option_late_samples_are_merged_before_anybody_can_ship_them
 def test_merged_blocks_restore_to_the_same_samples(harness: Harness, tmp_path: Path) -> None:
     done = compacted(harness, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    with harness.storage.store(PREFIX) as store:
+    with harness.storage.store(PREFIX, StorageRole.OPERATOR) as store:
         left = blocks(store)
     assert len(left) < len(harness.blocks)
     with servers.prometheus(restored(harness, "merged")) as new:
@@ -236,7 +240,7 @@ def test_merged_blocks_restore_to_the_same_samples(harness: Harness, tmp_path: P
 
 
 def test_the_prometheus_of_a_drill_opens_restored_blocks(harness: Harness, tmp_path: Path) -> None:
-    with harness.storage.store(PREFIX) as store:
+    with harness.storage.store(PREFIX, StorageRole.OPERATOR) as store:
         done = restore(store, LABELS, tmp_path / DATA)
     with opened_blocks(str(tools.path("prometheus")), tmp_path) as new:
         comparison = compare(api(harness.original), new, ALL, harness.start_ms, harness.end_ms)
@@ -250,7 +254,7 @@ def test_the_prometheus_of_a_drill_opens_restored_blocks(harness: Harness, tmp_p
 
 @pytest.mark.parametrize("encryption", [None, "SSE-S3"])
 def test_thanos_reads_the_file_of_the_storage(harness: Harness, tmp_path: Path, encryption: Encryption | None) -> None:
-    file = servers.objects_files(harness.storage, tmp_path, encryption)
+    file = servers.objects_files(harness.storage, tmp_path, StorageRole.METRICS_READER, encryption)
     done = subprocess.run(
         [str(tools.path("thanos")), "tools", "bucket", "ls", f"--objstore.config-file={file}"],
         capture_output=True,

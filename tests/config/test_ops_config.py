@@ -12,6 +12,7 @@ import pytest
 import yaml
 from pulumi.runtime import set_all_config
 
+from components.storage_roles import StorageRole
 from lab.toolchain import tools
 from ops.config import of_stack, problems
 from ops.core.errors import OpsError
@@ -53,12 +54,14 @@ def test_secrets_are_decrypted_and_checked_and_the_line_for_editors_stays(projec
     missing = problems(of_stack(cwd=project))
     assert [line.split()[1].removeprefix("observability:") for line in missing] == [
         "alertingSecrets",
-        *("directorySecrets", "identitySecrets", "objectStorageSecrets", "witnessSecrets", "clusterAuditSecrets"),
-        "backupRecipients",
+        *("directorySecrets", "identitySecrets", "objectStorageSecrets", "objectStorageRoles", "witnessSecrets"),
+        *("clusterAuditSecrets", "backupRecipients"),
     ]
     for key, names in engine.OUTSIDE_SECRETS.items():
         _set(project, key, {**dict.fromkeys(names, "open sesame"), "authority": ""}, "--secret")
     _set(project, "alertingSecrets", engine.alerting_secrets(), "--secret")
+    roles = {role: {"access_key_id": role, "secret_access_key": "open sesame"} for role in map(str, StorageRole)}
+    _set(project, "objectStorageRoles", roles, "--secret")
     _set(project, "clusterAuditSecrets", dict.fromkeys(engine.CLUSTER_AUDIT_NAMES, "open sesame"), "--secret")
     _set(project, "backupRecipients", {"recipients": [engine.RECIPIENT]})
     assert problems(of_stack("mine", cwd=project)) == []

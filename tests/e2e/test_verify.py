@@ -63,7 +63,10 @@ DRILLS: dict[str, set[str]] = {
     "M1": {"audit-told"},
     "M2": {"maintenance"},
     "M4": {"change-reviewed"},
-    "S2": {"dashboard-load", "dashboard-load-prometheus-down", *_LATENCY, "bench-metrics", "bench-traces"},
+    "S2": {
+        *("dashboard-load", "dashboard-load-prometheus-down", *_LATENCY),
+        *("bench-metrics", "bench-traces", "sustained-metrics", "sustained-traces"),
+    },
 }
 """Row -> the evidence that it rests on."""
 MAY_WAIT = {"L1", "L2", "L3", "L4", "L5", "A2", "A3", "G2", "G3", "G4", "O4", "J2", "R1", "D1"}

@@ -265,8 +265,21 @@ def test_blocks_that_nobody_misses_are_noticed(good: list[Resource]) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("backup-database", lambda content: content["database"].update(keep_days=1), "database.keep_days: backups are"),
-        ("kafka-archive", lambda content: content.update(keep_days=1), "keep_days: backups are gone before a mistake"),
+        (
+            "backup-exporter",
+            lambda content: content["keep_days"]["runs"].update(database=1),
+            "keep_days.runs.database: backups are",
+        ),
+        (
+            "backup-exporter",
+            lambda content: content["keep_days"]["runs"].pop("grafana"),
+            "keep_days.runs.grafana: nobody removes what",
+        ),
+        (
+            "backup-exporter",
+            lambda content: content["keep_days"].update(archive=1),
+            "keep_days.archive: backups are gone before",
+        ),
         ("kafka-archive", lambda content: content.update(flush_s=3600), "flush_s: so many seconds of telemetry are"),
     ],
 )

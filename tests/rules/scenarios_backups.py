@@ -36,6 +36,10 @@ def _poll(pod: str) -> str:
     return _of_pod("backup_last_poll_timestamp_seconds", pod)
 
 
+def _retention(pod: str) -> str:
+    return _of_pod("backup_last_retention_timestamp_seconds", pod)
+
+
 def _blocks(pod: str, server: str = "primary-shard-1") -> str:
     return f'backup_metrics_due_timestamp_seconds{{{pod},server="{server}"}}'
 
@@ -101,6 +105,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="25m45s",
         firing_at="26m30s",
         labels={"job": "backup-exporter", "kind": "search"},
+    ),
+    Scenario(
+        alert="BackupRetentionFailing",
+        bad={_retention(_ONE): "0x800", _retention(_OTHER): "0x800"},
+        # One of them may not remove anything; what the other one removes is removed.
+        good={_retention(_ONE): "0x800", _retention(_OTHER): "0+30x800"},
+        silent_at="364m45s",
+        firing_at="365m30s",
+        labels={"job": "backup-exporter"},
     ),
     Scenario(
         alert="MetricsBlocksTooOld",

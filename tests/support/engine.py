@@ -39,6 +39,7 @@ OUTSIDE_SECRETS = {
     "objectStorageSecrets": ("access_key_id", "secret_access_key"),
     "witnessSecrets": ("access_key_id", "secret_access_key"),
 }
+STORAGE_ROLES = "observability:objectStorageRoles"
 CLUSTER_AUDIT_SECRETS = "observability:clusterAuditSecrets"
 CLUSTER_AUDIT_NAMES = ("token", "certificate", "key")
 BACKUP_RECIPIENTS = "observability:backupRecipients"
@@ -166,6 +167,11 @@ def _texted(contact: Mapping[str, Any]) -> bool:
     return bool(contact["sms_topic"])
 
 
+def role_key(role: str) -> dict[str, str]:
+    """Name of each part of a role's key -> the part."""
+    return {f"{role}/{part}": part for part in ("access_key_id", "secret_access_key")}
+
+
 def _given_passwords() -> dict[str, str]:
     plain = ("mail_password", "sms_access_key_id", "sms_secret_access_key", "heartbeat")
     outside = [name for names in OUTSIDE_SECRETS.values() for name in names]
@@ -225,6 +231,7 @@ def record(stack: str, settings: object, role: str | None = None) -> Recording:
             for name, password in channel_passwords(channel, contacts).items()
         }
         | {name: password_of(name) for name in CLUSTER_AUDIT_NAMES if chosen.audit.cluster}
+        | {name: password_of(name) for role in chosen.object_storage.roles for name in role_key(role)}
     )
 
     def program() -> None:
@@ -232,6 +239,11 @@ def record(stack: str, settings: object, role: str | None = None) -> Recording:
         for key, names in OUTSIDE_SECRETS.items():
             given = {**{name: password_of(name) for name in names}, "authority": AUTHORITY}
             pulumi.runtime.set_config(f"observability:{key}", json.dumps(given))
+        keys = {
+            str(role): {part: password_of(name) for name, part in role_key(role).items()}
+            for role in chosen.object_storage.roles
+        }
+        pulumi.runtime.set_config(STORAGE_ROLES, json.dumps(keys))
         webhook = {name: password_of(name) for name in CLUSTER_AUDIT_NAMES}
         pulumi.runtime.set_config(CLUSTER_AUDIT_SECRETS, json.dumps(webhook))
         pulumi.runtime.set_config(BACKUP_RECIPIENTS, json.dumps({"recipients": [RECIPIENT]}))

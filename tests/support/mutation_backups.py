@@ -33,10 +33,8 @@ def settings(content: Mapping[str, Any], gone: Any) -> Iterator[tuple[Sequence[A
     for section in ("database", "grafana", "kafka_metadata", "search"):
         if section in content:
             yield (section,), gone
-            yield (section, "keep_days"), 1
     if "flush_s" in content:
         yield ("flush_s",), _LONG_S
-        yield ("keep_days",), 1
         for place in range(len(content["kafka"]["topics"])):
             yield ("kafka", "topics", place), gone
     if "seal_key_file" in content:
@@ -44,6 +42,11 @@ def settings(content: Mapping[str, Any], gone: Any) -> Iterator[tuple[Sequence[A
     if "signing" in content:
         yield ("signing", "key_file"), gone
         yield ("signing", "region"), "elsewhere"
+        for kind in content["keep_days"]["runs"]:
+            if kind in content["most_age_s"]:
+                yield ("keep_days", "runs", kind), 1
+                yield ("keep_days", "runs", kind), gone
+        yield ("keep_days", "archive"), 1
         for kind in content["signing"]["seal_key_files"]:
             if kind in content["most_age_s"]:
                 yield ("signing", "seal_key_files", kind), gone

@@ -14,7 +14,7 @@ from typing import Any
 
 from policy.documents import Format, parse
 from policy.model import Resource
-from tests.support import mutation_alerting, mutation_backups, mutation_regions
+from tests.support import mutation_alerting, mutation_backups, mutation_regions, mutation_storage
 from tests.support import mutation_tables as tables
 
 WORKLOADS = ("StatefulSet", "Deployment", "DaemonSet", "Job", "CronJob")
@@ -50,6 +50,8 @@ def mutations(resources: Sequence[Resource]) -> Iterator[Mutation]:
     for index, resource in enumerate(resources):
         for name, changed in _of(resource):
             yield Mutation(f"{resource.label}: {name}", index, changed)
+    for index, name, changed in mutation_storage.exchanged(resources):
+        yield Mutation(f"{resources[index].label}: {name}", index, changed)
 
 
 def _of_the_mirror(resource: Resource) -> bool:

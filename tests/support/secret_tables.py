@@ -73,6 +73,9 @@ def name_of(password: str, entry: str = "") -> str:
         return f"alertingSecrets.{password}"
     if password in engine.OUTSIDE_SECRETS["witnessSecrets"]:
         return f"{'witnessSecrets' if entry.startswith('witness') else 'objectStorageSecrets'}.{password}"
+    role, _, part = password.partition("/")
+    if part in engine.role_key(role).values():
+        return f"{secrets.ROLES_KEY}.{role}"
     if password in engine.CLUSTER_AUDIT_NAMES:
         return f"{secrets.CLUSTER_AUDIT_KEY}.{password}"
     key = next((key for key, names in engine.OUTSIDE_SECRETS.items() if password in names), "")

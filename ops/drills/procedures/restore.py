@@ -15,10 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from components.backups.config import Kind
+from pydantic import SecretStr
+
+from components.backups.component import EXPORTER_WORKLOAD
+from components.backups.config import STORAGE, Kind
 from ops.backups import database, destinations, pulumi_state, runs
 from ops.backups.options import opened
-from ops.core.access import backup_access
+from ops.core.access import BackupAccess, backup_access
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import ADMIN, TIMEOUT_SECONDS
@@ -130,9 +133,12 @@ def compared_grafana(context: Context, folder: Path, tag: str) -> Figures:
 
 
 def refused_forgery(context: Context, folder: Path, tag: str) -> Figures:
-    """A run that somebody made up who has the bucket's key: refused by its name, passed over, told by the exporter."""
+    """A run that somebody made up who has a job's key of the bucket: refused by its name, passed over, told by the
+    exporter, with whose key it is removed.
+    """
     kind, access, platform = str(Kind.GRAFANA), backup_access(context.platform), context.platform
-    with opened(access) as store:
+    job, exporter = (with_key_of(context, access, workload) for workload in (f"backup-{kind}", EXPORTER_WORKLOAD))
+    with opened(job) as store, opened(exporter) as remover:
         target = RunWriter(store, kind, access.recipients)
         target.add("folders.json", BytesIO(b"[]"))
         made_up = RunSummary(program="nobody 1", counts={"dashboards": 1})
@@ -150,7 +156,15 @@ def refused_forgery(context: Context, folder: Path, tag: str) -> Figures:
             wait_until(lambda: context.thanos.number(refused) is not None, _TOLD_S, "the exporter to tell a forged run")
             return {"told s": round(time.monotonic() - began, 1)}
         finally:
-            store.delete([stored.name for stored in store.objects(f"{kind}/{run}/")])
+            remover.delete([stored.name for stored in remover.objects(f"{kind}/{run}/")])
+
+
+def with_key_of(context: Context, access: BackupAccess, workload: str) -> BackupAccess:
+    """The bucket with the key of a workload, from its Secret."""
+    key, secret = (
+        SecretStr(context.kube.secret_entry(f"{workload}-auth", name)) for name in (STORAGE.key_id, STORAGE.secret_key)
+    )
+    return access.model_copy(update={"access_key_id": key, "secret_access_key": secret})
 
 
 def restored_metadata(context: Context, folder: Path, tag: str) -> Figures:

@@ -43,7 +43,7 @@ class Ledger:
             self.problems[problem] = self.problems.get(problem, 0) + 1
 
     def missing(self, numbers: Iterable[Number]) -> set[Number]:
-        """Acknowledged numbers that are not among ``found``."""
+        """Acknowledged numbers that are not among ``numbers``."""
         with self._lock:
             return set(self.acknowledged) - set(numbers)
 

@@ -16,7 +16,7 @@ from components.backups.component import (
     Backups,
     BackupsArgs,
 )
-from components.backups.config import Archiving, BackupTarget, Blocks, Kind, SearchSource
+from components.backups.config import ROLES, Archiving, BackupTarget, Blocks, Kind, SearchSource
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, ObjectStorage
 from components.k8s import DeploymentContext, Resources
 from tests.support.deployment_context import metrics
@@ -43,8 +43,10 @@ def secret(value: str) -> pulumi.Output[str]:
     return pulumi.Output.secret(value)
 
 
-def storage(authority: str = AUTHORITY, endpoint: str | None = "https://storage.example.com:8444") -> ObjectStorage:
-    """The bucket."""
+def storage(
+    authority: str = AUTHORITY, endpoint: str | None = "https://storage.example.com:8444", role: str = "storage"
+) -> ObjectStorage:
+    """The bucket, with the key of a role."""
     return ObjectStorage(
         endpoint=endpoint,
         region="ap-northeast-1",
@@ -52,15 +54,20 @@ def storage(authority: str = AUTHORITY, endpoint: str | None = "https://storage.
         prefix="backups/",
         networks=("203.0.113.6/32",),
         port=8444,
-        access_key_id=secret("key-id-of-storage"),
-        secret_access_key=secret("secret-key-of-storage"),
+        access_key_id=secret(f"key-id-of-{role}"),
+        secret_access_key=secret(f"secret-key-of-{role}"),
         authority=secret(authority),
     )
 
 
 def target(**changes: Any) -> BackupTarget:
     """Where backups go."""
-    values: dict[str, Any] = {"platform": "obs", "region": "one", "storage": storage(), "recipients": RECIPIENTS}
+    values: dict[str, Any] = {
+        "platform": "obs",
+        "region": "one",
+        "storages": {role: storage(role=role) for role in ROLES},
+        "recipients": RECIPIENTS,
+    }
     return BackupTarget(**{**values, **changes})
 
 

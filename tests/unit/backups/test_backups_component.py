@@ -11,6 +11,7 @@ import yaml
 
 from components.backups.component import Backups
 from components.backups.config import (
+    ROLES,
     STATE_AGE_S,
     Archiving,
     Blocks,
@@ -103,7 +104,6 @@ def test_the_backup_program_accepts_its_settings_which_name_its_own_kind_only(re
     )
     sections = {other: getattr(settings, other.replace("-", "_")) for other in KINDS}
     assert [section_name for section_name, section in sections.items() if section] == [kind]
-    assert sections[kind].keep_days == DAYS[Kind(kind)]
     # The program gives up, and says so, before Kubernetes ends it.
     assert 0 < settings.limit_s < job(recording, kind)["jobTemplate"]["spec"]["activeDeadlineSeconds"]
 
@@ -201,7 +201,7 @@ def test_the_archive_accepts_its_settings_and_reads_every_topic(recording: Recor
     assert settings.kafka.topics == TOPIC_NAMES
     assert settings.kafka.username == "archive"
     assert settings.recipients == RECIPIENTS
-    assert (settings.keep_days, settings.flush_s, settings.listen_port) == (30, 60, 8080)
+    assert (settings.flush_s, settings.listen_port) == (60, 8080)
     assert settings.metrics.user == "scrape-kafka-archive"
     files = {
         settings.kafka.password_file,
@@ -226,6 +226,8 @@ def test_two_of_the_archive_share_the_partitions_and_have_time_to_store_what_the
 def test_the_exporter_accepts_its_settings_and_knows_how_old_each_kind_may_get(recording: Recording) -> None:
     settings = exporter_settings.BackupExporterSettings.parse(settings_file(recording, "backup-exporter"))
     assert settings.state_most_age_s == STATE_AGE_S
+    assert settings.keep_days.runs == {**{str(kind): days for kind, days in DAYS.items()}, "pulumi-state": 90}
+    assert settings.keep_days.archive == 30
     assert dict(settings.most_age_s) == {str(kind): most_age_s(cron) for kind, cron in CRONS.items()}
     assert settings.blocks == exporter_settings.BlocksSettings(
         prefix="metrics/", most_age_s=3000, servers={"primary": {"prometheus_replica": "primary"}}
@@ -286,7 +288,7 @@ def test_nobody_in_the_cluster_can_open_a_backup_and_passwords_are_in_secrets_on
 def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_told() -> None:
     recording, _ = recorded(
         lambda: {
-            "target": target(storage=storage("", None), encryption="aws:kms"),
+            "target": target(storages=dict.fromkeys(ROLES, storage("", None)), encryption="aws:kms"),
             "databases": [
                 database(
                     host="db.example.com",

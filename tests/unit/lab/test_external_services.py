@@ -23,6 +23,7 @@ KEYS = (
     "observability:directorySecrets",
     "observability:identitySecrets",
     "observability:objectStorageSecrets",
+    "observability:objectStorageRoles",
     "observability:backupRecipients",
     "observability:witnessSecrets",
     "observability:clusterAuditSecrets",

@@ -151,7 +151,15 @@ def test_an_image_that_was_built_from_a_dockerfile_is_sent_once_and_known_by_its
     index = pulled(lab, f"lab/built@{digest}", tmp_path / "pulled")
     [manifest] = index["manifests"]  # type: ignore[misc,attr-defined]
     assert manifest["digest"] == digest
+    blobs = tmp_path / "pulled" / "image" / "blobs" / "sha256"
+    stored = json.loads((blobs / digest.removeprefix("sha256:")).read_text())
+    assert [layer["mediaType"] for layer in stored["layers"]] == ["application/vnd.oci.image.layer.v1.tar"]
     assert (registry.folder(lab) / "login.json").stat().st_mode & 0o777 == 0o600
+    host, place = registry.URL.removeprefix("https://"), registry.folder(lab)
+    access = ["--cert-dir", str(place / "authority"), "--authfile", str(place / "login.json")]
+    containers._buildah("push", "--quiet", *access, built.removeprefix("sha256:"), f"docker://{host}/lab/built:1")
+    with closing(sender(lab)) as known:
+        assert known.digest("lab/built", "1", built) == "", "what is compressed is sent anew"
 
 
 def test_pods_get_the_login_of_nodes_and_passwords_stay_in_files_of_their_owner(lab: LabPaths) -> None:

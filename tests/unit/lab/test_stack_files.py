@@ -161,7 +161,7 @@ def test_a_command_inside_the_lab_is_for_the_stack_that_is_chosen(
     view = paths.state / "project"
     assert variables["PULUMI_OPTION_CWD"] == str(view)
     assert variables["OBS_PULUMI_UP"] == (
-        "pulumi --non-interactive --color=never up --yes --skip-preview --suppress-outputs --parallel=32 "
+        "pulumi --non-interactive --color=never up --yes --skip-preview --suppress-outputs --parallel=160 "
         f"--policy-pack {view / 'policy'}"
     )
 

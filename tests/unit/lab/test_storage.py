@@ -13,6 +13,7 @@ import pytest
 import requests
 from botocore.exceptions import BotoCoreError, ClientError, SSLError
 
+from components.storage_roles import StorageRole
 from lab import LabError, key_files, storage
 from lab.cluster.network import Daemon, wait_until
 from lab.paths import LabPaths
@@ -102,45 +103,52 @@ def test_a_wrong_key_an_unknown_key_and_no_key_are_refused(lab: LabPaths) -> Non
     assert requests.get(f"{storage.URL}/{BUCKET}", verify=str(authority(lab)), timeout=60).status_code == 403
 
 
-def test_the_stacks_key_may_use_its_bucket_and_nothing_else(lab: LabPaths, bucket: Any) -> None:
-    version = bucket.put_object(Bucket=BUCKET, Key="kept", Body=b"x")["VersionId"]
-    known = keys(lab)
-    with closing(client(storage.URL, authority(lab), known.root_key, known.root_secret)) as root:
-        root.create_bucket(Bucket="of-others")
-    for forbidden in (
-        lambda: bucket.delete_object(Bucket=BUCKET, Key="kept", VersionId=version),
-        lambda: bucket.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"}),
-        lambda: bucket.put_bucket_policy(Bucket=BUCKET, Policy="{}"),
-        lambda: bucket.delete_bucket(Bucket=BUCKET),
-        lambda: bucket.create_bucket(Bucket="mine"),
-        lambda: bucket.list_objects_v2(Bucket="of-others"),
-    ):
-        with pytest.raises(ClientError) as refused:
-            forbidden()
-        assert code(refused) == "AccessDenied"
+def test_a_given_buckets_key_may_use_it_and_nothing_else(lab: LabPaths, bucket: Any) -> None:
+    given = storage.give_bucket(lab, "given")
+    bucket.create_bucket(Bucket="of-others")
+    with opened(lab, given["access_key_id"], given["secret_access_key"]) as own:
+        version = own.put_object(Bucket="given", Key="kept", Body=b"x")["VersionId"]
+        for forbidden in (
+            lambda: own.delete_object(Bucket="given", Key="kept", VersionId=version),
+            lambda: own.put_bucket_versioning(Bucket="given", VersioningConfiguration={"Status": "Suspended"}),
+            lambda: own.put_bucket_policy(Bucket="given", Policy="{}"),
+            lambda: own.delete_bucket(Bucket="given"),
+            lambda: own.create_bucket(Bucket="mine"),
+            lambda: own.list_objects_v2(Bucket="of-others"),
+            lambda: own.list_objects_v2(Bucket=BUCKET),
+        ):
+            with pytest.raises(ClientError) as refused:
+                forbidden()
+            assert code(refused) == "AccessDenied"
+
+
+def test_the_common_key_may_do_nothing_where_every_role_has_its_own(lab: LabPaths) -> None:
+    for second, name in ((False, BUCKET), (True, storage.SECOND_BUCKET)):
+        common = storage.storage_secrets(lab, second=second)
+        login = (common["access_key_id"], common["secret_access_key"])
+        assert refusal(lab, login, "list_objects_v2", Bucket=name) == "AccessDenied"
+        assert refusal(lab, login, "put_object", Bucket=name, Key="reports/mine", Body=b"x") == "AccessDenied"
+        roles = storage.role_secrets(lab, second=second)
+        assert set(roles) == set(StorageRole)
+        assert len({key["access_key_id"] for key in roles.values()}) == len(roles)
 
 
 def test_each_region_has_a_bucket_of_its_own_and_both_have_the_witness(lab: LabPaths) -> None:
-    known, regions = keys(lab), region_keys(lab)
-    opens = {
-        "obs-local": (known.key, known.secret),
-        "obs-local-dr": (regions.second_key, regions.second_secret),
-        "obs-witness": (regions.witness_key, regions.witness_secret),
-    }
+    writers = [storage.role_secrets(lab, second=second)["report-writer"] for second in (False, True)]
+    givens = dict(
+        zip(("obs-local", "obs-local-dr", "obs-witness"), [*writers, storage.witness_secrets(lab)], strict=True)
+    )
+    opens = {name: (given["access_key_id"], given["secret_access_key"]) for name, given in givens.items()}
+    mine = {"obs-local": "reports/mine", "obs-local-dr": "reports/mine", "obs-witness": "regions/mine"}
     for own, login in opens.items():
         with opened(lab, *login) as s3:
-            s3.put_object(Bucket=own, Key="mine", Body=own.encode())
-            assert s3.get_object(Bucket=own, Key="mine")["Body"].read() == own.encode()
+            s3.put_object(Bucket=own, Key=mine[own], Body=own.encode())
+            assert s3.get_object(Bucket=own, Key=mine[own])["Body"].read() == own.encode()
         for other in opens.keys() - {own}:
             for forbidden in ("get_object", "put_object", "list_objects_v2"):
-                key = {} if forbidden == "list_objects_v2" else {"Key": "mine"}
+                key = {} if forbidden == "list_objects_v2" else {"Key": mine[other]}
                 assert refusal(lab, login, forbidden, Bucket=other, **key) == "AccessDenied"
-    for given, login in (
-        (storage.storage_secrets(lab), opens["obs-local"]),
-        (storage.storage_secrets(lab, second=True), opens["obs-local-dr"]),
-        (storage.witness_secrets(lab), opens["obs-witness"]),
-    ):
-        assert (given["access_key_id"], given["secret_access_key"]) == login
+    for given in (storage.storage_secrets(lab), storage.storage_secrets(lab, second=True), givens["obs-witness"]):
         assert given["authority"] == authority(lab).read_text()
 
 
@@ -164,7 +172,9 @@ def test_a_lease_is_taken_by_one_and_forgotten_with_the_last_region(lab: LabPath
         assert refusal(lab, login, "put_object", **lease, Body=b"c", IfMatch=first["ETag"]) == "PreconditionFailed"
         assert s3.get_object(**lease)["Body"].read() == b"b"
         s3.put_object(Bucket="obs-witness", Key="regions/operations/1.json", Body=b"x")
-        s3.put_object(Bucket="obs-witness", Key="else", Body=b"x")
+        assert refusal(lab, login, "put_object", Bucket="obs-witness", Key="else", Body=b"x") == "AccessDenied"
+        with closing(storage.bucket_client(lab)) as root:
+            root.put_object(Bucket="obs-witness", Key="else", Body=b"x")
         storage.forget_regions(lab)
         storage.forget_regions(lab)
         left = [stored_object["Key"] for stored_object in s3.list_objects_v2(Bucket="obs-witness")["Contents"]]
@@ -184,6 +194,7 @@ def test_a_running_storage_of_an_older_lab_learns_the_new_keys(monkeypatch: pyte
         content["accessAccounts"] = {keys(paths).key: content["accessAccounts"][keys(paths).key]}
         accounts.write_text(json.dumps(content))
         regions.unlink()
+        (storage.folder(paths) / "role-secrets.json").unlink()
         with started(storage.daemon(paths)) as process:
             root = client(storage.URL, authority(paths), keys(paths).root_key, keys(paths).root_secret)
             with closing(root):
@@ -194,7 +205,10 @@ def test_a_running_storage_of_an_older_lab_learns_the_new_keys(monkeypatch: pyte
             storage.wait_ready(paths)
             known = region_keys(paths)
             with opened(paths, known.witness_key, known.witness_secret) as s3:
-                s3.put_object(Bucket="obs-witness", Key="k", Body=b"x")
+                s3.put_object(Bucket="obs-witness", Key="regions/k", Body=b"x")
+            given = storage.role_secrets(paths)["archive"]
+            with opened(paths, given["access_key_id"], given["secret_access_key"]) as s3:
+                s3.put_object(Bucket=BUCKET, Key="backups/archive/k", Body=b"x")
 
 
 def answers(root: Any) -> bool:
@@ -233,7 +247,7 @@ def test_files_are_made_once_and_objects_outlive_the_process(lab: LabPaths, buck
     assert before["authority"] == (lab.state / "receivers" / "pki" / "ca.crt").read_text()
     assert all(
         (storage.folder(lab) / name).stat().st_mode & 0o077 == 0
-        for name in ("secrets.json", "region-secrets.json", "accounts", ".")
+        for name in ("secrets.json", "region-secrets.json", "role-secrets.json", "accounts", ".")
     )
     process.stop()
     process.start()

@@ -23,6 +23,7 @@ NEEDED = {
     "directorySecrets",
     "identitySecrets",
     "objectStorageSecrets",
+    "objectStorageRoles",
     "witnessSecrets",
     "clusterAuditSecrets",
     "backupRecipients",

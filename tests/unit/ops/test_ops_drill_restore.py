@@ -16,9 +16,11 @@ from typing import Any, cast
 
 import pyrage  # type: ignore[import-untyped]
 import pytest
+from pydantic import SecretStr
 
 from lab.toolchain import tools
 from ops.backups.options import IDENTITY
+from ops.core.access import BackupAccess
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.platform import Login
@@ -124,6 +126,18 @@ def test_its_certificate_holds_where_every_rule_is_looked_at(tmp_path: Path) -> 
     assert "password" not in (tmp_path / "web.yml").read_text().replace("basic_auth_users", "")
 
 
+ACCESS = BackupAccess(
+    endpoint=None,
+    region="tokyo",
+    bucket="obs",
+    prefix="backups/",
+    metrics_prefix="metrics/",
+    access_key_id=SecretStr("key-of-operators"),
+    secret_access_key=SecretStr("secret-of-operators"),
+    recipients=(RECIPIENT,),
+    time_zone="Asia/Tokyo",
+    schedules={},
+)
 UNTIL = datetime(2026, 11, 28, 1, 30, tzinfo=UTC)
 
 
@@ -157,7 +171,7 @@ class Platform:
             "ops_json": self.ops_json,
             "make_topic": lambda context, name: self.make(name),
             "wait_until": lambda condition, *_: condition() or pytest.fail("it never came true"),
-            "backup_access": lambda _: SimpleNamespace(metrics_prefix="metrics/", recipients=[RECIPIENT]),
+            "backup_access": lambda _: ACCESS,
             "opened": self.opened,
             "opened_blocks": self.opened_blocks,
             "live": lambda context, topic, start: self.running if topic == "alerts-raw" else self.restored,
@@ -256,7 +270,7 @@ class Platform:
         return cast(
             Context,
             SimpleNamespace(
-                kube=None,
+                kube=SimpleNamespace(secret_entry=lambda name, entry: f"{entry} of {name}"),
                 kafka=kafka,
                 platform=platform,
                 ca_file="ca",

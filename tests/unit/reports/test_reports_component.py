@@ -50,7 +50,9 @@ def mail(**changes: Any) -> Mail:
     return Mail(**{**values, **changes})
 
 
-def storage(authority: str = AUTHORITY, endpoint: str | None = "https://storage.example.com:8444") -> ObjectStorage:
+def storage(
+    authority: str = AUTHORITY, endpoint: str | None = "https://storage.example.com:8444", role: str = "storage"
+) -> ObjectStorage:
     return ObjectStorage(
         endpoint=endpoint,
         region="ap-northeast-1",
@@ -58,8 +60,8 @@ def storage(authority: str = AUTHORITY, endpoint: str | None = "https://storage.
         prefix="reports/",
         networks=("203.0.113.6/32",),
         port=8444,
-        access_key_id=secret("key-id-of-storage"),
-        secret_access_key=secret("secret-key-of-storage"),
+        access_key_id=secret(f"key-id-of-{role}"),
+        secret_access_key=secret(f"secret-key-of-{role}"),
         authority=secret(authority),
     )
 
@@ -78,6 +80,7 @@ def arguments(where: DeploymentContext, **changes: Any) -> ReportsArgs:
         "query_workload": "thanos-query",
         "kafka": kafka("reports"),
         "storage": storage(),
+        "server_storage": storage(role="report-server"),
         "mail": mail(),
         "recipients": RECIPIENTS,
         "time_zone": "Asia/Tokyo",
@@ -163,6 +166,7 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
         lambda: {
             "mail": mail(authority=secret("")),
             "storage": storage("", None),
+            "server_storage": storage("", None),
             "languages": ("en",),
             "encryption": "aws:kms",
             "link": "https://reports.example.com/monitoring",

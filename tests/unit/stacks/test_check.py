@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pulumi
 import pytest
 from pulumi.runtime import set_all_config
 
+from stacks import secrets
 from stacks.check import problems
 from stacks.outputs import outputs
 from stacks.platform import Platform
@@ -26,6 +27,7 @@ KEYS = {
     "observability:directorySecrets",
     "observability:grafanaOidcSecret",
     "observability:identitySecrets",
+    "observability:objectStorageRoles",
     "observability:objectStorageSecrets",
     "observability:witnessSecrets",
 }
@@ -72,6 +74,8 @@ def _secrets(settings: dict[str, Any]) -> dict[str, str]:
         "backupRecipients": {"recipients": [engine.RECIPIENT]},
         **{key: {**dict.fromkeys(names, "x" * 20), "authority": ""} for key, names in engine.OUTSIDE_SECRETS.items()},
     }
+    roles = settings["object_storage"].get("roles", ())
+    content["objectStorageRoles"] = {role: {part: f"{role}-{part}" for part in secrets.ROLE_NAMES} for role in roles}
     content["clusterAuditSecrets"] = dict.fromkeys(engine.CLUSTER_AUDIT_NAMES, "x" * 20)
     plain = {"databasePassword": "database", "grafanaOidcSecret": "oidc"}
     return {f"observability:{key}": json.dumps(value) for key, value in content.items()} | {
@@ -133,6 +137,62 @@ def test_every_mistake_is_a_line_and_none_shows_a_secret() -> None:
         f"{where}backupRecipients: recipients is no list of public keys: allowed are keys such as age1 and 58 more "
         "characters (never AGE-SECRET-KEY-..., which stays with the operators)",
     ]
+
+
+KEY = {"access_key_id": "one", "secret_access_key": "open sesame"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda keys: keys.pop("archive"), "archive: allowed are exactly the keys backup-database, backup-grafana, "),
+        (lambda keys: keys.update(archives=KEY), "archives: allowed are exactly the keys backup-database, "),
+        (
+            lambda keys: keys["archive"].pop("access_key_id"),
+            "archive is no key: allowed is an object with access_key_id",
+        ),
+        (lambda keys: keys.update(archive="open sesame"), "archive is no key: allowed is an object with"),
+        (
+            lambda keys: keys.update({"archive": KEY, "operator": KEY}),
+            "archive and operator have the same key: give each role one of its own",
+        ),
+    ],
+)
+def test_a_mistake_in_the_keys_of_roles_is_a_line_without_any_key(
+    change: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    settings = engine.stack_settings(STACK)
+    given = _secrets(settings)
+    keys = json.loads(given["observability:objectStorageRoles"])
+    change(keys)
+    given["observability:objectStorageRoles"] = json.dumps(keys)
+    [line] = problems(STACK, {**_configuration(settings), **given})
+    assert line.startswith(f"Pulumi.local.yaml: observability:objectStorageRoles: {told}")
+    assert "open sesame" not in line
+
+
+def test_roles_that_are_none_or_there_twice_are_refused() -> None:
+    settings = engine.stack_settings(STACK)
+    for roles, told in (
+        (["archives"], "settings.object_storage.roles[0] is 'archives': allowed is one of 'backup-database', "),
+        (["archive", "archive"], "settings.object_storage.roles: allowed is each role once; correct it"),
+    ):
+        settings["object_storage"]["roles"] = roles
+        [line] = problems(STACK, _configuration(settings))
+        assert told in line
+
+
+def test_without_roles_the_common_key_is_all_that_is_needed_and_everybody_has_it() -> None:
+    settings = engine.stack_settings(STACK)
+    del settings["object_storage"]["roles"]
+    given = _secrets(settings)
+    del given["observability:objectStorageRoles"]
+    assert problems(STACK, {**_configuration(settings), **given}) == []
+    recording = engine.record(STACK, settings)
+    held = [manifest["stringData"] for manifest in recording.kinds("Secret")]
+    ids = {texts["storage-access-key-id"] for texts in held if "storage-access-key-id" in texts}
+    assert ids == {engine.password_of("access_key_id")}
+    assert recording.outputs["backups"]["access_key_id"] == engine.password_of("access_key_id")
 
 
 def test_settings_that_are_refused_are_told_with_the_role_and_nothing_is_said_of_secrets() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from components.storage_roles import StorageRole
 from components.versions import IMAGES
 from ops.checks.command import CHECKS
 from ops.cli import COMMANDS
@@ -95,7 +96,7 @@ def known() -> frozenset[str]:
     names |= {page.stem for page in (ROOT / "docs" / "runbooks").glob("*.md")}
     names |= {secrets.SECRETS_KEY, secrets.DIRECTORY_KEY, secrets.IDENTITY_KEY, secrets.STORAGE_KEY}
     names |= {secrets.WITNESS_KEY, secrets.DATABASE_KEY, secrets.OIDC_KEY, secrets.RECIPIENTS_KEY}
-    names |= {secrets.CLUSTER_AUDIT_KEY}
+    names |= {secrets.CLUSTER_AUDIT_KEY, secrets.ROLES_KEY, *map(str, StorageRole)}
     config = _schema()["properties"]["config"]["properties"]
     names |= set(settings(config[f"{CONFIG_NAMESPACE}:settings"]))
     for recording in (*map(engine.recorded, secret_tables.STACKS), engine.sharded()):

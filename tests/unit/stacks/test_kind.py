@@ -67,6 +67,7 @@ def test_production_may_leave_none_of_it_out_unasked(recording: Recording, tmp_p
         "alertmanager-critical-ways",
         "alertmanager-receivers",
         "failover-agent-exists",
+        "storage-key-of-role",
         "watchdog-leaves",
     }
 
@@ -80,6 +81,7 @@ def test_each_thing_that_is_left_out_is_one_line(settings: Settings, recording: 
         "reports.recipients",
         "grafana.ldap",
         "traces.identity",
+        "object_storage.roles",
         "audit.cluster",
         "regions.witness",
     ]

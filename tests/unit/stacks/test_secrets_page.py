@@ -64,5 +64,5 @@ def test_every_row_of_what_it_opens_is_about_a_password() -> None:
 
 def test_every_key_that_is_given_is_on_the_page() -> None:
     keys = {secrets.SECRETS_KEY, secrets.DIRECTORY_KEY, secrets.IDENTITY_KEY, secrets.STORAGE_KEY, secrets.WITNESS_KEY}
-    keys |= {secrets.CLUSTER_AUDIT_KEY}
+    keys |= {secrets.CLUSTER_AUDIT_KEY, secrets.ROLES_KEY}
     assert sorted(key for key in keys | _PLAIN | {secrets.RECIPIENTS_KEY} if f"`{key}`" not in PAGE) == []

@@ -34,16 +34,14 @@ def content(**changed: Any) -> dict[str, Any]:
             "ca_file": None,
         },
         "database": {
-            "keep_days": 30,
             "host": "postgres.obs.svc",
             "port": 5432,
             "ca_file": "/ca",
             "databases": [{"name": "grafana", "user": "grafana", "password_file": "/password"}],
         },
-        "grafana": {"keep_days": 90, "url": "https://grafana:3000", **LOGIN},
-        "kafka_metadata": {"keep_days": 90, "bootstrap": "kafka:9093", **LOGIN},
+        "grafana": {"url": "https://grafana:3000", **LOGIN},
+        "kafka_metadata": {"bootstrap": "kafka:9093", **LOGIN},
         "search": {
-            "keep_days": 14,
             "url": "https://search:9200",
             "engine": "opensearch",
             "indices": ["logs-0*"],
@@ -98,10 +96,6 @@ def test_kinds_without_a_section_are_not_made_here() -> None:
         (
             {"grafana": {**content()["grafana"], "url": "https://u:p@g"}},
             "grafana.url is 'https://u:p@g'; it must be https",
-        ),
-        (
-            {"grafana": {**content()["grafana"], "keep_days": 0}},
-            "grafana.keep_days is 0; it must be a whole number of days",
         ),
         ({"search": {**content()["search"], "indices": "*"}}, "search.indices is '*'; it must be a list of patterns"),
     ],

@@ -44,6 +44,7 @@ def content(folder: Path, endpoint: str | None = "https://localhost:1", **change
         "tls": {"cert_file": str(folder / "tls.crt"), "key_file": str(folder / "tls.key")},
         "storage": storage,
         "most_age_s": dict(AGES),
+        "keep_days": {"runs": dict.fromkeys(KINDS, 30), "archive": 30},
         "state_most_age_s": 700_000,
         "blocks": {"prefix": BLOCKS, "most_age_s": 4800, "servers": SERVERS},
         "signing": {

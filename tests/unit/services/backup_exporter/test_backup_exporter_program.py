@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.backup_exporter import BackupExporterSettings as Settings
 from services.backup_exporter.__main__ import BackupCollector, Service, main
 from services.backup_exporter.poller import BackupPoller
+from services.backup_exporter.retention import Retention
 from services.runtime.settings import SettingsError
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import SCRAPER, ReportServer, Storage, until_ready, write_files
@@ -114,12 +115,16 @@ def test_before_the_first_look_nothing_is_said_about_backups(tmp_path: Path) -> 
     told: list[str] = []
     registry = CollectorRegistry()
     poller = BackupPoller(Settings.parse(content(tmp_path)), told.append)
-    BackupCollector(poller, Settings.parse(content(tmp_path)), registry)
+    chosen = Settings.parse(content(tmp_path))
+    BackupCollector(poller, Retention(chosen, print), chosen, registry)
     poller.poll()
     assert [family.name for family in registry.collect()] == [
         "backup_last_poll_timestamp_seconds",
         "backup_poll_failed",
         "backup_poll_failures",
+        "backup_last_retention_timestamp_seconds",
+        "backup_retention_failures",
+        "backup_removed",
     ]
     assert registry.get_sample_value("backup_poll_failed") == 1
     assert registry.get_sample_value("backup_last_poll_timestamp_seconds") == poller.began
@@ -131,7 +136,7 @@ def test_without_blocks_nothing_is_said_about_them(fake_storage: Storage) -> Non
     chosen = settings(fake_storage, blocks=None)
     registry = CollectorRegistry()
     poller = BackupPoller(chosen, print)
-    BackupCollector(poller, chosen, registry)
+    BackupCollector(poller, Retention(chosen, print), chosen, registry)
     poller.poll()
     assert not [family.name for family in registry.collect() if family.name.startswith("backup_metrics")]
 
@@ -142,6 +147,10 @@ def test_without_blocks_nothing_is_said_about_them(fake_storage: Storage) -> Non
         ({"most_age_s": {"databse": 1}}, "most_age_s.databse is no kind of backup; allowed: database, grafana"),
         ({"most_age_s": {"database": 0}}, "most_age_s.database is 0; it must be a number of seconds above 0"),
         ({"most_age_s": {"database": True}}, "it must be a number of seconds above 0"),
+        ({"keep_days": {"runs": {"databse": 1}, "archive": 1}}, "keep_days.runs.databse is no kind of backup; allowed"),
+        ({"keep_days": {"runs": {}, "archive": 1}}, "keep_days.runs must be a mapping of days; allowed keys: database"),
+        ({"keep_days": {"runs": {"database": 0}, "archive": 1}}, "it must be a whole number of days"),
+        ({"keep_days": {"runs": {"database": 1}, "archive": 0}}, "it must be a whole number of days"),
         ({"most_age_s": [1]}, "most_age_s must be a mapping of seconds"),
         (
             {"blocks": {"prefix": "metrics", "most_age_s": 1, "servers": SERVERS}},

@@ -51,7 +51,6 @@ def content(folder: Path) -> dict[str, Any]:
         "segment_bytes": 4 * 2**20,
         "segment_records": 1000,
         "memory_bytes": 16 * 2**20,
-        "keep_days": 30,
         "listen": "127.0.0.1:0",
         "tls": {"cert_file": str(folder / "cert.pem"), "key_file": str(folder / "key.pem")},
         "metrics": {"user": "scrape-kafka-archive", "password_file": file},

@@ -34,7 +34,6 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         ({"segment_bytes": 10}, "segment_bytes is 10"),
         ({"segment_records": 0}, "segment_records is 0"),
         ({"memory_bytes": 8 * 2**20, "segment_bytes": 5 * 2**20}, "memory_bytes is 8388608; it must hold two segments"),
-        ({"keep_days": 0}, "keep_days is 0"),
         ({"recipients": []}, "recipients must be a list of public keys"),
         ({"recipients": ["age1xyz"]}, "recipients[0]"),
         ({"listen": "8080"}, "listen is '8080'"),
@@ -76,7 +75,7 @@ def test_a_secret_key_of_age_is_refused_and_not_shown(tmp_path: Path) -> None:
 
 def test_the_program_tells_a_mistake_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(content(tmp_path) | {"keep_days": "thirty"}))
+    file.write_text(yaml.safe_dump(content(tmp_path) | {"flush_s": "sixty"}))
     assert program.main(["--config", str(file)]) == 2
     told = capsys.readouterr().err
-    assert told == (f"kafka-archive: {file}: keep_days is 'thirty'; it must be a whole number from 1 to 36500\n")
+    assert told == (f"kafka-archive: {file}: flush_s is 'sixty'; it must be a whole number from 1 to 3600\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,14 @@ from confluent_kafka import KafkaError, KafkaException
 
 from services.backup import BackupError
 from services.kafka_archive import KafkaArchiveSettings, segments
-from services.kafka_archive.catalogue import Retention
-from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import SHA256, Segment
 from services.kafka_archive.upload_pool import Bucket, Result, TopicIds, UploadPool
 from tests.unit.services.kafka_archive.archive_fakes import (
-    OTHER_ID,
     RECIPIENT,
-    START,
     TOPIC,
     TOPIC_ID,
     Store,
     content,
-    put,
     some,
 )
 
@@ -135,40 +129,3 @@ def test_a_new_key_of_the_storage_counts_at_the_next_use(tmp_path: Path) -> None
     (tmp_path / "secret").unlink()
     with pytest.raises(BackupError, match="secret: cannot be read"):
         bucket.store()
-
-
-def retention(store: Store, days: float = 1) -> tuple[Retention, Metrics]:
-    metrics = Metrics([TOPIC])
-    untyped_store: Any = store
-    return Retention(lambda: untyped_store, days, metrics, print), metrics
-
-
-def test_what_is_too_old_is_removed_and_the_newest_of_a_partition_is_kept() -> None:
-    store = Store()
-    for offset in range(5):
-        put(store, some(offset))
-    put(store, some(0), partition=1)
-    store.held["archive/telemetry-logs/0/a-note.txt"] = b"", {}, START
-    store.held["database/20261125T150405Z/manifest.json"] = b"", {}, START
-    sweeper, metrics = retention(store)
-    day_later = START + timedelta(days=1)
-    assert sweeper.sweep((day_later + timedelta(minutes=2, seconds=30)).timestamp()) == 3
-    left = [name for key in store.held if (name := segments.parse(key))]
-    assert sorted((name.partition, name.first) for name in left) == [(0, 3), (0, 4), (1, 0)]
-    assert len(store.held) == 5, "what is no segment is not ours"
-    assert sweeper.sweep((day_later + timedelta(days=99)).timestamp()) == 1
-    left = [name for key in store.held if (name := segments.parse(key))]
-    assert sorted((name.partition, name.first) for name in left) == [(0, 4), (1, 0)]
-    assert metrics.registry.get_sample_value("kafka_archive_removed_objects_total") == 4
-
-
-def test_of_a_topic_that_was_made_again_the_older_one_goes_first() -> None:
-    store = Store()
-    put(store, some(100, 101), topic_id=OTHER_ID)
-    put(store, some(0, 1))
-    sweeper, _ = retention(store)
-    assert sweeper.sweep((START + timedelta(days=9)).timestamp()) == 1
-    [key] = store.held
-    name = segments.parse(key)
-    assert name is not None
-    assert name.topic_id == TOPIC_ID
