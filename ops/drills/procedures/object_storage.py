@@ -13,6 +13,7 @@ from ops.backups.options import IDENTITY, identities, opened
 from ops.core.access import backup_access
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.kafka import client_settings
 from ops.core.kube import wait_until
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools import durations
@@ -23,6 +24,7 @@ from services.backup.encryption import Identity
 from services.backup.store import Store
 from services.kafka_archive.catalogue import ReadStats, catalogue, records
 from services.kafka_archive.segments import Record, record
+from services.kafka_archive.upload_pool import TopicIds
 
 Records = dict[int, list[Record]]
 """Partition -> its records, by offset."""
@@ -34,12 +36,21 @@ def archived_up_to(context: Context, topic: str) -> dict[int, int]:
     return {partition: offset for (name, partition), offset in committed.items() if name == topic}
 
 
+def running_id(context: Context, topic: str) -> str:
+    """Kafka's id of a topic: the archive may have another of the same name, of before a platform was built anew.
+
+    Raises:
+        BackupError: The brokers do not tell.
+    """
+    return TopicIds(client_settings(context.platform, context.platform.kafka_admin)).of(topic)
+
+
 def archived(
-    store: Store, identities: Sequence[Identity], topic: str, start: Mapping[int, int]
+    store: Store, identities: Sequence[Identity], topic: str, start: Mapping[int, int], topic_id: str
 ) -> tuple[Records, ReadStats]:
     """Records of the archive from some offsets on, and what was noticed."""
     stats, kept_records = ReadStats(), {}
-    for partition, segments in catalogue(store, topic).segments.items():
+    for partition, segments in catalogue(store, topic, topic_id).segments.items():
         first = start.get(partition, 0)
         late_segments = [(name, written) for name, written in segments if name.last >= first]
         held = records(store, identities, late_segments, stats)
@@ -107,7 +118,7 @@ def stop_object_storage(context: Context, figures: dict[str, Any]) -> list[str]:
     figures["stored again after s"] = round(wait_until(stored, STORED_S, "everything is archived", 2.0), 1)
     running = live(context, TOPIC, start)
     with opened(backup_access(context.platform)) as store:
-        held, stats = archived(store, keys, TOPIC, start)
+        held, stats = archived(store, keys, TOPIC, start, running_id(context, TOPIC))
     compared, missing, different = differing(running, held, ends)
     records = sum(end - start.get(partition, 0) for partition, end in ends.items())
     figures["records"] = records

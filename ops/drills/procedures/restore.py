@@ -29,7 +29,7 @@ from ops.core.kube import wait_until
 from ops.core.platform import PROJECT, run_pulumi
 from ops.core.terminal import say
 from ops.drills.procedure import LONGEST
-from ops.drills.procedures.object_storage import live, operator_identities, without_offsets
+from ops.drills.procedures.object_storage import live, operator_identities, running_id, without_offsets
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet
 from ops.drills.tools.operator import ops, ops_json
@@ -138,8 +138,8 @@ def refused_forgery(context: Context, folder: Path, tag: str) -> Figures:
     """
     kind, access, platform = str(Kind.GRAFANA), backup_access(context.platform), context.platform
     job, exporter = (with_key_of(context, access, workload) for workload in (f"backup-{kind}", EXPORTER_WORKLOAD))
-    with opened(job) as store, opened(exporter) as remover:
-        target = RunWriter(store, kind, access.recipients)
+    with opened(job) as writer, opened(access) as reader, opened(exporter) as remover:
+        target = RunWriter(writer, kind, access.recipients)
         target.add("folders.json", BytesIO(b"[]"))
         made_up = RunSummary(program="nobody 1", counts={"dashboards": 1})
         run = target.finish(made_up, platform=platform.platform, region=platform.region).run
@@ -151,7 +151,7 @@ def refused_forgery(context: Context, folder: Path, tag: str) -> Figures:
             except OpsError as error:
                 refusal = str(error)
             must("it is not signed" in refusal, f"a forged backup was not refused: {refusal or 'it was compared'}")
-            must(runs.find(store, kind, None).run != run, "the forged backup is taken as the newest")
+            must(runs.find(reader, kind, None).run != run, "the forged backup is taken as the newest")
             refused = f'min(backup_refused_runs{{kind="{kind}"}}) > 0'
             wait_until(lambda: context.thanos.number(refused) is not None, _TOLD_S, "the exporter to tell a forged run")
             return {"told s": round(time.monotonic() - began, 1)}
@@ -230,7 +230,8 @@ def restored_state(context: Context, folder: Path, tag: str) -> Figures:
 def restored_topic(context: Context, folder: Path, tag: str) -> Figures:
     """Into a new topic; record by record what the running one has, up to what is archived."""
     into = f"{tag}-records"
-    words = ("backup", "restore", "topic", RESTORED_TOPIC, "--to", into, "--make", "--compare")
+    chosen = ("--topic-id", running_id(context, RESTORED_TOPIC))
+    words = ("backup", "restore", "topic", RESTORED_TOPIC, *chosen, "--to", into, "--make", "--compare")
     try:
         report = ops_json(*words, good=(0, 1))
         there = live(context, into, {})
