@@ -27,7 +27,7 @@ from tests.support import engine
 NAMESPACE = "obs-local"
 KUBECONFIG = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
 """The client reads the variable when it is imported."""
-SECRETS = (*engine.OUTSIDE_SECRETS, "alertingSecrets", "clusterAuditSecrets", "backupRecipients")
+SECRETS = (*engine.OUTSIDE_SECRETS, "objectStorageRoles", "alertingSecrets", "clusterAuditSecrets", "backupRecipients")
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 ROLES = "/apis/rbac.authorization.k8s.io/v1"
