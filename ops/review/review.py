@@ -31,7 +31,7 @@ from policy.rules.parity import comparable, fingerprint
 from policy.runner import Verdict, check
 from policy.stack_config import left_out
 
-_LIMIT_S = 120
+_LIMIT_S = 300
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,7 @@ class Platform:
             "backup_access": lambda _: ACCESS,
             "opened": self.opened,
             "opened_blocks": self.opened_blocks,
+            "running_id": lambda _, topic: f"id of {topic}",
             "live": lambda context, topic, start: self.running if topic == "alerts-raw" else self.restored,
             "compare": self.compare,
             "run_pulumi": lambda *_, **__: SimpleNamespace(returncode=0, stdout=json.dumps(self.state), stderr=b""),
@@ -221,6 +222,7 @@ class Platform:
                     return self.counts
                 return {"differences": [] if tag in self.topics else [f"make topic {tag} with 3 partitions"]}
             case ("restore", "topic"):
+                assert words[3:6] == ("alerts-raw", "--topic-id", "id of alerts-raw")
                 return {"missing": [], "records": 2, "segments": 1, "doubled": 0, "compared_equal": 2}
             case ("restore", "metrics"):
                 moments = {"start": "2026-11-28T00:00:00+00:00", "end": "2026-11-28T02:00:00+00:00"}

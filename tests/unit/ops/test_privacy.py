@@ -187,8 +187,7 @@ class Cluster:
         indices, (copies, _) = search_cluster.recorded(), backups.recorded()
         self._maps = {
             "index-manager": indices.one("ConfigMap", "index-manager")["data"],
-            "kafka-archive": copies.one("ConfigMap", "kafka-archive")["data"],
-            "backup-search": copies.one("ConfigMap", "backup-search")["data"],
+            "backup-exporter": copies.one("ConfigMap", "backup-exporter")["data"],
         }
         self._secret = indices.one("Secret", "search-eraser-auth")["stringData"]
 
