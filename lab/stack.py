@@ -92,8 +92,8 @@ class Stack:
         if killed:
             self._pulumi("cancel", "--yes", timeout_s=_QUICK_LIMIT_S, capture=True)
         remembered = self._remembered()
-        self._empty = not remembered.get("resources")
-        if remembered.get("pending_operations"):
+        self._empty = remembered is not None and not remembered.get("resources")
+        if remembered and remembered.get("pending_operations"):
             self._pulumi(
                 "refresh", "--yes", "--clear-pending-creates", "--skip-preview", timeout_s=_UPDATE_LIMIT_S, capture=True
             )
@@ -136,10 +136,12 @@ class Stack:
             return {}
         return {key: _parsed(entry["value"]) for key, entry in content.items() if "value" in entry}
 
-    def _remembered(self) -> Mapping[str, Any]:
+    def _remembered(self) -> Mapping[str, Any] | None:
+        """The state; None where Pulumi does not give it, which does not mean that there is none."""
         done = self._pulumi("stack", "export", timeout_s=_QUICK_LIMIT_S, capture=True)
-        deployment = json.loads(done.stdout).get("deployment") if done.returncode == 0 else None
-        return deployment or {}
+        if done.returncode:
+            return None
+        return json.loads(done.stdout).get("deployment") or {}
 
     def up(self) -> None:
         """Bring the stack to what the program says; output goes to the terminal.

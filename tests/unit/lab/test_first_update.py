@@ -22,14 +22,14 @@ class Pulumi:
     """A fake of the program with some state; keeps how it was called."""
 
     def __init__(self, deployment: dict[str, Any] | None) -> None:
-        self.deployment = deployment
+        self.deployment, self.export_code = deployment, 0
         self.calls: list[tuple[str, dict[str, str]]] = []
 
     def __call__(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         arguments = [word for word in command[command.index("pulumi") + 1 :] if not word.startswith("--")]
         self.calls.append((" ".join(arguments[:2]), options["env"]))
         said = json.dumps({"version": 3, "deployment": self.deployment}) if "export" in arguments else ""
-        return subprocess.CompletedProcess(command, 0, said, "")
+        return subprocess.CompletedProcess(command, self.export_code if said else 0, said, "")
 
     def called(self) -> list[str]:
         return [name.split()[0] for name, _ in self.calls]
@@ -82,6 +82,16 @@ def test_an_update_that_was_killed_is_told_where_it_saved_nothing(
     assert chosen.ensure() is lost
     assert ("refresh" in pulumi.called()) is not lost
     assert "cancel" in pulumi.called()
+
+
+def test_a_state_that_pulumi_does_not_give_is_not_taken_for_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen, pulumi, locks = stack(monkeypatch, {"resources": []})
+    (locks / "local").mkdir(parents=True)
+    (locks / "local" / "one.json").write_text("{}")
+    pulumi.export_code = 255
+    assert not chosen.ensure()
+    chosen.up()
+    assert all(VARIABLE not in used for _, used in pulumi.calls)
 
 
 def test_a_namespace_is_removed_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
