@@ -30,8 +30,8 @@ from policy.rules import _formats
 from policy.rules._formats import hba, is_hba
 from policy.rules._kafka import Server, super_users
 from policy.rules._servers import Container, Mounted, containers, pod_of
-from policy.rules._storage import storage_users
 from policy.rules.exposure import _WEB, port_of
+from policy.rules.storage_roles import storage_users
 
 _GRANT = re.compile(r"^GRANT (?P<what>.+) TO (?P<roles>[a-z_, ]+);$", re.M)
 

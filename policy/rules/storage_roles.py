@@ -1,14 +1,66 @@
-"""Keys of the object storage: each role's own, where the stack gives it one."""
+"""Keys of the object storage: who has one, our own programs by their settings and Thanos by its file; and each role's
+own, where the stack gives it one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from components.storage_roles import WITNESS, StorageRole, role_of
+from policy.documents import Format, parse
 from policy.model import Finding, Option, Options, Resource, Rule, UnknownValueError
-from policy.rules._storage import StorageUser, storage_users
+from policy.rules._servers import Container, all_containers
 from policy.rules._values import finding
 from policy.stack_config import KEY_OF_ROLE
+
+
+@dataclass(frozen=True)
+class StorageUser:
+    """A container with a key.
+
+    Attributes:
+        container: The container.
+        bucket: The bucket.
+        prefix: What its keys begin with; empty for the whole bucket.
+        key: Id of the access key; empty where it is not there.
+    """
+
+    container: Container
+    bucket: str
+    prefix: str
+    key: str
+
+    @property
+    def workload(self) -> str:
+        """Name of its workload."""
+        return self.container.resource.object_name
+
+
+def storage_users(resources: Sequence[Resource]) -> Iterator[StorageUser]:
+    """Every container that is told a bucket and a key."""
+    for workload in resources:
+        for container in all_containers(workload):
+            yield from _of(container, resources)
+
+
+def _of(container: Container, resources: Sequence[Resource]) -> Iterator[StorageUser]:
+    mounted = container.mounted(resources)
+    for file in mounted.files:
+        kind, content = parse(file.name, file.text)
+        if kind is Format.OBJECT_STORE:
+            config = content["config"]
+            yield StorageUser(
+                container, config.get("bucket") or "", f"{content.get('prefix', '')}/", config.get("access_key") or ""
+            )
+        elif kind is Format.OTHER and isinstance(content, Mapping):
+            for part in content.values():
+                if isinstance(part, Mapping) and "access_key_id_file" in part:
+                    key = mounted.at(str(part["access_key_id_file"]))
+                    yield StorageUser(
+                        container, part.get("bucket") or "", part.get("prefix") or "", key.text.strip() if key else ""
+                    )
+
 
 _FIX = "give it the key of its role (components/storage_roles.py)"
 

@@ -10,8 +10,7 @@ import yaml
 from components.storage_roles import RIGHTS, WITNESS, StorageRole, role_of
 from lab.paths import CHECKOUT
 from policy.model import Resource
-from policy.rules._storage import storage_users
-from policy.rules.storage_roles import RULES
+from policy.rules.storage_roles import RULES, storage_users
 from policy.stack_config import KEY_OF_ROLE, stack_options
 from tests.policy.fixtures_servers import said
 from tests.policy.mutation_run import platform
