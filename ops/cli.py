@@ -37,7 +37,7 @@ COMMANDS = {
     "certificates": "ops.maintenance.certificates:certificates",
     "dashboard": "ops.dashboards.command:dashboard",
     "loadtest": "ops.loadtest.command:loadtest",
-    "bench": "ops.loadtest.bench:bench",
+    "bench": "ops.loadtest.bench_command:bench",
     "scale": "ops.scaling:scale_app",
     "storage": "ops.storage.command:storage_app",
     "kafka": "ops.kafka.command:kafka_app",

@@ -24,7 +24,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.evidence import files as evidence
-from ops.loadtest.bench import say, show
+from ops.loadtest.bench_command import say, show
 from ops.loadtest.bench_paths import path_of
 from ops.loadtest.bench_requests import batch
 

@@ -15,7 +15,8 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.loadtest import bench_load
-from ops.loadtest.bench import BACKLOG_RECORDS, say, target_of
+from ops.loadtest.bench import BACKLOG_RECORDS, target_of
+from ops.loadtest.bench_command import say
 from ops.loadtest.bench_load import Load, LoadResult, run
 from ops.loadtest.bench_paths import Path, backlogs
 from ops.loadtest.bench_requests import Batch
@@ -157,26 +158,26 @@ class Comparison:
             raise OpsError(f"nothing arrived in the turn of {name}: there is nothing to compare")
         return Turn(result, arrived, seconds, kept)
 
-    def _ours(self) -> Callable[[], float]:
+    def _ours(self) -> Callable[[int], float]:
         path, mark = self._sides.path, self._sides.path.mark()
-        return lambda: min(path.arrived(mark).values())
+        return lambda acknowledged: min(path.arrived(mark, acknowledged).values())
 
-    def _peers(self) -> Callable[[], float]:
+    def _peers(self) -> Callable[[int], float]:
         store, mark = self._sides.peer.store, self._sides.peer.store.mark()
-        return lambda: store.arrived(mark)
+        return lambda _: store.arrived(mark)
 
     def _stored(self, name: str) -> float | None:
         if self._sides.stored is None:
             return None
         return self._sides.stored() if name == OURS else self._sides.peer.store.mark()
 
-    def _arrived(self, arrivals: Callable[[], float], wanted: int, tolerance: float) -> float:
+    def _arrived(self, arrivals: Callable[[int], float], wanted: int, tolerance: float) -> float:
         """Items that arrived; waits for all of them, within limits."""
         deadline = time.monotonic() + self._settings.catch_up_s
         count = 0.0
         while True:
             try:
-                count = arrivals()
+                count = arrivals(wanted)
             except OpsError as error:
                 say(f"  {error}")
             if count >= wanted - tolerance:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from components.consumers import consumer_name
+from components.gateway.component import WORKLOAD as GATEWAY
 from components.logs import WORKLOAD as LOG_INDEXER
 from components.sampler import POLICIES
 from components.sampler import WORKLOAD as SAMPLER
@@ -22,6 +23,7 @@ from ops.telemetry.logs import SEARCH, SEARCH_PORT, LogReader, of_origin
 
 _TAIL = "otelcol_processor_tail_sampling"
 _READ = f'otelcol_receiver_accepted_spans_total{{job="{SAMPLER}"}}'
+_TAKEN = f'otelcol_receiver_accepted_spans_total{{job="{GATEWAY}",receiver="otlp"}}'
 _DECIDED = f'{_TAIL}_global_count_traces_sampled_total{{job="{SAMPLER}"}}'
 _KEPT = f'sum by (policy) ({_TAIL}_count_traces_sampled_total{{job="{SAMPLER}",sampled="true"}})'
 _JAEGER = 'job="jaeger-collector"'
@@ -33,6 +35,8 @@ _COUNTERS = {
     "Jaeger: documents written": f"sum(jaeger_storage_bulk_index_inserts_total{{{_JAEGER}}})",
     "Jaeger: documents refused": f"sum(jaeger_storage_bulk_index_errors_total{{{_JAEGER}}})",
 }
+_GONE_S = 60
+"""Seconds before a mark in which a gateway that is gone may have been scraped for the last time."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,11 @@ class Path(Protocol):
     def mark(self) -> Mark:
         """Begin to count."""
 
-    def arrived(self, mark: Mark) -> dict[str, float]:
-        """Items that have arrived since the mark, by end of the path."""
+    def arrived(self, mark: Mark, acknowledged: int) -> dict[str, float]:
+        """Items of the load that have arrived since the mark, of those that were acknowledged, by end of the path."""
 
     def tolerance(self) -> float:
-        """Items by which a count may be wrong, since others send, too."""
+        """Items by which a count may be wrong, since others send, too, and counters are read one after the other."""
 
     def more(self, mark: Mark) -> dict[str, Any]:
         """Further figures since the mark."""
@@ -113,7 +117,7 @@ class MetricsPath:
     def mark(self) -> Mark:
         return Mark(time.time(), {})
 
-    def arrived(self, mark: Mark) -> dict[str, float]:
+    def arrived(self, mark: Mark, acknowledged: int) -> dict[str, float]:
         def held(replica: str) -> float:
             now = time.time()
             samples = self._queries[replica].instant(samples_query(now - mark.at), now)
@@ -133,7 +137,7 @@ class MetricsPath:
 class TracesPath:
     """The samplers, which read all spans, and what they keep on its way through Jaeger.
 
-    The samplers' counters have others' spans, too: those of the quiet platform are subtracted by their rate.
+    The samplers' counters have others' spans, too: as many as the gateways took beyond what the load was acknowledged.
     """
 
     item = "spans"
@@ -151,7 +155,7 @@ class TracesPath:
 
     def __init__(self, context: Context) -> None:
         self._query = context.thanos
-        self._background = math.nan
+        self._background, self._others = math.nan, 0.0
 
     def mark(self) -> Mark:
         if math.isnan(self._background):
@@ -159,11 +163,14 @@ class TracesPath:
             self._background = self._number(f"sum(rate({_READ}[30s]))")
         kept = {f"kept by {sample.labels.get('policy', '')}": sample.value for sample in self._query.instant(_KEPT)}
         others = {name: self._number(expression) for name, expression in _COUNTERS.items()}
-        return Mark(time.time(), {"read": self._number(f"sum({_READ})"), **kept, **others})
+        return Mark(time.time(), {"taken": self._taken(0.0), "read": self._number(f"sum({_READ})"), **kept, **others})
 
-    def arrived(self, mark: Mark) -> dict[str, float]:
+    def arrived(self, mark: Mark, acknowledged: int) -> dict[str, float]:
+        # The gateways first: what they had taken by then, the samplers can have read by now.
+        taken = self._taken(time.time() - mark.at) - mark.counters["taken"]
         read = self._number(f"sum({_READ})") - mark.counters["read"]
-        return {SAMPLER: max(0.0, read - self._background * (time.time() - mark.at))}
+        self._others = max(0.0, taken - acknowledged)
+        return {SAMPLER: max(0.0, read - self._others)}
 
     def tolerance(self) -> float:
         return 2 * self._background * self.delay_s
@@ -173,9 +180,14 @@ class TracesPath:
         now = self.mark().counters
         names = (*(f"kept by {policy}" for policy in POLICIES), *_COUNTERS)
         return {
-            "spans/s of others, subtracted": round(self._background),
+            "spans of others, subtracted": round(self._others),
+            "spans by which a count may be wrong": round(self.tolerance()),
             **{name: round(now.get(name, 0.0) - mark.counters.get(name, 0.0)) for name in names},
         }
+
+    def _taken(self, since_s: float) -> float:
+        """Spans that the gateways have taken so far, those included that are gone since then."""
+        return self._number(f"sum(max_over_time({_TAKEN}[{math.ceil(since_s) + _GONE_S}s]))")
 
     def _number(self, expression: str) -> float:
         return self._query.number(expression) or 0.0
@@ -198,7 +210,7 @@ class LogsPath:
     def mark(self) -> Mark:
         return Mark(time.time(), {"search": self._documents()})
 
-    def arrived(self, mark: Mark) -> dict[str, float]:
+    def arrived(self, mark: Mark, acknowledged: int) -> dict[str, float]:
         return {"search": self._documents() - mark.counters["search"]}
 
     def _documents(self) -> float:

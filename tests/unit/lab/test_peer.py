@@ -137,7 +137,7 @@ class Both:
     def mark(self) -> Mark:
         return Mark(0.0, {"sent": self.sent[OURS]})
 
-    def arrived(self, mark: Mark) -> dict[str, float]:
+    def arrived(self, mark: Mark, _acknowledged: int) -> dict[str, float]:
         # Others send, too: a little more or less than what was sent is no loss.
         return {"sampler": (self.sent[OURS] - mark.counters["sent"]) * self._delivers - 3}
 
@@ -207,6 +207,6 @@ def test_nothing_is_compared_on_top_of_an_earlier_load(monkeypatch: pytest.Monke
 
 def test_nothing_that_arrives_is_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     both = Both()
-    monkeypatch.setattr(both, "arrived", lambda _: {"sampler": 0.0})
+    monkeypatch.setattr(both, "arrived", lambda *_: {"sampler": 0.0})
     with pytest.raises(OpsError, match="nothing arrived in the turn of ours"):
         compared(both, monkeypatch, repeat(0))

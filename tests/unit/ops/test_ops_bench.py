@@ -20,10 +20,11 @@ from ops.evidence import files as evidence
 from ops.evidence.files import Evidence
 from ops.evidence.reading import told
 from ops.loadtest import bench as bench_module
-from ops.loadtest import bench_load
-from ops.loadtest.bench import Bench, BenchSettings, as_settings, numbers
+from ops.loadtest import bench_command, bench_load
+from ops.loadtest.bench import Bench, BenchSettings
+from ops.loadtest.bench_command import as_settings, numbers
 from ops.loadtest.bench_load import Load, LoadResult, NodeUsage
-from ops.loadtest.bench_paths import Mark
+from ops.loadtest.bench_paths import Mark, TracesPath
 from ops.loadtest.bench_requests import Batch
 
 NODE = "node_cpu_usage_seconds"
@@ -73,7 +74,7 @@ class System:
     def mark(self) -> Mark:
         return Mark(0.0, {})
 
-    def arrived(self, _: Mark) -> dict[str, float]:
+    def arrived(self, _: Mark, _acknowledged: int) -> dict[str, float]:
         return {"prometheus-primary": self._arrived, "prometheus-secondary": self._arrived}
 
     def tolerance(self) -> float:
@@ -148,7 +149,7 @@ def test_what_an_earlier_load_left_is_waited_for(monkeypatch: pytest.MonkeyPatch
 
 def test_nothing_is_measured_on_top_of_what_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_module, "_LAG_SEEN_S", 0.01)
-    monkeypatch.setattr(bench_module, "_REST_S", 0.1)
+    monkeypatch.setattr(bench_module, "REST_S", 0.1)
     system = System(takes=1e9, delivers=1e9)
     with pytest.raises(OpsError, match=r"not been read after 0 s \(9,000 records for metrics-consumer-primary\)"):
         measured(system, QUICK, monkeypatch, repeat(9000))
@@ -177,16 +178,17 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     ) -> tuple[Evidence, str]:
         made_up(system, monkeypatch, seen)
         monkeypatch.setattr(bench_module, "_LAG_SEEN_S", 0.01)
-        monkeypatch.setattr(bench_module, "_REST_S", 0.1)
-        monkeypatch.setattr(bench_module.platform_module, "load", lambda: platform)
-        monkeypatch.setattr(bench_module.Kube, "of", lambda _: None)
+        monkeypatch.setattr(bench_module, "REST_S", 0.1)
+        monkeypatch.setattr(bench_command, "REST_S", 0.1)
+        monkeypatch.setattr(bench_command.platform_module, "load", lambda: platform)
+        monkeypatch.setattr(bench_command.Kube, "of", lambda _: None)
         monkeypatch.setattr(
-            bench_module, "Context", lambda *_: nullcontext(SimpleNamespace(platform=platform, kube=None))
+            bench_command, "Context", lambda *_: nullcontext(SimpleNamespace(platform=platform, kube=None))
         )
         monkeypatch.setattr(evidence, "write", lambda name, **run: write(name, **run, folder=tmp_path))
         said = ""
         try:
-            bench_module.bench(
+            bench_command.bench(
                 **{"rate": "1000", "steps": 2, "step_seconds": 10, "window_seconds": 20, "idle_seconds": 0, **options}
             )
         except OpsError as error:
@@ -299,6 +301,49 @@ def test_a_reading_is_waited_for_until_it_is_fresh(monkeypatch: pytest.MonkeyPat
     assert next(readings, None) is None
 
 
+class Counters:
+    """Thanos Query of a platform whose gateways and samplers count spans; others send ``others`` a second."""
+
+    def __init__(self, others: float) -> None:
+        self.others = others
+        self.taken, self.read = 5e6, 4e6
+        self.asked: list[str] = []
+
+    def instant(self, _: str) -> list[Any]:
+        return []
+
+    def number(self, expression: str) -> float:
+        self.asked.append(expression)
+        if "rate(" in expression:
+            return self.others
+        if 'job="gateway"' in expression:
+            return self.taken
+        return self.read if expression.startswith("sum(otelcol_receiver") and 'job="sampler"' in expression else 0.0
+
+
+@pytest.mark.parametrize(("lost", "late"), [(0, 0), (400, 0), (0, 2000)])
+def test_spans_of_others_are_those_that_the_gateways_took_beyond_the_load(
+    lost: int, late: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("ops.loadtest.bench_paths.time", SimpleNamespace(time=lambda: now[0]))
+    counters = Counters(others=30.0)
+    path = TracesPath(cast(Context, SimpleNamespace(thanos=counters)))
+    mark = path.mark()
+    # Others grow busier while the load runs: by their rate from before it, 3,000 of theirs would count as ours.
+    now[0] += 600
+    counters.taken += 100_000 + 600 * 35
+    counters.read += 100_000 + 600 * 35 - lost - late
+    assert path.arrived(mark, 100_000) == {"sampler": 100_000 - lost - late}
+    assert 'max_over_time(otelcol_receiver_accepted_spans_total{job="gateway",receiver="otlp"}[660s])' in " ".join(
+        counters.asked
+    )
+    assert path.more(mark)["spans of others, subtracted"] == 21_000
+    assert path.tolerance() == 2 * 30 * path.delay_s
+    counters.read += late
+    assert path.arrived(mark, 100_000) == {"sampler": 100_000 - lost}
+
+
 def test_sizes_of_requests_are_read_and_refused() -> None:
     assert numbers("--items", "1000,20, 5000", most=20_000) == (1000, 20, 5000)
     for text in ("", "a", "0", "20,", "30000"):
@@ -324,7 +369,7 @@ def test_other_sizes_have_as_much_in_flight_and_other_numbers_of_clients_the_fir
     shown = told(run.told, evidence.catalog().entry("bench-metrics").text.split("; "))
     assert {"of 20: 2,000", "of 5,000: 2,000", "by 4 clients: 2,000", "by 64: 2,000"} <= set(shown)
     with pytest.raises(OpsError, match="--clients is '8,65', must be numbers from 1 to 64"):
-        bench_module.bench(clients="8,65")
+        bench_command.bench(clients="8,65")
 
 
 def test_a_long_window_has_evidence_of_its_own_and_each_size_its_rate(
@@ -336,7 +381,7 @@ def test_a_long_window_has_evidence_of_its_own_and_each_size_its_rate(
     assert (run.figures["sustained points/s"], run.figures["window s"]) == (3000, 600)
     assert run.figures["20 items a request"]["sustained points/s"] == 700
     with pytest.raises(OpsError, match="--rate is '1,2,3', must be one number, or one for each of the 2 of --items"):
-        bench_module.bench(items="1000,20", rate="1,2,3")
+        bench_command.bench(items="1000,20", rate="1,2,3")
 
 
 def test_settings_are_kept_as_data() -> None:
