@@ -86,7 +86,7 @@ def written_once(dump: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_once(load: Callable[..., Any]) -> Callable[..., Any]:
-    """`yaml.load`, which reads a text once; whoever reads it gets data of its own."""
+    """`yaml.load`, which reads a text once, by libyaml where it can; whoever reads it gets data of its own."""
     contents: dict[tuple[str, Any], bytes] = {}
 
     @functools.wraps(load)
@@ -96,7 +96,11 @@ def read_once(load: Callable[..., Any]) -> Callable[..., Any]:
         content = contents.get((stream, Loader))
         if content is not None:
             return pickle.loads(content)  # noqa: S301  (pickled below)
-        value = load(stream, Loader)
+        try:
+            value = load(stream, yaml.CSafeLoader if Loader is yaml.SafeLoader else Loader)
+        except yaml.YAMLError:
+            # Its texts are others than those that a user is told.
+            value = load(stream, Loader)
         try:
             contents[stream, Loader] = pickle.dumps(value)
         except Exception:  # what a loader of its own may give
