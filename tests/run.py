@@ -38,7 +38,7 @@ WAITING = ("tests/config",)
 """Folder of the tests that start servers."""
 WAITING_WORKERS = min(4 * CORES, 12)
 """Workers that wait for servers: with six on two cores a fifth of the time is idle; each server takes memory."""
-COMPUTING_WORKERS = 3 * CORES
+COMPUTING_WORKERS = 2 * CORES
 """Some tests wait for a program, and together they take only what the others leave."""
 TIMED_WORKERS = min(2 * CORES + 1, 8)
 """With five on two cores they use a quarter of the time."""

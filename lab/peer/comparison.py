@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from components.telemetry.layers import Signal
@@ -144,7 +145,8 @@ class Comparison:
         own, at = sides.peer.cpu_seconds(), time.monotonic()
         arrivals = self._ours() if name == OURS else self._peers()
         result = run(target, sides.batch, load)
-        arrived = self._arrived(arrivals, result.acknowledged, sides.path.tolerance() if name == OURS else 0.0)
+        count = partial(arrivals, result.acknowledged, time.time())
+        arrived = self._arrived(count, result.acknowledged, sides.path.tolerance() if name == OURS else 0.0)
         after = bench_load.settled(self._context, time.time())
         took = time.monotonic() - at
         seconds = dict(bench_load.cost(before, after, idle).seconds)
@@ -158,26 +160,26 @@ class Comparison:
             raise OpsError(f"nothing arrived in the turn of {name}: there is nothing to compare")
         return Turn(result, arrived, seconds, kept)
 
-    def _ours(self) -> Callable[[int], float]:
+    def _ours(self) -> Callable[[int, float], float]:
         path, mark = self._sides.path, self._sides.path.mark()
-        return lambda acknowledged: min(path.arrived(mark, acknowledged).values())
+        return lambda acknowledged, ended: min(path.arrived(mark, acknowledged, ended).values())
 
-    def _peers(self) -> Callable[[int], float]:
+    def _peers(self) -> Callable[[int, float], float]:
         store, mark = self._sides.peer.store, self._sides.peer.store.mark()
-        return lambda _: store.arrived(mark)
+        return lambda *_: store.arrived(mark)
 
     def _stored(self, name: str) -> float | None:
         if self._sides.stored is None:
             return None
         return self._sides.stored() if name == OURS else self._sides.peer.store.mark()
 
-    def _arrived(self, arrivals: Callable[[int], float], wanted: int, tolerance: float) -> float:
+    def _arrived(self, arrivals: Callable[[], float], wanted: int, tolerance: float) -> float:
         """Items that arrived; waits for all of them, within limits."""
         deadline = time.monotonic() + self._settings.catch_up_s
         count = 0.0
         while True:
             try:
-                count = arrivals(wanted)
+                count = arrivals()
             except OpsError as error:
                 say(f"  {error}")
             if count >= wanted - tolerance:

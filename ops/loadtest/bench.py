@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from components.telemetry.layers import Signal
@@ -26,7 +27,7 @@ from ops.core.errors import OpsError
 from ops.core.platform import Platform
 from ops.loadtest import bench_load
 from ops.loadtest.bench_load import Load, LoadResult, Target, devices, run
-from ops.loadtest.bench_paths import Mark, backlogs, path_of
+from ops.loadtest.bench_paths import backlogs, path_of
 from ops.loadtest.bench_requests import batch
 
 SLOW_S = 5.0
@@ -35,7 +36,7 @@ SHARE = 0.98
 """Of what was due, acknowledged at least."""
 LAG_S, LAG_SHARE = 1.5, 0.05
 """Seconds of load that may still be on their way when it ends; or this share of the window, if that is longer."""
-FIRST_RATE = {Signal.METRICS: 2000.0, Signal.TRACES: 1000.0, Signal.LOGS: 1000.0}
+FIRST_RATE = {Signal.METRICS: 2000.0, Signal.TRACES: 4000.0, Signal.LOGS: 1000.0}
 _LEAST_RATE = 20.0
 _CLOSE_ENOUGH = 1.3
 """Between a rate that held and one that did not, a ratio that needs no further step."""
@@ -292,8 +293,9 @@ class Bench:
         self._tell(f"{name}: {rate:,.0f} {item}/s for {seconds:.0f} s")
         mark = self._path.mark()
         result = run(self._target, self._batch, self._settings.load(rate, seconds))
-        ended = time.monotonic()
-        arrived, missing, caught_up = self._catch_up(mark, result.acknowledged, ended, name)
+        ended, ended_at = time.monotonic(), time.time()
+        arrived_of = partial(self._path.arrived, mark, result.acknowledged, ended_at)
+        arrived, missing, caught_up = self._catch_up(arrived_of, result.acknowledged, ended, name)
         on_the_way = max(0.0, result.acknowledged - min(arrived.values(), default=0.0) - self._path.tolerance())
         lag = on_the_way / rate
         if caught_up is not None:
@@ -314,7 +316,7 @@ class Bench:
         )
 
     def _catch_up(
-        self, mark: Mark, wanted: int, ended: float, name: str
+        self, arrived_of: Callable[[], dict[str, float]], wanted: int, ended: float, name: str
     ) -> tuple[dict[str, float], dict[str, int], float | None]:
         """What had arrived when the load ended; what is missing in the end; seconds until nothing was missing."""
         first: dict[str, float] = {}
@@ -322,7 +324,7 @@ class Bench:
         told = problem = ""
         while True:
             try:
-                arrived = self._path.arrived(mark, wanted)
+                arrived = arrived_of()
                 first = first or arrived
                 limit = wanted - self._path.tolerance()
                 missing = {end: round(wanted - count) for end, count in arrived.items() if count < limit}

@@ -18,6 +18,7 @@ from components.search.indices import LOGS_REFRESH_S
 from components.telemetry.layers import Signal
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.kube import wait_until
 from ops.loadtest.bench_requests import ENVIRONMENT, Batch, samples_query
 from ops.telemetry.logs import SEARCH, SEARCH_PORT, LogReader, of_origin
 
@@ -35,6 +36,7 @@ _COUNTERS = {
     "Jaeger: documents written": f"sum(jaeger_storage_bulk_index_inserts_total{{{_JAEGER}}})",
     "Jaeger: documents refused": f"sum(jaeger_storage_bulk_index_errors_total{{{_JAEGER}}})",
 }
+_SCRAPED_S = 60.0
 _GONE_S = 60
 """Seconds before a mark in which a gateway that is gone may have been scraped for the last time."""
 
@@ -62,8 +64,14 @@ class Path(Protocol):
     def mark(self) -> Mark:
         """Begin to count."""
 
-    def arrived(self, mark: Mark, acknowledged: int) -> dict[str, float]:
-        """Items of the load that have arrived since the mark, of those that were acknowledged, by end of the path."""
+    def arrived(self, mark: Mark, acknowledged: int, ended: float) -> dict[str, float]:
+        """Items of a load that have arrived since the mark, by end of the path.
+
+        Args:
+            mark: From before the load.
+            acknowledged: Items that the server took.
+            ended: When the load ended, seconds since 1970.
+        """
 
     def tolerance(self) -> float:
         """Items by which a count may be wrong, since others send, too, and counters are read one after the other."""
@@ -117,7 +125,7 @@ class MetricsPath:
     def mark(self) -> Mark:
         return Mark(time.time(), {})
 
-    def arrived(self, mark: Mark, acknowledged: int) -> dict[str, float]:
+    def arrived(self, mark: Mark, acknowledged: int, ended: float) -> dict[str, float]:
         def held(replica: str) -> float:
             now = time.time()
             samples = self._queries[replica].instant(samples_query(now - mark.at), now)
@@ -137,7 +145,8 @@ class MetricsPath:
 class TracesPath:
     """The samplers, which read all spans, and what they keep on its way through Jaeger.
 
-    The samplers' counters have others' spans, too: as many as the gateways took beyond what the load was acknowledged.
+    Others send spans, too. What the gateways have taken since a mark and the samplers have not read is missing, whoever
+    sent it; both are counters, which are read when they have been scraped since.
     """
 
     item = "spans"
@@ -161,33 +170,45 @@ class TracesPath:
         if math.isnan(self._background):
             # The platform was watched idle until now; what came before may be the rest of another run.
             self._background = self._number(f"sum(rate({_READ}[30s]))")
-        kept = {f"kept by {sample.labels.get('policy', '')}": sample.value for sample in self._query.instant(_KEPT)}
-        others = {name: self._number(expression) for name, expression in _COUNTERS.items()}
-        return Mark(time.time(), {"taken": self._taken(0.0), "read": self._number(f"sum({_READ})"), **kept, **others})
+        since = time.time()
+        wait_until(lambda: self._scraped(_TAKEN, _READ) > since, _SCRAPED_S, "gateways and samplers to be scraped")
+        return Mark(
+            time.time(), {"taken": self._taken(0.0), "read": self._number(f"sum({_READ})"), **self._decisions()}
+        )
 
-    def arrived(self, mark: Mark, acknowledged: int) -> dict[str, float]:
-        # The gateways first: what they had taken by then, the samplers can have read by now.
-        taken = self._taken(time.time() - mark.at) - mark.counters["taken"]
+    def arrived(self, mark: Mark, acknowledged: int, ended: float) -> dict[str, float]:
+        scraped, taken = self._scraped(_TAKEN), self._taken(time.time() - mark.at) - mark.counters["taken"]
         read = self._number(f"sum({_READ})") - mark.counters["read"]
+        if scraped < ended:
+            # What the gateways had taken in the end is not known yet.
+            return {SAMPLER: max(0.0, min(read, acknowledged - self.tolerance() - 1))}
         self._others = max(0.0, taken - acknowledged)
-        return {SAMPLER: max(0.0, read - self._others)}
+        return {SAMPLER: max(0.0, acknowledged - max(0.0, taken - read))}
 
     def tolerance(self) -> float:
-        return 2 * self._background * self.delay_s
+        return self._background * self.delay_s
 
     def more(self, mark: Mark) -> dict[str, Any]:
         """Others' traces included: decisions by policy, what Jaeger took and wrote."""
-        now = self.mark().counters
+        now = self._decisions()
         names = (*(f"kept by {policy}" for policy in POLICIES), *_COUNTERS)
         return {
-            "spans of others, subtracted": round(self._others),
+            "spans of others": round(self._others),
             "spans by which a count may be wrong": round(self.tolerance()),
             **{name: round(now.get(name, 0.0) - mark.counters.get(name, 0.0)) for name in names},
         }
 
+    def _decisions(self) -> dict[str, float]:
+        kept = {f"kept by {sample.labels.get('policy', '')}": sample.value for sample in self._query.instant(_KEPT)}
+        return kept | {name: self._number(expression) for name, expression in _COUNTERS.items()}
+
     def _taken(self, since_s: float) -> float:
         """Spans that the gateways have taken so far, those included that are gone since then."""
         return self._number(f"sum(max_over_time({_TAKEN}[{math.ceil(since_s) + _GONE_S}s]))")
+
+    def _scraped(self, *counters: str) -> float:
+        """When the oldest value of some counters was scraped, seconds since 1970; 0: never."""
+        return min(self._number(f"min(timestamp({counter}))") for counter in counters)
 
     def _number(self, expression: str) -> float:
         return self._query.number(expression) or 0.0
@@ -210,7 +231,7 @@ class LogsPath:
     def mark(self) -> Mark:
         return Mark(time.time(), {"search": self._documents()})
 
-    def arrived(self, mark: Mark, acknowledged: int) -> dict[str, float]:
+    def arrived(self, mark: Mark, acknowledged: int, ended: float) -> dict[str, float]:
         return {"search": self._documents() - mark.counters["search"]}
 
     def _documents(self) -> float:

@@ -137,7 +137,7 @@ class Both:
     def mark(self) -> Mark:
         return Mark(0.0, {"sent": self.sent[OURS]})
 
-    def arrived(self, mark: Mark, _acknowledged: int) -> dict[str, float]:
+    def arrived(self, mark: Mark, *_: Any) -> dict[str, float]:
         # Others send, too: a little more or less than what was sent is no loss.
         return {"sampler": (self.sent[OURS] - mark.counters["sent"]) * self._delivers - 3}
 

@@ -74,7 +74,7 @@ class System:
     def mark(self) -> Mark:
         return Mark(0.0, {})
 
-    def arrived(self, _: Mark, _acknowledged: int) -> dict[str, float]:
+    def arrived(self, *_: Any) -> dict[str, float]:
         return {"prometheus-primary": self._arrived, "prometheus-secondary": self._arrived}
 
     def tolerance(self) -> float:
@@ -111,7 +111,7 @@ def made_up(system: System, monkeypatch: pytest.MonkeyPatch, seen: Iterable[int]
 def test_the_highest_rate_that_holds_is_found(capacity: float, monkeypatch: pytest.MonkeyPatch) -> None:
     system = System(takes=1e9, delivers=capacity)
     # All of what was too much arrives before the next step, as with a queue that empties.
-    monkeypatch.setattr(Bench, "_catch_up", lambda _self, _mark, wanted, *_: ({"end": system._arrived}, {}, 60.0))
+    monkeypatch.setattr(Bench, "_catch_up", lambda *_: ({"end": system._arrived}, {}, 60.0))
     figures, said = measured(system, replace(QUICK, steps=12), monkeypatch)
     sustained = figures["sustained points/s"]
     assert capacity / 1.31 <= sustained <= capacity * 1.06, figures["steps"]
@@ -124,7 +124,7 @@ def test_a_burst_is_judged_by_what_is_accepted_and_all_of_it_must_arrive(monkeyp
     burst = replace(QUICK, steps=0, burst=True)
     late = System(takes=1e9, delivers=300)
     with monkeypatch.context() as patch:
-        patch.setattr(Bench, "_catch_up", lambda _self, _mark, wanted, *_: ({"end": late._arrived}, {}, 60.0))
+        patch.setattr(Bench, "_catch_up", lambda *_: ({"end": late._arrived}, {}, 60.0))
         figures, _ = measured(late, burst, monkeypatch)
     assert (figures["accepted points/s"], figures["missing"], figures["caught up after s"]) == (1000, 0, 60.0)
     assert late.rates == [1000]
@@ -302,11 +302,10 @@ def test_a_reading_is_waited_for_until_it_is_fresh(monkeypatch: pytest.MonkeyPat
 
 
 class Counters:
-    """Thanos Query of a platform whose gateways and samplers count spans; others send ``others`` a second."""
+    """Thanos Query of a platform whose gateways and samplers count spans, and are scraped together."""
 
-    def __init__(self, others: float) -> None:
-        self.others = others
-        self.taken, self.read = 5e6, 4e6
+    def __init__(self) -> None:
+        self.taken, self.read, self.scraped = 5e6, 4e6, 0.0
         self.asked: list[str] = []
 
     def instant(self, _: str) -> list[Any]:
@@ -315,33 +314,61 @@ class Counters:
     def number(self, expression: str) -> float:
         self.asked.append(expression)
         if "rate(" in expression:
-            return self.others
+            return 30.0
+        if "timestamp(" in expression:
+            return self.scraped
         if 'job="gateway"' in expression:
             return self.taken
         return self.read if expression.startswith("sum(otelcol_receiver") and 'job="sampler"' in expression else 0.0
 
 
-@pytest.mark.parametrize(("lost", "late"), [(0, 0), (400, 0), (0, 2000)])
-def test_spans_of_others_are_those_that_the_gateways_took_beyond_the_load(
-    lost: int, late: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("ops.loadtest.bench_paths.time", SimpleNamespace(time=lambda: now[0]))
-    counters = Counters(others=30.0)
-    path = TracesPath(cast(Context, SimpleNamespace(thanos=counters)))
+@pytest.fixture
+def counters(monkeypatch: pytest.MonkeyPatch) -> tuple[TracesPath, Counters, Mark]:
+    """A path of spans, marked at 1,000 s."""
+    monkeypatch.setattr("ops.loadtest.bench_paths.time", SimpleNamespace(time=lambda: 1000.0))
+    scrapes = iter((999.0, 1001.0))
+
+    def wait(done: Callable[[], bool], *_: Any) -> None:
+        for store.scraped in scrapes:
+            if done():
+                return
+        raise AssertionError("a counter from before the mark counts")
+
+    monkeypatch.setattr("ops.loadtest.bench_paths.wait_until", wait)
+    store = Counters()
+    path = TracesPath(cast(Context, SimpleNamespace(thanos=store)))
     mark = path.mark()
-    # Others grow busier while the load runs: by their rate from before it, 3,000 of theirs would count as ours.
-    now[0] += 600
-    counters.taken += 100_000 + 600 * 35
-    counters.read += 100_000 + 600 * 35 - lost - late
-    assert path.arrived(mark, 100_000) == {"sampler": 100_000 - lost - late}
-    assert 'max_over_time(otelcol_receiver_accepted_spans_total{job="gateway",receiver="otlp"}[660s])' in " ".join(
-        counters.asked
+    assert store.scraped == 1001
+    return path, store, mark
+
+
+@pytest.mark.parametrize("lost", [0, 900])
+def test_spans_that_gateways_took_and_samplers_did_not_read_are_missing_whoever_sent_them(
+    lost: int, counters: tuple[TracesPath, Counters, Mark]
+) -> None:
+    path, store, mark = counters
+    others = 35 * 600
+    store.taken, store.read, store.scraped = (
+        store.taken + 100_000 + others,
+        store.read + 100_000 + others - lost,
+        1605.0,
     )
-    assert path.more(mark)["spans of others, subtracted"] == 21_000
-    assert path.tolerance() == 2 * 30 * path.delay_s
-    counters.read += late
-    assert path.arrived(mark, 100_000) == {"sampler": 100_000 - lost}
+    assert path.arrived(mark, 100_000, 1600.0) == {"sampler": 100_000 - lost}
+    assert (lost > path.tolerance()) == bool(lost)
+    taken = [expression for expression in store.asked if expression.startswith("sum(max_over_time(")]
+    assert taken[-1] == (
+        'sum(max_over_time(otelcol_receiver_accepted_spans_total{job="gateway",receiver="otlp"}[60s]))'
+    )
+    assert path.more(mark)["spans of others"] == others
+
+
+def test_spans_of_others_are_not_taken_for_ours_while_the_gateways_were_not_scraped(
+    counters: tuple[TracesPath, Counters, Mark],
+) -> None:
+    path, store, mark = counters
+    store.read, store.scraped = store.read + 150_000, 1599.0
+    [arrived] = path.arrived(mark, 100_000, 1600.0).values()
+    assert arrived < 100_000 - path.tolerance()
 
 
 def test_sizes_of_requests_are_read_and_refused() -> None:
