@@ -224,7 +224,14 @@ def machines(source: Source) -> str:
         f"{run.machine.get('cores', '?')} cores, {run.machine.get('memory_gib', '?')} GiB" for run in newest
     )
     processors = Counter(str(run.machine.get("processor", "not recorded")) for run in newest)
-    return f"Machine of the {len(newest)} newest runs: {_counted(sizes)}. Processor: {_counted(processors)}."
+    told = f"Machine of the {len(newest)} newest runs: {_counted(sizes)}. Processor: {_counted(processors)}."
+    reads = [reading for run in newest if isinstance(reading := run.machine.get("random_read_ns"), int | float)]
+    if reads:
+        told += (
+            f" A random read of 4 MiB took {min(reads):g} to {max(reads):g} ns in {len(reads)} of these runs: "
+            "what the host's other guests leave of its caches, and what figures of speed depend on."
+        )
+    return told
 
 
 def versions(source: Source) -> str:
