@@ -25,7 +25,7 @@ from ops.permissions.matrix import matrix
 from ops.permissions.model import HttpServer, Matrix, Passwords, export
 from services.audit.records import Outcome
 
-LONGEST_S: Final = 280.0
+LONGEST_S: Final = 780.0
 """After that nothing more is begun."""
 AT_ONCE: Final = 4
 """Jobs at a time, so that the platform has next to nothing to do."""
