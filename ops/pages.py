@@ -229,7 +229,7 @@ def machines(source: Source) -> str:
     if reads:
         told += (
             f" A random read of 4 MiB took {min(reads):g} to {max(reads):g} ns in {len(reads)} of these runs: "
-            "what the host's other guests leave of its caches, and what figures of speed depend on."
+            "what the run's own load and the host's other guests leave of the caches; figures of speed depend on it."
         )
     return told
 

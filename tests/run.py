@@ -299,7 +299,7 @@ def _judged(lines: Sequence[Sequence[Job]], limit_s: float, title: str) -> int:
     for job in jobs:
         print(f"{job.name:10} {job.took:8.0f} {job.cpu:8.0f} {job.passed or '':>8} {len(job.failed) or '':>8}")
     print(f"{title:10} {took:8.0f} {sum(job.cpu for job in jobs):8.0f}")
-    print(f"a random read of 4 MiB took {random_read_ns()} ns: that is how busy the host's other guests are")
+    print(f"a random read of 4 MiB took {random_read_ns()} ns")
     costly = sorted(((cpu, file) for job in jobs for file, cpu in job.files.items()), reverse=True)[:_NAMED]
     print("most processor time:", ", ".join(f"{file} {cpu:.0f} s" for cpu, file in costly if cpu >= 1) or "none")
     for name, entry in repeated.items():

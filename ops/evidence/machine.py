@@ -1,7 +1,7 @@
 """The machine that a run is made on: its size, and how fast its memory was at the time.
 
-A virtual machine shares caches and memory with others on its host. The same two cores have read their memory five times
-slower on one day than on another, and everything that runs on them is slower then, whatever its clock says.
+A virtual machine shares caches and memory with others on its host, and with the load of the run itself: the same two
+cores are slower then, whatever their clock says.
 """
 
 from __future__ import annotations
