@@ -224,14 +224,7 @@ def machines(source: Source) -> str:
         f"{run.machine.get('cores', '?')} cores, {run.machine.get('memory_gib', '?')} GiB" for run in newest
     )
     processors = Counter(str(run.machine.get("processor", "not recorded")) for run in newest)
-    told = f"Machine of the {len(newest)} newest runs: {_counted(sizes)}. Processor: {_counted(processors)}."
-    reads = [reading for run in newest if isinstance(reading := run.machine.get("random_read_ns"), int | float)]
-    if reads:
-        told += (
-            f" A random read of 4 MiB took {min(reads):g} to {max(reads):g} ns in {len(reads)} of these runs: "
-            "what the run's own load and the host's other guests leave of the caches; figures of speed depend on it."
-        )
-    return told
+    return f"Machine of the {len(newest)} newest runs: {_counted(sizes)}. Processor: {_counted(processors)}."
 
 
 def versions(source: Source) -> str:

@@ -28,7 +28,6 @@ from typing import Any, NoReturn
 from lab import timing
 from lab.paths import cache_root
 from ops.core.terminal import clock
-from ops.evidence.machine import random_read_ns
 from tests import flaky, seconds
 from tests.support import shared
 
@@ -39,8 +38,8 @@ WAITING = ("tests/config",)
 """Folder of the tests that start servers."""
 WAITING_WORKERS = min(4 * CORES, 12)
 """Workers that wait for servers: with six on two cores a fifth of the time is idle; each server takes memory."""
-COMPUTING_WORKERS = CORES + 1
-"""Some tests wait for a program. Each worker collects all tests, and more of them push each other out of the caches."""
+COMPUTING_WORKERS = 3 * CORES
+"""Some tests wait for a program: with three on two cores a fifth of the time is idle."""
 TIMED_WORKERS = min(2 * CORES + 1, 8)
 """With five on two cores they use a quarter of the time."""
 TIMED = "timed"
@@ -299,7 +298,6 @@ def _judged(lines: Sequence[Sequence[Job]], limit_s: float, title: str) -> int:
     for job in jobs:
         print(f"{job.name:10} {job.took:8.0f} {job.cpu:8.0f} {job.passed or '':>8} {len(job.failed) or '':>8}")
     print(f"{title:10} {took:8.0f} {sum(job.cpu for job in jobs):8.0f}")
-    print(f"a random read of 4 MiB took {random_read_ns()} ns")
     costly = sorted(((cpu, file) for job in jobs for file, cpu in job.files.items()), reverse=True)[:_NAMED]
     print("most processor time:", ", ".join(f"{file} {cpu:.0f} s" for cpu, file in costly if cpu >= 1) or "none")
     for name, entry in repeated.items():

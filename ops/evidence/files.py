@@ -25,7 +25,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.platform import PROJECT
-from ops.evidence.machine import machine
 
 FOLDER: Final = PROJECT / "evidence"
 CATALOG: Final = FOLDER / "catalog.yaml"
@@ -162,12 +161,12 @@ class Evidence(_Model):
 
     @property
     def told(self) -> Mapping[str, Any]:
-        """What texts may name: figures, ``machine``, and as ``settings`` what was asked for, whole numbers as such."""
+        """What texts may name: the figures, and as ``settings`` what the run was asked to do, whole numbers as such."""
         settings = {
             name: int(value) if isinstance(value, float) and value.is_integer() else value
             for name, value in self.settings.items()
         }
-        return {"settings": settings, "machine": dict(self.machine), **self.figures}
+        return {"settings": settings, **self.figures}
 
     def summary(self) -> str:
         """Name, age and commit, with the problems of a failed run."""
@@ -414,6 +413,18 @@ def digest(patterns: Iterable[str], project: Path = PROJECT) -> str:
         total.update(f"{file.relative_to(project)}\0".encode())
         total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()[:16]
+
+
+def machine() -> dict[str, int | float | str]:
+    """Cores, memory and processor of this machine."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else []
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(memory / 2**30, 1),
+        "processor": models[0] if models else "unknown",
+    }
 
 
 def versions(kube: Kube) -> dict[str, str]:

@@ -18,7 +18,6 @@ from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
 from ops.evidence import files as evidence
 from ops.evidence.files import Catalog, Entry, Evidence, Target
-from ops.evidence.machine import machine
 from ops.evidence.reading import named
 from ops.pages import Row, Source, Tables
 from tests.unit.ops.test_ops_evidence import git, save
@@ -121,7 +120,6 @@ def test_every_part_of_a_catalog_text_has_figures_that_some_run_or_test_has() ->
             # A bench has the figures of its first size and clients again for each other one that was asked for.
             single = re.sub(r"^\d+ (items a request|clients)/", "", figure)
             known = any(evidence.figure(run.told, single) is not None for run in runs)
-            known |= figure.removeprefix("machine/") in machine()
             assert known or f'"{figure}"' in written, f"{name}: no run has {figure!r}"
 
 
@@ -247,8 +245,7 @@ def test_the_machines_are_those_of_the_runs(project: Path) -> None:
     run = left(project)
     size = f"{run.machine['cores']} cores, {run.machine['memory_gib']} GiB"
     told = f"Machine of the 1 newest runs: {size}. Processor: {run.machine['processor']}."
-    reads = f"A random read of 4 MiB took {run.machine['random_read_ns']} to {run.machine['random_read_ns']} ns in 1 of"
-    assert pages.machines(source(project)).startswith(f"{told} {reads} these runs: ")
+    assert pages.machines(source(project)) == told
 
 
 def test_kinds_are_counted_where_there_are_several() -> None:
