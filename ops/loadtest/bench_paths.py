@@ -163,7 +163,8 @@ class TracesPath:
     )
 
     def __init__(self, context: Context) -> None:
-        self._query = context.thanos
+        # One server: between two, a value and the time at which it was scraped may be of different scrapes.
+        self._query = context.replica(context.platform.prometheus_replicas[0])
         self._background, self._others = math.nan, 0.0
 
     def mark(self) -> Mark:

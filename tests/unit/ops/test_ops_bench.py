@@ -336,7 +336,9 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> tuple[TracesPath, Counters, Mar
 
     monkeypatch.setattr("ops.loadtest.bench_paths.wait_until", wait)
     store = Counters()
-    path = TracesPath(cast(Context, SimpleNamespace(thanos=store)))
+    platform = SimpleNamespace(prometheus_replicas=("primary", "secondary"))
+    context = SimpleNamespace(platform=platform, replica=lambda name: {"primary": store}[name])
+    path = TracesPath(cast(Context, context))
     mark = path.mark()
     assert store.scraped == 1001
     return path, store, mark
