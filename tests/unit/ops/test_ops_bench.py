@@ -302,7 +302,7 @@ def test_a_reading_is_waited_for_until_it_is_fresh(monkeypatch: pytest.MonkeyPat
 
 
 class Counters:
-    """Thanos Query of a platform whose gateways and samplers count spans, and are scraped together."""
+    """A Prometheus of a platform whose gateways and samplers count spans, and are scraped together."""
 
     def __init__(self) -> None:
         self.taken, self.read, self.scraped = 5e6, 4e6, 0.0

@@ -23,6 +23,13 @@ def shared() -> Iterator[Harness]:
         yield new_world
 
 
+def silent_s(seen: str) -> int:
+    """For how long region A was silent by what was said; a slow machine reads it a little later than it was made."""
+    since = re.match(rf"{A} gives no sign of life since (\d+) s", seen)
+    assert since is not None, seen
+    return int(since[1])
+
+
 def test_the_first_lease_has_epoch_one_and_lets_nobody_tell_people_yet(shared: Harness) -> None:
     taken = takeover.take(shared.witness, B, "ops failover", "lost")
     assert (taken.holder, taken.epoch, taken.notify) == (B, 1, False)
@@ -94,9 +101,7 @@ def test_a_region_without_a_sign_of_life_is_not_waited_for(shared: Harness) -> N
     shared.beat(A, age_s=45)
     confirmed, seen = takeover.silent(shared.witness, A, 1, 60.0)
     assert not confirmed
-    since = re.search(r"gives no sign of life since (\d+) s", seen)
-    assert since is not None
-    assert 45 <= int(since[1]) < 60
+    assert silent_s(seen) in range(45, 60)
 
 
 def test_a_confirmation_that_comes_later_is_waited_for(shared: Harness) -> None:
@@ -119,7 +124,7 @@ def test_whether_a_region_lives_is_not_asked_of_its_clock(shared: Harness, ahead
     shared.beat(A, ahead_s=ahead_s)
     assert takeover.silent(shared.witness, A, 1, 0.0)[1].startswith(f"{A} is alive and has not confirmed")
     shared.beat(A, age_s=45, ahead_s=ahead_s)
-    assert takeover.silent(shared.witness, A, 1, 60.0)[1].startswith(f"{A} gives no sign of life since ")
+    assert silent_s(takeover.silent(shared.witness, A, 1, 60.0)[1]) in range(45, 60)
     last = takeover.sign_of_life(shared.witness, A)
     assert last is not None
     assert not last.alive
