@@ -152,8 +152,8 @@ def test_a_process_that_ends_without_a_word_has_not_passed(tmp_path: Path) -> No
 
 PUTS_BACK = """
     taken = Path(__file__).with_name("taken")
-    taken.touch()
     try:
+        taken.touch()
         time.sleep(600)
     finally:
         time.sleep(0.5)
