@@ -27,8 +27,10 @@ help: ## Show this list
 $(VENV)/complete:
 	@exec >&2 # standard output is for what the target prints
 	echo "python environment in $(VENV) ..."
-	rm -rf "$(VENV).part"
 	mkdir -p "$(CACHE)"
+	# What a killed make leaves running holds this, too: the next one waits for it.
+	exec 9< "$(CACHE)"
+	python3.11 -c "import fcntl; fcntl.flock(9, fcntl.LOCK_EX)"
 	if [ ! -e "$(VENV)/complete" ]; then
 		rm -rf "$(VENV)"
 		python3.11 -m venv "$(VENV)"
