@@ -2,10 +2,10 @@
 
 A block begins with ``<!-- evidence: NAME -->`` and ends with ``<!-- /evidence -->``, each on a line of its own. NAME is
 ``catalog``, ``failed``, ``machine``, ``versions``, ``drills``, ``scaling``, ``peer``, ``loop``, or a table of
-``evidence/pages.yaml``, whose placeholders read ``{name of evidence: figure}``; with ``, of each run`` at its end a
-figure is listed of every run with the sources of the newest. The block ``<!-- code: commands -->`` lists the commands
-of ``ops``. The same checkout gives the same bytes: no clock is read, and uncommitted changes count as the commit that
-they will become.
+``evidence/pages.yaml``, whose placeholders read ``{name of evidence: figure}``; with ``, of a day`` at its end a
+figure is given by its ends in the newest run and those of the 24 hours before it. The block ``<!-- code: commands -->``
+lists the commands of ``ops``. The same checkout gives the same bytes: no clock is read, and uncommitted changes count
+as the commit that they will become.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ BLOCK: Final = re.compile(
 _BEGIN = re.compile(r"^<!-- (?:evidence|code): ", re.MULTILINE)
 _END = re.compile(r"<!-- /(?:evidence|code) -->")
 _PLACEHOLDER = re.compile(r"\{([a-z0-9-]+): ([^{}]+)\}")
-EACH: Final = ", of each run"
-"""Behind a figure: that of every run with the sources of the newest one, the smallest first."""
+OF_A_DAY: Final = ", of a day"
+"""Behind a figure: its least and greatest in the newest run and those of the 24 hours before it."""
 _SHORT = 7
 _MOST_SCALARS = 8
 _LONGEST_REASON = 300
@@ -83,8 +83,14 @@ class Source:
 
     @property
     def ignored(self) -> list[str]:
-        """Files of the catalog's names that are no evidence."""
-        return [file for name in evidence.catalog().evidence for file in self._read(name).ignored]
+        """Files of the catalog's names that are no evidence, and folders of other names."""
+        names = evidence.catalog().evidence
+        known = {*names, record.FOLDER.name}
+        others = sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name not in known)
+        return [
+            *(file for name in names for file in self._read(name).ignored),
+            *(f"{other}/ is of a name that {evidence.CATALOG.name} does not have" for other in others),
+        ]
 
     def runs(self, name: str) -> tuple[Evidence, ...]:
         """Runs of a name, newest first."""
@@ -94,9 +100,9 @@ class Source:
         """The newest run of a name, or None."""
         return self._read(name).newest
 
-    def like_newest(self, name: str) -> tuple[Evidence, ...]:
-        """The newest run of a name and those with the same sources."""
-        return self._read(name).like_newest
+    def of_a_day(self, name: str) -> tuple[Evidence, ...]:
+        """The newest run of a name and those of the 24 hours before it."""
+        return self._read(name).of_a_day
 
     def stale(self, run: Evidence) -> str | None:
         """What makes a run stale, or None."""
@@ -179,13 +185,16 @@ def _shown(what: str, text: str, source: Source) -> str:
 
 
 def _value(figure: str, run: Evidence, source: Source) -> str | None:
-    """A figure of a run, or of each run like it, as it is shown; None where it was not measured."""
-    if not figure.endswith(EACH):
+    """A figure of a run, or of all of its day, as it is shown; None where it was not measured."""
+    if not figure.endswith(OF_A_DAY):
         return filled("{" + figure + "}", run.told)
-    name = figure.removesuffix(EACH)
-    figures = [evidence.figure(other.told, name) for other in source.like_newest(run.name)]
-    numbers = sorted(number for number in figures if isinstance(number, int | float))
-    return "; ".join(map(plain, numbers)) or None
+    name = figure.removesuffix(OF_A_DAY)
+    figures = [evidence.figure(other.told, name) for other in source.of_a_day(run.name)]
+    numbers = [number for number in figures if isinstance(number, int | float)]
+    if not numbers:
+        return None
+    ends = " to ".join(map(plain, sorted({min(numbers), max(numbers)})))
+    return f"{ends} in {len(numbers)} {'run' if len(numbers) == 1 else 'runs'}"
 
 
 def catalog_table(source: Source, page: Path) -> str:
@@ -220,11 +229,10 @@ def machines(source: Source) -> str:
     newest = _newest(source)
     if not newest:
         return f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]} on any machine."
-    sizes = Counter(
-        f"{run.machine.get('cores', '?')} cores, {run.machine.get('memory_gib', '?')} GiB" for run in newest
-    )
+    sizes = Counter(f"{run.cores} cores, {run.machine.get('memory_gib', '?')} GiB" for run in newest)
     processors = Counter(str(run.machine.get("processor", "not recorded")) for run in newest)
-    return f"Machine of the {len(newest)} newest runs: {_counted(sizes)}. Processor: {_counted(processors)}."
+    machines = f"{_counted(sizes)}. Processor: {_counted(processors)}"
+    return f"Machine of the newest run of each of {len(newest)} names: {machines}."
 
 
 def versions(source: Source) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -57,7 +58,9 @@ _run = ExitStack()
 
 
 def pytest_configure() -> None:
-    """Give the workers a folder for what they share."""
+    """Give the workers a folder for what they share, and let what a test starts be interrupted as from a terminal."""
+    # A shell's background ignores it, and so would every process below.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _run.enter_context(shared.folder())
 
 

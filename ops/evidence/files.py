@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
@@ -30,11 +30,14 @@ FOLDER: Final = PROJECT / "evidence"
 CATALOG: Final = FOLDER / "catalog.yaml"
 SCOPE_VARIABLE: Final = "OBS_EVIDENCE_SCOPE"
 KEPT_RUNS: Final = 12
-"""Runs of one name that stay; beyond that the oldest passed one goes first."""
+"""Runs of one name that stay; beyond that the oldest passed one goes first, then the oldest failed one."""
+_KEPT_PASSED: Final = 3
+"""Of them the newest passed ones, which stay whatever fails after them."""
 _NOT_RUN: Final = ("_test.go", ".md")
 """Endings of files that are no part of what runs: no run covers them."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _GIT_S = 15
+_CLOCKS_DIFFER = timedelta(minutes=5)
 _LARGEST_BYTES = 2**20
 
 
@@ -143,13 +146,25 @@ class Evidence(_Model):
     commit: str
     dirty: bool
     covers_digest: str
-    time: datetime
+    time: AwareDatetime
     seconds: float | None
     platform: PlatformId | None
     machine: Mapping[str, int | float | str]
     versions: Mapping[str, str]
     settings: Mapping[str, Any] = {}
     figures: Mapping[str, Any] = {}
+
+    @field_validator("machine")
+    @classmethod
+    def _of_so_many_cores(cls, value: Mapping[str, int | float | str]) -> Mapping[str, int | float | str]:
+        if not isinstance(value.get("cores"), int):
+            raise ValueError("does not say on how many cores it ran")  # noqa: TRY004  (pydantic reports it as the field's error)
+        return value
+
+    @property
+    def cores(self) -> int:
+        """On how many cores it was made."""
+        return int(self.machine["cores"])
 
     def age(self, now: datetime | None = None) -> str:
         """Time since the run, in words."""
@@ -195,10 +210,9 @@ class Runs(_Model):
         return self.runs[0] if self.runs else None
 
     @property
-    def like_newest(self) -> tuple[Evidence, ...]:
-        """The newest run and those before it that ran with the same contents of the files that it covers."""
-        digest = self.newest.covers_digest if self.newest else ""
-        return tuple(run for run in self.runs if run.covers_digest == digest) if digest else self.runs[:1]
+    def of_a_day(self) -> tuple[Evidence, ...]:
+        """The newest run and those of the 24 hours before it, whatever they covered."""
+        return tuple(run for run in self.runs if self.runs[0].time - run.time <= timedelta(days=1))
 
 
 def figure(figures: Any, name: str) -> Any:
@@ -292,7 +306,7 @@ def write(
 
 
 def read(name: str, folder: Path = FOLDER) -> Runs:
-    """Read the runs of a name; a damaged file, or one of another name, is listed and otherwise ignored."""
+    """Read the runs of a name; a damaged file, or one of another name or time, is listed and otherwise ignored."""
     runs: list[Evidence] = []
     ignored: list[str] = []
     for file in sorted((folder / name).glob("*.json"), reverse=True):
@@ -300,6 +314,10 @@ def read(name: str, folder: Path = FOLDER) -> Runs:
             run = _parse(file)
             if run.name != name:
                 ignored.append(f"{file.name} in {name}/ is evidence of {run.name}")
+            elif not file.name.startswith(f"{run.time.astimezone(UTC):%Y%m%dT%H%M%S}"):
+                ignored.append(f"{file.name} in {name}/ is of another time, {run.time}")
+            elif run.time - datetime.now(UTC) > _CLOCKS_DIFFER:
+                ignored.append(f"{file.name} in {name}/ is of the future")
             else:
                 runs.append(run)
         except (OSError, ValueError) as error:
@@ -313,28 +331,11 @@ def newest(name: str, folder: Path = FOLDER) -> Evidence | None:
 
 
 def problems(evidence: Evidence) -> list[str]:
-    """Why a run failed: in its own words, or by the targets of today that it misses; empty for one that passed.
-
-    Raises:
-        OpsError: It does not say on how many cores it ran.
-    """
+    """Why a run failed: in its own words, or by the targets of today that it misses; empty for one that passed."""
     if not evidence.passed:
         return list(evidence.problems) or ["no reason recorded"]
     targets = catalog().entry(evidence.name).targets
-    return [problem for target in targets if (problem := target.problem(evidence.figures, cores(evidence)))]
-
-
-def cores(evidence: Evidence) -> int:
-    """On how many cores a run was made.
-
-    Raises:
-        OpsError: It does not say so.
-    """
-    recorded = evidence.machine.get("cores")
-    if not isinstance(recorded, int):
-        run = f"evidence {evidence.name} of {evidence.time:%Y-%m-%d %H:%M}"
-        raise OpsError(f"{run} does not say on how many cores it ran")
-    return recorded
+    return [problem for target in targets if (problem := target.problem(evidence.figures, evidence.cores))]
 
 
 def staleness(evidence: Evidence, project: Path = PROJECT) -> str | None:
@@ -449,8 +450,8 @@ def _reason(error: Exception) -> str:
 def _prune(folder: Path) -> None:
     files = sorted(folder.glob("*.json"))
     while len(files) > KEPT_RUNS:
-        passed = [file for file in files[:-1] if _passed(file)]
-        oldest = (passed or files)[0]
+        passed = [file for file in files if _passed(file)]
+        oldest = (passed[:-_KEPT_PASSED] or [file for file in files if file not in passed])[0]
         oldest.unlink()
         files.remove(oldest)
 

@@ -153,7 +153,7 @@ def _result(
 
 def _incomparable(target: Target, run: Evidence) -> bool:
     """Whether a missed target is asked only of larger machines than the run had."""
-    return not target.applies(evidence.cores(run)) and target.problem(run.figures) is not None
+    return not target.applies(run.cores) and target.problem(run.figures) is not None
 
 
 def _compared(target: Target, run: Evidence) -> str:
@@ -164,4 +164,4 @@ def _compared(target: Target, run: Evidence) -> str:
         missed = f"{reached:,.10g} of {limit:,.10g} {target.unit}".strip()
     else:
         missed = target.problem(run.figures) or target.figure
-    return f"{missed} on {evidence.cores(run)} cores; the target is for {target.cores}"
+    return f"{missed} on {run.cores} cores; the target is for {target.cores}"

@@ -27,7 +27,7 @@ from ops.core.errors import OpsError
 from ops.core.platform import Platform
 from ops.loadtest import bench_load
 from ops.loadtest.bench_load import Load, LoadResult, Target, devices, run
-from ops.loadtest.bench_paths import backlogs, path_of
+from ops.loadtest.bench_paths import Mark, backlogs, path_of
 from ops.loadtest.bench_requests import batch
 
 SLOW_S = 5.0
@@ -95,6 +95,7 @@ class Outcome:
     Attributes:
         rate: Items per second that were due.
         seconds: For how long.
+        mark: From when arrivals were counted.
         result: What became of the requests.
         missing: Items acknowledged and not yet arrived when the wait ended, by end of the path; empty: none.
         lag_s: Seconds of load that were on their way when the load ended, at the slowest end.
@@ -105,6 +106,7 @@ class Outcome:
 
     rate: float
     seconds: float
+    mark: Mark
     result: LoadResult
     missing: Mapping[str, int]
     lag_s: float
@@ -253,20 +255,21 @@ class Bench:
         return outcomes
 
     def _window(self, rate: float, idle: Mapping[str, float], figures: dict[str, Any]) -> Outcome | None:
-        """The window at a rate, once more a quarter lower where it does not hold; writes costs and latencies."""
-        outcome = None
+        """The window, once more a quarter lower where it does not hold; writes each and the costs of the last."""
+        outcome: Outcome | None = None
+        costs: dict[str, Any] = {}
+        windows: list[dict[str, Any]] = []
         for attempt in range(2):
             if attempt and self._left() < self._window_needs():
                 break
             before = bench_load.settled(self._context, time.time())
             kafka_bytes = bench_load.bytes_in_kafka(self._context, self._settings.signal)
-            mark = self._path.mark()
             outcome = self.at(rate, self._settings.window_s, "window")
             cost = bench_load.cost(before, bench_load.settled(self._context, time.time()), idle)
-            kafka_bytes = bench_load.bytes_in_kafka(self._context, self._settings.signal) - kafka_bytes
             self._tell(f"  {_words(outcome, self._path.item)}")
             result, item = outcome.result, self._path.item
-            figures |= {
+            windows.append(outcome.figures())
+            costs = {
                 f"{item}/s in the window": round(outcome.per_second),
                 **result.figures(),
                 "lag s": round(outcome.lag_s, 1),
@@ -274,18 +277,27 @@ class Bench:
                     **cost.per_million(result.acknowledged, self._path.workloads),
                     "load generator": round(result.values["cpu_seconds"] / max(1, result.acknowledged) * 1e6, 2),
                 },
-                "bytes of an item in Kafka": round(kafka_bytes / max(1, result.acknowledged), 1),
                 "cores busy on all nodes": f"{cost.busy:.2f} of {cost.cores:g}",
                 "cores of the platform's pods": round(cost.pods, 2),
                 "load average of this machine": round(os.getloadavg()[0], 1),
-                **self._path.more(mark),
             }
+            # Of a platform that is overloaded these may not come; what was measured above stays.
+            for more in (partial(self._path.more, outcome.mark), partial(self._in_kafka, kafka_bytes, result)):
+                try:
+                    costs |= more()
+                except OpsError as error:
+                    self._tell(f"  not measured: {error}")
             if outcome.caught_up_s is not None:
-                figures["caught up after s"] = round(outcome.caught_up_s, 1)
+                costs["caught up after s"] = round(outcome.caught_up_s, 1)
             if outcome.held or outcome.caught_up_s is None:
                 break
             rate *= _BACK_OFF
+        figures |= {**costs, "windows": windows}
         return outcome
+
+    def _in_kafka(self, before: float, result: LoadResult) -> dict[str, float]:
+        added = bench_load.bytes_in_kafka(self._context, self._settings.signal) - before
+        return {"bytes of an item in Kafka": round(added / max(1, result.acknowledged), 1)}
 
     def at(self, rate: float, seconds: float, name: str) -> Outcome:
         """Send at a rate and wait, within limits, until all of it has arrived."""
@@ -307,6 +319,7 @@ class Bench:
         return Outcome(
             rate=rate,
             seconds=seconds,
+            mark=mark,
             result=result,
             missing=missing if caught_up is None else {},
             lag_s=lag,

@@ -272,7 +272,10 @@ class Cost:
     cores: float
 
     def per_million(self, items: int, workloads: Sequence[str]) -> dict[str, float]:
-        """CPU seconds per million items: of each workload that they pass, of all others, and of all together."""
+        """CPU seconds per million items: of each workload that they pass, of these together, and of the others.
+
+        The others' is what the idle platform used more or less meanwhile: it belongs to no item, and may be negative.
+        """
         if not items:
             return {}
         seconds = {name: self.seconds.get(name, 0.0) for name in workloads}

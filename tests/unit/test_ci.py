@@ -51,8 +51,9 @@ def test_a_failed_run_says_how_far_it_came(requested: Path) -> None:
         (["tools=4000", "test=900"], False),
         (["tools=3000", "test=900"], True),
         (["tools=120", "test=601", "e2e=1800"], True),
-        (["tools=119", "test=600", "e2e=1681"], True),
-        (["tools=119", "test=600", "e2e=1682"], False),
+        (["tools=119", "test=600", "up=961", "e2e=720"], True),
+        (["tools=119", "test=600", "up=962", "e2e=720"], False),
+        (["tools=119", "test=600", "e2e=721"], False),
         (["tools=119", "test=601", "e2e=600"], False),
     ],
 )

@@ -128,7 +128,7 @@ def drilled(folder: Path, *, passed: bool = True, days: float = 1, cluster: str 
         versions={},
         figures={target.figure: 0 for target in evidence.catalog().entry("region-drill").targets},
     )
-    file = folder / run.name / "1.json"
+    file = folder / run.name / f"{run.time:%Y%m%dT%H%M%S}000Z.json"
     file.parent.mkdir()
     file.write_text(run.model_dump_json())
     return Drills(lambda: HERE, folder)

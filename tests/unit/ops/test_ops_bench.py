@@ -259,8 +259,37 @@ def test_a_window_that_does_not_hold_is_tried_once_more_lower(monkeypatch: pytes
     figures, _ = measured(system, replace(QUICK, steps=0, rate=2000), monkeypatch)
     assert system.rates == [2000, 1500]
     assert figures["sustained points/s"] == 1500
+    assert [(window["rate"], window["held"]) for window in figures["windows"]] == [(2000, False), (1500, True)]
     assert figures["bytes of an item in Kafka"] == 12.0
     assert figures["latency p95 ms"] == 20.0
+
+
+def test_a_window_keeps_its_figures_where_what_comes_after_it_is_not_seen_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Late(System):
+        """Is overloaded, so that its counters are scraped too late."""
+
+        def more(self, _: Mark) -> dict[str, Any]:
+            raise OpsError("no answer from a sampler")
+
+    system = Late(takes=1e9, delivers=1e9)
+    made_up(system, monkeypatch)
+
+    def size(*_: Any) -> float:
+        if system.rates:
+            raise OpsError("waited 25 s in vain for the size of telemetry-metrics by a new scrape")
+        return 0.0
+
+    monkeypatch.setattr(bench_load, "bytes_in_kafka", size)
+    platform = SimpleNamespace(otlp_http="", ca_certificate="", otlp_credentials={})
+    said: list[str] = []
+    context = cast(Context, SimpleNamespace(platform=platform))
+    figures = Bench(context, replace(QUICK, steps=0, rate=2000), said.append).measure()
+    assert figures["sustained points/s"] == 2000
+    assert figures["latency p95 ms"] == 20.0
+    assert "bytes of an item in Kafka" not in figures
+    assert sum("not measured: " in line for line in said) == 2
 
 
 def test_it_stops_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

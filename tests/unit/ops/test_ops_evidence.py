@@ -145,11 +145,21 @@ def test_a_second_run_is_a_second_file_and_the_newest_is_read(project: Path) -> 
 def test_beyond_the_limit_the_oldest_passed_run_goes_and_failed_ones_stay(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evidence, "KEPT_RUNS", 3)
-    for missing in (1, 0, 0, 0):
+    monkeypatch.setattr(evidence, "KEPT_RUNS", 5)
+    for missing in (1, 0, 0, 0, 0, 0):
         write(project, missing=missing)
     runs = evidence.read("a-drill", project / "evidence").runs
-    assert [run.passed for run in runs] == [True, True, False]
+    assert [run.passed for run in runs] == [True] * 4 + [False]
+
+
+def test_the_newest_three_passed_runs_stay_whatever_fails_after_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "KEPT_RUNS", 5)
+    for missing in (0, 0, 0, 0, 1, 2, 3, 4):
+        write(project, missing=missing)
+    runs = evidence.read("a-drill", project / "evidence").runs
+    assert [run.figures["missing"] for run in runs] == [4, 3, 0, 0, 0]
 
 
 def test_a_damaged_and_a_foreign_file_are_named_and_ignored(project: Path) -> None:
@@ -158,9 +168,24 @@ def test_a_damaged_and_a_foreign_file_are_named_and_ignored(project: Path) -> No
     (folder / "20990101T000000000Z.json").write_text("{")
     (folder / "20990102T000000000Z.json").write_text(json.dumps({**written.model_dump(mode="json"), "name": "other"}))
     (folder / "20990103T000000000Z.json").write_text(json.dumps({**written.model_dump(mode="json"), "more": 1}))
+    for name, changed in {
+        "20990104T000000000Z": {"machine": {"memory_gib": 1.0}},
+        "20990105T000000000Z": {"time": "2099-01-05T00:00:00"},
+        "20990106T000000000Z": {"time": "2099-01-06T00:00:00Z"},
+        "20990107T000000000Z": {},
+    }.items():
+        text = json.dumps({**written.model_dump(mode="json"), **changed})
+        (folder / f"{name}.json").write_text(text)
     runs = evidence.read("a-drill", project / "evidence")
     assert runs.runs == (written,)
-    assert [message.split(" ")[0] for message in runs.ignored] == [
+    assert runs.ignored[:4] == (
+        f"20990107T000000000Z.json in a-drill/ is of another time, {written.time}",
+        "20990106T000000000Z.json in a-drill/ is of the future",
+        "a-drill/20990105T000000000Z.json is not an evidence file: time Input should have timezone info",
+        "a-drill/20990104T000000000Z.json is not an evidence file: "
+        "machine Value error, does not say on how many cores it ran",
+    )
+    assert [message.split(" ")[0] for message in runs.ignored[4:]] == [
         "a-drill/20990103T000000000Z.json",
         "20990102T000000000Z.json",
         "a-drill/20990101T000000000Z.json",

@@ -198,7 +198,7 @@ def ran(project: Path, name: str = "drill", number: int = 1, **differs: Any) -> 
             **differs,
         }
     )
-    file = project / "evidence" / name / f"{number:03}.json"
+    file = project / "evidence" / name / f"{run.time:%Y%m%dT%H%M%S}{number:03}Z.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(run.model_dump_json())
     return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def left(project: Path, name: str = "kill", *problems: str, when: int = 1, **fig
     )
     folder = project / "evidence" / name
     written = max(folder.glob("*.json"))
-    moment = datetime(2026, 11, 20, 10, when, tzinfo=UTC)
+    moment = datetime(2026, 11, 20, 10, tzinfo=UTC) + timedelta(minutes=when)
     run = run.model_copy(update={"time": moment})
     (folder / f"{moment:%Y%m%dT%H%M%S}000Z.json").write_text(run.model_dump_json(indent=2))
     written.unlink()
@@ -106,7 +106,7 @@ def test_every_placeholder_names_a_figure_of_the_newest_run() -> None:
                 name, _, figure = placeholder.partition(": ")
                 run = evidence.newest(name)
                 if run is not None and run.passed:
-                    value = evidence.figure(run.told, figure.removesuffix(pages.EACH))
+                    value = evidence.figure(run.told, figure.removesuffix(pages.OF_A_DAY))
                     assert value is not None, f"{row.promise}: {placeholder}"
 
 
@@ -140,20 +140,22 @@ def test_a_promise_shows_its_figures_and_their_run(project: Path) -> None:
     )
 
 
-def test_a_figure_of_each_run_is_that_of_all_with_the_sources_of_the_newest_one(project: Path) -> None:
-    rows = (Row(promise="fast", shows={"load": "{load: average s, of each run} s"}),)
+def test_a_figure_of_a_day_is_its_least_and_greatest_whatever_the_sources_were(project: Path) -> None:
+    rows = (Row(promise="fast", shows={"load": "{load: average s, of a day}"}),)
 
     def shown() -> str:
         return pages.promises(rows, source(project), project / "README.md").splitlines()[-1]
 
     assert "load: not measured" in shown()
     left(project, "load", when=1, **{"average s": 9.0})
+    assert "load: 9.0 in 1 run |" in shown()
     (project / "settings.yaml").write_text("a: 2\n")
     left(project, "load", when=2, **{"average s": 3.5})
-    assert "load: 3.5 s" in shown()
     left(project, "load", when=3, **{"average s": 1.5})
     left(project, "load", "broke off", when=4, note=1)
-    assert "load: **failed**, 1.5; 3.5 s" in shown()
+    assert "load: **failed**, 1.5 to 9.0 in 3 runs |" in shown()
+    left(project, "load", when=24 * 60 + 2, **{"average s": 2.5})
+    assert "load: 1.5 to 3.5 in 3 runs |" in shown()
 
 
 def test_texts_may_name_what_a_run_was_asked_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +246,7 @@ def test_the_machines_are_those_of_the_runs(project: Path) -> None:
     assert pages.machines(source(project)) == "Not measured on any machine."
     run = left(project)
     size = f"{run.machine['cores']} cores, {run.machine['memory_gib']} GiB"
-    told = f"Machine of the 1 newest runs: {size}. Processor: {run.machine['processor']}."
+    told = f"Machine of the newest run of each of 1 names: {size}. Processor: {run.machine['processor']}."
     assert pages.machines(source(project)) == told
 
 
