@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,13 +15,17 @@ from types import MappingProxyType
 
 from components.cluster import NEW_ROLE
 from ops.core.errors import OpsError, one_line
+from ops.core.interrupts import uninterrupted
 from ops.core.platform import PROJECT
+from ops.core.terminal import say
 
 ROLE_KEY, SETTINGS_KEY = "observability:role", "observability:settings"
 COMMAND = "OBS_PULUMI_UP"
 """Variable with another command line for ``pulumi up``; Pulumi itself has to be given the policy pack in it."""
 PACK, PACK_FILE, PACK_OPTION = "policy", "PulumiPolicy.yaml", "--policy-pack"
 UP_LIMIT_S = 1800.0
+ENDS_S = 120.0
+"""What Pulumi has to finish what is under way, once it is asked to end."""
 _LIMIT_S = 60.0
 _THROWN = re.compile(r"\w*(Error|Exception): ")
 _VIOLATION = re.compile(r"^(- )?\[mandatory\]")
@@ -213,22 +218,41 @@ def _run(
     environment = {**os.environ, **({"PULUMI_STACK": stack} if stack else {}), **variables}
     with tempfile.NamedTemporaryFile("wb", prefix="obs-pulumi-", suffix=".log", delete=False) as log:
         file = Path(log.name)
+        process = subprocess.Popen(
+            [program, *command[1:]],
+            cwd=cwd,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # it is told to end by us, once
+        )
         try:
-            done = subprocess.run(
-                [program, *command[1:]],
-                cwd=cwd,
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                timeout=limit_s,
-                check=False,
-            )
+            process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            raise OpsError(f"`{what}` did not end in {limit_s:.0f} s: what it said is in {file}") from None
-    if done.returncode != 0:
+            left = _end(process)
+            raise OpsError(f"`{what}` did not end in {limit_s:.0f} s{left}: what it said is in {file}") from None
+        except BaseException:
+            say(f"`{what}` is asked to end, what it said is in {file}")
+            if left := _end(process):
+                say(f"`{what}` was ended{left}")
+            raise
+    if process.returncode != 0:
         raise OpsError(f"`{what}` failed: {_reason(file)}: all that it said is in {file}")
     file.unlink()
+
+
+def _end(process: subprocess.Popen[bytes]) -> str:
+    """Let Pulumi finish what is under way, write its state and give its lock back; what is left if it does not."""
+    with uninterrupted():
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(ENDS_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return f", nor {ENDS_S:.0f} s after it was asked to (where the stack is locked now: `pulumi cancel`)"
+    return ""
 
 
 def _reason(file: Path) -> str:

@@ -155,6 +155,7 @@ def _carry_out(drill: Drill, context: Context, progress: DrillProgress, changed:
             drill.limit_s,
             log,
             progress.beat,
+            put_back_s=drill.put_back_s,
             variables={**changed, terminal.FILE: str(progress.steps)},
         )
         progress.beat(outcome.seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.drills.procedure import Aspect, Drill
+from ops.drills.procedure import PUT_BACK_BY_UP_S, Aspect, Drill
 
 _PROCEDURES = "ops.drills.procedures"
 _METRICS = "numbered metrics through the gateway, 4 clients"
@@ -106,6 +106,7 @@ FLOW: tuple[Drill, ...] = (
         evidence="shards-added",
         seconds=870,
         limit_s=3600,
+        put_back_s=PUT_BACK_BY_UP_S,
         load=f"{_METRICS}; a lasting High, a Critical after each update, a query a second at the read address",
         fault="one more shard for each replica, twice, by the stack file and pulumi up; reverted at the end",
         figures={
@@ -156,6 +157,7 @@ FLOW: tuple[Drill, ...] = (
         evidence="broker-added",
         seconds=900,
         limit_s=7200,
+        put_back_s=PUT_BACK_BY_UP_S,
         load=_METRICS,
         fault="one more broker by the stack file and pulumi up, `ops kafka rebalance`, then drained and removed",
         figures={
@@ -196,6 +198,7 @@ FLOW: tuple[Drill, ...] = (
         evidence="kafka-upgraded",
         seconds=780,
         limit_s=6000,
+        put_back_s=PUT_BACK_BY_UP_S,
         load=_BOTH,
         fault="another release of Kafka by its digest in the stack file and pulumi up, three times; then "
         "`metadata.version` raised; the platform keeps both",

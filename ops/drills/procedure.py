@@ -33,6 +33,12 @@ class Aspect(StrEnum):
     DASHBOARDS = "dashboards' answers"
 
 
+PUT_BACK_S: Final = 300.0
+"""What most drills have to put things back: a load ends first, and a command is tried again."""
+PUT_BACK_BY_UP_S: Final = 1200.0
+"""What those have that bring the stack up again for it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Drill:
     """One drill that can be had.
@@ -51,6 +57,7 @@ class Drill:
         watched: Whether pods, partitions and panels are looked at from outside meanwhile.
         looked_at: Whether it starts only on a platform that is steady as a whole. A drill of two regions looks at both
             itself, and parts of them may be scaled down.
+        put_back_s: Seconds that it has to put back what it took away, after its limit or an interruption.
     """
 
     name: str
@@ -65,6 +72,7 @@ class Drill:
     figures: Mapping[Aspect, tuple[str, ...]] = field(default_factory=dict)
     watched: bool = True
     looked_at: bool = True
+    put_back_s: float = PUT_BACK_S
 
 
 Procedure = Callable[[Context, dict[str, Any]], list[str]]

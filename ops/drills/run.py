@@ -161,8 +161,6 @@ class DrillProgress:
             self._console.print(f"{self._drill.name}: {clock(seconds)}: still running: {self._last}; {rest}")
 
 
-PUT_BACK_S = 180.0
-"""What a drill that is ended has, to put back what it took away."""
 _LOOK_S = 0.5
 _MOST_REASONS = 3
 
@@ -196,7 +194,7 @@ def run(
     beat: Callable[[float], None] = lambda _: None,
     *,
     cwd: Path = PROJECT,
-    put_back_s: float = PUT_BACK_S,
+    put_back_s: float,
     variables: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run a drill; ends it when the time is up, or when we are interrupted, so that it puts things back.
@@ -207,7 +205,7 @@ def run(
         log: File for what it says.
         beat: Told the seconds since the start, twice a second.
         cwd: Where it runs.
-        put_back_s: Seconds that it has after it was told to end.
+        put_back_s: Seconds that it has after it was told to end, see `Drill`.
         variables: Added to its environment.
 
     Raises:

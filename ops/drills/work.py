@@ -69,7 +69,8 @@ def main(drill: Drill, attempted: Callable[[Drill], list[str]] = attempt) -> int
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """End as Ctrl-C does; a second signal does not stop what puts things back."""
-    signal.signal(number, signal.SIG_IGN)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt(f"signal {number}")
 
 

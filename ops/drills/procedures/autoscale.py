@@ -20,6 +20,7 @@ from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet
+from ops.drills.tools.back import put_back
 from ops.drills.tools.load import TOPIC, OtlpLoad
 
 WORKLOAD: Final = "gateway"
@@ -138,12 +139,13 @@ def temporary_bounds(scalers: Autoscalers, spec: Mapping[str, Any]) -> Iterator[
     """Tell the autoscaler something else inside the block, and then what it was told before."""
     before = scalers.spec(WORKLOAD)
     say(f"autoscaler of {WORKLOAD}: {spec['minReplicas']} to {spec['maxReplicas']} pods")
-    scalers.tell(WORKLOAD, spec)
     try:
+        scalers.tell(WORKLOAD, spec)
         yield
     finally:
         say(f"autoscaler of {WORKLOAD}: {before['minReplicas']} to {before['maxReplicas']} pods again")
-        scalers.tell(WORKLOAD, {name: before.get(name) for name in spec})
+        usual = {name: before.get(name) for name in spec}
+        put_back(f"what the autoscaler of {WORKLOAD} was told", lambda: scalers.tell(WORKLOAD, usual))
 
 
 def _ready_to_scale(scalers: Autoscalers) -> int:

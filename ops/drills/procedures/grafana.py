@@ -65,8 +65,8 @@ def scratch_folder(admin: Grafana, items: Sequence[Mapping[str, Any]]) -> Iterat
         items: Permissions, as Grafana's API has them; all there are.
     """
     uid = f"e2e-{secrets.token_hex(4)}"
-    admin.send("POST", "/api/folders", {"uid": uid, "title": f"Test {uid}"})
     try:
+        admin.send("POST", "/api/folders", {"uid": uid, "title": f"Test {uid}"})
         admin.send("POST", f"/api/folders/{uid}/permissions", {"items": list(items)})
         save(admin, uid, uid)
         yield uid

@@ -14,6 +14,7 @@ from components.naming import size_of
 from components.telemetry.topics import METRICS_TOPIC, TRACES_TOPIC
 from ops.core import pulumi
 from ops.core.context import Context
+from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, wait_until
 from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
@@ -172,13 +173,8 @@ def add_and_drain_broker(context: Context, figures: dict[str, Any]) -> list[str]
             figures["copies of it"] = context.kafka.copies()[number]
             load.run_for(AFTER_S)
         finally:
-            # Also after a broker that never came.
-            if context.kafka.copies()[number]:
-                off, figures["drained in s"] = _moved(cluster, number)
-                figures["copies moved away"] = sum(number in move.before for move in off)
-            figures["copies left on it"] = context.kafka.copies()[number]
-            pulumi.unset_broker(number)
-            figures["shrunk in s"] = _updated(context, number)
+            with uninterrupted():
+                _removed(context, cluster, number, figures)
         load.run_for(AFTER_S)
         figures["throttles left"] = len(cluster.throttled())
     missing = load.missing(context, start, began)
@@ -193,6 +189,17 @@ def add_and_drain_broker(context: Context, figures: dict[str, Any]) -> list[str]
         (context.kafka.brokers() == before, f"brokers {context.kafka.brokers()} are there, not {before}"),
         *all_arrived(load, missing),
     )
+
+
+def _removed(context: Context, cluster: Cluster, number: int, figures: dict[str, Any]) -> None:
+    """Take the copies away from a broker and the broker out of the stack; also one that never came."""
+    wait_until(lambda: bool(context.kafka.brokers()), JOINED_S, "Kafka, to empty the broker that was added")
+    if context.kafka.copies()[number]:
+        off, figures["drained in s"] = _moved(cluster, number)
+        figures["copies moved away"] = sum(number in move.before for move in off)
+    figures["copies left on it"] = context.kafka.copies()[number]
+    pulumi.unset_broker(number)
+    figures["shrunk in s"] = _updated(context, number)
 
 
 def next_address(bootstrap: str) -> str:

@@ -41,8 +41,8 @@ def scratch_topic(context: Context) -> Iterator[str]:
     def delete() -> None:
         client.delete_topics([name])[name].result(timeout=TIMEOUT_SECONDS)
 
-    client.create_topics([topic])[name].result(timeout=TIMEOUT_SECONDS)
     try:
+        client.create_topics([topic])[name].result(timeout=TIMEOUT_SECONDS)
         wait_until(lambda: name in context.kafka.topics(), 30, f"topic {name}")
         yield name
     except BaseException:

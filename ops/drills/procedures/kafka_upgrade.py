@@ -16,6 +16,7 @@ from components.versions import release
 from ops.core import jobs, pulumi
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
+from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod
 from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError, settle
@@ -243,6 +244,7 @@ def _back_to(context: Context, digest: str) -> Iterator[list[str]]:
     except BaseException:
         if not kept:
             say("Kafka goes back to the release that it had")
-            pulumi.set_digest(IMAGE, digest)
-            pulumi.up()
+            with uninterrupted():
+                pulumi.set_digest(IMAGE, digest)
+                pulumi.up()
         raise

@@ -55,8 +55,8 @@ def restore_everything(context: Context, figures: Figures) -> list[str]:
     program()
     tag, failed = f"e2e-{secrets.token_hex(3)}", list[str]()
     with TemporaryDirectory(prefix="obs-drill-restore-") as place:
-        make_topic(context, tag)
         try:
+            make_topic(context, tag)
             make_all(figures)
             for kind, restore in RESTORES.items():
                 say(f"restoring {kind}")

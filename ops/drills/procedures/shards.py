@@ -14,6 +14,7 @@ from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.interrupts import uninterrupted
 from ops.core.kafka import caught_up
 from ops.core.kube import wait_until
 from ops.core.terminal import say
@@ -78,8 +79,9 @@ def add_shards(context: Context, figures: dict[str, Any]) -> list[str]:
                 figures["points left out by the read address"] = len(_left_out(now, load, began))
             lasted = collected(record, newest, injector.raised, TOLD_S)
     finally:
-        pulumi.set_shards(before)
-        took[f"back to {before}"] = _up()
+        with uninterrupted():
+            pulumi.set_shards(before)
+            took[f"back to {before}"] = _up()
     with reopened(context) as again:
         divided[f"back to {before}"] = _divided(again)
     figures["acknowledged"], figures["retries"] = len(load.ledger.acknowledged), load.ledger.retries

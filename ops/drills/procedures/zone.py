@@ -11,6 +11,7 @@ from typing import Any, Final
 from ops.core.alertmanager import FiringAlert
 from ops.core.context import Context
 from ops.core.errors import OpsError
+from ops.core.interrupts import uninterrupted
 from ops.core.kube import Pod, wait_until
 from ops.drills.procedure import is_settled
 from ops.drills.tools import durations
@@ -158,9 +159,10 @@ def away(context: Context, pods: Sequence[Pod]) -> Iterator[str]:
     anew. Frozen processes cannot be killed, so nobody starts them earlier either.
     """
     chosen = groups(pods)
-    try:
-        with groups_frozen(chosen):
+    with groups_frozen(chosen):
+        try:
             yield f"{len(chosen)} pods frozen at once, killed at the end"
-    finally:
-        for pod in pods:
-            kill(context.kube, pod)
+        finally:
+            with uninterrupted():
+                for pod in pods:
+                    kill(context.kube, pod)

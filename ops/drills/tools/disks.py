@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from ops.core.errors import OpsError, one_line
+from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod
 from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
@@ -28,7 +29,7 @@ _BLKIO: Final = Path("/sys/fs/cgroup/blkio")
 _WRITES: Final = "blkio.throttle.write_iops_device"
 _FILL: Final = "filled-by-a-drill"
 _LARGEST, _SMALLEST = 64 << 20, 4096
-_COMMAND_S: Final = 60.0
+_COMMAND_S: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -119,14 +120,15 @@ def own_disk(kube: Kube, pod: Pod, path: str, room: int) -> Iterator[Disk]:
         with image.open("wb") as file:
             file.truncate(taken(volume.folder) + room)
         _run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
-        device = Path(_run("losetup", "--find", "--show", str(image)))
-        stack.callback(_quietly, "losetup", "-d", str(device))
+        with uninterrupted():
+            device = Path(_run("losetup", "--find", "--show", str(image)))
+            stack.callback(_quietly, "losetup", "-d", str(device))
         draft.mkdir()
         say(f"a disk of its own for {pod.name}")
-        with groups_frozen(groups([pod])):
+        with groups_frozen(groups([pod])), uninterrupted():
             _run("mount", str(device), str(draft))
             try:
-                copied(volume.folder, draft)
+                _copy(volume.folder, draft)
             finally:
                 _run("umount", str(draft))
             _run("mount", str(device), str(volume.place))
@@ -140,8 +142,8 @@ def _give_back(kube: Kube, pod: Pod, volume: Volume) -> None:
     say(f"the volume of {pod.name} as it was")
     known = _now(kube, pod)
     runs = bool(processes_of(known))
-    with groups_frozen(groups([known])) if runs else nullcontext():
-        copied(volume.place, volume.folder)
+    with uninterrupted(), groups_frozen(groups([known])) if runs else nullcontext():
+        replaced(volume.folder, volume.place)
         _run("umount", str(volume.place))
         if runs:
             kill(kube, known)
@@ -210,10 +212,21 @@ def filled(target: Path) -> int:
     return size
 
 
-def copied(source: Path, target: Path) -> None:
-    """Make a folder's content that of another one, owners and times included."""
-    for entry in target.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+def replaced(target: Path, source: Path) -> None:
+    """Make a folder's content that of another one, owners and times included.
+
+    Raises:
+        OpsError: It cannot be copied; the folder has all that it had.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as draft:
+        _copy(source, Path(draft))
+        for entry in target.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        for entry in Path(draft).iterdir():
+            entry.rename(target / entry.name)
+
+
+def _copy(source: Path, target: Path) -> None:
     _run("cp", "-a", f"{source}/.", str(target))
 
 

@@ -11,15 +11,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ops.core.errors import OpsError, one_line
+from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod, wait_until
 from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
+from ops.drills.tools.back import put_back
 
 
 def kill(kube: Kube, pod: Pod) -> str:
@@ -31,11 +33,7 @@ def kill(kube: Kube, pod: Pod) -> str:
     """
     say(f"killing {pod.name}")
     process_ids = processes_of(pod)
-    for process in process_ids:
-        try:
-            os.kill(process, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    _signal(process_ids, signal.SIGKILL)
     if process_ids:
         return f"SIGKILL to {len(process_ids)} process{'' if len(process_ids) == 1 else 'es'}"
     kube.core.delete_namespaced_pod(pod.name, kube.namespace, grace_period_seconds=1, _request_timeout=15)
@@ -66,12 +64,12 @@ def processes_of(pod: Pod) -> list[int]:
 def scaled(kube: Kube, stateful_set: str, replicas: int, normal: int) -> Iterator[None]:
     """Keep a StatefulSet at fewer replicas inside the block; always scales back."""
     say(f"{stateful_set}: {replicas} of {normal} pods")
-    kube.scale(stateful_set, replicas)
     try:
+        kube.scale(stateful_set, replicas)
         yield
     finally:
         say(f"{stateful_set}: {normal} of {normal} pods again")
-        kube.scale(stateful_set, normal)
+        put_back(f"a part of {stateful_set}", lambda: kube.scale(stateful_set, normal))
 
 
 @contextmanager
@@ -87,14 +85,18 @@ def frozen(pod: Pod) -> Iterator[str]:
             f"{pod.name} has no process on this machine: run the drill where the embedded cluster runs"
         )
     say(f"freezing {pod.name}")
-    for process in process_ids:
-        os.kill(process, signal.SIGSTOP)
     try:
+        _signal(process_ids, signal.SIGSTOP)
         yield f"SIGSTOP to {len(process_ids)} processes, then SIGKILL"
     finally:
-        for process in process_ids:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGCONT)
+        with uninterrupted():
+            _signal(process_ids, signal.SIGCONT)
+
+
+def _signal(process_ids: Iterable[int], number: signal.Signals) -> None:
+    for process in process_ids:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 @contextmanager
@@ -129,12 +131,14 @@ def _ruled(matches: Sequence[Sequence[str]]) -> Iterator[None]:
     done: list[Sequence[str]] = []
     try:
         for match in matches:
-            _iptables("-I", "FORWARD", "1", *match, "-j", "DROP")
-            done.append(match)
+            with uninterrupted():
+                _iptables("-I", "FORWARD", "1", *match, "-j", "DROP")
+                done.append(match)
         yield
     finally:
-        for match in done:
-            _iptables("-D", "FORWARD", *match, "-j", "DROP")
+        with uninterrupted(), ExitStack() as back:
+            for match in reversed(done):
+                back.callback(_iptables, "-D", "FORWARD", *match, "-j", "DROP")
 
 
 def _iptables(*arguments: str) -> None:
@@ -287,7 +291,8 @@ def groups_frozen(chosen: Sequence[Group]) -> Iterator[None]:
         yield
     finally:
         say(f"thawing {len(chosen)} pods")
-        _ask(chosen, freeze=False)
+        with uninterrupted():
+            _ask(chosen, freeze=False)
 
 
 def _group(pod: Pod) -> Group | None:

@@ -75,6 +75,8 @@ class Load(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Somebody may wait for what was taken away.
+        self.given_up_at_stop |= error is not None
         self.stop()
 
     def stop(self) -> None:

@@ -21,6 +21,7 @@ from ops.core import files
 from ops.core.errors import OpsError, one_line
 from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
+from ops.drills.tools.back import put_back
 
 VARIABLE: Final = "OBS_DRILL_COMMANDS"
 """Environment variable that names the file of `Commands`."""
@@ -203,18 +204,7 @@ def taken_away(what: str, away: Sequence[str], back: Sequence[str]) -> Iterator[
         yield run(away, TAKE_AWAY_S)
     finally:
         say(f"putting {what} back")
-        _put_back(what, back)
-
-
-def _put_back(what: str, back: Sequence[str]) -> None:
-    try:
-        run(back, PUT_BACK_S)
-    except OpsError as first:
-        say(f"once more: {first}")
-        try:
-            run(back, PUT_BACK_S)
-        except OpsError as error:
-            raise OpsError(f"{what} is still away, put it back by hand: {error}") from None
+        put_back(what, lambda: run(back, PUT_BACK_S), attempts=2)
 
 
 @contextmanager

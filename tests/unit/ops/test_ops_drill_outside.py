@@ -18,8 +18,8 @@ from lab.paths import LabPaths
 from ops.core import terminal
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
+from ops.drills.procedure import PUT_BACK_S as TIME_TO_PUT_BACK_S
 from ops.drills.procedure import CannotRunError
-from ops.drills.run import PUT_BACK_S as TIME_TO_PUT_BACK_S
 from ops.drills.tools import outside
 from ops.drills.tools.outside import (
     VARIABLE,

@@ -38,7 +38,7 @@ def carried_out(folder: Path, body: str, limit_s: float = LIMIT_S, put_back_s: f
 def test_a_process_that_passes(tmp_path: Path) -> None:
     beats: list[float] = []
     command = written(tmp_path, "import time\ntime.sleep(1.2)\nprint('said so')\nprint('PASSED it')\n")
-    outcome = run(command, LIMIT_S, tmp_path / "log", beats.append, cwd=tmp_path)
+    outcome = run(command, LIMIT_S, tmp_path / "log", beats.append, cwd=tmp_path, put_back_s=30.0)
     assert outcome.passed
     assert outcome.reasons == ()
     assert 1.2 <= outcome.seconds < LIMIT_S
@@ -119,7 +119,9 @@ def test_steps_of_the_drill_are_told_while_it_runs(tmp_path: Path) -> None:
     with DrillProgress(drill, Console(file=out, soft_wrap=True)) as shown:
         shown.say("checking the steady state")
         variables = {terminal.FILE: str(shown.steps), "PYTHONPATH": str(PROJECT)}
-        assert run(command, LIMIT_S, tmp_path / "log", shown.beat, cwd=tmp_path, variables=variables).passed
+        assert run(
+            command, LIMIT_S, tmp_path / "log", shown.beat, cwd=tmp_path, put_back_s=30.0, variables=variables
+        ).passed
         shown.beat(2.0)
     lines = out.getvalue().splitlines()
     assert [line.partition(": ")[2].partition(": ")[2] for line in lines if line.startswith("broker: ")] == [
