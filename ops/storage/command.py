@@ -31,7 +31,7 @@ _PENDING: Final = "FileSystemResizePending"
 _FAILED: Final = ("ControllerResizeError", "NodeResizeError")
 
 Follow = Callable[[Sequence[str]], None]
-"""Told which StatefulSets were made again, so that Pulumi's state follows."""
+"""Told which StatefulSets were made again, or began to be, so that Pulumi's state follows."""
 
 
 def look(volumes: Volumes, wanted: Sequence[Wanted]) -> Plan:
@@ -56,6 +56,7 @@ def grow(kube: Kube, wanted: Sequence[Wanted], follow: Follow, limit_s: float = 
     if refused := refusals(plan):
         raise OpsError("; ".join(refused))
     again: list[str] = []
+    failed = ""
     try:
         for workload in dict.fromkeys(one.workload for one in wanted):
             own = [one for one in wanted if one.workload == workload]
@@ -63,11 +64,18 @@ def grow(kube: Kube, wanted: Sequence[Wanted], follow: Follow, limit_s: float = 
             _await_capacity(volumes, own, limit_s)
             if workload in plan.templates:
                 _await_rolled(kube, workload)
-                volumes.adopt(workload, {one.template: one for one in own})
+                # First: it is made again before `adopt` has waited for its pods.
                 again.append(workload)
+                volumes.adopt(workload, {one.template: one for one in own})
+    except OpsError as error:
+        failed = f"{error}; "
+        raise
     finally:
         if again:
-            follow(again)
+            try:
+                follow(again)
+            except OpsError as error:
+                raise OpsError(f"{failed}{error}") from None
 
 
 def _ask(volumes: Volumes, lines: Sequence[Line]) -> None:

@@ -71,6 +71,7 @@ def test_the_neighbours_failures_are_counted_by_answer_within_a_span() -> None:
     within = service(samples, 0.0, 20.0)
     assert within == Service(requests=21, failures={"503": 1}, p95_s=1.9, worst_s=9.0)
     assert within.failed == 1
+    assert service(samples[:20]).p95_s == 1.8, "19 of 20, not the slowest"
     assert service([]) == Service(requests=0, failures={}, p95_s=0.0, worst_s=0.0)
 
 
