@@ -187,8 +187,8 @@ def client_login(
     Args:
         htpasswd: Path of the password file.
         calls: gRPC calls that are received and worked on at once; more are told to try again.
-        received_bytes: What requests of HTTP that are worked on at once may take, and as much again of gRPC; more are
-            told to try again.
+        received_bytes: What requests of HTTP that are read and worked on at once may take, from the first byte of
+            their bodies on, and as much again of gRPC; more are told to try again.
         connections: Connections of gRPC at once, one address half of them; more are closed before their handshake.
         tls: What the gRPC port has as ``tls``: to refuse a handshake, the extension makes it.
         clients: User -> its share, from `components.collector.config`.

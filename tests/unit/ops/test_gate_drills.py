@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -132,6 +133,23 @@ def test_bombs_are_small_and_bodies_are_as_large_as_they_are_asked_for() -> None
     assert len(gate_senders.gzip_bomb(2**26)) < 2**17
     for maps in (False, True):
         assert 2**20 <= len(gate_senders.deep_value(2**20, maps=maps)) < 2**20 + 64
+
+
+def test_a_body_that_stalls_is_small_unpacks_to_nearly_the_limit_and_has_no_end() -> None:
+    at = ("localhost", 4318)
+    logins = {gate_senders.ATTACKER.name: ("user", "password")}
+    target = gate_target.Target(http=at, grpc=at, authority="", logins=logins)
+    first, _, body = gate_senders.half_packed(target).partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in first.decode().split("\r\n")[1:])
+    assert headers["Content-Encoding"] == "gzip"
+    assert len(body) < 2**14 < int(headers["Content-Length"])
+    packed = zlib.decompressobj(wbits=31)
+    assert packed.decompress(body) == bytes(gate_senders.FITS)
+    assert not packed.eof
+    [attack] = [attack for attack in ATTACKS if attack.name == "slow bodies that unpack"]
+    assert {counter.labels.get("reason") for counter in attack.counted} == {"memory", None}
+    assert "429" in attack.answers
+    assert "200" not in attack.answers
 
 
 def test_a_frame_has_its_length_kind_flags_and_stream() -> None:
