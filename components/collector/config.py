@@ -240,7 +240,7 @@ def client_receiver(directory: str, *, grpc_port: int, http_port: int, request_l
                 **common,
                 "endpoint": f"0.0.0.0:{http_port}",
                 "max_request_body_size": request_limit,
-                "compression_algorithms": ["", "gzip", "zstd"],
+                "compression_algorithms": ["", "gzip"],
                 "read_header_timeout": "10s",
                 "read_timeout": "30s",
                 "idle_timeout": "60s",

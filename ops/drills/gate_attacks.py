@@ -102,12 +102,12 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         counted=(_http("400|413", 10),),
     ),
     Attack(
-        name="zstd bomb",
-        what=f"20 bodies of zeros that unpack to {_UNPACKED // MIB} MiB",
-        answers=_TOO_LARGE,
+        name="zstd window",
+        what="20 frames that have 512 MiB set aside for what they refer back to, in an encoding that is not offered",
+        answers=frozenset(("400", "415")),
         limit_s=60,
         run=senders.posts(lambda: senders.zstd_bomb(_UNPACKED), 20, encoding="zstd"),
-        counted=(_http("400|413", 10),),
+        counted=(_http("400|415", 10),),
     ),
     Attack(
         name="chain of encodings",

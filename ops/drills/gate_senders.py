@@ -56,7 +56,7 @@ def gzip_chain(size: int) -> bytes:
 
 def zstd_bomb(size: int) -> bytes:
     """Zeros that unpack to ``size`` bytes: a frame of RFC 8878 whose blocks each repeat one byte."""
-    descriptor, window = 0, 0x78  # no size, no checksum; a window of 32 MiB
+    descriptor, window = 0, 0x98  # no size, no checksum; a window of 512 MiB
     header = b"\x28\xb5\x2f\xfd" + bytes([descriptor, window])
     blocks = max(1, size // _ZSTD_BLOCK)
     block = [
