@@ -366,8 +366,14 @@ def pull_secret_given(paths: LabPaths, namespace: str) -> Iterator[None]:
 
     def follow() -> None:
         while True:
-            done = _kubectl(paths, "apply", "--server-side", "--field-manager=lab", "-f", "-", given=manifest)
-            problem[:] = [] if done.returncode == 0 else [" ".join(done.stderr.split())[-200:]]
+            try:
+                done = _kubectl(paths, "apply", "--server-side", "--field-manager=lab", "-f", "-", given=manifest)
+            except subprocess.TimeoutExpired as error:
+                problem[:] = [f"kubectl did not end within {error.timeout:g} s"]
+            except OSError as error:
+                problem[:] = [str(error)]
+            else:
+                problem[:] = [] if done.returncode == 0 else [" ".join(done.stderr.split())[-200:]]
             if not problem or ending.wait(1.0):
                 return
 

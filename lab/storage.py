@@ -97,7 +97,7 @@ class RegionSecrets:
         second_key: Key id of the second region's common key, which has no rights either.
         second_secret: Its secret.
         witness_key: Key id that may read and write objects of the bucket in which both regions see which region is
-        active.
+            active.
         witness_secret: Its secret.
     """
 

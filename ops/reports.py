@@ -322,7 +322,7 @@ def run(
     """Run a report's job in the cluster now and wait for its end: makes, stores and mails the report."""
     extra = [*(["--at", at.date().isoformat()] if at else []), *(["--again"] if again else [])]
     with _connected() as (context, _), _progress() as progress:
-        started = jobs.start(context.kube, kind.value, extra)
+        started = jobs.start(context.kube, f"report-{kind.value}", "does the stack make reports?", extra)
         task = progress.add_task(f"{started.name}: started", total=None)
         lines = jobs.wait(context.kube, started, lambda text: progress.update(task, description=text))
     for line in lines:

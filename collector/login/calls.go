@@ -69,6 +69,10 @@ func (l *login) charge(ctx context.Context, request any, _ *grpc.UnaryServerInfo
 		return handle(ctx, request)
 	}
 	taken := call.size()
+	if !call.share.memory.take(taken.weight) {
+		return nil, throttled(l.shares.refuse(ctx, call.share, &refusal{"memory", shortestWait}))
+	}
+	defer call.share.memory.give(taken.weight)
 	if refused := call.share.enter(l.now(), taken); refused != nil {
 		return nil, throttled(l.shares.refuse(ctx, call.share, refused))
 	}

@@ -49,7 +49,9 @@ type Config struct {
 	Waiting int `mapstructure:"waiting"`
 	// MaxInFlight is how many gRPC calls may be received and worked on at once: with the largest message, a bound of memory.
 	MaxInFlight int64 `mapstructure:"max_in_flight"`
-	// MaxInFlightBytes is what requests of HTTP, and as much again of gRPC, may take at once, as far as their bodies tell.
+	// MaxInFlightBytes is what requests of HTTP may take at once: the buffers of bodies that are being read, and what a body
+	// takes as a message, as far as it tells, once it was read. Of gRPC it bounds messages that were received; what is being
+	// received is bounded by MaxInFlight.
 	MaxInFlightBytes int64 `mapstructure:"max_in_flight_bytes"`
 	// MaxConnections bounds the connections of the gRPC server; further ones are closed before their handshake.
 	MaxConnections int `mapstructure:"max_connections"`
@@ -139,7 +141,7 @@ type login struct {
 	checks   chan struct{}
 	waiting  atomic.Int64
 	inFlight atomic.Int64
-	bytes    atomic.Int64 // of requests of HTTP in flight
+	bytes    atomic.Int64 // of requests of HTTP in flight, from their first byte on
 	decoded  atomic.Int64 // bytes of calls of gRPC in flight
 	weights  sync.Map     // decoded message -> its size, from the codec to the call's statistics
 	open     *connections

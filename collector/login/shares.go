@@ -133,24 +133,28 @@ func newParts(bound int64, clients map[string]Client) map[string]*part {
 	return parts
 }
 
-// fits tells whether more can be taken. Who has nothing can always take one request, whatever its size.
+// fits tells whether a request can take more. Who has nothing can always take one request, whatever its size.
 func (p *part) fits(more int64) bool {
 	p.pool.mutex.Lock()
 	defer p.pool.mutex.Unlock()
-	return p.room(more)
+	return p.room(0, more)
 }
 
-func (p *part) room(more int64) bool {
-	return p.used == 0 || p.pool.borrowed+p.beyond(more) <= p.pool.common || p.beyond(more) == 0
+// room is for more of a request that has held already.
+func (p *part) room(held, more int64) bool {
+	return more <= 0 || p.used == held || p.pool.borrowed+p.beyond(more) <= p.pool.common || p.beyond(more) == 0
 }
 
 // beyond is how much of more is not in the user's own part.
 func (p *part) beyond(more int64) int64 { return max(0, p.used+more-p.own) - max(0, p.used-p.own) }
 
-func (p *part) take(more int64) bool {
+func (p *part) take(more int64) bool { return p.grow(0, more) }
+
+// grow takes more for a request that has held already, or gives back what is below 0.
+func (p *part) grow(held, more int64) bool {
 	p.pool.mutex.Lock()
 	defer p.pool.mutex.Unlock()
-	if !p.room(more) {
+	if !p.room(held, more) {
 		return false
 	}
 	p.add(more)
@@ -184,14 +188,14 @@ type share struct {
 	mutex        sync.Mutex
 	items, bytes bucket
 	calls        *part // of gRPC, of all signals
-	memory       *part // what requests take while they are decoded, of all signals
+	memory       *part // what requests take while they are read and decoded, of all signals
 	queue        *part // bytes that may wait for the exporter
 	labels       metric.MeasurementOption
 }
 
 // refusal is why a request has to come again.
 type refusal struct {
-	reason string // items, bytes, calls, memory or queue
+	reason string // items, bytes, calls, memory or queue; or flooded: it is nothing of the user's
 	wait   time.Duration
 }
 
@@ -223,18 +227,14 @@ func (s *share) exhausted(now time.Time) *refusal {
 // size is what a request takes.
 type size struct{ weight, bytes, items int64 }
 
-// enter takes what a request needs that has been read; nil: it may go on, and leaves with leave.
+// enter takes what a request needs, besides memory, that has been read; nil: it may go on, and leaves with leave.
 func (s *share) enter(now time.Time, of size) *refusal {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if refused := s.exhausted(now); refused != nil {
 		return refused
 	}
-	if !s.memory.take(of.weight) {
-		return &refusal{"memory", shortestWait}
-	}
 	if !s.queue.take(of.bytes) {
-		s.memory.give(of.weight)
 		return &refusal{"queue", shortestWait}
 	}
 	s.items.level -= float64(of.items)
@@ -242,10 +242,7 @@ func (s *share) enter(now time.Time, of size) *refusal {
 	return nil
 }
 
-func (s *share) leave(of size) {
-	s.memory.give(of.weight)
-	s.queue.give(of.bytes)
-}
+func (s *share) leave(of size) { s.queue.give(of.bytes) }
 
 var causes = map[string]string{
 	"items":  "sends more %[2]s than its share: %.0[3]f items a second at this address",

@@ -187,8 +187,8 @@ def client_login(
     Args:
         htpasswd: Path of the password file.
         calls: gRPC calls that are received and worked on at once; more are told to try again.
-        received_bytes: What requests of HTTP that are worked on at once may take, and as much again of gRPC; more are
-            told to try again.
+        received_bytes: What requests of HTTP that are read and worked on at once may take, from the first byte of
+            their bodies on, and as much again of gRPC; more are told to try again.
         connections: Connections of gRPC at once, one address half of them; more are closed before their handshake.
         tls: What the gRPC port has as ``tls``: to refuse a handshake, the extension makes it.
         clients: User -> its share, from `components.collector.config`.
@@ -240,7 +240,7 @@ def client_receiver(directory: str, *, grpc_port: int, http_port: int, request_l
                 **common,
                 "endpoint": f"0.0.0.0:{http_port}",
                 "max_request_body_size": request_limit,
-                "compression_algorithms": ["", "gzip", "zstd"],
+                "compression_algorithms": ["", "gzip"],
                 "read_header_timeout": "10s",
                 "read_timeout": "30s",
                 "idle_timeout": "60s",

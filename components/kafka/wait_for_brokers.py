@@ -114,7 +114,7 @@ def _ask_apart(request: str, tell: Callable[[str], object]) -> str:
     """Ask in a process of its own; what is wrong, or nothing.
 
     Args:
-        asked: Arguments of `wait`, as JSON.
+        request: Arguments of `wait`, as JSON.
         tell: Told each line of progress.
     """
     with subprocess.Popen(

@@ -266,7 +266,7 @@ class Partition:
 def partitions(paths: LabPaths) -> list[Partition]:
     """Partitions in effect."""
     documents = (json.loads(file.read_text()) for file in sorted(_folder(paths).glob("*.json")))
-    return [Partition(**{**host_address, "uids": tuple(host_address["uids"])}) for host_address in documents]
+    return [Partition(**{**document, "uids": tuple(document["uids"])}) for document in documents]
 
 
 def partition(paths: LabPaths, cluster: Cluster, namespace: str, *, freeze: bool) -> PartitionMembers:
@@ -284,7 +284,7 @@ def partition(paths: LabPaths, cluster: Cluster, namespace: str, *, freeze: bool
         What was partitioned.
 
     Raises:
-        LabError: There is nothing to partitioned, or the kernel refuses; the message says which part was not done.
+        LabError: There is nothing to partition, or the kernel refuses; the message says which part was not done.
     """
     if namespace in _KEPT:
         raise LabError(f"namespace {namespace} is the cluster's own: only that of a stack can be partitioned")

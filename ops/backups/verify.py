@@ -62,7 +62,7 @@ def prove(store: Store, manifest: Manifest, identities: Sequence[Identity] | Non
 
     Args:
         store: Where it is.
-        found: Its manifest.
+        manifest: Its manifest.
         identities: Secret keys of an operator; None: compare the encrypted objects with their checksums, open nothing.
         folder: Where to; it is made, and what it gets is removed with whatever the caller keeps it in.
     """

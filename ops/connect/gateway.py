@@ -7,7 +7,6 @@ while.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Login, Platform
-from ops.core.terminal import heard, say
+from ops.core.terminal import confirm, heard, say
 from ops.core.web import Query
 
 _PLACE: Final = ("gateway", "password_generations")
@@ -187,7 +186,7 @@ def rotate_passwords(
                     f"still sent with a password of before, within {quiet_s} s: {_listed(late)}; give them the new one "
                     "(`ops connect --layer NAME`), or --anyway"
                 )
-        _confirm(yes, _QUESTION[finish])
+        confirm(yes, _QUESTION[finish])
         say("pulumi up")
         apply(chosen, stack)
     after = platform_module.load(stack=stack)
@@ -221,12 +220,3 @@ def _tell(late: dict[str, int], seconds: int) -> None:
         typer.echo(f"sent with a password of before, within {seconds} s: {_listed(late)}")
     else:
         typer.echo(f"nobody has sent with a password of before for {seconds} s: {_FINISH}")
-
-
-def _confirm(yes: bool, question: str) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise OpsError("nobody can be asked here: give --yes")
-    if not typer.confirm(question, err=True):
-        raise typer.Exit(1)

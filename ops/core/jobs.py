@@ -30,19 +30,20 @@ class Started:
     limit_s: float
 
 
-def start(kube: Kube, kind: str, extra: Sequence[str]) -> Started:
-    """Make a Job of a kind's CronJob.
+def start(kube: Kube, cron_name: str, hint: str, extra: Sequence[str] = ()) -> Started:
+    """Make a Job of a CronJob.
 
     Args:
         kube: The cluster.
-        kind: Which report.
+        cron_name: Name of the CronJob.
+        hint: What to look at where it is not there.
         extra: Further arguments of the program.
 
     Raises:
         OpsError: The stack has no such CronJob, or one of its Jobs is under way.
     """
-    batch, cron_name = _batch(kube), f"report-{kind}"
-    with call_errors(f"cannot read CronJob {cron_name} (does the stack make reports?)"):
+    batch = _batch(kube)
+    with call_errors(f"cannot read CronJob {cron_name} ({hint})"):
         cron = batch.read_namespaced_cron_job(cron_name, kube.namespace, _request_timeout=_REQUEST_S)
     if cron.status.active:
         raise OpsError(f"{cron.status.active[0].name} is under way: wait for its end")

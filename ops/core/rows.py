@@ -421,7 +421,7 @@ def choose(words: Sequence[str]) -> tuple[str, ...]:
     """Ids to report: all, or the named ones, in the order of the requirements.
 
     Args:
-        asked: Ids in any case, also several in one word, separated by commas.
+        words: Ids in any case, also several in one word, separated by commas.
 
     Raises:
         OpsError: An id is not known.

@@ -7,13 +7,17 @@ each step is written; the command prints it. Where nobody asks, nothing is writt
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich import table
 from rich.console import OverflowMethod
+
+from ops.core.errors import OpsError
 
 FILE = "OBS_STEPS"
 _LONGEST = 200
@@ -67,6 +71,26 @@ def clock(seconds: float) -> str:
     """Seconds as people read them: 45 s, 3 min 20 s."""
     minutes, rest = divmod(round(max(seconds, 0.0)), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def confirm(yes: bool, question: str, instead: str = "--yes") -> None:
+    """Ask a person whether to go on, unless that was said.
+
+    Args:
+        yes: It was said.
+        question: What is asked.
+        instead: What to give where nobody can be asked.
+
+    Raises:
+        OpsError: Nobody can be asked.
+        typer.Exit: The answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OpsError(f"nobody can be asked here: give {instead}")
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(1)
 
 
 class Table(table.Table):

@@ -55,7 +55,7 @@ class Answer:
 
     Attributes:
         query: The query of the dashboard.
-        asked: PromQL as it was sent.
+        expression: PromQL as it was sent.
         series: Labels and points; of a panel that shows the present one point each.
         latency_s: Seconds from the question to the whole answer.
         problem: Why there is none; empty when there is one.

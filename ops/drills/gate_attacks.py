@@ -26,6 +26,7 @@ _HTTP: Final = "http_server_request_duration_seconds_count"
 _RPC: Final = "rpc_server_call_duration_seconds_count"
 _REFUSED: Final = "otelcol_gate_refused_items_total"
 _LOGINS: Final = "otelcol_login_refused_requests_total"
+_THROTTLED: Final = "otelcol_login_throttled_requests_total"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,10 @@ def _login(reason: str, at_least: int = 1) -> Counted:
     return Counted(metric=_LOGINS, labels={"reason": reason}, at_least=at_least)
 
 
+def _throttled(reason: str, at_least: int = 1) -> Counted:
+    return Counted(metric=_THROTTLED, labels={"layer": ATTACKER.name, "reason": reason}, at_least=at_least)
+
+
 def _reason(reason: str, at_least: int = 1) -> Counted:
     return Counted(metric=_REFUSED, labels={"layer": ATTACKER.name, "reason": reason}, at_least=at_least)
 
@@ -97,12 +102,12 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         counted=(_http("400|413", 10),),
     ),
     Attack(
-        name="zstd bomb",
-        what=f"20 bodies of zeros that unpack to {_UNPACKED // MIB} MiB",
-        answers=_TOO_LARGE,
+        name="zstd window",
+        what="20 frames that have 512 MiB set aside for what they refer back to, in an encoding that is not offered",
+        answers=frozenset(("400", "415")),
         limit_s=60,
         run=senders.posts(lambda: senders.zstd_bomb(_UNPACKED), 20, encoding="zstd"),
-        counted=(_http("400|413", 10),),
+        counted=(_http("400|415", 10),),
     ),
     Attack(
         name="chain of encodings",
@@ -255,6 +260,14 @@ ATTACKS: Final[tuple[Attack, ...]] = (
         limit_s=90,
         run=senders.trickle(100, senders.half_body, lambda _: b"\0"),
         counted=(_http("400|408", 50),),
+    ),
+    Attack(
+        name="slow bodies that unpack",
+        what=f"400 connections with some KB that unpack to {FITS // 1024:,} KiB, of which the end does not come",
+        answers=frozenset(("400", "408", senders.SHARE_USED, *ENDED)),
+        limit_s=90,
+        run=senders.trickle(400, senders.half_packed, lambda _: b""),
+        counted=(_throttled("memory", 50), _http("400|408", 10)),
     ),
     Attack(
         name="idle connections at the HTTP port",

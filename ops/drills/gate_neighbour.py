@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from ops.core import otlp
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
+from ops.dashboards.panel_queries import quantile
 from ops.drills import gate_target
 from ops.drills.gate_target import Target
 
@@ -100,7 +101,7 @@ def service(samples: Iterable[Sample], begin: float = float("-inf"), end: float 
     return Service(
         requests=len(span),
         failures=dict(Counter(sample.answer for sample in span if sample.answer != ACCEPTED)),
-        p95_s=round(times[min(len(times) - 1, int(len(times) * 0.95))], 3) if times else 0.0,
+        p95_s=round(quantile(times, 0.95), 3) if times else 0.0,
         worst_s=round(times[-1], 3) if times else 0.0,
     )
 

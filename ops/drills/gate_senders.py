@@ -11,6 +11,7 @@ import secrets
 import selectors
 import ssl
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +56,7 @@ def gzip_chain(size: int) -> bytes:
 
 def zstd_bomb(size: int) -> bytes:
     """Zeros that unpack to ``size`` bytes: a frame of RFC 8878 whose blocks each repeat one byte."""
-    descriptor, window = 0, 0x78  # no size, no checksum; a window of 32 MiB
+    descriptor, window = 0, 0x98  # no size, no checksum; a window of 512 MiB
     header = b"\x28\xb5\x2f\xfd" + bytes([descriptor, window])
     blocks = max(1, size // _ZSTD_BLOCK)
     block = [
@@ -319,7 +320,7 @@ def budget(target: Target, until: float) -> Counter[str]:
 
 
 def trickle(connections: int, request: Callable[[Target], bytes], unit: Callable[[int], bytes]) -> Sender:
-    """Connections on which a byte comes every half second, until the server ends them."""
+    """Connections on which a unit comes every half second, or nothing more, until the server ends them."""
 
     def run(target: Target, until: float) -> Counter[str]:
         first = request(target)
@@ -426,6 +427,18 @@ def waited(
 def half_body(target: Target) -> bytes:
     headers = {"Authorization": _own(target), "Content-Type": "application/x-protobuf", "Content-Length": "1000000"}
     return head(target, "/v1/metrics", headers)
+
+
+def half_packed(target: Target) -> bytes:
+    """All but the end of a body of some KB that unpacks to nearly the limit: what was unpacked waits for the end."""
+    headers = {
+        "Authorization": _own(target),
+        "Content-Type": "application/x-protobuf",
+        "Content-Encoding": "gzip",
+        "Content-Length": "1000000",
+    }
+    packer = zlib.compressobj(wbits=31)
+    return head(target, "/v1/metrics", headers) + packer.compress(bytes(FITS)) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 def half_head(target: Target) -> bytes:

@@ -20,6 +20,7 @@ from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, KafkaAdmin, client_settings, 
 from ops.core.kube import wait_until
 from ops.core.platform import Login, Platform
 from ops.core.terminal import say
+from ops.dashboards.panel_queries import quantile
 from ops.drills.procedures.kafka import scratch_topic
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import account, unmet
@@ -193,7 +194,7 @@ def read(
 def p95(latencies: list[tuple[float, float]], begin: float, end: float) -> float:
     """Seconds within which 95 of 100 records were acknowledged, of those acknowledged between two moments."""
     times = sorted(seconds for at, seconds in latencies if begin <= at < end)
-    return round(times[min(len(times) - 1, int(len(times) * 0.95))], 3) if times else 0.0
+    return round(quantile(times, 0.95), 3) if times else 0.0
 
 
 def exceed_quota(context: Context, figures: dict[str, Any]) -> list[str]:

@@ -271,7 +271,7 @@ class Questions:
     """Asks questions one after the other, one a second, from the moment it is entered until it is left.
 
     Args:
-        asked: Who is asked.
+        panel_client: Who is asked.
         questions: Panels and queries that had values before.
         note: Told the seconds since the begin, and whether there was an answer.
     """

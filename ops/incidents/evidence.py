@@ -38,7 +38,7 @@ class Measured(Frozen):
         comparison: The comparison; empty when there is none.
         limit: What it is compared with; nothing when that is no number.
         unit: UCUM unit, as far as it is known.
-        asked: PromQL as it was sent.
+        expression: PromQL as it was sent.
         step_s: Seconds between samples.
         total: How many series the value has, when not all of them are here.
         lines: The series.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -17,7 +16,7 @@ from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
-from ops.core.terminal import Table, clock, heard
+from ops.core.terminal import Table, clock, confirm, heard
 from ops.kafka import logins
 from ops.kafka.logins import Answer
 from ops.kafka.plan import Layout, Move
@@ -67,7 +66,7 @@ def rebalance(
         if not moves and not ongoing and not cluster.throttled():
             typer.echo("nothing to do")
             return
-        _confirm(yes, "Move?", "--yes, or --plan to see what would move")
+        confirm(yes, "Move?", "--yes, or --plan to see what would move")
         wish = Wish(drain=leaving, bytes_per_s=rate, limit_s=limit_s, at_once=at_once)
         with heard(lambda line: typer.echo(line, err=True)):
             moved = move_partitions(cluster, wish)
@@ -90,7 +89,7 @@ def admin_password(
         return
     kube = Kube.of(platform)
     try:
-        _confirm(yes, "Kafka refuses the password of the outputs. Set it? The one of before ends.", "--yes")
+        confirm(yes, "Kafka refuses the password of the outputs. Set it? The one of before ends.")
         pod = kube.ready_pod(BROKERS).name
 
         def run(command: Sequence[str], given: str) -> str:
@@ -117,7 +116,7 @@ def rotate_logins(
     already = ", which the stack's file has already" if chosen.written else ""
     steps = ", then ".join(str(list(step)) for step in chosen.steps)
     typer.echo(f"logins of Kafka's clients: generations {list(chosen.deployed)} now, {steps} next{already}")
-    _confirm(yes, "Bring the stack up with them?", "--yes")
+    confirm(yes, "Bring the stack up with them?")
     with heard(lambda line: typer.echo(line, err=True)):
         done = logins.rotate(platform, chosen, stack)
     typer.echo(
@@ -139,15 +138,6 @@ def _rate(text: str) -> int:
     if rate <= 0:
         raise OpsError(f"--throttle is {text}: allowed is more than nothing; correct it")
     return rate
-
-
-def _confirm(yes: bool, question: str, instead: str) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise OpsError(f"nobody can be asked here: give {instead}")
-    if not typer.confirm(question, err=True):
-        raise typer.Exit(1)
 
 
 def _print(layout: Layout, moves: Sequence[Move], rate: int) -> None:

@@ -40,7 +40,7 @@ class Reader:
         workload: The workload that it belongs to.
         kind: Kind of that.
         certificate: Name of the certificate.
-        made: When the pod was made, and with it the files in it.
+        created: When the pod was made, and with it the files in it.
         read: When the first of its containers started that run now.
         issued: When the certificate was issued that the Secret holds.
         renewed: Whether there was one before: a pod without any waits for the first.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -259,6 +259,8 @@ class MetricStore:
 _INDICES_AT_ONCE: Final = 1000
 """Documents of one request, so that each is answered within a request's time."""
 _LONGEST_S: Final = 3600.0
+_CONFLICT_PAUSE_S: Final = 1.0
+"""Before documents are tried again that somebody else changed meanwhile."""
 _SPAN_TIME, _LOG_TIME = "startTimeMillis", "@timestamp"
 
 
@@ -362,7 +364,9 @@ class SearchStore:
             if failures := answer.get("failures"):
                 raise OpsError(f"the search cluster did not remove everything: {one_line(failures[0], 200)}")
             removed += int(answer["deleted"])
-            if not answer["deleted"] and not answer.get("version_conflicts"):
+            if answer.get("version_conflicts"):
+                sleep(_CONFLICT_PAUSE_S)
+            elif not answer["deleted"]:
                 break
         after = self.find(family, pseudonym)
         return before.after(removed, after.matches or 0)

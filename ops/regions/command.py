@@ -6,7 +6,6 @@ The status of both regions: which is active, which are alive, what differs, how 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from rich.text import Text
 
 from ops.alerts.silences import author
 from ops.core.errors import OpsError
+from ops.core.terminal import confirm
 from ops.regions import dns, report, takeover
 from ops.regions.journal import Continuation, FailoverContext, Kind, begin, continuation, operations
 from ops.regions.region import Region, opened, witness_of
@@ -183,6 +183,7 @@ def _names(region: Region) -> dict[str, str]:
 
 FOLDER = Path("failovers")
 _INTERRUPTED = 130
+_INSTEAD = "--yes, or --dry-run to see what would be done"
 
 regions_app = typer.Typer(
     help="Two regions: how they stand, and what differs between them.", invoke_without_command=True
@@ -258,7 +259,7 @@ def failover(
         )
         if dry_run:
             _dry_run("failover", target, source, witness, resumption, planned, names_by_hand, as_json)
-        _confirm(yes, f"{to} takes over from {source}{_would(resumption)}")
+        confirm(yes, f"{to} takes over from {source}{_would(resumption)}. Go on?", _INSTEAD)
         # Before anything is noted: what is planned needs the other region's outputs.
         other = _peer(stack, target) if planned or (resumption.operation and resumption.operation.planned) else None
         journal, _ = begin(witness, "failover", target=to, source=source, planned=planned, by=author(by), tell=_tell)
@@ -299,7 +300,7 @@ def failback(
         if dry_run:
             _dry_run("failback", target, other.name, witness, resumption, True, names_by_hand, as_json)
         what = f"{to} comes back and takes over from {other.name}; pulumi up runs three times"
-        _confirm(yes, f"{what}{_would(resumption)}")
+        confirm(yes, f"{what}{_would(resumption)}. Go on?", _INSTEAD)
         journal, _ = begin(witness, "failback", target=to, source=other.name, planned=True, by=author(by), tell=_tell)
         context = FailoverContext(
             target=target,
@@ -401,15 +402,6 @@ def _would(resumption: Continuation) -> str:
     return (
         f"; {resumption.given_up.replace(' is given up: ', ' would be given up: ', 1)}" if resumption.given_up else ""
     )
-
-
-def _confirm(yes: bool, what: str) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise OpsError("nobody can be asked here: give --yes, or --dry-run to see what would be done")
-    if not typer.confirm(f"{what}. Go on?", err=True):
-        raise typer.Exit(1)
 
 
 def _tell(text: str) -> None:

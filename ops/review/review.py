@@ -39,7 +39,7 @@ class Revision:
     """A commit.
 
     Attributes:
-        asked: What the user wrote.
+        requested: What the user wrote.
         commit: The whole hash.
     """
 
@@ -323,7 +323,7 @@ def run(
 
     Args:
         root: The checkout.
-        asked: Revision to compare with; the common ancestor counts.
+        base_revision: Revision to compare with; the common ancestor counts.
         config: Configuration of the policy pack.
         checker: Runs the policies.
         progress: Told what happens next.

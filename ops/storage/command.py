@@ -5,7 +5,6 @@ its capacity follows, then the StatefulSet takes the size for new pods.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,7 +18,7 @@ from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
-from ops.core.terminal import Table, clock, heard, say
+from ops.core.terminal import Table, clock, confirm, heard, say
 from ops.storage.claims import Line, Plan, Step, Volumes, Wanted, of_part, plan, refusals, wanted_of
 
 TAKEN_S: Final = 900.0
@@ -31,7 +30,7 @@ _PENDING: Final = "FileSystemResizePending"
 _FAILED: Final = ("ControllerResizeError", "NodeResizeError")
 
 Follow = Callable[[Sequence[str]], None]
-"""Told which StatefulSets were made again, so that Pulumi's state follows."""
+"""Told which StatefulSets were made again, or began to be, so that Pulumi's state follows."""
 
 
 def look(volumes: Volumes, wanted: Sequence[Wanted]) -> Plan:
@@ -56,6 +55,7 @@ def grow(kube: Kube, wanted: Sequence[Wanted], follow: Follow, limit_s: float = 
     if refused := refusals(plan):
         raise OpsError("; ".join(refused))
     again: list[str] = []
+    failed = ""
     try:
         for workload in dict.fromkeys(one.workload for one in wanted):
             own = [one for one in wanted if one.workload == workload]
@@ -63,11 +63,18 @@ def grow(kube: Kube, wanted: Sequence[Wanted], follow: Follow, limit_s: float = 
             _await_capacity(volumes, own, limit_s)
             if workload in plan.templates:
                 _await_rolled(kube, workload)
-                volumes.adopt(workload, {one.template: one for one in own})
+                # First: it is made again before `adopt` has waited for its pods.
                 again.append(workload)
+                volumes.adopt(workload, {one.template: one for one in own})
+    except OpsError as error:
+        failed = f"{error}; "
+        raise
     finally:
         if again:
-            follow(again)
+            try:
+                follow(again)
+            except OpsError as error:
+                raise OpsError(f"{failed}{error}") from None
 
 
 def _ask(volumes: Volumes, lines: Sequence[Line]) -> None:
@@ -124,6 +131,7 @@ def _await_rolled(kube: Kube, workload: str) -> None:
 storage_app = typer.Typer(help="Volumes: how large they are, and growing them.", no_args_is_help=True)
 
 _FILE_WIDTH = 160
+_INSTEAD = "--yes, or --dry-run to see what would be done"
 _MOST_S = 6 * 3600.0
 
 
@@ -163,7 +171,7 @@ def grow_(
             typer.echo("nothing to do")
             return
         if not refused:
-            _confirm(yes)
+            confirm(yes, "Volumes never shrink again. Go on?", _INSTEAD)
         with heard(lambda line: typer.echo(line, err=True)):
             grow(kube, wanted, partial(follow, stack=stack), limit_s)
         typer.echo("grown; thresholds and retention that follow from the sizes: pulumi up --policy-pack policy")
@@ -200,15 +208,6 @@ def follow(workloads: Sequence[str], stack: str = "") -> None:
             f"{', '.join(workloads)} made again, and Pulumi's state does not know it: {error}: run `pulumi refresh` "
             "before the next update, which is refused by the API server otherwise"
         ) from None
-
-
-def _confirm(yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise OpsError("nobody can be asked here: give --yes, or --dry-run to see what would be done")
-    if not typer.confirm("Volumes never shrink again. Go on?", err=True):
-        raise typer.Exit(1)
 
 
 def _print(plan: Plan) -> None:

@@ -80,7 +80,7 @@ class KubernetesApi:
         """An answer that is read by the block.
 
         Raises:
-            ApiError: It is not ``200``.
+            ApiError: It is not ``200``, or the connection breaks before it.
             TimeoutError: Nothing came in time.
         """
         settings = self._settings
@@ -93,8 +93,13 @@ class KubernetesApi:
             with _errors(path):
                 connection.connect()
             connection.sock.settimeout(limit_s)
-            connection.request("GET", url, headers={"Authorization": f"Bearer {token}"})
-            response = connection.getresponse()
+            try:
+                connection.request("GET", url, headers={"Authorization": f"Bearer {token}"})
+                response = connection.getresponse()
+            except TimeoutError:
+                raise
+            except (OSError, http.client.HTTPException) as error:
+                raise ApiError(f"{path}: {error!r}") from None
             if response.status != _OK:
                 raise ApiError(f"{path}: the API server answers {response.status}", response.status)
             yield response
@@ -321,7 +326,7 @@ class Follower:
         life = self._life
         path = f"pods/{life.pod}/log"
         query = {"container": life.container, "timestamps": "true", "limitBytes": "64"}
-        with self._api.open(path, ANSWER_S, **query) as response:
+        with _errors(path), self._api.open(path, ANSWER_S, **query) as response:
             first = stamp(response.readline(64).partition(b" ")[0].decode(errors="replace").strip())
         if first and first > self._positions.get(life.key):
             self._missing("the log was rotated while nobody read it")

@@ -256,7 +256,7 @@ def differences(manifest: Manifest, counts: Mapping[str, int]) -> list[str]:
     """Where the counts of a restore differ from the manifest's, one line each; those that a side lacks count as 0.
 
     Args:
-        found: The run's manifest.
+        manifest: The run's manifest.
         counts: Of `Outcome`; a restore of one database is compared with the counts of that database alone, see
             `services.backup.database.counts_of`.
     """

@@ -236,16 +236,16 @@ class Store:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._storage.bucket, Prefix=prefix + below
             )
-            stored_object = [
+            stored_objects = [
                 Object(
-                    name=stored_object["Key"][len(prefix) :],
-                    bytes=int(stored_object["Size"]),
-                    written=stored_object["LastModified"],
+                    name=content["Key"][len(prefix) :],
+                    bytes=int(content["Size"]),
+                    written=content["LastModified"],
                 )
                 for page in pages
-                for stored_object in page.get("Contents", ())
+                for content in page.get("Contents", ())
             ]
-        return sorted(stored_object, key=lambda stored_object: stored_object.name)
+        return sorted(stored_objects, key=lambda stored_object: stored_object.name)
 
     def folders(self, below: str = "") -> list[str]:
         """Names of the folders directly below a folder (``""`` or one with ``/`` at its end), without slashes.

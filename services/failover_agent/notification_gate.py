@@ -91,8 +91,8 @@ class NotificationGate:
         """The lease was read.
 
         Args:
-            found: What was found.
-            asked: When it was asked for.
+            lease_state: What was found.
+            asked_at: When it was asked for.
 
         Returns:
             Whether something else is wanted since.
@@ -116,7 +116,7 @@ class NotificationGate:
         """Somebody outside was reached.
 
         Args:
-            asked: When the connection was begun.
+            asked_at: When the connection was begun.
         """
         with self._lock:
             self._reached_at = max(self._reached_at, asked_at)

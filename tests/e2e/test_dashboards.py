@@ -84,6 +84,14 @@ def filled(target: Any, values: Mapping[str, str]) -> Any:
     return [filled(nested, values) for nested in target] if isinstance(target, list) else target
 
 
+def sources(viewer: GrafanaQueryClient) -> dict[str, str]:
+    """The variables of pages for data sources, as somebody who opens one gets them."""
+    settings = viewer.grafana.get("/api/frontend/settings")["datasources"].values()
+    default = {setting["type"]: setting["uid"] for setting in settings}
+    kinds = {"metrics": "prometheus", "traces": "jaeger", "logs": "grafana-opensearch-datasource"}
+    return {variable: default[kind] for variable, kind in kinds.items()}
+
+
 def asked_of_page(
     viewer: GrafanaQueryClient, uid: str, values: Mapping[str, str], since: str
 ) -> dict[str, dict[str, Any]]:
@@ -105,18 +113,35 @@ def column(frame: Mapping[str, Any], name: str) -> list[Any]:
     return values
 
 
-def test_the_pages_of_a_service_and_of_a_trace_answer_a_viewer(context: Context) -> None:
+def points(viewer: GrafanaQueryClient) -> set[str]:
+    """Traces to which the points of single requests lead, in every panel that has such points."""
+    values, traces = {**sources(viewer), "region": ".*"}, set[str]()
+    for dashboard in (board for board in DASHBOARDS if any(panel.exemplars for panel in board.panels)):
+        page = viewer.grafana.get(f"/api/dashboards/uid/{dashboard.uid}")["dashboard"]
+        for panel in page["panels"]:
+            if not (queries := [target for target in panel.get("targets", ()) if target.get("exemplar")]):
+                continue
+            body = {"queries": filled(queries, values), "from": "now-1h", "to": "now"}
+            with viewer.grafana.call("POST", "/api/ds/query", body=body) as response:
+                assert response.status_code == 200, f"{panel['title']}: {response.text[:300]}"
+                frames = [frame for answer in response.json()["results"].values() for frame in answer["frames"]]
+            for frame in (frame for frame in frames if frame["schema"].get("name") == "exemplar"):
+                traces |= set(column(frame, "trace_id"))
+    return traces
+
+
+def test_the_pages_of_a_service_and_of_a_trace_to_which_a_point_leads_answer_a_viewer(context: Context) -> None:
     with as_viewer(context) as viewer:
-        settings = viewer.grafana.get("/api/frontend/settings")["datasources"].values()
-        by_type = {setting["type"]: setting["uid"] for setting in settings}
-        values = {"traces": by_type["jaeger"], "logs": by_type["grafana-opensearch-datasource"]}
+        values = sources(viewer)
         # As the page's own variable finds them.
         names = {sample.labels["service_name"] for sample in context.thanos.instant("obs:span_latency:p95")}
         pages = {name: asked_of_page(viewer, SERVICE_PAGE, {**values, SERVICE: name}, "1h") for name in sorted(names)}
         traces = {name: column(page["Traces"], "traceID") for name, page in pages.items()}
         assert any(traces.values()), f"no service of {sorted(names)} has a trace"
         assert any(column(page["Logs"], "body") for page in pages.values())
-        one = next(trace[0] for trace in traces.values() if trace)
+        leads = points(viewer) & {identity for identities in traces.values() for identity in identities}
+        assert leads, "no point of a panel leads to a trace that was kept"
+        one = min(leads)
         trace = asked_of_page(viewer, TRACE_PAGE, {**values, TRACE: one}, "24h")
         assert set(column(trace["Trace"], "traceID")) == {one}
 

@@ -2,7 +2,8 @@
 
 As there, events with one ``dedup_key`` belong to one incident of one routing key. A trigger opens an incident, and
 somebody's phone rings; while the incident is open, acknowledged or not, every further trigger is merged into it and
-rings nobody. A resolve closes it, after which a trigger opens a new one. Only what a person notices is put on record:
+rings nobody. A resolve closes it, after which a trigger opens a new one. A routing key has so many events a minute, and
+what comes too quickly is refused. Only what a person notices is put on record:
 a merged trigger, and an event for an incident that is not open, are counted and nothing else.
 """
 
@@ -10,8 +11,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -26,6 +28,8 @@ SEVERITIES = ("critical", "warning", "error", "info")
 KEY_LENGTH = 32
 MOST_INCIDENTS = 10_000
 """Incidents that are remembered; beyond that the oldest is forgotten, a closed one first."""
+EVENTS, WINDOW_S = 120, 60.0
+"""What a routing key may send in such a time."""
 _LARGEST_EVENT = 512 * 1024
 _LONGEST_DEDUP_KEY = 255
 
@@ -75,6 +79,9 @@ class Phone:
         self._record, self._contacts, self._most = record, contacts, most
         self._lock = threading.Lock()
         self._incidents: OrderedDict[tuple[str, str], Incident] = OrderedDict()
+        self._sent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=EVENTS))
+        self.throttled = 0
+        """Events that came too quickly: they were refused."""
         self.dropped = 0
         """Events for incidents that were not open: they do nothing."""
         for notification in record.of_channel(PHONE):
@@ -84,7 +91,7 @@ class Phone:
                 self._apply(notification.audience, action, key, notification.title, notification.received_at)
 
     def enqueue(self, body: bytes) -> Answer:
-        """Answer an event as PagerDuty does: 202, or 400 with everything that is wrong, or 413."""
+        """Answer an event as PagerDuty does: 202, 400 with everything that is wrong, 413, or 429 if it is too soon."""
         if len(body) > _LARGEST_EVENT:
             return Answer.text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "")
         try:
@@ -99,6 +106,9 @@ class Phone:
         key = event.pop("routing_key")
         if self._contacts is not None and key not in self._contacts:
             return _refused("Event object is invalid", ["Invalid routing key"])
+        if self._too_soon(key):
+            message = "Requests for this service are arriving too quickly. Please retry later."
+            return Answer.json(HTTPStatus.TOO_MANY_REQUESTS, {"status": "throttle exceeded", "message": message})
         event["dedup_key"] = event.get("dedup_key") or uuid.uuid4().hex
         self._take(self._contacts[key] if self._contacts is not None else key, event)
         return Answer.json(
@@ -120,9 +130,20 @@ class Phone:
         return Answer.text(HTTPStatus.OK, "ok\n")
 
     def data(self) -> dict[str, Any]:
-        """The incidents as JSON data, the oldest first, and how many events did nothing."""
+        """The incidents as JSON data, the oldest first, and how many events did nothing or came too quickly."""
         with self._lock:
-            return {"incidents": [asdict(incident) for incident in self._incidents.values()], "dropped": self.dropped}
+            incidents = [asdict(incident) for incident in self._incidents.values()]
+            return {"incidents": incidents, "dropped": self.dropped, "throttled": self.throttled}
+
+    def _too_soon(self, key: str) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            sent = self._sent[key]
+            if len(sent) == EVENTS and now - sent[0] < WINDOW_S:
+                self.throttled += 1
+                return True
+            sent.append(now)
+        return False
 
     def _take(self, contact: str, event: dict[str, Any]) -> bool:
         """Put an event on record, if people notice it; whether they do."""

@@ -85,7 +85,7 @@ class Record:
         Args:
             file: Where notifications are kept, one JSON object a line (mode 0600); None keeps them in memory only.
             hidden: Texts that must never be in a notification, wherever a sender puts them: they are replaced by
-            `HIDDEN`.
+                `HIDDEN`.
             clock: Seconds since 1970.
             keep: Newest notifications that are kept at least; twice as many are at most.
         """

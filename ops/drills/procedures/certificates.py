@@ -15,7 +15,7 @@ from cryptography import x509
 from kubernetes import client
 
 from ops.core.context import Context
-from ops.core.kube import NAME_LABEL, wait_until
+from ops.core.kube import NAME_LABEL, call_errors, wait_until
 from ops.core.terminal import say
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import unmet
@@ -23,7 +23,7 @@ from ops.drills.tools.load import TOPIC, OtlpLoad
 from ops.drills.tools.markers import Ticker
 from ops.maintenance.certificates import GROUP, PLURAL, VERSION, listed, readers, roll
 
-_CALL_S, _HANDSHAKE_S = 15, 5.0
+_CALL_S, _HANDSHAKE_S, _ASKED_S = 15, 5.0, 40.0
 _POSTGRES_PORT, _POSTGRES_ASKS_FOR_TLS = 5432, bytes([0, 0, 0, 8, 4, 210, 22, 47])
 _AT_ONCE = 6
 
@@ -60,9 +60,18 @@ class Certificates:
         return serial_numbers
 
     def renew(self, name: str) -> None:
-        """Ask for a new certificate now, as cert-manager's own command does: by a condition."""
+        """Ask for a new certificate now, as cert-manager's own command does: by a condition.
+
+        Raises:
+            OpsError: The cluster does not take it.
+        """
+        # cert-manager may change it between our reading and writing.
+        wait_until(lambda: self._asked_for(name), _ASKED_S, f"the renewal of {name} to be taken")
+
+    def _asked_for(self, name: str) -> bool:
         where = (GROUP, VERSION, self._namespace, PLURAL, name)
-        certificate = self._api.get_namespaced_custom_object_status(*where, _request_timeout=_CALL_S)
+        with call_errors(f"cannot read certificate {name}"):
+            certificate = self._api.get_namespaced_custom_object_status(*where, _request_timeout=_CALL_S)
         issuing = {
             "type": "Issuing",
             "status": "True",
@@ -80,13 +89,16 @@ class Certificates:
             "metadata": {"resourceVersion": certificate["metadata"]["resourceVersion"]},
             "status": {"conditions": [*kept, issuing]},
         }
-        self._api.patch_namespaced_custom_object_status(*where, change, _request_timeout=_CALL_S)
+        with call_errors(f"cannot write certificate {name}"):
+            self._api.patch_namespaced_custom_object_status(*where, change, _request_timeout=_CALL_S)
+        return True
 
     def ports(self) -> list[Port]:
         """Every port that a container of a running pod declares, but of those that are about to end."""
-        pods = self._core.list_namespaced_pod(
-            self._namespace, field_selector="status.phase=Running", _request_timeout=_CALL_S
-        )
+        with call_errors(f"cannot list the pods of {self._namespace}"):
+            pods = self._core.list_namespaced_pod(
+                self._namespace, field_selector="status.phase=Running", _request_timeout=_CALL_S
+            )
         return sorted(
             Port(pod.metadata.labels.get(NAME_LABEL, ""), pod.metadata.name, port, address)
             for pod in pods.items

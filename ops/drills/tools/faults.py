@@ -18,7 +18,7 @@ from typing import Final
 
 from ops.core.errors import OpsError, one_line
 from ops.core.interrupts import uninterrupted
-from ops.core.kube import Kube, Pod, wait_until
+from ops.core.kube import Kube, Pod, call_errors, wait_until
 from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools.back import put_back
@@ -36,7 +36,8 @@ def kill(kube: Kube, pod: Pod) -> str:
     _signal(process_ids, signal.SIGKILL)
     if process_ids:
         return f"SIGKILL to {len(process_ids)} process{'' if len(process_ids) == 1 else 'es'}"
-    kube.core.delete_namespaced_pod(pod.name, kube.namespace, grace_period_seconds=1, _request_timeout=15)
+    with call_errors(f"cannot delete {pod.name}"):
+        kube.core.delete_namespaced_pod(pod.name, kube.namespace, grace_period_seconds=1, _request_timeout=15)
     return "deleted with 1 s of grace"
 
 

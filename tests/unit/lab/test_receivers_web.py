@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pagerduty
@@ -13,6 +15,7 @@ import requests
 from slack_sdk.webhook import WebhookClient
 
 from lab import LabError
+from lab.fakes.receivers import phone as phone_module
 from lab.fakes.receivers.__main__ import application
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.keys import READER
@@ -147,6 +150,24 @@ def test_a_pager_forgets_the_oldest_incidents_and_closed_ones_first() -> None:
     for key, action in (("a", "trigger"), ("b", "trigger"), ("b", "resolve"), ("c", "trigger"), ("d", "trigger")):
         pager.enqueue(json.dumps(trigger(event_action=action, dedup_key=key)).encode())
     assert [incident["dedup_key"] for incident in pager.data()["incidents"]] == ["c", "d"]
+
+
+def test_the_pager_refuses_what_comes_too_quickly_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(phone_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    pager = Phone(Record(), None)
+
+    def statuses(events: int, key: str) -> Counter[int]:
+        bodies = (trigger(dedup_key=f"{number}", routing_key=key) for number in range(events))
+        return Counter(pager.enqueue(json.dumps(body).encode()).status for body in bodies)
+
+    assert statuses(125, "a" * 32) == {202: 120, 429: 5}
+    assert statuses(2, "b" * 32) == {202: 2}
+    now[0] += 59.0
+    assert statuses(1, "a" * 32) == {429: 1}
+    now[0] += 1.0
+    assert statuses(125, "a" * 32) == {202: 120, 429: 5}
+    assert (pager.data()["throttled"], len(pager.data()["incidents"])) == (11, 122)
 
 
 def test_the_pager_refuses_a_key_that_nobody_has(all_fakes: Fakes) -> None:

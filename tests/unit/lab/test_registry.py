@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -182,3 +183,47 @@ def test_containerd_is_led_to_the_registry_behind_its_name(lab: LabPaths) -> Non
     assert text.splitlines()[0] == 'server = "https://registry.lab.internal"'
     assert f'[host."{registry.URL}"]' in text
     assert f'ca = "{authority(lab)}"' in text
+
+
+SLOW = subprocess.TimeoutExpired("kubectl", 30)
+
+
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """What the next calls of kubectl fail with; then it succeeds."""
+    failures: list[Exception] = []
+
+    def kubectl(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        if failures:
+            raise failures.pop(0)
+        return subprocess.CompletedProcess((), 0)
+
+    monkeypatch.setattr(registry, "_kubectl", kubectl)
+    monkeypatch.setattr(registry, "pull_secret", lambda *_: {})
+    return failures
+
+
+def ended() -> bool:
+    return "pull-secret" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("error", [SLOW, OSError("no more processes")])
+def test_a_secret_that_cannot_be_given_is_given_later(tries: list[Exception], error: Exception) -> None:
+    tries.append(error)
+    with registry.pull_secret_given(LabPaths("x"), "obs-local"):
+        wait_until("the Secret to be given", ended, timeout_s=60)
+    assert tries == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(SLOW, "kubectl did not end within 30 s"), (OSError("no more processes"), "no more processes")]
+)
+def test_a_secret_that_was_never_given_is_told_with_the_reason(
+    tries: list[Exception], error: Exception, told: str
+) -> None:
+    tries += [error] * 9
+    with (
+        pytest.raises(LabError, match=f"^the Secret registry of obs-local could not be made: {told}$"),
+        registry.pull_secret_given(LabPaths("x"), "obs-local"),
+    ):
+        pass

@@ -31,7 +31,6 @@ def run(*words: str) -> Result:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch, place: Harness) -> Cluster:
     fake_cluster = Cluster(lines=("backup: database: run 20261125T150405Z is stored: 1 objects", ""))
-    monkeypatch.setattr(runs.client, "BatchV1Api", lambda _: fake_cluster)
     monkeypatch.setattr("ops.core.jobs.client.BatchV1Api", lambda _: fake_cluster)
     monkeypatch.setattr("ops.core.jobs._PAUSE_S", 0.0)
 

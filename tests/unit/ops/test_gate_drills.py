@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -71,6 +72,7 @@ def test_the_neighbours_failures_are_counted_by_answer_within_a_span() -> None:
     within = service(samples, 0.0, 20.0)
     assert within == Service(requests=21, failures={"503": 1}, p95_s=1.9, worst_s=9.0)
     assert within.failed == 1
+    assert service(samples[:20]).p95_s == 1.8, "19 of 20, not the slowest"
     assert service([]) == Service(requests=0, failures={}, p95_s=0.0, worst_s=0.0)
 
 
@@ -131,6 +133,23 @@ def test_bombs_are_small_and_bodies_are_as_large_as_they_are_asked_for() -> None
     assert len(gate_senders.gzip_bomb(2**26)) < 2**17
     for maps in (False, True):
         assert 2**20 <= len(gate_senders.deep_value(2**20, maps=maps)) < 2**20 + 64
+
+
+def test_a_body_that_stalls_is_small_unpacks_to_nearly_the_limit_and_has_no_end() -> None:
+    at = ("localhost", 4318)
+    logins = {gate_senders.ATTACKER.name: ("user", "password")}
+    target = gate_target.Target(http=at, grpc=at, authority="", logins=logins)
+    first, _, body = gate_senders.half_packed(target).partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in first.decode().split("\r\n")[1:])
+    assert headers["Content-Encoding"] == "gzip"
+    assert len(body) < 2**14 < int(headers["Content-Length"])
+    packed = zlib.decompressobj(wbits=31)
+    assert packed.decompress(body) == bytes(gate_senders.FITS)
+    assert not packed.eof
+    [attack] = [attack for attack in ATTACKS if attack.name == "slow bodies that unpack"]
+    assert {counter.labels.get("reason") for counter in attack.counted} == {"memory", None}
+    assert "429" in attack.answers
+    assert "200" not in attack.answers
 
 
 def test_a_frame_has_its_length_kind_flags_and_stream() -> None:

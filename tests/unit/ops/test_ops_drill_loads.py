@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.web import Query, Web
+from ops.drills.quotas import p95
 from ops.drills.tools.accounts import Number
 from ops.drills.tools.load import LogLoad, NumberedLoad, OtlpLoad, Send, log_request
 from tests.config.servers import eventually
@@ -143,3 +144,10 @@ def test_points_of_a_client_whose_clock_is_set_are_sent_and_looked_for_in_its_ti
     [(seconds, ahead)] = questions
     assert seconds == 240 + 600
     assert ahead == pytest.approx(300, abs=30)
+
+
+def test_the_p95_of_a_login_is_of_what_was_acknowledged_between_two_moments() -> None:
+    latencies = [(float(at), at / 10) for at in range(1, 31)]
+    assert p95(latencies, 1, 21) == 1.9, "19 of 20, not the slowest"
+    assert p95(latencies, 30, 31) == 3.0
+    assert p95(latencies, 31, 40) == 0.0

@@ -18,7 +18,7 @@ from ops.core.errors import OpsError
 from ops.drills.procedures.growth import larger
 from ops.storage import command
 from ops.storage.claims import Claim, Plan, Step, Volumes, Wanted, claim_of, of_part, plan, refusals, wanted_of
-from ops.storage.command import _reason
+from ops.storage.command import Follow, _reason, grow
 from tests.unit.ops.review_plans import deployment, stateful_set
 
 KAFKA = Wanted(workload="kafka", template="data", size="2Gi", storage_class="fast")
@@ -217,6 +217,44 @@ def test_a_stateful_set_that_is_being_rolled_is_left_alone(scratch: Path) -> Non
     with pytest.raises(OpsError, match="kafka is being rolled, or a pod of it is not ready"):
         volumes(apps, rolled=False).adopt("kafka", {"data": KAFKA})
     assert not apps.gone
+
+
+class Adopting:
+    """Volumes of a StatefulSet that is made again, and whose pods are not ready after that."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def adopt(self, *_: object) -> None:
+        raise self._error
+
+
+def grown_until(error: BaseException, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grow volumes that have their size: only the StatefulSet is left."""
+    monkeypatch.setattr(command, "Volumes", lambda kube: Adopting(error))
+    monkeypatch.setattr(command, "look", lambda *_: planned(claim(requested="2Gi", capacity="2Gi")))
+    kube: Any = SimpleNamespace(rolled=lambda workload: True)
+    grow(kube, [KAFKA], follow)
+
+
+@pytest.mark.parametrize("error", [OpsError("waited 180 s for kafka"), KeyboardInterrupt()])
+def test_a_state_follows_a_stateful_set_whose_pods_nobody_has_waited_for(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[str] = []
+    with pytest.raises(type(error)) as caught:
+        grown_until(error, followed.extend, monkeypatch)
+    assert (caught.value, followed) == (error, ["kafka"])
+
+
+def test_how_a_stateful_set_is_made_again_is_told_also_if_the_state_cannot_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: Sequence[str]) -> None:
+        raise OpsError("run `pulumi refresh`")
+
+    with pytest.raises(OpsError, match=r"^kubectl apply -f kafka\.json; run `pulumi refresh`$"):
+        grown_until(OpsError("kubectl apply -f kafka.json"), refuse, monkeypatch)
 
 
 @pytest.fixture

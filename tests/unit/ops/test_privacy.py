@@ -22,6 +22,7 @@ from ops.cli import app
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
+from ops.core.web import Web
 from ops.privacy import command
 from ops.privacy import platform as stores
 from ops.privacy import stores as archive
@@ -175,6 +176,30 @@ def test_an_archive_that_nobody_reads_may_hold_something_until_its_end() -> None
     unread = archive.unread(NOON, 30)
     assert (unread.matches, unread.left, unread.expires) == (None, None, NOON + timedelta(days=30))
     assert unread.why == archive.NOT_READ
+
+
+def test_documents_that_change_meanwhile_are_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = [{"hits": {"total": {"value": left}}} for left in (3, 0)]
+    answers = [
+        {"deleted": 1, "version_conflicts": 2},
+        {"deleted": 0, "version_conflicts": 2},
+        {"deleted": 2, "version_conflicts": 0},
+        {"deleted": 0, "version_conflicts": 0},
+    ]
+    steps: list[object] = []
+
+    def ask(_: object, url: str, *__: object) -> dict[str, Any]:
+        if "/_search" in url:
+            return counts.pop(0)
+        steps.append("delete")
+        return answers.pop(0)
+
+    monkeypatch.setattr(archive.web, "ask", ask)
+    monkeypatch.setattr(archive, "sleep", steps.append)
+    store = archive.SearchStore(cast(Web, None), "https://search", ("eraser", "password"))
+    erased = store.erase(archive.Family(name="logs", keep_s=60.0), SUBJECT)
+    assert (erased.matches, erased.removed, erased.left) == (3, 3, 0)
+    assert steps == ["delete", 1.0, "delete", 1.0, "delete", "delete"]
 
 
 class Cluster:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from services.audit import Kubernetes
@@ -20,6 +20,7 @@ from tests.support.kafka_broker import write_certificates
 TOKEN = "token-of-the-pod"
 NAMESPACE = "obs"
 UID = "0f0f"
+Break = Literal["before", "within", "silent"]
 
 
 def pod(name: str = "kafka-0", uid: str = UID, restarts: int = 0, phase: str = "Running") -> dict[str, Any]:
@@ -43,6 +44,8 @@ class Cluster:
         events: Events.
         changes: What a watch tells, as type and object; None ends it.
         live: Lines of a log while it is followed; None ends the stream.
+        breaks: How the next requests of a log break off: before the answer, within it, or with none until the client
+            gives up.
         requests: What was asked for.
     """
 
@@ -52,6 +55,7 @@ class Cluster:
     events: list[dict[str, Any]] = field(default_factory=list)
     changes: queue.Queue[tuple[str, str, dict[str, Any]] | None] = field(default_factory=queue.Queue)
     live: dict[str, queue.Queue[str | None]] = field(default_factory=dict)
+    breaks: list[Break] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
 
@@ -104,7 +108,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         # The API server hands whole seconds on.
         since = query.get("sinceTime", "")[:19]
-        self._begin()
+        how = self.cluster.breaks.pop(0) if self.cluster.breaks else None
+        self.close_connection = how is not None
+        if how == "silent":
+            self.rfile.read(1)
+        elif how != "before":
+            self._begin()
+        if how == "within":
+            self.wfile.write(b"40\r\n2026")
+        if how is not None:
+            return
         for line in lines:
             if line[:19] >= since:
                 self._chunk(line + "\n")

@@ -16,10 +16,11 @@ from services.audit import Source
 from services.audit.follower import ApiError, Follower, KubernetesApi, Life, Positions, moment, stamp
 from services.audit.metrics import Metrics
 from services.audit.records import GAP, Entry
-from tests.unit.services.audit.api_fake import UID, Cluster, api_server, pod
+from tests.unit.services.audit.api_fake import UID, Break, Cluster, api_server, pod
 from tests.unit.services.audit.test_audit_sources import DENIED
 
 LIFE = Life(source=Source.KAFKA, workload="kafka", pod="kafka-0", uid=UID, container="kafka", restarts=0)
+LOG = f"pods/{LIFE.pod}/log"
 
 
 def line(second: int, topic: str, nano: int = 0) -> str:
@@ -117,6 +118,29 @@ def test_a_stream_that_ends_is_opened_again(tmp_path: Path, cluster: Cluster) ->
         cluster.live["kafka-0"].put(None)
         assert run.next() == "topic:c"
         assert run.metric("audit_gaps_total") == 0
+
+
+@pytest.mark.parametrize("breaks", [["before"], ["within"], ["before", "within", "before"]])
+def test_a_connection_that_breaks_is_opened_again(tmp_path: Path, cluster: Cluster, breaks: list[Break]) -> None:
+    with following(tmp_path, cluster) as run:
+        assert [run.next(), run.next()] == ["topic:a", "topic:b"]
+        cluster.logs["kafka-0"].append(line(3, "c"))
+        cluster.breaks += breaks
+        cluster.live["kafka-0"].put(None)
+        assert run.next() == "topic:c"
+        assert (cluster.breaks, run.metric("audit_gaps_total")) == ([], 0)
+
+
+def test_a_request_that_breaks_off_is_an_error_in_one_line_and_a_quiet_one_is_none(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    cluster.breaks += ["before", "silent"]
+    with api_server(tmp_path, cluster) as where:
+        api = KubernetesApi(where)
+        with pytest.raises(ApiError, match=r"^pods/kafka-0/log: RemoteDisconnected"), api.open(LOG, 30.0):
+            pytest.fail("it was answered")
+        with pytest.raises(TimeoutError), api.open(LOG, 0.1):
+            pytest.fail("it was answered")
 
 
 def test_after_a_restart_the_rest_of_the_life_before_comes_first(tmp_path: Path, cluster: Cluster) -> None:
