@@ -128,7 +128,7 @@ def own_disk(kube: Kube, pod: Pod, path: str, room: int) -> Iterator[Disk]:
         with groups_frozen(groups([pod])), uninterrupted():
             _run("mount", str(device), str(draft))
             try:
-                _copy(volume.folder, draft)
+                copied(volume.folder, draft)
             finally:
                 _run("umount", str(draft))
             _run("mount", str(device), str(volume.place))
@@ -212,22 +212,28 @@ def filled(target: Path) -> int:
     return size
 
 
+def copied(source: Path, target: Path) -> None:
+    """Make a folder's content that of another one, owners and times included."""
+    _empty(target)
+    _run("cp", "-a", f"{source}/.", str(target))
+
+
 def replaced(target: Path, source: Path) -> None:
-    """Make a folder's content that of another one, owners and times included.
+    """Do as `copied` does, by way of a folder beside the target.
 
     Raises:
         OpsError: It cannot be copied; the folder has all that it had.
     """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as draft:
-        _copy(source, Path(draft))
-        for entry in target.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        copied(source, Path(draft))
+        _empty(target)
         for entry in Path(draft).iterdir():
             entry.rename(target / entry.name)
 
 
-def _copy(source: Path, target: Path) -> None:
-    _run("cp", "-a", f"{source}/.", str(target))
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _block_groups(pod: Pod) -> Sequence[Path]:
