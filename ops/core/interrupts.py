@@ -1,13 +1,15 @@
-"""Signals that ask a command to end, held back while something must not stay half done."""
+"""Signals that ask a process to end: held back while something must not stay half done, and given to others."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
+_KILLED_S = 10.0
 
 
 @contextmanager
@@ -28,3 +30,16 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
+
+
+def end(process: subprocess.Popen[bytes], seconds: float, ask: signal.Signals = signal.SIGTERM) -> bool:
+    """Ask a process to end, and kill it where it does not; whether it ended by itself."""
+    if process.poll() is None:
+        process.send_signal(ask)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(_KILLED_S)
+            return False
+    return True

@@ -10,12 +10,13 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
 from components.cluster import NEW_ROLE
 from ops.core.errors import OpsError, one_line
-from ops.core.interrupts import uninterrupted
+from ops.core.interrupts import end, uninterrupted
 from ops.core.platform import PROJECT
 from ops.core.terminal import say
 
@@ -245,14 +246,11 @@ def _run(
 def _end(process: subprocess.Popen[bytes]) -> str:
     """Let Pulumi finish what is under way, write its state and give its lock back; what is left if it does not."""
     with uninterrupted():
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(ENDS_S)
-        except subprocess.TimeoutExpired:
+        if end(process, ENDS_S, signal.SIGINT):
+            return ""
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return f", nor {ENDS_S:.0f} s after it was asked to (where the stack is locked now: `pulumi cancel`)"
-    return ""
+        return f", nor {ENDS_S:.0f} s after it was asked to (where the stack is locked now: `pulumi cancel`)"
 
 
 def _reason(file: Path) -> str:

@@ -14,6 +14,7 @@ import threading
 import time
 
 from ops.core.errors import OpsError, one_line
+from ops.core.interrupts import end
 from ops.core.kube import kubectl_target
 
 _START_SECONDS = 15.0
@@ -64,13 +65,7 @@ class Tunnel:
 
     def close(self) -> None:
         """End the forwarding process; safe to call twice."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(5)
+        end(self._process, 5)
         if hasattr(self, "_drain"):
             self._drain.join(5)
         if self._process.stdout is not None:

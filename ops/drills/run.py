@@ -27,6 +27,7 @@ from ops.core import health, terminal
 from ops.core.alertmanager import FiringAlert
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
+from ops.core.interrupts import end
 from ops.core.platform import PROJECT
 from ops.core.terminal import clock
 from ops.drills import work
@@ -225,7 +226,7 @@ def run(
         try:
             late = _wait(process, began, limit_s, beat)
         finally:
-            _end(process, put_back_s)
+            end(process, put_back_s)
     seconds = round(time.monotonic() - began, 1)
     said = log.read_text(errors="replace").splitlines()
     if late:
@@ -277,17 +278,6 @@ def _wait(process: subprocess.Popen[bytes], began: float, limit_s: float, beat: 
         beat(passed)
         time.sleep(_LOOK_S)
     return False
-
-
-def _end(process: subprocess.Popen[bytes], put_back_s: float) -> None:
-    """Ask it to end and to put back what it took away; what is left after that is killed."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(put_back_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ another name and layer begins whenever it can.
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Iterable, Sequence
@@ -26,6 +25,7 @@ from ops.alerts import events as alert_events
 from ops.alerts.events import Stage
 from ops.core.context import Context
 from ops.core.kube import wait_until
+from ops.dashboards.panel_queries import quantile
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import unmet
 from ops.drills.tools.faults import Returning, dropped, frozen, kill, scaled
@@ -328,5 +328,4 @@ def firing(raised: Raised, notifications: Iterable[_N]) -> list[_N]:
 
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of the values does not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+    return quantile(sorted(values), share)

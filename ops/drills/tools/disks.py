@@ -143,7 +143,7 @@ def _give_back(kube: Kube, pod: Pod, volume: Volume) -> None:
     known = _now(kube, pod)
     runs = bool(processes_of(known))
     with uninterrupted(), groups_frozen(groups([known])) if runs else nullcontext():
-        replaced(volume.folder, volume.place)
+        replaced(volume.place, volume.folder)
         _run("umount", str(volume.place))
         if runs:
             kill(kube, known)
@@ -218,7 +218,7 @@ def copied(source: Path, target: Path) -> None:
     _run("cp", "-a", f"{source}/.", str(target))
 
 
-def replaced(target: Path, source: Path) -> None:
+def replaced(source: Path, target: Path) -> None:
     """Do as `copied` does, by way of a folder beside the target.
 
     Raises:

@@ -27,6 +27,7 @@ from components.prometheus.config import BLOCK_DURATION, rendered
 from components.versions import IMAGES
 from components.web_access import web_config
 from ops.core.errors import OpsError, one_line
+from ops.core.interrupts import end
 from ops.drills.procedure import CannotRunError
 from services.backup.restore_metrics import QueryApi
 
@@ -86,12 +87,7 @@ def opened_blocks(program: str, folder: Path) -> Iterator[QueryApi]:
             _await_ready(process, api, log)
             yield api
         finally:
-            process.terminate()
-            try:
-                process.wait(_ENDS_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(_ENDS_S)
+            end(process, _ENDS_S)
 
 
 def _await_ready(process: subprocess.Popen[bytes], api: QueryApi, log: Path) -> None:

@@ -146,10 +146,10 @@ def test_a_folder_keeps_what_it_has_unless_all_of_the_other_one_is_there(
 
     monkeypatch.setattr(disks, "_run", full)
     with pytest.raises(OpsError, match="no space left"):
-        disks.replaced(volume, disk)
+        disks.replaced(disk, volume)
     assert (volume / "topic" / "log").read_text() == "old"
     monkeypatch.setattr(disks, "_run", run)
-    disks.replaced(volume, disk)
+    disks.replaced(disk, volume)
     assert {path.name for path in volume.rglob("*")} == {"topic", "log"}
     assert (volume / "topic" / "log").read_text() == "new"
     assert {path.name for path in tmp_path.iterdir()} == {"volume", "disk"}
