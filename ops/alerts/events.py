@@ -21,11 +21,11 @@ from rich.text import Text
 from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from ops.core import platform as platform_module
+from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError
 from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer, errors
 from ops.core.platform import Platform
 from ops.core.terminal import Table
-from ops.telemetry.traces import seconds
 from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
 
 IDLE_S = 10.0
@@ -159,7 +159,7 @@ def alert_events(
 
     The table shows repeated sends of the same alert as one row with their number.
     """
-    back = timedelta(seconds=seconds(since))
+    back = timedelta(seconds=seconds_of_option("--since", since))
     history = read(platform_module.load(), topic, datetime.now(UTC) - back)
     events = about(history.events, alert)
     if as_json:

@@ -26,6 +26,7 @@ from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
 from components.rules import ID_LABEL
 from ops.core import platform as platform_module
 from ops.core.alertmanager import Alertmanager, FiringAlert, Matcher, Silence, connect
+from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError, one_line
 from ops.core.terminal import Table
 
@@ -34,34 +35,19 @@ WATCHDOG = "Watchdog"
 """The alert whose absence the dead man's switch outside notices: it must never be silent."""
 
 _NAME = "alertname"
-_DURATION = re.compile(r"([1-9]\d*)(m|h|d)")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _MATCHER = re.compile(r"([A-Za-z_]\w*)(=~|!~|!=|=)(.*)", re.DOTALL)
 _SIGNS = {"=": (False, True), "!=": (False, False), "=~": (True, True), "!~": (True, False)}
 _SHORT_ID = 8
 
 
-def duration(text: str, option: str, longest: str = LONGEST) -> timedelta:
-    """Time that ``90m``, ``2h`` or ``3d`` stands for.
+def duration(text: str, longest: str = LONGEST) -> timedelta:
+    """Time that ``--for`` asks for: ``90m``, ``2h`` or ``3d``.
 
     Raises:
-        OpsError: It is no such text, or more than ``longest``; the message names the option.
+        OpsError: It is no such text, less than a minute, or more than ``longest``.
     """
-    parsed_duration, limit = _time(text), _time(longest)
-    if limit is None:
-        raise OpsError(f"--longest is {longest!r}, must be a number with m, h or d, for example {LONGEST}")
-    if parsed_duration is None:
-        raise OpsError(f"{option} is {text!r}, must be a number with m, h or d, for example 2h")
-    if parsed_duration > limit:
-        raise OpsError(f"{option} is {text}, at most {longest} is allowed: renew it after that")
-    return parsed_duration
-
-
-def _time(text: str) -> timedelta | None:
-    match = _DURATION.fullmatch(text.strip())
-    if not match or len(match[1]) > 6:
-        return None
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    seconds_of_option("--longest", longest, shortest="1m", longest="365d", example=LONGEST)
+    return timedelta(seconds=seconds_of_option("--for", text, shortest="1m", longest=longest, example="2h"))
 
 
 def parse_matcher(text: str) -> Matcher:
@@ -228,7 +214,7 @@ def add(
     longest: Annotated[str, typer.Option(help="Upper limit of --for.")] = LONGEST,
 ) -> None:
     """Silence alerts from now on (the default command)."""
-    lasts = duration(length, "--for", longest)
+    lasts = duration(length, longest)
     wanted = tuple(with_twins(parse_matcher(matcher)) for matcher in matchers)
     if not comment.strip():
         raise OpsError("--comment is empty: give the reason for the silence")
@@ -340,7 +326,7 @@ def ack(
 
     Acknowledging it again extends the time. Without --every, an ALERT that matches several is refused.
     """
-    lasts = duration(length, "--for")
+    lasts = duration(length)
     wanted = _labels(labels or ())
     with connect(platform_module.load()) as alertmanager:
         if end:

@@ -17,15 +17,14 @@ from ops.audit import cluster as cluster_module
 from ops.audit import log as log_module
 from ops.audit.log import DAYS, content, document, findings, read
 from ops.core import platform as platform_module
+from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError
 from ops.core.files import Lang
 from ops.core.terminal import Table
-from ops.telemetry.traces import seconds
 from services.audit import Source
 from services.audit.records import AuditRecord, Outcome
 from services.reports.render import html
 
-_DAY_S: Final = 86_400
 _ZONE: Final = "Asia/Tokyo"
 
 audit_app = typer.Typer(
@@ -37,7 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 
 
 def _back(since: str) -> timedelta:
-    return timedelta(seconds=seconds(since, DAYS * _DAY_S))
+    return timedelta(seconds=seconds_of_option("--since", since, longest=f"{DAYS}d"))
 
 
 @audit_app.command("report")

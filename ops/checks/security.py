@@ -179,7 +179,7 @@ def refusals(platform: Platform) -> dict[str, str]:
         f"{reader} reading telemetry-traces": lambda: reading(platform, reader, "telemetry-traces"),
         f"{reader} in another group": lambda: joining(platform, reader, "telemetry-metrics", "someone-else"),
     }
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(max_workers=len(probes)) as pool:
         answers = {name: pool.submit(probe) for name, probe in probes.items()}
         return {name: answer.result() for name, answer in answers.items()}
 

@@ -57,7 +57,7 @@ _CONTEXT: Final = frozenset(
 )
 """What `ops.core.context.Context` makes its clients with."""
 _ALERTS: Final = frozenset({"alertmanager_operator"})
-_BOTH_REGIONS: Final = _CONTEXT - {"prometheus_credentials"} | {"regions"}
+_BOTH_REGIONS: Final = _CONTEXT - {"prometheus_credentials", "trace_login"} | {"regions"}
 
 READS: Final[Mapping[str, frozenset[str]]] = {
     "verify": SECRETS - {"otlp_former_credentials", "regions"},
@@ -72,7 +72,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "silence": _ALERTS,
     "incident": _CONTEXT | {"log_reader"},
     "notify": _ALERTS | {"notify_channels"},
-    "alert-events": frozenset({"kafka_admin", "trace_login"}),
+    "alert-events": frozenset({"kafka_admin"}),
     "certificates": frozenset(),
     "dashboard": _CONTEXT | {"grafana_admin"},
     "loadtest": _CONTEXT | {"grafana_admin"},
@@ -98,7 +98,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
         "scrape_credentials",
     },
     "privacy": _CONTEXT | {"backups", "log_reader"},
-    "audit": frozenset({"kafka_admin", "kafka_users", "trace_login"}),
+    "audit": frozenset({"kafka_admin", "kafka_users"}),
     "docs": _CONTEXT | {"grafana_admin"},
     "config": frozenset(),
     "preflight": frozenset({"kafka_admin"}),

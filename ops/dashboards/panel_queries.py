@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from components.dashboards.model import Kind, Panel, Query
 from components.dashboards.promql import within
+from ops.core.durations import seconds, seconds_of_option
 from ops.core.errors import OpsError, one_line
 from ops.core.grafana import METRICS, Grafana
 from ops.core.web import FINEST_S, MOST_POINTS, Found, Metrics, step
@@ -329,26 +330,14 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def span(length: str, end: datetime | None = None) -> Span:
-    """The time that ends now.
+    """The time that ends now, from the value of ``--range``.
 
     Raises:
-        OpsError: The length is no duration.
+        OpsError: The length is no duration, or not between a minute and 30 days.
     """
     now = end or datetime.now(UTC)
-    return Span(start=now - timedelta(seconds=seconds(length)), end=now)
-
-
-def seconds(length: str) -> int:
-    """Seconds of a duration such as ``90s``, ``15m``, ``6h``, ``7d``.
-
-    Raises:
-        OpsError: It is none, or not between a minute and 30 days.
-    """
-    match = re.fullmatch(r"(\d{1,6})([smhd])", length)
-    value = int(match.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match.group(2)] if match else 0
-    if not 60 <= value <= 30 * 86_400:
-        raise OpsError(f"--range is {length!r}, must be between 60s and 30d, for example 15m, 6h or 7d")
-    return value
+    length_s = seconds_of_option("--range", length, shortest="60s", longest="30d")
+    return Span(start=now - timedelta(seconds=length_s), end=now)
 
 
 def _finite(value: float) -> float | None:

@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from components.dashboards.registry import DASHBOARDS
-from ops.alerts.silences import duration
 from ops.backups.options import IDENTITY
 from ops.core import platform as platform_module
 from ops.core.context import Context
+from ops.core.durations import seconds_of_option
 from ops.core.errors import one_line
 from ops.core.files import write_report
 from ops.core.kube import Kube
@@ -203,7 +203,8 @@ def list_(as_json: AsJson = False) -> None:
 def _maintain(
     period: Period, folder: Path, as_json: bool, only: str | None, silences: str, identity: Path | None
 ) -> None:
-    wanted, age = chosen(checks(period), only), duration(silences, "--silences", _LONGEST_SILENCE)
+    wanted = chosen(checks(period), only)
+    age = timedelta(seconds=seconds_of_option("--silences", silences, longest=_LONGEST_SILENCE, example="30d"))
     platform = platform_module.load()
     with Context(platform, Kube.of(platform)) as context, _progress() as progress:
         task = progress.add_task(str(period), total=len(wanted))

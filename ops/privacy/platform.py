@@ -19,10 +19,11 @@ from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from ops.backups.options import errors as backup_errors
 from ops.backups.options import opened
 from ops.core.context import Context
+from ops.core.durations import seconds
 from ops.core.errors import OpsError
 from ops.privacy import stores
 from ops.privacy.record import Holding
-from ops.privacy.stores import Days, Family, MetricStore, SearchStore, families, search_all, seconds
+from ops.privacy.stores import Days, Family, MetricStore, SearchStore, families, search_all
 from services.backup.encryption import Identity
 from services.backup_exporter import BackupExporterSettings, KeptDays
 from services.index_manager import IndexManagerSettings

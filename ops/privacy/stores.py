@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from components.search.access import erasable, members
 from components.search.indices import LOGS
 from ops.core import web
+from ops.core.durations import seconds
 from ops.core.errors import OpsError, one_line
 from ops.core.web import Web
 from ops.privacy.record import Holding
@@ -125,22 +126,8 @@ _SERIES_AT_ONCE: Final = 40
 _AHEAD_S: Final = 900.0
 """The gate lets in what is up to ten minutes ahead."""
 _LABEL: Final = re.compile(r"(?!__name__$)[A-Za-z_][A-Za-z0-9_]*")
-_DURATION: Final = re.compile(r"(\d+)(ms|s|m|h|d|w|y)")
-_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _ADMIN_FLAG, _RETENTION_FLAG = "web.enable-admin-api", "storage.tsdb.retention.time"
 ADMIN_OFF: Final = "Prometheus offers no removal of series: its administration interface is off (policy)"
-
-
-def seconds(duration: str) -> float:
-    """Seconds of a duration as Prometheus writes it, for example ``30d`` or ``1h30m``.
-
-    Raises:
-        OpsError: It is none.
-    """
-    parts = _DURATION.findall(duration)
-    if not parts or "".join(number + unit for number, unit in parts) != duration:
-        raise OpsError(f"{duration!r} is no duration of Prometheus")
-    return float(sum(int(number) * _UNITS[unit] for number, unit in parts))
 
 
 class MetricStore:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from ops.core import durations
+from ops.core.errors import OpsError
 from ops.review.evaluate import PLACEHOLDER, SECRET
 from ops.review.evaluate import UNKNOWN as UNKNOWN_MARK
 from policy.model import UNKNOWN, Resource
@@ -94,12 +96,11 @@ def later(comparison: str, before: float, after: float) -> bool:
 
 
 def seconds(text: str) -> float | None:
-    """A Prometheus duration in seconds, for example ``1h30m``; None when it is none."""
-    sizes = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
-    parts = re.findall(r"(\d+)(ms|[smhdwy])", text)
-    if not parts or "".join(map("".join, parts)) != text:
-        return 0.0 if text in ("", "0") else None
-    return float(sum(int(count) * sizes[unit] for count, unit in parts))
+    """A Prometheus duration in seconds, 0 when it is not set; None when it is none."""
+    try:
+        return durations.seconds(text or "0")
+    except OpsError:
+        return None
 
 
 def code(value: Any) -> str:

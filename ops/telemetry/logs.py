@@ -16,11 +16,11 @@ from rich.text import Text
 from ops.core import platform as platform_module
 from ops.core import web
 from ops.core.context import Context
+from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.terminal import Table
 from ops.core.web import Web
-from ops.telemetry.traces import seconds
 
 SEARCH = "search"
 SEARCH_PORT = 9200
@@ -186,7 +186,12 @@ def logs(
 ) -> None:
     """Show log records, newest last. Exit code 1 when there is none."""
     wanted = Wanted(
-        trace=trace, service=service, level=level, text=text, origin=tuple(origin or ()), since_s=seconds(since)
+        trace=trace,
+        service=service,
+        level=level,
+        text=text,
+        origin=tuple(origin or ()),
+        since_s=seconds_of_option("--since", since),
     )
     query(wanted, 0.0)
     platform = platform_module.load()

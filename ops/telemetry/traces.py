@@ -20,6 +20,7 @@ from rich.tree import Tree
 
 from components.telemetry.attributes import ATTRIBUTE, CLASSES, DEFAULT
 from ops.core import platform as platform_module
+from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Platform
 from ops.core.web import Web, connected
@@ -158,9 +159,6 @@ def duration(microseconds: int) -> str:
 
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}")
-_SPAN = re.compile(r"(\d+)([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_LONGEST_S = 7 * 86_400
 
 
 class TraceReader:
@@ -228,20 +226,6 @@ def _data(response: requests.Response, name: str) -> list[dict[str, Any]]:
     return list(content or [])
 
 
-def seconds(text: str, longest_s: int = _LONGEST_S) -> int:
-    """Seconds of ``15m``, ``2h`` and the like.
-
-    Raises:
-        OpsError: It is no such text, or more than ``longest_s``.
-    """
-    match = _SPAN.fullmatch(text)
-    total = int(match[1]) * _SECONDS[match[2]] if match else 0
-    if not 0 < total <= longest_s:
-        longest = f"{longest_s // _SECONDS['d']}d"
-        raise OpsError(f"--since is {text!r}, must be a number with s, m, h or d up to {longest}, for example 15m")
-    return total
-
-
 def choose(platform: Platform, clearance: str | None) -> tuple[str, str]:
     """Clearance and address to read from: the given one, else the most restricted that there is.
 
@@ -307,7 +291,7 @@ def trace(
     """Show a trace, or the newest traces of a service, as trees of spans."""
     if (trace_id is None) == (service is None):
         raise OpsError("give either a trace id or --service")
-    since_s = seconds(since)
+    since_s = seconds_of_option("--since", since)
     platform = platform_module.load()
     chosen, url = choose(platform, clearance)
     with connected(platform.ca_certificate) as web:

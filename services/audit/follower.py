@@ -254,8 +254,8 @@ class Follower:
                     return
                 self._stream()
                 broken = ""
-            except (ApiError, TimeoutError) as error:
-                broken = str(error)
+            except Exception as error:  # Whatever it is, the log is opened again; meanwhile it counts as not followed.
+                broken = str(error) if isinstance(error, ApiError | TimeoutError) else type(error).__name__
                 self._opened(False)
             if time.monotonic() - began > _LONGEST_PAUSE_S:
                 pause = self._first_pause_s
@@ -351,9 +351,10 @@ class Follower:
         position = max(time_of_line, self._positions.get(life.key))
         try:
             access = PARSERS[life.source](Line(time=moment(time_of_line), workload=life.workload, text=text))
-        except UnreadableLineError as error:
+        except Exception as error:  # A line that no parser expects costs its own record, not those behind it.
             self._metrics.unreadable.labels(life.source).inc()
-            missing = gap(life.source, life.pod, str(error), datetime.now(UTC))
+            reason = str(error) if isinstance(error, UnreadableLineError) else "a line cannot be read"
+            missing = gap(life.source, life.pod, reason, datetime.now(UTC))
             self._emit(replace(missing, positions={life.key: position}))
             access = None
         if access is not None:

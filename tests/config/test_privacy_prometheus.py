@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from ops.core import otlp
 from ops.core.errors import OpsError
 from ops.core.web import Web
-from ops.privacy.stores import ADMIN_OFF, MetricStore, seconds
+from ops.privacy.stores import ADMIN_OFF, MetricStore
 from tests.config.prometheus_process import USERS, PrometheusProcess, local_command, write_files
 from tests.config.servers import START_SECONDS, eventually, free_port, running
 
@@ -102,16 +102,3 @@ def test_a_login_that_is_refused_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(OpsError, match="prometheus-primary answered 401"):
             metrics.find(SUBJECT)
         web.close()
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("30d", 2592000.0), ("1h30m", 5400.0), ("15s", 15.0), ("400d", 34560000.0)]
-)
-def test_durations_are_read_as_prometheus_writes_them(text: str, value: float) -> None:
-    assert seconds(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "30", "d30", "30days"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(OpsError, match="is no duration"):
-        seconds(text)

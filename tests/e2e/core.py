@@ -20,7 +20,6 @@ CORE: Mapping[str, tuple[str, ...]] = {
     "test_security": (
         "test_network_policies_admit_only_labelled_pods",
         "test_kafka_refuses_every_client_that_it_must",
-        "test_prometheus_and_thanos_refuse_every_login_that_they_must",
         "test_no_secret_stands_in_state_configuration_logs_or_command_lines",
     ),
     "test_traces": (

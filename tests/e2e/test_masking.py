@@ -169,11 +169,12 @@ def _own(arrived: Arrived) -> bytes:
 def test_no_secret_is_readable_in_indices_jaeger_prometheus_or_logs_of_our_pods(
     context: Context, sent: Sent, in_kafka: Mapping[str, Arrived]
 ) -> None:
+    spans, logs = sent.of(Signal.TRACES), sent.of(Signal.LOGS)
     with recorded("masking-stores", context.kube) as figures:
         stores = {
-            "index of spans": (_documents(stored_spans(context), sent, _spans_query(sent)), sent.of(Signal.TRACES)),
-            "index of logs": (_documents(stored_logs(context), sent, _logs_query(sent)), sent.of(Signal.LOGS)),
-            "Jaeger's API": (_in_jaeger(context, sent), sent.of(Signal.TRACES)),
+            "index of spans": (_documents(stored_spans(context), sent, _spans_query(sent), spans), spans),
+            "index of logs": (_documents(stored_logs(context), sent, _logs_query(sent), logs), logs),
+            "Jaeger's API": (_in_jaeger(context, sent), spans),
             "Prometheus": (_in_prometheus(context, sent), sent.of(Signal.METRICS)),
         }
         leaks: dict[str, list[str]] = {}
@@ -203,16 +204,17 @@ def _logs_query(sent: Sent) -> dict[str, Any]:
     }
 
 
-def _documents(search: SearchClient, sent: Sent, query: Mapping[str, Any]) -> dict[str, Text]:
-    """Whole documents by record; waits until no more come."""
-    documents: dict[str, Text] = {}
+def _documents(
+    search: SearchClient, sent: Sent, query: Mapping[str, Any], records: Iterable[Record]
+) -> dict[str, Text]:
+    """Whole documents by record; waits until each of these records has its own."""
+    wanted, documents = {record.id for record in records}, dict[str, Text]()
 
-    def settled() -> bool:
-        before = len(documents)
+    def complete() -> bool:
         documents.update(_by_case(search.hits(query), sent))
-        return bool(before) and len(documents) == before
+        return wanted <= documents.keys()
 
-    wait_until(settled, ARRIVAL_SECONDS, "the corpus in the index", 8.0)
+    wait_until(complete, ARRIVAL_SECONDS, "the corpus in the index", 2.0)
     return documents
 
 

@@ -151,8 +151,11 @@ def test_what_does_not_fire_cannot_be_acknowledged(platform: Platform, monkeypat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ack", "X", "--for", "8d"], "--for is 8d, at most 7d is allowed"),
-        (["ack", "X", "--for", "soon"], "--for is 'soon', must be a number with m, h or d, for example 2h"),
+        (["ack", "X", "--for", "8d"], "--for is '8d', must be a number with s, m, h or d from 1m to 7d"),
+        (
+            ["ack", "X", "--for", "soon"],
+            "--for is 'soon', must be a number with s, m, h or d from 1m to 7d",
+        ),
         (["ack", "X", "--for", "0h"], "--for is '0h', must be a number"),
         (["ack", "X", "instance"], "'instance' is not a label: write LABEL=VALUE"),
         (["ack", "--end", "0000"], "no unexpired silence begins with '0000'"),

@@ -18,7 +18,7 @@ from ops import cli
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.telemetry import traces
-from ops.telemetry.traces import TraceReader, choose, duration, fetch_token, parse, seconds, tree
+from ops.telemetry.traces import TraceReader, choose, duration, fetch_token, parse, tree
 
 URLS = {"public": "https://public:4180", "internal": "https://internal:4180"}
 LOGIN = {
@@ -197,17 +197,6 @@ def test_what_is_no_trace_id_is_not_asked_for(text: str) -> None:
     with pytest.raises(OpsError, match="is no trace id"):
         one.one(text)
     assert not web.requests
-
-
-@pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("15m", 900), ("2h", 7200), ("7d", 604_800)])
-def test_times_are_read(text: str, expected: int) -> None:
-    assert seconds(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "15", "m", "8d", "0m", "-1m", "1w"])
-def test_other_times_are_refused(text: str) -> None:
-    with pytest.raises(OpsError, match=r"--since is .* must be a number with s, m, h or d up to 7d"):
-        seconds(text)
 
 
 @pytest.mark.parametrize(("value", "text"), [(5, "5 us"), (1500, "1.5 ms"), (2_500_000, "2.50 s")])

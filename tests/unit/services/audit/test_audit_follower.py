@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from services.audit import Source
+from services.audit import follower as follower_module
 from services.audit.follower import ApiError, Follower, KubernetesApi, Life, Positions, moment, stamp
 from services.audit.metrics import Metrics
-from services.audit.records import GAP, Entry
+from services.audit.records import GAP, Access, Entry, Line
 from tests.unit.services.audit.api_fake import UID, Break, Cluster, api_server, pod
 from tests.unit.services.audit.test_audit_sources import DENIED
 
@@ -205,6 +207,44 @@ def test_a_line_that_cannot_be_read_is_a_record_with_its_place(tmp_path: Path, c
     assert entry.access.detail == {"reason": "a request of a login proxy cannot be read"}
     assert (entry.part, entry.positions) == ("kafka-0", {life.key: at(5)})
     assert run.registry.get_sample_value("audit_unreadable_total", {"source": "traces"}) == 1
+
+
+def test_a_line_that_no_parser_expects_costs_its_own_record_only(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse = follower_module.PARSERS[Source.KAFKA]
+
+    def strict(given: Line) -> Access | None:
+        if "LITERAL:b" in given.text:
+            raise KeyError(given.text)
+        return parse(given)
+
+    monkeypatch.setitem(follower_module.PARSERS, Source.KAFKA, strict)
+    with following(tmp_path, cluster) as run:
+        assert [run.next(), run.next()] == ["topic:a", "a line cannot be read"]
+        cluster.live["kafka-0"].put(line(3, "c"))
+        assert run.next() == "topic:c"
+        assert run.metric("audit_unreadable_total") == 1
+        assert run.metric("audit_open_streams") == 1
+    assert run.positions.get(LIFE.key) == at(3)
+
+
+def test_an_error_that_nobody_expects_does_not_end_the_reading(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+    count = follower_module.restarts_of
+
+    def fails_once(pod: Mapping[str, Any], container: str) -> int | None:
+        if not failed.is_set():
+            failed.set()
+            raise KeyError("containerStatuses")
+        return count(pod, container)
+
+    monkeypatch.setattr(follower_module, "restarts_of", fails_once)
+    with following(tmp_path, cluster) as run:
+        assert [run.next(), run.next()] == ["topic:a", "topic:b"]
+        assert failed.is_set()
 
 
 def test_it_ends_with_its_pod(tmp_path: Path, cluster: Cluster) -> None:
