@@ -1,7 +1,6 @@
 """Who must be refused is refused, and no secret stands where it must not.
 
-Listeners, users, permissions and quotas of Kafka, and the logins of Prometheus and Thanos, are looked at by the rows K5
-and P2 of `ops verify`, none of which may fail (``test_verify``).
+The tests of the rows K5 and P2 are not of the core: ``test_verify`` looks at the same rows there, and none may fail.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import pytest
 from kubernetes import client
 
 from ops.checks import security
+from ops.checks.security import k5, p2
 from ops.core.context import Context
 from ops.core.kube import wait_until
 from tests.e2e.test_pulumi import pulumi
@@ -92,6 +92,16 @@ def test_kafka_refuses_every_client_that_it_must(context: Context) -> None:
         reasons = security.refusals(context.platform)
         figures.update({name: reason.strip("_") or "LET IN" for name, reason in reasons.items()})
         assert all(reasons.values()), reasons
+
+
+@pytest.mark.timeout(300)
+def test_listeners_users_permissions_and_quotas_of_kafka_are_as_they_must_be(context: Context) -> None:
+    assert k5(context).wrong == []
+
+
+@pytest.mark.timeout(300)
+def test_prometheus_and_thanos_refuse_every_login_that_they_must(context: Context) -> None:
+    assert p2(context).wrong == []
 
 
 @pytest.mark.timeout(300)
