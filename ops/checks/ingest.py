@@ -29,7 +29,7 @@ from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import NAME_LABEL, Kube, call_errors, wait_until
 from ops.core.platform import Login
-from ops.core.rows import Check, Finding, listed
+from ops.core.rows import Check, Finding, lasting, listed
 
 _TOPIC = TOPIC_OF_SIGNAL[Signal.LOGS]
 _EXAMPLE = "ops.verify.example"
@@ -234,6 +234,22 @@ def o2(context: Context) -> Finding:
     return finding
 
 
+REBALANCED_S = 30.0
+"""Until a group whose members come or go, for example by an autoscaler, is stable again."""
+
+
+def unsettled(context: Context, groups: Sequence[str]) -> dict[str, str]:
+    """What is wrong with groups now -> nothing more."""
+    problems = []
+    for name, group in context.kafka.groups(groups).items():
+        members = context.platform.prometheus_shards if name.startswith("metrics-consumer-") else 1
+        if not group.stable:
+            problems.append(f"group {name} is {group.state.lower()}")
+        if group.members < members:
+            problems.append(f"group {name} has {group.members} of {members} members")
+    return dict.fromkeys(problems, "")
+
+
 def o5(context: Context) -> Finding:
     """One stable group per destination, each Prometheus one of its own, with little lag."""
     finding = Finding()
@@ -242,10 +258,9 @@ def o5(context: Context) -> Finding:
         replica for replica in context.platform.prometheus_replicas if f"metrics-consumer-{replica}" not in groups
     ]
     finding.expect(not shared, f"Prometheus {', '.join(shared)} has no consumer group of its own")
+    for problem in lasting(lambda: unsettled(context, groups), REBALANCED_S):
+        finding.wrong.append(problem)
     for name, group in context.kafka.groups(groups).items():
-        finding.expect(group.stable, f"group {name} is {group.state.lower()}")
-        members = context.platform.prometheus_shards if name.startswith("metrics-consumer-") else 1
-        finding.expect(group.members >= members, f"group {name} has {group.members} of {members} members")
         lag = context.kafka.lag(name)
         finding.expect(bool(lag), f"group {name} has committed nothing")
         total = sum(lag.values())
@@ -426,17 +441,33 @@ def k4(context: Context) -> Finding:
     return finding
 
 
+def unread(context: Context, groups: Sequence[str], with_records: Mapping[str, set[int]]) -> dict[str, str]:
+    """Group and topic -> partitions with records of which it has committed nothing, where it reads the topic at all."""
+    left = {}
+    for group in groups:
+        committed = context.kafka.committed(group)
+        for topic, partitions in with_records.items():
+            read = {partition for name, partition in committed if name == topic}
+            if read and (missing := sorted(partitions - read)):
+                left[f"{group}, {topic}"] = listed(missing)
+    return left
+
+
+TAKEN_S = 120.0
+"""Until a group has committed of a partition that is new, or that got its first record just now."""
+
+
 def k6(context: Context) -> Finding:
     """Every partition that has records is read by every group of its topic, also those that were added."""
-    finding = Finding()
-    committed = {group: context.kafka.committed(group) for group in context.platform.consumer_groups}
-    for topic in TOPICS:
-        with_records = {partition for partition, end in context.kafka.end_offsets(topic.name).items() if end}
-        for group, offsets in committed.items():
-            read = {partition for name, partition in offsets if name == topic.name}
-            unread = sorted(with_records - read) if read else []
-            finding.expect(not unread, f"{group} has consumed nothing from partitions {listed(unread)} of {topic.name}")
-    finding.seen.append(f"compared the ends of all partitions with the offsets of {len(committed)} groups")
+    finding, groups = Finding(), context.platform.consumer_groups
+    with_records = {
+        topic.name: {partition for partition, end in context.kafka.end_offsets(topic.name).items() if end}
+        for topic in TOPICS
+    }
+    left = lasting(lambda: unread(context, groups, with_records), TAKEN_S)
+    for who, partitions in left.items():
+        finding.wrong.append(f"{who}: nothing consumed from partitions {partitions}")
+    finding.seen.append(f"compared the ends of all partitions with the offsets of {len(groups)} groups")
     finding.drill("partitions-added")
     return finding
 

@@ -17,7 +17,7 @@ from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
-from ops.core.rows import Check, Finding, listed
+from ops.core.rows import Check, Finding, lasting, listed
 from ops.core.web import Query
 
 WINDOW = "2m"
@@ -66,12 +66,8 @@ def p1(context: Context) -> Finding:
     finding.expect(len(replicas) >= 2, f"only {listed(replicas)}")
     own = [context.replica(replica) for replica in replicas]
     for query in own:
-        lasting = set(query.unreached())
-        deadline = time.monotonic() + LATE_SECONDS
-        while lasting and time.monotonic() < deadline:
-            time.sleep(1.0)
-            lasting &= set(query.unreached())
-        finding.expect(not lasting, f"{query.name} does not reach {listed(sorted(lasting))}")
+        away = [f"{target}: {reason}" for target, reason in lasting(query.unreached, LATE_SECONDS).items()]
+        finding.expect(not away, f"{query.name} does not reach {listed(away)}")
     for query in [*own, context.thanos]:
         counts = layer_counts(query)
         empty = [layer for layer, count in counts.items() if not count]

@@ -121,17 +121,20 @@ def _ended(kube: Kube, name: str, condition: Any) -> list[str]:
 
 
 def _state(kube: Kube, name: str, failed: int) -> str:
-    pods = _pods(kube, name)
+    try:
+        pods = _pods(kube, name)
+    except OpsError as error:
+        return f"{name}: {error}"
     phase = pods[-1].status.phase.lower() if pods else "no pod yet"
     return f"{name}: {phase}" + (f", {failed} tries failed" if failed else "")
 
 
 def _log(kube: Kube, name: str) -> list[str]:
-    """The last lines of its newest pod; none where they are gone."""
-    pods = _pods(kube, name)
-    if not pods:
-        return []
+    """The last lines of its newest pod; none where they are gone, or cannot be read."""
     try:
+        pods = _pods(kube, name)
+        if not pods:
+            return []
         with call_errors(f"cannot read the log of {name}"):
             text = kube.core.read_namespaced_pod_log(
                 pods[-1].metadata.name, kube.namespace, tail_lines=_LINES, _request_timeout=_REQUEST_S

@@ -387,6 +387,23 @@ def listed(values: Iterable[object]) -> str:
     return ", ".join(sorted(map(str, values)))
 
 
+def lasting(look: Callable[[], Mapping[str, str]], seconds: float, pause_s: float = 1.0) -> dict[str, str]:
+    """What every look within a time shows, as the newest one says it; none as soon as nothing is left.
+
+    What is told by several servers that agree only after a while, or is about to be put right, is no finding yet.
+
+    Args:
+        look: Gives what is wrong: who or what -> how.
+        seconds: How long it may last.
+        pause_s: Seconds between looks.
+    """
+    left, deadline = dict(look()), time.monotonic() + seconds
+    while left and time.monotonic() < deadline:
+        time.sleep(pause_s)
+        left = {what: how for what, how in look().items() if what in left}
+    return dict(sorted(left.items()))
+
+
 def moment(at: datetime, now: datetime | None = None) -> str:
     """A clock time in UTC, with the day where it is not today."""
     at = at.astimezone(UTC)

@@ -17,7 +17,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.interrupts import end
 from ops.core.kube import kubectl_target
 
-_START_SECONDS = 15.0
+_START_SECONDS = 30.0
 _PORT = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+) ->")
 
 
@@ -101,11 +101,18 @@ class Tunnels:
     def __init__(self, namespace: str, context: str | None = None) -> None:
         self._namespace, self._context = namespace, context
         self._open: dict[tuple[str, int], Tunnel] = {}
+        self._closed = False
         self._lock = threading.Lock()
 
     def url(self, pod: str, port: int) -> str:
-        """Base URL (``https://localhost:...``) at which the pod's port answers."""
+        """Base URL (``https://localhost:...``) at which the pod's port answers.
+
+        Raises:
+            OpsError: There is no tunnel to it, or all were closed: who asks later would leave one behind.
+        """
         with self._lock:
+            if self._closed:
+                raise OpsError(f"no tunnel to {pod}:{port}: the command ends")
             tunnel = self._open.get((pod, port))
             if tunnel is None or not tunnel.alive:
                 if tunnel is not None:
@@ -126,8 +133,9 @@ class Tunnels:
             tunnel.close()
 
     def close(self) -> None:
-        """Close all tunnels."""
+        """Close all tunnels, for good."""
         with self._lock:
+            self._closed = True
             tunnels = list(self._open.values())
             self._open.clear()
         for tunnel in tunnels:

@@ -164,21 +164,21 @@ class Query:
             for series in matrix["result"]
         }
 
-    def unreached(self) -> list[str]:
-        """Targets of a Prometheus whose last scrape failed, with the reason, and jobs without any target.
+    def unreached(self) -> dict[str, str]:
+        """Targets of a Prometheus whose last scrape failed, and jobs without any target -> the reason.
 
         Raises:
             OpsError: No answer, or the server refused the question.
         """
         targets = self._asked("targets", {"state": "active"})["activeTargets"]
         jobs = self._asked("scrape_pools", {})["scrapePools"]
-        failed = [
-            f"{target['labels']['job']} {target['labels'].get('instance', '')}: {one_line(target['lastError'], 160)}"
+        failed = {
+            f"{target['labels']['job']} {target['labels'].get('instance', '')}": one_line(target["lastError"], 160)
             for target in targets
             if target["health"] == "down"
-        ]
+        }
         empty = sorted(set(jobs) - {target["scrapePool"] for target in targets})
-        return [*sorted(failed), *(f"{job}: no target" for job in empty)]
+        return dict(sorted(failed.items())) | dict.fromkeys(empty, "no target")
 
     def _get(self, path: str, params: Mapping[str, str]) -> requests.Response:
         for left in reversed(range(self._attempts)):
@@ -234,9 +234,9 @@ class ShardedQuery(Query):
                 joined.setdefault(labels, set()).update(samples)
         return {labels: sorted(samples) for labels, samples in joined.items()}
 
-    def unreached(self) -> list[str]:
-        """Targets of all whose last scrape failed, and jobs without any target."""
-        return [target for shard in self._shards for target in shard.unreached()]
+    def unreached(self) -> dict[str, str]:
+        """Targets of all whose last scrape failed, and jobs without any target -> the reason."""
+        return {target: reason for shard in self._shards for target, reason in shard.unreached().items()}
 
 
 def _cause(error: BaseException) -> str:

@@ -7,6 +7,7 @@ interrupted.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -145,7 +146,7 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool, changed: Mappin
 
 def _carry_out(drill: Drill, context: Context, progress: DrillProgress, changed: Mapping[str, str]) -> Report:
     """Run the drill with changed variables, look meanwhile, wait until all is whole again, read what was told."""
-    log = Path(tempfile.gettempdir()) / f"obs-drill-{drill.name}.log"
+    log = Path(tempfile.gettempdir()) / f"obs-drill-{os.getuid()}-{drill.name}.log"
     watcher = Watcher(context) if drill.watched else None
     started, after = datetime.now(UTC), list[str]()
     with watcher or nullcontext():

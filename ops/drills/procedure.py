@@ -131,9 +131,11 @@ def carry_out(drill: Drill, context: Context, folder: Path = evidence.FOLDER) ->
         What did not hold, with each target of the catalog that was missed. Empty: passed.
 
     Raises:
-        CannotRunError: Something that it needs is not here; there is no evidence.
+        CannotRunError: Something that it needs is not here; there is no evidence. Once something was measured, it is
+            an error like any other.
     """
     procedure = load(drill.procedure)
+    covered = evidence.covers(drill.evidence)
     figures: dict[str, Any] = {}
     started = datetime.now(UTC)
 
@@ -147,6 +149,7 @@ def carry_out(drill: Drill, context: Context, folder: Path = evidence.FOLDER) ->
             started=started,
             settings={"load": drill.load, "fault": drill.fault, "durations": durations.in_force()},
             folder=folder,
+            covered=covered,
         )
         return list(written.problems)
 
@@ -154,9 +157,11 @@ def carry_out(drill: Drill, context: Context, folder: Path = evidence.FOLDER) ->
         with _threads() as ended:
             problems = procedure(context, figures)
         problems = [*problems, *ended]
-    except (KeyboardInterrupt, CannotRunError):
+    except KeyboardInterrupt:
         raise
     except OpsError as error:
+        if isinstance(error, CannotRunError) and not figures:
+            raise
         problems = [one_line(error, LONGEST)]
     except BaseException as error:
         write([one_line(f"{type(error).__name__}: {error}", LONGEST)])

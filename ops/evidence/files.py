@@ -259,6 +259,7 @@ def write(
     stack: str | None = None,
     folder: Path = FOLDER,
     project: Path = PROJECT,
+    covered: str | None = None,
 ) -> Evidence:
     """Write the file of a run that ends now, whole or not at all.
 
@@ -273,11 +274,14 @@ def write(
         stack: The platform's stack; that of ``PULUMI_STACK`` if not given.
         folder: Where evidence is kept.
         project: The checkout whose sources were run.
+        covered: `covers` when it began. Where that is not what it is now, the run is of no known sources.
 
     Raises:
-        OpsError: The catalog does not have the name, or the cluster does not answer.
+        OpsError: The catalog does not have the name, the cluster does not answer, or the file cannot be written.
     """
     entry = catalog().entry(name)
+    now_covered = covers(name, project)
+    changed = covered is not None and covered != now_covered
     measured_on = machine()
     missed = [problem for target in entry.targets if (problem := target.problem(figures, int(measured_on["cores"])))]
     now = datetime.now(UTC)
@@ -286,8 +290,8 @@ def write(
         passed=passed and not missed,
         problems=(*problems, *missed),
         commit=commit(project),
-        dirty=dirty(project),
-        covers_digest=digest(catalog().paths(name), project),
+        dirty=changed or dirty(project),
+        covers_digest="" if changed else now_covered,
         time=now.replace(microsecond=0),
         seconds=None if started is None else round((now - started).total_seconds(), 1),
         platform=None if kube is None else platform_id(kube, stack),
@@ -297,11 +301,14 @@ def write(
         figures=dict(figures),
     )
     target = folder / name / f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.new")
-    draft.write_text(json.dumps(evidence.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
-    draft.replace(target)
-    _prune(target.parent)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(evidence.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+        draft.replace(target)
+        _prune(target.parent)
+    except OSError as error:
+        raise OpsError(f"{target} cannot be written: {error.strerror}; the run: {one_line(evidence.figures)}") from None
     return evidence
 
 
@@ -341,16 +348,20 @@ def problems(evidence: Evidence) -> list[str]:
 def staleness(evidence: Evidence, project: Path = PROJECT) -> str | None:
     """What makes a run stale, for example ``stale, 3 commits``; None when what it covers is as it was."""
     paths = catalog().paths(evidence.name)
-    if evidence.covers_digest and evidence.covers_digest == digest(paths, project):
+    if evidence.covers_digest and evidence.covers_digest == covers(evidence.name, project):
         return None
     if not _git(project, "rev-parse", "--verify", "--quiet", f"{evidence.commit}^{{commit}}"):
         return "stale, commit not in this history"
     patterns = [*(f":(glob){path}" for path in paths), *(f":(exclude,glob)**/*{end}" for end in _NOT_RUN)]
     counted = _git(project, "rev-list", "--count", f"{evidence.commit}..HEAD", "--", *patterns)
-    changed = bool(_git(project, "status", "--porcelain", "--", *patterns))
-    count = int(counted or 0) + changed
+    if not counted:
+        return "stale, git does not tell what has changed since"
+    count = int(counted) + bool(_git(project, "status", "--porcelain", "--", *patterns))
+    if count == 0 and evidence.dirty:
+        return "stale, run with uncommitted changes"
     if count == 0:
-        return "stale, run with uncommitted changes" if evidence.dirty else None
+        other = _git(project, "diff", "--name-only", evidence.commit, "--", *patterns)
+        return "stale, run with sources that are not those of this checkout" if other else None
     return f"stale, {count} commit{'' if count == 1 else 's'}"
 
 
@@ -404,6 +415,11 @@ def whole_history(project: Path = PROJECT) -> bool:
 def dirty(project: Path = PROJECT) -> bool:
     """Whether there are uncommitted changes, new files too; evidence and pages made from it do not count."""
     return bool(_git(project, "status", "--porcelain", "--", ".", ":!evidence", ":!docs", ":!README.md"))
+
+
+def covers(name: str, project: Path = PROJECT) -> str:
+    """`digest` of what a run of a name covers."""
+    return digest(catalog().paths(name), project)
 
 
 def digest(patterns: Iterable[str], project: Path = PROJECT) -> str:

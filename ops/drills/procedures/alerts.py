@@ -228,11 +228,15 @@ def notify_with_one_member(context: Context, figures: dict[str, Any]) -> list[st
 def notify_while_split(context: Context, figures: dict[str, Any]) -> list[str]:
     """Raise conditions while the Alertmanagers do not reach each other."""
     record = NotificationRecord.of_environment()
-    with dropped(GOSSIP_PORT) as how:
+    with dropped(GOSSIP_PORT) as cut_off:
         # Not until each sees only itself: with gossip over TLS a member may never notice that its peer is lost.
         time.sleep(CUT_OFF_S)
-        figures["situation"] = f"{how}; members that each saw: {members(context)}"
+        figures["situation"] = f"{cut_off.text}; members that each saw: {members(context)}"
         problems = measure(context, record, durations.ALERT_RUNS, figures)
+        figures["packets dropped"] = cut_off.packets()
+    problems += unmet(
+        (figures["packets dropped"] > 0, "no packet between the members was dropped: they were not apart")
+    )
     wait_until(
         lambda: members(context) == [MEMBERS] * MEMBERS, _SEE_EACH_OTHER_S, "the members to see each other again", 2
     )

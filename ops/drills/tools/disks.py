@@ -23,6 +23,7 @@ from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod
 from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
+from ops.drills.tools.back import put_back
 from ops.drills.tools.faults import groups, groups_frozen, kill, processes_of
 
 _BLKIO: Final = Path("/sys/fs/cgroup/blkio")
@@ -132,21 +133,29 @@ def own_disk(kube: Kube, pod: Pod, path: str, room: int) -> Iterator[Disk]:
             finally:
                 _run("umount", str(draft))
             _run("mount", str(device), str(volume.place))
-            stack.callback(_give_back, kube, pod, volume)
+            stack.callback(put_back, f"the volume of {pod.name}", lambda: _give_back(kube, pod, device, volume))
             kill(kube, pod)
         yield Disk(pod.name, volume.place, device, lambda: _block_groups(_now(kube, pod)))
 
 
-def _give_back(kube: Kube, pod: Pod, volume: Volume) -> None:
-    """The volume as it was, with what was written meanwhile."""
+def _give_back(kube: Kube, pod: Pod, device: Path, volume: Volume) -> None:
+    """The volume as it was, with what was written meanwhile.
+
+    Raises:
+        OpsError: A step failed, or a container began on the disk during it: may be repeated.
+    """
     say(f"the volume of {pod.name} as it was")
     known = _now(kube, pod)
     runs = bool(processes_of(known))
-    with uninterrupted(), groups_frozen(groups([known])) if runs else nullcontext():
-        replaced(volume.place, volume.folder)
-        _run("umount", str(volume.place))
+    with groups_frozen(groups([known])) if runs else nullcontext():
+        if _is_mounted(device, volume.place):
+            replaced(volume.place, volume.folder)
+            _run("umount", str(volume.place))
         if runs:
             kill(kube, known)
+    if not runs and processes_of(_now(kube, pod)):
+        _run("mount", str(device), str(volume.place))
+        raise OpsError(f"{pod.name} began while its volume was copied")
 
 
 def _now(kube: Kube, pod: Pod) -> Pod:
@@ -182,6 +191,11 @@ def mounts(table: str) -> Iterator[tuple[str, str]]:
     for line in table.splitlines():
         fields = line.split()
         yield fields[3], fields[4]
+
+
+def _is_mounted(device: Path, place: Path, table: Path = Path("/proc/self/mountinfo")) -> bool:
+    lines = [line.split() for line in table.read_text().splitlines()]
+    return any(fields[4] == str(place) and str(device) in fields[5:] for fields in lines)
 
 
 def taken(folder: Path) -> int:

@@ -4,6 +4,7 @@ pods are away, watched from before the kill on, since some are back before anybo
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -100,8 +101,42 @@ def _signal(process_ids: Iterable[int], number: signal.Signals) -> None:
             os.kill(process, number)
 
 
+@dataclass(frozen=True)
+class Dropped:
+    """What is dropped on the node.
+
+    Attributes:
+        text: In words.
+        rules: Matches of the firewall's rules.
+    """
+
+    text: str
+    rules: tuple[tuple[str, ...], ...]
+
+    def packets(self) -> int:
+        """How many were dropped until now; none says that nothing is cut off.
+
+        Raises:
+            OpsError: The firewall of this machine cannot be read.
+        """
+        return counted_packets(_iptables("-v", "-S", _CHAIN), self.rules)
+
+
+def counted_packets(listing: str, rules: Iterable[Sequence[str]]) -> int:
+    """Packets that rules have dropped, of a list of rules with counters."""
+    total = 0
+    for words in map(str.split, listing.splitlines()):
+        if "-c" not in words or words[-2:] != ["-j", "DROP"]:
+            continue
+        plain = [word.removesuffix("/32") for word in words]
+        pairs = set(itertools.pairwise(plain))
+        if any(pairs >= set(zip(rule[::2], rule[1::2], strict=True)) for rule in rules):
+            total += int(words[words.index("-c") + 1])
+    return total
+
+
 @contextmanager
-def dropped(port: int) -> Iterator[str]:
+def dropped(port: int) -> Iterator[Dropped]:
     """Drop packets to and from a port on the node, as a broken network would.
 
     Works on the embedded cluster, whose node's firewall is in the namespace that drills run in.
@@ -109,12 +144,13 @@ def dropped(port: int) -> Iterator[str]:
     Raises:
         OpsError: The firewall of this machine cannot be changed.
     """
-    with _ruled([["-p", "tcp", side, str(port)] for side in ("--dport", "--sport")]):
-        yield f"packets to and from port {port} dropped on the node"
+    rules = tuple(("-p", "tcp", side, str(port)) for side in ("--dport", "--sport"))
+    with _ruled(rules):
+        yield Dropped(f"packets to and from port {port} dropped on the node", rules)
 
 
 @contextmanager
-def cut(one: Pod, other: Pod) -> Iterator[str]:
+def cut(one: Pod, other: Pod) -> Iterator[Dropped]:
     """Drop packets between two pods on the node, in both directions; works where `dropped` does.
 
     Raises:
@@ -122,8 +158,9 @@ def cut(one: Pod, other: Pod) -> Iterator[str]:
     """
     say(f"no packet between {one.name} and {other.name}")
     ways = ((one.address, other.address), (other.address, one.address))
-    with _ruled([["-s", source, "-d", target] for source, target in ways]):
-        yield f"packets between {one.name} and {other.name} dropped on the node"
+    rules = tuple(("-s", source, "-d", target) for source, target in ways)
+    with _ruled(rules):
+        yield Dropped(f"packets between {one.name} and {other.name} dropped on the node", rules)
 
 
 @contextmanager
@@ -133,20 +170,21 @@ def _ruled(matches: Sequence[Sequence[str]]) -> Iterator[None]:
     try:
         for match in matches:
             with uninterrupted():
-                _iptables("-I", "FORWARD", "1", *match, "-j", "DROP")
+                _iptables("-I", _CHAIN, "1", *match, "-j", "DROP")
                 done.append(match)
         yield
     finally:
         with uninterrupted(), ExitStack() as back:
             for match in reversed(done):
-                back.callback(_iptables, "-D", "FORWARD", *match, "-j", "DROP")
+                back.callback(_iptables, "-D", _CHAIN, *match, "-j", "DROP")
 
 
-def _iptables(*arguments: str) -> None:
+def _iptables(*arguments: str) -> str:
+    command = ["iptables", "-w", "10", *arguments]
     try:
-        subprocess.run(["iptables", "-w", "10", *arguments], check=True, timeout=30, capture_output=True)
+        return subprocess.run(command, check=True, timeout=30, capture_output=True, text=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise OpsError(f"the firewall of this machine cannot be changed: {one_line(error)}") from None
+        raise OpsError(f"the firewall of this machine cannot be used: {one_line(error)}") from None
 
 
 LOOK_EVERY_S = 0.25
@@ -254,6 +292,7 @@ def group_of(cgroup: str, uid: str, root: Path = CGROUPS) -> Group | None:
     return None
 
 
+_CHAIN: Final = "FORWARD"
 _STILL_S, _EVERY_S = 20.0, 0.1
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,14 @@ from typing import Any, Final
 
 from ops.core.errors import OpsError, one_line
 from ops.core.files import write_private
+from ops.core.interrupts import uninterrupted
 from ops.core.platform import PROJECT
+from ops.core.pulumi import ENDS_S
 
 LIMIT_S: Final = 600.0
 IDENTITY_MARK: Final = "AGE-SECRET-KEY"
 _MOST_SHOWN: Final = 280
+_SPARE_S: Final = 30.0
 
 
 def ops(*words: str, good: Sequence[int] = (0,), limit_s: float = LIMIT_S) -> str:
@@ -34,18 +38,34 @@ def ops(*words: str, good: Sequence[int] = (0,), limit_s: float = LIMIT_S) -> st
     """
     shown = f"`ops {' '.join(words)}`"
     command = [sys.executable, "-m", "ops", *words]
+    process = subprocess.Popen(
+        command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
-        done = subprocess.run(
-            command, cwd=PROJECT, capture_output=True, text=True, timeout=limit_s, check=False, stdin=subprocess.DEVNULL
-        )
+        out, err = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
         raise OpsError(f"{shown} took over {limit_s:.0f} s and was ended") from None
-    if IDENTITY_MARK in done.stdout + done.stderr:
+    finally:
+        _end(process)
+    if IDENTITY_MARK in out + err:
         raise OpsError(f"{shown} shows an identity that opens backups")
-    if done.returncode not in good:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise OpsError(f"{shown} failed ({done.returncode}): {one_line(' '.join(said[-3:]), _MOST_SHOWN)}")
-    return done.stdout
+    if process.returncode not in good:
+        said = [line for line in (out + err).splitlines() if line.strip()]
+        raise OpsError(f"{shown} failed ({process.returncode}): {one_line(' '.join(said[-3:]), _MOST_SHOWN)}")
+    return out
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a command as Ctrl-C does, so that it ends what it has begun itself, for example an update of the stack."""
+    with uninterrupted():
+        if process.poll() is not None:
+            return
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=ENDS_S + _SPARE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 def ops_json(*words: str, good: Sequence[int] = (0,)) -> dict[str, Any]:

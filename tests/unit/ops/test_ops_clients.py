@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.core import otlp
+from ops.core import otlp, tunnel
 from ops.core.errors import OpsError
 from ops.core.platform import Login, parse
 from ops.core.web import Query, Web, connected
@@ -141,14 +141,14 @@ def test_a_target_that_fails_and_a_job_without_targets_are_named(tmp_path: Path)
     with prometheus_process(tmp_path) as process, connected((tmp_path / "ca.crt").read_text()) as web:
         query = Query(web, lambda: process.url, ("reader", USERS["reader"]), "prometheus")
         eventually(
-            lambda: [line for line in query.unreached() if "refused" in line],
+            lambda: [reason for reason in query.unreached().values() if "refused" in reason],
             15,
             "the first scrape of kafka has failed",
         )
-        failed, empty = query.unreached()
-    assert failed.startswith("kafka ")
-    assert failed.endswith("connection refused")
-    assert empty == "gateway: no target"
+        failed, empty = query.unreached().items()
+    assert failed[0].startswith("kafka ")
+    assert failed[1].endswith("connection refused")
+    assert empty == ("gateway", "no target")
 
 
 def test_a_server_of_another_authority_is_not_trusted(gateway: GatewayProcess, prometheus: PrometheusProcess) -> None:
@@ -156,3 +156,13 @@ def test_a_server_of_another_authority_is_not_trusted(gateway: GatewayProcess, p
     with pytest.raises(OpsError, match="certificate verify failed"):
         web.status(f"{prometheus.url}/-/healthy")
     web.close()
+
+
+def test_who_asks_for_a_tunnel_after_the_end_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(tunnel, "Tunnel", lambda _, pod, *__: opened.append(pod))
+    tunnels = tunnel.Tunnels("obs")
+    tunnels.close()
+    with pytest.raises(OpsError, match="no tunnel to grafana-0:3000: the command ends"):
+        tunnels.url("grafana-0", 3000)
+    assert opened == []

@@ -6,9 +6,11 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -18,10 +20,12 @@ from lab.fakes.receivers import keys, settings
 from lab.fakes.receivers import record as fakes_record
 from lab.fakes.receivers.keys import READER
 from lab.paths import LabPaths
+from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import alerts
 from ops.drills.procedures.alerts import account, measure, percentile
+from ops.drills.tools import faults
 from ops.drills.tools.notifications import (
     CRITICAL,
     DEAD_MANS_SWITCH,
@@ -357,3 +361,35 @@ def test_a_share_begins_with_what_was_counted_before_it_also_where_that_is_refus
     assert platform.values[first.name][:2] == [0, OTHER_CRITICAL.bad]
     assert platform.values[first.name][-1] == OTHER_CRITICAL.good
     assert (first.until, second.until) == (second.at, math.inf)
+
+
+LISTING = """-P FORWARD ACCEPT -c 0 0
+-A FORWARD -p tcp -m tcp --dport 9094 -c 7 420 -j DROP
+-A FORWARD -p tcp -m tcp --sport 9094 -c 5 300 -j DROP
+-A FORWARD -p tcp -m tcp --dport 9095 -c 100 6000 -j DROP
+-A FORWARD -s 10.1.0.1/32 -d 10.1.0.2/32 -c 3 180 -j DROP
+-A FORWARD -s 10.1.0.2/32 -d 10.1.0.1/32 -c 0 0 -j ACCEPT
+"""
+
+
+def test_packets_are_counted_by_the_rules_that_drop_them() -> None:
+    port = tuple(("-p", "tcp", side, "9094") for side in ("--dport", "--sport"))
+    pods = (("-s", "10.1.0.1", "-d", "10.1.0.2"), ("-s", "10.1.0.2", "-d", "10.1.0.1"))
+    assert faults.counted_packets(LISTING, port) == 12
+    assert faults.counted_packets(LISTING, pods) == 3
+    assert faults.counted_packets("", pods) == 0
+
+
+@pytest.mark.parametrize(("packets", "apart"), [(7, True), (0, False)])
+def test_alertmanagers_that_were_not_apart_are_said(monkeypatch: pytest.MonkeyPatch, packets: int, apart: bool) -> None:
+    cut_off = SimpleNamespace(text="packets dropped on the node", packets=lambda: packets)
+    monkeypatch.setattr(alerts, "dropped", lambda _: nullcontext(cut_off))
+    monkeypatch.setattr(alerts, "members", lambda _: [1, 1])
+    monkeypatch.setattr(alerts, "measure", lambda *_: [])
+    monkeypatch.setattr(alerts, "wait_until", lambda *_: 0.0)
+    monkeypatch.setattr(alerts, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(alerts.NotificationRecord, "of_environment", classmethod(lambda _: None))
+    figures: dict[str, Any] = {}
+    problems = alerts.notify_while_split(cast(Context, None), figures)
+    assert figures["packets dropped"] == packets
+    assert problems == ([] if apart else ["no packet between the members was dropped: they were not apart"])

@@ -218,6 +218,11 @@ def block(*_: object, **__: object) -> Iterator[str]:
 
 
 @contextmanager
+def dropped(_: int) -> Iterator[Any]:
+    yield SimpleNamespace(text="how", packets=lambda: 7)
+
+
+@contextmanager
 def own_disk(*_: object) -> Iterator[Any]:
     yield SimpleNamespace(full=block, slow=block)
 
@@ -288,7 +293,7 @@ STUBS: Mapping[str, Any] = {
     "QueryRunner": Asking,
     "Injector": Injector,
     "scaled": block,
-    "dropped": block,
+    "dropped": dropped,
     "away": block,
     "kill": lambda *_: "SIGKILL to 1 process",
     "wait_until": waited,

@@ -142,6 +142,15 @@ def test_what_cannot_run_here_is_no_result(tmp_path: Path) -> None:
     assert left(tmp_path) is None
 
 
+def test_what_is_no_longer_here_after_something_was_measured_fails_the_run(tmp_path: Path) -> None:
+    outcome = carried_out(tmp_path, "figures['steps'] = ['kafka-0 frozen']", "raise CannotRunError('0 of 1 pods run')")
+    assert not outcome.passed
+    assert "0 of 1 pods run" in outcome.reasons
+    recorded = left(tmp_path)
+    assert recorded is not None
+    assert recorded.problems == outcome.reasons
+
+
 def test_a_process_that_ends_without_a_word_has_not_passed(tmp_path: Path) -> None:
     outcome = carried_out(tmp_path, "import os", "os._exit(0)")
     assert not outcome.passed

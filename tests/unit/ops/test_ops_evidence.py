@@ -222,6 +222,49 @@ def test_a_run_of_uncommitted_changes_is_valid_once_they_are_committed_and_stale
     assert evidence.staleness(written, project) == CHANGED_UNSEEN
 
 
+def test_a_run_of_sources_that_were_taken_back_is_stale(project: Path) -> None:
+    (project / "code" / "a.py").write_text("two\n")
+    save(project, "the change")
+    written = write(project)
+    assert not written.dirty
+    git(project, "branch", "kept")
+    git(project, "reset", "-q", "--hard", "HEAD~1")
+    assert evidence.staleness(written, project) == "stale, run with sources that are not those of this checkout"
+    git(project, "reset", "-q", "--hard", "kept")
+    assert evidence.staleness(written, project) is None
+
+
+def test_a_run_is_stale_where_git_does_not_tell_what_has_changed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = write(project).model_copy(update={"covers_digest": "0123456789abcdef"})
+    ask = evidence._git
+
+    def slow(folder: Path, *arguments: str) -> str:
+        return "" if arguments[0] == "rev-list" else ask(folder, *arguments)
+
+    monkeypatch.setattr(evidence, "_git", slow)
+    assert evidence.staleness(written, project) == "stale, git does not tell what has changed since"
+
+
+def test_a_run_whose_sources_were_changed_meanwhile_counts_for_neither(project: Path) -> None:
+    began = evidence.covers("a-drill", project)
+    (project / "code" / "a.py").write_text("two\n")
+    written = evidence.write(
+        "a-drill", figures={"missing": 0}, kube=None, folder=project / "evidence", project=project, covered=began
+    )
+    assert evidence.staleness(written, project) == "stale, 1 commit"
+    save(project, "the change")
+    assert evidence.staleness(written, project) == "stale, 1 commit"
+    assert written.dirty
+
+
+def test_a_folder_that_cannot_be_written_is_said_with_the_figures(project: Path) -> None:
+    (project / "evidence").write_text("no folder")
+    with pytest.raises(OpsError, match=r"cannot be written: .*missing.*0"):
+        write(project)
+
+
 def test_a_run_stays_valid_when_more_is_covered_unless_it_had_uncommitted_changes(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

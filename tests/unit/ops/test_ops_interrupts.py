@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,7 +21,7 @@ from ops.core.errors import OpsError
 from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod
 from ops.core.platform import PROJECT
-from ops.drills.tools import back, disks, faults
+from ops.drills.tools import back, disks, faults, operator
 from ops.drills.tools.back import put_back
 
 WAIT_S = 60.0
@@ -153,6 +155,87 @@ def test_a_folder_keeps_what_it_has_unless_all_of_the_other_one_is_there(
     assert {path.name for path in volume.rglob("*")} == {"topic", "log"}
     assert (volume / "topic" / "log").read_text() == "new"
     assert {path.name for path in tmp_path.iterdir()} == {"volume", "disk"}
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_volume_is_given_back_also_where_its_pod_begins_meanwhile(
+    begins: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod, volume = cast(Pod, SimpleNamespace(name="kafka-0")), disks.Volume(tmp_path / "folder", tmp_path / "place")
+    done: list[str] = []
+    looks = iter([[], [7] if begins else [], [7], [7]])
+
+    @contextmanager
+    def frozen(_: object) -> Iterator[None]:
+        done.append("freeze")
+        yield
+
+    def run(*words: str) -> str:
+        done.append(words[0])
+        return ""
+
+    monkeypatch.setattr(disks, "_now", lambda *_: pod)
+    monkeypatch.setattr(disks, "processes_of", lambda _: next(looks))
+    monkeypatch.setattr(disks, "groups", list)
+    monkeypatch.setattr(disks, "groups_frozen", frozen)
+    monkeypatch.setattr(disks, "_is_mounted", lambda *_: done.count("umount") <= done.count("mount"))
+    monkeypatch.setattr(disks, "replaced", lambda *_: done.append("copy"))
+    monkeypatch.setattr(disks, "_run", run)
+    monkeypatch.setattr(disks, "kill", lambda *_: done.append("kill"))
+    monkeypatch.setattr(back, "_PAUSE_S", 0.0)
+    put_back("the volume", lambda: disks._give_back(cast(Kube, None), pod, Path("/dev/loop0"), volume))
+    assert done[:2] == ["copy", "umount"]
+    assert done[2:] == (["mount", "freeze", "copy", "umount", "kill"] if begins else [])
+
+
+def test_what_is_mounted_from_a_device_is_known(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        "36 35 7:3 / /pods/volume rw,relatime shared:1 - ext4 /dev/loop3 rw\n"
+        "37 35 8:1 /storage /pods/other rw,relatime - ext4 /dev/vda rw\n"
+    )
+    assert disks._is_mounted(Path("/dev/loop3"), Path("/pods/volume"), table)
+    assert not disks._is_mounted(Path("/dev/loop3"), Path("/pods/other"), table)
+    assert not disks._is_mounted(Path("/dev/loop4"), Path("/pods/volume"), table)
+
+
+OPERATED = """
+import signal, sys, time
+from pathlib import Path
+told = Path(sys.argv[-1])
+def asked(*_):
+    time.sleep(0.3)
+    told.write_text("put back")
+    sys.exit(130)
+signal.signal(signal.SIGINT, asked)
+told.write_text("begun")
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", ["interrupt", "limit"])
+def test_a_command_that_a_drill_gives_may_put_back_what_it_has_begun(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, program, shell = tmp_path / "told", tmp_path / "ops.py", tmp_path / "python"
+    program.write_text(OPERATED)
+    shell.write_text(f'#!/bin/sh\nexec {sys.executable} {program} "$@"\n')
+    shell.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(shell))
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not told.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if how == "interrupt":
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt if how == "interrupt" else OpsError):
+        operator.ops("rotate", str(told), limit_s=WAIT_S if how == "interrupt" else 3.0)
+    thread.join()
+    assert told.read_text() == "put back"
 
 
 def command(tmp_path: Path, script: str, code: str = COMMAND) -> tuple[list[str], dict[str, str], Path]:

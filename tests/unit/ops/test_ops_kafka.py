@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 
-from ops.checks import security
+from ops.checks import ingest, security
 from ops.checks.ingest import k1, k2, o5
 from ops.checks.security import k5
 from ops.core.context import Context
@@ -217,7 +217,8 @@ def test_the_checks_of_k1_and_k2_find_what_a_single_broker_lacks(platform: Platf
     assert "topic telemetry-logs does not exist" in wrong
 
 
-def test_the_check_of_o5_finds_groups_that_nobody_is_in(platform: Platform) -> None:
+def test_the_check_of_o5_finds_groups_that_nobody_is_in(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "REBALANCED_S", 0.0)
     assert f"group {READER} has 0 of 1 members" in o5(context(platform)).wrong
 
 

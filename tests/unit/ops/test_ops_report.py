@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 from typer.testing import CliRunner, Result
 
 from ops import reports
@@ -190,6 +191,21 @@ def test_a_job_that_never_ends_is_waited_for_as_long_as_it_may_run() -> None:
         with pytest.raises(OpsError, match="job did not end within 0 s"):
             jobs.wait(cluster.kube, jobs.Started(name="job", limit_s=0.0), told.append, pause=0.05)
     assert told[0] == "job: running"
+
+
+@pytest.mark.parametrize("states", [(("Complete", 0),), (("", 0), ("Complete", 0))], ids=["done", "runs"])
+def test_a_job_whose_pods_cannot_be_listed_for_a_moment_is_waited_for(states: tuple[tuple[str, int], ...]) -> None:
+    cluster, told = Cluster(states=states), list[str]()
+    cluster.created.append({"metadata": {"name": "job"}})
+
+    def refused(*_: object, **__: object) -> None:
+        raise ApiException(status=504, reason="Gateway Timeout")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "BatchV1Api", lambda api: api)
+        patch.setattr(cluster, "list_namespaced_pod", refused)
+        assert jobs.wait(cluster.kube, jobs.Started(name="job", limit_s=5.0), told.append, pause=0.05) == []
+    assert told == ["job: cannot list the pods of job: HTTP 504 Gateway Timeout"] * (len(states) - 1)
 
 
 def test_a_stack_without_reports_is_told_so(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
