@@ -23,6 +23,7 @@ type walk struct {
 	earliest  pcommon.Timestamp
 	latest    pcommon.Timestamp
 	tally     tally
+	items     int // that the request may still have
 
 	// of the resource at hand
 	layer    *layer
@@ -46,6 +47,7 @@ func (w *walk) begin(c *core, s signal, client string, now time.Time) {
 	w.layers = w.catalogue.clients[client]
 	w.tally.reset(len(w.catalogue.ordered))
 	limits := &w.catalogue.limits
+	w.items = limits.Items
 	w.latest = pcommon.NewTimestampFromTime(now.Add(limits.Future))
 	past := limits.Past
 	if s == metricsSignal && limits.MetricsPast > 0 {
@@ -62,6 +64,10 @@ func (w *walk) attribution(resource pcommon.Resource, items int) bool {
 	w.tally.resources++
 	attributes := resource.Attributes()
 	w.layer, w.slot = nil, 0
+	if w.tally.resources > w.catalogue.limits.Resources || items > w.items {
+		return w.refused(itemsRefused, items, "")
+	}
+	w.items -= items
 	if attributes.Len() > w.catalogue.limits.Attributes {
 		return w.refused(attributeCount, items, "")
 	}

@@ -26,14 +26,8 @@ var (
 // metrics walks over one request, and returns how many data points are left.
 func (w *walk) metrics(data pmetric.Metrics) int {
 	left := 0
-	budget := w.catalogue.limits.Items
 	data.ResourceMetrics().RemoveIf(func(resource pmetric.ResourceMetrics) bool {
 		points := resourcePoints(resource)
-		if w.tally.resources >= w.catalogue.limits.Resources || points > budget {
-			w.tally.resources++
-			return !w.refused(itemsRefused, points, "")
-		}
-		budget -= points
 		if !w.attribution(resource.Resource(), points) {
 			return true
 		}

@@ -20,17 +20,11 @@ const (
 // traces walks over one request, and returns how many spans are left.
 func (w *walk) traces(data ptrace.Traces) int {
 	left := 0
-	budget := w.catalogue.limits.Items
 	data.ResourceSpans().RemoveIf(func(resource ptrace.ResourceSpans) bool {
 		spans := 0
 		for _, scope := range resource.ScopeSpans().All() {
 			spans += scope.Spans().Len()
 		}
-		if w.tally.resources >= w.catalogue.limits.Resources || spans > budget {
-			w.tally.resources++
-			return !w.refused(itemsRefused, spans, "")
-		}
-		budget -= spans
 		if !w.attribution(resource.Resource(), spans) {
 			return true
 		}
@@ -148,17 +142,11 @@ func (w *walk) traceState(state pcommon.TraceState) {
 // logs walks over one request, and returns how many records are left.
 func (w *walk) logs(data plog.Logs) int {
 	left := 0
-	budget := w.catalogue.limits.Items
 	data.ResourceLogs().RemoveIf(func(resource plog.ResourceLogs) bool {
 		records := 0
 		for _, scope := range resource.ScopeLogs().All() {
 			records += scope.LogRecords().Len()
 		}
-		if w.tally.resources >= w.catalogue.limits.Resources || records > budget {
-			w.tally.resources++
-			return !w.refused(itemsRefused, records, "")
-		}
-		budget -= records
 		if !w.attribution(resource.Resource(), records) {
 			return true
 		}

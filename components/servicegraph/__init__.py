@@ -42,7 +42,7 @@ class ServiceGraphArgs:
         resources: Of the pod; half of the memory is for `most_spans`.
         interval_s: Seconds between documents.
         window_s: Seconds within which a span and its parent have to come.
-        most_spans: Spans remembered per window.
+        most_spans: Spans remembered per window, and callers that they wait for.
         most_edges: Edges that are told apart.
     """
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from services.audit import AuditSettings, Source
 from services.audit.cluster import ClusterPosts
 from services.audit.follower import KubernetesApi, Positions
-from services.audit.journal import Journal, JournalError, Past, Tail, Writer, past
+from services.audit.journal import Journal, JournalError, Past, Tail, Writer
 from services.audit.metrics import Metrics
 from services.audit.watch import Commands, Pods
 from services.runtime import serving
@@ -102,7 +102,7 @@ class Service(serving.Service):
         told = ""
         while not stop.is_set():
             try:
-                return past(Tail(self._settings).read(datetime.now(UTC)))
+                return Tail(self._settings).read(datetime.now(UTC))
             except JournalError as error:
                 if str(error) != told:
                     told = str(error)

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.audit import Cluster, Source
 from services.audit.follower import gap
-from services.audit.journal import FullError, Past, Writer, request_key
+from services.audit.journal import MOST_KNOWN, FullError, Past, Writer, request_key
 from services.audit.metrics import Metrics
 from services.audit.records import REFUSALS, UNKNOWN, Access, Entry, UnreadableLineError, outcome_of, plain
 from services.runtime.https import HttpsServer, Limits
@@ -211,7 +211,6 @@ _LIMITS: Final = Limits(connections=32, threads=8, body_bytes=2 * MOST_BODY_BYTE
 _ACKNOWLEDGED_S: Final = 20.0
 """How long a post waits for Kafka: below the 30 s after which the API server breaks off."""
 _MOST_WAITING: Final = 5000
-_MOST_KNOWN: Final = 20_000
 _UNREADABLE: Final = ("content", "size")
 
 
@@ -361,7 +360,7 @@ class ClusterPosts:
             self._refused_since = None
             self._waiting += len(fresh)
             self._known.update(dict.fromkeys(fresh, written))
-            while len(self._known) > _MOST_KNOWN:
+            while len(self._known) > MOST_KNOWN:
                 self._known.popitem(last=False)
             return {*waits, written}
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -47,6 +47,8 @@ from services.runtime.kafka_sender import BrokersError, BusyError, Record, Sende
 
 REMEMBERED = timedelta(hours=2)
 """Longer than Kubernetes keeps an Event: whose name is known from then is not written twice."""
+MOST_KNOWN: Final = 20_000
+"""Events of the API server, and Events, that are known to be written: the newest ones."""
 _ASK_S = 15.0
 _STEP = 1000
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
@@ -81,6 +83,8 @@ class Past:
         events: Names of Events that were written lately.
         requests: Digests of events of the API server that were written lately.
         written: When the newest record was; None: there is none.
+        begins: When the oldest record that was read was written; None: there is none.
+        checkpoint: Whether one was read.
     """
 
     newest: Link | None
@@ -88,28 +92,53 @@ class Past:
     events: frozenset[str]
     requests: frozenset[str] = frozenset()
     written: datetime | None = None
+    begins: datetime | None = None
+    checkpoint: bool = False
+
+    def is_enough(self, now: datetime) -> bool:
+        """Whether nothing older has to be read: back to a checkpoint, and `REMEMBERED` ago."""
+        return self.checkpoint and self.begins is not None and self.begins < now - REMEMBERED
 
     def away_s(self, now: datetime) -> float:
         """How long nobody has written; 0 where nobody ever has."""
         return (now - self.written).total_seconds() if self.written else 0.0
 
 
-def past(records: Sequence[AuditRecord]) -> Past:
-    """What the last records of a region say, oldest first, from a checkpoint on or from the very first."""
+def past(records: Iterable[AuditRecord]) -> Past:
+    """What the last records of a region say, oldest first, from a checkpoint on or from the very first.
+
+    Only the newest one is held: whoever tries made-up names decides how many there are.
+    """
+    newest, begins, checkpoint = None, None, False
     positions: dict[str, str] = {}
+    events, requests = OrderedDict[str, None](), OrderedDict[str, None]()
     for record in records:
+        newest, begins = record, begins or record.recorded_at
         if record.action == CHECKPOINT and record.source is Source.AUDIT:
-            positions = dict(record.positions)
-        else:
-            positions |= record.positions
-    keys = [key for record in records for key in record.positions]
+            checkpoint, positions = True, {}
+        for key, place in record.positions.items():
+            if name := event_of(key):
+                _remember(events, name)
+            elif digest := request_of(key):
+                _remember(requests, digest)
+            else:
+                positions[key] = place
     return Past(
-        newest=link_of(records[-1]) if records else None,
-        positions={key: place for key, place in positions.items() if not event_of(key) and not request_of(key)},
-        events=frozenset(filter(None, map(event_of, keys))),
-        requests=frozenset(filter(None, map(request_of, keys))),
-        written=records[-1].recorded_at if records else None,
+        newest=link_of(newest) if newest else None,
+        positions=positions,
+        events=frozenset(events),
+        requests=frozenset(requests),
+        written=newest.recorded_at if newest else None,
+        begins=begins,
+        checkpoint=checkpoint,
     )
+
+
+def _remember(known: OrderedDict[str, None], name: str) -> None:
+    known[name] = None
+    known.move_to_end(name)
+    if len(known) > MOST_KNOWN:
+        known.popitem(last=False)
 
 
 class Tail:
@@ -118,8 +147,8 @@ class Tail:
     def __init__(self, settings: AuditSettings) -> None:
         self._settings = settings
 
-    def read(self, now: datetime) -> list[AuditRecord]:
-        """The last records of this region, oldest first: back to a checkpoint, and `REMEMBERED` ago.
+    def read(self, now: datetime) -> Past:
+        """What the last records of this region say: back to a checkpoint, and `REMEMBERED` ago.
 
         Raises:
             JournalError: The brokers do not answer, or refuse.
@@ -139,6 +168,7 @@ class Tail:
                     "enable.auto.commit": False,
                     "enable.partition.eof": True,
                     "auto.offset.reset": "earliest",
+                    "queued.max.messages.kbytes": 16_384,
                     "log_level": 0,
                 }
             )
@@ -153,20 +183,17 @@ class Tail:
         finally:
             consumer.close()
 
-    def _back(self, consumer: Any, now: datetime) -> list[AuditRecord]:
+    def _back(self, consumer: Any, now: datetime) -> Past:
         low, high = consumer.get_watermark_offsets(TopicPartition(self._settings.topic, PARTITION), timeout=_ASK_S)
         low = max(low, 0) if low != OFFSET_INVALID else 0
-        start, step = high, _STEP
-        while start > low:
+        start, step, known = high, _STEP, past(())
+        while start > low and not known.is_enough(now):
             start, step = max(low, start - step), step * 4
-            records = self._between(consumer, start, high)
-            if _enough(records, now):
-                return records
-        return [] if high <= low else self._between(consumer, low, high)
+            known = past(self._between(consumer, start, high))
+        return known
 
-    def _between(self, consumer: Any, start: int, end: int) -> list[AuditRecord]:
+    def _between(self, consumer: Any, start: int, end: int) -> Iterator[AuditRecord]:
         consumer.assign([TopicPartition(self._settings.topic, PARTITION, start)])
-        records: list[AuditRecord] = []
         deadline = time.monotonic() + _ASK_S
         at = start
         while at < end:
@@ -177,18 +204,12 @@ class Tail:
                 if message.error():
                     # The end: what is missing up to it are marks of Kafka's own.
                     if message.error().name() == "_PARTITION_EOF":
-                        return records
+                        return
                     raise KafkaException(message.error())
                 deadline, at = time.monotonic() + _ASK_S, message.offset() + 1
                 known = parsed(message.value() or b"")
                 if known and known[0].region == self._settings.region:
-                    records.append(known[0])
-        return records
-
-
-def _enough(records: Sequence[AuditRecord], now: datetime) -> bool:
-    checkpoint = any(record.action == CHECKPOINT and record.source is Source.AUDIT for record in records)
-    return checkpoint and records[0].recorded_at < now - REMEMBERED
+                    yield known[0]
 
 
 class Journal:
@@ -373,7 +394,8 @@ class Writer:
         self._queue: queue.Queue[Entry | _Batch | None] = queue.Queue(_MOST_WAITING)
         self._repeats = Repeats()
         self._thread: threading.Thread | None = None
-        self._busy_since: float | None = None
+        # Not the program's stop: what waits when it is asked to stop is still written.
+        self._given_up = threading.Event()
 
     def emit(self, entry: Entry) -> None:
         """Have an access written; waits while too many are."""
@@ -399,27 +421,29 @@ class Writer:
         """Write what waits, and end; whether that was done in time. ``stop`` is set already."""
         if self._thread is None:
             return True
-        self._queue.put(None)
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        deadline = time.monotonic() + seconds
+        with suppress(queue.Full):
+            self._queue.put(None, timeout=seconds)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        written = not self._thread.is_alive()
+        self._given_up.set()
+        return written
 
     def alive(self) -> bool:
         """Whether it still works; brokers that are away are no reason to restart."""
         return self._thread is None or self._thread.is_alive()
 
     def _run(self, stop: threading.Event) -> None:
-        # Of its own: what waits when it is asked to stop is still written.
-        given_up = threading.Event()
         due = time.monotonic() + self._checkpoint_s
         pending = [_note(START)]
         waiting: list[Callable[[], None]] = []
         over = False
         while True:
-            if pending and not self._journal.write(pending, given_up, self._log):
+            if pending and not self._journal.write(pending, self._given_up, self._log):
                 return
             for acknowledged in waiting:
                 acknowledged()
-            if over:
+            if over or self._given_up.is_set():
                 return
             wakes = min(due, self._repeats.due or due)
             positions, taken, waiting, over = self._next(max(0.0, wakes - time.monotonic()))

@@ -112,7 +112,8 @@ class Archiver:
         self._last_turn = time.monotonic()
         self._commit_at = 0.0
         self._largest = MEBIBYTE
-        self._paused: set[tuple[str, int]] | None = None
+        self._paused = False
+        self._came: set[tuple[str, int]] = set()
         self._topic_ids = topic_ids
         self._client: Any = connect(options(settings) | {"on_commit": self._committed, "error_cb": self._told})
         self._gap_detector = OffsetGapDetector(self._client, metrics, self._problems, topic_ids.forget)
@@ -162,7 +163,7 @@ class Archiver:
 
     def _most(self) -> int:
         """How many records may come: as many as there is room for, and one where all partitions are paused."""
-        if self._paused is not None:
+        if self._paused:
             return 1
         return max(1, min(_BATCH, (self._limits.memory_bytes - self._waiting()) // self._largest))
 
@@ -236,26 +237,25 @@ class Archiver:
             self._problems.failed("kafka", _AFTER.sub("", error.str()))
 
     def _apply_backpressure(self) -> None:
-        """Pause all partitions while the memory is full, those that come meanwhile as well."""
-        waiting, most = self._waiting(), self._limits.memory_bytes
-        if self._paused is None:
-            if waiting < most:
-                return
-            self._paused = set()
-            self._problems.log("the memory is full: no more is read until the storage has taken some of it")
-        paused, now = self._paused, self.buffers.keys()
-        if waiting > most * _RESUME_BELOW:
-            self._switch(self._client.pause, now - paused)
-            paused.update(now)
-        else:
-            self._switch(self._client.resume, paused & now)
-            self._paused = None
-            self._problems.log("there is room again: reading goes on")
+        """Pause all partitions while the memory is full, and resume them after.
 
-    def _switch(self, change: Callable[[list[TopicPartition]], Any], keys: Iterable[tuple[str, int]]) -> None:
-        listed = [TopicPartition(*key) for key in keys]
-        if listed:
-            change(listed)
+        A partition that comes is brought to what the others are: the client lets one that was taken away while it was
+        paused come back paused.
+        """
+        waiting, most = self._waiting(), self._limits.memory_bytes
+        full = waiting > most * _RESUME_BELOW if self._paused else waiting >= most
+        keys = self._came
+        if full != self._paused:
+            self._paused, keys = full, set(self.buffers)
+            self._problems.log(
+                "the memory is full: no more is read until the storage has taken some of it"
+                if full
+                else "there is room again: reading goes on"
+            )
+        if keys:
+            change = self._client.pause if full else self._client.resume
+            change([TopicPartition(*key) for key in keys])
+        self._came = set()
 
     def _waiting(self) -> int:
         return sum(segment.size for buffer in self.buffers.values() for segment in buffer.segments())
@@ -267,14 +267,16 @@ class Archiver:
         metrics.waiting_records.set(sum(segment.records for segment in segments))
         metrics.waiting_bytes.set(sum(segment.size for segment in segments))
         metrics.waiting_s.set(0 if oldest is None else time.monotonic() - oldest)
-        metrics.paused.set(self._paused is not None)
+        metrics.paused.set(self._paused)
         metrics.partitions.set(len(self.buffers))
 
     def _assigned(self, _consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
             # A topic may have been deleted and made again since this process last had the partition.
             self._topic_ids.forget(partition.topic)
-            self.buffers[partition.topic, partition.partition] = PartitionBuffer(partition.topic, partition.partition)
+            buffer = PartitionBuffer(partition.topic, partition.partition)
+            self.buffers[buffer.key] = buffer
+            self._came.add(buffer.key)
         if partitions:
             self._problems.log(f"reading {len(self.buffers)} partitions")
 
@@ -294,8 +296,7 @@ class Archiver:
     def _drop(self, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
             self.buffers.pop((partition.topic, partition.partition), None)
-            if self._paused is not None:
-                self._paused.discard((partition.topic, partition.partition))
+            self._came.discard((partition.topic, partition.partition))
 
     def _give_back(self, buffers: Sequence[PartitionBuffer]) -> None:
         """Store and commit all of these buffers, for as long as that may take."""

@@ -17,7 +17,7 @@ class ServiceGraphSettings(ServerSettings):
     Attributes:
         interval_s: Seconds between documents.
         window_s: Seconds within which a span and its parent have to come.
-        most_spans: Spans remembered per window; twice as many are held.
+        most_spans: Spans remembered per window, and callers that they wait for; twice as many are held.
         most_edges: Edges that are told apart.
     """
 

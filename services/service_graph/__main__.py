@@ -45,14 +45,16 @@ class _Reading(Collector):
             "service_graph_undecodable_records": ("Records that are no spans", self._reader.undecodable),
             "service_graph_unmatched_spans": ("Spans whose parent did not come in time", self._matcher.unmatched),
             "service_graph_spans_forgotten_early": (
-                "Spans forgotten before the window's end: there were too many",
+                "Spans, and callers waited for, forgotten before the window's end: there were too many",
                 self._matcher.forgotten_early,
             ),
             "service_graph_calls_beyond_limit": ("Calls on edges beyond the limit", self._edges.beyond),
         }
         for name, (text, value) in counters.items():
             yield CounterMetricFamily(name, text, value=value)
-        yield GaugeMetricFamily("service_graph_spans_remembered", "Spans in memory", value=self._matcher.remembered)
+        yield GaugeMetricFamily(
+            "service_graph_spans_remembered", "Spans in memory, and callers waited for", value=self._matcher.remembered
+        )
 
 
 class Program:

@@ -101,30 +101,43 @@ def service_name(resource: Any) -> str:
     return UNKNOWN_SERVICE
 
 
+@dataclass
+class _Generation:
+    """Spans, and by the caller that they wait for those whose caller has not come; a span may wait for several."""
+
+    spans: dict[bytes, Known] = field(default_factory=dict)
+    waiting: dict[bytes, list[tuple[Known, bool]]] = field(default_factory=dict)
+    waits: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.spans) + self.waits
+
+
 class Matcher:
     """Remembers spans and tells of calls."""
 
     def __init__(self, window_ms: int, most_spans: int) -> None:
-        """Match spans that come within ``window_ms`` of each other, and remember twice ``most_spans`` at most."""
+        """Match spans that come within ``window_ms`` of each other.
+
+        A generation ends early once it remembers ``most_spans``. A span counts once, and once more for each caller that
+        it waits for: links lead to as many as a client likes.
+        """
         self._window_ms = window_ms
         self._most = most_spans
         self._turned_at = 0
-        self._young: dict[bytes, Known] = {}
-        self._old: dict[bytes, Known] = {}
-        self._waiting: dict[bytes, list[tuple[Known, bool]]] = {}
-        self._waiting_old: dict[bytes, list[tuple[Known, bool]]] = {}
+        self._young, self._old = _Generation(), _Generation()
         self.forgotten_early = 0
         self.unmatched = 0
 
     @property
     def remembered(self) -> int:
-        """Spans in memory."""
-        return len(self._young) + len(self._old)
+        """Spans in memory, and callers that they wait for."""
+        return self._young.size + self._old.size
 
     def clear(self) -> None:
         """Forget everything."""
-        for spans in (self._young, self._old, self._waiting, self._waiting_old):
-            spans.clear()
+        self._young, self._old = _Generation(), _Generation()
 
     def add(self, traces: Any, now_ms: int, call: Call, news: int = 1) -> int:
         """Take the spans of one record that was written at ``now_ms``; returns their number.
@@ -135,9 +148,9 @@ class Matcher:
             call: Told of the calls that it completes.
             news: Bits for those to whom the record is news; a call is news where one of its two spans is.
         """
-        if now_ms - self._turned_at >= self._window_ms or len(self._young) >= self._most:
+        if now_ms - self._turned_at >= self._window_ms or self._young.size >= self._most:
             self._turn(now_ms)
-        young, taken, later = self._young, 0, []
+        young, old, taken, later = self._young, self._old, 0, []
         for group in traces.resource_spans:
             service = service_name(group.resource)
             for scope in group.scope_spans:
@@ -147,7 +160,7 @@ class Matcher:
                     duration = span.end_time_unix_nano - span.start_time_unix_nano
                     own = (service, kind, duration if duration > 0 else 0, span.status.code == ERROR, news)
                     key = trace_id + span.span_id
-                    young[key] = own
+                    young.spans[key] = own
                     parent = span.parent_span_id
                     if parent:
                         later.append((trace_id + parent, own, False))
@@ -157,29 +170,31 @@ class Matcher:
                             for link in span.links
                             if link.span_id != parent or link.trace_id != trace_id
                         ]
-                    if self._waiting or self._waiting_old:
+                    if young.waits or old.waits:
                         self._released(key, own, call)
         for parent_key, own, linked in later:
-            known = young.get(parent_key) or self._old.get(parent_key)
+            known = young.spans.get(parent_key) or old.spans.get(parent_key)
             if known is None:
-                self._waiting.setdefault(parent_key, []).append((own, linked))
+                young.waiting.setdefault(parent_key, []).append((own, linked))
+                young.waits += 1
             elif known[0] != own[0]:
                 _log_change(known, own, linked, call)
         return taken
 
     def _released(self, key: bytes, own: Known, call: Call) -> None:
-        for waiting in (self._waiting, self._waiting_old):
-            for child, linked in waiting.pop(key, ()):
+        for generation in (self._young, self._old):
+            released = generation.waiting.pop(key, ())
+            generation.waits -= len(released)
+            for child, linked in released:
                 if child[0] != own[0]:
                     _log_change(own, child, linked, call)
 
     def _turn(self, now_ms: int) -> None:
-        if self._young and now_ms - self._turned_at < self._window_ms:
-            self.forgotten_early += len(self._old)
+        if now_ms - self._turned_at < self._window_ms:
+            self.forgotten_early += self._old.size
+        self.unmatched += self._old.waits
         self._turned_at = now_ms
-        self._old, self._young = self._young, {}
-        self.unmatched += sum(len(waiting_spans) for waiting_spans in self._waiting_old.values())
-        self._waiting_old, self._waiting = self._waiting, {}
+        self._old, self._young = self._young, _Generation()
 
 
 def _log_change(caller: Known, called: Known, linked: bool, call: Call) -> None:

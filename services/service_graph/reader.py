@@ -105,20 +105,23 @@ class Reader:
         """Take what is there, for ``wait_s`` at most; returns the number of records.
 
         Raises:
-            KafkaException: Kafka refuses to be read from; it may answer later.
+            KafkaException: Kafka refuses to be read from; it may answer later. The records beside the error are taken.
             AssignmentError: This process cannot go on.
         """
         messages = self._client.consume(num_messages=_BATCH, timeout=wait_s)
         if self._lost:
             raise AssignmentError(f"partitions were assigned, but their offsets are unknown: {self._lost}")
+        grave = None
         for message in messages:
             error = message.error()
             if error is None:
                 self._take(message)
             elif error.fatal() or not error.retriable():
-                raise KafkaException(error)
+                grave = grave or error
             else:
                 self._report(f"Kafka: {error.str()}")
+        if grave is not None:
+            raise KafkaException(grave)
         return len(messages)
 
     def _take(self, message: Any) -> None:

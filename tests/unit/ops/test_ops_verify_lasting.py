@@ -76,9 +76,9 @@ class Kafka:
 @pytest.mark.parametrize(("at_look", "wrong"), [(3, 0), (10**6, 1)])
 def test_a_partition_is_unread_only_where_it_stays_so(at_look: int, wrong: int) -> None:
     context = SimpleNamespace(platform=SimpleNamespace(consumer_groups=("archive",)), kafka=Kafka(at_look))
-    found = ingest.k6(cast(Context, context)).wrong
-    assert len(found) == wrong
-    assert all(problem == f"archive, {TOPICS[0].name}: nothing consumed from partitions 1" for problem in found), (
+    problems = ingest.k6(cast(Context, context)).wrong
+    assert len(problems) == wrong
+    assert all(problem == f"archive, {TOPICS[0].name}: nothing consumed from partitions 1" for problem in problems), (
         "a record that came while the commits were read is no finding"
     )
 

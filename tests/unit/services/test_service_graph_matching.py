@@ -115,6 +115,29 @@ def test_memory_is_bounded_and_what_was_forgotten_for_it_is_counted() -> None:
     assert calls.matcher.forgotten_early >= 20
 
 
+def test_links_to_spans_that_never_come_fill_no_memory() -> None:
+    many = [
+        record(One("a", str(number), kind=CONSUMER, links=tuple((f"{number}", str(link)) for link in range(128))))
+        for number in range(100)
+    ]
+    calls = Calls(*many, times=tuple(range(5000, 5100)), window_ms=10_000, most=100)
+    assert calls.matcher.remembered <= 2 * (100 + 129), "no more than one record beyond the limit, in each generation"
+    assert calls.matcher.remembered + calls.matcher.forgotten_early == 100 * 129
+
+
+def test_what_waited_and_was_found_makes_room() -> None:
+    records = [record(span) for number in range(50) for span in pair_of(str(number))]
+    calls = Calls(*records, times=tuple(range(5000, 5100)), window_ms=10_000, most=110)
+    assert len(calls) == 50
+    assert calls.matcher.remembered == 100, "none of them waits"
+    assert calls.matcher.forgotten_early == 0
+
+
+def pair_of(trace: str) -> tuple[One, One]:
+    """A call of which the called span comes first."""
+    return One("b", "2", parent="1", trace=trace), One("a", "1", trace=trace)
+
+
 def test_forgetting_everything_leaves_nothing() -> None:
     calls = Calls(record(CALLER))
     calls.matcher.clear()

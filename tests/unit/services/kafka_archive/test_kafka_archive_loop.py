@@ -130,6 +130,26 @@ def test_a_full_memory_pauses_reading_until_there_is_room(tmp_path: Path) -> Non
     assert harness.value("paused") == 0
 
 
+@pytest.mark.parametrize("gone", ["revoke", "lose"])
+@pytest.mark.parametrize("turns_before_it_returns", [0, 8])
+def test_a_partition_that_went_while_it_was_paused_is_read_again_when_it_returns(
+    tmp_path: Path, gone: str, turns_before_it_returns: int
+) -> None:
+    big = [Message(number, os.urandom(900_000)) for number in range(10)]
+    harness = Harness(tmp_path, Consumer(big), memory_bytes=8 * 2**20, segment_bytes=2 * 2**20)
+    harness.pool.problem = "away"
+    harness.turns(1)
+    assert harness.consumer.paused == {0, 1}
+    getattr(harness.consumer, gone)(1)
+    harness.turns(1)
+    harness.pool.problem = ""
+    harness.turns(turns_before_it_returns)
+    harness.consumer.assign(1)
+    harness.turns(max(1, 8 - turns_before_it_returns))
+    assert harness.consumer.paused == set(), "the client keeps the mark of a partition that goes and returns"
+    assert harness.value("paused") == 0
+
+
 def test_many_small_segments_do_not_fill_the_memory(tmp_path: Path) -> None:
     batch = [Message(0, os.urandom(700_000), partition=partition) for partition in range(8)]
     harness = Harness(tmp_path, Consumer(batch, partitions=8), memory_bytes=8 * 2**20, segment_bytes=4 * 2**20)
