@@ -2,8 +2,8 @@
 
 What the page asks its reader to have is the lab's: a cluster with cert-manager, load balancers and a StorageClass, a
 registry, an object storage. What it tells the reader to type is read from the page and typed, line by line, in a fresh
-clone with a kubeconfig, a virtual environment, a Pulumi home and a Pulumi backend of its own, and nothing of the lab's
-environment.
+clone with a home, a kubeconfig, a virtual environment and a Pulumi home of its own, and nothing of the lab's
+environment. The passphrase and the backend of Pulumi are those that the page makes in that home.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
 import signal
 import subprocess
@@ -285,7 +284,6 @@ def _refuse_beside_a_platform(paths: LabPaths) -> None:
 
 def _variables(paths: LabPaths, folder: Path) -> dict[str, str]:
     """The reader's environment: the machine's, without anything of the lab, and their own places."""
-    passphrase = folder / "passphrase"
     programs = [folder / "pulumi" / "bin", *(tools.path(name).parent for name in ("pulumi", "kubectl"))]
     kept_variables = {name: value for name, value in os.environ.items() if not name.startswith(_FORGOTTEN)}
     return {
@@ -294,8 +292,6 @@ def _variables(paths: LabPaths, folder: Path) -> dict[str, str]:
         "KUBECONFIG": str(folder / "kubeconfig"),
         "PATH": os.pathsep.join([*map(str, programs), os.environ.get("PATH", "/usr/bin:/bin")]),
         "PULUMI_HOME": str(folder / "pulumi"),
-        "PULUMI_BACKEND_URL": f"file://{folder / 'backend'}",
-        "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_SKIP_CONFIRMATIONS": "true",
     }
@@ -307,9 +303,7 @@ def _prepare(paths: LabPaths, folder: Path) -> None:
     Raises:
         LabError: There are no files of the object storage, or nothing can be cloned.
     """
-    for name in ("home", "backend"):
-        (folder / name).mkdir(parents=True, mode=0o700)
-    write_private(folder / "passphrase", secrets.token_urlsafe(32).encode())
+    (folder / "home").mkdir(parents=True, mode=0o700)
     checkout = folder / "checkout"
     clone = subprocess.run(
         ["git", "clone", "--quiet", str(CHECKOUT), str(checkout)], capture_output=True, text=True, timeout=300

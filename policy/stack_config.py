@@ -21,6 +21,7 @@ from components.storage_roles import StorageRole
 
 IMAGE_REGISTRY: Final = "image-registry"
 KEY_OF_ROLE: Final = "storage-key-of-role"
+ENCRYPTED: Final = "backup-store-encrypted"
 _REGISTRIES: Final = "registries"
 _SETTINGS: Final = "observability:settings"
 _PRODUCTION: Final = "production"
@@ -156,6 +157,11 @@ def _roles(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {} if set(roles) >= set(StorageRole) else {"roles": roles}
 
 
+def _not_asked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """No encryption by the object storage where the stack does not ask it."""
+    return {} if settings["object_storage"].get("encryption", True) else {"required": False}
+
+
 _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]] = {
     "alertmanager-critical-ways": _ways,
     "alertmanager-receivers": _nobody("people", False),
@@ -165,6 +171,7 @@ _LEFT_OUT: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]
     "failover-agent-exists": _alone,
     "backup-search-exists": _no_export,
     KEY_OF_ROLE: _roles,
+    ENCRYPTED: _not_asked,
 }
 
 

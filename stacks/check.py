@@ -58,6 +58,12 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
             f"{len(shared)} of {len(StorageRole)} roles share a key of the object storage: whoever takes over one of "
             "their pods can remove every backup (requirement D1)",
         )
+    if settings.object_storage.encryption is None:
+        yield (
+            "object_storage.encryption",
+            "the object storage is not asked to encrypt blocks of metrics: they are as safe at rest as the bucket is "
+            "(requirement D1)",
+        )
     if settings.backups.search is None:
         yield "backups.search", f"{_NOT_BACKED_UP} (requirement D1)"
     if settings.audit.cluster is None:

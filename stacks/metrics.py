@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import pulumi
 
@@ -62,8 +61,6 @@ from stacks.secrets import object_storage
 from stacks.settings import Settings
 
 TOKEN = "obs:platform:Metrics"  # noqa: S105  (a type token)
-ENCRYPTION: Final = "SSE-S3"
-"""How the storage is asked to encrypt blocks of metrics; what we write ourselves is encrypted before it gets there."""
 
 
 def block_s(settings: Settings) -> int:
@@ -186,7 +183,7 @@ def _ruler(
         resources=inputs.sizing.ruler,
         storage=inputs.sizing.ruler_volume,
         objects=objects,
-        encryption=ENCRYPTION,
+        encryption=settings.object_storage.encryption,
         block_duration=settings.backups.metrics_block,
         after=after,
     )
@@ -226,7 +223,7 @@ def _prometheus(
         gogc=sizing.prometheus_gogc,
         block_duration=settings.backups.metrics_block,
         objects=objects,
-        encryption=ENCRYPTION,
+        encryption=settings.object_storage.encryption,
     )
 
 
@@ -235,7 +232,7 @@ def _store(inputs: PlatformInputs, objects: ObjectStorage) -> StoreGatewayArgs:
     return StoreGatewayArgs(
         context=inputs.context,
         objects=objects,
-        encryption=ENCRYPTION,
+        encryption=inputs.settings.object_storage.encryption,
         scrape=inputs.endpoints.scrapes[STORE],
         replicas=sizing.stores,
         resources=sizing.store,
@@ -251,7 +248,7 @@ def _compactor(inputs: PlatformInputs, objects: ObjectStorage) -> CompactorArgs:
     return CompactorArgs(
         context=inputs.context,
         objects=objects,
-        encryption=ENCRYPTION,
+        encryption=inputs.settings.object_storage.encryption,
         scrape=inputs.endpoints.scrapes[COMPACTOR],
         resources=sizing.compactor,
         storage=sizing.compactor_volume,

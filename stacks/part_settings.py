@@ -30,7 +30,8 @@ class ClusterDns(SettingsModel):
     """Where pods may send DNS questions besides the pods of ``kube-system`` that are labelled ``k8s-app: kube-dns``.
 
     Attributes:
-        networks: Networks, such as 169.254.20.10/32 where NodeLocal DNSCache answers on each node.
+        networks: Networks, such as 169.254.20.10/32 and the address of the Service kube-dns, as /32, where NodeLocal
+            DNSCache answers on each node: it answers at both.
         pods: Pods with other labels.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from components.alerting.escalation import LEVELS, milliseconds
 from components.alertmanager.receivers import FIRST, Channel
@@ -388,14 +388,24 @@ def _once(roles: tuple[StorageRole, ...]) -> tuple[StorageRole, ...]:
     return roles
 
 
+def _encryption(value: object) -> object:
+    if value not in ("SSE-S3", None):
+        raise not_allowed("SSE-S3, or null for a storage that refuses to be asked")
+    return value
+
+
 class ObjectStorage(Storage):
     """S3-compatible object storage of the region; ``endpoint`` null: AWS. Keys and authority are secrets.
 
     Attributes:
         roles: Roles with a key of their own, in the secret ``objectStorageRoles``; all others share the common key.
+        encryption: How it is asked to encrypt blocks of metrics (what we write ourselves is encrypted before it gets
+            there); null: it is not asked, and encrypts as the bucket says, for a storage that refuses to be asked, as
+            MinIO without a KMS does.
     """
 
     roles: Annotated[tuple[StorageRole, ...], AfterValidator(_once)] = ()
+    encryption: Annotated[Literal["SSE-S3"] | None, BeforeValidator(_encryption)] = "SSE-S3"
 
 
 class Recipients(SettingsModel):

@@ -86,7 +86,7 @@ def d1(context: Context) -> Finding:
     )
     finding.figures.append(f"{signed or 0:.0f} runs signed")
     finding.expect(not refused, f"{refused or 0:.0f} runs are not what a job of this platform made (BackupForged)")
-    for key in ("backups.search", "object_storage.roles"):
+    for key in ("backups.search", "object_storage.roles", "object_storage.encryption"):
         finding.seen.extend(context.platform.left_out(key))
     finding.drill(RESTORED, OUTAGE)
     return finding

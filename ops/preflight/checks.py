@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import urllib3
 from kubernetes.client.exceptions import ApiException
@@ -19,7 +15,9 @@ from components.k8s.autoscaler import KIND as RECOMMENDER
 from components.kafka.config import BROKERS
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.preflight.demand import Balancer, Cluster, Demand, Need, Node
+from ops.preflight import addresses, volumes
+from ops.preflight.demand import FORBIDDEN, Balancer, Cluster, Demand, Need, Node
+from ops.preflight.lines import Line, State, fail, ok, some, warn
 from stacks.settings import Settings
 
 MINIMUM: Final = (1, 34)
@@ -27,53 +25,17 @@ MINIMUM: Final = (1, 34)
 _CERT_MANAGER: Final = ("cert-manager.io/v1", ("Certificate", "Issuer"))
 _METRICS: Final = "metrics.k8s.io/v1beta1"
 _VERBS: Final = ("get", "create", "patch", "delete")
-_SHOWN: Final = 6
-_FORBIDDEN: Final = 403
-
-
-class State(StrEnum):
-    """What a check says; only ``fail`` makes the exit code 1. ``warn``: look at it, it may be right as it is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """What a check found, and what to do about it."""
-
-    check: str
-    state: State
-    detail: str
-    remedy: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """The line for machines."""
-        return {name: str(value) for name, value in asdict(self).items()}
-
-
-def _ok(check: str, detail: str) -> Line:
-    return Line(check=check, state=State.OK, detail=detail)
-
-
-def _fail(check: str, detail: str, remedy: str) -> Line:
-    return Line(check=check, state=State.FAIL, detail=detail, remedy=remedy)
-
-
-def _warn(check: str, detail: str, remedy: str) -> Line:
-    return Line(check=check, state=State.WARN, detail=detail, remedy=remedy)
 
 
 def left_out(line: str) -> Line:
     """A promise that the settings leave out."""
-    return _warn("not promised", line, "right where nobody needs it, else name it in the stack file")
+    return warn("not promised", line, "right where nobody needs it, else name it in the stack file")
 
 
 def logs_plugin(settings: Settings) -> Iterator[Line]:
     """Grafana's image reads Elasticsearch by itself. What reads OpenSearch has to be added, and is not seen here."""
     if settings.search.engine == "opensearch":
-        yield _warn(
+        yield warn(
             "Grafana's logs",
             f"{LogsPlugin.OPENSEARCH} reads them, which Grafana's own image does not have",
             "an image that has it: docs/install.md",
@@ -84,13 +46,13 @@ def identity(cluster: Cluster, settings: Settings) -> Line:
     """The cluster is the one that the stack file names."""
     context, uid = settings.cluster.context, cluster.uid()
     if settings.cluster.uid not in (None, uid):
-        return _fail(
+        return fail(
             "cluster",
             f"{context} leads to {uid}, the stack file names {settings.cluster.uid}",
             "select the other stack or kubeconfig, or, where this is the right cluster, `python -m ops config "
             "set-cluster --replace`",
         )
-    return _ok("cluster", f"{context} leads to {uid}")
+    return ok("cluster", f"{context} leads to {uid}")
 
 
 def version(cluster: Cluster) -> Line:
@@ -98,8 +60,8 @@ def version(cluster: Cluster) -> Line:
     major, minor = cluster.version()
     if (major, minor) < MINIMUM:
         remedy = f"the platform was run on {MINIMUM[0]}.{MINIMUM[1]} and never on an older one: upgrade"
-        return _warn("version", f"Kubernetes {major}.{minor}", remedy)
-    return _ok("version", f"Kubernetes {major}.{minor}")
+        return warn("version", f"Kubernetes {major}.{minor}", remedy)
+    return ok("version", f"Kubernetes {major}.{minor}")
 
 
 def cert_manager(cluster: Cluster) -> Line:
@@ -107,67 +69,58 @@ def cert_manager(cluster: Cluster) -> Line:
     api_version, kinds = _CERT_MANAGER
     missing = sorted(set(kinds) - set(cluster.served(api_version)))
     if missing:
-        return _fail(
+        return fail(
             "cert-manager",
             f"{', '.join(missing)} of {api_version} not served",
             "install cert-manager with its custom resource definitions",
         )
-    return _ok("cert-manager", f"{', '.join(kinds)} of {api_version} served")
+    return ok("cert-manager", f"{', '.join(kinds)} of {api_version} served")
 
 
 def metrics_api(cluster: Cluster, demand: Demand) -> Line:
     """Autoscalers can read the use of pods."""
     if not demand.autoscaled:
-        return _ok("metrics API", "not needed: nothing is scaled by use")
+        return ok("metrics API", "not needed: nothing is scaled by use")
     if not cluster.served(_METRICS):
-        return _fail("metrics API", f"{_METRICS} not served, autoscalers need it", "install metrics-server")
-    return _ok("metrics API", f"{_METRICS} served")
+        return fail("metrics API", f"{_METRICS} not served, autoscalers need it", "install metrics-server")
+    return ok("metrics API", f"{_METRICS} served")
 
 
 def vertical_autoscaler(cluster: Cluster, demand: Demand) -> Line:
     """The kind of the objects that sizes are recommended in is served."""
     if not demand.sized:
-        return _ok("vertical autoscaler", "not needed: no sizes are recommended")
+        return ok("vertical autoscaler", "not needed: no sizes are recommended")
     if RECOMMENDER not in cluster.served(RECOMMENDATIONS):
-        return _fail(
+        return fail(
             "vertical autoscaler",
             f"{RECOMMENDER} of {RECOMMENDATIONS} not served",
             "install its resource definitions and its recommender (neither updater nor admission controller), or set "
             "settings.autoscaling.recommendations to false",
         )
-    return _ok("vertical autoscaler", f"{RECOMMENDER} of {RECOMMENDATIONS} served")
-
-
-def storage(cluster: Cluster, demand: Demand) -> Line:
-    """StorageClasses are there."""
-    there = cluster.names("/apis/storage.k8s.io/v1/storageclasses")
-    if missing := sorted(demand.storage_classes - set(there)):
-        remedy = f"set settings.storage.storage_class to one of {', '.join(there)}" if there else "make one"
-        return _fail("storage class", f"there is no {', '.join(missing)}", remedy)
-    return _ok("storage class", f"{', '.join(sorted(demand.storage_classes)) or 'none'} is there")
+    return ok("vertical autoscaler", f"{RECOMMENDER} of {RECOMMENDATIONS} served")
 
 
 def priorities(cluster: Cluster, demand: Demand) -> Line:
     """PriorityClasses are there."""
     if not demand.priority_classes:
-        return _ok("priority classes", "none is asked for")
+        return ok("priority classes", "none is asked for")
     there = set(cluster.names("/apis/scheduling.k8s.io/v1/priorityclasses"))
     if missing := sorted(demand.priority_classes - there):
-        return _fail(
+        return fail(
             "priority classes",
             f"there is no {', '.join(missing)}",
             "make them, or take them out of settings.scheduling",
         )
-    return _ok("priority classes", f"{', '.join(sorted(demand.priority_classes))} there")
+    return ok("priority classes", f"{', '.join(sorted(demand.priority_classes))} there")
 
 
 def pull_secrets(cluster: Cluster, demand: Demand) -> Line:
     """Secrets that images are pulled with are there, or have to be made once the namespace is."""
     names, namespace = sorted(demand.pull_secrets), demand.namespace
     if not names:
-        return _ok("pull secrets", "none is asked for: nodes read the registry as they are")
+        return ok("pull secrets", "none is asked for: nodes read the registry as they are")
     if not cluster.exists(f"/api/v1/namespaces/{namespace}"):
-        return _warn(
+        return warn(
             "pull secrets",
             f"the namespace {namespace} is not there yet",
             f"make {', '.join(names)} in it as soon as the update has made it",
@@ -175,8 +128,8 @@ def pull_secrets(cluster: Cluster, demand: Demand) -> Line:
     missing = [name for name in names if not cluster.exists(f"/api/v1/namespaces/{namespace}/secrets/{name}")]
     if missing:
         remedy = f"kubectl -n {namespace} create secret docker-registry {missing[0]} ..."
-        return _fail("pull secrets", f"there is no {', '.join(missing)} in {namespace}", remedy)
-    return _ok("pull secrets", f"{', '.join(names)} there")
+        return fail("pull secrets", f"there is no {', '.join(missing)} in {namespace}", remedy)
+    return ok("pull secrets", f"{', '.join(names)} there")
 
 
 def nodes(cluster: Cluster, demand: Demand) -> Iterator[Line]:
@@ -184,13 +137,13 @@ def nodes(cluster: Cluster, demand: Demand) -> Iterator[Line]:
     ready, seen = cluster.nodes()
     homeless = [pods.name for pods in demand.pods if not any(_room(node, pods.spec, pods.need) for node in ready)]
     if homeless:
-        yield _fail(
+        yield fail(
             "largest pods",
-            f"no node takes {_some(homeless)}",
+            f"no node takes {some(homeless)}",
             "add nodes, or change node_selector and tolerations in settings.scheduling",
         )
     else:
-        yield _ok("largest pods", f"each of {len(demand.pods)} kinds of pods fits on one of {len(ready)} nodes")
+        yield ok("largest pods", f"each of {len(demand.pods)} kinds of pods fits on one of {len(ready)} nodes")
     wanted = sum((pods.need * _count(pods.count, pods.spec, ready) for pods in demand.pods), Need())
     usable = [node for node in ready if any(node.takes(pods.spec) for pods in demand.pods if pods.count is not None)]
     free = sum((node.free for node in usable), Need())
@@ -198,11 +151,11 @@ def nodes(cluster: Cluster, demand: Demand) -> Iterator[Line]:
     if not seen:
         told += " (what runs there already could not be seen)"
     if wanted.fits(free):
-        yield _ok("room", told)
+        yield ok("room", told)
     elif cluster.exists(f"/api/v1/namespaces/{demand.namespace}"):
-        yield _warn("room", told, "what is asked for may run there already: look at `kubectl -n NAMESPACE get pods`")
+        yield warn("room", told, "what is asked for may run there already: look at `kubectl -n NAMESPACE get pods`")
     else:
-        yield _fail("room", told, "add nodes, or choose a smaller settings.profile")
+        yield fail("room", told, "add nodes, or choose a smaller settings.profile")
 
 
 def _room(node: Node, spec: Mapping[str, Any], need: Need) -> bool:
@@ -234,10 +187,10 @@ def rights(cluster: Cluster, demand: Demand) -> Line:
             refused.setdefault(f"{called}{f' {name}' if name else ''}", []).append(verb)
     if refused:
         told = [f"{'/'.join(verbs)} {called}" for called, verbs in refused.items()]
-        return _fail("rights", f"may not {_some(told)}", "use a kubeconfig of an administrator of the namespace")
+        return fail("rights", f"may not {some(told)}", "use a kubeconfig of an administrator of the namespace")
     if unknown:
-        return _warn("rights", f"{_some(unknown)} not served, so not asked about", "install what serves them")
-    return _ok("rights", f"{', '.join(_VERBS)} for {len(demand.kinds)} kinds")
+        return warn("rights", f"{some(unknown)} not served, so not asked about", "install what serves them")
+    return ok("rights", f"{', '.join(_VERBS)} for {len(demand.kinds)} kinds")
 
 
 _AWS: Final = "aws"
@@ -263,20 +216,20 @@ def load_balancers(cluster: Cluster, demand: Demand) -> Line:
     clouds = sorted({node.provider for node in ready if node.provider})
     told = f"{len(demand.balancers)} load balancers"
     if "kind" in clouds:
-        return _warn("load balancers", f"{told} on kind, which has no controller of its own", "install one that fits")
+        return warn("load balancers", f"{told} on kind, which has no controller of its own", "install one that fits")
     for cloud in clouds:
         if hint := _CLOUDS.get(cloud):
             annotation, otherwise, remedy = hint
             others = [balancer.name for balancer in demand.balancers if not _meant(balancer, annotation)]
             if others:
-                return _warn(
+                return warn(
                     "load balancers",
-                    f"{_some(others)} would be {otherwise} on {cloud}",
+                    f"{some(others)} would be {otherwise} on {cloud}",
                     f"set in settings.load_balancers {remedy}",
                 )
     if not clouds:
-        return _warn("load balancers", f"{told}, and no node says its cloud", "make sure that a controller makes them")
-    return _ok("load balancers", f"{told}, told what {', '.join(clouds)} needs")
+        return warn("load balancers", f"{told}, and no node says its cloud", "make sure that a controller makes them")
+    return ok("load balancers", f"{told}, told what {', '.join(clouds)} needs")
 
 
 def _meant(balancer: Balancer, annotation: str) -> bool:
@@ -292,82 +245,20 @@ def api_address(cluster: Cluster, settings: Settings) -> Line:
     try:
         address = cluster.api_address()
     except ApiException as error:
-        if error.status != _FORBIDDEN:
+        if error.status != FORBIDDEN:
             raise
         remedy = "on EKS with the VPC CNI's policies: its address has to be in cluster.api.networks"
-        return _warn("API server", "may not read the Service kubernetes of namespace default", remedy)
+        return warn("API server", "may not read the Service kubernetes of namespace default", remedy)
     if any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks):
-        return _ok("API server", f"{address}, in cluster.api.networks")
+        return ok("API server", f"{address}, in cluster.api.networks")
     ready, _ = cluster.nodes()
     if any(node.provider == _AWS for node in ready):
-        return _warn(
+        return warn(
             "API server",
             f"its Service has {address}, in none of cluster.api.networks: the VPC CNI's policies refuse it to pods",
             f"add {address}/32 to cluster.api.networks, unless another network plugin enforces policies",
         )
-    return _ok("API server", f"{', '.join(networks)}, behind {address}")
-
-
-Resolve = Callable[[str], bool]
-
-
-def resolves(host: str) -> bool:
-    """Whether a name has an address, asked from here."""
-    try:
-        return bool(socket.getaddrinfo(host, None))
-    except (OSError, UnicodeError):
-        return False
-
-
-def names(settings: Settings, resolve: Resolve = resolves) -> Iterator[Line]:
-    """Names of services outside have addresses; names of our own may be made after the first update."""
-    outside = [host for host in _outside(settings) if not _is_address(host) and not resolve(host)]
-    if outside:
-        yield _fail("names outside", f"no address from here: {_some(outside)}", "correct them, or make the DNS records")
-    else:
-        yield _ok("names outside", "each has an address")
-    own = [host for host in _own(settings) if not _is_address(host) and not resolve(host)]
-    if own:
-        remedy = "make the DNS records once the load balancers have addresses: topics and Grafana go through them"
-        yield _warn("own names", f"no address from here: {_some(own)}", remedy)
-    else:
-        yield _ok("own names", "each has an address")
-
-
-def _outside(settings: Settings) -> list[str]:
-    channels, grafana = settings.alerting.channels, settings.grafana
-    identity = settings.traces.identity
-    urls = [identity.issuer if identity else None, settings.object_storage.endpoint]
-    witness = settings.regions.witness
-    urls += [witness.endpoint if witness else None, channels.sms.url if channels.sms else None]
-    urls += [grafana.oidc.token_url, grafana.oidc.userinfo_url] if grafana.oidc else []
-    hosts = [urlsplit(url).hostname or "" for url in urls if url]
-    hosts += [address.rpartition(":")[0] for address in channels.addresses]
-    hosts += [grafana.ldap.host] if grafana.ldap else []
-    hosts += [settings.database.external.host] if settings.database.external else []
-    hosts += (
-        [address.rpartition(":")[0] for address in settings.regions.peer.bootstrap] if settings.regions.peer else []
-    )
-    return list(dict.fromkeys(hosts))
-
-
-def _own(settings: Settings) -> list[str]:
-    endpoints = [settings.gateway, settings.query, *settings.traces.queries.values()]
-    endpoints += [settings.alerting.external_endpoint, settings.grafana.external_endpoint]
-    return list(dict.fromkeys([*(broker.host for broker in settings.kafka.brokers), *(end.host for end in endpoints)]))
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _some(values: Sequence[str]) -> str:
-    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    return f"{', '.join(values[:_SHOWN])}{more}"
+    return ok("API server", f"{', '.join(networks)}, behind {address}")
 
 
 def of_cluster(cluster: Cluster, settings: Settings, demand: Demand) -> list[Line]:
@@ -381,13 +272,15 @@ def of_cluster(cluster: Cluster, settings: Settings, demand: Demand) -> list[Lin
         *guarded("cert-manager", lambda: [cert_manager(cluster)]),
         *guarded("metrics API", lambda: [metrics_api(cluster, demand)]),
         *guarded("vertical autoscaler", lambda: [vertical_autoscaler(cluster, demand)]),
-        *guarded("storage class", lambda: [storage(cluster, demand)]),
+        *guarded("storage class", lambda: list(volumes.storage(cluster, demand))),
         *guarded("priority classes", lambda: [priorities(cluster, demand)]),
         *guarded("pull secrets", lambda: [pull_secrets(cluster, demand)]),
         *guarded("nodes", lambda: list(nodes(cluster, demand))),
         *guarded("rights", lambda: [rights(cluster, demand)]),
         *guarded("load balancers", lambda: [load_balancers(cluster, demand)]),
         *guarded("API server", lambda: [api_address(cluster, settings)]),
+        *guarded("DNS", lambda: [addresses.dns(cluster, settings)]),
+        *guarded("clients", lambda: list(addresses.clients(cluster, settings))),
     ]
 
 
@@ -397,9 +290,9 @@ def guarded(check: str, ask: Callable[[], list[Line]]) -> list[Line]:
         return ask()
     except ApiException as error:
         remedy = "use a kubeconfig whose user may read it"
-        return [_fail(check, f"the API server answers {error.status}: {one_line(error.reason)}", remedy)]
+        return [fail(check, f"the API server answers {error.status}: {one_line(error.reason)}", remedy)]
     except (OpsError, urllib3.exceptions.HTTPError, OSError) as error:
-        return [_fail(check, one_line(error), "look at the kubeconfig and the network")]
+        return [fail(check, one_line(error), "look at the kubeconfig and the network")]
 
 
 CHECK: Final = "brokers"

@@ -18,8 +18,10 @@ from ops.core import platform
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
-from ops.preflight.checks import CHECK, Line, State, brokers, guarded, left_out, logs_plugin, names, of_cluster
+from ops.preflight.addresses import examples, names, networks, secret_places
+from ops.preflight.checks import CHECK, brokers, guarded, left_out, logs_plugin, of_cluster
 from ops.preflight.demand import Cluster, render
+from ops.preflight.lines import Line, State
 
 _STYLES: Final = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
 
@@ -66,7 +68,8 @@ def check(configuration: Configuration, kubeconfig: Path | None = None) -> list[
     settings, _ = read(configuration.stack, configuration.values)
     if settings is None:
         return lines
-    lines += [*names(settings), *logs_plugin(settings)]
+    places = secret_places(settings, configuration.values)
+    lines += [*names(settings, more=places), examples(settings), networks(settings, places), *logs_plugin(settings)]
     try:
         kube = Kube.connect(settings.namespace, kubeconfig, settings.cluster.context)
     except OpsError as error:

@@ -229,7 +229,8 @@ def rendered(configuration: Configuration) -> list[Resource]:
 
 
 _TIMEOUT_S: Final = 15
-_OK, _FORBIDDEN, _ABSENT = 200, 403, 404
+_OK, FORBIDDEN, _ABSENT = 200, 403, 404
+_ENDED: Final = ("Succeeded", "Failed")
 _KEEPS_AWAY: Final = ("NoSchedule", "NoExecute")
 
 
@@ -286,13 +287,14 @@ class Served:
 class Cluster:
     """Questions to the API server; each raises ``ApiException`` where it is refused.
 
-    One object is for one run: several checks read the nodes, which are asked for once.
+    One object is for one run: several checks read nodes and pods, which are asked for once.
     """
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._api: Any = kube._api
         self._nodes: tuple[list[Node], bool] | None = None
+        self._pods: tuple[list[Mapping[str, Any]], bool] | None = None
 
     def uid(self) -> str:
         """UID of ``kube-system``."""
@@ -320,7 +322,12 @@ class Cluster:
 
     def names(self, path: str) -> list[str]:
         """Names of the objects at a path of the API."""
-        return sorted(item["metadata"]["name"] for item in self._get(path)["items"])
+        return sorted(item["metadata"]["name"] for item in self.objects(path))
+
+    def objects(self, path: str) -> list[Mapping[str, Any]]:
+        """The objects at a path of the API."""
+        listed: list[Mapping[str, Any]] = self._get(path)["items"]
+        return listed
 
     def exists(self, path: str) -> bool:
         """Whether there is an object at a path."""
@@ -336,6 +343,27 @@ class Cluster:
         """Address of the Service by which pods reach the API server."""
         return str(self._get("/api/v1/namespaces/default/services/kubernetes")["spec"]["clusterIP"])
 
+    def dns_address(self) -> str:
+        """Address of the Service that answers DNS questions; empty where there is none, or it may not be read."""
+        try:
+            return str(self._get("/api/v1/namespaces/kube-system/services/kube-dns")["spec"].get("clusterIP") or "")
+        except ApiException as error:
+            if error.status not in (FORBIDDEN, _ABSENT):
+                raise
+            return ""
+
+    def pods(self) -> tuple[list[Mapping[str, Any]], bool]:
+        """Pods that have not ended, and whether they could be seen."""
+        if self._pods is None:
+            try:
+                listed, seen = self.objects("/api/v1/pods"), True
+            except ApiException as error:
+                if error.status != FORBIDDEN:
+                    raise
+                listed, seen = [], False
+            self._pods = [pod for pod in listed if pod["status"].get("phase") not in _ENDED], seen
+        return self._pods
+
     def nodes(self) -> tuple[list[Node], bool]:
         """Nodes that are ready and take pods, and whether what runs on them could be seen."""
         if self._nodes is None:
@@ -343,16 +371,10 @@ class Cluster:
         return self._nodes
 
     def _listed(self) -> tuple[list[Node], bool]:
-        try:
-            pods, seen = self._get("/api/v1/pods")["items"], True
-        except ApiException as error:
-            if error.status != _FORBIDDEN:
-                raise
-            pods, seen = [], False
+        pods, seen = self.pods()
         used: dict[str, Need] = {}
         for pod in pods:
-            name = pod["spec"].get("nodeName")
-            if name and pod["status"].get("phase") not in ("Succeeded", "Failed"):
+            if name := pod["spec"].get("nodeName"):
                 used[name] = used.get(name, Need()) + pod_need(pod["spec"])
         ready = [node for node in self._get("/api/v1/nodes")["items"] if _is_ready(node)]
         return [_node(node, used.get(node["metadata"]["name"], Need())) for node in ready], seen

@@ -14,6 +14,7 @@ from policy.model import Finding, Node, Option, Options, Resource, Rule, Unknown
 from policy.rules._servers import WORKLOADS, Container, Word, containers, known_documents
 from policy.rules._values import FILES, each_known, finding, flag, number, shown
 from policy.rules.regions import reports, suspended
+from policy.stack_config import ENCRYPTED
 
 JOB, ARCHIVE, BACKUP_EXPORTER = "services.backup", "services.kafka_archive", "services.backup_exporter"
 PROGRAMS: Final = (JOB, ARCHIVE, BACKUP_EXPORTER)
@@ -250,7 +251,7 @@ RULES: tuple[Rule, ...] = (
         resource=_store_secrets,
     ),
     Rule(
-        id="backup-store-encrypted",
+        id=ENCRYPTED,
         promise="Backups are encrypted at rest.",
         why="A lost disk or a copied bucket would give everything away.",
         sources=("D1",),

@@ -17,8 +17,9 @@ from ops.cli import app
 from ops.config import of_file
 from ops.core.kube import Kube
 from ops.preflight import checks
-from ops.preflight.checks import Line, State, of_cluster
+from ops.preflight.checks import of_cluster
 from ops.preflight.demand import Cluster, Demand, Need, render
+from ops.preflight.lines import Line, State
 from stacks.settings import Settings, parse
 from tests.config.kube_api import ADMIN, READER, KubeApi, kube_api
 from tests.config.servers import eventually
@@ -73,6 +74,9 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
     demand = render(of_file(_stack_file(folder)), NAMESPACE)
     settings = parse(engine.stack_settings("local"), "Pulumi.local.yaml")
     with kube_api(folder) as api:
+        resolver = _object("v1", "Pod", "coredns", spec={"containers": [{"name": "a", "image": "a"}]})
+        resolver["metadata"]["labels"] = {"k8s-app": "kube-dns"}
+        api.create("/api/v1/namespaces/kube-system/pods", resolver)
         before = _lines(api, settings, demand)
         for kind in ("Certificate", "Issuer"):
             api.create(CRDS, _crd("cert-manager.io", "v1", kind))
@@ -179,6 +183,23 @@ def test_a_cluster_that_has_everything_fails_in_nothing(furnished: Fixture) -> N
     networks = furnished.settings.cluster.api.model_copy(update={"networks": (f"{address}/32",)})
     assert furnished.lines(api=networks)["API server"].state is State.OK
     assert furnished.lines(uid=uid)["cluster"].state is State.OK
+    assert lines["DNS"] == Line(check="DNS", state=State.OK, detail="pods that answer, and may be asked: 1")
+    assert lines["volumes"].detail == "those of lab-local stay as large as they are: no allowVolumeExpansion"
+    assert lines["clients"].state is State.OK
+
+
+def test_a_class_of_a_cloud_needs_its_driver(furnished: Fixture) -> None:
+    more = {"allowVolumeExpansion": True, "volumeBindingMode": "WaitForFirstConsumer"}
+    ebs = _object("storage.k8s.io/v1", "StorageClass", "gp2", provisioner="kubernetes.io/aws-ebs", **more)
+    furnished.api.create(CLASSES, ebs)
+    demand = replace(furnished.demand, storage_classes=frozenset({"gp2"}))
+    line = furnished.lines(demand=demand)["volumes"]
+    assert (line.state, line.detail) == (State.FAIL, "gp2 makes none: there is no driver ebs.csi.aws.com")
+    line = furnished.lines(READER, demand)["volumes"]
+    assert (line.state, line.detail[:20]) == (State.WARN, "may not list CSIDriv")
+    driver = _object("storage.k8s.io/v1", "CSIDriver", "ebs.csi.aws.com", spec={})
+    furnished.api.create("/apis/storage.k8s.io/v1/csidrivers", driver)
+    assert furnished.lines(demand=demand)["volumes"].state is State.OK
 
 
 def test_a_run_lists_nodes_and_pods_once(furnished: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +228,7 @@ def test_another_cluster_is_told_and_nothing_more_is_asked(furnished: Fixture) -
 def test_what_the_user_may_not_is_named(furnished: Fixture) -> None:
     lines = furnished.lines(READER)
     assert lines["rights"].state is State.FAIL
+    assert lines["DNS"].detail == "may not list pods: who answers could not be seen"
     assert lines["API server"].detail == "may not read the Service kubernetes of namespace default"
     assert "get/create/patch/delete cronjobs.batch" in lines["rights"].detail
     assert "kube-system" not in lines["rights"].detail

@@ -74,6 +74,7 @@ def test_what_a_stack_leaves_out_loosens_rules_outside_of_production_only(tmp_pa
         "alert-escalates": {"delays": {}},
         "watchdog-leaves": {"switch": False},
         "failover-agent-exists": {"needed": False},
+        "backup-store-encrypted": {"required": False},
         "storage-key-of-role": {"roles": []},
     }
     content["config"]["observability:settings"]["backups"]["search"] = None
@@ -84,6 +85,21 @@ def test_what_a_stack_leaves_out_loosens_rules_outside_of_production_only(tmp_pa
     content["config"]["observability:settings"]["profile"] = "production"
     stack_file(tmp_path, yaml.safe_dump(content))
     assert without_names(left_out("mine", tmp_path)) == {}
+
+
+def test_a_storage_that_is_not_asked_to_encrypt_is_the_word_of_a_stack_outside_of_production_only(
+    tmp_path: Path,
+) -> None:
+    content = yaml.safe_load((CHECKOUT / "Pulumi.local.yaml").read_text())
+    settings = content["config"]["observability:settings"]
+    settings["object_storage"]["encryption"] = None
+    for profile, options in (("small", {"required": False}), ("production", {})):
+        _settings.cache_clear()
+        settings["profile"] = profile
+        stack_file(tmp_path, yaml.safe_dump(content))
+        assert stack_options("backup-store-encrypted", urn("mine"), tmp_path) == options
+    for stack in ("local", "prod", "dr", "local-dr"):
+        assert stack_options("backup-store-encrypted", urn(stack), CHECKOUT) == {}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "config: 5", "config: {observability:settings: {images: null}}", ": :"])

@@ -80,6 +80,48 @@ def test_the_page_makes_an_environment_checks_brings_up_and_opens_a_page() -> No
     assert "pulumi up --policy-pack policy" in lines
 
 
+@pytest.mark.parametrize(("section", "stack"), [("kind", "kind"), ("First, on your machine", "NAME")])
+def test_pulumi_has_a_backend_and_a_passphrase_before_a_stack_is_made_and_that_before_secrets_are_set(
+    section: str, stack: str
+) -> None:
+    lines = typed(PAGE, section)
+    select = lines.index(f"pulumi stack select --create {stack}")
+    login = next(number for number, line in enumerate(lines) if line.startswith("pulumi login "))
+    assert lines[login - 1] == "export PULUMI_CONFIG_PASSPHRASE_FILE=~/.obs/passphrase"
+    assert lines[login - 2].endswith(" > ~/.obs/passphrase)")
+    assert login < select
+    assert not [line for line in lines[:select] if line.startswith(("pulumi config", "python -m ops"))]
+    after = PAGE.partition(f"\npulumi stack select --create {stack}")[2]
+    assert "\npulumi config set --secret" in after or "`pulumi config set --secret " in after
+
+
+def test_what_is_set_in_order_comes_after_the_stack_that_it_is_set_in() -> None:
+    headings = ("First, on your machine", "Images", "What to set, in order", "What to run")
+    places = [PAGE.index(f"\n## {heading}\n") for heading in headings]
+    assert places == sorted(places)
+    first, *lines = typed(PAGE, "What to run")
+    assert first == ". .venv/bin/activate && export PULUMI_CONFIG_PASSPHRASE_FILE=~/.obs/passphrase"
+    assert lines[0] == "pulumi stack select NAME"
+
+
+def test_the_lines_about_pulumi_make_one_passphrase_and_find_their_backend(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "pulumi").write_text('#!/bin/sh\necho "$@" with "$PULUMI_CONFIG_PASSPHRASE_FILE"\n')
+    (tmp_path / "pulumi").chmod(0o700)
+    (tmp_path / "python").symlink_to(sys.executable)
+    shell.variables |= {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    lines = typed(PAGE)
+    login = next(number for number, line in enumerate(lines) if line.startswith("pulumi login "))
+    passphrase = tmp_path / ".obs" / "passphrase"
+    passphrases: set[str] = set()
+    for _ in range(2):
+        told = [shell.type(line) for line in lines[login - 2 : login + 1]]
+        assert told == ["", "", f"login file://{tmp_path}/.obs/state with {passphrase}\n"]
+        passphrases.add(passphrase.read_text())
+        assert passphrase.stat().st_mode & 0o777 == 0o600
+    assert [len(text.strip()) for text in passphrases] == [43]
+    assert (tmp_path / ".obs" / "state").stat().st_mode & 0o777 == 0o700
+
+
 def test_what_is_the_readers_own_is_the_labs_in_the_copy() -> None:
     content = adapted(STACK_FILE, {"kafka": DIGEST})
     for theirs in install_page.OURS:
@@ -160,6 +202,7 @@ def test_the_readers_environment_has_nothing_of_the_lab(monkeypatch: pytest.Monk
     variables = install_page._variables(LabPaths("x"), tmp_path)
     assert "the lab's" not in variables.values()
     assert variables["KUBECONFIG"] == str(tmp_path / "kubeconfig")
+    assert not {"PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE"} & {*variables}, "the page tells both"
 
 
 def test_evidence_of_it_is_in_the_catalog() -> None:

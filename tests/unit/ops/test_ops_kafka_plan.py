@@ -14,7 +14,8 @@ from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.kafka import command
 from ops.kafka.plan import Layout, Move, Partition, Replicas, plan
-from ops.preflight.checks import State, brokers
+from ops.preflight.checks import brokers
+from ops.preflight.lines import State
 
 
 def layout(counts: Mapping[str, int], on: int, live: int, racks: Mapping[int, str] | None = None) -> Layout:

@@ -66,6 +66,7 @@ def test_production_may_leave_none_of_it_out_unasked(recording: Recording, tmp_p
         "alert-reaches-people",
         "alertmanager-critical-ways",
         "alertmanager-receivers",
+        "backup-store-encrypted",
         "failover-agent-exists",
         "storage-key-of-role",
         "watchdog-leaves",
@@ -82,6 +83,7 @@ def test_each_thing_that_is_left_out_is_one_line(settings: Settings, recording: 
         "grafana.ldap",
         "traces.identity",
         "object_storage.roles",
+        "object_storage.encryption",
         "audit.cluster",
         "regions.witness",
     ]
@@ -125,6 +127,31 @@ def test_operators_know_the_key_that_signs_and_seal_the_state(recording: Recordi
 
 def test_its_secrets_are_those_of_the_object_storage(settings: Settings) -> None:
     assert [secret.key for secret in needed(settings)] == ["objectStorageSecrets", "backupRecipients"]
+
+
+def _encryption(recording: Recording) -> dict[str, object]:
+    """Secret of the object storage -> how it is asked to encrypt; every workload of Thanos has one."""
+    files = {
+        secret["metadata"]["name"]: yaml.safe_load(secret["stringData"]["objects.yml"])
+        for secret in recording.kinds("Secret")
+        if "objects.yml" in secret.get("stringData", {})
+    }
+    assert {"thanos-store-objects", "thanos-compact-objects"} < {*files}
+    return {name: content["config"].get("sse_config") for name, content in files.items()}
+
+
+def test_a_storage_that_refuses_to_be_asked_is_not_asked_to_encrypt(recording: Recording) -> None:
+    assert set(map(str, _encryption(recording).values())) == {"None"}
+    for stack in ("local", "prod"):
+        assert all(wish == {"type": "SSE-S3"} for wish in _encryption(engine.recorded(stack)).values())
+
+
+@pytest.mark.parametrize("value", ["SSE-KMS", "sse-s3", True])
+def test_a_storage_is_asked_for_one_kind_of_encryption_or_for_none(value: object) -> None:
+    content = engine.stack_settings(STACK)
+    content["object_storage"]["encryption"] = value
+    with pytest.raises(SettingsError, match=r"settings\.object_storage\.encryption is .*: allowed is SSE-S3, or null "):
+        parse(content, f"Pulumi.{STACK}.yaml")
 
 
 def test_alerts_reach_kafka_and_nobody_else(recording: Recording) -> None:

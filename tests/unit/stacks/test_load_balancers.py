@@ -12,6 +12,9 @@ from tests.support.engine import Recording
 INTERNAL = "service.beta.kubernetes.io/aws-load-balancer-internal"
 KIND = "service.beta.kubernetes.io/aws-load-balancer-type"
 """Without it clients' addresses are hidden."""
+_CHECKS = "service.beta.kubernetes.io/aws-load-balancer-healthcheck"
+SOON = {f"{_CHECKS}-interval": "10", f"{_CHECKS}-healthy-threshold": "2", f"{_CHECKS}-unhealthy-threshold": "2"}
+"""How soon a node whose pod has ended gets no new connections."""
 DNS_NAME = "external-dns.alpha.kubernetes.io/hostname"
 
 
@@ -28,7 +31,7 @@ def test_every_load_balancer_of_production_is_internal(stack: str) -> None:
         services
     )
     for name, service in services.items():
-        assert service["metadata"]["annotations"] == {KIND: "nlb", INTERNAL: "true"}, name
+        assert service["metadata"]["annotations"] == {KIND: "nlb", INTERNAL: "true", **SOON}, name
         assert "loadBalancerClass" not in service["spec"], name
 
 
