@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab import LabError, directory, environment, install_page, kafka_start, registry, storage, timing
+from lab import LabError, directory, environment, install_page, kafka_start, packages, registry, storage, timing
 from lab.cluster import disruptions, lifecycle, network, scaling
 from lab.cluster.controllers import Cluster
 from lab.fakes.identity import setup as identity
@@ -37,36 +35,6 @@ from lab.toolchain import tools as toolbox
 from lab.toolchain.recipes import LOAD_GENERATOR, ON_DEMAND, RECIPES
 from ops.core.files import write_private
 
-_PACKAGES = {
-    "etcd": "etcd-server",
-    "containerd": "containerd",
-    "runc": "runc",
-    "iptables": "iptables",
-    "conntrack": "conntrack",
-    "ipset": "ipset",
-    "nft": "nftables",
-    "debootstrap": "debootstrap",
-    "buildah": "buildah",
-    "skopeo": "skopeo",
-    "docker-registry": "docker-registry",
-    "curl": "curl",
-    "ip": "iproute2",
-    "mkfs.ext4": "e2fsprogs",
-    "losetup": "mount",
-    "gcc": "gcc",
-    "slapd": "slapd",
-    "ldapsearch": "ldap-utils",
-    "chromium-headless-shell": "chromium-headless-shell",
-}
-_FILES = {
-    "/usr/lib/cni/bridge": "containernetworking-plugins",
-    "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
-    "/usr/lib/x86_64-linux-gnu/libpangoft2-1.0.so.0": "libpangoft2-1.0-0",
-    "/usr/lib/x86_64-linux-gnu/libharfbuzz-subset.so.0": "libharfbuzz-subset0",
-    "/usr/share/fonts/opentype/ipafont-gothic/ipag.ttf": "fonts-ipafont-gothic",
-}
-"""File that tells that a package is there -> package, for those without a program on PATH."""
-_APT_LIMIT_S = 600
 _NEXT = (
     "next: `python -m lab exec -- python -m ops open grafana` (or metrics, alerts, traces), "
     "`python -m lab exec -- python -m ops connect --layer business --write DIR` (what a service needs to send), "
@@ -85,28 +53,6 @@ _COPIED_LIMIT_S = 300.0
 storage_app = typer.Typer(no_args_is_help=True, help="Stop and start the object storage outside the platform; buckets.")
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _PATHS = LabPaths.of_checkout()
-
-
-def missing_packages() -> list[str]:
-    """Debian packages that the embedded cluster and the tests need and this machine lacks."""
-    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
-    missing = [package for program, package in _PACKAGES.items() if shutil.which(program, path=path) is None]
-    return [*missing, *(package for file, package in _FILES.items() if not os.path.exists(file))]
-
-
-def install_packages() -> None:
-    """Install what is missing. Services that the packages would start are kept from starting."""
-    missing = missing_packages()
-    if not missing:
-        return
-    if os.geteuid() != 0:
-        raise LabError(f"these Debian packages are missing: {' '.join(missing)}: install them, or run as root")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
-    for command in (["apt-get", "update", "-qq"], install):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_APT_LIMIT_S)
-        if done.returncode:
-            raise LabError(f"{' '.join(command[:2])} failed: {done.stderr.strip()[-300:]}")
 
 
 def build_tools(steps: Steps, only: Collection[str] = ()) -> None:
@@ -180,7 +126,7 @@ def tools(names: Annotated[list[str] | None, typer.Argument(help="only these; de
     """Install packages and build every tool that is not cached."""
     steps = Steps("toolchain")
     with steps.step("debian packages"):
-        install_packages()
+        packages.install()
     build_tools(steps, names or ())
     steps.show()
     steps.save()
@@ -204,9 +150,10 @@ def up(
     previous = kafka_start.is_previous(kafka, stack)
     kafka_start.refuse_controllers_for_another_stack(controllers, stack)
     disruptions.refuse_while_partitioned(paths, _namespace(stack))
+    lifecycle.check_machine(_PATHS)
     steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
-        install_packages()
+        packages.install()
     build_tools(steps)
     if second:
         _need_first_region()
@@ -519,14 +466,25 @@ def _refuse_outside_of_a_checkout() -> None:
         )
 
 
+def _fail(reason: str) -> NoReturn:
+    Console(stderr=True).print("[bold red]error:[/]", escape(reason), highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
 def main() -> None:
     """Run the command line; a user's mistake or a failed step is one line, never a traceback."""
+    # What pods and services run as other users read has to be readable; secrets get modes of their own.
+    os.umask(0o022)
+    environment.ask_no_proxy()
     try:
         _refuse_outside_of_a_checkout()
         app()
     except LabError as error:
-        Console(stderr=True).print("[bold red]error:[/]", escape(str(error)), highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(error))
+    except PermissionError as error:
+        _fail(f"{error.filename}: {error.strerror}: the lab is of the user who ran `make up`")
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror}")
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; repeat the command to go on")
         sys.exit(130)

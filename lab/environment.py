@@ -54,6 +54,9 @@ ROLE = "observability:role"
 PARALLEL = 160
 """Operations of Pulumi at once: fewer are taken up by pods that wait for others, then by Kafka's permissions, behind
 which what is ready waits."""
+_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+_INSIDE = ("localhost", "127.0.0.1", "198.18.0.0/15", ".svc", ".cluster.local", ".lab.internal")
+"""Names and nodes' networks of the embedded clusters."""
 _ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
 _STORAGE_LINE, _SIZE_LINE = "    storage:", re.compile(r"      (\w+): (\d+[MGT]i)")
 _UID_LINE = re.compile(r"      uid: null(\s+#.*)?")
@@ -63,14 +66,23 @@ _KAFKA_LINE = "    kafka:"
 _GENERATIONS_LINE = re.compile(r"(\s+(?:login_generations|password_generations): )(.+)")
 
 
+def ask_no_proxy() -> None:
+    """Let no program ask the machine's proxy, where it has one, for what is inside the lab's network."""
+    if not any(os.environ.get(name) for name in _PROXIES):
+        return
+    inside = [*_INSIDE, network.POD_CIDR, network.SERVICE_CIDR]
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [entry.strip() for entry in os.environ.get(name, "").split(",") if entry.strip()]
+        os.environ[name] = ",".join(dict.fromkeys([*known, *inside]))
+
+
 def variables(paths: LabPaths) -> dict[str, str]:
     """Variables for Pulumi, kubectl and ``ops``; the passphrase stays in a file that only root reads."""
     backend = paths.state / "backend"
     backend.mkdir(parents=True, exist_ok=True)
     passphrase = paths.state / "pki" / "passphrase"
     if not passphrase.exists():
-        passphrase.touch(mode=0o600)
-        passphrase.write_text(secrets.token_urlsafe(32))
+        write_private(passphrase, secrets.token_urlsafe(32).encode())
     view = project(paths)
     programs = [
         paths.pulumi_home / "bin",

@@ -6,6 +6,7 @@ interrupt.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -37,8 +38,13 @@ def check_machine(paths: LabPaths) -> None:
     """Refuse early, with one line, what cannot work.
 
     Raises:
-        LabError: No root, or too little disk.
+        LabError: No root, another processor, or too little disk.
     """
+    if platform.machine() != "x86_64":
+        raise LabError(
+            f"this machine is {platform.machine()}, and the images of the embedded cluster are for x86_64: use such a "
+            "machine, or a cluster of your own (docs/install.md)"
+        )
     if os.geteuid() != 0:
         raise LabError(
             "the embedded cluster needs root (network namespace, mounts, control groups): run with sudo, "

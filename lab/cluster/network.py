@@ -101,6 +101,8 @@ def cluster_of(paths: LabPaths) -> EmbeddedCluster:
 
 _CABLE = "cable0"
 _CGROUPS = Path("/sys/fs/cgroup")
+_CONTROLLERS = ("cpu", "cpuset", "memory", "hugetlb", "pids")
+"""Without which the kubelet ends, where the kernel has them."""
 _WEIGHT = {1: ("cpu.shares", "4096"), 2: ("cpu.weight", "400")}
 """Weight of all pods together, four times that of one program beside them: they are one group, and tests, load and
 `pulumi` are several programs."""
@@ -218,7 +220,13 @@ def _groups(instance: str) -> Iterator[Path]:
 
 
 def create_cgroup(instance: str) -> str:
-    """Create the lab's control group in every hierarchy and return its name for the kubelet."""
+    """Create the lab's control group in every hierarchy and return its name for the kubelet.
+
+    Raises:
+        LabError: The kernel gives the group no controllers.
+    """
+    if cgroup_version() == 2:
+        _give_controllers(_CGROUPS)
     for group in _groups(instance):
         group.mkdir(exist_ok=True)
         if group.parent.name == "cpuset":
@@ -228,6 +236,21 @@ def create_cgroup(instance: str) -> str:
         if (group / file).exists():
             (group / file).write_text(share)
     return f"/obs-{instance}"
+
+
+def _give_controllers(root: Path) -> None:
+    """Let groups below have the controllers that the kubelet asks for, as far as the kernel has them."""
+    there = (root / "cgroup.controllers").read_text().split()
+    given = (root / "cgroup.subtree_control").read_text().split()
+    for name in _CONTROLLERS:
+        if name in there and name not in given:
+            try:
+                (root / "cgroup.subtree_control").write_text(f"+{name}")
+            except OSError as error:
+                raise LabError(
+                    f"the control group controller {name} cannot be given to the lab: {error.strerror}; the lab needs "
+                    "a machine of its own, not a container without that right"
+                ) from None
 
 
 def remove_cgroup(instance: str, *, timeout_s: float = 20.0) -> None:

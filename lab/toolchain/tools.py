@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab import LabError
+from lab.cluster.network import unmount_below
 from lab.paths import CHECKOUT, cache_root
 from lab.toolchain.recipes import (
     RECIPES,
@@ -208,13 +209,17 @@ def atomically(target: Path, fill: Callable[[Path], None]) -> None:
     """Fill a temporary folder beside ``target`` and rename it into place; on any failure nothing remains."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for leftover in target.parent.glob(f".{target.name}-*"):
+        # A killed debootstrap leaves /proc and /sys mounted there.
+        unmount_below(leftover)
         shutil.rmtree(leftover)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         fill(work)
         work.rename(target)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if work.exists():
+            unmount_below(work)
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def ensure(recipe: Recipe) -> tuple[Path, float]:

@@ -26,7 +26,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
     monkeypatch.setenv("OBS_STATE", str(tmp_path))
     lab_paths = LabPaths("x")
     monkeypatch.setattr(command_line, "_PATHS", lab_paths)
-    monkeypatch.setattr(command_line, "install_packages", lambda: None)
+    monkeypatch.setattr(command_line.packages, "install", lambda: None)
     monkeypatch.setattr(command_line, "build_tools", lambda *_: None)
     monkeypatch.setattr(network, "namespace_exists", lambda _: False)
     return lab_paths
