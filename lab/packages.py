@@ -48,7 +48,7 @@ _LIMIT_S: Final = 1800
 """Of one call of apt-get, which downloads half a gigabyte where nothing is there."""
 _LOCK_S: Final = 300
 _INSTALLED: Final = "ii"
-_ASKED: Final = Path("/usr/sbin/policy-rc.d")
+_SERVICE_POLICY: Final = Path("/usr/sbin/policy-rc.d")
 _NO_SERVICE: Final = "#!/bin/sh\n# Of `make up`, while it installs packages: starts no service.\nexit 101\n"
 
 
@@ -60,11 +60,11 @@ def missing() -> list[str]:
     return [*absent, *(package for package in _half_installed() if package not in absent)]
 
 
-def install(asked: Path = _ASKED) -> None:
+def install(service_policy: Path = _SERVICE_POLICY) -> None:
     """Install what is missing. Services that the packages would start are kept from starting.
 
     Args:
-        asked: What packages ask whether a service may start.
+        service_policy: What packages ask whether a service may start.
 
     Raises:
         LabError: There is no right to, or apt-get fails or takes too long.
@@ -75,7 +75,7 @@ def install(asked: Path = _ASKED) -> None:
     if os.geteuid() != 0:
         raise LabError(f"these Debian packages are missing: {' '.join(absent)}: install them, or run as root")
     apt = ("apt-get", "-o", f"DPkg::Lock::Timeout={_LOCK_S}")
-    with _no_services(asked):
+    with _no_services(service_policy):
         # An installation that was broken off has to be finished before apt-get begins another one.
         _run("dpkg", "--configure", "-a")
         _run(*apt, "update", "-qq")
@@ -95,17 +95,17 @@ def _half_installed() -> list[str]:
 
 
 @contextmanager
-def _no_services(asked: Path) -> Iterator[None]:
-    if asked.exists():
+def _no_services(service_policy: Path) -> Iterator[None]:
+    if service_policy.exists():
         yield
         return
-    asked.write_text(_NO_SERVICE)
-    asked.chmod(0o755)
+    service_policy.write_text(_NO_SERVICE)
+    service_policy.chmod(0o755)
     try:
         yield
     finally:
-        if asked.read_text() == _NO_SERVICE:
-            asked.unlink()
+        if service_policy.read_text() == _NO_SERVICE:
+            service_policy.unlink()
 
 
 def _run(*command: str) -> None:

@@ -241,9 +241,9 @@ def create_cgroup(instance: str) -> str:
 def _give_controllers(root: Path) -> None:
     """Let groups below have the controllers that the kubelet asks for, as far as the kernel has them."""
     there = (root / "cgroup.controllers").read_text().split()
-    given = (root / "cgroup.subtree_control").read_text().split()
+    enabled = (root / "cgroup.subtree_control").read_text().split()
     for name in _CONTROLLERS:
-        if name in there and name not in given:
+        if name in there and name not in enabled:
             try:
                 (root / "cgroup.subtree_control").write_text(f"+{name}")
             except OSError as error:

@@ -21,21 +21,21 @@ from lab.toolchain import tools
 def test_a_group_of_the_unified_hierarchy_gets_the_controllers_that_the_kubelet_asks_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[str] = []
+    written: list[str] = []
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids rdma\n")
     (tmp_path / "cgroup.subtree_control").write_text("cpu memory pids\n")
     write = Path.write_text
 
     def note(path: Path, text: str) -> int:
         if path.name == "cgroup.subtree_control":
-            given.append(text)
+            written.append(text)
             return len(text)
         return write(path, text)
 
     monkeypatch.setattr(network, "_CGROUPS", tmp_path)
     monkeypatch.setattr(Path, "write_text", note)
     assert network.create_cgroup("x") == "/obs-x"
-    assert given == ["+cpuset", "+hugetlb"]
+    assert written == ["+cpuset", "+hugetlb"]
     assert (tmp_path / "obs-x").is_dir()
 
 
@@ -48,7 +48,7 @@ def test_a_controller_that_is_refused_is_said(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(network, "_CGROUPS", tmp_path)
     monkeypatch.setattr(Path, "write_text", refuse)
-    with pytest.raises(LabError, match=r"controller cpu cannot be given to the lab: Device or resource busy"):
+    with pytest.raises(LabError, match=r"controller cpu cannot be written to the lab: Device or resource busy"):
         network.create_cgroup("x")
 
 

@@ -35,9 +35,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_missing_is_installed_after_what_was_broken_off_and_starts_no_service(machine: Path) -> None:
-    asked = machine / "policy-rc.d"
-    program(machine, "apt-get", f"test -x {asked} && {asked}; echo services $? >> {machine}/log")
-    packages.install(asked)
+    service_policy = machine / "policy-rc.d"
+    program(machine, "apt-get", f"test -x {service_policy} && {service_policy}; echo services $? >> {machine}/log")
+    packages.install(service_policy)
     assert (machine / "log").read_text().splitlines() == [
         "dpkg-query -W -f ${Package} ${db:Status-Abbrev}",
         " dash slapd dash libc6-dev",
@@ -47,14 +47,14 @@ def test_what_is_missing_is_installed_after_what_was_broken_off_and_starts_no_se
         "apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends slapd libc6-dev",
         "services 101",
     ]
-    assert not asked.exists()
+    assert not service_policy.exists()
 
 
 def test_what_somebody_else_says_about_services_stays(machine: Path) -> None:
-    asked = machine / "policy-rc.d"
-    asked.write_text("#!/bin/sh\nexit 0\n")
-    packages.install(asked)
-    assert asked.read_text() == "#!/bin/sh\nexit 0\n"
+    service_policy = machine / "policy-rc.d"
+    service_policy.write_text("#!/bin/sh\nexit 0\n")
+    packages.install(service_policy)
+    assert service_policy.read_text() == "#!/bin/sh\nexit 0\n"
 
 
 def test_a_package_whose_installation_was_broken_off_is_missing(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,10 +78,10 @@ def test_a_failed_or_slow_installation_is_one_line(
 ) -> None:
     program(machine, "apt-get", does)
     monkeypatch.setattr(packages, "_LIMIT_S", 1)
-    asked = machine / "policy-rc.d"
+    service_policy = machine / "policy-rc.d"
     with pytest.raises(LabError, match=message):
-        packages.install(asked)
-    assert not asked.exists()
+        packages.install(service_policy)
+    assert not service_policy.exists()
 
 
 def test_the_headers_that_a_c_compiler_needs_are_asked_for() -> None:
