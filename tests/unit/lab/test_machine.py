@@ -48,7 +48,7 @@ def test_a_controller_that_is_refused_is_said(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(network, "_CGROUPS", tmp_path)
     monkeypatch.setattr(Path, "write_text", refuse)
-    with pytest.raises(LabError, match=r"controller cpu cannot be written to the lab: Device or resource busy"):
+    with pytest.raises(LabError, match=r"controller cpu cannot be given to the lab: Device or resource busy"):
         network.create_cgroup("x")
 
 
