@@ -25,6 +25,7 @@ from lab.cluster.controllers import Cluster
 from lab.fakes.identity import setup as identity
 from lab.fakes.receivers import settings as receivers
 from lab.fakes.receivers.client import show_notifications
+from lab.open_page import Page, open_page
 from lab.paths import CHECKOUT, LabPaths
 from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
@@ -36,7 +37,7 @@ from lab.toolchain.recipes import LOAD_GENERATOR, ON_DEMAND, RECIPES
 from ops.core.files import write_private
 
 _NEXT = (
-    "next: `python -m lab exec -- python -m ops open grafana` (or metrics, alerts, traces), "
+    "next: `python -m lab open grafana` (or metrics, alerts: a page for a browser of this machine), "
     "`python -m lab exec -- python -m ops connect --layer business --write DIR` (what a service needs to send), "
     "`python -m lab exec -- kubectl get pods -A`, `python -m lab notifications` (what on-call was notified), "
     "`make verify`, `make e2e`, `make up-dr` (a second region), `make down`"
@@ -402,6 +403,16 @@ def execute(context: typer.Context) -> None:
     command = environment.inside(_PATHS, list(context.args))
     sys.stdout.flush()
     os.execvpe(command[0], command, environment.variables(_PATHS))
+
+
+@app.command(name="open")
+def open_in_browser(
+    page: Annotated[Page, typer.Argument(metavar="PAGE", help="grafana, metrics or alerts")],
+    minutes: Annotated[float, typer.Option(min=0.01, max=24 * 60, help="how long at most")] = 60,
+) -> None:
+    """Open a page for a browser of this machine, with TLS, and say how to sign in; until Ctrl-C."""
+    _need_cluster()
+    raise typer.Exit(open_page(_PATHS, page, minutes))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -16,8 +17,9 @@ import requests
 
 from components.telemetry.layers import LAYERS
 from lab import LabError, environment
-from lab.cluster.network import wait_until
+from lab.cluster.network import start_time, wait_until
 from lab.paths import LabPaths
+from ops.core.pulumi import end_update
 
 
 def declare_replicas(exported: dict[str, Any], namespace: str, parts: Collection[str]) -> list[str]:
@@ -66,29 +68,46 @@ class Stack:
         self, *arguments: str, timeout_s: float, capture: bool, given: str = "", **variables: str
     ) -> subprocess.CompletedProcess[str]:
         command = environment.inside(self._paths, ["pulumi", "--non-interactive", "--color=never", *arguments])
-        try:
-            return subprocess.run(
-                command,
-                env=self._environment | variables,
-                capture_output=capture,
-                text=True,
-                timeout=timeout_s,
-                input=given,
-            )
-        except subprocess.TimeoutExpired:
-            raise LabError(f"pulumi {arguments[0]} of {self._name} took over {timeout_s:.0f} s and was ended") from None
+        what = f"pulumi {arguments[0]} of {self._name}"
+        with subprocess.Popen(
+            command,
+            env=self._environment | variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if capture else None,
+            stderr=subprocess.PIPE if capture else None,
+            text=True,
+            start_new_session=True,  # it is told to end by us, once
+        ) as process:
+            try:
+                said, wrong = process.communicate(given, timeout_s)
+            except subprocess.TimeoutExpired:
+                raise LabError(f"{what} took over {timeout_s:.0f} s and was ended{end_update(process)}") from None
+            except BaseException:
+                print(f"{what} is asked to end, which it does once what is under way is finished", file=sys.stderr)
+                if left := end_update(process):
+                    print(f"{what} was ended{left}", file=sys.stderr)
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, said or "", wrong or "")
 
     def ensure(self) -> bool:
         """Create the stack unless it is there, and clear what an interrupted update left behind.
 
         Returns:
             Whether its first update was killed: what that made is in the cluster, and nobody remembers it.
+
+        Raises:
+            LabError: An update of it runs; or Pulumi does not give it.
         """
         done = self._pulumi("stack", "select", "--create", self._name, timeout_s=_QUICK_LIMIT_S, capture=True)
         if done.returncode:
             raise LabError(f"pulumi stack select {self._name} failed: {_last_line(done)}")
-        locks = self._paths.state / "backend" / ".pulumi" / "locks"
-        killed = any(locks.rglob(f"{self._name}/*.json"))
+        folder = self._paths.state / "backend" / ".pulumi" / "locks"
+        locks = tuple(folder.rglob(f"{self._name}/*.json"))
+        if running := next(filter(None, map(_holder, locks)), None):
+            raise LabError(
+                f"an update of {self._name} runs already (process {running}): repeat the command once it has ended"
+            )
+        killed = bool(locks)
         if killed:
             self._pulumi("cancel", "--yes", timeout_s=_QUICK_LIMIT_S, capture=True)
         remembered = self._remembered()
@@ -205,6 +224,16 @@ class Stack:
 
     def _view(self) -> Path:
         return environment.project(self._paths)
+
+
+def _holder(lock: Path) -> int | None:
+    """The live process of Pulumi that holds a lock; None where it has ended, or the lock is gone."""
+    try:
+        pid = int(json.loads(lock.read_text())["pid"])
+        command = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return pid if command == "pulumi" and start_time(pid) else None
 
 
 def _parsed(text: str) -> object:

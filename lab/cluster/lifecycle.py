@@ -143,7 +143,7 @@ def down(paths: LabPaths) -> None:
         down(paths.second)
     if not paths.state.exists() and not network.namespace_exists(paths.netns):
         return
-    for part in reversed(_daemons(paths) if (paths.state / "pki" / "complete").exists() else ()):
+    for part in network.started(paths.state):
         part.stop()
     disruptions.thaw_all(paths.instance)
     network.remove_cgroup(paths.instance)

@@ -411,6 +411,12 @@ class Daemon:
             return "(no log)"
 
 
+def started(state: Path) -> list[Daemon]:
+    """Processes that were started with a state folder, the newest first, whatever this checkout would start."""
+    files = sorted((state / "run").glob("*.pid"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    return [Daemon(file.stem, (), state) for file in files]
+
+
 def _end(pid: int, alive: Callable[[], int | None]) -> None:
     for sign, grace in ((signal.SIGTERM, _STOP_GRACE_S), (signal.SIGKILL, 5.0)):
         try:

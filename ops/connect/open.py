@@ -112,17 +112,20 @@ def open_page(
     name: Annotated[Name, typer.Argument(metavar="PAGE", help="grafana, metrics, alerts or traces.")],
     clearance: Annotated[str, typer.Option("--clearance", help="Of traces: which query; default: the first.")] = "",
     minutes: Annotated[float, typer.Option("--minutes", min=0.01, max=24 * 60, help="How long at most.")] = 60,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of loopback; 0: any that is free.")] = 0,
 ) -> None:
     """Open a page on loopback, with TLS, and say how to sign in. Ctrl-C ends it and all that it started."""
     platform = platform_module.load()
     chosen = page(name, platform, clearance)
+    if chosen.host and port not in (0, chosen.port):
+        raise OpsError(f"--port {port}: {name} is at {chosen.port}, where the login sends a browser back to")
     if chosen.host and not _problem(platform, chosen.host, chosen.port, chosen.host):
         typer.echo(f"{name}: https://{chosen.host}:{chosen.port}/ is reached from here: no forward is needed")
         typer.echo(f"sign in: {chosen.who}")
         return
     with _ended_by_signals(), closing(Kube.of(platform)) as kube:
         try:
-            _serve(platform, kube, name, chosen, minutes)
+            _serve(platform, kube, name, chosen, minutes, port)
         except KeyboardInterrupt:
             typer.echo("closed")
 
@@ -130,10 +133,10 @@ def open_page(
 class _Forward:
     """The forward to a page's pod, opened again at the same port when the pod goes."""
 
-    def __init__(self, kube: Kube, chosen: Page) -> None:
+    def __init__(self, kube: Kube, chosen: Page, port: int) -> None:
         self._kube, self._page, self._times = kube, chosen, 1
         # A browser comes back from the login to the stack's own address, port and all.
-        self._tunnel = self._open(chosen.port if chosen.host else 0)
+        self._tunnel = self._open(chosen.port if chosen.host else port)
         self.port = self._tunnel.port
 
     def keep(self, seconds: float) -> None:
@@ -166,7 +169,7 @@ class _Forward:
         return Tunnel(self._kube.namespace, pod, self._page.port, self._kube.context, local)
 
 
-def _serve(platform: Platform, kube: Kube, name: Name, chosen: Page, minutes: float) -> None:
+def _serve(platform: Platform, kube: Kube, name: Name, chosen: Page, minutes: float, port: int) -> None:
     """Forward, say where, and wait.
 
     Raises:
@@ -174,7 +177,7 @@ def _serve(platform: Platform, kube: Kube, name: Name, chosen: Page, minutes: fl
     """
     with (
         tempfile.TemporaryDirectory(prefix="obs-open-") as folder,
-        closing(_Forward(kube, chosen)) as forward,
+        closing(_Forward(kube, chosen, port)) as forward,
     ):
         if problem := _problem(platform, _LOOPBACK, forward.port, chosen.host or _HERE):
             raise OpsError(f"{name}: {problem}")

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _KILLED_S = 10.0
@@ -32,7 +33,7 @@ def uninterrupted() -> Iterator[None]:
             signal.raise_signal(came[0])
 
 
-def end(process: subprocess.Popen[bytes], seconds: float, ask: signal.Signals = signal.SIGTERM) -> bool:
+def end(process: subprocess.Popen[Any], seconds: float, ask: signal.Signals = signal.SIGTERM) -> bool:
     """Ask a process to end, and kill it where it does not; whether it ended by itself."""
     if process.poll() is None:
         process.send_signal(ask)

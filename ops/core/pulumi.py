@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from components.cluster import NEW_ROLE
 from ops.core.errors import OpsError, one_line
@@ -231,11 +232,11 @@ def _run(
         try:
             process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            left = _end(process)
+            left = end_update(process)
             raise OpsError(f"`{what}` did not end in {limit_s:.0f} s{left}: what it said is in {file}") from None
         except BaseException:
             say(f"`{what}` is asked to end, what it said is in {file}")
-            if left := _end(process):
+            if left := end_update(process):
                 say(f"`{what}` was ended{left}")
             raise
     if process.returncode != 0:
@@ -243,8 +244,12 @@ def _run(
     file.unlink()
 
 
-def _end(process: subprocess.Popen[bytes]) -> str:
-    """Let Pulumi finish what is under way, write its state and give its lock back; what is left if it does not."""
+def end_update(process: subprocess.Popen[Any]) -> str:
+    """Let Pulumi finish what is under way, write its state and give its lock back; what is left if it does not.
+
+    Args:
+        process: In a session of its own.
+    """
     with uninterrupted():
         if end(process, ENDS_S, signal.SIGINT):
             return ""

@@ -15,10 +15,10 @@ import pytest
 from lab import LabError, registry
 from lab import __main__ as command_line
 from lab.cluster import disruptions, lifecycle, network, node
-from lab.cluster.network import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
+from lab.cluster.network import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX, Daemon
 from lab.paths import LabPaths
 from lab.stack import Stack
-from lab.toolchain import containers
+from lab.toolchain import containers, tools
 
 
 @pytest.fixture
@@ -224,6 +224,24 @@ def test_frozen_pods_go_on_before_they_are_killed(paths: LabPaths, monkeypatch: 
     lifecycle.down(paths)
     assert done[2:] == ["thaw x-dr", "kill x-dr", "thaw x", "kill x"], "the second cluster goes with the first"
     assert not paths.second.state.exists()
+    assert not paths.state.exists()
+
+
+def test_down_ends_what_was_started_whatever_this_checkout_would_start(
+    paths: LabPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ends = tmp_path / "ends"
+    wait = f"trap 'echo $0 >> {ends}; exit' TERM; touch {tmp_path}/$0; while :; do sleep 0.05; done"
+    for name in ("removed-since", "a-newer-one"):
+        Daemon(name, ["sh", "-c", wait, name], paths.state).start()
+        network.wait_until(f"{name} to run", (tmp_path / name).exists, timeout_s=60)
+    (paths.state / "pki").mkdir()
+    (paths.state / "pki" / "complete").touch()
+    monkeypatch.setattr(tools, "path", lambda program: pytest.fail(f"{program} is not needed"))
+    monkeypatch.setattr(network, "remove_cgroup", lambda _: None)
+    monkeypatch.setattr(network, "delete_orphaned_pod_namespaces", lambda: None)
+    lifecycle.down(paths)
+    assert ends.read_text().split() == ["a-newer-one", "removed-since"]
     assert not paths.state.exists()
 
 

@@ -17,6 +17,7 @@ from lab.cluster import lifecycle, network, node
 from lab.paths import CHECKOUT, LabPaths
 from lab.stack import Stack
 from tests.unit.lab.external_services_harness import loopback_lab
+from tests.unit.lab.pulumi_process import processes
 
 KEY = "observability:alertingSecrets"
 KEYS = (
@@ -138,7 +139,7 @@ def stack(paths: LabPaths, monkeypatch: pytest.MonkeyPatch) -> Stack:
 @pytest.mark.parametrize("before", [None, "not JSON", '{"mail_password": "older"}'])
 def test_a_secret_is_given_by_standard_input(stack: Stack, monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
     pulumi = Pulumi({KEY: before} if before else {})
-    monkeypatch.setattr(stack_module.subprocess, "run", pulumi)
+    monkeypatch.setattr(stack_module.subprocess, "Popen", processes(pulumi))
     stack.give_secrets({KEY: {"mail_password": "sesame"}})
     [(put, given)] = pulumi.writes
     assert put[-5:] == ["set", "--secret", KEY, "--stack", "local"]
@@ -148,7 +149,7 @@ def test_a_secret_is_given_by_standard_input(stack: Stack, monkeypatch: pytest.M
 
 def test_only_what_differs_is_given_and_all_is_read_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     pulumi = Pulumi({KEYS[0]: '{"b": 1, "a": {"c": 2}}\n', KEYS[1]: '{"bind_password": "older"}'})
-    monkeypatch.setattr(stack_module.subprocess, "run", pulumi)
+    monkeypatch.setattr(stack_module.subprocess, "Popen", processes(pulumi))
     wanted = {KEYS[0]: {"a": {"c": 2}, "b": 1}, KEYS[1]: {"bind_password": "x"}, KEYS[2]: {"access_key_id": "y"}}
     stack.give_secrets(wanted)
     assert [put[put.index("--secret") + 1] for put, _ in pulumi.writes] == list(KEYS[1:3])
@@ -159,7 +160,7 @@ def test_only_what_differs_is_given_and_all_is_read_at_once(stack: Stack, monkey
 def test_a_secret_that_cannot_be_given_is_told_without_showing_it(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stack_module.subprocess, "run", Pulumi(code=255))
+    monkeypatch.setattr(stack_module.subprocess, "Popen", processes(Pulumi(code=255)))
     with pytest.raises(LabError) as raised:
         stack.give_secrets({KEY: {"mail_password": "sesame"}})
     assert str(raised.value) == f"pulumi config set {KEY} of local failed: error: it failed"

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,7 @@ from lab import stack as stack_module
 from lab.cluster import lifecycle
 from lab.paths import LabPaths
 from lab.stack import Stack
+from tests.unit.lab.pulumi_process import processes
 
 VARIABLE = "PULUMI_SKIP_CHECKPOINTS"
 
@@ -44,7 +50,7 @@ def stack(monkeypatch: pytest.MonkeyPatch, deployment: dict[str, Any] | None) ->
     monkeypatch.setattr(environment, "inside", lambda _, command: command)
     monkeypatch.setattr(environment, "update", lambda _: ["up", "--yes"])
     monkeypatch.setattr(environment, "project", lambda _: paths.state)
-    monkeypatch.setattr(stack_module.subprocess, "run", pulumi)
+    monkeypatch.setattr(stack_module.subprocess, "Popen", processes(pulumi))
     return Stack(paths), pulumi, paths.state / "backend" / ".pulumi" / "locks" / "organization" / "observability"
 
 
@@ -109,3 +115,82 @@ def test_a_namespace_is_removed_and_waited_for(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(lifecycle, "kubectl", lambda *_: subprocess.CompletedProcess([], 1, "", "it is away"))
     with pytest.raises(LabError, match=r"^kubectl delete namespace mine failed: it is away$"):
         lifecycle.remove_namespace(LabPaths("x"), "mine")
+
+
+def _lock(locks: Path, pid: object) -> None:
+    (locks / "local").mkdir(parents=True, exist_ok=True)
+    (locks / "local" / "one.json").write_text(json.dumps({"pid": pid, "username": "root", "hostname": "here"}))
+
+
+def test_an_update_that_runs_is_not_cancelled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "pulumi").symlink_to("/bin/sleep")
+    with subprocess.Popen([tmp_path / "pulumi", "600"]) as update:
+        chosen, pulumi, locks = stack(monkeypatch, {"resources": []})
+        try:
+            _lock(locks, update.pid)
+            with pytest.raises(LabError) as raised:
+                chosen.ensure()
+        finally:
+            update.kill()
+    assert str(raised.value) == (
+        f"an update of local runs already (process {update.pid}): repeat the command once it has ended"
+    )
+    assert "cancel" not in pulumi.called()
+    chosen.ensure()
+    assert "cancel" in pulumi.called()
+
+
+@pytest.mark.parametrize("pid", [os.getpid(), "x", None, 4194305])
+def test_a_lock_of_another_process_is_left_by_an_update_that_was_killed(
+    monkeypatch: pytest.MonkeyPatch, pid: object
+) -> None:
+    chosen, pulumi, locks = stack(monkeypatch, {"resources": []})
+    _lock(locks, pid)
+    chosen.ensure()
+    assert "cancel" in pulumi.called()
+
+
+FINISHES = """#!{python}
+import signal, sys, time
+def end(number, frame):
+    time.sleep(1)
+    open({said!r}, "a").write("finished")
+    sys.exit(3)
+signal.signal(signal.SIGINT, end)
+open({begun!r}, "w").close()
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("limit_s", [None, 1.0])
+def test_pulumi_finishes_what_is_under_way_when_it_is_interrupted_or_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], limit_s: float | None
+) -> None:
+    said, begun = tmp_path / "said", tmp_path / "begun"
+    program = tmp_path / "pulumi"
+    program.write_text(FINISHES.format(python=sys.executable, said=str(said), begun=str(begun)))
+    program.chmod(0o755)
+    popen = subprocess.Popen
+    stack(monkeypatch, {})
+    monkeypatch.setattr(stack_module.subprocess, "Popen", popen)
+    monkeypatch.setattr(environment, "variables", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 60
+        while not begun.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        signal.raise_signal(signal.SIGINT)
+
+    if limit_s is None:
+        monkeypatch.setattr(stack_module, "_UPDATE_LIMIT_S", 60.0)
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            Stack(LabPaths("x")).preview()
+        interrupting.join(60)
+        assert "is asked to end, which it does once what is under way is finished" in capfd.readouterr().err
+    else:
+        monkeypatch.setattr(stack_module, "_UPDATE_LIMIT_S", limit_s)
+        with pytest.raises(LabError, match=r"^pulumi preview of local took over 1 s and was ended$"):
+            Stack(LabPaths("x")).preview()
+    assert said.read_text() == "finished"

@@ -24,6 +24,7 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
+from components.jaeger.query import OAUTH_PORT
 from lab.paths import CHECKOUT
 from ops.cli import app
 from ops.core.errors import OpsError
@@ -254,6 +255,12 @@ def test_it_ends_by_itself_when_the_time_is_over(place: Place, monkeypatch: pyte
     assert place.is_clean()
 
 
+def test_a_page_is_at_the_port_that_is_chosen(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    lines = place.run(monkeypatch, "grafana", "--minutes", "0.01", "--port", str(port)).splitlines()
+    assert lines[0] == f"grafana: https://localhost:{port}/"
+
+
 def test_traces_are_at_their_own_address_since_a_login_comes_back_there(
     place: Place, server: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +282,10 @@ def test_traces_are_at_their_own_address_since_a_login_comes_back_there(
     [
         (["traces", "--clearance", "secret"], "--clearance is secret: the stack has public, internal"),
         (["grafana", "--clearance", "public"], "--clearance is for traces alone"),
+        (
+            ["traces", "--port", "9"],
+            f"--port 9: traces is at {OAUTH_PORT}, where the login sends a browser back to",
+        ),
         (["traces", "--clearance", "internal"], "no pod of jaeger-query-internal is ready in namespace obs-local"),
     ],
 )
