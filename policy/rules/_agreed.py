@@ -33,7 +33,8 @@ def agreed() -> Mapping[str, Any]:
 
 @functools.cache
 def agreed_alerts() -> Mapping[str, Mapping[str, Any]]:
-    """Alert -> priority, longest hold and interval in seconds, metrics that it reads, what every stack has it with.
+    """Alert -> priority, longest hold and interval in seconds, metrics that it reads, what every stack has it with; the
+    expressions of those that keep more urgent ones quiet.
 
     Escalations are none of them: they follow from the alert that is escalated.
     """

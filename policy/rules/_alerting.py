@@ -380,10 +380,24 @@ def evaluators(resource: Resource, stack: Sequence[Resource]) -> Iterator[Evalua
         if file and any(node["alerting"]["alertmanagers"].elements()):
             folder = posixpath.dirname(file.path)
             patterns = [posixpath.join(folder, text) for text in node["rule_files"].texts()]
-            held = [
-                mounted_file
-                for mounted_file in mounted.files
-                if any(fnmatch(mounted_file.path, pattern) for pattern in patterns)
-            ]
-            alerts = tuple(alert for rule_file in held for alert in alerts_in(rule_file.name, rule_file.text))
-            yield Evaluator(container, file.resource, node["rule_files"], alerts, mounted)
+            yield Evaluator(container, file.resource, node["rule_files"], _loaded(mounted, patterns), mounted)
+
+
+def _loaded(mounted: Mounted, patterns: Sequence[str]) -> tuple[Alert, ...]:
+    held = [file for file in mounted.files if any(fnmatch(file.path, pattern) for pattern in patterns)]
+    return tuple(alert for file in held for alert in alerts_in(file.name, file.text))
+
+
+def evaluated(stack: Sequence[Resource], unknown: Unknowns) -> set[str] | None:
+    """Names of the alerts that a Prometheus or a Thanos ruler of a stack loads; None where it has neither of them."""
+    names: set[str] = set()
+    loading = False
+    for resource in stack:
+        for evaluator in unknown.known(evaluators(resource, stack)):
+            loading = True
+            names |= {alert.name for alert in evaluator.alerts}
+        for container in containers(resource):
+            if patterns := [word.text for word in container.flags("rule-file")]:
+                loading = True
+                names |= {alert.name for alert in _loaded(container.mounted(stack), patterns)}
+    return names if loading else None

@@ -25,6 +25,7 @@ from policy.rules._alerting import (
     alerts,
     all_alerts,
     all_routings,
+    evaluated,
     evaluators,
     matchers,
     metrics_of,
@@ -139,11 +140,16 @@ def _weaker(resource: Resource, group: Node, alert: Alert, known: Mapping[str, A
         wanted = " or ".join(", ".join(metrics) for metrics in known["reads"])
         problem = f"the alert {alert.name} is about something else: it does not read {wanted}"
         yield finding(resource, alert.node["expr"], problem, _FIX)
+    exactly = known.get("exactly")
+    if exactly and alert.node["expr"].text() not in exactly:
+        problem = f"the alert {alert.name}, which keeps more urgent ones quiet, is true at other times than agreed on"
+        yield finding(resource, alert.node["expr"], problem, _FIX)
 
 
 def _there(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
-    there = {alert.name for alert in all_alerts(resources, unknown)}
+    loaded = evaluated(resources, unknown)
+    there = {alert.name for alert in all_alerts(resources, unknown)} if loaded is None else loaded
     holders = [resource for resource in resources if any(unknown.known(documents(resource, Format.RULES)))]
     unknown.tell()
     missing = {name: known["with"] for name, known in agreed_alerts().items() if name not in there}
@@ -410,7 +416,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="alert-agreed",
-        promise="No alert is less urgent, held back longer, looked at more rarely or about other metrics than agreed.",
+        promise="No alert is less urgent, later, rarer or about other metrics than agreed, nor true at other times where "
+        "it keeps more urgent ones quiet.",
         why="An alert that comes a day late, at night to nobody or never looks like health.",
         sources=("P3", "A2"),
         kinds=frozenset({"ConfigMap", "Secret"}),
@@ -418,7 +425,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="alert-kept",
-        promise="Every alert is there that all stacks have, or all with the same part.",
+        promise="Every alert that all stacks have, or all with the same part, is there, in a rule file that is loaded.",
         why="What an alert that is gone would have told is told by nobody.",
         sources=("P3",),
         stack=_there,

@@ -51,6 +51,46 @@ def test_an_alert_that_became_weaker_is_noticed(changed: dict[str, Any], group: 
     assert not problem or told[0].startswith(problem)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("< 600", "< 1000000000000"), ("< 600", "< 600 or vector(1)"), ("min(", "max("), ("", "")]
+)
+def test_an_alert_that_keeps_more_urgent_ones_quiet_is_true_when_agreed_on(old: str, new: str) -> None:
+    [expression] = agreed_alerts()["PlatformStarting"]["exactly"]
+    starting = {
+        "alert": "PlatformStarting",
+        "expr": expression.replace(old, new),
+        "for": "10s",
+        "labels": {"severity": "low"},
+    }
+    told = problems("alert-agreed", rules(starting))
+    problem = "the alert PlatformStarting, which keeps more urgent ones quiet, is true at other times than agreed on"
+    assert told == ([problem] if new else [])
+
+
+def test_an_alert_in_a_file_that_is_not_loaded_is_gone() -> None:
+    assert KEPT.stack is not None
+    whole = resources(engine.recorded("local"))
+    assert list(KEPT.stack(whole, {})) == []
+    moved = []
+    for resource in whole:
+        data = dict(resource.props.get("data") or {}) if resource.kind == "ConfigMap" else {}
+        name = next((name for name, text in data.items() if "alert: KafkaDiskFull\n" in text), "")
+        if not name:
+            moved.append(resource)
+            continue
+        content = yaml.safe_load(data[name])
+        taken = {"groups": []}
+        for group in content["groups"]:
+            rules_of_group = [rule for rule in group["rules"] if rule.get("alert") == "KafkaDiskFull"]
+            if rules_of_group:
+                taken["groups"].append({**group, "rules": rules_of_group})
+                group["rules"] = [rule for rule in group["rules"] if rule not in rules_of_group]
+        data |= {name: yaml.safe_dump(content), "spare.yaml": yaml.safe_dump(taken)}
+        moved.append(Resource(resource.type, resource.name, {**resource.props, "data": data}))
+    told = [finding.problem for finding in KEPT.stack(moved, {})]
+    assert told == ["alerts are gone that every such stack has: KafkaDiskFull"]
+
+
 def test_an_alert_that_is_gone_is_noticed() -> None:
     assert KEPT.stack is not None
     names = [name for name, known in agreed_alerts().items() if known["with"] == []]

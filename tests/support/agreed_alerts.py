@@ -13,19 +13,21 @@ from typing import Any
 from policy.documents import Format, documents
 from policy.model import Resource
 from policy.rules._agreed import ALERTS_FILE
-from policy.rules._alerting import Alert, metrics_of
-from policy.rules._values import seconds
+from policy.rules._alerting import Alert, all_alerts, all_routings, matchers, metrics_of
+from policy.rules._values import Unknowns, seconds
 from policy.rules.alerting_rules import SEVERITIES, parts
 from tests.support.agreed_recordings import recordings
 
 _HEAD = """# Alerts as they were agreed on: policy/rules/alerting_rules.py. By `python -m tests.support.agreed_alerts`.
 # for, every: longest seconds that it is held back, and between two looks. reads: sets of metrics; it reads one set.
 # with: it is in every stack that has one of these parts; []: in every stack; null: it hangs on no part.
+# exactly: expressions, one of which it has: it keeps more urgent alerts quiet.
 """
 
 
 def _alerts(resources: Sequence[Resource]) -> dict[str, dict[str, Any]]:
     seen: dict[str, dict[str, Any]] = {}
+    quieting = _keeping_more_urgent_ones_quiet(resources)
     for resource in resources:
         for document in documents(resource, Format.RULES):
             for group in document.node["groups"].elements():
@@ -38,6 +40,7 @@ def _alerts(resources: Sequence[Resource]) -> dict[str, dict[str, Any]]:
                             "for": alert.hold,
                             "every": every,
                             "reads": {metrics_of(rule["expr"].text())},
+                            "exactly": {rule["expr"].text()} if alert.name in quieting else set(),
                         }
                         seen[alert.name] = _both(seen[alert.name], entry) if alert.name in seen else entry
     return seen
@@ -50,7 +53,33 @@ def _both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         "for": max(one["for"], other["for"]),
         "every": max(one["every"], other["every"]),
         "reads": one["reads"] | other["reads"],
+        "exactly": one["exactly"] | other["exactly"],
     }
+
+
+def _keeping_more_urgent_ones_quiet(resources: Sequence[Resource]) -> set[str]:
+    """Alerts of which nobody is notified while those that they keep quiet are what people are called for."""
+    unknown = Unknowns()
+    alerts = all_alerts(resources, unknown)
+    names: set[str] = set()
+    for routing in all_routings(resources, unknown):
+        for inhibition in routing.node["inhibit_rules"].elements():
+            source, target = (
+                [
+                    alert
+                    for alert in alerts
+                    if all(one.fits(dict(alert.labels)) for one in matchers(inhibition, key, "", ""))
+                ]
+                for key in ("source_matchers", "target_matchers")
+            )
+            urgent = min(map(_rank, target), default=len(SEVERITIES))
+            names |= {alert.name for alert in source if _rank(alert) > urgent}
+    unknown.tell()
+    return names
+
+
+def _rank(alert: Alert) -> int:
+    return SEVERITIES.index(alert.label("severity").text())
 
 
 def text() -> str:
@@ -84,6 +113,7 @@ def _line(entry: dict[str, Any], needed_with: list[str] | None) -> str:
         **numbers,
         "reads": sorted(map(sorted, entry["reads"])),
         "with": needed_with,
+        **({"exactly": sorted(entry["exactly"])} if entry["exactly"] else {}),
     }
     return json.dumps(shown)
 
