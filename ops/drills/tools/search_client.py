@@ -16,8 +16,9 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.drills.procedure import CannotRunError
 
-_PAGE = 2000
+_PAGE = 1000
 _TRIES = 6
+_READINGS, _READ_AGAIN_S = 4, 20.0
 
 
 class SearchClient:
@@ -33,14 +34,31 @@ class SearchClient:
         self._context, self._login, self._alias = context, login, alias
         self._turn = 0
 
-    def hits(self, query: Mapping[str, Any], fields: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-        """Sources of all documents that a query finds, each with its ``_id`` and ``_index``."""
+    def hits(self, query: Mapping[str, Any], fields: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Sources of all documents that a query finds, each with its ``_id`` and ``_index``.
+
+        A page that was not answered is not to be had again, so the reading begins anew, also when it is a shard that
+        did not answer: a node whose heap is full refuses reads for a while.
+
+        Raises:
+            OpsError: Some of them could not be read, several times.
+        """
+        for left in reversed(range(_READINGS)):
+            try:
+                return list(self._pages(query, fields))
+            except OpsError:
+                if not left:
+                    raise
+                time.sleep(_READ_AGAIN_S)
+        raise OpsError("the search cluster was never asked")
+
+    def _pages(self, query: Mapping[str, Any], fields: Sequence[str]) -> Iterator[dict[str, Any]]:
         body = {"size": _PAGE, "query": query, "sort": ["_doc"], "_source": list(fields) or True}
         response = self.call("POST", f"/{self._alias}/_search?scroll=1m", body)
-        while page := response["hits"]["hits"]:
+        while page := _whole(response)["hits"]["hits"]:
             for hit in page:
                 yield {**hit["_source"], "_id": hit["_id"], "_index": hit["_index"]}
-            response = self.call("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": response["_scroll_id"]})
+            response = self._once("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": response["_scroll_id"]})
         # The cluster has ended it where its last page was read; else it does so after a minute.
         with suppress(OpsError):
             self._once("DELETE", "/_search/scroll", {"scroll_id": [response["_scroll_id"]]})
@@ -55,10 +73,7 @@ class SearchClient:
         Raises:
             OpsError: No answer, or only some of the shards gave one.
         """
-        shards = (response := self._once("POST", f"/{self._alias}/_count", {"query": query}))["_shards"]
-        if shards["failed"] or shards["successful"] != shards["total"]:
-            raise OpsError(f"{shards['successful']} of {shards['total']} shards answered")
-        return int(response["count"])
+        return int(_whole(self._once("POST", f"/{self._alias}/_count", {"query": query}))["count"])
 
     def call(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """One request; a few more when a node does not answer.
@@ -98,6 +113,18 @@ class SearchClient:
                 raise OpsError(f"search answered {response.status_code} to {path}: {response.text[:300]}")
             answer: dict[str, Any] = response.json()
         return answer
+
+
+def _whole(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer of every shard.
+
+    Raises:
+        OpsError: It is of some of them only.
+    """
+    shards = answer["_shards"]
+    if shards["failed"] or shards["successful"] != shards["total"]:
+        raise OpsError(f"{shards['successful']} of {shards['total']} shards answered")
+    return answer
 
 
 def stored_spans(context: Context) -> SearchClient:
