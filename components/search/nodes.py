@@ -248,6 +248,11 @@ class NodeSize:
     disk_watermarks: tuple[str, str, str] = ("85%", "90%", "95%")
     ciphers: tuple[str, ...] = ()
 
+    @property
+    def collects_before_refusing(self) -> bool:
+        """What `SearchCluster` has to know of the garbage collector."""
+        return "-XX:+UseG1GC" in self.jvm_flags
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeSet:
@@ -286,6 +291,7 @@ def search_cluster(args: NodeSet) -> SearchCluster:
         allow_mmap=args.size.allow_mmap,
         disk_watermarks=args.size.disk_watermarks,
         ciphers=args.size.ciphers,
+        collects_before_refusing=args.size.collects_before_refusing,
         repository_paths=args.repository_paths,
         config_directory=config.CONFIG_DIRECTORIES[args.engine],
     )

@@ -232,6 +232,7 @@ def write_files(cluster: SearchProcesses, repository: Path | None = None) -> Non
                 allow_mmap=False,
                 disk_watermarks=SMALL.traces.search.disk_watermarks,
                 ciphers=SMALL.traces.search.ciphers,
+                collects_before_refusing=SMALL.traces.search.collects_before_refusing,
                 repository_paths=(str(repository),) if repository else (),
                 bind_host="127.0.0.1",
                 http_port=node.http_port,

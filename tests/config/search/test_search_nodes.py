@@ -33,6 +33,12 @@ def test_a_renewed_certificate_is_served_without_a_restart(cluster: SearchProces
     assert cluster.health(1)["number_of_nodes"] == 3
 
 
+def test_garbage_in_the_heap_is_no_reason_to_refuse_a_request(cluster: SearchProcesses) -> None:
+    for node in cluster.as_admin("GET", "/_nodes/stats/breaker,jvm").json()["nodes"].values():
+        limit = node["breakers"]["parent"]["limit_size_in_bytes"] / node["jvm"]["mem"]["heap_max_in_bytes"]
+        assert limit < 0.75, "the limit of what is held is 70 %, that of the heap with its garbage 95 %"
+
+
 def test_acknowledged_logs_outlive_the_loss_of_their_primary(spans: SearchProcesses) -> None:
     def write(first: int) -> None:
         lines: list[object] = []

@@ -25,15 +25,16 @@ from tests.unit.search import recording as cluster
 HASH = "$2b$10$" + "x" * 53
 
 
-def node_settings(kind: Engine) -> dict[str, Any]:
+def node_settings(kind: Engine, *flags: str) -> dict[str, Any]:
     args = cluster.search_args(kind)
+    size = replace(args.size, jvm_flags=flags) if flags else args.size
     return config.node_settings(
         search_cluster(
             NodeSet(
                 context=args.context,
                 engine=kind,
                 count=args.nodes,
-                size=args.size,
+                size=size,
                 users=args.users,
                 credentials={},
                 repository_paths=(),
@@ -51,6 +52,13 @@ def test_both_engines_share_what_does_not_depend_on_the_engine(kind: Engine) -> 
     assert settings["node.store.allow_mmap"] is False
     assert settings["network.publish_host"] == "${NODE_NAME}.search-headless.obs.svc.cluster.local"
     assert settings["discovery.seed_hosts"][2] == "search-2.search-headless.obs.svc.cluster.local:9300"
+
+
+@pytest.mark.parametrize("kind", list(Engine))
+def test_only_a_collector_that_is_run_first_lets_garbage_count(kind: Engine) -> None:
+    setting = "indices.breaker.total.use_real_memory"
+    assert node_settings(kind, "-XX:+UseParallelGC")[setting] is False
+    assert setting not in node_settings(kind, "-XX:+UseG1GC"), "the server's own"
 
 
 def test_opensearch_encrypts_both_layers_and_checks_the_hosts_of_nodes() -> None:
