@@ -200,8 +200,9 @@ def any_of(conditions: Iterable[str]) -> str:
 
 FRESH_S = 45
 """Age below which a scrape tells of now: a target that is looked for no more is known for five minutes."""
-SETTLED = "count(up offset 1m)"
-"""True once Prometheus has scraped for a minute; before that, a target that it does not know yet is no news."""
+SETTLED = "count(last_over_time(up[1m] offset 1m))"
+"""True once Prometheus has scraped for a minute; before that, a target that it does not know yet is no news. What it
+scraped before it was away does not count: without a range, it would be seen for five minutes."""
 
 NOT_STOPPING = 'error_type!~"Shutdown|Canceled"'
 """Of a collector's failed sends: not those of a process that was told to end, since that data is sent again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.alerting.escalation import PEER_TIMEOUT_S
 from components.alerting.inhibitions import STARTING
 from components.alertmanager.config import CLOSER
 from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
@@ -21,6 +22,7 @@ def alertmanager_rules(members: int = 2, *, paged: bool = True) -> tuple[RuleGro
 
 
 def _cluster(members: int) -> RuleGroup:
+    late_s = (members - 1) * PEER_TIMEOUT_S
     seen = f"alertmanager_cluster_members{{{_JOB}}}"
     unsent = f'alertmanager_tls_transport_write_errors_total{{{_JOB},connection_type="packet"}}'
     return RuleGroup(
@@ -32,10 +34,11 @@ def _cluster(members: int) -> RuleGroup:
                 for_="2m",
                 severity=Severity.HIGH,
                 summary=f"Only {{{{ $value }}}} of {members} Alertmanagers answer",
-                description="The others tell all alerts, up to 5 s later. If they fail too, nobody is notified.",
+                description=f"The others tell all alerts, up to {late_s} s later. If they fail too, nobody is "
+                "notified.",
                 annotations={
                     "summary_ja": f"Alertmanager が {members} 台中 {{{{ $value }}}} 台しか応答しません",
-                    "description_ja": "残りの台が通知を続けます (最大 5 秒の遅れ)。"
+                    "description_ja": f"残りの台が通知を続けます (最大 {late_s} 秒の遅れ)。"
                     "それも止まると誰にも通知されません。",
                 },
             ),

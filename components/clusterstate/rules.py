@@ -33,7 +33,7 @@ def _workloads() -> RuleGroup:
                 name="ClusterStateUnknown",
                 expr=f"absent(kube_pod_status_phase{{{_JOB}}}) and on () up{{{_JOB}}} == 1",
                 for_="5m",
-                severity=Severity.MEDIUM,
+                severity=Severity.HIGH,
                 summary="Kubernetes does not tell the state of the platform's pods",
                 description="The exporter answers and knows of no pod: the API server does not answer it, or refuses "
                 "it. Alerts on pods, nodes, jobs and autoscalers are blind meanwhile.",
@@ -176,10 +176,16 @@ def cluster_state_rules(*, nodes: bool) -> tuple[RuleGroup, ...]:
 
 INHIBITIONS: tuple[Inhibition, ...] = (
     Inhibition(
-        source=("KafkaDiskFilling", "KafkaDiskFull", "PrometheusDiskFilling"),
+        source=("KafkaDiskFull", "PrometheusDiskFilling"),
         targets=("VolumeFilling", "VolumeFillsSoon"),
         equal=("instance",),
-        reason="The server's own data fills the volume, which these say of it.",
+        reason="The server's own data fills the volume, and is at least as far as these say of it.",
+    ),
+    Inhibition(
+        source=("KafkaDiskFilling",),
+        targets=("VolumeFillsSoon",),
+        equal=("instance",),
+        reason="The server's own data fills the volume. If more is full than these logs, VolumeFilling still tells.",
     ),
     Inhibition(
         source=("VolumeFilling",),
@@ -265,7 +271,7 @@ def volume_rules() -> tuple[RuleGroup, ...]:
                     name="VolumesUnknown",
                     expr=any_of((f"{silent} > 0", f"absent({silent}) and on () up{{{_VOLUMES}}} == 1")),
                     for_="15m",
-                    severity=Severity.MEDIUM,
+                    severity=Severity.HIGH,
                     summary="Kubelets do not tell how full volumes are",
                     description="Alerts on how full volumes are have been blind for a quarter of an hour, for some "
                     "nodes or all.",

@@ -15,6 +15,7 @@ _GATE_REFUSED = 'otelcol_gate_refused_items_total{job="gateway"}'
 _SERIES = 'otelcol_gate_series{{job="gateway",kind="{}"}}'
 _SPILLED = 'otelcol_kafkabuckets_spilled_items_total{job="gateway"}'
 _ON_DISK = 'otelcol_exporter_queue_size{job="gateway",exporter=~"kafkabuckets/.+-disk"}'
+_UP = 'up{job="gateway"}'
 _LOST = 'otelcol_kafkabuckets_lost_items_total{job="gateway"}'
 _LOGINS = 'otelcol_login_refused_requests_total{job="gateway"'
 
@@ -23,7 +24,7 @@ _THROTTLED = f"otelcol_login_throttled_requests_total{{{_DOORS}}}"
 _SHARE = f'otelcol_login_share{{{_DOORS},kind="items"}}'
 
 LEFT_BEHIND = "obs:gateway_left_behind:bytes"
-"""Bytes on the volume of a gateway that is gone. It remembers itself until the pod is back."""
+"""Bytes on the volume of a gateway that is gone. It remembers itself until the pod is back, and is 0 while it is."""
 _REMEMBERED = "6h"
 """For so long Prometheus may be away meanwhile."""
 BUDGET_RATIO = 0.8
@@ -98,12 +99,13 @@ RULES: tuple[RuleGroup, ...] = (
                 expr=f"max by (layer, signal) (rate(otelcol_login_taken_items_total{{{_DOORS}}}[1m]) "
                 f"/ ignoring (kind) {_SHARE})",
             ),
-            # `up` of a pod that is only down is there, as 0.
+            # `up` of a pod that is only down is there, as 0: such a pod has not sent what was left yet. While it
+            # answers, 0 is recorded: else what was recorded before would count again when it goes with an empty queue.
             Recording(
                 record=LEFT_BEHIND,
                 expr=f"(sum by ({_BY}) (last_over_time({_ON_DISK}[10m])) > 0 "
-                f"or last_over_time({LEFT_BEHIND}[{_REMEMBERED}])) "
-                f'unless on ({_BY}) up{{job="gateway"}}',
+                f"or last_over_time({LEFT_BEHIND}[{_REMEMBERED}]) > 0) "
+                f"unless on ({_BY}) {_UP} or 0 * max by ({_BY}) ({_UP} == 1)",
             ),
             Alert(
                 name="GatewayRefusesTelemetry",

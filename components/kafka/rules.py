@@ -8,6 +8,8 @@ from __future__ import annotations
 from components.rules import SETTLED, Alert, Inhibition, Recording, RuleGroup, Severity, fewer_up
 
 _LAG_STALE_S = 120
+_CAUGHT_UP_S = 1800
+"""Time in which a consumer that catches up is expected to have done so."""
 _NODES = 'job=~"kafka(-controller)?"'
 _VOTERS = f"kafka_controller_kafkacontroller_activecontrollercount{{{_NODES}}}"
 """Of each voter that answers; brokers that do not vote have none."""
@@ -156,17 +158,19 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="KafkaConsumerLag",
-                expr="obs:consumer_lag:sum > 5000 and deriv(obs:consumer_lag:sum[5m]) >= 0",
+                # By its slope, and not just by whether it shrinks: a lag that stands still wavers.
+                expr="obs:consumer_lag:sum > 5000 and "
+                f"deriv(obs:consumer_lag:sum[5m]) > - obs:consumer_lag:sum / {_CAUGHT_UP_S}",
                 for_="5m",
                 severity=Severity.HIGH,
                 summary="Group {{ $labels.consumergroup }} is {{ $value }} records behind in {{ $labels.topic }}",
-                description="It is not catching up. What it feeds shows old data; nothing is lost until the "
-                "topic's retention runs out.",
+                description=f"At this rate it will not have caught up in {_CAUGHT_UP_S // 60} minutes, if ever. What "
+                "it feeds shows old data; nothing is lost until the topic's retention runs out.",
                 annotations={
                     "summary_ja": "グループ {{ $labels.consumergroup }} が {{ $labels.topic }} で {{ $value }} 件遅"
                     "れています",
-                    "description_ja": "遅れは縮まっていません。供給先のデータは古くなりますが、"
-                    "保持期間内は失われません。",
+                    "description_ja": f"この速度では {_CAUGHT_UP_S // 60} 分以内に追いつきません。"
+                    "供給先のデータは古くなりますが、保持期間内は失われません。",
                 },
             ),
             Alert(

@@ -112,7 +112,7 @@ RULES: tuple[RuleGroup, ...] = (
     ),
     RuleGroup(
         name="mirror-partitions",
-        interval="1m",
+        interval="30s",
         rules=(
             Recording(
                 record=_GAINED,

@@ -10,6 +10,9 @@ _JOBS = f'job=~"{POD_JOB}|{SERVICE_JOB}"'
 _BY = "endpoint, instance"
 _ENDS = f'{{__name__=~"probe_ssl_earliest_cert_expiry|probe_ssl_last_chain_expiry_timestamp_seconds",{_JOBS}}}'
 _LEFT = f"min by ({_BY}) ({_ENDS}) - time()"
+_REMEMBERED = "1h"
+"""How long the end of a certificate is known: once it has ended, no handshake shows it any more."""
+_LEFT_AT_LAST = f"min by ({_BY}) (last_over_time({_ENDS}[{_REMEMBERED}])) - time()"
 _CODES = f'max by ({_BY}) (probe_http_status_code{{job="{SERVICE_JOB}",module="{Module.CLOSED}"}})'
 _OPEN = f"({_CODES} >= 200) < 300"
 _SOON, _AT_ONCE = 2, 10
@@ -17,6 +20,8 @@ _SOON, _AT_ONCE = 2, 10
 
 _POD, _SERVICE = (f'probe_success{{job="{job}"}}' for job in (POD_JOB, SERVICE_JOB))
 _POD_EVERY_S = 60
+_PROBES = _POD_PROBE, _SERVICE_PROBE = (_POD, 2 * _POD_EVERY_S), (_SERVICE, FRESH_S)
+"""Results, and the age in seconds up to which one tells of a probe that is still made."""
 
 INHIBITIONS: tuple[Inhibition, ...] = (
     Inhibition(
@@ -67,7 +72,8 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                 ),
                 Alert(
                     name="CertificateEnds",
-                    expr=f"{_LEFT} < {_seconds(renewed // _AT_ONCE)}",
+                    expr=f"{_LEFT_AT_LAST} < {_seconds(renewed // _AT_ONCE)} "
+                    f"and on ({_BY}) ({any_of(_asked(*probe) for probe in _PROBES)})",
                     for_="1m",
                     severity=Severity.CRITICAL,
                     summary="The certificate of {{ $labels.endpoint }} {{ $labels.instance }} ends in "
@@ -85,8 +91,8 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                     name="EndpointUnreachable",
                     expr=any_of(
                         (
-                            f"max by ({_BY}) (max_over_time({_POD}[4m])) == 0 and {_asked(_POD, 2 * _POD_EVERY_S)}",
-                            f"max by ({_BY}) ({_SERVICE}) == 0 and {_asked(_SERVICE, FRESH_S)} unless {_OPEN}",
+                            f"max by ({_BY}) (max_over_time({_POD}[4m])) == 0 and {_asked(*_POD_PROBE)}",
+                            f"max by ({_BY}) ({_SERVICE}) == 0 and {_asked(*_SERVICE_PROBE)} unless {_OPEN}",
                         )
                     ),
                     for_="1m",
@@ -121,7 +127,7 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                         for job in (POD_JOB, SERVICE_JOB)
                     ),
                     for_="3m",
-                    severity=Severity.MEDIUM,
+                    severity=Severity.HIGH,
                     summary="Nobody looks at certificates and endpoints",
                     description="The prober does not answer Prometheus. The alerts about what it sees are blind.",
                     labels={"job": "probes"},

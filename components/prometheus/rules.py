@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.prometheus.thanos_rules import QUERY, RULER_INHIBITIONS, RULER_RULES, block_rules
+from components.prometheus.thanos_rules import (
+    ALERTMANAGER_PORT,
+    QUERY,
+    RULER_INHIBITIONS,
+    RULER_RULES,
+    block_rules,
+)
 from components.rules import FRESH_S, Alert, Inhibition, Reads, Recording, RuleGroup, Severity, any_of
 from components.shards import SERVER_PATTERN
 from components.telemetry.layers import LAYER_NAMES
@@ -61,6 +67,8 @@ PAIR: tuple[RuleGroup, ...] = (
 _SELF = 'job=~"prometheus-.+"'
 _TELLS = f'{_SELF},job!~".+-shard-[0-9]+"'
 """The first shards: the others raise no alerts."""
+_ALERTMANAGERS = f'{_SELF},alertmanager=~".+:{ALERTMANAGER_PORT}/.+"'
+"""Receivers by their URLs, without the service of alert events, which takes alerts but notifies nobody."""
 _EVALUATES = 'job=~"(prometheus|thanos-rule)-.+"'
 _OWN_ALERTS = "prometheus-.+|probe-.+"
 """Jobs with alerts of their own for targets that do not answer."""
@@ -178,8 +186,15 @@ HEAD_HIGH = 0.8
 INHIBITIONS: tuple[Inhibition, ...] = (
     Inhibition(
         source=("PrometheusDown",),
-        targets=("ThanosSidecarCutOff", "ThanosStoreMissing", "PrometheusPairDisagrees"),
-        reason="A replica that is down is missing for its sidecar and for the readers too.",
+        targets=("ThanosSidecarCutOff",),
+        equal=("instance",),
+        reason="A server that is down does not answer its sidecar, in the same pod, either.",
+    ),
+    Inhibition(
+        source=("PrometheusDown",),
+        targets=("PrometheusPairDisagrees",),
+        equal=("job",),
+        reason="A replica that is down sees less than the other one.",
     ),
     Inhibition(
         source=("ThanosQueryDown",),
@@ -261,6 +276,18 @@ def _store(volume_bytes: int, memory_bytes: int) -> RuleGroup:
                 annotations={
                     "summary_ja": "Prometheus {{ $labels.instance }} が応答しません",
                     "description_ja": "もう一方が照会とアラートを続けます。不足分は Kafka から自動で補われます。",
+                },
+            ),
+            Alert(
+                name="PrometheusConfigRejected",
+                expr=f"min by (job, instance) (prometheus_config_last_reload_successful{{{_SELF}}}) == 0",
+                for_="1m",
+                severity=Severity.HIGH,
+                summary="Prometheus {{ $labels.instance }} refused its configuration or its rules",
+                description="It works with those before, so what was changed does not hold, and would not start again.",
+                annotations={
+                    "summary_ja": "Prometheus {{ $labels.instance }} が設定またはルールを拒否しました",
+                    "description_ja": "以前の設定で動作中で、変更は反映されていません。再起動すると起動できません。",
                 },
             ),
             Alert(
@@ -383,9 +410,11 @@ def _rules() -> RuleGroup:
             ),
             Alert(
                 name="PrometheusCannotNotify",
-                expr=f"sum by (job, instance) (rate({notifications}_sent_total{{{_SELF}}}[1m])) == 0 and "
-                f"sum by (job, instance) (rate({notifications}_errors_total{{{_SELF}}}[1m])) > 0 "
-                f"or {notifications}_alertmanagers_discovered{{{_TELLS}}} == 0",
+                # Prometheus counts for every receiver that it finds, from 0, and forgets those that it finds no more.
+                expr=f"sum by (job, instance) (rate({notifications}_sent_total{{{_ALERTMANAGERS}}}[1m])) == 0 and "
+                f"sum by (job, instance) (rate({notifications}_errors_total{{{_ALERTMANAGERS}}}[1m])) > 0 "
+                f"or max by (job, instance) ({notifications}_alertmanagers_discovered{{{_TELLS}}}) "
+                f"unless on (job, instance) {notifications}_sent_total{{{_ALERTMANAGERS}}}",
                 for_="30s",
                 severity=Severity.HIGH,
                 summary="Nobody takes the alerts of {{ $labels.instance }}",

@@ -7,7 +7,7 @@ or the compactor does not answer is told by the rules about all targets.
 
 from __future__ import annotations
 
-from components.rules import FRESH_S, Alert, Inhibition, RuleGroup, Severity, any_of, fewer_up
+from components.rules import FRESH_S, Alert, Inhibition, RuleGroup, Severity, any_of, fewer_up, grew
 
 _QUERY = 'job="thanos-query"'
 _QUESTIONS = f'{_QUERY},handler=~"query|query_range"'
@@ -16,6 +16,8 @@ _SIDECARS = f'thanos_store_nodes_grpc_connections{{{_QUERY},store_type="sidecar"
 _SERVERS = 'up{job=~"prometheus-.+"}'
 _REPLICAS = f"count(count by (job) (time() - timestamp({_SERVERS}) < {FRESH_S}))"
 
+ALERTMANAGER_PORT = 9093
+"""By it Alertmanagers are told from other receivers of alerts (tests compare it with the one at which they listen)."""
 SLOW_S = 5
 """P95 of the answers above which somebody is told (requirement S2)."""
 
@@ -236,10 +238,23 @@ def _compacting() -> Alert:
 
 
 _RULER = 'job=~"thanos-rule-.+"'
+_ALERTMANAGERS = f'{_RULER},alertmanager=~".+:{ALERTMANAGER_PORT}"'
+"""Receivers by their addresses, without the service of alert events, which takes alerts but notifies nobody."""
 
 
 def _in_rulers(counter: str, window: str) -> str:
-    return f"sum by (job, instance) (increase({counter}{{{_RULER}}}[{window}]))"
+    return _increase(counter, _RULER, window)
+
+
+def _refused() -> str:
+    """Whether a ruler's alerts reach no Alertmanager; Thanos counts them as dropped only if nobody else takes them."""
+    sender = "thanos_alert_sender"
+    taken = grew(f"{sender}_alerts_sent_total{{{_ALERTMANAGERS}}}", by="job, instance", window="2m")
+    return (
+        f"({_increase(f'{sender}_errors_total', _ALERTMANAGERS, '2m')} > 0 unless ({taken}))"
+        f" or {_in_rulers(f'{sender}_alerts_dropped_total', '2m')}"
+        f" + {_in_rulers('thanos_alert_queue_alerts_dropped_total', '2m')} > 0"
+    )
 
 
 RULER_RULES: tuple[RuleGroup, ...] = (
@@ -290,8 +305,7 @@ RULER_RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="ThanosRulerCannotNotify",
-                expr=f"{_in_rulers('thanos_alert_sender_alerts_dropped_total', '2m')}"
-                f" + {_in_rulers('thanos_alert_queue_alerts_dropped_total', '2m')} > 0",
+                expr=_refused(),
                 for_="30s",
                 severity=Severity.HIGH,
                 summary="Nobody takes the alerts of {{ $labels.instance }}",

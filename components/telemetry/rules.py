@@ -25,7 +25,7 @@ REMAINING = "slo:error_budget_remaining:ratio"
 ALERT_OF_PRIORITY: dict[Severity, str] = {severity: f"SloBurn{severity.value.capitalize()}" for severity in Severity}
 """Priority -> name of the alert."""
 
-_OFTEN = "30s"
+_AT_ONCE, _SOON, _OFTEN = "5s", "10s", "30s"
 _SELDOM = "5m"
 """A budget over weeks moves slowly, and reads many samples."""
 _REMEMBERED = "6h"
@@ -38,20 +38,28 @@ def burn(window: str) -> str:
 
 
 def slo_groups(document: Document) -> tuple[RuleGroup, ...]:
-    """Recording rules and alerts of all objectives; none when there is no objective."""
+    """Recording rules and alerts of all objectives; none when there is no objective.
+
+    Alerts on burns read a few records, so they are evaluated as often as Alertmanager asks of Critical ones
+    (docs/adr/0021), and what they read less often: it is made of a series of every sender.
+    """
     slos, rates = document.slos, document.burn_rates
     if not slos:
         return ()
     windows = sorted({BASE_WINDOW, *(window for rate in rates for window in (rate.long, rate.short))}, key=seconds)
     recordings = (rule for slo in slos for rule in _recordings(slo, windows))
     return (
-        RuleGroup(name="slo", rules=(*recordings, *_alerts(slos, rates), _ABSENT), interval=_OFTEN, reads=Reads.LAYERS),
+        RuleGroup(name="slo", rules=(*recordings, _ABSENT), interval=_OFTEN, reads=Reads.LAYERS),
+        RuleGroup(name="slo-burn", rules=tuple(_alerts(slos, rates)), interval=_SOON, reads=Reads.LAYERS),
         RuleGroup(name="slo-budget", rules=tuple(_budget(slo) for slo in slos), interval=_SELDOM, reads=Reads.LAYERS),
     )
 
 
 def slo_inhibitions(document: Document) -> Iterator[Inhibition]:
-    """A fast burn makes the slow ones superfluous; a threshold's alert makes those of its objective superfluous."""
+    """A fast burn makes the slow ones superfluous; a threshold's alert makes those of its objective superfluous.
+
+    Not that of a threshold whose alerts tell of one screen or device each: the objective is that of all of them.
+    """
     urgency = list(Severity)
     used = [severity for severity in urgency if any(severity in slo.priorities.values() for slo in document.slos)]
     for severity in used[:-1]:
@@ -63,7 +71,7 @@ def slo_inhibitions(document: Document) -> Iterator[Inhibition]:
         )
     for threshold in document.thresholds:
         targets = [severity for severity in used if urgency.index(severity) >= urgency.index(threshold.priority)]
-        if threshold.slo and targets:
+        if threshold.slo and targets and not threshold.example.labels:
             yield Inhibition(
                 source=(threshold.alert,),
                 targets=tuple(ALERT_OF_PRIORITY[target] for target in targets),
@@ -172,9 +180,6 @@ def _english(slo: Slo) -> str:
 
 def _japanese(slo: Slo) -> str:
     return f"{slo.window} で {spoken(slo.objective, '1', 'ja')}、{slo.description_ja} ({slo.runbook})"
-
-
-_AT_ONCE, _SOON = "5s", "10s"
 
 
 def layer_groups(document: Document) -> tuple[RuleGroup, ...]:

@@ -173,7 +173,8 @@ class Threshold(Row):
         description_ja: The description in Japanese.
         reason: Why this limit and this priority.
         stated: Whether the requirement states the number; else it is our default.
-        slo: Objective whose error budget it spends; its alerts are quiet while this one fires.
+        slo: Objective whose error budget it spends; its alerts are quiet while this one fires, if this one tells of
+            the whole and not of one screen or device.
         inhibited_by: Alerts that make this one superfluous.
         runbook: Page of the alert.
         example: Series for its tests.

@@ -24,9 +24,9 @@ from ops.permissions.model import (
     ServiceAccount,
     StorageAccess,
 )
+from policy import ini
 from policy.documents import Format, documents, files, parse
 from policy.model import Node, Resource
-from policy.rules import _formats
 from policy.rules._formats import hba, is_hba
 from policy.rules._kafka import Server, super_users
 from policy.rules._servers import Container, Mounted, containers, pod_of
@@ -241,13 +241,13 @@ def _service(container: Container, path: str, content: Mapping[str, Any], mounte
 
 def _grafana(workload: str, text: str, mounted: Mounted) -> Iterator[HttpServer]:
     """Metrics of Grafana; people sign in elsewhere."""
-    ini = _formats.ini(text)
-    metrics = ini.get("metrics", {})
+    settings = ini.read(text)
+    metrics = settings.get("metrics", {})
     if name := metrics.get("basic_auth_username"):
         file = mounted.at(metrics["basic_auth_password"].removeprefix("$__file{").removesuffix("}"))
         yield HttpServer(
             workload=workload,
-            port=int(ini.get("server", {}).get("http_port", "3000")),
+            port=int(settings.get("server", {}).get("http_port", "3000")),
             path=METRICS,
             users=(HttpUser(name=name, verifier=f"plain:{file.text.strip()}"),) if file else (),
         )

@@ -81,6 +81,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         firing_at="6m",
         labels={"job": "gateway", "instance": "gateway-0", "topic": "telemetry-logs"},
     ),
+    # Prometheus itself was away, for longer than what it saw before is remembered.
+    Scenario(
+        alert="TelemetryInflowDown",
+        bad={_UP % 0: "1x9 stale", 'up{job="kafka",instance="kafka-0"}': "1x60"},
+        good={_UP % 0: "1x9 _x11 1x40", 'up{job="kafka",instance="kafka-0"}': "1x9 _x11 1x40"},
+        silent_at="4m45s",
+        firing_at="10m15s",
+        labels={"job": "gateway"},
+    ),
     Scenario(
         alert="GatewayQueueLeftBehind",
         bad={
@@ -120,6 +129,27 @@ SCENARIOS: tuple[Scenario, ...] = (
             ),
         },
         silent_at="14m",
+        firing_at="9h",
+        labels={"job": "gateway", "instance": "gateway-2"},
+        interval="1m",
+        evaluated="1m",
+    ),
+    # Back and gone again: with what it had, since it never answered; or with an empty queue.
+    Scenario(
+        alert="GatewayQueueLeftBehind",
+        bad={
+            _UP % 2: "1x4 stale _x29 0x30 stale",
+            'otelcol_exporter_queue_size{job="gateway",instance="gateway-2",exporter="kafkabuckets/logs-disk"}': (
+                "4096x4 stale"
+            ),
+        },
+        good={
+            _UP % 2: "1x4 stale _x29 0x5 1x25 stale",
+            'otelcol_exporter_queue_size{job="gateway",instance="gateway-2",exporter="kafkabuckets/logs-disk"}': (
+                "4096x4 stale _x35 4096x5 0x19 stale"
+            ),
+        },
+        silent_at="75m",
         firing_at="9h",
         labels={"job": "gateway", "instance": "gateway-2"},
         interval="1m",

@@ -169,9 +169,19 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="KafkaConsumerLag",
         bad={_LAG: "0x9 6000x60"},
-        good={_LAG: "0x9 6000-10x60"},
+        # In 20 minutes it has caught up.
+        good={_LAG: "0x9 26000-650x40 0x20"},
         silent_at="9m30s",
         firing_at="10m30s",
+        labels={"consumergroup": "metrics-consumer-primary", "topic": "telemetry-metrics"},
+    ),
+    # A lag that stands still wavers.
+    Scenario(
+        alert="KafkaConsumerLag",
+        bad={_LAG: "0x9 " + " ".join(str(500_000 + wavers) for wavers in (9000, 4000, -2000, -7000, 1000) * 12)},
+        good={_LAG: "0x9 500000-25000x20 0x40"},
+        silent_at="9m30s",
+        firing_at="39m",
         labels={"consumergroup": "metrics-consumer-primary", "topic": "telemetry-metrics"},
     ),
     Scenario(

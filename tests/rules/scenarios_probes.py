@@ -11,12 +11,14 @@ _SERVICE = 'job="probe-services",endpoint="gateway-http",instance="gateway-http"
 _GONE = 'job="probe-pods",endpoint="prometheus-primary-shard-1/grpc",instance="prometheus-primary-shard-1-0"'
 _LABELS = {"endpoint": "kafka/client", "instance": "kafka-0"}
 _DOOR = {"endpoint": "gateway-http", "instance": "gateway-http"}
+_ASKED = f"probe_success{{{_POD}}}"
 _UP = 'up{job="%s",endpoint="kafka/client",instance="kafka-0",module="tls"}'
+_FIRST_END = f"probe_ssl_earliest_cert_expiry{{{_POD}}}"
 
 
 def _ends(days: float, *, chain_days: float = 90) -> dict[str, str]:
     return {
-        f"probe_ssl_earliest_cert_expiry{{{_POD}}}": f"{90 * _DAY}x9 {int(days * _DAY)}x60",
+        _FIRST_END: f"{90 * _DAY}x9 {int(days * _DAY)}x60",
         f"probe_ssl_last_chain_expiry_timestamp_seconds{{{_POD}}}": f"{90 * _DAY}x9 {int(chain_days * _DAY)}x60",
     }
 
@@ -41,11 +43,39 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         alert="CertificateEnds",
-        bad=_ends(3),
-        good=_ends(3.1),
+        bad={**_ends(3), _ASKED: "1x70"},
+        good={**_ends(3.1), _ASKED: "1x70"},
         silent_at="5m45s",
         firing_at="6m15s",
         labels=_LABELS,
+    ),
+    # From its end on no handshake shows it: the alert goes on.
+    Scenario(
+        alert="CertificateEnds",
+        bad={_FIRST_END: f"{90 * _DAY}x9 600x10 stale", _ASKED: "1x20 0x60"},
+        # It was renewed after its end.
+        good={_FIRST_END: f"{90 * _DAY}x9 600x1 stale _x3 {90 * _DAY}x60", _ASKED: "1x11 0x3 1x60"},
+        silent_at="5m45s",
+        firing_at="20m",
+        labels=_LABELS,
+    ),
+    # A pod that is gone is not told of, whatever it showed last.
+    Scenario(
+        alert="CertificateEnds",
+        bad={_FIRST_END: f"{90 * _DAY}x9 600x10 stale", _ASKED: "1x20 0x60"},
+        good={_FIRST_END: f"{90 * _DAY}x9 600x10 stale", _ASKED: "1x20 stale"},
+        silent_at="5m45s",
+        firing_at="10m45s",
+        labels=_LABELS,
+    ),
+    # A Service is asked more often than a pod, so it is known sooner that it is gone.
+    Scenario(
+        alert="CertificateEnds",
+        bad={_FIRST_END.replace(_POD, _SERVICE): f"{90 * _DAY}x9 600x10 stale", f"probe_success{{{_SERVICE}}}": "1x70"},
+        good={_FIRST_END.replace(_POD, _SERVICE): f"{90 * _DAY}x9 600x10 stale", f"probe_success{{{_SERVICE}}}": "1x9"},
+        silent_at="5m45s",
+        firing_at="20m",
+        labels=_DOOR,
     ),
     Scenario(
         alert="EndpointUnreachable",

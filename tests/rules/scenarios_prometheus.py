@@ -16,6 +16,7 @@ _LABELS = {"job": "prometheus-primary", "instance": "prometheus-primary-0"}
 _BUSINESS = 'target_info{layer="business",job="api",instance="api-1"}'
 _RECEIVER = f'{{{_STORE},alertmanager="https://alertmanager-0:9093/api/v2/alerts"}}'
 _SECOND = _RECEIVER.replace("alertmanager-0", "alertmanager-1")
+_EVENTS = f'{{{_STORE},alertmanager="https://alert-events:8443/raw/api/v2/alerts"}}'
 _RESULTS = 'prometheus_rule_group_last_evaluation_samples{%s,rule_group="/etc/prometheus/rules.yml;pair-%s"}'
 _LAG = 'kafka_consumergroup_lag{job="kafka-lag",consumergroup="metrics-consumer-%s",topic="telemetry-metrics"}'
 _MISSED = f'prometheus_rule_group_iterations_missed_total{{{_STORE},rule_group="r;kafka"}}'
@@ -88,6 +89,17 @@ STORE: tuple[Scenario, ...] = (
         good={f"prometheus_ready{{{_STORE}}}": "1x9 0x25 1x60"},
         silent_at="19m45s",
         firing_at="20m15s",
+        labels=_LABELS,
+    ),
+    Scenario(
+        alert="PrometheusConfigRejected",
+        bad={f"prometheus_config_last_reload_successful{{{_STORE}}}": "1x9 0x40"},
+        good={
+            f"prometheus_config_last_reload_successful{{{_STORE}}}": "1x9 0 1x40",
+            'prometheus_config_last_reload_successful{job="other",instance="other-0"}': "0x50",
+        },
+        silent_at="5m45s",
+        firing_at="6m15s",
         labels=_LABELS,
     ),
     Scenario(
@@ -194,11 +206,57 @@ NOTIFICATIONS: tuple[Scenario, ...] = (
         firing_at="6m45s",
         labels=_LABELS,
     ),
+    # The service of alert events takes alerts, but notifies nobody.
     Scenario(
         alert="PrometheusCannotNotify",
-        bad={f"prometheus_notifications_alertmanagers_discovered{{{_STORE}}}": "4x9 0x40"},
+        bad={
+            f"prometheus_notifications_sent_total{_RECEIVER}": "0+1x9 9x40",
+            f"prometheus_notifications_sent_total{_SECOND}": "0+1x9 9x40",
+            f"prometheus_notifications_sent_total{_EVENTS}": "0+1x50",
+            f"prometheus_notifications_errors_total{_RECEIVER}": "0x9 0+1x40",
+            f"prometheus_notifications_errors_total{_SECOND}": "0x9 0+1x40",
+        },
+        # Nor does it matter where it refuses them, and nothing is to be told to the others.
+        good={
+            f"prometheus_notifications_sent_total{_RECEIVER}": "9x50",
+            f"prometheus_notifications_sent_total{_SECOND}": "9x50",
+            f"prometheus_notifications_sent_total{_EVENTS}": "0+1x9 9x40",
+            f"prometheus_notifications_errors_total{_RECEIVER}": "0x50",
+            f"prometheus_notifications_errors_total{_SECOND}": "0x50",
+            f"prometheus_notifications_errors_total{_EVENTS}": "0x9 0+1x40",
+        },
+        silent_at="5m45s",
+        firing_at="6m45s",
+        labels=_LABELS,
+    ),
+    # Of the receivers, only the service of alert events is left.
+    Scenario(
+        alert="PrometheusCannotNotify",
+        bad={
+            f"prometheus_notifications_alertmanagers_discovered{{{_STORE}}}": "3x9 1x40",
+            f"prometheus_notifications_sent_total{_RECEIVER}": "0+1x9 stale",
+            f"prometheus_notifications_sent_total{_SECOND}": "0+1x9 stale",
+            f"prometheus_notifications_sent_total{_EVENTS}": "0+1x50",
+        },
+        good={
+            f"prometheus_notifications_alertmanagers_discovered{{{_STORE}}}": "3x9 2x40",
+            f"prometheus_notifications_sent_total{_RECEIVER}": "0+1x9 stale",
+            f"prometheus_notifications_sent_total{_SECOND}": "0+1x50",
+            f"prometheus_notifications_sent_total{_EVENTS}": "0+1x50",
+        },
+        silent_at="5m15s",
+        firing_at="5m45s",
+        labels=_LABELS,
+    ),
+    Scenario(
+        alert="PrometheusCannotNotify",
+        bad={
+            f"prometheus_notifications_alertmanagers_discovered{{{_STORE}}}": "4x9 0x40",
+            f"prometheus_notifications_sent_total{_RECEIVER}": "0+1x9 stale",
+        },
         good={
             f"prometheus_notifications_alertmanagers_discovered{{{_STORE}}}": "4x9 1x40",
+            f"prometheus_notifications_sent_total{_RECEIVER}": "0+1x50",
             'prometheus_notifications_alertmanagers_discovered{job="prometheus-primary-shard-1",instance="p"}': "0x50",
         },
         silent_at="5m15s",

@@ -75,9 +75,9 @@ def _written_burn(slo: Slo, rate: BurnRate, folder: Path) -> Path:
     before, after = math.floor(predicted) - 3 * step, math.ceil(predicted) + 3 * step
     name = ALERT_OF_PRIORITY[slo.priorities[rate.name]]
     alone = slo.model_copy(update={"priorities": {rate.name: slo.priorities[rate.name]}})
-    rules, _ = slo_groups(DOCUMENT.model_copy(update={"burn_rates": (rate,), "slos": (alone,)}))
+    *rules, _ = slo_groups(DOCUMENT.model_copy(update={"burn_rates": (rate,), "slos": (alone,)}))
     moments = {before: [], after: [{"exp_labels": slo_labels(slo, rate)}]}
-    return write(folder, [rules], _at(slo, healthy, after - healthy + 5, moments, name), every=f"{step}m")
+    return write(folder, rules, _at(slo, healthy, after - healthy + 5, moments, name), every=f"{step}m")
 
 
 def _at(slo: Slo, healthy: int, failing: int, expected: dict[int, list[dict[str, Any]]], name: str) -> dict[str, Any]:

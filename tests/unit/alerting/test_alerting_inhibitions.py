@@ -6,6 +6,10 @@ import pytest
 
 from components.alerting.escalation import escalated
 from components.alerting.inhibitions import collected
+from components.clusterstate.rules import INHIBITIONS as CLUSTER_STATE
+from components.clusterstate.rules import VOLUME_HIGH
+from components.kafka import rules as kafka
+from components.prometheus import rules as prometheus
 from components.rules import Alert, Inhibition, RuleGroup, Severity
 
 
@@ -98,3 +102,19 @@ def test_chains_without_a_circle_are_fine() -> None:
 def test_an_inhibition_has_both_sides(source: tuple[str, ...], targets: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="name at least one source and one target"):
         collected(GROUPS, [Inhibition(source=source, targets=targets)])
+
+
+def test_a_volume_is_kept_quiet_by_nothing_that_fires_before_it_is_as_full() -> None:
+    fires_at = {
+        "KafkaDiskFilling": kafka.DISK_HIGH,
+        "KafkaDiskFull": kafka.DISK_CRITICAL,
+        "PrometheusDiskFilling": prometheus.DISK_HIGH,
+    }
+    sources = {name for entry in CLUSTER_STATE if "VolumeFilling" in entry.targets for name in entry.source}
+    assert sources == {name for name, share in fires_at.items() if share >= VOLUME_HIGH}
+    assert "KafkaDiskFilling" not in sources
+
+
+def test_growth_of_a_volume_is_no_news_once_its_servers_data_is_told() -> None:
+    sources = {name for entry in CLUSTER_STATE if "VolumeFillsSoon" in entry.targets for name in entry.source}
+    assert sources == {"KafkaDiskFilling", "KafkaDiskFull", "PrometheusDiskFilling", "VolumeFilling"}

@@ -157,10 +157,30 @@ def test_a_disconnected_device_keeps_only_its_own_alerts_quiet() -> None:
     assert {inhibition.equal for inhibition in quiet} == {("device_id",)}
 
 
+def test_an_alert_about_one_screen_or_device_leaves_the_objective_of_all_of_them_alone() -> None:
+    of_one = {row.alert for row in THRESHOLDS if row.slo and re.match(r"max by|histogram_quantile", row.value)}
+    assert of_one == {"DeviceDeliveryDelayed", "ScreenDisplaySlow"}
+    sources = {
+        name for inhibition in INHIBITIONS if set(inhibition.targets) & set(SLO_ALERTS) for name in inhibition.source
+    }
+    assert sources == {"RecordingFailures", *SLO_ALERTS[:-1]}
+
+
+def test_alerts_about_burns_are_evaluated_as_often_as_a_critical_group_is_looked_at() -> None:
+    assert {alert.name for alert in GROUPS["slo-burn"].alerts} == set(SLO_ALERTS)
+    assert GROUPS["slo-burn"].interval == "10s"
+    assert not [rule for rule in GROUPS["slo-burn"].rules if isinstance(rule, Recording)]
+    assert GROUPS["slo"].interval == "30s"
+
+
 def test_a_thresholds_alert_keeps_those_of_its_objective_quiet_that_are_not_more_urgent() -> None:
     targets = {inhibition.source[0]: inhibition.targets for inhibition in INHIBITIONS if inhibition.equal == ("slo",)}
     assert targets["RecordingFailures"] == SLO_ALERTS
-    assert targets["ScreenDisplaySlow"] == SLO_ALERTS[1:]
+    whole = threshold("screen-display").model_copy(
+        update={"example": threshold("screen-display").example.model_copy(update={"labels": {}})}
+    )
+    of_whole = inhibitions(DOCUMENT.model_copy(update={"thresholds": (whole,)}))
+    assert {inhibition.source: inhibition.targets for inhibition in of_whole}["ScreenDisplaySlow",] == SLO_ALERTS[1:]
     assert targets["SloBurnCritical"] == SLO_ALERTS[1:]
     assert targets["SloBurnMedium"] == SLO_ALERTS[3:]
     assert "SloBurnLow" not in targets
