@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import configparser
 import functools
 import json
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,9 +17,23 @@ from typing import Any, Final, Self
 
 import yaml
 
+from policy import ini
 from policy.model import UNKNOWN, Node, Resource, UnknownValueError
 
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+class _YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads what servers read: a tag that they do not know changes nothing for them."""
+
+
+def _untagged(loader: Any, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_scalar(node)
+
+
+_YamlLoader.add_constructor(None, _untagged)
 
 
 class Format(StrEnum):
@@ -98,31 +112,44 @@ def documents(resource: Resource, *formats: Format) -> Iterator[Document]:
 
 @functools.lru_cache(maxsize=512)
 def parse(name: str, text: str) -> tuple[Format, Any]:
-    """Parse a file and recognise what it configures; what cannot be parsed is ``OTHER`` with its text."""
+    """Parse a file and recognise what it configures, whatever its name ends with: servers do not look at that.
+
+    What cannot be parsed is ``OTHER`` with its text.
+    """
+    try:
+        loaded = _loaded(text)
+    except (ValueError, yaml.YAMLError):
+        loaded = text
+    kind = _format(name, loaded)
+    if kind is not Format.OTHER:
+        return kind, dict(flatten(loaded)) if kind is Format.SEARCH else loaded
     if name.endswith((".properties", ".config", ".conf")):
         content = properties(text)
         return _properties_format(content), content
     if name.endswith(".ini"):
-        return Format.GRAFANA, _ini(text)
-    if name.endswith((".yml", ".yaml", ".json")):
-        try:
-            loaded = _loaded(name, text)
-        except (ValueError, yaml.YAMLError):
-            return Format.OTHER, text
-        return _format(loaded), loaded
-    return Format.OTHER, text
+        return Format.GRAFANA, ini.read(text)
+    return Format.OTHER, loaded if name.endswith(STRUCTURED) else text
 
 
-def _loaded(name: str, text: str) -> Any:
-    """JSON or YAML; most JSON is YAML too, and its own reader is far quicker."""
-    if name.endswith(".json"):
-        return json.loads(text)
-    if text.startswith("{"):
+STRUCTURED: Final = (".yml", ".yaml", ".json")
+"""Endings of files that are always read as YAML or JSON."""
+
+
+def _loaded(text: str) -> Any:
+    """JSON or YAML, of several documents the first one, which is the one that servers read.
+
+    Most JSON is YAML too, and its own reader is far quicker.
+    """
+    if text.startswith(("{", "[")):
         try:
             return json.loads(text)
         except ValueError:
             pass
-    return yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506  (a safe loader)
+    loader = _YamlLoader(text)
+    try:
+        return loader.get_data() if loader.check_data() else None
+    finally:
+        loader.dispose()
 
 
 _KEY = re.compile(r"((?:\\.|[^\\=:\s])*)\s*[=:]?\s*(.*)", re.DOTALL)
@@ -188,15 +215,20 @@ _MARKS: tuple[tuple[Format, frozenset[str]], ...] = (
 )
 
 
-def _format(content: Any) -> Format:
+def _format(name: str, content: Any) -> Format:
     if isinstance(content, list):
         return _list_format(content)
     if not isinstance(content, Mapping):
         return Format.OTHER
+    if posixpath.basename(name) in _OF_SEARCH:
+        return Format.SEARCH
     keys = set(content)
     for kind, marks in _MARKS:
         if marks <= keys and (kind is not Format.JAEGER or "jaeger_storage" in (content.get("extensions") or {})):
             return kind
+    cluster = content.get("cluster")
+    if isinstance(cluster, Mapping) and "name" in cluster:
+        return Format.SEARCH
     if _alerting(content.get("groups")):
         return Format.RULES
     if _probing(content.get("modules")):
@@ -204,6 +236,19 @@ def _format(content: Any) -> Format:
     if "endpoints" in keys:
         return Format.THANOS_CLIENT
     return Format.OTHER
+
+
+_OF_SEARCH: Final = ("elasticsearch.yml", "opensearch.yml")
+"""The names under which search nodes read their settings."""
+
+
+def flatten(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings as dotted keys; lists stay whole."""
+    if isinstance(content, Mapping) and content:
+        for key, value in content.items():
+            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, content
 
 
 def _alerting(groups: Any) -> bool:
@@ -223,15 +268,6 @@ def _probing(modules: Any) -> bool:
 def _list_format(content: list[Any]) -> Format:
     first = content[0] if content and isinstance(content[0], Mapping) else {}
     return Format.THANOS_CLIENT if "grpc_config" in first else Format.OTHER
-
-
-def _ini(text: str) -> dict[str, dict[str, str]]:
-    parser = configparser.ConfigParser(interpolation=None, default_section="\0none", strict=False)
-    try:
-        parser.read_string(text)
-    except configparser.Error:
-        return {}
-    return {section: dict(parser[section]) for section in parser.sections()}
 
 
 def _decoded(value: str) -> str:

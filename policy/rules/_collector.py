@@ -30,6 +30,12 @@ WITHOUT_NETWORK = frozenset({"debug", "nop", "file", "jaeger_storage_exporter"})
 _PASSING = frozenset({"routing", "forward", "failover", "roundrobin"})
 """Connectors that answer only after the pipelines behind them have."""
 _SAMPLING = frozenset({"tail_sampling", "groupbytrace"})
+_ROLES = {
+    "receivers": ("receivers", "connectors"),
+    "processors": ("processors",),
+    "exporters": ("exporters", "connectors"),
+}
+"""What a pipeline names -> where the file defines it."""
 URLS = ("endpoint", "metrics_endpoint", "traces_endpoint", "logs_endpoint", "profiles_endpoint")
 
 
@@ -159,6 +165,15 @@ class Collector:
     def pipelines(self) -> tuple[Pipeline, ...]:
         """Every pipeline."""
         return tuple(Pipeline(name, node) for name, node in self.node.at("service.pipelines").items())
+
+    def undefined(self) -> Iterator[tuple[Node, str]]:
+        """Places where a pipeline names a part that the file does not define, and what it names there."""
+        for pipeline in self.pipelines:
+            for role, sections in _ROLES.items():
+                defined = {name for section in sections for name, _ in self.node[section].items()}
+                for name in pipeline.node[role].elements():
+                    if name.text() not in defined:
+                        yield name, f"{role[:-1]} {name.text()}"
 
     @property
     def entries(self) -> list[Pipeline]:

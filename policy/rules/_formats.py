@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import configparser
 import functools
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -107,34 +107,23 @@ def connection(text: str) -> Login | None:
 
 
 @functools.lru_cache(maxsize=64)
-def ini(text: str) -> Mapping[str, Mapping[str, str]]:
-    """Grafana's ini: keys before the first section, quotes and back quotes included; {} when it cannot be read."""
-    parser = configparser.ConfigParser(interpolation=None, default_section="\0none", strict=False)
-    try:
-        parser.read_string(f"[DEFAULT]\n{text}")
-    except configparser.Error:
-        return {}
-    return {
-        section.lower(): {key: _unquoted(value) for key, value in parser[section].items()}
-        for section in parser.sections()
-    }
-
-
-def _unquoted(value: str) -> str:
-    value = value.strip()
-    for quote in ('"""', '"', "`", "'"):
-        if len(value) >= 2 * len(quote) and value.startswith(quote) and value.endswith(quote):
-            return value[len(quote) : -len(quote)]
-    return value
-
-
-@functools.lru_cache(maxsize=64)
 def toml(text: str) -> Mapping[str, Any] | None:
-    """A TOML file, or None."""
+    """A TOML file with keys in small letters, since Go reads them in any; or None.
+
+    Where several keys differ in that alone, each is left as it is: nobody knows which one counts.
+    """
     try:
-        return tomllib.loads(text)
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         return None
+    return dict(_small_keys(content))
+
+
+def _small_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        times = Counter(map(str.lower, value))
+        return {key.lower() if times[key.lower()] == 1 else key: _small_keys(entry) for key, entry in value.items()}
+    return [_small_keys(entry) for entry in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -177,15 +166,6 @@ def connections(text: str) -> Iterator[tuple[str, Login]]:
             login = connection(match[0])
             if login:
                 yield f"line {number}", login
-
-
-def flatten(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested mappings as dotted keys; lists stay whole."""
-    if isinstance(content, Mapping) and content:
-        for key, value in content.items():
-            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, content
 
 
 def true(value: Any) -> bool:

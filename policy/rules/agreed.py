@@ -11,13 +11,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from policy.documents import Format, documents, files, parse, properties
+from policy import ini
+from policy.documents import STRUCTURED, Format, documents, files, parse, properties
 from policy.model import UNKNOWN, Finding, Node, Option, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._agreed import ADD, agreed, fits, table, unknown_keys
 from policy.rules._collector import collectors
 from policy.rules._kafka import TOPIC, servers
 from policy.rules._kubernetes import template
+from policy.rules._mounts import unagreed_mounts, unagreed_volumes
 from policy.rules._servers import WORKLOADS, Container, all_containers, pod_of
 from policy.rules._values import FILES, each_known, finding, seconds
 
@@ -85,12 +87,8 @@ def _pod_settings(resource: Resource, options: Options) -> Iterator[Finding]:
     if pod is None:
         return
     yield from unknown_keys(resource, pod, agreed()["pod_settings"])
-    scratch = {volume["name"].text() for volume in pod["volumes"].elements() if volume["emptyDir"].exists}
-    for container in all_containers(resource):
-        for mount in container.node["volumeMounts"].elements():
-            path = mount["mountPath"]
-            if mount["name"].text() in scratch and not fits(path.text(), agreed()["scratch_paths"]):
-                yield finding(resource, path, f"what the program reads at {path.text()} is empty scratch space", ADD)
+    yield from unagreed_volumes(resource, pod)
+    yield from each_known(unagreed_mounts(container) for container in all_containers(resource))
 
 
 def _secret_type(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -114,6 +112,8 @@ def _collector_parts(resource: Resource, options: Options) -> Iterator[Finding]:
                 kind = component.name.partition("/")[0]
                 if not {kind, component.name} & {*agreed()["collector_parts"][section]}:
                     yield finding(resource, component.node, f"{section} of type {kind} are not agreed on", ADD)
+        for node, what in collector.undefined():
+            yield finding(resource, node, f"no rule sees the {what}: this file defines none", "define it in the file")
 
 
 _SYNCHRONOUS_FROM: Final = 2
@@ -193,7 +193,7 @@ def _search(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.SEARCH):
         content = document.node.value
         if isinstance(content, Mapping):
-            yield from table("search").findings(resource, Node(dict(_formats.flatten(content)), f"{document.name}:"))
+            yield from table("search").findings(resource, document.node)
     for name, text in files(resource):
         for line in text.splitlines() if name == "jvm.options" else ():
             if line.strip() and not fits(line.strip(), agreed()["search_jvm_options"]):
@@ -235,8 +235,11 @@ def _collector(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _servers(resource: Resource, options: Options) -> Iterator[Finding]:
-    for document in documents(resource, *_TABLES):
-        yield from table(_TABLES[document.format]).findings(resource, document.node)
+    for document in documents(resource, *_TABLES, Format.OTHER):
+        if document.format in _TABLES:
+            yield from table(_TABLES[document.format]).findings(resource, document.node)
+        elif document.name.endswith(STRUCTURED) and isinstance(document.node.value, str):
+            yield finding(resource, document.node, "no rule can read it", "write YAML or JSON, as its name says")
 
 
 def _grafana(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -249,10 +252,16 @@ def _grafana(resource: Resource, options: Options) -> Iterator[Finding]:
                 yield finding(resource, user, problem, "give it a reader")
     for name, text in files(resource):
         if name.endswith(".ini"):
-            yield from table("grafana").findings(resource, Node(_formats.ini(text), f"{name}:"))
-        content = _formats.toml(text) if name.endswith(".toml") else None
-        if content is not None and "servers" in content:
-            yield from table("ldap").findings(resource, Node(content, f"{name}:"))
+            yield from table("grafana").findings(resource, Node(ini.read(text), f"{name}:"))
+        if name.endswith(".toml"):
+            yield from _directory(resource, name, _formats.toml(text))
+
+
+def _directory(resource: Resource, name: str, content: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if content is None:
+        yield finding(resource, name, "no rule can read it", "write TOML, as its name says")
+    elif "servers" in map(str.lower, content):
+        yield from table("ldap").findings(resource, Node(content, f"{name}:"))
 
 
 def _services(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -336,8 +345,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="pod-settings-agreed",
-        promise="Pods have agreed settings only, and scratch space at agreed paths only.",
-        why="Names of one's own, another resolver or an empty folder over certificates lead clients to anybody.",
+        promise="Pods have agreed settings only, scratch space at agreed paths only, and files under their own names.",
+        why="Names of one's own, another resolver or something else over certificates lead clients to anybody.",
         sources=("K5", "M4"),
         kinds=WORKLOADS,
         resource=_pod_settings,

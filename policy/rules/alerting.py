@@ -76,7 +76,7 @@ def _gossip_of(container: Container, stack: Sequence[Resource]) -> Iterator[Find
             "mount a file with tls_server_config and tls_client_config at that path",
         )
         return
-    node = Node(parse("gossip.yml", file.text)[1], f"{file.name}:")
+    node = Node(parse(file.name, file.text)[1], f"{file.name}:")
     server, client = node["tls_server_config"], node["tls_client_config"]
     demand = server["client_auth_type"]
     yield from server_tls(file.resource, server, what="Alertmanager's gossip")
@@ -123,7 +123,7 @@ def _web_of(container: Container, stack: Sequence[Resource]) -> Iterator[Finding
         return
     mounted = container.mounted(stack)
     file = mounted.at(flag_word.text)
-    if file is None or parse("web.yml", file.text)[0] is not Format.WEB:
+    if file is None or parse(file.name, file.text)[0] is not Format.WEB:
         mounted.missing()
         yield finding(
             container.resource,

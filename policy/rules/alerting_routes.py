@@ -165,7 +165,7 @@ def _configured_of(container: Container, stack: Sequence[Resource]) -> Iterator[
     word = container.flag("config.file")
     mounted = container.mounted(stack)
     file = mounted.at(word.text) if word else None
-    if file is None or parse("alertmanager.yml", file.text)[0] is not Format.ALERTMANAGER:
+    if file is None or parse(file.name, file.text)[0] is not Format.ALERTMANAGER:
         mounted.missing()
         yield finding(
             container.resource,

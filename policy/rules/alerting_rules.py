@@ -416,7 +416,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="alert-agreed",
-        promise="No alert is less urgent, later, rarer or about other metrics than agreed, nor true at other times where "
+        promise="No alert is less urgent, later, rarer or about other metrics than agreed, nor true at other times if "
         "it keeps more urgent ones quiet.",
         why="An alert that comes a day late, at night to nobody or never looks like health.",
         sources=("P3", "A2"),

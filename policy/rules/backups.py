@@ -192,7 +192,7 @@ def _mounted(container: Container, stack: Sequence[Resource]) -> Iterator[Findin
         return
     mounted = container.mounted(stack)
     file = mounted.at(word.text)
-    if file is None or parse("objstore.yml", file.text)[0] is not Format.OBJECT_STORE:
+    if file is None or parse(file.name, file.text)[0] is not Format.OBJECT_STORE:
         mounted.missing()
         yield finding(
             container.resource,

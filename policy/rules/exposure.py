@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from policy import ini
 from policy.documents import Document, Format, parse
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules import _formats
 from policy.rules._collector import Collector
 from policy.rules._kafka import Server
 from policy.rules._kubernetes import NETWORKS, at, number, of_kind, served, shown, state, too_wide
@@ -140,14 +140,14 @@ def _proxy(container: Container, port: int) -> Iterator[str]:
 
 
 def _grafana(container: Container, mounted: Mounted, port: int) -> Iterator[str]:
-    inis = [_formats.ini(file.text) for file in mounted.files if file.name.endswith(".ini")]
-    if not container.runs("grafana", "grafana-server") and not any("server" in ini for ini in inis):
+    inis = [ini.read(file.text) for file in mounted.files if file.name.endswith(".ini")]
+    if not container.runs("grafana", "grafana-server") and not any("server" in content for content in inis):
         return
     server: dict[str, str] = {}
     anonymous: dict[str, str] = {}
-    for ini in inis:
-        server |= ini.get("server", {})
-        anonymous |= ini.get("auth.anonymous", {})
+    for content in inis:
+        server |= content.get("server", {})
+        anonymous |= content.get("auth.anonymous", {})
     env = {node["name"].text(): node["value"].text() for node in container.node["env"].elements()}
     if int(env.get("GF_SERVER_HTTP_PORT", server.get("http_port", "3000")) or 0) != port:
         return

@@ -37,13 +37,13 @@ _MIRRORS: Final = frozenset({"mirror", "mirror-maker"})
 """Their topics and groups carry the names of the regions, and have rules of their own."""
 _ROLES: Final = frozenset({"Role", "ClusterRole"})
 _BINDINGS: Final = frozenset({"RoleBinding", "ClusterRoleBinding"})
-CATALOGUE: Final = frozenset({"attributes", "clients", "layers", "reserved"})
+CATALOGUE: Final = frozenset({"attributes", "layers"})
 """Keys by which the gate's file is known."""
 MASKED: Final = frozenset({"id", "text"})
 """Types of attributes whose values are hashed, or searched for personal data."""
 ANY: Final = "*"
 """Stands for what differs between stacks."""
-_RUN: Final = (".sh", ".sql")
+_RUN: Final = (".py", ".sh", ".sql", ".tmpl")
 _DIGEST: Final = 16
 _INDEX: Final = ("names", "privileges", "index_patterns", "allowed_actions")
 

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policy.documents import files, parse
+from policy.documents import files, flatten, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._formats import flatten
 from policy.rules._servers import Container, Mounted, Variables, containers, replicas
 from policy.rules._values import FILES, each_known, finding, flag
 

@@ -12,9 +12,9 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
+from policy import ini
 from policy.documents import Document, Format, documents, files
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules import _formats
 from policy.rules._agreed import agreed
 from policy.rules._collector import URLS, Collector
 from policy.rules._kafka import TOPIC, services
@@ -192,7 +192,7 @@ def _proxied(resources: Sequence[Resource], options: Options) -> Iterator[Findin
     for resource in resources:
         for name, text in unknown.known(files(resource)):
             if name.endswith(".ini"):
-                listed = _formats.ini(text).get("security", {}).get(_WHITELIST, "").split()
+                listed = ini.read(text).get("security", {}).get(_WHITELIST, "").split()
                 others = sorted({*listed} - sources)
                 if others:
                     problem = f"whoever may query reaches {others[0]} from inside: no data source is there"

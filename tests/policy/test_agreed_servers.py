@@ -97,13 +97,16 @@ def test_no_user_of_the_system_is_another_one_of_postgres() -> None:
         ("elasticsearch.yml", "", None),
         ("elasticsearch.yml", "http.cors.enabled: true", "http.cors.enabled is not agreed on"),
         ("elasticsearch.yml", "http:\n  cors:\n    enabled: true", "http.cors.enabled is not agreed on"),
+        ("elasticsearch.yml", "cluster: {name: a}\nhttp.cors.enabled: true", "http.cors.enabled is not agreed on"),
+        ("search.yml", "cluster: {name: a}\nhttp: {cors: {enabled: true}}", "http.cors.enabled is not agreed on"),
         ("opensearch.yml", "plugins.security.unsupported.inject_user.enabled: true", "is not agreed on"),
         ("jvm.options", "-Xmx1g", None),
         ("jvm.options", "-agentlib:jdwp=transport=dt_socket", "an option of the JVM that is not agreed on"),
     ],
 )
 def test_search_nodes_have_agreed_settings(name: str, more: str, problem: str | None) -> None:
-    base = "" if name == "jvm.options" else "cluster.name: a\nxpack.security.enabled: true\n"
+    base = "" if name == "jvm.options" else "xpack.security.enabled: true\n"
+    base += "" if name == "jvm.options" or "cluster:" in more else "cluster.name: a\n"
     told = problems("search-settings-agreed", config_map(name, f"{base}{more}\n"))
     assert len(told) == (1 if problem else 0)
     assert not problem or problem in told[0]
@@ -113,3 +116,23 @@ def test_a_secret_with_files_is_looked_into_too() -> None:
     text = yaml.safe_dump(GOOD | {"remote_write": []})
     secret = Resource("kubernetes:core/v1:Secret", "one", {"type": "Opaque", "stringData": {"prometheus.yml": text}})
     assert problems("prometheus-settings-agreed", secret) == ["remote_write is not agreed on"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[[servers]]\nmin_tls_version = "TLS1.2"\nssl_skip_verify = false\n', ""),
+        ('[[Servers]]\nmin_tls_version = "TLS1.2"\nssl_skip_verify = true\n', "servers.-.ssl_skip_verify is true"),
+        ('[[SERVERS]]\nmin_tls_version = "TLS1.2"\nSSL_Skip_Verify = true\n', "servers.-.ssl_skip_verify is true"),
+        ("[[Servers]]\nuse_ssl = true\n[[SERVERS]]\nuse_ssl = true\n", "Servers.-.use_ssl is not agreed on"),
+        (
+            '[[servers]]\nmin_tls_version = "TLS1.2"\nuse_ssl = true\nUse_SSL = true\n',
+            "servers.-.Use_SSL is not agreed on",
+        ),
+        ("[[servers]\n", "no rule can read it"),
+    ],
+)
+def test_the_directory_is_known_in_large_and_small_letters(text: str, problem: str) -> None:
+    told = problems("grafana-settings-agreed", config_map("ldap.toml", text))
+    assert bool(told) == bool(problem)
+    assert not problem or told[0].startswith(problem)

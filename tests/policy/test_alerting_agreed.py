@@ -79,7 +79,7 @@ def test_an_alert_in_a_file_that_is_not_loaded_is_gone() -> None:
             moved.append(resource)
             continue
         content = yaml.safe_load(data[name])
-        taken = {"groups": []}
+        taken: dict[str, Any] = {"groups": []}
         for group in content["groups"]:
             rules_of_group = [rule for rule in group["rules"] if rule.get("alert") == "KafkaDiskFull"]
             if rules_of_group:

@@ -44,6 +44,12 @@ def test_every_alertmanager_has_its_configuration(path: str, value: Any, message
     ]
 
 
+@pytest.mark.parametrize("ending", [".conf", ".properties", ".ini", ".json", ".txt"])
+def test_the_configuration_may_have_any_ending(ending: str) -> None:
+    data = broken(GOOD["routing"], "route/routes", [])
+    assert said(rule("alertmanager-critical-prompt"), [config_map("r", **{f"am{ending}": data})])
+
+
 def test_without_a_route_for_critical_alerts_the_first_one_counts() -> None:
     data = broken(GOOD["routing"], "route/routes", [])
     assert said(rule("alertmanager-critical-prompt"), [config_map("r", **{"am.yml": data})])[0] == (

@@ -150,6 +150,9 @@ def test_nodes_know_their_path_and_survive_missing_keys() -> None:
         _ = Node({"a": UNKNOWN})["a"]["b"]
 
 
+_ENDINGS = (".conf", ".config", ".properties", ".ini", ".json", ".txt", "")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "kind"),
     [
@@ -164,6 +167,13 @@ def test_nodes_know_their_path_and_survive_missing_keys() -> None:
         ("grafana.ini", "[server]\nprotocol = https", Format.GRAFANA),
         ("d.yaml", "datasources: []", Format.DATASOURCES),
         ("o.yml", "cluster.name: x", Format.SEARCH),
+        ("o.yml", "cluster: {name: x}", Format.SEARCH),
+        ("opensearch.yml", "http.cors.enabled: true", Format.SEARCH),
+        *((f"a{ending}", "route: {}\nreceivers: []", Format.ALERTMANAGER) for ending in _ENDINGS),
+        *((f"w{ending}", "basic_auth_users: {}", Format.WEB) for ending in _ENDINGS),
+        ("a.yml", "route: {}\nreceivers: []\n---\nmore: 1", Format.ALERTMANAGER),
+        ("a.yml", "route: !mine {}\nreceivers: !mine []", Format.ALERTMANAGER),
+        ("client.conf", "security.protocol: SSL", Format.KAFKA_CLIENT),
         ("r.yml", "groups: [{name: a, rules: []}]", Format.RULES),
         ("config.yaml", "bootstrap: kafka:9092\ngroups: [metrics-consumer-primary]", Format.OTHER),
         ("config.yaml", "bootstrap: kafka:9092\ngroups: metrics-.*", Format.OTHER),
@@ -174,6 +184,16 @@ def test_nodes_know_their_path_and_survive_missing_keys() -> None:
 )
 def test_files_are_recognised_by_their_content(name: str, text: str, kind: Format) -> None:
     assert parse(name, text)[0] is kind
+
+
+def test_of_several_documents_the_first_one_is_read_and_unknown_tags_mean_nothing() -> None:
+    text = "route: !mine {receiver: !mine a}\nreceivers: !mine [!mine {name: a}]\n---\nroute: {receiver: b}\n"
+    assert parse("a.yml", text)[1] == {"route": {"receiver": "a"}, "receivers": [{"name": "a"}]}
+
+
+def test_settings_of_search_nodes_have_dotted_names_in_any_spelling() -> None:
+    text = "cluster: {name: x}\ndiscovery: {seed_hosts: [a, b]}\nnode.name: y\n"
+    assert parse("o.yml", text)[1] == {"cluster.name": "x", "discovery.seed_hosts": ["a", "b"], "node.name": "y"}
 
 
 def test_properties_have_comments_separators_and_continued_lines() -> None:
