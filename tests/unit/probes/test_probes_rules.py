@@ -18,7 +18,9 @@ def _alerts(renew_before: str) -> dict[str, Alert]:
 def test_half_and_a_tenth_of_the_time_are_left(renew_before: str, soon: int, at_once: int) -> None:
     alerts = _alerts(renew_before)
     assert alerts["CertificateExpiresSoon"].expr.endswith(f" < {soon}")
-    assert alerts["CertificateEnds"].expr.endswith(f" < {at_once}")
+    left, _, looked_at = alerts["CertificateEnds"].expr.partition(" and on (endpoint, instance) ")
+    assert left.endswith(f" < {at_once}")
+    assert "probe_success" in looked_at
 
 
 def test_the_description_says_when_it_should_have_been_renewed() -> None:
