@@ -28,6 +28,9 @@ CREDENTIAL_KEYS: Final = (
     ("tls_config", "key_file"),
 )
 """Where an HTTP client of the Prometheus family names the file that it logs in with."""
+SOURCE: Final = ("source_matchers", "source_match", "source_match_re")
+TARGET: Final = ("target_matchers", "target_match", "target_match_re")
+"""Where an inhibition has the conditions of each of its sides, for `matchers`."""
 Labels = frozenset[tuple[str, str]]
 _MATCHER = re.compile(r'"?(\w+)"?\s*(=~|!=|!~|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^",}]*))')
 

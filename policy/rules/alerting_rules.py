@@ -17,6 +17,7 @@ from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._agreed import agreed_alerts, unknown_keys
 from policy.rules._alerting import (
     ALWAYS_FIRES,
+    TARGET,
     Alert,
     Evaluator,
     Labels,
@@ -358,7 +359,7 @@ def _beats(routing: Routing, route: Route, name: str, options: Options) -> Itera
 
 def _quiet(routing: Routing, labels: Labels, name: str) -> Iterator[Finding]:
     for node in routing.node["inhibit_rules"].elements():
-        aims = list(matchers(node, "target_matchers", "target_match", "target_match_re"))
+        aims = list(matchers(node, *TARGET))
         if all(aim.fits(dict(labels)) for aim in aims):
             problem = f"other alerts may keep {name} quiet"
             fix = "name the alerts that it is for in target_matchers"

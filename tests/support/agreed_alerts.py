@@ -13,7 +13,7 @@ from typing import Any
 from policy.documents import Format, documents
 from policy.model import Resource
 from policy.rules._agreed import ALERTS_FILE
-from policy.rules._alerting import Alert, all_alerts, all_routings, matchers, metrics_of
+from policy.rules._alerting import SOURCE, TARGET, Alert, all_alerts, all_routings, matchers, metrics_of
 from policy.rules._values import Unknowns, seconds
 from policy.rules.alerting_rules import SEVERITIES, parts
 from tests.support.agreed_recordings import recordings
@@ -65,12 +65,8 @@ def _keeping_more_urgent_ones_quiet(resources: Sequence[Resource]) -> set[str]:
     for routing in all_routings(resources, unknown):
         for inhibition in routing.node["inhibit_rules"].elements():
             source, target = (
-                [
-                    alert
-                    for alert in alerts
-                    if all(one.fits(dict(alert.labels)) for one in matchers(inhibition, key, "", ""))
-                ]
-                for key in ("source_matchers", "target_matchers")
+                [alert for alert in alerts if all(one.fits(dict(alert.labels)) for one in matchers(inhibition, *keys))]
+                for keys in (SOURCE, TARGET)
             )
             urgent = min(map(_rank, target), default=len(SEVERITIES))
             names |= {alert.name for alert in source if _rank(alert) > urgent}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from components.jaeger.query import query_workload
 from components.search.config import HTTP_PORT, WORKLOAD
@@ -16,8 +16,9 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.drills.procedure import CannotRunError
 
+T = TypeVar("T")
 _PAGE = 1000
-_TRIES = 6
+_TRIES, _TRY_AGAIN_S = 6, 1.0
 _READINGS, _READ_AGAIN_S = 4, 20.0
 
 
@@ -43,14 +44,7 @@ class SearchClient:
         Raises:
             OpsError: Some of them could not be read, several times.
         """
-        for left in reversed(range(_READINGS)):
-            try:
-                return list(self._pages(query, fields))
-            except OpsError:
-                if not left:
-                    raise
-                time.sleep(_READ_AGAIN_S)
-        raise OpsError("the search cluster was never asked")
+        return _patiently(lambda: list(self._pages(query, fields)), _READINGS, _READ_AGAIN_S)
 
     def _pages(self, query: Mapping[str, Any], fields: Sequence[str]) -> Iterator[dict[str, Any]]:
         body = {"size": _PAGE, "query": query, "sort": ["_doc"], "_source": list(fields) or True}
@@ -81,14 +75,7 @@ class SearchClient:
         Raises:
             OpsError: The last of the tries failed.
         """
-        for left in reversed(range(_TRIES)):
-            try:
-                return self._once(method, path, body)
-            except OpsError:
-                if not left:
-                    raise
-                time.sleep(1.0)
-        raise OpsError("the search cluster was never asked")
+        return _patiently(lambda: self._once(method, path, body), _TRIES, _TRY_AGAIN_S)
 
     def _once(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         pods = [pod for pod in self._context.kube.pods(WORKLOAD) if pod.ready]
@@ -113,6 +100,20 @@ class SearchClient:
                 raise OpsError(f"search answered {response.status_code} to {path}: {response.text[:300]}")
             answer: dict[str, Any] = response.json()
         return answer
+
+
+def _patiently(ask: Callable[[], T], tries: int, pause_s: float) -> T:
+    """What is answered at one of some tries.
+
+    Raises:
+        OpsError: The last of them failed.
+    """
+    for _ in range(tries - 1):
+        try:
+            return ask()
+        except OpsError:
+            time.sleep(pause_s)
+    return ask()
 
 
 def _whole(answer: dict[str, Any]) -> dict[str, Any]:
