@@ -167,12 +167,21 @@ class Collector:
         return tuple(Pipeline(name, node) for name, node in self.node.at("service.pipelines").items())
 
     def undefined(self) -> Iterator[tuple[Node, str]]:
-        """Places where a pipeline names a part that the file does not define, and what it names there."""
+        """Places where a pipeline names a part that the file does not define, and what it names there.
+
+        A pipeline, or its list of names, that is one text is such a place: an expression stands for what is elsewhere.
+        """
+        defined = {
+            role: {name for section in sections for name, _ in self.node[section].items()}
+            for role, sections in _ROLES.items()
+        }
         for pipeline in self.pipelines:
-            for role, sections in _ROLES.items():
-                defined = {name for section in sections for name, _ in self.node[section].items()}
-                for name in pipeline.node[role].elements():
-                    if name.text() not in defined:
+            if isinstance(pipeline.node.value, str):
+                yield pipeline.node, f"pipeline {pipeline.name}"
+            for role, names in defined.items():
+                listed = pipeline.node[role]
+                for name in (listed,) if isinstance(listed.value, str) else listed.elements():
+                    if name.text() not in names:
                         yield name, f"{role[:-1]} {name.text()}"
 
     @property
