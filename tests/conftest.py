@@ -86,6 +86,15 @@ def _collected() -> Iterator[None]:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Give back what answers to a request to end: a program's main function, called in a test, keeps its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 class ByFile(LoadScopeScheduling):
     """A file's tests go to one worker, and so do those of a folder that shares servers; what takes longest is first.
 
