@@ -22,6 +22,7 @@ import yaml
 
 from components.versions import IMAGES, OURS, UPSTREAM
 from ops.core.errors import OpsError, one_line
+from ops.images import referrers, sbom
 from ops.images.catalogue import CHECKOUT, Image, chosen
 from ops.images.registry import Manifest, Registry
 
@@ -89,6 +90,15 @@ class Tool:
         done = _done([self.name, *inspect, reference], _ASK_LIMIT_S)
         text = done.stdout.strip()
         return f"sha256:{text.removeprefix('sha256:')}" if done.returncode == 0 and text else ""
+
+    def save(self, reference: str, archive: Path) -> None:
+        """Write a local image into a file that is not there yet, with its layers as they are."""
+        command = (
+            ["buildah", "push", "--quiet", reference, f"docker-archive:{archive}"]
+            if self.name == "buildah"
+            else [self.name, "save", "-o", str(archive), reference]
+        )
+        run_tool(command, limit_s=COPY_LIMIT_S)
 
     def push(self, reference: str) -> None:
         """Push a local image to the registry that its name begins with."""
@@ -247,6 +257,18 @@ _Certs = Annotated[
     Path | None,
     typer.Option(help="Folder with the registry's authority in ca.crt; docker has it in /etc/docker/certs.d."),
 ]
+_Sbom = Annotated[
+    Path,
+    typer.Option(
+        "--sbom",
+        help="Folder of the images' bills of materials, NAME.cdx.json (CycloneDX).",
+        show_default="build/sbom in the checkout",
+    ),
+]
+_NoSbom = Annotated[bool, typer.Option("--no-sbom", help="Without bills of materials.")]
+_SBOM_FOLDER = CHECKOUT / "build" / "sbom"
+_HERE = "localhost"
+"""Registry of images that stay on this machine."""
 
 
 @images_app.command()
@@ -258,8 +280,13 @@ def build(
         list[str] | None,
         typer.Option(help="NAME=value for the Dockerfiles, such as BASE=registry.example.com/debian:12; repeatable."),
     ] = None,
+    sbom_folder: _Sbom = _SBOM_FOLDER,
+    no_sbom: _NoSbom = False,
 ) -> None:
-    """Build our images from their Dockerfiles in images/; what the tool still has of an earlier build is used again."""
+    """Build our images from their Dockerfiles in images/; what the tool still has of an earlier build is used again.
+
+    A bill of materials is written of each, unless the registry is localhost: such an image is for this machine alone.
+    """
     arguments = build_arg or []
     for argument in arguments:
         if not re.fullmatch(r"[A-Za-z_]\w*=.*", argument):
@@ -269,12 +296,25 @@ def build(
     for image, step in _steps(selected, f"building with {builder.name}"):
         reference = _reference(target, image)
         builder.build(reference, image.dockerfile, image.name, arguments)
-        step(builder.image_id(reference))
+        image_id = builder.image_id(reference)
+        if no_sbom or target == _HERE:
+            step(image_id)
+        else:
+            file = _sbom_file(sbom_folder, image)
+            _described(builder, image, reference, image_id, file)
+            step(f"{image_id}, {file}")
 
 
 @images_app.command()
-def push(registry: _To, names: _Names = None, tool: _Tool = None, cert_dir: _Certs = None) -> None:
-    """Push our images; one that the registry has already is left alone."""
+def push(
+    registry: _To,
+    names: _Names = None,
+    tool: _Tool = None,
+    cert_dir: _Certs = None,
+    sbom_folder: _Sbom = _SBOM_FOLDER,
+    no_sbom: _NoSbom = False,
+) -> None:
+    """Push our images, and attach their bills of materials; one that the registry has already is left alone."""
     selected, target = chosen(names or [], only=OURS), Registry(_registry_name(registry), cert_dir=cert_dir)
     pusher = find_tool(tool, cert_dir)
     for image, step in _steps(selected, f"pushing with {pusher.name}"):
@@ -283,11 +323,16 @@ def push(registry: _To, names: _Names = None, tool: _Tool = None, cert_dir: _Cer
         if not local:
             raise OpsError(f"{reference} is not built: run `obs images build --registry {target.name} {image.name}`")
         present = target.manifest(image.repository, image.tag)
-        if present is not None and local in (present.digest, present.config):
-            step(f"already there, {present.digest}")
-            continue
-        pusher.push(reference)
-        step(_now(target, image).digest)
+        there = present is not None and local in (present.digest, present.config)
+        if present is None or not there:
+            pusher.push(reference)
+            present = _now(target, image)
+        done = f"already there, {present.digest}" if there else present.digest
+        if not no_sbom:
+            file = _sbom_file(sbom_folder, image)
+            content = sbom.known(file, local) or _described(pusher, image, reference, local, file)
+            done += f", SBOM {_attached(target, image, present.digest, file, content)}"
+        step(done)
 
 
 @images_app.command()
@@ -368,6 +413,25 @@ def _registry_name(text: str) -> str:
 
 def _reference(registry: str, image: Image) -> str:
     return f"{registry}/{image.repository}:{image.tag}"
+
+
+def _sbom_file(folder: Path, image: Image) -> Path:
+    return folder / f"{image.name}{sbom.SUFFIX}"
+
+
+def _described(tool: Tool, image: Image, reference: str, image_id: str, file: Path) -> bytes:
+    name = f"{image.repository}:{image.tag}"
+    return sbom.write(file, name, image_id, lambda archive: tool.save(reference, archive))
+
+
+def _attached(registry: Registry, image: Image, digest: str, file: Path, content: bytes) -> str:
+    """Attach a bill of materials to an image that the registry has; digest of the artifact."""
+    try:
+        return referrers.attach(
+            registry, image.repository, digest, kind=sbom.MEDIA_TYPE, name=file.name, content=content
+        )
+    except OpsError as error:
+        raise OpsError(f"{image.name} is there, and not {file} beside it: {error}; --no-sbom leaves it out") from None
 
 
 def _origin(image: Image, other: Registry | None) -> tuple[Registry, str]:

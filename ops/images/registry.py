@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -132,6 +133,10 @@ def authority(host: str, folder: Path | None = None) -> str | bool:
     return next((str(path / "ca.crt") for path in candidates if (path / "ca.crt").is_file()), True)
 
 
+class LoginError(OpsError):
+    """A registry wants a login, or refuses the one that it was sent."""
+
+
 class Registry:
     """A registry, with a path below which its repositories are.
 
@@ -139,6 +144,7 @@ class Registry:
         name: Host, if need be with port and path.
         cert_dir: Folder with ``ca.crt``; None: where the tools look.
         find_login: Gives user and password of a host.
+        limit_s: How long an answer may take, in seconds.
     """
 
     def __init__(
@@ -147,13 +153,16 @@ class Registry:
         *,
         cert_dir: Path | None = None,
         find_login: Callable[[str], tuple[str, str] | None] = login,
+        limit_s: float = _LIMIT_S,
     ) -> None:
         self.name = name.rstrip("/")
         self._host, _, path = self.name.partition("/")
         self._path = f"{path}/" if path else ""
         self._verify = authority(self._host, cert_dir)
         self._login = find_login(self._host)
+        self._limit_s = limit_s
         self._session = requests.Session()
+        self._authorizations: dict[tuple[str, str], str] = {}
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
         """The image of a tag or digest, or None where there is none.
@@ -161,11 +170,74 @@ class Registry:
         Raises:
             OpsError: The registry does not answer, refuses the login, or answers what is no manifest.
         """
-        body = self._get(f"{self._path}{repository}", reference)
+        body = self._get(repository, reference)
         if body is None:
             return None
-        digest = f"sha256:{hashlib.sha256(body.content).hexdigest()}"
-        return Manifest(digest=digest, config=self._config(repository, _parsed(body, self.name)))
+        return Manifest(digest=digest_of(body.content), config=self._config(repository, _parsed(body, self.name)))
+
+    def has(self, repository: str, reference: str) -> bool:
+        """Whether there is a manifest of a tag or digest, of which nothing is fetched.
+
+        Raises:
+            LoginError: The registry wants another login.
+            OpsError: It does not answer.
+        """
+        return self._get(repository, reference, "HEAD") is not None
+
+    def content(self, repository: str, reference: str) -> tuple[str, bytes] | None:
+        """Media type and text of the manifest of a tag or digest, or None where there is none.
+
+        Raises:
+            OpsError: As `manifest`.
+        """
+        body = self._get(repository, reference)
+        if body is None:
+            return None
+        kind = _parsed(body, self.name).get("mediaType") or body.headers.get("Content-Type", "").partition(";")[0]
+        return str(kind), body.content
+
+    def request(
+        self,
+        method: str,
+        repository: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        follow: bool = True,
+    ) -> requests.Response:
+        """Call the API of a repository, with the login that the registry asks for.
+
+        Args:
+            method: ``GET`` and ``HEAD`` need the right to read, all others the right to write.
+            repository: Below the path of this registry.
+            path: Below ``/v2/REPOSITORY/``, or a URL that the registry named; a login goes to the registry alone.
+            headers: Besides the login.
+            query: Besides what the URL has.
+            content: What is sent.
+            follow: Whether a redirection is followed, or is the answer.
+
+        Raises:
+            OpsError: The registry does not answer, refuses the login, or names an address without TLS.
+        """
+        server = _SERVERS.get(self._host, self._host)
+        name = f"{self._path}{repository}"
+        url = urljoin(f"https://{server}/v2/{name}/", path)
+        sent, known = dict(headers or {}), (name, "pull" if method in ("GET", "HEAD") else "pull,push")
+        if urlsplit(url).scheme != "https":
+            raise OpsError(f"registry {self._host} names an address without TLS: {one_line(url, 120)}")
+        if urlsplit(url).netloc != server:
+            return self._call(method, url, sent, query, content, follow)
+        if known in self._authorizations:
+            sent["Authorization"] = self._authorizations[known]
+        answer = self._call(method, url, sent, query, content, follow)
+        if answer.status_code == requests.codes.unauthorized:
+            sent["Authorization"] = self._authorizations[known] = self._authorization(answer, *known)
+            answer = self._call(method, url, sent, query, content, follow)
+        if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
+            raise LoginError(f"registry {self._host} refuses the login to {name}: run `TOOL login {self._host}`")
+        return answer
 
     def _config(self, repository: str, manifest: Any) -> str:
         """Digest of the configuration of our platform."""
@@ -173,52 +245,60 @@ class Registry:
             for child in manifest["manifests"]:
                 platform = child.get("platform", {})
                 if (platform.get("os"), platform.get("architecture")) == _PLATFORM:
-                    body = self._get(f"{self._path}{repository}", child["digest"])
+                    body = self._get(repository, child["digest"])
                     return self._config(repository, _parsed(body, self.name)) if body is not None else ""
             return ""
         return str(manifest.get("config", {}).get("digest", ""))
 
-    def _get(self, repository: str, reference: str) -> requests.Response | None:
-        url = f"https://{_SERVERS.get(self._host, self._host)}/v2/{repository}/manifests/{reference}"
-        headers = {"Accept": ", ".join((*_INDICES, *_MANIFESTS))}
-        answer = self._call(url, headers)
-        if answer.status_code == requests.codes.unauthorized:
-            answer = self._call(url, headers | {"Authorization": self._authorization(answer, repository)})
+    def _get(self, repository: str, reference: str, method: str = "GET") -> requests.Response | None:
+        accepted = {"Accept": ", ".join((*_INDICES, *_MANIFESTS))}
+        answer = self.request(method, repository, f"manifests/{reference}", headers=accepted)
         if answer.status_code == requests.codes.not_found:
             return None
-        if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
-            raise OpsError(f"registry {self._host} refuses the login to {repository}: run `TOOL login {self._host}`")
         if not answer.ok:
-            raise OpsError(f"registry {self._host} answered {answer.status_code} for {repository}:{reference}")
+            name = f"{self._path}{repository}:{reference}"
+            raise OpsError(f"registry {self._host} answered {answer.status_code} for {name}")
         return answer
 
-    def _authorization(self, challenge: requests.Response, repository: str) -> str:
+    def _authorization(self, challenge: requests.Response, repository: str, actions: str) -> str:
         """What a registry asks for: the login itself, or a token that its login server gives for it."""
         header = challenge.headers.get("WWW-Authenticate", "")
         if not header.lower().startswith("bearer "):
             if self._login is None:
-                raise OpsError(f"registry {self._host} wants a login: run `TOOL login {self._host}`")
+                raise LoginError(f"registry {self._host} wants a login: run `TOOL login {self._host}`")
             return _basic(*self._login)
         fields = dict(re.findall(r'(\w+)="([^"]*)"', header))
         if "realm" not in fields or not fields["realm"].startswith("https://"):
             raise OpsError(f"registry {self._host} names no login server over TLS: {one_line(header, 120)}")
         answer = self._call(
+            "GET",
             fields["realm"],
             {"Authorization": _basic(*self._login)} if self._login else {},
-            {"service": fields.get("service", self._host), "scope": f"repository:{repository}:pull"},
+            {"service": fields.get("service", self._host), "scope": f"repository:{repository}:{actions}"},
         )
         if not answer.ok:
-            raise OpsError(f"registry {self._host} refuses the login to {repository}: run `TOOL login {self._host}`")
+            raise LoginError(f"registry {self._host} refuses the login to {repository}: run `TOOL login {self._host}`")
         tokens = _parsed(answer, self.name)
         return f"Bearer {tokens.get('token') or tokens.get('access_token', '')}"
 
-    def _call(self, url: str, headers: dict[str, str], query: dict[str, str] | None = None) -> requests.Response:
+    def _call(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        follow: bool = True,
+    ) -> requests.Response:
         try:
-            return self._session.get(
+            return self._session.request(
+                method,
                 url,
-                headers=headers,
-                params=query,
-                timeout=_LIMIT_S,
+                headers=dict(headers),
+                params=dict(query or {}),
+                data=content,
+                allow_redirects=follow,
+                timeout=self._limit_s,
                 verify=self._verify,
                 # A login in ~/.netrc is none of ours.
                 auth=_keep_headers,
@@ -230,6 +310,11 @@ class Registry:
             ) from None
         except requests.RequestException as error:
             raise OpsError(f"registry {self._host} does not answer: {one_line(error, 160)}") from None
+
+
+def digest_of(content: bytes) -> str:
+    """Digest under which a registry keeps this content."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
