@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 
+from components.audit import READER as AUDIT_READER
 from components.contracts import Credential
 from components.storage_roles import BACKUP_PREFIX, METRICS_PREFIX, StorageRole
 from services.backup_exporter import PULUMI_STATE
@@ -39,6 +40,7 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "kafka_bootstrap": ",".join(kafka.endpoint.external),
         "kafka_admin": _login(kafka.admin),
         "kafka_users": _credentials(kafka.endpoint.users),
+        "audit_reader": _login(kafka.endpoint.users[AUDIT_READER]),
         "kafka_login_generations": settings.kafka.login_generations,
         "kafka_former_logins": former_logins(settings),
         "topics": list(settings.topics),

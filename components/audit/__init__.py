@@ -1,8 +1,9 @@
 """The pod that writes the audit log: it follows logs through the Kubernetes API and writes a topic (requirement M1).
 
 There is one, always: the chain of hashes has one end. While it is away, kubelets keep the logs, Kubernetes keeps the
-Events of operators for an hour, and it goes on where it was. It is the only pod of the platform with a token. An API
-server may post its audit events to a port of its own, with a certificate that it knew before there was a platform.
+Events of operators for an hour, and it goes on where it was. It is one of three pods of the platform with a token; the
+others read the state of pods and of volumes (ADR 60). An API server may post its audit events to a port of its own,
+with a certificate that it knew before there was a platform.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from ops.audit import cluster as cluster_module
-from ops.audit import log as log_module
-from ops.audit.log import DAYS, content, document, findings, read
+from ops.audit.findings import Findings, findings, times
+from ops.audit.log import DAYS, read
+from ops.audit.report import content, document, paper
 from ops.core import platform as platform_module
 from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError
@@ -45,30 +46,38 @@ def report(
     html_file: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page that stands alone.")
     ] = None,
-    lang: Annotated[Lang, typer.Option("--lang", help="Language of the page.")] = Lang.EN,
-    zone: Annotated[str, typer.Option("--zone", help="Time zone of the page.")] = _ZONE,
+    pdf_file: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write a PDF.")] = None,
+    lang: Annotated[Lang, typer.Option("--lang", help="Language of page and PDF.")] = Lang.EN,
+    zone: Annotated[str, typer.Option("--zone", help="Time zone of page and PDF.")] = _ZONE,
     as_json: AsJson = False,
 ) -> None:
-    """Who came, what was refused, reads of confidential traces, what is unusual, what is missing.
+    """Who came, refusals, changes of rights, reads of confidential traces, what is unusual or missing, clocks.
 
     Exit code 1 when a chain does not hold or records are missing.
     """
-    if html_file is None and not as_json:
-        raise OpsError("nothing to write: name a file with --html, or print for machines with --json")
+    if html_file is None and pdf_file is None and not as_json:
+        raise OpsError("nothing to write: name a file with --html or --pdf, or print for machines with --json")
     back, now, place = _back(since), datetime.now(UTC), _zone(zone)
+    pdf = paper() if pdf_file else None
     platform = platform_module.load()
     # Twice as far back: what is unusual is so beside what was before.
     seen = findings(read(platform, now - 2 * back), now - back, now, place)
     if as_json:
         typer.echo(json.dumps(content(seen), indent=2, ensure_ascii=False))
+    pages = document(seen, f"{platform.platform} ({platform.region})", place)
     if html_file is not None:
-        page = html(document(seen, f"{platform.platform} ({platform.region})", place), lang.value)
-        try:
-            html_file.write_text(page, encoding="utf-8")
-        except OSError as error:
-            raise OpsError(f"--html {html_file}: {error.strerror or error}") from None
-        typer.echo(f"{html_file}: {len(seen.people)} records, {len(seen.refused)} of them refusals", err=True)
+        _write("--html", html_file, html(pages, lang.value).encode(), seen)
+    if pdf_file is not None and pdf is not None:
+        _write("--pdf", pdf_file, pdf(pages, lang.value), seen)
     raise typer.Exit(int(bool(seen.broken) or bool(seen.unreadable) or not seen.complete))
+
+
+def _write(option: str, file: Path, page: bytes, seen: Findings) -> None:
+    try:
+        file.write_bytes(page)
+    except OSError as error:
+        raise OpsError(f"{option} {file}: {error.strerror or error}") from None
+    typer.echo(f"{file}: {len(seen.people)} records, {len(seen.refused)} of them refusals", err=True)
 
 
 @audit_app.command("check")
@@ -149,8 +158,8 @@ _STYLES: Final = {Outcome.REFUSED: "red", Outcome.FAILED: "yellow"}
 def _table(records: list[AuditRecord]) -> Table:
     table = Table("time (UTC)", "source", "who", "from", "action", "about", "outcome")
     for record in records:
-        times = log_module.times(record)
-        outcome = f"{record.outcome} {times} times" if times > 1 else str(record.outcome)
+        count = times(record)
+        outcome = f"{record.outcome} {count} times" if count > 1 else str(record.outcome)
         cells = (f"{record.time:%m-%d %H:%M:%S}", record.source, record.who, record.origin, record.action)
         table.add_row(
             *map(Text, cells),

@@ -1,16 +1,19 @@
-"""One allowed and one refused access at each source, which the audit log then has to tell of (requirement M1).
+"""One allowed and one refused access at each source, which the audit report then has to tell of (requirement M1).
 
-Each is recognized by a name that nobody else uses. What brokers allow is not in their log, so nothing is tried there.
+Each is recognized by a name that nobody else uses. What brokers allow is not in their log, so nothing is tried there. A
+command that is refused is told of by the API server, which refuses it.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
+import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from components.audit import READER
 from components.grafana.process import WORKLOAD as GRAFANA
@@ -21,20 +24,23 @@ from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
 from components.search.config import Engine
 from components.search.indices import LOGS
+from ops.audit.findings import Findings, findings
 from ops.audit.log import read
+from ops.audit.report import content
 from ops.core import command_record
 from ops.core.context import Context
-from ops.core.errors import OpsError
+from ops.core.errors import OpsError, one_line
 from ops.core.grafana import administrator
 from ops.core.jobs import run_in_pod
 from ops.core.kafka import TIMEOUT_SECONDS, client_settings, consumer, errors
 from ops.telemetry.traces import choose, fetch_token
 from services.audit import Source
-from services.audit.records import AuditRecord, Outcome
+from services.audit.records import AuditRecord, CommandEvent, Outcome, event
 
 LIMIT_S: Final = 60.0
-"""From an access to its record."""
+"""From an access to the report that tells of it."""
 _EVERY_S: Final = 2.0
+_BACK: Final = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +52,19 @@ class Attempt:
         outcome: What must come of it.
         fits: Whether a record tells of it.
         at: When, on this machine's clock.
+        what: What was tried, where that is not the source itself.
     """
 
     source: Source
     outcome: Outcome
     fits: Callable[[AuditRecord], bool]
     at: float
+    what: str = ""
 
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.source} {self.outcome}"
+        return f"{self.what or self.source} {self.outcome}"
 
 
 def attempts(context: Context) -> list[Attempt]:
@@ -72,12 +80,14 @@ def attempts(context: Context) -> list[Attempt]:
         *_grafana(context),
         *_search(context),
         *_cluster(context),
-        *_ops(),
+        *_ops(context),
     ]
 
 
 def _kafka(context: Context) -> list[Attempt]:
-    platform, login = context.platform, context.platform.kafka_users[READER]
+    platform, login = context.platform, context.platform.audit_reader
+    if login is None:
+        raise OpsError("the stack has no output `audit_reader`: run `pulumi up --policy-pack policy` with this version")
     topic = f"audit-try-{secrets.token_hex(6)}"
     at = time.time()
     with (
@@ -192,43 +202,87 @@ def _by(name: str) -> Callable[[AuditRecord], bool]:
     return lambda record: name in (record.who, record.detail.get("program"))
 
 
-def _ops() -> list[Attempt]:
+def _ops(context: Context) -> list[Attempt]:
+    tried = [] if context.platform.left_out("audit.cluster") else [_refused_command(context)]
     command = command_record.current()
     if command is None:
-        return []
+        return tried
     run = command.run
     return [
+        *tried,
         Attempt(
             source=Source.OPS,
             outcome=Outcome.ALLOWED,
             fits=lambda record: record.detail.get("run") == run,
             at=time.time(),
-        )
+        ),
     ]
+
+
+def _refused_command(context: Context) -> Attempt:
+    """As a user without rights, the request by which a command tells of itself."""
+    kube, name, at = context.kube, f"audit-try-{secrets.token_hex(6)}", time.time()
+    told = CommandEvent(run=name, account=name, user=name, machine=name, command="audit", state="started")
+    target = [f"--context={kube.context}"] if kube.context else []
+    request = ["create", "--raw", f"/api/v1/namespaces/{kube.namespace}/events", "-f", "-"]
+    try:
+        done = subprocess.run(
+            ["kubectl", f"--as={name}", *target, *request, f"--request-timeout={TIMEOUT_SECONDS:.0f}s"],
+            input=json.dumps(event(told, kube.namespace, datetime.now(UTC))),
+            capture_output=True,
+            text=True,
+            timeout=2 * TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise OpsError(f"cannot run kubectl: {one_line(error)}") from None
+    if "forbidden" not in done.stderr.lower():
+        problem = one_line(done.stderr) if done.returncode else "it was let in"
+        raise OpsError(f"a command of a user without rights must be refused: {problem}")
+    return Attempt(
+        source=Source.CLUSTER,
+        outcome=Outcome.REFUSED,
+        fits=lambda record: record.detail.get("as") == name,
+        at=at,
+        what=Source.OPS,
+    )
 
 
 def _about(target: str) -> Callable[[AuditRecord], bool]:
     return lambda record: record.target == target
 
 
-def recorded(context: Context, tried: Sequence[Attempt], limit_s: float = LIMIT_S) -> dict[str, float | None]:
-    """Name of each attempt -> seconds until its record could be read; None: not within the limit.
+def reported(context: Context, tried: Sequence[Attempt], limit_s: float = LIMIT_S) -> dict[str, float | None]:
+    """Name of each attempt -> seconds until the report told of it; None: not within the limit.
 
     Raises:
         OpsError: The audit log cannot be read.
     """
-    start = datetime.fromtimestamp(min(attempt.at for attempt in tried), UTC) - timedelta(minutes=30)
+    start = datetime.fromtimestamp(min(attempt.at for attempt in tried), UTC) - _BACK
     deadline = max(attempt.at for attempt in tried) + limit_s
     seconds: dict[str, float | None] = {attempt.name: None for attempt in tried}
     while any(value is None for value in seconds.values()):
-        accesses = read(context.platform, start).accesses
+        seen = findings(read(context.platform, start), start, datetime.now(UTC), UTC)
+        report = content(seen)
         for attempt in tried:
-            if seconds[attempt.name] is None and any(_tells_of(record, attempt) for record in accesses):
+            if seconds[attempt.name] is None and is_told(report, seen, attempt):
                 seconds[attempt.name] = round(time.time() - attempt.at, 1)
         if time.time() > deadline:
             break
         time.sleep(_EVERY_S)
     return seconds
+
+
+def is_told(report: Mapping[str, Any], seen: Findings, attempt: Attempt) -> bool:
+    """Whether the report has an access: a refused one by itself, another one as the last of who did so."""
+    if attempt.outcome is Outcome.REFUSED:
+        return any(_tells_of(AuditRecord.model_validate(row), attempt) for row in report["refused"])
+    last = {(row["who"], row["source"], row["outcome"]): datetime.fromisoformat(row["last"]) for row in report["who"]}
+    return any(
+        (at := last.get((record.who, record.source, record.outcome))) is not None and at >= record.time
+        for record in seen.people
+        if _tells_of(record, attempt)
+    )
 
 
 def _tells_of(record: AuditRecord, attempt: Attempt) -> bool:

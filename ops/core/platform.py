@@ -27,6 +27,7 @@ from ops.core.errors import OpsError, one_line
 SECRETS: Final = frozenset(
     {
         "alertmanager_operator",
+        "audit_reader",
         "backups",
         "grafana_admin",
         "kafka_admin",
@@ -62,6 +63,8 @@ _BOTH_REGIONS: Final = _CONTEXT - {"prometheus_credentials", "trace_login"} | {"
 READS: Final[Mapping[str, frozenset[str]]] = {
     "verify": SECRETS - {"otlp_former_credentials", "regions"},
     "health": _CONTEXT,
+    "rights": frozenset(),
+    "up": _CONTEXT,
     "open": frozenset({"alertmanager_operator", "grafana_admin", "query_reader"}),
     "connect": frozenset({"otlp_credentials"}),
     "review": frozenset(),
@@ -81,14 +84,15 @@ READS: Final[Mapping[str, frozenset[str]]] = {
     "storage": frozenset(),
     "kafka": frozenset({"kafka_admin", "kafka_users"}),
     "gateway": frozenset({"otlp_credentials", "otlp_former_credentials", "query_reader"}),
-    "report": _CONTEXT | {"kafka_users", "reports"},
+    "report": _CONTEXT | {"backups", "kafka_users", "reports"},
     "backup": _CONTEXT | {"backups", "grafana_admin"},
-    "maintain": _CONTEXT | {"backups", "grafana_admin", "log_reader"},
+    "maintain": _CONTEXT | {"audit_reader", "backups", "grafana_admin", "log_reader"},
     "regions": _BOTH_REGIONS,
     "failover": _BOTH_REGIONS,
     "failback": _BOTH_REGIONS,
     "drill": _CONTEXT
     | {
+        "audit_reader",
         "backups",
         "grafana_admin",
         "kafka_users",
@@ -98,7 +102,7 @@ READS: Final[Mapping[str, frozenset[str]]] = {
         "scrape_credentials",
     },
     "privacy": _CONTEXT | {"backups", "log_reader"},
-    "audit": frozenset({"kafka_admin", "kafka_users"}),
+    "audit": frozenset({"audit_reader"}),
     "docs": _CONTEXT | {"grafana_admin"},
     "config": frozenset(),
     "preflight": frozenset({"kafka_admin"}),
@@ -280,6 +284,7 @@ class Platform(BaseModel):
     kafka_bootstrap: str
     kafka_admin: Login
     kafka_users: Mapping[str, Login]
+    audit_reader: Login | None = None
     kafka_login_generations: tuple[int, ...] = (1,)
     kafka_former_logins: tuple[str, ...] = ()
     query_url: str

@@ -16,6 +16,7 @@ from components.dashboards.registry import DASHBOARDS
 from components.rules import Severity
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from ops.alerts.silences import WATCHDOG, acknowledgements, span
+from ops.audit.log import read
 from ops.backups import runs
 from ops.backups.options import identities, opened
 from ops.backups.verify import Proof, prove
@@ -214,6 +215,21 @@ def note(proof: Proof, finding: Finding) -> None:
     finding.figures.append(f"{proof.kind} {proof.run} {how}, {proof.objects} objects")
     finding.wrong.extend(f"{proof.kind} {proof.run}: {problem}" for problem in proof.problems)
     finding.seen.extend(f"{proof.kind}: {remark}" for remark in proof.seen)
+
+
+def chain_holds(back: timedelta) -> Callable[[Tools], Finding]:
+    """A check that no record of the audit log of so long a time is missing or was changed, up to now."""
+
+    def check(tools: Tools) -> Finding:
+        log = read(tools.context.platform, tools.now - back)
+        finding = Finding(wrong=log.problems)
+        if log.records:
+            times = sorted(record.recorded_at for record, _ in log.records)
+            span_of_times = f"{times[0]:%Y-%m-%d %H:%M} to {times[-1]:%Y-%m-%d %H:%M} UTC"
+            finding.figures.append(f"{len(times)} records, {span_of_times}")
+        return finding
+
+    return check
 
 
 MEAN_S, P95_S = 3.0, 5.0

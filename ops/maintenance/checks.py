@@ -17,6 +17,7 @@ from components.postgres.rules import DISK_HIGH as DATABASE_DISK
 from components.prometheus.rules import DISK_HIGH as PROMETHEUS_DISK
 from components.reports import SCHEDULES
 from components.versions import IMAGES
+from ops.audit.log import DAYS, SILENT
 from ops.core.errors import OpsError
 from ops.maintenance import check_functions
 from ops.maintenance.check_functions import FRESH_LIMIT, archive_kept, backups_made, backups_whole
@@ -25,6 +26,9 @@ from ops.maintenance.model import Check, Metric, Period, Unit, metric
 LAG = 5_000.0
 LAYER_AGE_S = 120.0
 NOTIFICATIONS_FAILED = 0.05
+_BROKEN_CHAIN = (
+    "`ops audit check` names the places; docs/audit.md, 'When the chain does not hold', says what to do then"
+)
 
 DAILY: tuple[Check, ...] = (
     Check(
@@ -164,6 +168,14 @@ DAILY: tuple[Check, ...] = (
         "who watches the backups sees them",
         Metric(expression="max(backup_poll_failed)", limit=0),
         "docs/runbooks/BackupExporterPollFailed.md: is the object storage there, is its key still good?",
+    ),
+    Check(
+        id="audit",
+        what="no record of the audit log of the last two days is missing or was changed, and it is written",
+        query="Kafka: topic audit, hashes and numbers of its records (as `ops audit check --since 2d`)",
+        limit=f"whole, the newest record at most {SILENT.seconds // 60} minutes old",
+        remediation=_BROKEN_CHAIN,
+        run=check_functions.chain_holds(timedelta(days=2)),
     ),
 )
 """Checks of each day."""
@@ -398,6 +410,15 @@ MONTHLY: tuple[Check, ...] = (
         remediation="Kafka's clients: `ops kafka rotate-logins`; others, one by one, as docs/secrets.md says",
         run=check_functions.young(),
         seconds=90,
+    ),
+    Check(
+        id="audit-whole",
+        what="no record of the audit log is missing or was changed, the oldest were not removed before their time",
+        query="Kafka: the whole topic audit, hashes and numbers of its records (as `ops audit check`)",
+        limit=f"whole, for {DAYS} days",
+        remediation=_BROKEN_CHAIN,
+        run=check_functions.chain_holds(timedelta(days=DAYS)),
+        seconds=600,
     ),
     Check(
         id="versions",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,8 @@ import urllib3
 import yaml
 
 from components.audit import CLUSTER_SERVICE
-from ops.audit import cluster
+from lab.toolchain import tools
+from ops.audit import cluster, tries
 from ops.core.kube import Kube
 from services.audit import AuditSettings, Source
 from services.audit.__main__ import Service
@@ -117,6 +120,21 @@ def test_a_client_hides_nothing_behind_the_id_of_another_request_or_a_long_path(
     for name in ("first", "second"):
         eventually(lambda name=name: bool(of_cluster(lab, f"secrets/{name}")), LIMIT_S, f"{name} is told")  # type: ignore[misc]
         assert {record.origin for record in of_cluster(lab, f"secrets/{name}")} == {"127.0.0.1"}
+
+
+def test_a_command_of_somebody_without_rights_is_refused_and_in_the_report(
+    lab: Lab, posted: tuple[KubeApi, Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, _, _ = posted
+    monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig))
+    monkeypatch.setenv("PATH", f"{tools.path('kubectl').parent}{os.pathsep}/usr/bin:/bin")
+    context: Any = SimpleNamespace(platform=lab.platform, kube=SimpleNamespace(context=ADMIN, namespace=NAMESPACE))
+    tried = tries._refused_command(context)
+    seconds = tries.reported(context, [tried], LIMIT_S)
+    assert list(seconds) == ["ops refused"]
+    assert seconds["ops refused"] is not None
+    told = [record for record in of_cluster(lab, "events") if tried.fits(record)]
+    assert [(record.who, record.action, record.outcome) for record in told] == [("admin", "create", Outcome.REFUSED)]
 
 
 def test_nobody_else_writes_there(lab: Lab, posted: tuple[KubeApi, Path, str]) -> None:

@@ -55,11 +55,9 @@ class Lab:
                 "Outputs",
                 (),
                 {
-                    "kafka_users": {
-                        "audit-reader": Login.model_validate(
-                            {"username": "audit-reader", "password": "audit-reader-password"}
-                        )
-                    },
+                    "audit_reader": Login.model_validate(
+                        {"username": "audit-reader", "password": "audit-reader-password"}
+                    ),
                     "kafka_bootstrap": self.broker.bootstrap,
                     "ca_certificate": self.broker.ca,
                     "region": "region-a",

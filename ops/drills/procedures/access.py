@@ -1,4 +1,4 @@
-"""Everything outside of the access matrix is tried with every login of the platform (M1, K5, J3); and the audit log
+"""Everything outside of the access matrix is tried with every login of the platform (M1, K5, J3); and the audit report
 tells of one allowed and one refused access at each source within a minute (M1).
 """
 
@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import psycopg
 
-from ops.audit.log import findings, read
-from ops.audit.tries import LIMIT_S, attempts, recorded
+from ops.audit.findings import findings
+from ops.audit.log import read
+from ops.audit.tries import LIMIT_S, attempts, reported
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import client_settings
@@ -239,7 +240,7 @@ _BACK: Final = timedelta(hours=1)
 
 
 def tell_of_accesses(context: Context, figures: dict[str, Any]) -> list[str]:
-    """Carry accesses out and read the audit log until it tells of them; what did not hold.
+    """Carry accesses out and make the audit report until it tells of them; what did not hold.
 
     Args:
         context: The platform.
@@ -250,7 +251,7 @@ def tell_of_accesses(context: Context, figures: dict[str, Any]) -> list[str]:
     """
     say("an allowed and a refused access at each source")
     tried = attempts(context)
-    seconds = recorded(context, tried)
+    seconds = reported(context, tried)
     known = {name: taken for name, taken in seconds.items() if taken is not None}
     now = datetime.now(UTC)
     seen = findings(read(context.platform, now - _BACK), now - _BACK, now, UTC)
@@ -260,11 +261,9 @@ def tell_of_accesses(context: Context, figures: dict[str, Any]) -> list[str]:
     figures["not told"] = len(seconds) - len(known)
     figures["records"] = len(seen.records)
     figures["breaks"] = len(seen.broken)
-    listed = {record.target for record in seen.refused}
     refused = [attempt for attempt in tried if attempt.outcome is Outcome.REFUSED]
     return unmet(
-        *((name in known, f"{name}: not in the audit log within {LIMIT_S:.0f} s") for name in seconds),
+        *((name in known, f"{name}: not in the audit report within {LIMIT_S:.0f} s") for name in seconds),
         (bool(refused), "no refused access was tried"),
-        (bool(listed), "the report lists no refused access"),
         (not seen.broken, f"the chain does not hold: {[vars(link) for link in seen.broken[:3]]}"),
     )

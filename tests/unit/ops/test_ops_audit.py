@@ -15,18 +15,9 @@ import yaml
 from typer.testing import CliRunner
 
 from ops.audit import command as audit_command
-from ops.audit.log import (
-    _SOURCES,
-    AuditLog,
-    Findings,
-    Reading,
-    Reason,
-    content,
-    document,
-    findings,
-    network_of,
-    unusual,
-)
+from ops.audit.findings import Findings, Reason, findings, network_of, unusual
+from ops.audit.log import AuditLog, Reading
+from ops.audit.report import _SOURCES, content, document
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from services.audit import Source
@@ -86,6 +77,7 @@ def test_refusals_confidential_reads_and_gaps_are_told_apart() -> None:
     assert [record.who for record in found_in.confidential] == ["carol"]
     assert [record.detail["reason"] for record in found_in.gaps] == ["the log was rotated while nobody read it"]
     told = content(found_in)
+    assert {row["last"] for row in told["who"]} == {(NOW - timedelta(days=1)).isoformat()}
     assert {(row["who"], row["outcome"]): row["count"] for row in told["who"]} == {
         ("carol", "allowed"): 1,
         ("dave", "allowed"): 1,
@@ -214,7 +206,9 @@ def test_a_report_of_records_that_cannot_be_read_ends_with_1(monkeypatch: pytest
 
 def test_a_report_needs_a_place_to_go_to(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(audit_command.audit_app, ["report"])
-    assert str(done.exception) == "nothing to write: name a file with --html, or print for machines with --json"
+    assert str(done.exception) == (
+        "nothing to write: name a file with --html or --pdf, or print for machines with --json"
+    )
 
 
 def test_the_files_of_an_api_server_agree_with_each_other_and_with_the_stacks_secret(tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ from ops.incidents.collect import Clients
 
 USES = {
     **{name: name for name in SECRETS},
+    "KafkaAdmin": "kafka_admin",
     "backup_access": "backups",
     "report_access": "reports",
 }
-"""Attribute or function in the code -> the output behind it."""
-PASSED_ON = {"ops/core/platform.py", "ops/core/access.py"}
+"""Attribute, class or function in the code -> the output behind it."""
+NAMES = {"KafkaAdmin", "backup_access", "report_access"}
+PASSED_ON = {"ops/core/access.py", "ops/core/kafka.py", "ops/core/platform.py"}
 """Modules that name every output, whoever asks."""
 
 
@@ -48,7 +50,7 @@ def parsed(file: Path) -> tuple[frozenset[Path], frozenset[str]]:
         elif isinstance(node, ast.Attribute) and ast.unparse(node.value) != "settings":  # those of a stack file
             used |= {USES[node.attr]} if node.attr in SECRETS else set()
         elif isinstance(node, ast.Name):
-            used |= {USES[node.id]} if node.id in {"backup_access", "report_access"} else set()
+            used |= {USES[node.id]} if node.id in NAMES else set()
         imported |= {loaded for name in names if name.split(".")[0] == "ops" and (loaded := module_file(name))}
     passed_on = str(file.relative_to(PROJECT)) in PASSED_ON
     return frozenset(imported), frozenset() if passed_on else frozenset(used)
