@@ -319,7 +319,7 @@ class DatabaseEndpoint:
         port: Port number.
         name: Database.
         user: Owner of the database.
-        private_authority: Whether its certificate is signed by the platform's authority (else by a public one).
+        authority: PEM of who signs its certificate; empty for a public authority, None for the platform's.
         workload: Workload of this platform that serves it, or None where it is elsewhere.
         networks: Where it is, when it is elsewhere (for egress NetworkPolicies).
         access_label: Label that a client pod needs, or None.
@@ -330,7 +330,7 @@ class DatabaseEndpoint:
     port: int
     name: str
     user: Credential
-    private_authority: bool
+    authority: str | None = None
     workload: str | None = None
     networks: tuple[str, ...] = ()
     access_label: str | None = None

@@ -31,7 +31,8 @@ IDENTITY_KEY, IDENTITY_NAMES = "identitySecrets", ("client_secret", "tool_secret
 ROLES_KEY, ROLE_NAMES = "objectStorageRoles", ("access_key_id", "secret_access_key")
 WITNESS_KEY = "witnessSecrets"
 CLUSTER_AUDIT_KEY, CLUSTER_AUDIT_NAMES = "clusterAuditSecrets", ("token", "certificate", "key")
-DATABASE_KEY, OIDC_KEY = "databasePassword", "grafanaOidcSecret"
+DATABASE_KEY, DATABASE_NAMES = "databaseSecrets", ("password", "authority")
+OIDC_KEY, OIDC_NAMES = "grafanaOidcSecrets", ("client_secret", "authority")
 RECIPIENTS_KEY, RECIPIENTS_NAMES = "backupRecipients", ("recipients",)
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _PREVIEWED_RECIPIENT = "age1" + 58 * "q"
@@ -103,27 +104,34 @@ def needed(settings: Settings) -> tuple[Needed, ...]:
         *((Needed(key=WITNESS_KEY, read=witness_secrets),) if settings.regions.witness else ()),
         *((Needed(key=CLUSTER_AUDIT_KEY, read=cluster_audit_secrets),) if settings.audit.cluster else ()),
         Needed(key=RECIPIENTS_KEY, read=backup_recipients),
-        *((Needed(key=DATABASE_KEY, read=database_password),) if settings.database.external else ()),
-        *((Needed(key=OIDC_KEY, read=grafana_oidc_secret),) if settings.grafana.oidc else ()),
+        *((Needed(key=DATABASE_KEY, read=database_secrets),) if settings.database.external else ()),
+        *((Needed(key=OIDC_KEY, read=grafana_oidc_secrets),) if settings.grafana.oidc else ()),
     )
 
 
-def grafana_oidc_secret() -> pulumi.Output[str]:
-    """Password of Grafana's client at its identity provider; a preview may do without.
+def grafana_oidc_secrets() -> tuple[pulumi.Output[str], str]:
+    """Password of Grafana's client at its identity provider, and the PEM of who signs for it (empty: a public one).
 
     Raises:
-        SettingsError: It is missing in an update.
+        SettingsError: As `alerting_secrets`.
     """
-    return _text(OIDC_KEY, "the password of grafana.oidc.client_id")
+    return _with_authority(OIDC_KEY, OIDC_NAMES)
 
 
-def database_password() -> pulumi.Output[str]:
-    """Password of Grafana's user at a database elsewhere; a preview may do without.
+def database_secrets() -> tuple[pulumi.Output[str], str]:
+    """Password of Grafana's user at a database elsewhere, and the PEM of who signs for it (empty: a public authority).
 
     Raises:
-        SettingsError: It is missing in an update.
+        SettingsError: As `alerting_secrets`.
     """
-    return _text(DATABASE_KEY, "the password of database.external.user")
+    return _with_authority(DATABASE_KEY, DATABASE_NAMES)
+
+
+def _with_authority(key: str, names: tuple[str, str]) -> tuple[pulumi.Output[str], str]:
+    """A password, and the authority beside it, which is no secret."""
+    authorities = [""]
+    secrets = _object(key, names, check=lambda content, _: authorities.append(str(content["authority"])))
+    return secrets.apply(lambda content: str(content[names[0]])), authorities[-1]
 
 
 def alerting_secrets(settings: Alerting) -> pulumi.Output[dict[str, Any]]:
@@ -282,16 +290,6 @@ def _absent(told: str) -> None:
     if not pulumi.runtime.is_dry_run():
         raise SettingsError(told)
     pulumi.log.warn(told)
-
-
-def _text(key: str, allowed: str) -> pulumi.Output[str]:
-    secret_text = pulumi.Config(CONFIG_NAMESPACE).get_secret(key)
-    if secret_text is not None:
-        return secret_text
-    _absent(
-        f"{_where(key)} is missing: allowed is {allowed}; run `pulumi config set --secret {CONFIG_NAMESPACE}:{key}`"
-    )
-    return pulumi.Output.secret("not set yet, for previews only")
 
 
 def _object(

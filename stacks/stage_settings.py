@@ -240,7 +240,7 @@ class EmbeddedDatabase(SettingsModel):
 
 
 class ExternalDatabase(SettingsModel):
-    """A database elsewhere, whose password is the secret ``databasePassword``; a public authority signs for it."""
+    """A database elsewhere; its password, and who signs its certificate, are in the secret ``databaseSecrets``."""
 
     host: field_types.Host
     port: field_types.Port
@@ -301,10 +301,10 @@ class OidcGroups(SettingsModel):
 
 
 class Oidc(SettingsModel):
-    """An OpenID Connect provider that people may sign in at, beside the directory; a public authority signs for it.
+    """An OpenID Connect provider that people may sign in at, beside the directory.
 
-    The password of the client is the secret ``grafanaOidcSecret``. The provider sends people back to
-    ``/login/generic_oauth`` of the external endpoint.
+    The password of the client, and who signs for the provider, are in the secret ``grafanaOidcSecrets``. The provider
+    sends people back to ``/login/generic_oauth`` of the external endpoint.
 
     Attributes:
         issuer: Who the provider says it is.

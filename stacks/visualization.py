@@ -26,7 +26,7 @@ from components.reports import Kind, Mail, Reports, ReportsArgs
 from components.search.indices import LOGS
 from components.storage_roles import REPORT_PREFIX, StorageRole
 from stacks.endpoints import PlatformInputs, load_balancer_options
-from stacks.secrets import database_password, directory_secrets, grafana_oidc_secret, object_storage
+from stacks.secrets import database_secrets, directory_secrets, grafana_oidc_secrets, object_storage
 from stacks.settings import Role, Settings
 from stacks.stage_settings import Ldap
 
@@ -103,14 +103,13 @@ def _postgres(inputs: PlatformInputs) -> PostgresArgs:
 def _external_database(settings: Settings) -> DatabaseEndpoint:
     external = settings.database.external
     assert external is not None
+    password, authority = database_secrets()
     return DatabaseEndpoint(
         host=external.host,
         port=external.port,
         name=external.name,
-        user=Credential(
-            username=external.user, password=database_password(), bcrypt=pulumi.Output.secret("kept elsewhere")
-        ),
-        private_authority=False,
+        user=Credential(username=external.user, password=password, bcrypt=pulumi.Output.secret("kept elsewhere")),
+        authority=authority,
         networks=external.networks,
     )
 
@@ -158,13 +157,15 @@ def _oidc(settings: Settings) -> OidcLogin | None:
     oidc = settings.grafana.oidc
     if oidc is None:
         return None
+    client_secret, authority = grafana_oidc_secrets()
     return OidcLogin(
         endpoint=OidcEndpoint(
             issuer=oidc.issuer,
             port=oidc.port,
             client_id=oidc.client_id,
-            client_secret=grafana_oidc_secret(),
+            client_secret=client_secret,
             networks=oidc.networks,
+            authority=authority,
         ),
         authorize_url=oidc.authorize_url,
         token_url=oidc.token_url,

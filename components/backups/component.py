@@ -61,14 +61,14 @@ class Source:
 
     Attributes:
         section: Section of the program's settings.
-        passwords: File name -> password.
+        passwords: File name -> password, or who signs the certificate of the server.
         reach: Servers that its pods may connect to.
         access: Access labels of these.
         after: Resources that exist once it answers.
     """
 
     section: Mapping[str, SettingsModel]
-    passwords: Mapping[str, pulumi.Output[str]]
+    passwords: Mapping[str, pulumi.Input[str]]
     reach: Sequence[Allow]
     access: Sequence[str] = ()
     after: Sequence[pulumi.Resource] = field(default_factory=tuple)
@@ -80,7 +80,10 @@ def databases(endpoints: Sequence[DatabaseEndpoint]) -> Source:
     peers = [workload_pods(server.workload)] if server.workload else [network(cidr) for cidr in server.networks]
     return Source(
         section={"database": config.database_section(endpoints)},
-        passwords={config.database_file(endpoint): endpoint.user.password for endpoint in endpoints},
+        passwords={
+            **{config.database_file(endpoint): endpoint.user.password for endpoint in endpoints},
+            **({config.DATABASE_AUTHORITY: server.authority} if server.authority else {}),
+        },
         reach=[Allow(peers=peers, ports=[server.port])],
         access=[server.access_label] if server.access_label else [],
         after=server.after,

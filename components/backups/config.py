@@ -180,6 +180,7 @@ ROLES: Final = (*(backup_role(kind) for kind in Kind), StorageRole.BACKUP_EXPORT
 SEALED: Final = (*map(str, Kind), PULUMI_STATE)
 """Kinds that have a key of their own to seal with; the last one's operators have."""
 _AUTH: Final = auth_folder("backup")
+DATABASE_AUTHORITY: Final = "database-ca.pem"
 PUBLIC_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 _PASSWORD_FILE: Final = Path(f"{_AUTH}/{PASSWORD}")
 _STOPPING_S = 60
@@ -344,7 +345,7 @@ def database_section(databases: Sequence[DatabaseEndpoint]) -> Postgres:
     return Postgres(
         host=first.host,
         port=first.port,
-        ca_file=TRUST_FILE if first.private_authority else PUBLIC_AUTHORITIES,
+        ca_file=_authority_file(first),
         databases=tuple(
             Database(
                 name=database.name,
@@ -354,6 +355,13 @@ def database_section(databases: Sequence[DatabaseEndpoint]) -> Postgres:
             for database in databases
         ),
     )
+
+
+def _authority_file(database: DatabaseEndpoint) -> Path:
+    """File with who signs the database's certificate."""
+    if database.authority is None:
+        return TRUST_FILE
+    return Path(f"{_AUTH}/{DATABASE_AUTHORITY}") if database.authority else PUBLIC_AUTHORITIES
 
 
 def database_file(database: DatabaseEndpoint) -> str:

@@ -340,6 +340,7 @@ class Grafana(pulumi.ComponentResource):
             files={
                 process.ADMINISTRATOR_SECRET: administrator.password,
                 process.DATABASE_SECRET: args.database.user.password,
+                **({process.DATABASE_AUTHORITY: args.database.authority} if args.database.authority else {}),
                 process.KEY_SECRET: key,
                 process.METRICS_SECRET: self.scrape.credential.password,
                 **(directory_files(args.directory_secrets) if args.directory_secrets is not None else {}),

@@ -17,12 +17,14 @@ from components.grafana.process import (
     ADMINISTRATOR_SECRET,
     CONFIG_DIRECTORY,
     DATA_DIRECTORY,
+    DATABASE_AUTHORITY,
     DATABASE_SECRET,
     KEY_SECRET,
     LDAP_FILE,
     METRICS_SECRET,
     PORT,
     PUBLIC_AUTHORITIES,
+    SECRETS_DIRECTORY,
     from_file,
 )
 from components.k8s import TLS_MOUNT
@@ -131,7 +133,7 @@ def _database(database: DatabaseEndpoint, connections: int) -> dict[str, str]:
         "user": database.user.username,
         "password": from_file(DATABASE_SECRET),
         "ssl_mode": "verify-full",
-        "ca_cert_path": f"{TLS_MOUNT}/ca.crt" if database.private_authority else PUBLIC_AUTHORITIES,
+        "ca_cert_path": _authority(database),
         "server_cert_name": database.host,
         "max_open_conn": str(connections),
         "max_idle_conn": str(max(2, connections // 4)),
@@ -141,6 +143,13 @@ def _database(database: DatabaseEndpoint, connections: int) -> dict[str, str]:
         "locking_attempt_timeout_sec": str(_LOCK_WAIT_S),
         "log_queries": OFF,
     }
+
+
+def _authority(database: DatabaseEndpoint) -> str:
+    """File with who signs the database's certificate."""
+    if database.authority is None:
+        return f"{TLS_MOUNT}/ca.crt"
+    return f"{SECRETS_DIRECTORY}/{DATABASE_AUTHORITY}" if database.authority else PUBLIC_AUTHORITIES
 
 
 def _security(settings: GrafanaConfig) -> dict[str, str]:

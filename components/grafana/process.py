@@ -21,6 +21,7 @@ SOURCES_FILE = "datasources.yaml"
 
 ADMINISTRATOR_SECRET = "admin"  # noqa: S105  (names of files)
 DATABASE_SECRET = "database"  # noqa: S105
+DATABASE_AUTHORITY = "database-ca.pem"
 KEY_SECRET = "secret-key"  # noqa: S105
 METRICS_SECRET = "scrape"  # noqa: S105
 DIRECTORY_SECRET = "ldap-bind"  # noqa: S105

@@ -377,7 +377,6 @@ class Postgres(pulumi.ComponentResource):
                 port=PORT,
                 name=database.name,
                 user=owners[database.name],
-                private_authority=True,
                 workload=WORKLOAD,
                 access_label=naming.access_label(WORKLOAD),
                 after=(made_pods, service),

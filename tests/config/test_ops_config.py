@@ -82,7 +82,7 @@ def test_a_stack_that_is_not_there_is_one_line(project: Path) -> None:
 
 
 def test_a_passphrase_that_is_wrong_is_one_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _set(project, "databasePassword", "open sesame", "--secret")
+    _set(project, "databaseSecrets", {"password": "open sesame", "authority": ""}, "--secret")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "wrong")
     with pytest.raises(OpsError, match="incorrect passphrase"):
         of_stack("mine", cwd=project)

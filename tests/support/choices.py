@@ -15,7 +15,7 @@ import pulumi
 import yaml
 
 from stacks import schema
-from stacks.secrets import DATABASE_KEY, OIDC_KEY
+from stacks.secrets import DATABASE_KEY, DATABASE_NAMES, OIDC_KEY, OIDC_NAMES
 from stacks.settings import CONFIG_KEY, CONFIG_NAMESPACE, SettingsError, parse
 from tests.support import engine, shared
 
@@ -115,8 +115,10 @@ def recorded(stack: str, names: tuple[str, ...]) -> engine.Recording:
 
 def record(stack: str, settings: Data, role: str | None = None) -> engine.Recording:
     """Run the program with some settings and the secrets that any of them may ask for."""
-    for key in (DATABASE_KEY, OIDC_KEY):
-        pulumi.runtime.set_config(f"{CONFIG_NAMESPACE}:{key}", engine.password_of(key))
+    for key, names in {DATABASE_KEY: DATABASE_NAMES, OIDC_KEY: OIDC_NAMES}.items():
+        secret, authority = names
+        content = {secret: engine.password_of(key), authority: engine.AUTHORITY}
+        pulumi.runtime.set_config(f"{CONFIG_NAMESPACE}:{key}", json.dumps(content))
     return engine.record(stack, settings, role)
 
 

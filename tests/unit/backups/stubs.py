@@ -78,7 +78,6 @@ def database(**changes: Any) -> DatabaseEndpoint:
         "port": 5432,
         "name": "grafana",
         "user": user("grafana"),
-        "private_authority": True,
         "workload": "postgres",
         "access_label": "obs.access/postgres",
     }

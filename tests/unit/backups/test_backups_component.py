@@ -292,7 +292,7 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
             "databases": [
                 database(
                     host="db.example.com",
-                    private_authority=False,
+                    authority="",
                     workload=None,
                     access_label=None,
                     networks=("203.0.113.9/32",),
@@ -313,6 +313,17 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
     assert (exporter.storage.ca_file, exporter.blocks, set(exporter.most_age_s)) == (None, None, {*KINDS} - {"search"})
     names = {manifest["metadata"]["name"] for manifest in recording.kinds("CronJob")}
     assert names == {f"backup-{kind}" for kind in KINDS if kind != "search"}
+
+
+def test_an_authority_of_the_databases_own_is_a_file_of_its_job() -> None:
+    elsewhere = {"host": "db.example.com", "workload": None, "access_label": None, "networks": ("203.0.113.9/32",)}
+    recording, _ = recorded(lambda: {"databases": [database(authority="PEM of an authority", **elsewhere)]})
+    settings = backup(recording, "database")
+    assert settings.database is not None
+    folder, name = settings.database.ca_file.parent, settings.database.ca_file.name
+    assert (name, folder) == ("database-ca.pem", settings.database.databases[0].password_file.parent)
+    held = [secret["stringData"] for secret in recording.kinds("Secret") if name in secret["stringData"]]
+    assert [content[name] for content in held] == ["PEM of an authority"]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,6 @@ def database(**changes: Any) -> DatabaseEndpoint:
             "port": 5432,
             "name": "grafana",
             "user": login("grafana-database"),
-            "private_authority": True,
             "workload": "postgres",
             "access_label": "obs.access/postgres",
             **changes,

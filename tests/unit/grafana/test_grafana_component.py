@@ -167,11 +167,21 @@ def test_it_reaches_its_database_the_directory_its_data_sources_and_nothing_else
 
 def test_a_database_elsewhere_is_reached_by_its_networks_and_verified_by_public_authorities() -> None:
     outside = database(
-        host="db.example.net", private_authority=False, workload=None, networks=("203.0.113.8/32",), access_label=None
+        host="db.example.net", authority="", workload=None, networks=("203.0.113.8/32",), access_label=None
     )
     assert egress(database=outside)[0] == ("203.0.113.8/32", [5432])
     text = make(lambda: {"database": outside}).file("ConfigMap", "grafana", "grafana.ini")
     assert "ca_cert_path = /etc/ssl/certs/ca-certificates.crt\nserver_cert_name = db.example.net" in text
+
+
+def test_a_database_elsewhere_may_have_an_authority_of_its_own() -> None:
+    outside = database(
+        host="db.example.net", authority="PEM of an authority", workload=None, networks=("203.0.113.8/32",)
+    )
+    build = make(lambda: {"database": outside})
+    text = build.file("ConfigMap", "grafana", "grafana.ini")
+    assert "ca_cert_path = /etc/grafana-secrets/database-ca.pem\nserver_cert_name = db.example.net" in text
+    assert build.file("Secret", "grafana-secrets", "database-ca.pem") == "PEM of an authority"
 
 
 def test_a_provider_is_reached_and_its_secret_is_a_file() -> None:

@@ -92,7 +92,7 @@ def test_each_database_is_an_endpoint_with_a_login_of_its_own() -> None:
     endpoint = postgres.databases["grafana"]
     assert (endpoint.host, endpoint.port, endpoint.name) == (HOST, 5432, "grafana")
     assert endpoint.user.username == "grafana"
-    assert endpoint.private_authority
+    assert endpoint.authority is None
     assert (endpoint.workload, endpoint.networks) == ("postgres", ())
     assert endpoint.access_label == "obs.access/postgres"
     assert len(endpoint.after) == 2

@@ -23,9 +23,9 @@ KEYS = {
     "observability:alertingSecrets",
     "observability:backupRecipients",
     "observability:clusterAuditSecrets",
-    "observability:databasePassword",
+    "observability:databaseSecrets",
     "observability:directorySecrets",
-    "observability:grafanaOidcSecret",
+    "observability:grafanaOidcSecrets",
     "observability:identitySecrets",
     "observability:objectStorageRoles",
     "observability:objectStorageSecrets",
@@ -77,10 +77,9 @@ def _secrets(settings: dict[str, Any]) -> dict[str, str]:
     roles = settings["object_storage"].get("roles", ())
     content["objectStorageRoles"] = {role: {part: f"{role}-{part}" for part in secrets.ROLE_NAMES} for role in roles}
     content["clusterAuditSecrets"] = dict.fromkeys(engine.CLUSTER_AUDIT_NAMES, "x" * 20)
-    plain = {"databasePassword": "database", "grafanaOidcSecret": "oidc"}
-    return {f"observability:{key}": json.dumps(value) for key, value in content.items()} | {
-        f"observability:{key}": value for key, value in plain.items()
-    }
+    content["databaseSecrets"] = {"password": "database", "authority": ""}
+    content["grafanaOidcSecrets"] = {"client_secret": "oidc", "authority": ""}
+    return {f"observability:{key}": json.dumps(value) for key, value in content.items()}
 
 
 def _configuration(settings: object, **changes: str) -> dict[str, str]:
@@ -116,8 +115,8 @@ def test_what_is_missing_is_what_a_preview_of_the_whole_platform_warns_of(monkey
 def test_a_secret_that_these_settings_do_not_need_is_not_missing() -> None:
     keys = {secret.key for secret in needed(parse(engine.stack_settings(STACK), "Pulumi.local.yaml"))}
     assert {f"observability:{key}" for key in keys} == KEYS - {
-        "observability:databasePassword",
-        "observability:grafanaOidcSecret",
+        "observability:databaseSecrets",
+        "observability:grafanaOidcSecrets",
     }
 
 

@@ -97,6 +97,8 @@ def known() -> frozenset[str]:
     names |= {secrets.SECRETS_KEY, secrets.DIRECTORY_KEY, secrets.IDENTITY_KEY, secrets.STORAGE_KEY}
     names |= {secrets.WITNESS_KEY, secrets.DATABASE_KEY, secrets.OIDC_KEY, secrets.RECIPIENTS_KEY}
     names |= {secrets.CLUSTER_AUDIT_KEY, secrets.ROLES_KEY, *map(str, StorageRole)}
+    names |= {f"{secrets.DATABASE_KEY}.{name}" for name in secrets.DATABASE_NAMES}
+    names |= {f"{secrets.OIDC_KEY}.{name}" for name in secrets.OIDC_NAMES}
     config = _schema()["properties"]["config"]["properties"]
     names |= set(settings(config[f"{CONFIG_NAMESPACE}:settings"]))
     for recording in (*map(engine.recorded, secret_tables.STACKS), engine.sharded()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,8 @@ def test_a_database_elsewhere_is_rendered_without_rules_about_one_of_ours() -> N
     settings = engine.stack_settings("local")
     external = {"host": "db.example.com", "port": 5432, "name": "grafana", "user": "grafana"}
     settings["database"] = {"embedded": None, "external": {**external, "networks": ["203.0.113.0/24"]}}
-    pulumi.runtime.set_config("observability:databasePassword", "x" * 20)
+    secrets = {"password": "x" * 20, "authority": engine.AUTHORITY}
+    pulumi.runtime.set_config("observability:databaseSecrets", json.dumps(secrets))
     recording = engine.record("local", settings)
     assert not [pods for pods in recording.kinds("StatefulSet") if pods["metadata"]["name"] == "postgres"]
     for name, file in (("alertmanager", "alertmanager.yml"),):
