@@ -3,7 +3,8 @@
 What the page asks its reader to have is the lab's: a cluster with cert-manager, load balancers and a StorageClass, a
 registry, an object storage. What it tells the reader to type is read from the page and typed, line by line, in a fresh
 clone with a home, a kubeconfig, a virtual environment and a Pulumi home of its own, and nothing of the lab's
-environment. The passphrase and the backend of Pulumi are those that the page makes in that home.
+environment. The passphrase and the backend of Pulumi are those that the page makes in that home; the account at the
+cluster has the roles that `ops rights` prints and no others.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ STACK: Final = "kind"
 CONTEXT: Final = "kind-obs"
 NAMESPACE: Final = "obs-kind"
 BUCKET: Final = "obs-kind"
+ACCOUNT_NAMESPACE, ACCOUNT, ADMINISTRATOR = "default", "installer", "administrator"
 EVIDENCE: Final = "install-followed"
 OURS: Final = {
     "172.18.250.": "198.18.0.",
@@ -100,10 +102,16 @@ def adapted(stack_file: str, digests: Mapping[str, str]) -> str:
     return stack_file
 
 
-def kubeconfig(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A kubeconfig with the cluster's first context alone, under the name that kind would give it."""
+def kubeconfig(content: Mapping[str, Any], token: str = "") -> dict[str, Any]:
+    """A kubeconfig with the cluster's first context alone, under the name that kind would give it.
+
+    Args:
+        content: The lab's, whose user is an administrator.
+        token: Of another user; empty: the same one.
+    """
     [context, *_] = content["contexts"]
-    return {**content, "contexts": [{**context, "name": CONTEXT}], "current-context": CONTEXT}
+    users = [{"name": context["context"]["user"], "user": {"token": token}}] if token else content["users"]
+    return {**content, "contexts": [{**context, "name": CONTEXT}], "current-context": CONTEXT, "users": users}
 
 
 @dataclass
@@ -253,8 +261,7 @@ def follow(paths: LabPaths) -> None:
     shell = Shell(folder / "checkout", paths.netns, _variables(paths, folder))
     try:
         _prepare(paths, folder)
-        with registry.pull_secret_given(paths, NAMESPACE):
-            status = _type_all(shell)
+        status = _type_all(shell)
         figures = _look(paths, shell, status)
         figures["total s"] = round(time.monotonic() - began, 1)
         figures["steps s"] = shell.taken
@@ -303,7 +310,9 @@ def _prepare(paths: LabPaths, folder: Path) -> None:
     Raises:
         LabError: There are no files of the object storage, or nothing can be cloned.
     """
-    (folder / "home").mkdir(parents=True, mode=0o700)
+    docker = folder / "home" / ".docker"
+    docker.mkdir(parents=True, mode=0o700)
+    write_private(docker / "config.json", json.dumps(registry.nodes_login(paths)))
     checkout = folder / "checkout"
     clone = subprocess.run(
         ["git", "clone", "--quiet", str(CHECKOUT), str(checkout)], capture_output=True, text=True, timeout=300
@@ -313,13 +322,49 @@ def _prepare(paths: LabPaths, folder: Path) -> None:
     stack_file = checkout / f"Pulumi.{STACK}.yaml"
     stack_file.write_text(adapted(stack_file.read_text(encoding="utf-8"), registry.digests(paths)), encoding="utf-8")
     content = yaml.safe_load(paths.kubeconfig.read_text(encoding="utf-8"))
-    write_private(folder / "kubeconfig", yaml.safe_dump(kubeconfig(content)).encode())
+    write_private(folder / ADMINISTRATOR, yaml.safe_dump(kubeconfig(content)))
+    token = _account(paths, folder)
+    write_private(folder / "kubeconfig", yaml.safe_dump(kubeconfig(content, token)))
     command = [sys.executable, "-m", "lab", "storage", "bucket", BUCKET, str(checkout / "storage.json")]
     made_bucket = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=_OPEN_LIMIT_S)
     if made_bucket.returncode:
         raise LabError(f"no bucket {BUCKET}: {made_bucket.stderr.strip()[-300:]}")
     write_private(checkout / "recipients.json", json.dumps(storage.backup_recipients(paths)).encode())
     home.install(folder / "pulumi", checkout / ".venv" / "bin" / "python")
+
+
+def _account(paths: LabPaths, folder: Path) -> str:
+    """The page's reader is no administrator: an account with the roles that `ops rights` prints; its token.
+
+    Raises:
+        LabError: The roles are not printed, or the cluster does not take them.
+    """
+    subject = f"account:{ACCOUNT_NAMESPACE}/{ACCOUNT}"
+    roles = [sys.executable, "-m", "ops", "rights", "--file", f"Pulumi.{STACK}.yaml", "--subject", subject]
+    printed = _as_administrator(paths, folder, roles)
+    _as_administrator(paths, folder, _kubectl("create", "serviceaccount", ACCOUNT))
+    _as_administrator(paths, folder, _kubectl("apply", "--server-side", "-f", "-"), printed)
+    return _as_administrator(paths, folder, _kubectl("create", "token", ACCOUNT, "--duration=4h")).strip()
+
+
+def _kubectl(*words: str) -> list[str]:
+    return [str(tools.path("kubectl")), "--namespace", ACCOUNT_NAMESPACE, *words]
+
+
+def _as_administrator(paths: LabPaths, folder: Path, command: list[str], text: str = "") -> str:
+    """What a command prints that the cluster's administrator runs in the reader's checkout."""
+    answer = subprocess.run(
+        [*network.enter(paths.netns), *command],
+        cwd=folder / "checkout",
+        env={**os.environ, "KUBECONFIG": str(folder / ADMINISTRATOR)},
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=_OPEN_LIMIT_S,
+    )
+    if answer.returncode:
+        raise LabError(f"`{' '.join(command)}` failed: {answer.stderr.strip()[-300:]}")
+    return answer.stdout
 
 
 def _type_all(shell: Shell) -> int:
@@ -386,4 +431,7 @@ def _remove(paths: LabPaths, shell: Shell) -> None:
         shell.type("pulumi state unprotect --all --yes")
         shell.type("pulumi destroy --yes --skip-preview --suppress-outputs")
         lifecycle.wait_for_nothing_left(paths, NAMESPACE)
+    if (shell.folder.parent / ADMINISTRATOR).exists():
+        roles = f"clusterrole/{NAMESPACE}-installer,clusterrolebinding/{NAMESPACE}-installer,serviceaccount/{ACCOUNT}"
+        _as_administrator(paths, shell.folder.parent, _kubectl("delete", "--ignore-not-found", *roles.split(",")))
     shutil.rmtree(shell.folder.parent, ignore_errors=True)

@@ -334,19 +334,27 @@ def hosts_file(paths: LabPaths) -> str:
     )
 
 
+def nodes_login(paths: LabPaths) -> dict[str, Any]:
+    """The login that may only read, in the form of docker's `config.json`.
+
+    Raises:
+        LabError: There are no secrets: no lab.
+    """
+    return _login(images.REGISTRY, NODES, _secrets(paths).nodes)
+
+
 def pull_secret(paths: LabPaths, namespace: str) -> dict[str, Any]:
     """The Secret with which pods of a namespace pull.
 
     Raises:
         LabError: There are no secrets: no lab.
     """
-    content = _login(images.REGISTRY, NODES, _secrets(paths).nodes)
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": PULL_SECRET, "namespace": namespace},
         "type": "kubernetes.io/dockerconfigjson",
-        "data": {".dockerconfigjson": base64.b64encode(json.dumps(content).encode()).decode()},
+        "data": {".dockerconfigjson": base64.b64encode(json.dumps(nodes_login(paths)).encode()).decode()},
     }
 
 

@@ -23,6 +23,8 @@ COMMANDS = {
     "health": "ops.core.health:health",
     "config": "ops.config:config_app",
     "preflight": "ops.preflight.command:preflight",
+    "rights": "ops.up.rights:rights",
+    "up": "ops.up.command:up",
     "open": "ops.connect.open:open_page",
     "connect": "ops.connect.service:connect",
     "review": "ops.review.comment:review",

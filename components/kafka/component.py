@@ -243,7 +243,7 @@ class Kafka(pulumi.ComponentResource):
                 self,
                 args.context,
                 workload=BROKERS,
-                name=f"{BROKERS}-external-{index}",
+                name=config.external_service(index),
                 ports={"external": EXTERNAL_PORT},
                 address=broker.address,
                 source_ranges=args.client_cidrs,

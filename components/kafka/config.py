@@ -107,6 +107,11 @@ class KafkaCluster:
         )
 
 
+def external_service(index: int) -> str:
+    """Name of the Service with the load balancer of one broker."""
+    return f"{BROKERS}-external-{index}"
+
+
 def broker_nodes(hosts: tuple[str, ...], external: tuple[str, ...], *, combined: bool) -> tuple[Node, ...]:
     """Brokers with node ids 0, 1, 2 ...
 

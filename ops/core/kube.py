@@ -203,6 +203,17 @@ class Kube:
             config_map = self.core.read_namespaced_config_map(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
         return dict(config_map.data or {})
 
+    def balancers(self) -> dict[str, str]:
+        """Service -> address or name of its load balancer, of those that have one; nothing without the namespace."""
+        with call_errors(f"cannot list the Services of {self.namespace}"):
+            services = self.core.list_namespaced_service(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
+        ingress = {
+            service.metadata.name: (service.status.load_balancer.ingress or [])[:1]
+            for service in services
+            if service.spec.type == "LoadBalancer"
+        }
+        return {name: first.ip or first.hostname or "" for name, listed in ingress.items() for first in listed}
+
     def account_may(self, account: str, verb: str, group: str, resource: str, *, namespaced: bool = True) -> bool:
         """Whether the API server would let a ServiceAccount of the namespace do something (SubjectAccessReview).
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 from components.cluster import NEW_ROLE
 from ops.core.errors import OpsError, one_line
@@ -35,6 +35,7 @@ _REFRESH_LIMIT_S = 300.0
 _SKIP = "--skip-preview"
 _OPTIONS = ("--yes", _SKIP, "--non-interactive", "--suppress-outputs", "--color=never")
 _UP, _REFRESH = ("pulumi", "up", *_OPTIONS), ("pulumi", "refresh", *_OPTIONS)
+_PREVIEW = ("pulumi", "preview", "--non-interactive", "--color=never")
 
 
 def set_role(role: str, stack: str = "", cwd: Path = PROJECT) -> None:
@@ -179,6 +180,30 @@ def up(
     _run(command, shlex.join(given) or "pulumi up", UP_LIMIT_S, stack, cwd, {NEW_ROLE: role} if role else {})
 
 
+def preview_shown(stack: str = "", cwd: Path = PROJECT) -> None:
+    """Show in the terminal what an update would change, and what policies say of it.
+
+    Raises:
+        OpsError: Pulumi or the policy pack is not there, a policy is violated, or the command fails.
+    """
+    _run([*_PREVIEW, *_policies(cwd), *_stack(stack)], "pulumi preview", UP_LIMIT_S, stack, cwd, shown=True)
+
+
+def up_shown(stack: str = "", cwd: Path = PROJECT, *, preview: bool) -> None:
+    """Bring a stack up, and show in the terminal what Pulumi says.
+
+    Args:
+        stack: Its name; empty: the selected one.
+        cwd: Folder of the project.
+        preview: First look at everything, as of `up`.
+
+    Raises:
+        OpsError: As of `up`.
+    """
+    options = [word for word in _UP if word != _SKIP or not preview]
+    _run([*options, *_policies(cwd), *_stack(stack)], "pulumi up", UP_LIMIT_S, stack, cwd, shown=True)
+
+
 def _set(words: list[str], stack: str, cwd: Path) -> None:
     command = ["pulumi", "config", "set", *words, "--non-interactive", *_stack(stack)]
     _run(command, "pulumi config set", _LIMIT_S, stack, cwd)
@@ -213,35 +238,55 @@ def _run(
     stack: str,
     cwd: Path,
     variables: Mapping[str, str] = MappingProxyType({}),
+    *,
+    shown: bool = False,
 ) -> None:
+    """Run Pulumi to its end; what it says goes to the terminal, or into a file that stays when it fails."""
     program = shutil.which(command[0])
     if program is None:
         raise OpsError(f"`{command[0]}` is not on PATH: install it, or run through `python -m lab exec --`")
     environment = {**os.environ, **({"PULUMI_STACK": stack} if stack else {}), **variables}
+    if shown:
+        if _ended([program, *command[1:]], what, limit_s, cwd, environment, None, "see above"):
+            raise OpsError(f"`{what}` failed: see above; repeat once it is mended")
+        return
     with tempfile.NamedTemporaryFile("wb", prefix="obs-pulumi-", suffix=".log", delete=False) as log:
         file = Path(log.name)
-        process = subprocess.Popen(
-            [program, *command[1:]],
-            cwd=cwd,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # it is told to end by us, once
-        )
-        try:
-            process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            left = end_update(process)
-            raise OpsError(f"`{what}` did not end in {limit_s:.0f} s{left}: what it said is in {file}") from None
-        except BaseException:
-            say(f"`{what}` is asked to end, what it said is in {file}")
-            if left := end_update(process):
-                say(f"`{what}` was ended{left}")
-            raise
-    if process.returncode != 0:
+        code = _ended([program, *command[1:]], what, limit_s, cwd, environment, log, f"what it said is in {file}")
+    if code:
         raise OpsError(f"`{what}` failed: {_reason(file)}: all that it said is in {file}")
     file.unlink()
+
+
+def _ended(
+    command: list[str],
+    what: str,
+    limit_s: float,
+    cwd: Path,
+    environment: Mapping[str, str],
+    log: IO[bytes] | None,
+    where: str,
+) -> int:
+    """Run a command to its end; its exit code."""
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdout=log,
+        stderr=subprocess.STDOUT if log else None,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # it is told to end by us, once
+    )
+    try:
+        return process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        left = end_update(process)
+        raise OpsError(f"`{what}` did not end in {limit_s:.0f} s{left}: {where}") from None
+    except BaseException:
+        say(f"`{what}` is asked to end, {where}")
+        if left := end_update(process):
+            say(f"`{what}` was ended{left}")
+        raise
 
 
 def end_update(process: subprocess.Popen[Any]) -> str:

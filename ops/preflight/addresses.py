@@ -14,6 +14,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from components.alertmanager.component import WORKLOAD as ALERTMANAGER
+from components.gateway.component import WORKLOAD as GATEWAY
+from components.grafana.process import WORKLOAD as GRAFANA
+from components.jaeger.query import query_workload
+from components.kafka.config import external_service
+from components.prometheus.query import WORKLOAD as QUERY
 from ops.core.pulumi import SETTINGS_KEY
 from ops.preflight.demand import Cluster
 from ops.preflight.lines import Line, fail, ok, some, warn
@@ -28,13 +34,16 @@ _CLIENTS: Final = "client_cidrs"
 _NETWORKS: Final = ("networks", _CLIENTS)
 
 
-@functools.cache
-def looked_up(host: str) -> tuple[str, ...]:
+def resolved(host: str) -> tuple[str, ...]:
     """Addresses of a name, asked from here."""
     try:
         return tuple(dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, None)))
     except (OSError, UnicodeError):
         return ()
+
+
+looked_up = functools.cache(resolved)
+"""The same, asked once: several checks look at one name."""
 
 
 def resolves(host: str) -> bool:
@@ -66,12 +75,12 @@ def names(settings: Settings, resolve: Resolve = resolves, *, more: Sequence[Pla
         more: Services outside that the settings do not name.
     """
     hosts = list(dict.fromkeys(place.host for place in (*_outside(settings), *more)))
-    outside = [host for host in hosts if not _is_address(host) and not resolve(host)]
+    outside = [host for host in hosts if not is_address(host) and not resolve(host)]
     if outside:
         yield fail("names outside", f"no address from here: {some(outside)}", "correct them, or make the DNS records")
     else:
         yield ok("names outside", "each has an address")
-    own = [host for host in _own(settings) if not _is_address(host) and not resolve(host)]
+    own = [host for host in own_names(settings) if not resolve(host)]
     if own:
         remedy = "make the DNS records once the load balancers have addresses: topics and Grafana go through them"
         yield warn("own names", f"no address from here: {some(own)}", remedy)
@@ -109,7 +118,7 @@ def networks(settings: Settings, more: Sequence[Place] = (), look_up: LookUp = l
         (place.host, place.key, tuple(place.networks)) for place in (*_outside(settings), *more)
     ):
         host, key, there = place
-        strangers = _not_in([host] if _is_address(host) else look_up(host), there)
+        strangers = _not_in([host] if is_address(host) else look_up(host), there)
         if strangers:
             name = "" if host in strangers else f"{host} has "
             wrong.append(f"{name}{strangers[0]}, in none of {key}")
@@ -188,13 +197,22 @@ def _before_port(address: str) -> str:
     return address.rpartition(":")[0]
 
 
-def _own(settings: Settings) -> list[str]:
-    endpoints = [settings.gateway, settings.query, *settings.traces.queries.values()]
-    endpoints += [settings.alerting.external_endpoint, settings.grafana.external_endpoint]
-    return list(dict.fromkeys([*(broker.host for broker in settings.kafka.brokers), *(end.host for end in endpoints)]))
+def own_names(settings: Settings) -> Mapping[str, str]:
+    """Name that clients use -> Service whose load balancer it has to lead to; endpoints without a name are left out."""
+    brokers = {broker.host: external_service(index) for index, broker in enumerate(settings.kafka.brokers)}
+    ends = {
+        GATEWAY: settings.gateway,
+        QUERY: settings.query,
+        ALERTMANAGER: settings.alerting.external_endpoint,
+        GRAFANA: settings.grafana.external_endpoint,
+        **{query_workload(clearance): query for clearance, query in settings.traces.queries.items()},
+    }
+    hosts = {**brokers, **{end.host: service for service, end in ends.items()}}
+    return {host: service for host, service in hosts.items() if not is_address(host)}
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
+    """Whether a host is an address and no name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -304,5 +322,5 @@ def _cached(pod: Mapping[str, Any]) -> list[str]:
     for word, following in itertools.pairwise([*words, ""]):
         name, _, value = word.partition("=")
         if name.lstrip("-") == "localip":
-            return [one for one in (value or following).split(",") if _is_address(one)] or [_CACHE]
+            return [one for one in (value or following).split(",") if is_address(one)] or [_CACHE]
     return [_CACHE]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 import urllib3
 from kubernetes.client.exceptions import ApiException
@@ -15,14 +17,24 @@ from components.k8s.autoscaler import KIND as RECOMMENDER
 from components.kafka.config import BROKERS
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.preflight import addresses, volumes
+from ops.preflight import addresses, network_plugins, volumes
 from ops.preflight.demand import FORBIDDEN, Balancer, Cluster, Demand, Need, Node
+from ops.preflight.images import Reference, pull_secrets, reference
 from ops.preflight.lines import Line, State, fail, ok, some, warn
 from stacks.settings import Settings
 
 MINIMUM: Final = (1, 34)
 """The oldest version of Kubernetes that the platform was run on."""
+CERT_MANAGER: Final = "cert-manager"
 _CERT_MANAGER: Final = ("cert-manager.io/v1", ("Certificate", "Issuer"))
+_CERT_MANAGER_MINIMUM: Final = (1, 15)
+_RELEASE: Final = ".".join(map(str, _CERT_MANAGER_MINIMUM))
+_COMPONENT: Final = "app.kubernetes.io/component"
+_NAME: Final = "app.kubernetes.io/name"
+_VERSION: Final = "app.kubernetes.io/version"
+_CERT_MANAGER_PARTS: Final = (
+    f"/apis/apps/v1/deployments?labelSelector={quote(f'{_COMPONENT} in (controller,webhook)')}&limit=500"
+)
 _METRICS: Final = "metrics.k8s.io/v1beta1"
 _VERBS: Final = ("get", "create", "patch", "delete")
 
@@ -64,17 +76,67 @@ def version(cluster: Cluster) -> Line:
     return ok("version", f"Kubernetes {major}.{minor}")
 
 
-def cert_manager(cluster: Cluster) -> Line:
-    """Its kinds are served."""
+def cert_manager(cluster: Cluster) -> Iterator[Line]:
+    """Its kinds are served, by a release that is new enough, whose webhook answers."""
     api_version, kinds = _CERT_MANAGER
     missing = sorted(set(kinds) - set(cluster.served(api_version)))
     if missing:
-        return fail(
-            "cert-manager",
+        yield fail(
+            CERT_MANAGER,
             f"{', '.join(missing)} of {api_version} not served",
             "install cert-manager with its custom resource definitions",
         )
-    return ok("cert-manager", f"{', '.join(kinds)} of {api_version} served")
+        return
+    served = f"{', '.join(kinds)} of {api_version} served"
+    try:
+        listed = cluster.objects(_CERT_MANAGER_PARTS)
+    except ApiException as error:
+        if error.status != FORBIDDEN:
+            raise
+        yield warn(CERT_MANAGER, f"{served}, may not list Deployments", f"its version has to be {_RELEASE} or newer")
+        return
+    parts = [part for part in listed if _is_cert_manager(part)]
+    webhooks = [part for part in parts if part["metadata"]["labels"][_COMPONENT] == "webhook"]
+    releases = [release for part in parts if part not in webhooks and (release := _release(part))]
+    idle = [part["metadata"] for part in parts if not (part.get("status") or {}).get("availableReplicas")]
+    if old := [release for release in releases if release < _CERT_MANAGER_MINIMUM]:
+        yield fail(
+            CERT_MANAGER,
+            f"{min(old)[0]}.{min(old)[1]} is too old: it writes key and certificate into one file (CombinedPEM) only "
+            "where a feature gate is on",
+            f"upgrade it to {_RELEASE} or newer",
+        )
+    if idle:
+        names = [f"{part['namespace']}/{part['name']}" for part in idle]
+        yield fail(
+            CERT_MANAGER,
+            f"no pod of {', '.join(names)} is available: certificates are refused, or never issued",
+            f"`kubectl -n {idle[0]['namespace']} describe deployment {idle[0]['name']}` says why",
+        )
+    if unseen := [what for what, those in (("version", releases), ("webhook", webhooks)) if not those]:
+        remedy = f"make sure that it is {_RELEASE} or newer, and that its webhook answers"
+        yield warn(CERT_MANAGER, f"{served}; no Deployment shows its {' and '.join(unseen)}", remedy)
+    elif not old and not idle:
+        yield ok(CERT_MANAGER, f"{served}, by {'.'.join(map(str, min(releases)))}")
+
+
+def _images(deployment: Mapping[str, Any]) -> list[Reference]:
+    return [reference(str(container["image"])) for container in deployment["spec"]["template"]["spec"]["containers"]]
+
+
+def _is_cert_manager(deployment: Mapping[str, Any]) -> bool:
+    """Whether a Deployment is of cert-manager itself, and not of an issuer or another add-on that is called like it."""
+    labels, repositories = deployment["metadata"]["labels"], [image.repository for image in _images(deployment)]
+    own = any(repository.endswith(f"cert-manager-{labels[_COMPONENT]}") for repository in repositories)
+    named = labels.get(_NAME) in (CERT_MANAGER, "webhook")
+    return own or (named and any(CERT_MANAGER in repository for repository in repositories))
+
+
+def _release(deployment: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Major and minor version: of the image, which runs, or of the label where the image has a digest alone."""
+    texts = [*(image.tag for image in _images(deployment)), deployment["metadata"]["labels"].get(_VERSION)]
+    known = [match for text in texts if (match := re.match(r"v?(\d+)\.(\d+)", text or ""))]
+    return (int(known[0][1]), int(known[0][2])) if known else None
 
 
 def metrics_api(cluster: Cluster, demand: Demand) -> Line:
@@ -112,24 +174,6 @@ def priorities(cluster: Cluster, demand: Demand) -> Line:
             "make them, or take them out of settings.scheduling",
         )
     return ok("priority classes", f"{', '.join(sorted(demand.priority_classes))} there")
-
-
-def pull_secrets(cluster: Cluster, demand: Demand) -> Line:
-    """Secrets that images are pulled with are there, or have to be made once the namespace is."""
-    names, namespace = sorted(demand.pull_secrets), demand.namespace
-    if not names:
-        return ok("pull secrets", "none is asked for: nodes read the registry as they are")
-    if not cluster.exists(f"/api/v1/namespaces/{namespace}"):
-        return warn(
-            "pull secrets",
-            f"the namespace {namespace} is not there yet",
-            f"make {', '.join(names)} in it as soon as the update has made it",
-        )
-    missing = [name for name in names if not cluster.exists(f"/api/v1/namespaces/{namespace}/secrets/{name}")]
-    if missing:
-        remedy = f"kubectl -n {namespace} create secret docker-registry {missing[0]} ..."
-        return fail("pull secrets", f"there is no {', '.join(missing)} in {namespace}", remedy)
-    return ok("pull secrets", f"{', '.join(names)} there")
 
 
 def nodes(cluster: Cluster, demand: Demand) -> Iterator[Line]:
@@ -178,8 +222,14 @@ def rights(cluster: Cluster, demand: Demand) -> Line:
         if entry is None:
             unknown.append(f"{kind} of {api_version}")
             continue
+        # Outside of the namespace a role may allow only these names; whoever creates has no name yet.
+        names = [""] if entry.namespaced else demand.kinds[api_version, kind]
         namespace = demand.namespace if entry.namespaced else ""
-        wanted += [(verb, entry.group, entry.resource, namespace, "") for verb in _VERBS]
+        wanted += [
+            (verb, entry.group, entry.resource, namespace, "" if verb == "create" else name)
+            for verb in _VERBS
+            for name in names
+        ]
     refused: dict[str, list[str]] = {}
     for verb, group, resource, namespace, name in wanted:
         if not cluster.may(verb, group, resource, namespace, name):
@@ -187,7 +237,7 @@ def rights(cluster: Cluster, demand: Demand) -> Line:
             refused.setdefault(f"{called}{f' {name}' if name else ''}", []).append(verb)
     if refused:
         told = [f"{'/'.join(verbs)} {called}" for called, verbs in refused.items()]
-        return fail("rights", f"may not {some(told)}", "use a kubeconfig of an administrator of the namespace")
+        return fail("rights", f"may not {some(told)}", "roles for an administrator to apply: `python -m ops rights`")
     if unknown:
         return warn("rights", f"{some(unknown)} not served, so not asked about", "install what serves them")
     return ok("rights", f"{', '.join(_VERBS)} for {len(demand.kinds)} kinds")
@@ -269,7 +319,8 @@ def of_cluster(cluster: Cluster, settings: Settings, demand: Demand) -> list[Lin
     return [
         *first,
         *guarded("version", lambda: [version(cluster)]),
-        *guarded("cert-manager", lambda: [cert_manager(cluster)]),
+        *guarded(CERT_MANAGER, lambda: list(cert_manager(cluster))),
+        *guarded(network_plugins.CHECK, lambda: [network_plugins.network_policies(cluster)]),
         *guarded("metrics API", lambda: [metrics_api(cluster, demand)]),
         *guarded("vertical autoscaler", lambda: [vertical_autoscaler(cluster, demand)]),
         *guarded("storage class", lambda: list(volumes.storage(cluster, demand))),

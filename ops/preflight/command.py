@@ -21,6 +21,8 @@ from ops.core.kube import Kube
 from ops.preflight.addresses import examples, names, networks, secret_places
 from ops.preflight.checks import CHECK, brokers, guarded, left_out, logs_plugin, of_cluster
 from ops.preflight.demand import Cluster, render
+from ops.preflight.images import CHECK as IMAGES
+from ops.preflight.images import in_registries
 from ops.preflight.lines import Line, State
 
 _STYLES: Final = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
@@ -76,7 +78,10 @@ def check(configuration: Configuration, kubeconfig: Path | None = None) -> list[
         remedy = "`python -m ops config set-cluster --context CONTEXT` names the cluster in the stack file"
         return [*lines, Line(check="cluster", state=State.FAIL, detail=one_line(error), remedy=remedy)]
     try:
-        lines += of_cluster(Cluster(kube), settings, render(configuration, settings.namespace))
+        cluster, demand = Cluster(kube), render(configuration, settings.namespace)
+        lines += (seen := of_cluster(cluster, settings, demand))
+        if len(seen) > 1:  # It is the right cluster.
+            lines += guarded(IMAGES, lambda: list(in_registries(cluster, demand)))
         if not exit_code(lines):
             lines += guarded(
                 CHECK, lambda: [brokers(kube, len(settings.kafka.brokers), partial(_copies, configuration))]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from ops.core.platform import PROJECT
 from policy.model import Resource
 
 PODS: Final = ("StatefulSet", "Deployment", "DaemonSet", "CronJob")
+_CONTAINERS: Final = ("initContainers", "containers")
 _SUFFIXES: Final = {
     "m": 1e-3,
     "k": 1e3,
@@ -121,7 +122,7 @@ class Demand:
 
     Attributes:
         namespace: Where it is.
-        kinds: API version and kind of every object.
+        kinds: API version and kind -> names of its objects.
         pods: Its pods; those of jobs are counted as one each.
         storage_classes, priority_classes, pull_secrets: Names that its pods and volumes refer to.
         autoscaled: Whether it has autoscalers of any kind, which read the metrics API.
@@ -130,7 +131,7 @@ class Demand:
     """
 
     namespace: str
-    kinds: frozenset[tuple[str, str]]
+    kinds: Mapping[tuple[str, str], Sequence[str]]
     pods: Sequence[Pods]
     storage_classes: frozenset[str]
     priority_classes: frozenset[str]
@@ -138,6 +139,12 @@ class Demand:
     autoscaled: bool
     sized: bool
     balancers: Sequence[Balancer]
+
+    @property
+    def images(self) -> list[str]:
+        """References of the images of its pods."""
+        containers = [one for pods in self.pods for key in _CONTAINERS for one in pods.spec.get(key) or []]
+        return sorted({str(container["image"]) for container in containers if container.get("image")})
 
 
 def demand(namespace: str, resources: Iterable[Resource]) -> Demand:
@@ -151,7 +158,7 @@ def demand(namespace: str, resources: Iterable[Resource]) -> Demand:
     pods = [pods for resource in objects if resource.kind in PODS for pods in [_pods(resource)]]
     return Demand(
         namespace=namespace,
-        kinds=frozenset((_api_version(resource), resource.kind) for resource in objects),
+        kinds=_kinds(objects),
         pods=pods,
         storage_classes=frozenset(name for resource in objects for name in _classes(resource)),
         priority_classes=frozenset(
@@ -174,7 +181,14 @@ def demand(namespace: str, resources: Iterable[Resource]) -> Demand:
     )
 
 
-def _api_version(resource: Resource) -> str:
+def _kinds(objects: Iterable[Resource]) -> dict[tuple[str, str], list[str]]:
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for resource in objects:
+        kinds.setdefault((api_version(resource), resource.kind), []).append(resource.object_name)
+    return kinds
+
+
+def api_version(resource: Resource) -> str:
     """``apps/v1`` of ``kubernetes:apps/v1:StatefulSet``; ``v1`` of the core group."""
     return resource.type.split(":")[1].removeprefix("core/")
 
@@ -242,6 +256,7 @@ class Node:
         name: Its name.
         provider: Its cloud, such as ``aws``; empty where the node does not say.
         labels: Its labels.
+        annotations: Its annotations.
         taints: Its taints, as Kubernetes has them.
         capacity: What pods may ask for.
         used: What pods that are there ask for, as far as they can be seen.
@@ -253,6 +268,7 @@ class Node:
     taints: Sequence[Mapping[str, Any]]
     capacity: Need
     used: Need
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def free(self) -> Need:
@@ -329,15 +345,19 @@ class Cluster:
         listed: list[Mapping[str, Any]] = self._get(path)["items"]
         return listed
 
-    def exists(self, path: str) -> bool:
-        """Whether there is an object at a path."""
+    def read(self, path: str) -> Mapping[str, Any] | None:
+        """The object at a path of the API, or None where there is none."""
         try:
-            self._get(path)
+            content: Mapping[str, Any] = self._get(path)
         except ApiException as error:
             if error.status == _ABSENT:
-                return False
+                return None
             raise
-        return True
+        return content
+
+    def exists(self, path: str) -> bool:
+        """Whether there is an object at a path."""
+        return self.read(path) is not None
 
     def api_address(self) -> str:
         """Address of the Service by which pods reach the API server."""
@@ -412,6 +432,7 @@ def _node(node: Mapping[str, Any], used: Need) -> Node:
         name=node["metadata"]["name"],
         provider=str(node["spec"].get("providerID") or "").partition(":")[0],
         labels=node["metadata"].get("labels") or {},
+        annotations=node["metadata"].get("annotations") or {},
         taints=node["spec"].get("taints") or [],
         capacity=Need(cpu=quantity(capacity.get("cpu")), memory=quantity(capacity.get("memory"))),
         used=used,

@@ -18,10 +18,10 @@ from tests.config.pki import write_certificates
 from tests.config.servers import START_SECONDS, eventually, running
 from tests.support.ports import free_port
 
-ADMIN, READER = "admin", "reader"
+ADMIN, READER, INSTALLER = "admin", "reader", "installer"
 LITTLE_GARBAGE = {"GOGC": "400"}
 """Variables of Kubernetes' programs: what they read at their start stays, and Go's default walks it again and again."""
-_TOKENS = {ADMIN: "token-of-admin", READER: "token-of-reader"}
+_TOKENS = {name: f"token-of-{name}" for name in (ADMIN, READER, INSTALLER)}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class KubeApi:
     Attributes:
         url: Where it answers.
         folder: Where its files are.
-        kubeconfig: One with a context for each user: ``admin`` may do everything, ``reader`` what rules allow.
+        kubeconfig: One with a context for each user: ``admin`` may do everything, the others what rules allow.
     """
 
     url: str
@@ -80,7 +80,9 @@ def kube_api(folder: Path, *flags: str) -> Iterator[KubeApi]:
     )
     store, peers, port = (free_port() for _ in range(3))
     tokens = folder / "tokens.csv"
-    tokens.write_text(f'{_TOKENS[ADMIN]},{ADMIN},1,"system:masters"\n{_TOKENS[READER]},{READER},2\n')
+    groups = {ADMIN: ',"system:masters"'}
+    lines = [f"{token},{name},{name}{groups.get(name, '')}\n" for name, token in _TOKENS.items()]
+    tokens.write_text("".join(lines))
     peer = f"http://127.0.0.1:{peers}"
     etcd = [
         on_path("etcd", "etcd-server"),

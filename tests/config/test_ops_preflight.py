@@ -18,10 +18,11 @@ from ops.config import of_file
 from ops.core.kube import Kube
 from ops.preflight import checks
 from ops.preflight.checks import of_cluster
-from ops.preflight.demand import Cluster, Demand, Need, render
+from ops.preflight.demand import Cluster, Demand, Need, render, rendered
 from ops.preflight.lines import Line, State
+from ops.up import rights
 from stacks.settings import Settings, parse
-from tests.config.kube_api import ADMIN, READER, KubeApi, kube_api
+from tests.config.kube_api import ADMIN, INSTALLER, READER, KubeApi, kube_api
 from tests.config.servers import eventually
 from tests.support import engine
 
@@ -31,6 +32,7 @@ KUBECONFIG = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
 SECRETS = (*engine.OUTSIDE_SECRETS, "objectStorageRoles", "alertingSecrets", "clusterAuditSecrets", "backupRecipients")
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+SYSTEM = "/apis/apps/v1/namespaces/kube-system"
 ROLES = "/apis/rbac.authorization.k8s.io/v1"
 
 
@@ -83,6 +85,10 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
         api.create(CRDS, _crd("metrics.k8s.io", "v1beta1", "PodMetric"))
         api.create(CRDS, _crd("autoscaling.k8s.io", "v1", "VerticalPodAutoscaler"))
         api.create(CLASSES, _object("storage.k8s.io/v1", "StorageClass", "lab-local", provisioner="example.com/none"))
+        _workload(api, "DaemonSet", "calico-node", "docker.io/calico/node:v3.30.0", desiredNumberScheduled=3)
+        for component in ("controller", "webhook"):
+            image = f"quay.io/jetstack/cert-manager-{component}:v1.15.3"
+            _workload(api, "Deployment", component, image, availableReplicas=1, readyReplicas=1, replicas=1)
         for name, pool in (("a", "brokers"), ("b", "others"), ("c", "others")):
             api.create("/api/v1/nodes", _node(name, pool))
         rules = [{"apiGroups": [""], "resources": ["namespaces", "nodes"], "verbs": ["get", "list"]}]
@@ -108,6 +114,18 @@ def _eventually_served(fixture: Fixture) -> None:
 
 def _object(api_version: str, kind: str, name: str, **content: Any) -> dict[str, Any]:
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, **content}
+
+
+def _workload(api: KubeApi, kind: str, name: str, image: str, **status: int) -> None:
+    """Make a workload in ``kube-system`` and say how it is, as its controller would."""
+    labels = {"app.kubernetes.io/component": name}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": name, "image": image}]}}
+    workload = _object("apps/v1", kind, name, spec={"selector": {"matchLabels": labels}, "template": pod})
+    workload["metadata"]["labels"] = labels
+    path = f"{SYSTEM}/{kind.lower()}s"
+    api.create(path, workload)
+    counts = {"currentNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0} if kind == "DaemonSet" else {}
+    api.patch(f"{path}/{name}/status", {"status": {**counts, **status}})
 
 
 def _crd(group: str, version: str, kind: str) -> dict[str, Any]:
@@ -164,6 +182,11 @@ def test_an_empty_cluster_lacks_what_the_lines_say(furnished: Fixture) -> None:
     assert failed["room"][0].endswith("0.0 cores and 0.0 GiB free on 0 nodes")
     assert lines["rights"].state is State.WARN
     assert "Certificate of cert-manager.io/v1" in lines["rights"].detail
+    assert (lines["network policies"].state, lines["network policies"].detail) == (
+        State.WARN,
+        "no plug-in is seen that is known here: whether they are enforced is unknown",
+    )
+    assert lines["network policies"].remedy.startswith("try it in an empty namespace: `kubectl run web ")
     assert lines["load balancers"].detail == "10 load balancers, and no node says its cloud"
 
 
@@ -186,6 +209,30 @@ def test_a_cluster_that_has_everything_fails_in_nothing(furnished: Fixture) -> N
     assert lines["DNS"] == Line(check="DNS", state=State.OK, detail="pods that answer, and may be asked: 1")
     assert lines["volumes"].detail == "those of lab-local stay as large as they are: no allowVolumeExpansion"
     assert lines["clients"].state is State.OK
+    assert lines["cert-manager"].detail == "Certificate, Issuer of cert-manager.io/v1 served, by 1.15"
+    assert lines["network policies"].detail == "enforced by Calico"
+
+
+def test_an_old_cert_manager_or_one_whose_webhook_has_ended_is_refused(furnished: Fixture) -> None:
+    def told(name: str, image: str, available: int) -> tuple[State, str]:
+        spec = {"template": {"spec": {"containers": [{"name": name, "image": image}]}}}
+        furnished.api.patch(f"{SYSTEM}/deployments/{name}", {"spec": spec})
+        furnished.api.patch(
+            f"{SYSTEM}/deployments/{name}/status",
+            {"status": {"availableReplicas": available, "readyReplicas": available}},
+        )
+        line = furnished.lines()["cert-manager"]
+        return line.state, line.detail
+
+    controller, webhook = (f"quay.io/jetstack/cert-manager-{part}" for part in ("controller", "webhook"))
+    state, detail = told("controller", f"{controller}:v1.14.7", 1)
+    assert (state, detail[:19]) == (State.FAIL, "1.14 is too old: it")
+    assert told("controller", f"{controller}:v1.15.3", 1)[0] is State.OK
+    assert told("webhook", f"{webhook}:v1.15.3", 0) == (
+        State.FAIL,
+        "no pod of kube-system/webhook is available: certificates are refused, or never issued",
+    )
+    assert told("webhook", f"{webhook}:v1.15.3", 1)[0] is State.OK
 
 
 def test_a_class_of_a_cloud_needs_its_driver(furnished: Fixture) -> None:
@@ -230,6 +277,9 @@ def test_what_the_user_may_not_is_named(furnished: Fixture) -> None:
     assert lines["rights"].state is State.FAIL
     assert lines["DNS"].detail == "may not list pods: who answers could not be seen"
     assert lines["API server"].detail == "may not read the Service kubernetes of namespace default"
+    may_not = "may not list DaemonSets: whether they are enforced could not be seen"
+    assert (lines["network policies"].state, lines["network policies"].detail) == (State.WARN, may_not)
+    assert lines["cert-manager"].detail.endswith("served, may not list Deployments")
     assert "get/create/patch/delete cronjobs.batch" in lines["rights"].detail
     assert "kube-system" not in lines["rights"].detail
     assert lines["room"].detail.endswith("free on 3 nodes (what runs there already could not be seen)")
@@ -282,8 +332,23 @@ def test_names_of_classes_and_secrets_are_looked_up(furnished: Fixture) -> None:
     assert furnished.lines(demand=there)["priority classes"].state is State.OK
     missing = furnished.lines(demand=there)["pull secrets"]
     assert (missing.state, missing.detail) == (State.FAIL, "there is no registry in images")
-    furnished.api.create("/api/v1/namespaces/images/secrets", _object("v1", "Secret", "registry"))
-    assert furnished.lines(demand=there)["pull secrets"].state is State.OK
+    path = "/api/v1/namespaces/images/secrets"
+    furnished.api.create(path, _object("v1", "Secret", "registry"))
+    line = furnished.lines(demand=there)["pull secrets"]
+    kind = "kubernetes.io/dockerconfigjson"
+    assert (line.state, line.detail) == (State.FAIL, f"registry is of type Opaque: nodes take {kind}")
+    furnished.api.delete(f"{path}/registry")
+    for host, state in (("elsewhere.example.com", State.FAIL), ("registry.lab.internal", State.OK)):
+        furnished.api.create(path, _login(kind, host))
+        line = furnished.lines(demand=there)["pull secrets"]
+        assert line.state is state
+        assert "not-to-be-seen" not in str(line)
+        furnished.api.delete(f"{path}/registry")
+
+
+def _login(kind: str, host: str) -> dict[str, Any]:
+    content = json.dumps({"auths": {host: {"username": "nodes", "password": "not-to-be-seen"}}})
+    return _object("v1", "Secret", "registry", type=kind, stringData={".dockerconfigjson": content})
 
 
 def test_the_command_prints_every_line_and_changes_nothing(
@@ -301,6 +366,7 @@ def test_the_command_prints_every_line_and_changes_nothing(
     assert [line for line in lines if line["state"] == "fail"] == []
     assert (result.exit_code, shown["configuration"], shown["names outside"]) == (0, "ok", "ok")
     assert {"cluster", "cert-manager", "storage class", "room", "rights", "load balancers"} <= set(shown)
+    assert shown["images"] == "warn", "the registry is the embedded cluster's, which is not reached from here"
     assert furnished.api.get(f"/api/v1/namespaces/{NAMESPACE}").status_code == 404
 
 
@@ -328,3 +394,23 @@ def test_a_cluster_that_is_not_named_is_a_line_with_the_command_that_names_it(tm
 def test_a_need_is_shown_in_cores_and_gibibytes() -> None:
     assert str(Need(cpu=1.5, memory=3 * 2.0**30)) == "1.5 cores and 3.0 GiB"
     assert checks.MINIMUM == (1, 34)
+
+
+def test_the_roles_of_ops_rights_are_enough(furnished: Fixture, tmp_path: Path) -> None:
+    user = "user:installer"
+    resources = rendered(of_file(_stack_file(tmp_path)))
+    kube = Kube.connect(NAMESPACE, furnished.api.kubeconfig, ADMIN)
+    try:
+        made = rights.manifests(
+            NAMESPACE, resources, rights.served_kinds(Cluster(kube), resources), rights.subject_of(user)
+        )
+    finally:
+        kube.close()
+    assert furnished.lines(INSTALLER)["cluster"].state is State.FAIL
+    for manifest in made:
+        inside = f"/namespaces/{NAMESPACE}" if "namespace" in manifest["metadata"] else ""
+        group = "/api/v1" if manifest["kind"] == "Namespace" else f"{ROLES}{inside}"
+        furnished.api.create(f"{group}/{manifest['kind'].lower()}s", manifest)
+    lines = furnished.lines(INSTALLER)
+    assert {name: line.detail for name, line in lines.items() if "may not" in line.detail} == {}
+    assert lines["rights"].state is State.OK

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from kubernetes.client.exceptions import ApiException
 
 from ops.preflight.addresses import clients, dns, examples, names, networks, secret_places
-from ops.preflight.checks import logs_plugin
+from ops.preflight.checks import cert_manager, logs_plugin
 from ops.preflight.command import exit_code
 from ops.preflight.demand import Cluster, Need, Node, demand, pod_need, quantity
 from ops.preflight.lines import Line, State
@@ -379,3 +380,52 @@ def test_somebody_answers_dns_questions_whom_pods_may_ask(
     assert (line.check, line.state) == ("DNS", state)
     assert line.detail.startswith(detail)
     assert bool(line.remedy) is (state is not State.OK)
+
+
+def _deployment(component: str, image: str, available: int = 1, **labels: str) -> dict[str, Any]:
+    known = {f"app.kubernetes.io/{key}": value for key, value in {"component": component, **labels}.items()}
+    return {
+        "metadata": {"name": component, "namespace": "certs", "labels": known},
+        "spec": {"template": {"spec": {"containers": [{"image": image}]}}},
+        "status": {"availableReplicas": available},
+    }
+
+
+JETSTACK = "quay.io/jetstack/cert-manager"
+WEBHOOK = _deployment("webhook", f"{JETSTACK}-webhook:v1.18.2")
+BY_DIGEST = f"registry.example.com/certs/jetstack-cert-manager@sha256:{'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("deployments", "told"),
+    [
+        ([_deployment("controller", f"{JETSTACK}-controller:v1.18.2"), WEBHOOK], ["ok ... served, by 1.18"]),
+        ([_deployment("controller", BY_DIGEST, name="cert-manager", version="v1.15.0"), WEBHOOK], ["ok ... by 1.15"]),
+        ([_deployment("controller", f"{JETSTACK}-controller:v1.9.1"), WEBHOOK], ["fail 1.9 is too old"]),
+        (
+            [_deployment("controller", f"{JETSTACK}-controller:v1.18.2", available=0), WEBHOOK],
+            ["fail no pod of certs/controller is available"],
+        ),
+        ([], ["warn ... no Deployment shows its version and webhook"]),
+        (
+            [_deployment("controller", f"{JETSTACK}-approver-policy:v0.14.0"), WEBHOOK],
+            ["warn ... no Deployment shows its version"],
+        ),
+        ([_deployment("controller", "quay.io/argoproj/argocd:v0.1"), WEBHOOK], ["warn ... shows its version"]),
+        (
+            [_deployment("controller", f"{JETSTACK}-controller:v1.14.0", available=0)],
+            ["fail 1.14 is too old", "fail no pod of certs/controller", "warn ... no Deployment shows its webhook"],
+        ),
+    ],
+)
+def test_the_version_and_the_webhook_of_cert_manager_are_looked_at(
+    deployments: list[dict[str, Any]], told: list[str]
+) -> None:
+    kinds = dict.fromkeys(("Certificate", "Issuer"))
+    cluster = SimpleNamespace(served=lambda _: kinds, objects=lambda _: deployments)
+    lines = list(cert_manager(cast(Cluster, cluster)))
+    for line, expected in zip(lines, told, strict=True):
+        state, _, detail = expected.partition(" ")
+        assert (line.check, line.state) == ("cert-manager", State(state))
+        assert detail.removeprefix("... ") in line.detail
+        assert bool(line.remedy) is (line.state is not State.OK)

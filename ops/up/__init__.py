@@ -1,0 +1,1 @@
+"""A stack on a cluster of one's own, in one command."""
