@@ -16,6 +16,7 @@ from typing import Any, Final
 BACKUP_PREFIX: Final = "backups/"
 METRICS_PREFIX: Final = "metrics/"
 REPORT_PREFIX: Final = "reports/"
+RECORD_PREFIX: Final = f"{REPORT_PREFIX}records/"
 WITNESS_PREFIX: Final = "regions/"
 ARCHIVE_PREFIX: Final = f"{BACKUP_PREFIX}archive/"
 SIGNATURE_PREFIX: Final = f"{BACKUP_PREFIX}signatures/"
@@ -156,12 +157,13 @@ RIGHTS: Final[Mapping[StorageRole, Rights]] = {
         probes=True,
     ),
     StorageRole.OPERATOR: Rights(
-        purpose="restores, and stores Pulumi's state",
+        purpose="restores, stores Pulumi's state, and records of maintenance and drills",
         workloads=(),
         below={
             BACKUP_PREFIX: (Right.GET, Right.LIST),
             f"{BACKUP_PREFIX}pulumi-state/": _LARGE,
             METRICS_PREFIX: (Right.GET, Right.LIST),
+            RECORD_PREFIX: (Right.GET, Right.LIST, Right.PUT),
         },
         probes=True,
         bucket_actions=(VERSIONING_ACTION,),

@@ -1,6 +1,7 @@
 """The commands: ``daily``, ``weekly``, ``monthly``, ``list``, ``get`` and ``run``.
 
-A report is made outside the cluster by the same program as the jobs', asking the platform from here.
+A report is made outside the cluster by the same program as the jobs', asking the platform from here. ``ops report
+record`` stores what was done, which monthly reports list.
 """
 
 from __future__ import annotations
@@ -24,17 +25,20 @@ from rich.text import Text
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from ops.core import jobs
 from ops.core import platform as platform_module
-from ops.core.access import ReportAccess, report_access
+from ops.core.access import ReportAccess, backup_access, report_access
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.files import Lang
 from ops.core.kube import Kube
 from ops.core.terminal import Table
+from ops.evidence import work as done_work
+from ops.evidence.files import platform_id
 from services.reports import LANGUAGES, KafkaAccess, Language
 from services.reports.alert_topics import KafkaAlertLog
 from services.reports.build import report
 from services.reports.metrics import ThanosMetrics
 from services.reports.model import Kind, Report, ReportError, chosen
+from services.reports.records import NoWork, StoredWork, WorkLog
 from services.reports.render import html
 
 WORKLOAD, PORT = "report-server", 8443
@@ -183,18 +187,29 @@ def build(context: Context, kind: Kind, at: date | None, zone: ZoneInfo) -> Repo
     metrics = ThanosMetrics(platform.query_url, ca_file=Path(context.ca_file), user=user, password=password)
     try:
         now = time.time()
-        with tempfile.TemporaryDirectory(prefix="obs-report-") as folder:
+        with tempfile.TemporaryDirectory(prefix="obs-report-") as folder, _work(context) as work:
             return report(
                 period=chosen(kind, at, now, zone),
                 platform=f"{platform.platform} ({platform.region})",
                 metrics=metrics,
                 alerts=KafkaAlertLog(_notifications(context, Path(folder))),
+                work=work,
                 now=now,
             )
     except ReportError as error:
         raise OpsError(str(error)) from None
     finally:
         metrics.close()
+
+
+@contextmanager
+def _work(context: Context) -> Iterator[WorkLog]:
+    """What was done, as far as this machine has a key of the object storage."""
+    if context.platform.backups is None:
+        yield NoWork("the stack makes no backups, so this machine has no key of the object storage")
+        return
+    with done_work.opened(context.platform.backups) as store:
+        yield StoredWork(store)
 
 
 def _notifications(context: Context, folder: Path) -> KafkaAccess:
@@ -327,6 +342,26 @@ def run(
         lines = jobs.wait(context.kube, started, lambda text: progress.update(task, description=text))
     for line in lines:
         typer.echo(line)
+
+
+@report_app.command()
+def record(
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="DIR", help="Where `ops maintain` wrote its records.")
+    ] = done_work.MAINTENANCE,
+) -> None:
+    """Store the records of maintenance and drills that are not stored yet; monthly reports list them."""
+    with _connected() as (context, _):
+        platform = context.platform
+        done = [
+            *done_work.maintenance(folder, platform.platform, platform.region),
+            *done_work.drills(platform_id(context.kube)),
+        ]
+        with done_work.opened(backup_access(platform)) as store:
+            stored = done_work.add(store, done)
+    for run in stored:
+        typer.echo(f"{run.work} {run.name} of {run.started:%Y-%m-%d %H:%M} UTC: stored")
+    typer.echo(f"{len(stored)} of {len(done)} records were new", err=True)
 
 
 def _make(kind: Kind, html: Path | None, pdf: Path | None, lang: Lang | None, at: datetime | None) -> None:

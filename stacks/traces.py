@@ -125,7 +125,6 @@ def _search(inputs: PlatformInputs) -> SearchArgs:
         logs=IndexPolicy(
             shards=sizing.log_shards, replicas=sizing.index_replicas, retention_days=settings.search.log_days
         ),
-        snapshots=None,
         index_manager=sizing.index_manager,
         index_manager_interval_s=sizing.index_manager_interval_s,
     )

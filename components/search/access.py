@@ -39,15 +39,7 @@ _READ = (
 _WRITE_CLUSTER = (_HELLO, "indices:data/write/bulk")
 _WRITE = ("indices:data/write/index", "indices:data/write/bulk*")
 _ADD_FIELDS = ("indices:admin/mapping/auto_put", "indices:admin/mapping/put")
-_MANAGE_CLUSTER = (
-    "cluster:monitor/*",
-    "indices:admin/index_template/*",
-    "cluster:admin/repository/*",
-    "cluster:admin/snapshot/create",
-    "cluster:admin/snapshot/delete",
-    "cluster:admin/snapshot/get",
-    "cluster:admin/snapshot/status",
-)
+_MANAGE_CLUSTER = ("cluster:monitor/*", "indices:admin/index_template/*")
 _MANAGE = ("indices:admin/*", "indices:monitor/*")
 _ERASE_CLUSTER = (*_READ_CLUSTER, "indices:data/write/bulk")
 _ERASE = (
@@ -260,5 +252,5 @@ def _es_role(user: SearchUser) -> dict[str, Any]:
             pattern = "{}-*".format if user.manages else "*{}-*".format if user.restores else members
             names = [pattern(family) for family in families] + list(user.aliases)
             indices.append({"names": names, "privileges": privileges})
-    cluster = ["monitor", "manage_index_templates", "manage_slm", "create_snapshot"] if user.manages else ["monitor"]
+    cluster = ["monitor", "manage_index_templates"] if user.manages else ["monitor"]
     return {"cluster": cluster, "indices": indices}

@@ -35,31 +35,11 @@ from services.index_manager import (
     FamilySettings,
     IndexManagerSettings,
     Rollover,
-    SnapshotSettings,
 )
 
 PORT = 8080
 _AUTH = auth_folder(INDEX_MANAGER)
 _ADMIN = "/etc/search-admin"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshots:
-    """Where and how often the cluster is copied.
-
-    Attributes:
-        type: Kind of repository that the nodes' image knows, for example ``fs`` or ``s3``.
-        settings: Its settings, for example ``{"location": "/mnt/snapshots"}``; no secrets.
-        interval_hours: Time between two snapshots.
-        retention_days: How long a snapshot is kept.
-        networks: Networks of the store, for the nodes' NetworkPolicy (port 443).
-    """
-
-    type: str
-    settings: Mapping[str, str]
-    interval_hours: int = 24
-    retention_days: int = 14
-    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +54,6 @@ class IndexManagerArgs:
         families: Indices to keep.
         users: Users of the cluster.
         credentials: User name -> credential.
-        snapshots: Copies of the cluster, or None for none.
         interval_s: Seconds between two rounds.
         resources: Of the pod.
     """
@@ -86,7 +65,6 @@ class IndexManagerArgs:
     families: Sequence[Family]
     users: Sequence[SearchUser]
     credentials: Mapping[str, Credential]
-    snapshots: Snapshots | None
     interval_s: int
     resources: Resources
 
@@ -98,7 +76,6 @@ def index_manager_settings(
     engine: Engine,
     nodes: int,
     families: Sequence[Family],
-    snapshots: Snapshots | None,
     interval_s: int,
 ) -> IndexManagerSettings:
     """The settings of ``services.index_manager``."""
@@ -113,14 +90,6 @@ def index_manager_settings(
         access=applied if engine is Engine.OPENSEARCH else None,
         nodes=nodes,
         families=tuple(_family(family) for family in families),
-        snapshots=None
-        if snapshots is None
-        else SnapshotSettings(
-            type=snapshots.type,
-            settings=dict(snapshots.settings),
-            interval_s=snapshots.interval_hours * 3600,
-            keep_s=snapshots.retention_days * 86400,
-        ),
         interval_s=interval_s,
         **served(PORT, scrape_user, _AUTH),
     )
@@ -154,7 +123,6 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> k8s.apps.v
         engine=args.engine,
         nodes=args.nodes,
         families=args.families,
-        snapshots=args.snapshots,
         interval_s=args.interval_s,
     )
     secrets: dict[str, pulumi.Input[str]] = {"search-password": args.credentials[INDEX_MANAGER].password}
@@ -222,7 +190,6 @@ class SearchArgs:
         users: Clients.
         traces: Sizes and ages of trace indices; the shards are those of spans.
         logs: Sizes and ages of log indices.
-        snapshots: Copies of the cluster, or None for none.
         index_manager: The index manager's pod.
         index_manager_interval_s: Seconds between its rounds.
     """
@@ -235,7 +202,6 @@ class SearchArgs:
     users: Sequence[SearchUser]
     traces: IndexPolicy
     logs: IndexPolicy
-    snapshots: Snapshots | None
     index_manager: Resources
     index_manager_interval_s: int
 
@@ -269,7 +235,6 @@ class Search(pulumi.ComponentResource):
                     workload=WORKLOAD,
                     files={"username": user, "password": credentials[user].password},
                 )
-        repository = args.snapshots.settings.get("location") if args.snapshots else None
         nodes = node_set(
             self,
             NodeSet(
@@ -279,8 +244,6 @@ class Search(pulumi.ComponentResource):
                 size=args.size,
                 users=users,
                 credentials=credentials,
-                repository_paths=(repository,) if repository else (),
-                snapshot_networks=args.snapshots.networks if args.snapshots else (),
             ),
         )
         self.scrape = args.scrape
@@ -294,7 +257,6 @@ class Search(pulumi.ComponentResource):
                 families=kept,
                 users=users,
                 credentials=credentials,
-                snapshots=args.snapshots,
                 interval_s=args.index_manager_interval_s,
                 resources=args.index_manager,
             ),

@@ -50,7 +50,6 @@ class SearchCluster:
         collects_before_refusing: Whether the JVM collects garbage where its heap is too full for a request: a server
             with another collector than G1 refuses it at once, for the sake of what nobody holds any more, and so counts
             only what is held.
-        repository_paths: Folders that snapshots may be written to.
         bind_host: Address that a node listens on.
         http_port: Port of the API.
         transport_port: Port between nodes.
@@ -68,7 +67,6 @@ class SearchCluster:
     disk_watermarks: tuple[str, str, str]
     ciphers: tuple[str, ...] = ()
     collects_before_refusing: bool = True
-    repository_paths: tuple[str, ...] = ()
     bind_host: str = "0.0.0.0"  # noqa: S104  (a pod; its NetworkPolicy says who connects)
     http_port: int = HTTP_PORT
     transport_port: int = TRANSPORT_PORT
@@ -109,8 +107,6 @@ def node_settings(cluster: SearchCluster) -> dict[str, Any]:
     }
     if not cluster.collects_before_refusing:
         common["indices.breaker.total.use_real_memory"] = False
-    if cluster.repository_paths:
-        common["path.repo"] = list(cluster.repository_paths)
     special = _opensearch if cluster.engine is Engine.OPENSEARCH else _elasticsearch
     return common | special(cluster)
 

@@ -33,7 +33,6 @@ from components.k8s import (
     cluster_service,
     config_files,
     headless_service,
-    network,
     network_policy,
     pods,
     secret_files,
@@ -265,8 +264,6 @@ class NodeSet:
         size: Their size.
         users: Users of the cluster.
         credentials: User name -> credential.
-        repository_paths: Folders that snapshots may be written to.
-        snapshot_networks: Networks with the store of the snapshots.
     """
 
     context: DeploymentContext
@@ -275,8 +272,6 @@ class NodeSet:
     size: NodeSize
     users: Sequence[SearchUser]
     credentials: Mapping[str, Credential]
-    repository_paths: tuple[str, ...]
-    snapshot_networks: tuple[str, ...]
 
 
 def search_cluster(args: NodeSet) -> SearchCluster:
@@ -292,7 +287,6 @@ def search_cluster(args: NodeSet) -> SearchCluster:
         disk_watermarks=args.size.disk_watermarks,
         ciphers=args.size.ciphers,
         collects_before_refusing=args.size.collects_before_refusing,
-        repository_paths=args.repository_paths,
         config_directory=config.CONFIG_DIRECTORIES[args.engine],
     )
 
@@ -391,13 +385,12 @@ def _probe_secret(parent: pulumi.Resource, args: NodeSet) -> FileSet:
 def _network(parent: pulumi.Resource, args: NodeSet) -> None:
     """Clients reach the API, nodes reach each other."""
     transport = Allow(peers=[workload_pods(WORKLOAD)], ports=[TRANSPORT_PORT])
-    stores = Allow(peers=[network(cidr) for cidr in args.snapshot_networks], ports=[443])
     network_policy(
         parent,
         args.context,
         workload=WORKLOAD,
         ingress=[Allow(peers=[with_access(naming.access_label(WORKLOAD))], ports=[HTTP_PORT]), transport],
-        egress=[transport, *([stores] if args.snapshot_networks else [])],
+        egress=[transport],
     )
 
 

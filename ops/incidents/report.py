@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from ops.core.errors import one_line
+from ops.core.series import labels_of
 from ops.incidents.document import (
     Block,
     Cell,
@@ -130,7 +131,6 @@ class Parts:
 
 
 Side = Literal["above", "below", ""]
-_NOISE = frozenset({"__name__", "platform", "region", "layer", "prometheus_replica"})
 _BAD: Mapping[str, Side] = {">": "above", ">=": "above", "<": "below", "<=": "below"}
 _MOST_CHANGES = 3
 
@@ -181,17 +181,6 @@ def _chart(
         empty=texts("no_data"),
         more=texts("more"),
     )
-
-
-def labels_of(series: Sequence[Mapping[str, str]]) -> list[str]:
-    """A short name for each series: the labels in which they differ, else all that tell something."""
-    telling = sorted({name for labels in series for name in labels} - _NOISE)
-    differ = [name for name in telling if len({labels.get(name, "") for labels in series}) > 1]
-    return [
-        ", ".join(f"{name}={labels[name]}" for name in (differ or telling) if name in labels)
-        or labels.get("__name__", "value")
-        for labels in series
-    ]
 
 
 def _marks(incident: Incident, evidence: Evidence, texts: Texts) -> list[tuple[datetime, str]]:

@@ -19,15 +19,17 @@ from ops.backups.options import IDENTITY
 from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.durations import seconds_of_option
-from ops.core.errors import one_line
+from ops.core.errors import OpsError, one_line
 from ops.core.files import write_report
 from ops.core.kube import Kube
+from ops.core.platform import Platform
 from ops.core.rows import Finding, Row, run_checks
 from ops.core.terminal import Table
 from ops.dashboards.command import CHECK_RANGE, query_client
 from ops.dashboards.command import check as query_dashboards
 from ops.dashboards.panel_queries import span
 from ops.evidence import files as evidence
+from ops.evidence import work as done_work
 from ops.evidence.reading import Drills
 from ops.maintenance.checks import OWN, checks, chosen
 from ops.maintenance.model import Check, Lazy, Maintenance, Period, Result, Tools
@@ -219,7 +221,19 @@ def _maintain(
     else:
         _print(done)
     typer.echo(f"record: {', '.join(map(str, written))}", err=True)
+    _store(platform, folder)
     raise typer.Exit(int(bool(done.failed)))
+
+
+def _store(platform: Platform, folder: Path) -> None:
+    """Store the records for monthly reports. Where that fails the run counts all the same, and its record is here."""
+    if platform.backups is None:
+        return
+    try:
+        with done_work.opened(platform.backups) as store:
+            done_work.add(store, done_work.maintenance(folder, platform.platform, platform.region))
+    except OpsError as error:
+        typer.echo(f"not stored for monthly reports: {one_line(error)}: repeat with `ops report record`", err=True)
 
 
 def _print(done: Maintenance) -> None:

@@ -222,7 +222,7 @@ def rights(cluster: Cluster, demand: Demand) -> Line:
         if entry is None:
             unknown.append(f"{kind} of {api_version}")
             continue
-        # Outside of the namespace a role may allow only these names; whoever creates has no name yet.
+        # Of the whole cluster a role may allow these names alone; whoever creates has no name yet.
         names = [""] if entry.namespaced else demand.kinds[api_version, kind]
         namespace = demand.namespace if entry.namespaced else ""
         wanted += [

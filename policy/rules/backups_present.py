@@ -22,7 +22,7 @@ _HOW: Mapping[str, str] = {
     _METRICS: "give every Thanos sidecar an object store",
     _TOPICS: "run services.kafka_archive, or a collector with the awss3 exporter, that reads every topic",
     _DATABASE: "add a CronJob with services.backup database, pg_dump or pg_basebackup",
-    _SEARCH: "add a CronJob with services.backup search, or let the index manager take snapshots",
+    _SEARCH: "add a CronJob with services.backup search, or one that takes snapshots",
     _GRAFANA: "add a CronJob with services.backup grafana",
     _KAFKA: "add a CronJob with services.backup kafka-metadata",
 }
@@ -66,7 +66,7 @@ def _search_exists(resources: Sequence[Resource], options: Options) -> Iterator[
     own, unknown = programs(resources)
     snapshots = any(
         "snapshot" in word.text for c in running_containers if c.resource.kind == "CronJob" for word in c.words
-    ) or any(_snapshots(document) for document in known_documents(resources, Format.OTHER)[0])
+    )
     if snapshots or "search" in _scheduled(own):
         return
     if unknown:
@@ -110,12 +110,6 @@ def _exported(document: Document) -> bool:
         if reads and any(name.startswith("awss3") for name in pipeline["exporters"].texts()):
             return True
     return False
-
-
-def _snapshots(document: Document) -> bool:
-    """Whether these are settings of an index manager that takes snapshots."""
-    content = document.node.value
-    return isinstance(content, Mapping) and "families" in content and document.node["snapshots"].exists
 
 
 def _each(resources: Sequence[Resource], *modules: str) -> Iterator[Program]:
@@ -290,7 +284,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="backup-search-exists",
-        promise="The search cluster is exported, or makes snapshots.",
+        promise="A CronJob exports the search cluster, or takes snapshots of it.",
         why="Traces and logs have no other copy than what Kafka still holds.",
         sources=("D1",),
         level=Level.ADVISORY,

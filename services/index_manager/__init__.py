@@ -1,8 +1,8 @@
 """Keeps the indices of the search cluster, and measures it.
 
 Runs as ``python3 -m services.index_manager --config FILE``. Each round it makes sure that users and roles are the ones
-of its file, that templates, first indices and aliases exist, begins new indices, deletes old ones, takes snapshots, and
-reads what its metrics tell. Every step can be repeated at any time.
+of its file, that templates, first indices and aliases exist, begins new indices, deletes old ones, and reads what
+its metrics tell. Every step can be repeated at any time.
 """
 
 from __future__ import annotations
@@ -59,15 +59,6 @@ class FamilySettings(SettingsModel):
     keep_s: _Number
 
 
-class SnapshotSettings(SettingsModel):
-    """Copies of all families in a repository."""
-
-    type: Text
-    settings: Annotated[dict[str, Any], checked(lambda value: isinstance(value, dict), "a mapping")]
-    interval_s: _Number
-    keep_s: _Number
-
-
 class IndexManagerSettings(ServerSettings):
     """All settings of the index manager.
 
@@ -87,7 +78,6 @@ class IndexManagerSettings(ServerSettings):
         tuple[FamilySettings, ...],
         checked(lambda value: isinstance(value, list | tuple) and len(value) > 0, "a list of families"),
     ]
-    snapshots: SnapshotSettings | None
     interval_s: _Number
 
     @model_validator(mode="after")

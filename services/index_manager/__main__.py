@@ -60,7 +60,7 @@ def _built_in(entry: Mapping[str, Any]) -> bool:
 
 
 class IndexManager:
-    """Reconciles indices, aliases, users and snapshots of the cluster."""
+    """Reconciles indices, aliases and users of the cluster."""
 
     def __init__(
         self,
@@ -111,7 +111,6 @@ class IndexManager:
         health = self._step("health", lambda: indices.health(self._client))
         if health:
             self._reconcile_indices()
-            self._step("snapshots", self._reconcile_snapshots)
             self._step("stats", lambda: self._publish_stats(health))
         if not self._failures:
             self._metrics.last_success.set(self._clock())
@@ -199,22 +198,6 @@ class IndexManager:
         indices.delete(self._client, index)
         self._metrics.deletions.labels(family.name).inc()
         self._log(f"deleted {index.name}: older than the family is kept")
-
-    def _reconcile_snapshots(self) -> None:
-        settings = self._settings.snapshots
-        if settings is None:
-            return
-        indices.ensure_repository(self._client, settings)
-        taken = indices.listed_snapshots(self._client)
-        if indices.snapshot_due(settings, taken, self._clock()):
-            patterns = [f"{family.name}-0*" for family in self._settings.families]
-            self._log(f"began snapshot {indices.take_snapshot(self._client, patterns, self._clock())}")
-        for snapshot in indices.expired_snapshots(settings, taken, self._clock()):
-            indices.delete_snapshot(self._client, snapshot)
-            self._log(f"deleted snapshot {snapshot.name}")
-        good = [snapshot.begun for snapshot in taken if snapshot.state == "SUCCESS"]
-        if good:
-            self._metrics.last_snapshot.set(good[-1])
 
     def _publish_stats(self, health: Mapping[str, object]) -> None:
         families, client = self._settings.families, self._client

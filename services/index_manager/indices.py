@@ -1,5 +1,5 @@
-"""Indices of a family and their snapshots: templates, aliases, new ones, and the end of old ones; and the state of the
-cluster: health, nodes and indices, as plain data and as Prometheus metrics.
+"""Indices of a family: templates, aliases, new ones, and the end of old ones; and the state of the cluster: health,
+nodes and indices, as plain data and as Prometheus metrics.
 
 What is too old is left out: no alert judges yesterday's cluster.
 """
@@ -19,12 +19,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.index_manager import FamilySettings, SnapshotSettings
+from services.index_manager import FamilySettings
 from services.runtime.json_api import JsonApi
 
 _MS = 1000.0
-REPOSITORY = "snapshots"
-_PREFIX = "index-manager-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,66 +134,6 @@ def earliest_clock(client: JsonApi, own: float) -> float:
 def delete(client: JsonApi, index: Index) -> None:
     """Delete an index with its documents."""
     client.ask("DELETE", f"/{index.name}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """A snapshot, its state and the moment at which it was begun."""
-
-    name: str
-    state: str
-    begun: float
-
-
-def ensure_repository(client: JsonApi, settings: SnapshotSettings) -> None:
-    """Register the repository unless it is registered as it should be; the nodes check that they can write to it."""
-    current = client.ask("GET", f"/_snapshot/{REPOSITORY}") or {}
-    wanted = {"type": settings.type, "settings": dict(settings.settings)}
-    if current.get(REPOSITORY) != wanted:
-        client.ask("PUT", f"/_snapshot/{REPOSITORY}", wanted)
-
-
-def listed_snapshots(client: JsonApi) -> list[Snapshot]:
-    """Our snapshots, oldest first."""
-    answer = client.ask("GET", f"/_snapshot/{REPOSITORY}/_all") or {}
-    snapshots = [_snapshot(entry) for entry in answer.get("snapshots", []) if entry["snapshot"].startswith(_PREFIX)]
-    return sorted(snapshots, key=lambda snapshot: snapshot.begun)
-
-
-def _snapshot(entry: Mapping[str, Any]) -> Snapshot:
-    begun = entry.get("start_time_in_millis", 0) / _MS
-    return Snapshot(name=entry["snapshot"], state=entry.get("state", "UNKNOWN"), begun=begun)
-
-
-def snapshot_due(settings: SnapshotSettings, snapshots: Sequence[Snapshot], now: float) -> bool:
-    """Tell whether it is time for the next one; one that runs is waited for."""
-    if any(snapshot.state == "IN_PROGRESS" for snapshot in snapshots):
-        return False
-    good = [snapshot.begun for snapshot in snapshots if snapshot.state == "SUCCESS"]
-    return not good or now - good[-1] >= settings.interval_s
-
-
-def take_snapshot(client: JsonApi, patterns: Sequence[str], now: float) -> str:
-    """Begin a snapshot and return its name; it goes on in the cluster."""
-    name = f"{_PREFIX}{int(now)}"
-    body = {"indices": ",".join(patterns), "include_global_state": False, "partial": False}
-    client.ask("PUT", f"/_snapshot/{REPOSITORY}/{name}?wait_for_completion=false", body)
-    return name
-
-
-def expired_snapshots(settings: SnapshotSettings, snapshots: Sequence[Snapshot], now: float) -> list[Snapshot]:
-    """Snapshots that are too old; the last good one is kept whatever its age."""
-    good = [snapshot for snapshot in snapshots if snapshot.state == "SUCCESS"]
-    return [
-        snapshot
-        for snapshot in snapshots
-        if snapshot.state != "IN_PROGRESS" and now - snapshot.begun > settings.keep_s and snapshot not in good[-1:]
-    ]
-
-
-def delete_snapshot(client: JsonApi, snapshot: Snapshot) -> None:
-    """Delete a snapshot."""
-    client.ask("DELETE", f"/_snapshot/{REPOSITORY}/{snapshot.name}")
 
 
 STATUS: Mapping[str, int] = {"green": 0, "yellow": 1, "red": 2}
@@ -343,11 +281,6 @@ class IndexManagerMetrics(Collector):
         self.last_success = Gauge(
             "index_manager_last_success_timestamp_seconds",
             "When a round last succeeded in every step; 0 before the first",
-            registry=self.registry,
-        )
-        self.last_snapshot = Gauge(
-            "index_manager_last_snapshot_timestamp_seconds",
-            "Beginning of the last good snapshot; 0 without one or where none are asked for",
             registry=self.registry,
         )
         Gauge("search_nodes_expected", "Nodes that the cluster should have", registry=self.registry).set(expected_nodes)

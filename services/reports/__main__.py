@@ -22,6 +22,7 @@ from services.reports.delivery import HTML_TYPE, PDF_TYPE, Mailing, Store, key
 from services.reports.metrics import ThanosMetrics
 from services.reports.model import Kind, Period, Report, ReportError, chosen
 from services.reports.pdf import pdf
+from services.reports.records import NoWork, StoredWork
 from services.reports.render import html
 from services.runtime.serving import operator_log
 from services.runtime.settings import SettingsError
@@ -60,6 +61,7 @@ def build_report(settings: ReportsSettings, period: Period, now: float) -> Repor
             platform=settings.name,
             metrics=metrics,
             alerts=KafkaAlertLog(settings.kafka),
+            work=StoredWork(Store(settings.storage.place)) if settings.storage else NoWork(),
             now=now,
         )
     finally:

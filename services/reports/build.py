@@ -8,17 +8,18 @@ from services.reports import daily, monthly, weekly
 from services.reports.alert_topics import AlertLog
 from services.reports.metrics import Metrics, QueryRunner, make_runner
 from services.reports.model import Kind, Period, Report, Section, Text, duration, moment, translate
+from services.reports.records import WorkLog
 
-_SECTIONS: Mapping[Kind, Callable[[QueryRunner, AlertLog], tuple[Section, ...]]] = {
-    Kind.DAILY: daily.sections,
-    Kind.WEEKLY: weekly.sections,
+_SECTIONS: Mapping[Kind, Callable[[QueryRunner, AlertLog, WorkLog], tuple[Section, ...]]] = {
+    Kind.DAILY: lambda runner, alerts, _: daily.sections(runner, alerts),
+    Kind.WEEKLY: lambda runner, alerts, _: weekly.sections(runner, alerts),
     Kind.MONTHLY: monthly.sections,
 }
 _MINUTE = 60.0
 _MOST_WARNINGS = 5
 
 
-def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog, now: float) -> Report:
+def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog, work: WorkLog, now: float) -> Report:
     """Ask everything, and put it together.
 
     Args:
@@ -26,13 +27,14 @@ def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog,
         platform: Name of the platform, for the head.
         metrics: Who answers PromQL.
         alerts: Who knows the notifications.
+        work: Who knows what was done on the platform.
         now: Seconds since 1970.
 
     Raises:
         ReportError: Metrics cannot be asked at all.
     """
     runner = make_runner(metrics, period, now)
-    sections = _SECTIONS[period.kind](runner, alerts)
+    sections = _SECTIONS[period.kind](runner, alerts, work)
     incomplete = [translate("problem.warning", warning=warning) for warning in metrics.warnings[:_MOST_WARNINGS]]
     if (more := len(metrics.warnings) - _MOST_WARNINGS) > 0:
         incomplete.append(translate("problem.warnings-more", count=str(more)))

@@ -103,20 +103,23 @@ def _mailing_key(period: Period) -> str:
 class Store:
     """The bucket, below the prefix. Every call is bounded in time; an error is one line without credentials."""
 
-    def __init__(self, settings: Storage) -> None:
+    def __init__(self, settings: Storage, login: tuple[str, str] | None = None) -> None:
         """Get ready.
+
+        Args:
+            settings: Where it is.
+            login: Key id and secret; None: as the files of ``settings`` have them.
 
         Raises:
             ReportError: A file with a key cannot be read.
         """
         self._settings = settings
+        files = settings.access_key_id_file, settings.secret_access_key_file
         try:
-            login = [
-                file.read_text().strip() for file in (settings.access_key_id_file, settings.secret_access_key_file)
-            ]
+            key_id, key = login or (files[0].read_text().strip(), files[1].read_text().strip())
         except OSError as error:
             raise ReportError(f"{error.filename}: cannot be read: {error.strerror}") from None
-        self._client: Any = s3.client(settings, (login[0], login[1]), connect_s=_CONNECT_S, read_s=_READ_S, attempts=3)
+        self._client: Any = s3.client(settings, (key_id, key), connect_s=_CONNECT_S, read_s=_READ_S, attempts=3)
 
     def put(self, name: str, content: bytes, kind: str) -> None:
         """Store an object, in place of the one before.
@@ -184,8 +187,8 @@ class Store:
         with self._errors(f"{name} cannot be removed"):
             self._client.delete_object(Bucket=self._settings.bucket, Key=self._settings.prefix + name)
 
-    def names(self) -> list[tuple[str, datetime]]:
-        """Keys below the prefix, and when each was written.
+    def names(self, below: str = "") -> list[tuple[str, datetime]]:
+        """Keys below the prefix that begin with ``below``, and when each was written.
 
         Raises:
             ReportError: The storage refuses, or does not answer.
@@ -193,7 +196,7 @@ class Store:
         settings = self._settings
         with self._errors("reports cannot be listed"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=settings.bucket, Prefix=settings.prefix
+                Bucket=settings.bucket, Prefix=settings.prefix + below
             )
             return [
                 (str(stored_object["Key"])[len(settings.prefix) :], stored_object["LastModified"])

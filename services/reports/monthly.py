@@ -6,10 +6,10 @@ which a limit is reached.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.reports import alert_log, uptime
+from services.reports import alert_log, maintenance, uptime
 from services.reports.alert_topics import AlertLog
 from services.reports.anomalies import INTERVAL, Backtest, Trend, backtest, trend
 from services.reports.cells import cell, figure, promise, table
@@ -38,33 +38,14 @@ from services.reports.model import (
     text_of,
     translate,
 )
-from services.reports.queries import (
-    CAPACITIES,
-    CERTIFICATES,
-    CONTAINER_RESTARTS,
-    FAMILY_KEEP,
-    FAMILY_OLDEST,
-    FAMILY_SIZE,
-    INSTANCES,
-    OLDEST_START,
-    PROCESS_RESTARTS,
-    PROCESS_START,
-    RESTARTS,
-    SNAPSHOT,
-    VERSIONS,
-    Achieved,
-    Capacity,
-)
+from services.reports.queries import CAPACITIES, Achieved, Capacity
+from services.reports.records import WorkLog
 
 HORIZONS_DAYS = (30, 90)
 FURTHEST = 10
 """A forecast reaches at most this many times as far as the history that it is made from."""
 LEAST_POINTS = 10
 _YEARS = 5 * 365 * DAY
-_CERTIFICATES, _SOON_S = 15, 7 * DAY
-_OLD_S = 90 * DAY
-_SNAPSHOT_S = 2 * DAY
-_RESTARTED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,152 +311,7 @@ def soonest(runner: QueryRunner, forecast_list: list[Forecast]) -> Text:
     return moment(min(dated), runner.period.zone, "%Y-%m-%d")
 
 
-def section(runner: QueryRunner) -> Section:
-    """The section; its list of tasks comes first."""
-    certificates = _certificates(runner)
-    snapshot = runner.number(SNAPSHOT)
-    counted, oldest = restarts(runner), runner.by(OLDEST_START, "job")
-    blocks: tuple[Block, ...] = (
-        _tasks(runner, certificates, snapshot, counted, oldest),
-        _certificate_table(runner, certificates),
-        _stored(runner),
-        _versions(runner, counted, oldest),
-    )
-    return Section(title=translate("maintenance.title"), blocks=blocks)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restarts:
-    """How often what restarted.
-
-    Attributes:
-        metric: Series that it comes from.
-        by_job: Job, which is a workload -> restarts.
-    """
-
-    metric: str
-    by_job: Mapping[str, float]
-
-
-def restarts(runner: QueryRunner) -> Restarts:
-    """Restarts of the platform's parts in the period.
-
-    One rule: where Kubernetes' count is there (``cluster.state``), it is that of all containers of a workload's pods;
-    where it is not, that of the processes that say when they started, which takes a pod that is replaced for a restart
-    and knows nothing of collectors.
-    """
-    if by_job := runner.by(RESTARTS, "job"):
-        return Restarts(metric=CONTAINER_RESTARTS, by_job=by_job)
-    return Restarts(metric=PROCESS_START, by_job=runner.by(PROCESS_RESTARTS, "job"))
-
-
-def _certificates(runner: QueryRunner) -> list[tuple[str, str, float]]:
-    """Endpoint, instance and end of each certificate, soonest first."""
-    certificates = [
-        (labels.get("endpoint", ""), labels.get("instance", ""), end) for labels, end in runner.every(CERTIFICATES)
-    ]
-    return sorted(certificates, key=lambda certificate: (certificate[2], certificate[0], certificate[1]))
-
-
-def _tasks(
-    runner: QueryRunner,
-    certificates: list[tuple[str, str, float]],
-    snapshot: float | None,
-    counted: Restarts,
-    oldest: dict[str, float],
-) -> Table:
-    rows: list[tuple[Text, str, Text, Tone]] = []
-    for endpoint, instance, end in certificates:
-        if end - runner.end < _SOON_S:
-            text = translate("maintenance.certificate", subject=f"{endpoint} ({instance})")
-            tone: Tone = "bad" if end - runner.end < 2 * DAY else "warning"
-            rows.append((text, "probe_ssl_earliest_cert_expiry", duration(max(end - runner.end, 0.0)), tone))
-    metric = "index_manager_last_snapshot_timestamp_seconds"
-    if not snapshot:
-        rows.append((translate("maintenance.no-snapshot"), metric, text_of("0" if snapshot == 0 else "-"), "warning"))
-    elif runner.end - snapshot > _SNAPSHOT_S:
-        rows.append((translate("maintenance.old-snapshot"), metric, duration(runner.end - snapshot), "bad"))
-    for job, count in sorted(counted.by_job.items(), key=lambda item: -item[1]):
-        if count > _RESTARTED:
-            rows.append(
-                (
-                    translate("maintenance.restarts", subject=job),
-                    counted.metric,
-                    text_of(f"{count:.0f}"),
-                    "warning",
-                )
-            )
-    for job, start in sorted(oldest.items(), key=lambda item: item[1]):
-        if runner.end - start > _OLD_S:
-            text = translate("maintenance.old-process", subject=job)
-            rows.append((text, PROCESS_START, duration(runner.end - start), "warning"))
-    head = ("head.task", "head.metric", "head.value")
-    cells = [(cell(text, tone), cell(metric), figure(value)) for text, metric, value, tone in rows]
-    return table("maintenance.tasks", head, cells, empty="maintenance.none")
-
-
-def _certificate_table(runner: QueryRunner, certificates: list[tuple[str, str, float]]) -> Table:
-    rows = [
-        (
-            cell(endpoint),
-            cell(instance),
-            figure(moment(end, runner.period.zone)),
-            figure(duration(max(end - runner.end, 0.0))),
-        )
-        for endpoint, instance, end in certificates
-    ]
-    head = ("head.endpoint", "head.instance", "head.ends", "head.left")
-    return table("maintenance.certificates", head, rows, most=_CERTIFICATES)
-
-
-def _stored(runner: QueryRunner) -> Table:
-    size, oldest, keep = (runner.by(query, "family") for query in (FAMILY_SIZE, FAMILY_OLDEST, FAMILY_KEEP))
-    rows = [
-        (
-            cell(name),
-            figure(amount(value, "By")),
-            figure(duration(oldest.get(name))),
-            figure(duration(keep.get(name))),
-        )
-        for name, value in sorted(size.items(), key=lambda item: -item[1])
-    ]
-    return table("maintenance.stored", ("head.family", "head.size", "head.oldest", "head.kept"), rows)
-
-
-def _versions(runner: QueryRunner, counted: Restarts, oldest: dict[str, float]) -> Table:
-    versions = {
-        query.name.removeprefix("version-"): ", ".join(
-            f"{version} ({count:.0f})" for version, count in runner.by(query, "version").items()
-        )
-        for query in VERSIONS
-    }
-    rows = []
-    for job, count in runner.by(INSTANCES, "job").items():
-        program = next((name for name in versions if job.startswith(_JOBS[name])), "")
-        start = oldest.get(job)
-        rows.append(
-            (
-                cell(job),
-                cell(versions.get(program, "") or "-"),
-                figure(f"{count:.0f}"),
-                figure(duration(None if start is None else runner.end - start)),
-                figure(amount(counted.by_job.get(job), "{restart}")),
-            )
-        )
-    head = ("head.part", "head.version", "head.instances", "head.running", "head.restarts")
-    return table("maintenance.parts", head, rows, note=translate("maintenance.parts-note"), most=60)
-
-
-_JOBS = {
-    "prometheus": "prometheus-",
-    "thanos": "thanos-",
-    "alertmanager": "alertmanager",
-    "blackbox-exporter": "probes",
-}
-"""Program -> how the names of its scrape jobs begin."""
-
-
-def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
+def sections(runner: QueryRunner, log: AlertLog, work_log: WorkLog) -> tuple[Section, ...]:
     """All sections."""
     layers, parts = uptime.all_of(runner)
     kept = uptime.achieved(runner)
@@ -494,7 +330,7 @@ def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
         uptime.section(runner, layers, parts, kept),
         alert_log.weekly(alerts, runner.period.zone),
         capacity_section(runner, plan),
-        section(runner),
+        maintenance.section(runner, work_log),
     )
 
 

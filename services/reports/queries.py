@@ -339,7 +339,6 @@ TOPIC_RECORDS = _q(
 )
 TOPIC_SIZE = _q("topic-size", "sum by (topic) (kafka_log_size_bytes)", "By")
 
-CERTIFICATES = _q("certificates", "min by (endpoint, instance) (probe_ssl_earliest_cert_expiry)", "s")
 CONTAINER_RESTARTS: Final = "kube_pod_container_status_restarts_total"
 """What Kubernetes counts, where the stack has its state (``cluster.state``). A pod that is replaced is no restart."""
 PROCESS_START: Final = "process_start_time_seconds"
@@ -353,19 +352,6 @@ POD_RESTARTS: Final = f"sum by (pod) (round(increase({CONTAINER_RESTARTS}[$range
 RESTARTS = _q("restarts", f'sum by (job) (label_replace({POD_RESTARTS}, "job", "$1", "pod", "{_POD}"))', "{restart}")
 PROCESS_RESTARTS = _q("process-restarts", f"sum by (job) (changes({PROCESS_START}[$range])) {NOT_COUNTED}", "{restart}")
 OLDEST_START = _q("oldest-start", "min by (job) (process_start_time_seconds)", "s")
-SNAPSHOT = _q("snapshot", "max(index_manager_last_snapshot_timestamp_seconds)", "s")
-FAMILY_SIZE = _q("family-size", "max by (family) (search_family_bytes)", "By")
-FAMILY_OLDEST = _q("family-oldest", "max by (family) (search_family_oldest_age_seconds)", "s")
-FAMILY_KEEP = _q("family-keep", "max by (family) (search_family_keep_seconds)", "s")
-VERSIONS: Final[tuple[Query, ...]] = tuple(
-    _q(f"version-{program}", f"count by (version) ({series})")
-    for program, series in (
-        ("prometheus", 'prometheus_build_info{job=~"prometheus-.+"}'),
-        ("thanos", "thanos_build_info"),
-        ("alertmanager", "alertmanager_build_info"),
-        ("blackbox-exporter", "blackbox_exporter_build_info"),
-    )
-)
 
 
 @dataclass(frozen=True, kw_only=True)

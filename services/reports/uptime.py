@@ -240,10 +240,10 @@ def blocks(runner: QueryRunner) -> tuple[Block, ...]:
     )
     return (
         _parts(runner, cpu, memory),
-        _chart(runner, "chart.cpu", CPU, cpu, "job", step),
-        _chart(runner, "chart.memory", MEMORY, memory, "job", step),
+        label_chart(runner, "chart.cpu", CPU, cpu, "job", step),
+        label_chart(runner, "chart.memory", MEMORY, memory, "job", step),
         _disks(disks),
-        _chart(runner, "chart.disks", DISKS, disks, "volume", step, limit=_DISK_LIMIT),
+        label_chart(runner, "chart.disks", DISKS, disks, "volume", step, limit=_DISK_LIMIT),
         _topics(runner),
     )
 
@@ -312,7 +312,7 @@ def _topics(runner: QueryRunner) -> Table:
     )
 
 
-def _chart(
+def label_chart(
     runner: QueryRunner,
     title: str,
     query: Query,
@@ -321,6 +321,17 @@ def _chart(
     step: float,
     limit: float | None = None,
 ) -> Chart:
+    """The largest of some series, named by a label.
+
+    Args:
+        runner: Its period is the chart's.
+        title: Key of the title.
+        query: What was asked; its unit is the chart's.
+        series: The answer.
+        label: Label that names a series.
+        step: Seconds between points; points that are further apart than three of them are not joined.
+        limit: A limit in the query's unit.
+    """
     known = [line for line in series if line.points]
     largest = sorted(known, key=lambda one: -_mean(one.points))[:_DRAWN]
     cut = translate("chart.drawn", count=str(_DRAWN), all=str(len(known))) if len(known) > _DRAWN else None

@@ -18,7 +18,7 @@ import yaml
 from components.k8s import TLS_MOUNT
 from components.search import access, indices
 from components.search.access import INDEX_MANAGER, SearchUser
-from components.search.component import PORT, Snapshots, index_manager_settings
+from components.search.component import PORT, index_manager_settings
 from components.search.config import Engine
 from components.search.indices import Family, IndexPolicy
 from components.telemetry.attributes import CLASSES
@@ -68,7 +68,6 @@ class IndexManagerFiles:
 def index_manager_files(
     cluster: SearchProcesses,
     folder: Path,
-    snapshots: Snapshots | None = None,
     families: Sequence[Family] = FAMILIES,
 ) -> IndexManagerFiles:
     """Write the files for a cluster; only folders and addresses differ from the pod's."""
@@ -80,7 +79,6 @@ def index_manager_files(
         engine=cluster.engine,
         nodes=len(cluster.nodes),
         families=families,
-        snapshots=snapshots,
         interval_s=1,
     )
     text = yaml.safe_dump(settings.content())

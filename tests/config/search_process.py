@@ -217,7 +217,7 @@ def hashes(users: Sequence[SearchUser]) -> dict[str, str]:
     return {user.name: bcrypt.hashpw(password_of(user.name).encode(), bcrypt.gensalt(5)).decode() for user in users}
 
 
-def write_files(cluster: SearchProcesses, repository: Path | None = None) -> None:
+def write_files(cluster: SearchProcesses) -> None:
     """Everything that a node's pod mounts."""
     seeds = tuple(f"localhost:{node.transport_port}" for node in cluster.nodes)
     for node in cluster.nodes:
@@ -233,7 +233,6 @@ def write_files(cluster: SearchProcesses, repository: Path | None = None) -> Non
                 disk_watermarks=SMALL.traces.search.disk_watermarks,
                 ciphers=SMALL.traces.search.ciphers,
                 collects_before_refusing=SMALL.traces.search.collects_before_refusing,
-                repository_paths=(str(repository),) if repository else (),
                 bind_host="127.0.0.1",
                 http_port=node.http_port,
                 transport_port=node.transport_port,
@@ -328,8 +327,7 @@ def _files(count: int, users: Sequence[SearchUser], engine: Engine) -> Iterator[
     try:
         _open_files_library(root / "open-files.so")
         cluster.authority.issue(root / "admin", config.ADMIN, ())
-        (root / "snapshots").mkdir()
-        write_files(cluster, root / "snapshots")
+        write_files(cluster)
         _own(root)
         yield cluster
     finally:

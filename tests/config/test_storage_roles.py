@@ -18,6 +18,7 @@ from components.storage_roles import (
     ARCHIVE_PREFIX,
     BACKUP_PREFIX,
     METRICS_PREFIX,
+    RECORD_PREFIX,
     REPORT_PREFIX,
     RIGHTS,
     SIGNATURE_PREFIX,
@@ -39,6 +40,7 @@ PREFIXES = (
     METRICS_PREFIX,
     f"{REPORT_PREFIX}daily/",
     f"{REPORT_PREFIX}index",
+    RECORD_PREFIX,
     "elsewhere/",
 )
 

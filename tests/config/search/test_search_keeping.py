@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 
 from components.search import access
-from components.search.component import Snapshots
 from tests.config.index_manager_process import (
     FAMILIES,
     USERS,
     IndexManagerFiles,
     index_manager,
-    index_manager_files,
 )
 from tests.config.search.documents import TRACE, readable_documents
 from tests.config.search_process import SearchProcesses, hashes
@@ -139,19 +136,3 @@ def test_a_new_password_replaces_the_old_one_and_a_user_that_is_gone_is_refused(
         files.write_access(USERS, hashes(USERS))
         turned.reconcile()
         assert cluster.ask("GET", "/", "log-reader").status_code == 200
-
-
-def test_snapshots_are_taken_and_the_last_good_one_is_kept(
-    cluster: SearchProcesses, files: IndexManagerFiles, tmp_path: Path
-) -> None:
-    settings = Snapshots(type="fs", settings={"location": str(cluster.root / "snapshots")})
-    with index_manager(index_manager_files(cluster, tmp_path, settings).settings()) as (turned, metrics):
-
-        def taken() -> bool:
-            turned.reconcile()
-            return (metrics.registry.get_sample_value("index_manager_last_snapshot_timestamp_seconds") or 0) > 0
-
-        eventually(taken, 30, "a snapshot is taken")
-        listed = cluster.as_admin("GET", "/_snapshot/snapshots/_all").json()["snapshots"]
-        assert [snapshot["state"] for snapshot in listed] == ["SUCCESS"]
-        assert len(listed[0]["indices"]) >= len(FAMILIES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,13 +17,14 @@ from typer.testing import CliRunner, Result
 from ops.cli import app
 from ops.core.errors import OpsError
 from ops.core.rows import Finding
+from ops.evidence import work as done_work
 from ops.evidence.files import PlatformId
 from ops.evidence.reading import Drills
 from ops.maintenance import command
 from ops.maintenance.command import run
 from ops.maintenance.model import Check, Lazy, Maintenance, Period, Tools
 
-PLATFORM: Any = SimpleNamespace(platform="obs", region="here", namespace="obs-local")
+PLATFORM: Any = SimpleNamespace(platform="obs", region="here", namespace="obs-local", backups=None)
 
 
 def check(name: str, look: Callable[[Tools], Finding], seconds: float = 60.0) -> Check:
@@ -169,6 +170,28 @@ def test_people_see_what_is_to_be_done(maintain: Callable[..., Result]) -> None:
     result = maintain(bad, "daily")
     assert "only: do something about it" in result.stdout
     assert "0 of 1 checks good" in result.stdout
+
+
+def test_the_record_is_stored_for_reports_and_a_storage_that_refuses_fails_no_maintenance(
+    maintain: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[str] = []
+
+    @contextmanager
+    def opened(access: str) -> Iterator[str]:
+        if access == "refuses":
+            raise OpsError("the storage refuses")
+        yield access
+
+    monkeypatch.setattr(done_work, "opened", opened)
+    monkeypatch.setattr(done_work, "add", lambda store, records: stored.extend(record.name for record in records))
+    monkeypatch.setattr(PLATFORM, "backups", "takes")
+    result = maintain(good, "daily")
+    assert (result.exit_code, stored, "not stored" in result.stderr) == (0, ["daily"], False)
+    monkeypatch.setattr(PLATFORM, "backups", "refuses")
+    result = maintain(good, "daily")
+    assert result.exit_code == 0
+    assert "not stored for monthly reports: the storage refuses: repeat with `ops report record`" in result.stderr
 
 
 def test_an_age_that_is_none_is_one_line(maintain: Callable[..., Result]) -> None:

@@ -10,7 +10,7 @@ from typing import cast
 from components.contracts import ScrapeTarget
 from components.k8s import Resources
 from components.search import access
-from components.search.component import PORT, Search, SearchArgs, Snapshots
+from components.search.component import PORT, Search, SearchArgs
 from components.search.config import Engine
 from components.search.indices import IndexPolicy
 from components.search.nodes import NodeSize
@@ -29,7 +29,7 @@ USERS = (
 )
 
 
-def search_args(kind: Engine = Engine.OPENSEARCH, snapshots: Snapshots | None = None, nodes: int = 3) -> SearchArgs:
+def search_args(kind: Engine = Engine.OPENSEARCH, nodes: int = 3) -> SearchArgs:
     """Arguments of a small cluster."""
     return SearchArgs(
         context=CONTEXT,
@@ -47,7 +47,6 @@ def search_args(kind: Engine = Engine.OPENSEARCH, snapshots: Snapshots | None = 
         users=USERS,
         traces=IndexPolicy(shards=1, replicas=1, retention_days=7),
         logs=IndexPolicy(shards=2, replicas=1, retention_days=14),
-        snapshots=snapshots,
         index_manager=Resources(cpu="20m", memory="64Mi", memory_limit="192Mi"),
         index_manager_interval_s=15,
     )

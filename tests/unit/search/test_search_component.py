@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.search.component import Search, Snapshots
+from components.search.component import Search
 from components.search.config import Engine
 from lab.toolchain import schemas, tools
 from services.index_manager import IndexManagerSettings as Settings
@@ -135,18 +135,6 @@ def test_each_client_gets_its_own_user_and_the_own_users_are_not_handed_out() ->
     assert endpoint.access_label == "obs.access/search"
     assert len(set(recording.passwords.values())) == len(recording.passwords)
     assert seen[0].scrape.job == "index-manager"
-
-
-def test_snapshots_open_the_way_to_their_store_and_the_path_to_write_to() -> None:
-    snapshots = Snapshots(type="fs", settings={"location": "/mnt/snapshots"}, networks=("10.9.0.0/16",))
-    recording = cluster.run(cluster.search_args(snapshots=snapshots))
-    settings = yaml.safe_load(recording.one("ConfigMap", "search")["data"]["opensearch.yml"])
-    assert settings["path.repo"] == ["/mnt/snapshots"]
-    store = recording.one("NetworkPolicy", "search")["spec"]["egress"][1]
-    assert store["to"] == [{"ipBlock": {"cidr": "10.9.0.0/16"}}]
-    kept = Settings.parse(yaml.safe_load(recording.one("ConfigMap", "index-manager")["data"]["config.yaml"])).snapshots
-    assert kept is not None
-    assert (kept.interval_s, kept.keep_s) == (86400, 14 * 86400)
 
 
 def test_more_copies_than_nodes_are_refused() -> None:

@@ -37,8 +37,6 @@ def node_settings(kind: Engine, *flags: str) -> dict[str, Any]:
                 size=size,
                 users=args.users,
                 credentials={},
-                repository_paths=(),
-                snapshot_networks=(),
             )
         )
     )

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from services.index_manager import AccessFile, FamilySettings, SnapshotSettings, indices
+from services.index_manager import AccessFile, FamilySettings, indices
 from services.index_manager import IndexManagerSettings as Settings
 from services.index_manager import __main__ as program
 from services.index_manager.__main__ import IndexManager, main
-from services.index_manager.indices import Index, IndexManagerMetrics, Snapshot
+from services.index_manager.indices import Index, IndexManagerMetrics
 from services.runtime.json_api import ApiError, JsonApi
 from services.runtime.settings import SettingsError
 from tests.support.kafka_nodes import Authority
@@ -48,7 +48,6 @@ CONTENT: dict[str, Any] = {
             "keep_s": 100,
         },
     ],
-    "snapshots": None,
     "listen": "127.0.0.1:0",
     "tls": {"cert_file": "/etc/tls/tls.crt", "key_file": "/etc/tls/tls.key"},
     "metrics": {"user": "scrape", "password_file": "/etc/auth/scrape"},
@@ -89,11 +88,6 @@ def changed(path: str, value: object) -> dict[str, Any]:
         (changed("families.0.template", "x"), r"families\[0\].template is 'x'; it must be an index template"),
         (changed("families.0.read_aliases", "x"), r"families\[0\].read_aliases is 'x'; it must be a list"),
         (changed("access.file", ""), "access.file is ''; it must be a text"),
-        (changed("snapshots", {"type": "fs"}), "snapshots.settings is missing"),
-        (
-            changed("snapshots", {"type": "fs", "settings": [], "interval_s": 1, "keep_s": 1}),
-            "snapshots.settings is \\[\\]; it must be a mapping",
-        ),
     ],
 )
 def test_a_mistake_in_the_settings_is_one_clear_line(content: object, message: str) -> None:
@@ -155,33 +149,6 @@ def test_what_the_plugin_brings_itself_is_left_alone_and_everything_else_is_as_i
         {"op": "remove", "path": "/gone"},
         {"op": "add", "path": "/kept", "value": {"hash": "new"}},
     ]
-
-
-def snapshot(begun: float, state: str = "SUCCESS") -> Snapshot:
-    return Snapshot(name=f"index-manager-{begun}", state=state, begun=begun)
-
-
-SNAPSHOTS = SnapshotSettings(type="fs", settings={}, interval_s=100, keep_s=300)
-
-
-@pytest.mark.parametrize(
-    ("taken", "due"),
-    [
-        ([], True),
-        ([snapshot(950)], False),
-        ([snapshot(850)], True),
-        ([snapshot(950, "FAILED")], True),
-        ([snapshot(100), snapshot(990, "IN_PROGRESS")], False),
-    ],
-)
-def test_a_snapshot_is_due_when_the_last_good_one_is_old(taken: list[Snapshot], due: bool) -> None:
-    assert indices.snapshot_due(SNAPSHOTS, taken, now=1000) == due
-
-
-def test_old_snapshots_go_but_never_the_last_good_one() -> None:
-    old, failed, last = snapshot(100), snapshot(150, "FAILED"), snapshot(200)
-    assert indices.expired_snapshots(SNAPSHOTS, [old, failed, last], now=1000) == [old, failed]
-    assert indices.expired_snapshots(SNAPSHOTS, [old, failed, last, snapshot(990)], now=1000) == [old, failed, last]
 
 
 class Fake(BaseHTTPRequestHandler):

@@ -84,6 +84,7 @@ def test_the_outputs_have_the_newest_login_of_each_client(stages: Stages) -> Non
     assert [set(one.outputs["kafka_former_logins"]) for one in stages[1:]] == [set(), former, set()]
     assert changing.outputs["kafka_users"] == later.outputs["kafka_users"]
     assert set(now.outputs["kafka_users"]) == set(later.outputs["kafka_users"])
+    assert later.outputs["audit_reader"] == later.outputs["kafka_users"]["audit-reader"]
     login = later.outputs["kafka_users"]["gateway"]
     assert (login["username"], login["password"]) == (
         f"gateway{LATER}",

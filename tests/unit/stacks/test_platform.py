@@ -344,6 +344,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "alert_escalation",
         "alertmanager_operator",
         "alertmanager_url",
+        "audit_reader",
         "ca_certificate",
         "consumer_groups",
         "fingerprints",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from services.alert_events.events import ProcessedEvent, RawEvent, fingerprint, identity
 from services.reports.alert_topics import FiringReader, Firings, Log, notification
 from services.reports.model import ReportError
+from services.reports.records import Work
 
 
 def moment(seconds: float) -> str:
@@ -129,3 +130,14 @@ class Silent:
     def firings(self, identities: Collection[str], start: float) -> Firings:
         """Never answers."""
         raise ReportError("topic alerts-raw cannot be read: Broker: Topic authorization failed")
+
+
+@dataclass
+class Done:
+    """Knows what was done on the platform."""
+
+    done: Work = field(default_factory=Work)
+
+    def work(self, start: float, end: float) -> Work:
+        """All of it."""
+        return self.done

@@ -32,6 +32,11 @@ def _growing(rate: float, end: float, time: float) -> float:
     return rate * (0.6 + 0.4 * daytime(time)) * (1 + 0.01 * (time - end) / DAY)
 
 
+def _begun(last: float, time: float) -> float:
+    """When the newest daily run before a time began; ``last`` is when one of them did."""
+    return last + (time - last) // DAY * DAY
+
+
 def telemetry(counter: Callable[..., None], gauge: Callable[..., None], end: float) -> None:
     """What the layers send through the gateways and Kafka."""
     rates = {"device": 900.0, "streaming": 400.0, "business": 300.0, "data": 40.0, "analytics": 120.0}
@@ -118,7 +123,12 @@ def parts(
         gauge("search_family_bytes", 4e9, family=family)
         gauge("search_family_oldest_age_seconds", keep * DAY - HOUR, family=family)
         gauge("search_family_keep_seconds", keep * DAY, family=family)
-    gauge("index_manager_last_snapshot_timestamp_seconds", end - 5 * HOUR, job="index-manager")
+    for kind, age in (("database", HOUR), ("search", 5 * HOUR)):
+        backups = {"job": "backup-exporter", "kind": kind}
+        begun = partial(_begun, end - age)
+        gauge("backup_last_success_timestamp_seconds", begun, **backups)
+        gauge("backup_due_timestamp_seconds", lambda t, b=begun: b(t) + 26 * HOUR, **backups)
+        gauge("backup_last_bytes", 3e8, **backups)
     labels = {"alertname": "DeviceBatteryLow", "alertstate": "firing", "severity": "medium", "escalation": ""}
     gauge("ALERTS", lambda t: 1.0 if daytime(t) > 0.9 else None, **labels)
 

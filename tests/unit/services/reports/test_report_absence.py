@@ -12,7 +12,7 @@ from services.reports.daily import lowest_uptime
 from services.reports.model import Figure, Figures, Kind, Report, Table, period, translate
 from services.reports.uptime import Uptime
 from tests.unit.services.reports import harness
-from tests.unit.services.reports.events import Told
+from tests.unit.services.reports.events import Done, Told
 from tests.unit.services.reports.harness import DAY, HOUR, TOKYO, Gauge, Served, Value, at
 
 pytestmark = pytest.mark.timeout(300)
@@ -70,6 +70,7 @@ def of_kind(past: Served, kind: Kind, day: str) -> Report:
             platform="obs",
             metrics=metrics,
             alerts=Told(),
+            work=Done(),
             now=END,
         )
     finally:

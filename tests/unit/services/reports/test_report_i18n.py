@@ -32,6 +32,7 @@ _FAMILIES = {
     "priority.": {"critical", "high", "medium", "low"},
     "title.": {kind.value for kind in Kind},
     "kind.": {kind.value for kind in Kind},
+    "maintenance.": {kind.value for kind in Kind},
 }
 
 

@@ -24,7 +24,7 @@ from components.telemetry.rules import RULES as LAYER_RULES
 from components.telemetry.thresholds import threshold
 from lab.toolchain import tools
 from services.index_manager.indices import IndexManagerMetrics
-from services.reports import queries
+from services.reports import maintenance, queries
 from services.reports.queries import CAPACITIES, FRESH_S, KPIS, Query, kpi
 from services.reports.recommendations import RULES
 
@@ -42,7 +42,7 @@ RECORDED = {rule.record for group in ALL_RULES for rule in group.rules if isinst
 PLAIN = list(
     {
         id(query): query
-        for value in vars(queries).values()
+        for value in (*vars(queries).values(), *vars(maintenance).values())
         for query in (value if isinstance(value, tuple) else (value,))
         if isinstance(query, Query)
     }.values()

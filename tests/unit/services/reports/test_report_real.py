@@ -27,10 +27,11 @@ from services.reports.model import (
     period,
     translate,
 )
+from services.reports.records import Work, WorkRecord
 from services.runtime.https import HttpsServer
 from tests.config.servers import free_port
 from tests.unit.services.reports import harness
-from tests.unit.services.reports.events import Silent, Told, event, raised
+from tests.unit.services.reports.events import Done, Silent, Told, event, raised
 from tests.unit.services.reports.harness import DAY, HOUR, MINUTE, TOKYO, Served, at
 
 if TYPE_CHECKING:
@@ -38,6 +39,27 @@ if TYPE_CHECKING:
 
 START, END = at("2026-11-19 12:00"), at("2026-11-25 07:00")
 OUTAGE = (at("2026-11-24 13:00"), at("2026-11-24 14:00"))
+
+
+RECORDS = [
+    WorkRecord.model_validate(
+        {
+            "work": work,
+            "name": name,
+            "started": f"2026-11-{day}T00:30:00Z",
+            "recorded_by": "tanaka@desk",
+            "checks": 17 if work == "maintenance" else 0,
+            "problems": problems,
+        }
+    )
+    for work, name, day, problems in (
+        ("maintenance", "daily", 20, ("pods",)),
+        ("maintenance", "daily", 21, ()),
+        ("maintenance", "weekly", 23, ("pods", "alerts", "silences", "panels")),
+        ("drill", "broker", 22, ("1 of 7 points missing",)),
+        ("drill", "restore", 22, ()),
+    )
+]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +98,7 @@ def build_report(metrics: ThanosMetrics, kind: Kind, day: str, now: float = END,
         platform="obs (local)",
         metrics=metrics,
         alerts=log or alerts(),
+        work=Done(Work(records=RECORDS)),
         now=now,
     )
 
@@ -271,10 +294,43 @@ def test_the_monthly_report_has_service_levels_a_capacity_plan_and_maintenance(m
     assert drawn.limits[0].value == 0.75
     tasks = rows(table(report, "maintenance.tasks"))
     assert any("Renew the certificate of gateway/otlp" in text for text in tasks)
+    assert not any("backup" in text or "snapshot" in text for text in tasks)
+    backups = rows(table(report, "maintenance.backups"))
+    assert backups["search"] == ["2026-11-25 02:00", "5 h", "286 MiB", "2026-11-26 04:00"]
     versions = rows(table(report, "maintenance.parts"))
     assert versions["prometheus-primary"][0] == "3.16.0 (2)"
     assert versions["kafka"][0] == "-"
     assert versions["alertmanager"][2] == "20 d"
+
+
+def test_the_maintenance_has_charts_by_day(metrics: ThanosMetrics) -> None:
+    report = build_report(metrics, Kind.MONTHLY, "2026-11-24")
+    drawn = {chart.title: chart for chart in charts(section(report, "maintenance.title").blocks)}
+    ages = {line.label.en: line.points for line in drawn[translate("maintenance.backup-chart")].lines}
+    assert set(ages) == {"database", "search"}
+    assert [at - START for at, _ in ages["search"]] == [DAY, 2 * DAY, 3 * DAY, 4 * DAY, 5 * DAY]
+    assert all(DAY - 10 * MINUTE <= age <= DAY for _, age in ages["search"]), "each day once as old as a day"
+    stored = {line.label.en: line.points for line in drawn[translate("maintenance.stored-chart")].lines}
+    assert [value for _, value in stored["spans"]] == [4e9] * 5
+    failed = {line.label.en: line.points for line in drawn[translate("maintenance.runs-chart")].lines}
+    assert {name: [value for _, value in points] for name, points in failed.items()} == {"daily": [1, 0], "weekly": [4]}
+
+
+def test_the_monthly_report_tells_what_was_done(metrics: ThanosMetrics) -> None:
+    report = build_report(metrics, Kind.MONTHLY, "2026-11-24")
+    done = table(report, "maintenance.runs")
+    assert [[cell.text.en for cell in row] for row in done.rows] == [
+        ["2026-11-20 09:30", "daily", "16 / 17", "pods", "tanaka@desk"],
+        ["2026-11-21 09:30", "daily", "17 / 17", "-", "tanaka@desk"],
+        ["2026-11-23 09:30", "weekly", "13 / 17", "pods, alerts, silences and 1 more", "tanaka@desk"],
+    ]
+    assert [row[2].tone for row in done.rows] == ["warning", "good", "warning"]
+    assert done.note is not None
+    assert done.note.en.endswith("Days without a recorded maintenance: 22 of 25.")
+    assert [[cell.text.en for cell in row] for row in table(report, "maintenance.drills").rows] == [
+        ["2026-11-22 09:30", "broker", "failed", "1 of 7 points missing", "tanaka@desk"],
+        ["2026-11-22 09:30", "restore", "passed", "-", "tanaka@desk"],
+    ]
 
 
 def test_an_end_that_nobody_was_notified_of_is_that_of_prometheus(metrics: ThanosMetrics) -> None:

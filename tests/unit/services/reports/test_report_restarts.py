@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.reports import monthly
+from services.reports import maintenance
 from services.reports.metrics import QueryRunner, make_runner
 from services.reports.model import Kind, period
 from services.reports.queries import CONTAINER_RESTARTS, PROCESS_START, Query
@@ -79,7 +79,7 @@ def _recommended(runner: QueryRunner) -> dict[str, dict[str, float]]:
 
 def test_what_kubernetes_counts_goes_by_workload_and_a_replaced_pod_is_no_restart(tmp_path: Path) -> None:
     with questions(tmp_path, [*PROCESSES, *CONTAINERS]) as runner:
-        assert monthly.restarts(runner) == monthly.Restarts(
+        assert maintenance.restarts(runner) == maintenance.Restarts(
             metric=CONTAINER_RESTARTS,
             by_job={"kafka": 2, "gateway": 8, "otel-agent": 1, "backup-kafka-metadata": 1},
         )
@@ -94,7 +94,7 @@ def test_without_the_state_of_the_cluster_processes_say_when_they_started(tmp_pa
         value=lambda time: START + (time - START) // (3 * HOUR) * 3 * HOUR,
     )
     with questions(tmp_path, [*PROCESSES, often]) as runner:
-        counted = monthly.restarts(runner)
+        counted = maintenance.restarts(runner)
         assert (counted.metric, counted.by_job["kafka"]) == (PROCESS_START, 1)
         assert counted.by_job["thanos-query"] == pytest.approx(8, abs=1)
         told = _recommended(runner)
