@@ -1,7 +1,8 @@
 """The node agents: one collector on every node, in the place of Jaeger's retired agent (requirement J1).
 
 They need nothing of the node itself: no host network, port or path, and no API access. Programs find the agent of
-their own node by the name of one Service.
+their own node by the name of one Service. What the kernel counts for the whole node is the same in every container, so
+an agent tells that with its own metrics, each with the label ``node`` (docs/adr/0078).
 
 An agent is the gateway's outpost: it takes the same protocols and the same passwords. Its processor ``attribution``
 refuses what claims another layer than the one that signed in, and tells the client so where nothing else is in the
@@ -19,7 +20,8 @@ told to come again there, where the layer is known: a request of an agent may be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import pulumi
 
@@ -29,6 +31,8 @@ from components.collector.config import (
     CLIENT_LOGIN,
     METRICS_PORT,
     SCRAPE_HTPASSWD,
+    SELF_EXPORTER,
+    SELF_PIPELINE,
     TLS_DIRECTORY,
     Data,
     agent_clients,
@@ -69,6 +73,33 @@ GATEWAY_PASSWORD = "/etc/otelcol-auth/gateway-password"  # noqa: S105  (a path)
 GATEWAY_AUTH = "basicauth/gateway"
 ATTRIBUTION = "attribution"
 EXPORTER = "otlp/gateway"
+
+NODE_RECEIVER: Final = "hostmetrics"
+NODE_VARIABLE: Final = "NODE_NAME"
+"""Environment variable with the node's name: the value of the label ``node``, as kube-state-metrics has it."""
+_NODE_METRICS: Final[Mapping[str, Mapping[str, Data]]] = {
+    # Summed over the processors: eight series however many a node has.
+    "cpu": {"system.cpu.time": {"attributes": ["state"], "aggregation_strategy": "sum"}},
+    "load": {"system.cpu.load_average.5m": {}},
+    "memory": {"system.linux.memory.available": {}, "system.memory.limit": {}},
+    "paging": {"system.paging.faults": {}},
+    "disk": {"system.disk.io": {}, "system.disk.weighted_io_time": {}},
+}
+"""Source of the node's metrics -> those that rules and dashboards read, with what is set for each."""
+_BY_DEFAULT: Final[Mapping[str, Sequence[str]]] = {
+    "load": ["system.cpu.load_average.1m", "system.cpu.load_average.15m"],
+    "memory": ["system.memory.usage"],
+    "paging": ["system.paging.operations", "system.paging.usage"],
+    "disk": [f"system.disk.{name}" for name in ("io_time", "merged", "operation_time", "operations")]
+    + ["system.disk.pending_operations"],
+}
+"""Source -> what it would tell besides, which nobody reads."""
+_NO_DISKS: Final = (
+    r"^(loop|ram|zram|sr|fd|md|dm-)\d+$",
+    r"^(s|h|v|xv)d[a-z]+\d+$",
+    r"^(nvme\d+n|mmcblk|nbd|rbd)\d+p\d+$",
+)
+"""Devices that are memory or media, that lie on other devices, or that are a part of one."""
 
 _MIB = 1024 * 1024
 _CALLS = 64
@@ -116,6 +147,7 @@ def agent_config(settings: AgentConfig) -> Data:
     """The complete configuration of an agent."""
     return merged(
         own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
+        _node_metrics(),
         {
             "extensions": {
                 CLIENT_LOGIN: client_login(
@@ -157,6 +189,25 @@ def agent_config(settings: AgentConfig) -> Data:
             },
         },
     )
+
+
+def _node_metrics() -> Data:
+    """What the kernel counts of the node, beside the agent's own metrics at the same endpoint."""
+    scrapers: dict[str, Data] = {
+        source: {
+            "metrics": {
+                **{name: {"enabled": True, **options} for name, options in metrics.items()},
+                **{name: {"enabled": False} for name in _BY_DEFAULT.get(source, ())},
+            }
+        }
+        for source, metrics in _NODE_METRICS.items()
+    }
+    scrapers["disk"]["exclude"] = {"match_type": "regexp", "devices": list(_NO_DISKS)}
+    return {
+        "receivers": {NODE_RECEIVER: {"collection_interval": "30s", "scrapers": scrapers}},
+        "exporters": {SELF_EXPORTER: {"const_labels": {"node": f"${{env:{NODE_VARIABLE}}}"}}},
+        "service": {"pipelines": {SELF_PIPELINE: {"receivers": [NODE_RECEIVER]}}},
+    }
 
 
 def _exporter(settings: AgentConfig) -> Data:
@@ -262,7 +313,12 @@ class Agent(pulumi.ComponentResource):
             Workload(
                 name=WORKLOAD,
                 replicas=1,
-                containers=[collector_container(args.resources, ports=_PORTS, pre_stop_sleep_s=5)],
+                containers=[
+                    replace(
+                        collector_container(args.resources, ports=_PORTS, pre_stop_sleep_s=5),
+                        env_fields={NODE_VARIABLE: "spec.nodeName"},
+                    )
+                ],
                 volumes=self._volumes(args),
                 tls=tls,
                 access=[naming.access_label(args.gateway)],

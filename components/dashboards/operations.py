@@ -3,14 +3,15 @@ run and stay up, are nodes well, are volumes full?
 
 Where a stack does not watch them, it shows zeros.
 
-Processes report themselves, and Kubernetes tells the state of pods and nodes; there is no agent that reads the node's
-own counters. Search nodes and login proxies tell no processor time: of search nodes the heap and the disk are seen.
+Processes report themselves, Kubernetes tells the state of pods and nodes, and node agents what the kernel counts of
+their node. Search nodes and login proxies tell no processor time: of search nodes the heap and the disk are seen.
 """
 
 from __future__ import annotations
 
 from components.dashboards import limits
 from components.dashboards.model import RATE, Dashboard, Query, Row, bars, series, stat, table
+from components.dashboards.operations_nodes import NODES
 from components.dashboards.operations_queries import PROMETHEUS
 from components.dashboards.recovery import SUMMARY
 
@@ -443,10 +444,10 @@ _AUDIT = Row(
 DASHBOARD = Dashboard(
     name="operations",
     title="Operations",
-    description="What the platform uses (processor, memory, disk, network), the state of its pods and nodes, what "
-    "gateways refuse, Kafka's health, how fast queries are answered, how old the backups are, and what the audit log "
-    "tells.",
+    description="What the platform uses (processor, memory, disk, network), the state of its pods and nodes, how busy "
+    "the nodes are, what gateways refuse, Kafka's health, how fast queries are answered, how old the backups are, and "
+    "what the audit log tells.",
     tags=("operations",),
-    rows=(_NOW, CLUSTER, _RESOURCES, _GATEWAY, _KAFKA, PROMETHEUS, SUMMARY, _TARGETS, _AUDIT),
+    rows=(_NOW, CLUSTER, NODES, _RESOURCES, _GATEWAY, _KAFKA, PROMETHEUS, SUMMARY, _TARGETS, _AUDIT),
 )
 """For those who run the platform."""

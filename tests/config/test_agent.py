@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import grpc
 import pytest
 
-from components.agent import AgentConfig, agent_config
+from components.agent import NODE_VARIABLE, AgentConfig, agent_config
 from components.collector.config import rendered
 from components.collector.pods import htpasswd
 from lab.toolchain import tools
@@ -33,6 +36,7 @@ AGENT_PASSWORD = "agent-password-of-the-test"
 REQUEST_LIMIT = 2 * MIB
 ACCEPTED = "otelcol_gate_accepted_items_total"
 FOREIGN = "otelcol_attribution_refused_items_total"
+NODE = "node-7"
 
 
 def agent_data(
@@ -71,7 +75,10 @@ def agent(folder: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
     """A running agent; it has the gateway's ports and passwords, so the gateway's client fits it."""
     own = folder / "agent"
     own.mkdir(exist_ok=True)
-    with gateway_process(own, config, certificates=folder) as process:
+    with (
+        mock.patch.dict(os.environ, {NODE_VARIABLE: NODE}),
+        gateway_process(own, config, certificates=folder) as process,
+    ):
         yield process
 
 
@@ -184,6 +191,29 @@ def test_metrics_ask_for_the_password(both: tuple[GatewayProcess, GatewayProcess
     _, agent_process = both
     assert agent_process.scrape(None).status_code == 401
     assert agent_process.scrape().status_code == 200
+
+
+def test_an_agent_tells_what_the_kernel_counts_of_its_node(both: tuple[GatewayProcess, GatewayProcess]) -> None:
+    server, agent_process = both
+    [total] = re.findall(r"^MemTotal: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    eventually(
+        lambda: agent_process.value("system_memory_limit_bytes", node=NODE) == int(total) * 1024, 15, "all memory"
+    )
+    # All processors together: user, nice, system, idle, wait, both kinds of interrupts, steal.
+    ticks = sum(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
+    seconds = agent_process.value("system_cpu_time_seconds_total", node=NODE)
+    assert seconds == pytest.approx(ticks / os.sysconf("SC_CLK_TCK"), rel=0.02)
+    # The library counts 4,096 for each fault, which the panel takes back.
+    [faults] = re.findall(r"^pgmajfault (\d+)$", Path("/proc/vmstat").read_text(), re.MULTILINE)
+    told = agent_process.value("system_paging_faults_total", node=NODE, type="major")
+    assert told / 4096 == pytest.approx(int(faults), rel=0.2)
+    text = agent_process.scrape().text
+    devices = set(re.findall(r'^system_disk_weighted_io_time_seconds_total\{device="([^"]+)"', text, re.MULTILINE))
+    counted = {line.split()[2] for line in Path("/proc/diskstats").read_text().splitlines()}
+    assert devices <= counted
+    assert not [device for device in devices if re.match(r"loop|ram|zram|dm-|.*[svh]d[a-z]+\d", device)]
+    assert "otelcol_process_uptime_seconds_total" in text
+    assert "system_" not in server.scrape().text
 
 
 def test_nothing_is_acknowledged_while_the_gateway_is_away(tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import yaml
 
-from components.agent import AgentConfig, agent_config
+from components.agent import NODE_RECEIVER, AgentConfig, agent_config
+from components.agent.rules import RULES
+from components.dashboards.registry import DASHBOARDS
 from components.k8s import Autoscale, Container, Probe, Workload, daemon_set
 from components.telemetry.layers import LAYER_NAMES, Signal
+from components.telemetry.naming import prometheus_name
+from components.telemetry.registry import REGISTRY
 from tests.unit.jaeger.stubs import CONTEXT, SIZE, default_build
 
 MIB = 2**20
@@ -89,6 +94,52 @@ def test_every_signal_is_attributed_to_who_signed_in_before_anything_else_sees_i
     assert rendered_config["processors"]["attribution"] == {}
     for signal in ("metrics", "traces", "logs"):
         assert rendered_config["service"]["pipelines"][signal]["processors"] == ["memory_limiter", "attribution"]
+
+
+def test_node_metrics_are_the_kernels_counters_that_rules_and_dashboards_read_and_no_others() -> None:
+    scrapers = config()["receivers"][NODE_RECEIVER]["scrapers"]
+    # Networks and file systems of a container are its own.
+    assert set(scrapers) == {"cpu", "load", "memory", "paging", "disk"}
+    told = {name for source in scrapers.values() for name, metric in source["metrics"].items() if metric["enabled"]}
+    known = {metric.name: metric for metric in REGISTRY.conventions.metrics}
+    series = {prometheus_name(name, known[name].unit or "", known[name].kind) for name in told}
+    rules_read = [rule.expr for group in RULES for rule in group.rules]
+    dashboards_read = [query.expr for board in DASHBOARDS for panel in board.panels for query in panel.queries]
+    of_agents = r'(system_\w+)\{job="otel-agent"'
+    assert set(re.findall(of_agents, " ".join([*rules_read, *dashboards_read]))) == series
+
+
+def test_node_metrics_go_out_as_the_agents_own_do_and_not_through_the_gateway() -> None:
+    pipelines = config()["service"]["pipelines"]
+    assert [name for name, pipeline in pipelines.items() if NODE_RECEIVER in pipeline["receivers"]] == ["metrics/self"]
+    assert pipelines["metrics/self"]["exporters"] == ["prometheus/self"]
+
+
+def test_processors_are_told_together_however_many_a_node_has() -> None:
+    time = config()["receivers"][NODE_RECEIVER]["scrapers"]["cpu"]["metrics"]["system.cpu.time"]
+    assert time == {"enabled": True, "attributes": ["state"], "aggregation_strategy": "sum"}
+
+
+@pytest.mark.parametrize(
+    ("device", "told"),
+    {
+        **dict.fromkeys(("sda", "vdb", "xvdba", "nvme0n1", "nvme10n2", "mmcblk0", "rbd3", "nbd0"), True),
+        **dict.fromkeys(
+            ("sda1", "vdb14", "xvda1", "nvme0n1p2", "mmcblk0p1", "rbd3p1", "loop7", "dm-0", "md127"), False
+        ),
+    }.items(),
+)
+def test_disks_are_told_and_what_lies_on_them_is_not(device: str, told: bool) -> None:
+    exclude = config()["receivers"][NODE_RECEIVER]["scrapers"]["disk"]["exclude"]
+    assert exclude["match_type"] == "regexp"
+    assert any(re.search(pattern, device) for pattern in exclude["devices"]) is not told
+
+
+def test_metrics_of_an_agent_carry_the_name_of_its_node() -> None:
+    assert config()["exporters"]["prometheus/self"]["const_labels"] == {"node": "${env:NODE_NAME}"}
+    [container] = daemon()["template"]["spec"]["containers"]
+    [variable] = [variable for variable in container["env"] if variable["name"] == "NODE_NAME"]
+    assert variable["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
 
 
 def test_a_daemon_set_with_an_autoscaler_is_refused() -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from components.agent.rules import RULES as AGENT_RULES
 from components.clusterstate.rules import cluster_state_rules, volume_rules
 from components.probes.rules import probe_rules
 from components.rules import Severity
 
 ALERTS = {
     alert.name: alert
-    for group in (*cluster_state_rules(nodes=True), *volume_rules(), *probe_rules("720h"))
+    for group in (*cluster_state_rules(nodes=True), *volume_rules(), *AGENT_RULES, *probe_rules("720h"))
     for alert in group.alerts
 }
 BLINDED = {
     "ClusterStateUnknown": {"PodPending", "PodRestartsOften", "JobFailed", "NodeNotReady", "NodeUnderPressure"},
     "VolumesUnknown": {"VolumeFilling", "VolumeInodesFilling", "VolumeFillsSoon"},
+    "NodeMetricsMissing": {"NodeCpuSaturated", "NodeMemoryLow", "NodeDiskBusy"},
     "ProbesMissing": {
         "CertificateExpiresSoon",
         "CertificateEnds",

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from components.agent.rules import RULES as AGENT_RULES
 from components.alertevents.rules import RULES as EVENT_RULES
 from components.alertmanager.rules import alertmanager_rules
 from components.clusterstate.rules import volume_rules
@@ -31,6 +32,7 @@ from services.kafka_archive.metrics import Metrics as ArchiveMetrics
 ALL_RULES = (
     *LAYER_RULES,
     *GATEWAY_RULES,
+    *AGENT_RULES,
     *SAMPLER_RULES,
     *SEARCH_RULES,
     *EVENT_RULES,

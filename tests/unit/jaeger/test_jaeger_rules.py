@@ -13,6 +13,7 @@ from components.jaeger.rules import RULES as JAEGER_RULES
 from components.rules import Alert, rule_file
 from lab.toolchain import tools
 from tests.rules.scenario import Scenario, promtool_tests
+from tests.rules.scenarios_agent import SCENARIOS as NODE_SCENARIOS
 from tests.rules.scenarios_jaeger import FURTHER, SCENARIOS
 
 GROUPS = (*JAEGER_RULES, *AGENT_RULES)
@@ -58,6 +59,6 @@ def test_promtool_accepts_the_rules(tmp_path: Path) -> None:
 
 
 def test_every_alert_has_a_scenario_and_a_runbook() -> None:
-    assert sorted(scenario.alert for scenario in SCENARIOS) == sorted(ALERTS)
+    assert {scenario.alert for scenario in (*SCENARIOS, *NODE_SCENARIOS)} == set(ALERTS)
     for name in ALERTS:
         assert (RUNBOOKS / f"{name}.md").read_text().startswith(f"# {name}\n")
