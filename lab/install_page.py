@@ -62,6 +62,8 @@ OURS: Final = {
 _LINE_LIMIT_S: Final = 1500.0
 _OPEN_LIMIT_S: Final = 60.0
 _CLUSTER, _PACKAGES, _OPEN = "kind create cluster", "pip ", "python -m ops open "
+_BACKEND: Final = "PULUMI_CONFIG_PASSPHRASE_FILE"
+"""The page has its reader export it before there is a stack."""
 _FORGOTTEN: Final = ("PULUMI_", "OBS_", "PYTHON", "KUBECONFIG", "VIRTUAL_ENV", "AWS_")
 _URL = re.compile(r"https://\S+/")
 _AUTHORITY = re.compile(r"authority of its certificate: (\S+)")
@@ -342,13 +344,14 @@ def _account(paths: LabPaths, folder: Path) -> str:
     subject = f"account:{ACCOUNT_NAMESPACE}/{ACCOUNT}"
     roles = [sys.executable, "-m", "ops", "rights", "--file", f"Pulumi.{STACK}.yaml", "--subject", subject]
     printed = _as_administrator(paths, folder, roles)
-    _as_administrator(paths, folder, _kubectl("create", "serviceaccount", ACCOUNT))
+    own = f"--namespace={ACCOUNT_NAMESPACE}"
+    _as_administrator(paths, folder, _kubectl("create", "serviceaccount", ACCOUNT, own))
     _as_administrator(paths, folder, _kubectl("apply", "--server-side", "-f", "-"), printed)
-    return _as_administrator(paths, folder, _kubectl("create", "token", ACCOUNT, "--duration=4h")).strip()
+    return _as_administrator(paths, folder, _kubectl("create", "token", ACCOUNT, own, "--duration=4h")).strip()
 
 
 def _kubectl(*words: str) -> list[str]:
-    return [str(tools.path("kubectl")), "--namespace", ACCOUNT_NAMESPACE, *words]
+    return [str(tools.path("kubectl")), *words]
 
 
 def _as_administrator(paths: LabPaths, folder: Path, command: list[str], text: str = "") -> str:
@@ -427,11 +430,15 @@ def _remove(paths: LabPaths, shell: Shell) -> None:
     if not shell.folder.exists():
         return
     simulator.remove(str(paths.kubeconfig), paths.netns)
-    if NAMESPACE in lifecycle.namespaces(paths):
+    if _BACKEND in shell.variables and NAMESPACE in lifecycle.namespaces(paths):
         shell.type("pulumi state unprotect --all --yes")
         shell.type("pulumi destroy --yes --skip-preview --suppress-outputs")
         lifecycle.wait_for_nothing_left(paths, NAMESPACE)
-    if (shell.folder.parent / ADMINISTRATOR).exists():
-        roles = f"clusterrole/{NAMESPACE}-installer,clusterrolebinding/{NAMESPACE}-installer,serviceaccount/{ACCOUNT}"
-        _as_administrator(paths, shell.folder.parent, _kubectl("delete", "--ignore-not-found", *roles.split(",")))
+    folder = shell.folder.parent
+    if (folder / ADMINISTRATOR).exists():
+        role = f"{NAMESPACE}-installer"
+        for thing in (f"namespace/{NAMESPACE}", f"clusterrole/{role}", f"clusterrolebinding/{role}"):
+            _as_administrator(paths, folder, _kubectl("delete", "--ignore-not-found", thing))
+        account = ("delete", "--ignore-not-found", f"--namespace={ACCOUNT_NAMESPACE}", f"serviceaccount/{ACCOUNT}")
+        _as_administrator(paths, folder, _kubectl(*account))
     shutil.rmtree(shell.folder.parent, ignore_errors=True)
