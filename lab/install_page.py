@@ -433,7 +433,6 @@ def _remove(paths: LabPaths, shell: Shell) -> None:
     if _BACKEND in shell.variables and NAMESPACE in lifecycle.namespaces(paths):
         shell.type("pulumi state unprotect --all --yes")
         shell.type("pulumi destroy --yes --skip-preview --suppress-outputs")
-        lifecycle.wait_for_nothing_left(paths, NAMESPACE)
     folder = shell.folder.parent
     if (folder / ADMINISTRATOR).exists():
         role = f"{NAMESPACE}-installer"
@@ -441,4 +440,5 @@ def _remove(paths: LabPaths, shell: Shell) -> None:
             _as_administrator(paths, folder, _kubectl("delete", "--ignore-not-found", thing))
         account = ("delete", "--ignore-not-found", f"--namespace={ACCOUNT_NAMESPACE}", f"serviceaccount/{ACCOUNT}")
         _as_administrator(paths, folder, _kubectl(*account))
+    lifecycle.wait_for_nothing_left(paths, NAMESPACE)
     shutil.rmtree(shell.folder.parent, ignore_errors=True)

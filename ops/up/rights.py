@@ -23,6 +23,7 @@ from stacks.check import read
 
 _GROUP: Final = "rbac.authorization.k8s.io"
 _API: Final = f"{_GROUP}/v1"
+_ROLES: Final = ("Role", "ClusterRole")
 _READ: Final = ("get", "list", "watch")
 _ALL: Final = (*_READ, "create", "update", "patch", "delete")
 _OPERATED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
@@ -90,8 +91,11 @@ def manifests(
             outside.append(_rule(known.group, known.resource, ("create",)))
             changes = tuple(verb for verb in _ALL if verb not in ("create", "list", "watch"))
             outside.append(_rule(known.group, known.resource, changes, (resource.object_name,)))
-        if resource.kind in ("Role", "ClusterRole"):
-            (inside if resource.kind == "Role" else outside).extend(resource.props["rules"])
+        if resource.kind in _ROLES:
+            rules = inside if resource.kind == "Role" else outside
+            rules.extend(resource.props["rules"])
+            # A preview binds it, without a change, before it is there to be compared with what the account may do.
+            rules.append(_rule(_GROUP, f"{resource.kind.lower()}s", ("bind",), (resource.object_name,)))
     if unknown:
         raise OpsError(f"the cluster does not serve {', '.join(sorted(set(unknown)))}: install what serves it")
     metadata = {"name": name}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client
 from pulumi.runtime import set_all_config
 from typer.testing import CliRunner
 
@@ -414,3 +415,15 @@ def test_the_roles_of_ops_rights_are_enough(furnished: Fixture, tmp_path: Path) 
     lines = furnished.lines(INSTALLER)
     assert {name: line.detail for name, line in lines.items() if "may not" in line.detail} == {}
     assert lines["rights"].state is State.OK
+    bindings = [resource for resource in resources if resource.kind in ("RoleBinding", "ClusterRoleBinding")]
+    assert len(bindings) > 2
+    kube = Kube.connect(NAMESPACE, furnished.api.kubeconfig, INSTALLER)
+    try:
+        access: Any = client.RbacAuthorizationV1Api(kube._api)
+        for binding in bindings:  # as a preview does, before their roles are there
+            if binding.kind == "RoleBinding":
+                access.create_namespaced_role_binding(NAMESPACE, dict(binding.props), dry_run="All")
+            else:
+                access.create_cluster_role_binding(dict(binding.props), dry_run="All")
+    finally:
+        kube.close()

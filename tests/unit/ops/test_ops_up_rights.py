@@ -71,12 +71,13 @@ def test_what_is_rendered_in_the_namespace_may_be_made_and_removed_there(made: d
 
 def test_what_is_rendered_outside_of_it_may_be_changed_by_its_name_alone(made: dict[str, dict[str, Any]]) -> None:
     for resource, name in {"namespaces": "obs", "clusterroles": "obs-state"}.items():
-        assert _verbs(made["ClusterRole"], resource, name) == {"get", "update", "patch", "delete"}
+        assert _verbs(made["ClusterRole"], resource, name) - {"bind"} == {"get", "update", "patch", "delete"}
         assert _verbs(made["ClusterRole"], resource) == {"create"}
     assert _verbs(made["ClusterRole"], "namespaces", "kube-system") == {"get"}
 
 
-def test_who_makes_a_role_has_what_is_in_it(made: dict[str, dict[str, Any]]) -> None:
+def test_who_makes_a_role_has_what_is_in_it_and_may_bind_it(made: dict[str, dict[str, Any]]) -> None:
+    assert _verbs(made["Role"], "roles", "state") == {"bind"}
     assert "watch" in _verbs(made["Role"], "jobs")
     assert "list" in _verbs(made["ClusterRole"], "nodes")
 
