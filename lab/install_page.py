@@ -437,7 +437,7 @@ def _remove(paths: LabPaths, shell: Shell) -> None:
     if (folder / ADMINISTRATOR).exists():
         role = f"{NAMESPACE}-installer"
         for thing in (f"namespace/{NAMESPACE}", f"clusterrole/{role}", f"clusterrolebinding/{role}"):
-            _as_administrator(paths, folder, _kubectl("delete", "--ignore-not-found", thing))
+            _as_administrator(paths, folder, _kubectl("delete", "--ignore-not-found", "--wait=false", thing))
         account = ("delete", "--ignore-not-found", f"--namespace={ACCOUNT_NAMESPACE}", f"serviceaccount/{ACCOUNT}")
         _as_administrator(paths, folder, _kubectl(*account))
     lifecycle.wait_for_nothing_left(paths, NAMESPACE)
