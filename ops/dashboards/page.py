@@ -22,9 +22,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from components.dashboards.model import GRID, Dashboard, Kind, Limit, Panel, Tone
 from ops.core.errors import one_line
+from ops.core.series import labels_of
 from ops.core.web import Found, step
 from ops.dashboards.panel_queries import Answer, Result, Span
-from ops.incidents.report import labels_of
 from services.charts import Limit as ChartLimit
 from services.charts import LineChart, Series, describe, figure, fonts, inline, number, scale
 
@@ -246,17 +246,18 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """One value: a number of a stat, a bar, a cell of a table."""
+    """One value: a number of a stat, a bar, a cell of a table; ``href`` is where a cell leads to."""
 
     label: str
     text: str
     tone: str = ""
     share: float = 0.0
+    href: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One panel as the page shows it."""
+    """One panel as the page shows it; an empty one lacks the data of some query."""
 
     kind: str
     title: str
@@ -270,6 +271,7 @@ class Card:
     head: Sequence[str] = ()
     rows: Sequence[Sequence[Value]] = ()
     queries: Sequence[str] = ()
+    empty: bool = False
 
 
 def page(dashboard: Dashboard, results: Sequence[Result], span: Span, region: str) -> str:
@@ -281,30 +283,50 @@ def page(dashboard: Dashboard, results: Sequence[Result], span: Span, region: st
         span: The time that is looked at.
         region: Region that was asked, for the head.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+    waiting = iter(enumerate(results))
+    rows = [(row.title, [safe_card(*next(waiting)) for _ in row.panels]) for row in dashboard.rows]
+    content = page_content(dashboard.title, dashboard.description, rows, span)
+    return environment().get_template("page.html.j2").render(region=region, **content)
+
+
+def environment(*folders: Path) -> Environment:
+    """Templates with everything escaped: those of some folders, then those of the page."""
+    templates = Environment(
+        loader=FileSystemLoader([*folders, _TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     # Our own pictures; the texts inside them are escaped already.
-    environment.filters["inline"] = Markup
-    waiting = iter(enumerate(results))
-    rows = [(row.title, [_safe_card(*next(waiting)) for _ in row.panels]) for row in dashboard.rows]
-    return environment.get_template("page.html.j2").render(
-        dashboard=dashboard,
-        rows=rows,
-        region=region,
-        start=f"{span.start:%Y-%m-%d %H:%M}",
-        end=f"{span.end:%Y-%m-%d %H:%M} UTC",
-        empty=sum(result.empty for result in results),
-        panels=len(results),
-    )
+    templates.filters["inline"] = Markup
+    return templates
 
 
-def _safe_card(number: int, result: Result) -> Card:
-    """A panel that cannot be drawn does not stop the page."""
+def page_content(
+    title: str, description: str, rows: Sequence[tuple[str, Sequence[Card]]], span: Span
+) -> dict[str, object]:
+    """What the page's template shows, but for the region.
+
+    Args:
+        title: Of the dashboard.
+        description: Of the dashboard.
+        rows: Title and panels of its rows.
+        span: The time that is looked at.
+    """
+    return {
+        "title": title,
+        "description": description,
+        "rows": rows,
+        "start": f"{span.start:%Y-%m-%d %H:%M}",
+        "end": f"{span.end:%Y-%m-%d %H:%M} UTC",
+        "empty": sum(card.empty for _, cards in rows for card in cards),
+        "panels": sum(len(cards) for _, cards in rows),
+    }
+
+
+def safe_card(number: int, result: Result) -> Card:
+    """One panel; one that cannot be drawn does not stop the page."""
     try:
         return card(number, result)
     except Exception as error:  # Whatever it is, the other panels are worth seeing.
@@ -353,6 +375,7 @@ def _plain(
         head=head,
         rows=rows,
         queries=[_asked(answer) for answer in result.answers],
+        empty=result.empty,
     )
 
 

@@ -39,6 +39,7 @@ from lab.fakes.grafana.exchange import (
 )
 from lab.fakes.grafana.folders import Folders
 from lab.fakes.grafana.login import BASIC, Authenticator, LoginRoutes
+from lab.fakes.grafana.pages import Pages
 from lab.fakes.grafana.permissions import Permissions
 from lab.fakes.grafana.proxy import Proxy, Sources
 from lab.fakes.grafana.queries import Queries
@@ -46,6 +47,7 @@ from lab.fakes.grafana.settings import Ini, Settings, SettingsError
 from lab.fakes.grafana.sources import Source
 from lab.fakes.grafana.telemetry import Log, Metrics
 from lab.fakes.grafana.users import Sessions, User
+from lab.fakes.grafana.variables import Variables
 from services.runtime.https import HttpsServer, Limits
 from services.runtime.serving import allowed, wait_for_stop
 
@@ -102,7 +104,9 @@ class Application:
             if counted:
                 self._metrics.end(handler, request.method, answer.status, took)
         self._tell(request, answer, took, match[0] if match else None)
-        headers = [*answer.headers, *self._headers, ("Content-Length", str(len(answer.body)))]
+        own = {name for name, _ in answer.headers}
+        safe = [(name, value) for name, value in self._headers if name not in own]
+        headers = [*answer.headers, *safe, ("Content-Length", str(len(answer.body)))]
         if answer.status == HTTPStatus.UNAUTHORIZED and not request.path.startswith("/login"):
             headers.append(("WWW-Authenticate", 'Basic realm="grafana"'))
         start(f"{answer.status} {_phrase(answer.status)}", headers)
@@ -267,6 +271,7 @@ def application(
     authenticator = Authenticator(read.login, database, directories, journal, metrics)
     sessions = Sessions(read.login)
     proxy = Proxy(configured_sources, read.proxy_timeout_s, read.proxy_limit, journal, metrics)
+    queries = Queries(configured_sources, proxy)
     parts = (
         LoginRoutes(database, authenticator, sessions, journal),
         Accounts(database),
@@ -277,7 +282,8 @@ def application(
         Permissions(database),
         Search(database),
         Sources(configured_sources, proxy),
-        Queries(configured_sources, proxy),
+        queries,
+        Pages(database, queries, Variables(configured_sources, proxy)),
     )
     router = Router([route for part in parts for route in part.routes()])
     return Application(read, router, database, authenticator, sessions, journal, metrics)

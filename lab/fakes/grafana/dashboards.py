@@ -304,6 +304,16 @@ _FOLDERS = """
 _DASHBOARDS = "SELECT id, uid, title, folder_uid, tags, false AS is_folder FROM dashboards"
 
 
+def visible(db: Db, access: Access) -> tuple[list[Row], list[Row]]:
+    """Folders and dashboards that somebody may see, by title."""
+    folders = db.execute(f"{_FOLDERS} ORDER BY title".encode()).fetchall()
+    dashboards = db.execute(f"{_DASHBOARDS} ORDER BY title".encode()).fetchall()
+    return (
+        [row for row in folders if access.folder(row["uid"]) >= VIEW],
+        [row for row in dashboards if access.dashboard(row["uid"], row["folder_uid"]) >= VIEW],
+    )
+
+
 class Search:
     """Finds by words of the title, tags, folders and identifiers."""
 
@@ -329,13 +339,8 @@ class Search:
     def _seen(self, request: Request) -> list[Row]:
         kind = request.one("type")
         with self._database.reading() as db:
-            access = access_of(db, request.person)
-            folders = db.execute(f"{_FOLDERS} ORDER BY title".encode()).fetchall() if kind != "dash-db" else []
-            dashboards = (
-                db.execute(f"{_DASHBOARDS} ORDER BY title".encode()).fetchall() if kind != "dash-folder" else []
-            )
-        seen = [row for row in folders if access.folder(row["uid"]) >= VIEW]
-        return seen + [row for row in dashboards if access.dashboard(row["uid"], row["folder_uid"]) >= VIEW]
+            folders, dashboards = visible(db, access_of(db, request.person))
+        return [*(folders if kind != "dash-db" else ()), *(dashboards if kind != "dash-folder" else ())]
 
     def _tags(self, request: Request) -> Answer:
         counts: dict[str, int] = {}

@@ -1,16 +1,14 @@
 """Proves who somebody is (local account or directory, with a block after wrong passwords and a line in the log), and
-the routes and plain pages that do it.
+the routes and the page that do it.
 """
 
 from __future__ import annotations
 
-import html
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl
 
-from lab.fakes.grafana import VERSION, exchange, users
-from lab.fakes.grafana.dashboards import allowed_dashboard
+from lab.fakes.grafana import VERSION, exchange, markup, users
 from lab.fakes.grafana.database import Database, Row
 from lab.fakes.grafana.directory import (
     Directories,
@@ -22,7 +20,7 @@ from lab.fakes.grafana.directory import (
 from lab.fakes.grafana.exchange import Answer, Need, RefusedError, Request, Route, told, unauthorized
 from lab.fakes.grafana.settings import LoginSettings
 from lab.fakes.grafana.telemetry import Log, Metrics
-from lab.fakes.grafana.users import VIEW, Attempts, Sessions, User, access_of
+from lab.fakes.grafana.users import Attempts, Sessions, User
 
 FORM: Final = "auth.client.form"
 BASIC: Final = "auth.client.basic"
@@ -157,13 +155,6 @@ def _local(account: Row, password: str) -> User | None:
     return None
 
 
-_FORM = (
-    '<form method="post" action="/login"><label>Name <input name="user" autocomplete="username" required></label> '
-    '<label>Password <input name="password" type="password" autocomplete="current-password" required></label> '
-    "<button>Log in</button></form>"
-)
-
-
 class LoginRoutes:
     """The way in and out."""
 
@@ -180,9 +171,6 @@ class LoginRoutes:
             Route(method="POST", path="/login", need=Need.NOBODY, handle=self._log_in),
             Route(method="GET", path="/logout", need=Need.NOBODY, handle=self._log_out),
             Route(method="GET", path="/api/login/ping", need=Need.PERSON, handle=_ping),
-            Route(method="GET", path="/", need=Need.PERSON, handle=_home),
-            Route(method="GET", path="/d/{uid}", need=Need.PERSON, handle=self._page),
-            Route(method="GET", path="/d/{uid}/{slug*}", need=Need.PERSON, handle=self._page),
         ]
         for method in ("GET", "POST", "DELETE"):
             for path in (
@@ -204,7 +192,12 @@ class LoginRoutes:
         form = "x-www-form-urlencoded" in request.headers.get("content-type", "")
         content = dict(parse_qsl(request.body.decode("utf-8", "replace"))) if form else request.content()
         name, password = exchange.text(content, "user"), exchange.text(content, "password")
-        person = self._authenticator.prove(name, password, request.remote, FORM, request.path)
+        try:
+            person = self._authenticator.prove(name, password, request.remote, FORM, request.path)
+        except RefusedError as error:
+            if not form:
+                raise
+            return _form(str(error), error.status)
         with self._database.writing() as db:
             cookie = self._sessions.start(db, person, request.remote)
         if form:
@@ -229,11 +222,6 @@ class LoginRoutes:
             )
         return Answer(status=HTTPStatus.FOUND, headers=(("Location", "/login"), ("Set-Cookie", cookie)))
 
-    def _page(self, request: Request) -> Answer:
-        with self._database.reading() as db:
-            row = allowed_dashboard(db, access_of(db, request.person), request.places["uid"], VIEW, "dashboards:read")
-        return _page_of(row["title"], f"<p>Its content: <a href='/api/dashboards/uid/{row['uid']}'>JSON</a></p>")
-
 
 def _alive(request: Request) -> Answer:
     return Answer(body=b"Ok", headers=(("Content-Type", "text/plain; charset=utf-8"),))
@@ -244,21 +232,12 @@ def _ping(request: Request) -> Answer:
 
 
 def _login_page(request: Request) -> Answer:
-    return _page_of("Log in", _FORM)
+    return _form()
 
 
-def _home(request: Request) -> Answer:
-    return _page_of("Home", f"<p>Signed in as {html.escape(request.person.login)}.</p>")
+def _form(problem: str = "", status: int = HTTPStatus.OK) -> Answer:
+    return markup.page("login.html.j2", status, title="Log in", problem=problem)
 
 
 def _no_snapshots(request: Request) -> Answer:
     raise RefusedError(HTTPStatus.FORBIDDEN, "Dashboard Snapshots are disabled")
-
-
-def _page_of(title: str, body: str) -> Answer:
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<h1>{html.escape(title)}</h1>{body}"
-        "<p>This is the platform's fake of Grafana: its interface, not its pages.</p></html>"
-    )
-    return Answer(body=page.encode(), headers=(("Content-Type", "text/html; charset=utf-8"),))

@@ -65,7 +65,19 @@ class Queries:
     def _query(self, request: Request) -> Answer:
         if len(request.body) > _BODY_LIMIT:
             raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {_BODY_LIMIT} bytes")
-        content = request.content()
+        results = self.results(request.content())
+        failed = any("error" in answer for answer in results.values())
+        return told({"results": results}, HTTPStatus.BAD_REQUEST if failed else HTTPStatus.OK)
+
+    def results(self, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Answers of all queries of a request, by their names: frames, or an error.
+
+        Args:
+            content: ``queries``, ``from`` and ``to``, as the body of a request has them.
+
+        Raises:
+            RefusedError: The request is none that can be answered.
+        """
         queries = content.get("queries")
         if not isinstance(queries, list) or not queries:
             raise _refused("query.noQueries", "No queries found")
@@ -78,9 +90,7 @@ class Queries:
             raise _refused("query.duplicateRefId", "Multiple queries using the same RefId is not allowed")
         under_way = {question.ref: self._pool.submit(self._one, source, question) for source, question in questions}
         wait(under_way.values(), timeout=_ALL_S)
-        results = {ref: _taken(future) for ref, future in under_way.items()}
-        failed = any("error" in answer for answer in results.values())
-        return told({"results": results}, HTTPStatus.BAD_REQUEST if failed else HTTPStatus.OK)
+        return {ref: _taken(future) for ref, future in under_way.items()}
 
     def _source(self, query: Mapping[str, Any]) -> Source:
         given = query.get("datasource")

@@ -180,7 +180,7 @@ def imported(folder: Path) -> set[str]:
                 modules |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 modules.add(node.module.partition(".")[0])
-    return modules - sys.stdlib_module_names - {"services", "lab", "components"}
+    return modules - sys.stdlib_module_names - {"services", "lab", "components", "ops"}
 
 
 def absent(folder: Path, *lists: str) -> set[str]:
