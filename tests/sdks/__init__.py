@@ -1,1 +1,1 @@
-"""Small services with the SDKs of docs/ingest.md; ``python -m tests.sdks`` runs them against the real gate."""
+"""Small services with the SDKs of docs/ingest.md, one for each language of its table."""
