@@ -402,13 +402,13 @@ def test_the_roles_of_ops_rights_are_enough(furnished: Fixture, tmp_path: Path) 
     resources = rendered(of_file(_stack_file(tmp_path)))
     kube = Kube.connect(NAMESPACE, furnished.api.kubeconfig, ADMIN)
     try:
-        made = rights.manifests(
+        roles = rights.manifests(
             NAMESPACE, resources, rights.served_kinds(Cluster(kube), resources), rights.subject_of(user)
         )
     finally:
         kube.close()
     assert furnished.lines(INSTALLER)["cluster"].state is State.FAIL
-    for manifest in made:
+    for manifest in roles:
         inside = f"/namespaces/{NAMESPACE}" if "namespace" in manifest["metadata"] else ""
         group = "/api/v1" if manifest["kind"] == "Namespace" else f"{ROLES}{inside}"
         furnished.api.create(f"{group}/{manifest['kind'].lower()}s", manifest)

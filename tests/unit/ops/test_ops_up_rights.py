@@ -39,7 +39,7 @@ RESOURCES = [
 
 
 @pytest.fixture(scope="module")
-def made() -> dict[str, dict[str, Any]]:
+def roles() -> dict[str, dict[str, Any]]:
     return {one["kind"]: one for one in manifests("obs", RESOURCES, SERVED, USER)}
 
 
@@ -53,33 +53,35 @@ def _verbs(role: dict[str, Any], resource: str, name: str = "") -> set[str]:
     }
 
 
-def test_the_namespace_comes_first_and_each_role_is_bound(made: dict[str, dict[str, Any]]) -> None:
-    assert list(made) == ["Namespace", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"]
+def test_the_namespace_comes_first_and_each_role_is_bound(roles: dict[str, dict[str, Any]]) -> None:
+    assert list(roles) == ["Namespace", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"]
     for kind in ("Role", "ClusterRole"):
-        assert made[f"{kind}Binding"]["roleRef"] == {"apiGroup": RBAC, "kind": kind, "name": "obs-installer"}
-        assert made[f"{kind}Binding"]["subjects"] == [USER]
-    assert made["Role"]["metadata"] == made["RoleBinding"]["metadata"] == {"name": "obs-installer", "namespace": "obs"}
+        assert roles[f"{kind}Binding"]["roleRef"] == {"apiGroup": RBAC, "kind": kind, "name": "obs-installer"}
+        assert roles[f"{kind}Binding"]["subjects"] == [USER]
+    assert (
+        roles["Role"]["metadata"] == roles["RoleBinding"]["metadata"] == {"name": "obs-installer", "namespace": "obs"}
+    )
 
 
-def test_what_is_rendered_in_the_namespace_may_be_made_and_removed_there(made: dict[str, dict[str, Any]]) -> None:
+def test_what_is_rendered_in_the_namespace_may_be_made_and_removed_there(roles: dict[str, dict[str, Any]]) -> None:
     every = {"get", "list", "watch", "create", "update", "patch", "delete"}
     for resource in ("secrets", "statefulsets", "roles"):
-        assert _verbs(made["Role"], resource) == every
-        assert _verbs(made["ClusterRole"], resource) == set()
-    assert _verbs(made["Role"], "pods/portforward") == {"get", "create"}
+        assert _verbs(roles["Role"], resource) == every
+        assert _verbs(roles["ClusterRole"], resource) == set()
+    assert _verbs(roles["Role"], "pods/portforward") == {"get", "create"}
 
 
-def test_what_is_rendered_outside_of_it_may_be_changed_by_its_name_alone(made: dict[str, dict[str, Any]]) -> None:
+def test_what_is_rendered_outside_of_it_may_be_changed_by_its_name_alone(roles: dict[str, dict[str, Any]]) -> None:
     for resource, name in {"namespaces": "obs", "clusterroles": "obs-state"}.items():
-        assert _verbs(made["ClusterRole"], resource, name) - {"bind"} == {"get", "update", "patch", "delete"}
-        assert _verbs(made["ClusterRole"], resource) == {"create"}
-    assert _verbs(made["ClusterRole"], "namespaces", "kube-system") == {"get"}
+        assert _verbs(roles["ClusterRole"], resource, name) - {"bind"} == {"get", "update", "patch", "delete"}
+        assert _verbs(roles["ClusterRole"], resource) == {"create"}
+    assert _verbs(roles["ClusterRole"], "namespaces", "kube-system") == {"get"}
 
 
-def test_who_makes_a_role_has_what_is_in_it_and_may_bind_it(made: dict[str, dict[str, Any]]) -> None:
-    assert _verbs(made["Role"], "roles", "state") == {"bind"}
-    assert "watch" in _verbs(made["Role"], "jobs")
-    assert "list" in _verbs(made["ClusterRole"], "nodes")
+def test_who_makes_a_role_has_what_is_in_it_and_may_bind_it(roles: dict[str, dict[str, Any]]) -> None:
+    assert _verbs(roles["Role"], "roles", "state") == {"bind"}
+    assert "watch" in _verbs(roles["Role"], "jobs")
+    assert "list" in _verbs(roles["ClusterRole"], "nodes")
 
 
 def test_a_kind_that_nobody_serves_is_named() -> None:

@@ -206,4 +206,5 @@ def test_the_page_selects_this_stack() -> None:
     page = (CHECKOUT / "docs" / "install.md").read_text(encoding="utf-8")
     section = page.partition("\n## kind\n")[2].partition("\n## ")[0]
     assert f"\npulumi stack select --create {STACK}\n" in section
-    assert f"--file Pulumi.{STACK}.yaml " in section
+    context = engine.stack_settings(STACK)["cluster"]["context"]
+    assert f"\npython -m ops up --context {context} " in section
