@@ -26,6 +26,7 @@ _API: Final = f"{_GROUP}/v1"
 _ROLES: Final = ("Role", "ClusterRole")
 _READ: Final = ("get", "list", "watch")
 _ALL: Final = (*_READ, "create", "update", "patch", "delete")
+_NAMELESS: Final = ("list", "watch", "create")
 _OPERATED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("", "pods"): (*_READ, "delete"),
     ("", "pods/log"): ("get",),
@@ -88,8 +89,9 @@ def manifests(
         elif known.namespaced:
             inside.append(_rule(known.group, known.resource, _ALL))
         else:
-            outside.append(_rule(known.group, known.resource, ("create",)))
-            changes = tuple(verb for verb in _ALL if verb not in ("create", "list", "watch"))
+            # Who creates has no name yet, and who waits for an end watches all of a kind.
+            outside.append(_rule(known.group, known.resource, _NAMELESS))
+            changes = tuple(verb for verb in _ALL if verb not in _NAMELESS)
             outside.append(_rule(known.group, known.resource, changes, (resource.object_name,)))
         if resource.kind in _ROLES:
             rules = inside if resource.kind == "Role" else outside

@@ -74,7 +74,7 @@ def test_what_is_rendered_in_the_namespace_may_be_made_and_removed_there(roles: 
 def test_what_is_rendered_outside_of_it_may_be_changed_by_its_name_alone(roles: dict[str, dict[str, Any]]) -> None:
     for resource, name in {"namespaces": "obs", "clusterroles": "obs-state"}.items():
         assert _verbs(roles["ClusterRole"], resource, name) - {"bind"} == {"get", "update", "patch", "delete"}
-        assert _verbs(roles["ClusterRole"], resource) == {"create"}
+        assert _verbs(roles["ClusterRole"], resource) == {"list", "watch", "create"}
     assert _verbs(roles["ClusterRole"], "namespaces", "kube-system") == {"get"}
 
 
