@@ -127,6 +127,10 @@ def test_an_update_that_runs_is_not_cancelled(monkeypatch: pytest.MonkeyPatch, t
     with subprocess.Popen([tmp_path / "pulumi", "600"]) as update:
         chosen, pulumi, locks = stack(monkeypatch, {"resources": []})
         try:
+            # The kernel names a process a moment after its files are closed, which is what Popen waits for.
+            deadline = time.monotonic() + 60
+            while Path(f"/proc/{update.pid}/comm").read_text().strip() != "pulumi" and time.monotonic() < deadline:
+                time.sleep(0.01)
             _lock(locks, update.pid)
             with pytest.raises(LabError) as raised:
                 chosen.ensure()
