@@ -5,7 +5,6 @@ servers.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,10 +28,6 @@ from ops.core.platform import Login
 from services.backup import BackupError
 from services.backup.encryption import Identity, read_identities
 from services.backup.store import Store
-from services.runtime.settings import Storage
-
-_NO_FILE = Path("/nonexistent")
-"""Keys come from the stack's outputs; no file with them is written."""
 
 
 @contextmanager
@@ -51,21 +46,7 @@ def opened(access: BackupAccess, prefix: str | None = None) -> Iterator[Store]:
     Raises:
         OpsError: The storage refuses, or does not answer.
     """
-    with tempfile.TemporaryDirectory(prefix="obs-backup-ca-") as folder, errors():
-        authority = Path(folder) / "ca.pem" if access.authority else None
-        if authority is not None:
-            authority.write_text(access.authority, encoding="utf-8")
-        storage = Storage(
-            endpoint=access.endpoint,
-            region=access.region,
-            bucket=access.bucket,
-            prefix=access.prefix if prefix is None else prefix,
-            access_key_id_file=_NO_FILE,
-            secret_access_key_file=_NO_FILE,
-            ca_file=authority,
-            encryption=access.encryption,
-        )
-        login = (access.access_key_id.get_secret_value(), access.secret_access_key.get_secret_value())
+    with access.storage(access.prefix if prefix is None else prefix) as (storage, login), errors():
         store = Store(storage, login=login, signers=access.signing_keys)
         try:
             yield store

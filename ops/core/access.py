@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
@@ -12,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from components.backups.config import most_age_s
 from ops.core import files
 from ops.core.errors import OpsError
+from services.runtime.settings import Storage
+
+_NO_FILE = Path("/nonexistent")
+"""Keys come from the stack's outputs; no file with them is written."""
 
 
 class BackupAccess(BaseModel):
@@ -62,6 +68,25 @@ class BackupAccess(BaseModel):
         """Kind that a job makes -> how old its newest run may get, seconds."""
         kinds = {name.replace("_", "-"): float(most_age_s(cron)) for name, cron in self.schedules.items()}
         return {kind: age for kind, age in kinds.items() if kind != "search" or self.search == "export"}
+
+    @contextmanager
+    def storage(self, prefix: str) -> Iterator[tuple[Storage, tuple[str, str]]]:
+        """The bucket below a prefix, as programs take it, with the key and its secret, until the block ends."""
+        with tempfile.TemporaryDirectory(prefix="obs-storage-ca-") as folder:
+            authority = Path(folder) / "ca.pem" if self.authority else None
+            if authority is not None:
+                authority.write_text(self.authority, encoding="utf-8")
+            storage = Storage(
+                endpoint=self.endpoint,
+                region=self.region,
+                bucket=self.bucket,
+                prefix=prefix,
+                access_key_id_file=_NO_FILE,
+                secret_access_key_file=_NO_FILE,
+                ca_file=authority,
+                encryption=self.encryption,
+            )
+            yield storage, (self.access_key_id.get_secret_value(), self.secret_access_key.get_secret_value())
 
 
 class MakesBackups(Protocol):

@@ -11,7 +11,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -274,6 +274,17 @@ class Card:
     empty: bool = False
 
 
+def about(panel: Panel) -> Card:
+    """What a panel's card says without any data."""
+    return Card(
+        kind=panel.kind.value,
+        title=panel.title,
+        description=panel.description,
+        width=panel.width,
+        span=f"last {panel.since}" if panel.since else "",
+    )
+
+
 def page(dashboard: Dashboard, results: Sequence[Result], span: Span, region: str) -> str:
     """The page as HTML.
 
@@ -361,13 +372,8 @@ def _plain(
     head: Sequence[str] = (),
     rows: Sequence[Sequence[Value]] = (),
 ) -> Card:
-    panel = result.panel
-    return Card(
-        kind=panel.kind.value,
-        title=panel.title,
-        description=panel.description,
-        width=panel.width,
-        span=f"last {panel.since}" if panel.since else "",
+    return replace(
+        about(result.panel),
         problem=problem,
         picture=picture,
         note=note,

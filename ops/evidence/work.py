@@ -6,7 +6,6 @@ import getpass
 import json
 import re
 import socket
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,10 +20,7 @@ from ops.evidence.files import PlatformId
 from services.reports.delivery import JSON_TYPE, Store
 from services.reports.model import ReportError
 from services.reports.records import FOLDER, WorkRecord
-from services.runtime.settings import Storage
 
-_NO_FILE = Path("/nonexistent")
-"""Keys come from the stack's outputs; no file with them is written."""
 MAINTENANCE: Final = Path("maintenance")
 """Where ``ops maintain`` writes its records, if not told otherwise."""
 _DRILL = re.compile(r"ops drill ([a-z0-9-]+)")
@@ -39,22 +35,9 @@ def opened(access: BackupAccess) -> Iterator[Store]:
     Raises:
         OpsError: The storage refuses, or does not answer.
     """
-    with tempfile.TemporaryDirectory(prefix="obs-records-ca-") as folder:
-        authority = Path(folder) / "ca.pem" if access.authority else None
-        if authority is not None:
-            authority.write_text(access.authority, encoding="utf-8")
-        storage = Storage(
-            endpoint=access.endpoint,
-            region=access.region,
-            bucket=access.bucket,
-            prefix=REPORT_PREFIX,
-            access_key_id_file=_NO_FILE,
-            secret_access_key_file=_NO_FILE,
-            ca_file=authority,
-            encryption=access.encryption,
-        )
+    with access.storage(REPORT_PREFIX) as (storage, login):
         try:
-            yield Store(storage, (access.access_key_id.get_secret_value(), access.secret_access_key.get_secret_value()))
+            yield Store(storage, login)
         except ReportError as error:
             raise OpsError(str(error)) from None
 

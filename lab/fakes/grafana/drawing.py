@@ -28,7 +28,7 @@ from lab.fakes.grafana.query_kinds import Window
 from lab.fakes.grafana.sources import Source
 from lab.fakes.grafana.variables import Variable, interpolated
 from ops.core.web import FINEST_S, MOST_POINTS, step
-from ops.dashboards.page import Card, Value, environment, page_content, safe_card
+from ops.dashboards.page import Card, Value, about, environment, page_content, safe_card
 from ops.dashboards.panel_queries import Answer, Result, Span, read_answer
 from services.charts import number
 
@@ -261,18 +261,8 @@ def _turn() -> Iterator[None]:
 
 
 def _plain(panel: Json, *, problem: str = "") -> Card:
-    shown = panel_of(panel)
     queries = [text_of(target.get("expr") or target.get("query"), 1000) for target in targets_of(panel)]
-    return Card(
-        kind=shown.kind.value,
-        title=shown.title,
-        description=shown.description,
-        width=shown.width,
-        span=f"last {shown.since}" if shown.since else "",
-        problem=problem,
-        queries=queries,
-        empty=bool(problem),
-    )
+    return replace(about(panel_of(panel)), problem=problem, queries=queries, empty=bool(problem))
 
 
 def _of_series(frame: Json) -> bool:
