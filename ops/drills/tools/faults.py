@@ -180,7 +180,7 @@ def _ruled(matches: Sequence[Sequence[str]]) -> Iterator[None]:
 
 
 def _iptables(*arguments: str) -> str:
-    command = ["iptables", "-w", "10", *arguments]
+    command = ["iptables", "-w", "10", "-t", _TABLE, *arguments]
     try:
         return subprocess.run(command, check=True, timeout=30, capture_output=True, text=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
@@ -292,6 +292,9 @@ def group_of(cgroup: str, uid: str, root: Path = CGROUPS) -> Group | None:
     return None
 
 
+_TABLE: Final = "mangle"
+"""Not "filter": what enforces network policies writes that one anew every now and then, with its own chain first, which
+accepts what policies allow, and every counter at zero."""
 _CHAIN: Final = "FORWARD"
 _STILL_S, _EVERY_S = 20.0, 0.1
 

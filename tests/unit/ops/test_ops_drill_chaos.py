@@ -232,6 +232,20 @@ def test_two_pods_are_cut_off_in_both_directions_and_never_stay_so(monkeypatch: 
     assert calls[2:] == [("-D", "FORWARD", *way, "-j", "DROP") for way in ways]
 
 
+def test_what_enforces_network_policies_does_not_come_before_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def note(command: list[str], **_: object) -> SimpleNamespace:
+        commands.append(command)
+        return SimpleNamespace(stdout="")
+
+    monkeypatch.setattr(faults.subprocess, "run", note)
+    with faults.dropped(9094) as cut_off:
+        assert cut_off.packets() == 0
+    assert {tuple(command[:5]) for command in commands} == {("iptables", "-w", "10", "-t", "mangle")}
+    assert [command[5] for command in commands] == ["-I", "-I", "-v", "-D", "-D"]
+
+
 def test_a_rule_that_is_refused_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, ...]] = []
 
