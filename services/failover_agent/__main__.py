@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from services.failover_agent import FailoverAgentSettings, notification_gate
+from services.failover_agent import STANDBY, FailoverAgentSettings, notification_gate
 from services.failover_agent import alertmanager as silence_expirer
 from services.failover_agent.alertmanager import Alertmanager, AlertmanagerReconciler, SilenceExpirer
 from services.failover_agent.notification_gate import EgressProbe, NotificationGate
@@ -171,7 +171,7 @@ class Service(serving.Service):
         self._settings = settings
         super().__init__()
         self._began = time.monotonic()
-        self._gate = NotificationGate(settings.isolated_s)
+        self._gate = NotificationGate(settings.isolated_s, standby=settings.role == STANDBY)
         problems = DedupLogger(log)
         self._members = [
             AlertmanagerReconciler(alertmanager, settings.region, self._gate, self._tell, log, problems)

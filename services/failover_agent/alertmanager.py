@@ -344,10 +344,11 @@ class AlertmanagerReconciler:
 
     def poll(self) -> None:
         """Poll once, and do what is wanted; log a failure once while it lasts."""
-        wanted = self._gate.wanted()
         problem = ""
         try:
             held = self._alertmanager.silences()
+            self._gate.looked(followed=any(silence_held.author == FAILOVER_AGENT for silence_held in held))
+            wanted = self._gate.wanted()
             if wanted is not None and (wanted.firm or wanted.number != self.applied):
                 held = self._apply(wanted, held)
             self._keep(held)

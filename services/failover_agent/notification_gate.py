@@ -61,16 +61,20 @@ class NotificationGate:
     Args:
         isolated_s: Seconds without a lease and without anybody outside, after which the region is isolated.
         clock: Seconds that only grow.
+        standby: Whether the region is silent as long as nobody knows of a lease.
     """
 
-    def __init__(self, isolated_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, isolated_s: float, clock: Callable[[], float] = time.monotonic, *, standby: bool = False
+    ) -> None:
         self.clock = clock
-        self._isolated_s = isolated_s
+        self._isolated_s, self._standby = isolated_s, standby
         self._lock = threading.Lock()
         self._read_at = self._reached_at = clock()
         self._lease: LeaseView | None = None
         self._failing = False
-        self._isolated = False
+        self._isolated = self._waiting = False
+        self._looked = self._followed = False
         self._number = 0
 
     @property
@@ -82,6 +86,11 @@ class NotificationGate:
     def isolated(self) -> bool:
         """Whether the region was cut off and the lease was not read since."""
         return self._isolated
+
+    @property
+    def waiting(self) -> bool:
+        """Whether this is a standby that is silent until it reads a lease for the first time."""
+        return self._waiting
 
     def age(self) -> float:
         """Seconds since the last poll that succeeded; before the first, since the failover agent began."""
@@ -104,7 +113,7 @@ class NotificationGate:
             before = self._lease
             changed = self._isolated or before is None or before.notifies != lease_state.notifies
             self._lease, self._read_at = lease_state, asked_at
-            self._isolated = self._failing = False
+            self._isolated = self._waiting = self._failing = False
             self._number += changed
             return changed
 
@@ -121,6 +130,16 @@ class NotificationGate:
         with self._lock:
             self._reached_at = max(self._reached_at, asked_at)
 
+    def looked(self, *, followed: bool) -> None:
+        """The silences of an Alertmanager were seen.
+
+        Args:
+            followed: Whether one of them is a failover agent's, ended or not: then it followed a lease before.
+        """
+        with self._lock:
+            self._looked = True
+            self._followed = self._followed or followed
+
     def wanted(self) -> DesiredState | None:
         """What is wanted now; None: nothing is known yet, so nothing changes."""
         with self._lock:
@@ -133,8 +152,18 @@ class NotificationGate:
                 # Reached again without a lease: meanwhile the other region may have been promoted.
                 return DesiredState(silent=True, number=self._number, firm=cut)
             if self._lease is None:
-                return None
+                return self._wanted_unread()
             return DesiredState(silent=not self._lease.notifies, number=self._number, firm=not self._failing)
+
+    def _wanted_unread(self) -> DesiredState | None:
+        """Before a lease was read, an Alertmanager that followed one stays as it is: its region may have been promoted.
+
+        A standby whose Alertmanagers never followed one is new: it would notify beside the active region.
+        """
+        if not self._waiting and self._standby and self._looked and not self._followed:
+            self._waiting = self.clock() - self._read_at >= self._isolated_s
+            self._number += self._waiting
+        return DesiredState(silent=True, number=self._number, firm=False) if self._waiting else None
 
 
 def interval_s(isolated_s: float) -> float:

@@ -58,12 +58,15 @@ class LeasePoller:
             problem = str(error)
         self._problems.report("the lease", problem)
         self._gate.wanted()
-        self._problems.report(
-            "the region",
-            f"cut off: neither the witness nor anybody outside was reached for {self._settings.isolated_s:g} s"
-            if self._gate.isolated
-            else "",
-        )
+        self._problems.report("the region", self._why_silent())
+
+    def _why_silent(self) -> str:
+        """Why the region is silent although no lease says so; empty: it is not."""
+        if self._gate.isolated:
+            return f"cut off: neither the witness nor anybody outside was reached for {self._settings.isolated_s:g} s"
+        if self._gate.waiting:
+            return "a standby that never followed a lease: silent until it reads one"
+        return ""
 
     def _read(self) -> LeaseView:
         lease = self._witness.lease()

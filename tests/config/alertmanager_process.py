@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -194,6 +195,15 @@ class Pair:
             (member.process.kill if kill else member.process.terminate)()
             member.process.wait(60)
             member.process = None
+
+    def begin_anew(self) -> None:
+        """Start every member again without what it kept, as at an installation."""
+        for member in self.members:
+            self.stop(member)
+        for member in self.members:
+            shutil.rmtree(self.folder / f"data-{member.index}")
+            self.start(member)
+        self.together()
 
     def together(self) -> None:
         """Wait until both see each other and notify."""

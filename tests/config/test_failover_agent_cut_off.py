@@ -13,6 +13,7 @@ from tests.config.failover_agent_process import (
     FOLLOWS_S,
     ISOLATED_S,
     PEER,
+    REGION,
     Harness,
     agent_silences,
     of_a_quick_pair,
@@ -85,9 +86,38 @@ def test_a_region_cut_off_that_lost_the_lease_meanwhile_stays_silent(harness: Ha
     harness.stays(True, 5)
 
 
-def test_a_failover_agent_that_starts_without_a_lease_to_read_changes_nothing(harness: Harness) -> None:
+def test_a_standby_that_was_promoted_goes_on_telling_when_its_failover_agent_starts_without_a_lease_to_read(
+    harness: Harness,
+) -> None:
+    harness.lease(PEER)
+    agent = harness.agent(role="standby")
+    assert harness.silent() == [True, True]
+    harness.lease(REGION)
+    harness.until(False, FOLLOWS_S, "it is promoted")
+    agent.stop()
     harness.line.set(State.REFUSED)
     harness.agent(role="standby", ready=False)
+    harness.stays(False, 2 * ISOLATED_S)
+
+
+def test_a_new_standby_without_a_lease_to_read_is_silent_until_it_reads_one(harness: Harness) -> None:
+    harness.pair.begin_anew()
+    harness.line.set(State.REFUSED)
+    agent = harness.agent(role="standby", ready=False)
+    fell = harness.until(True, ISOLATED_S + 5, "a standby that never followed a lease is silent")
+    assert fell > ISOLATED_S / 2
+    assert agent.metrics()["failover_agent_isolated",] == 0
+    assert "a standby that never followed a lease" in agent.log.read_text()
+    harness.stays(True, ISOLATED_S)
+    harness.lease(REGION)
+    harness.line.set(State.WHOLE)
+    harness.until(False, 10, "the lease is read")
+
+
+def test_a_new_primary_without_a_lease_to_read_tells(harness: Harness) -> None:
+    harness.pair.begin_anew()
+    harness.line.set(State.REFUSED)
+    harness.agent(ready=False)
     harness.stays(False, 2 * ISOLATED_S)
 
 

@@ -16,9 +16,9 @@ OTHERS = LeaseView(holder="region-b", epoch=2, notifies=False)
 class Harness:
     """A gate with a clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, standby: bool = False) -> None:
         self.now = 1000.0
-        self.gate = NotificationGate(20.0, lambda: self.now)
+        self.gate = NotificationGate(20.0, lambda: self.now, standby=standby)
 
     def read(self, lease_state: LeaseView) -> bool:
         return self.gate.read(lease_state, self.now)
@@ -114,6 +114,39 @@ def test_it_stays_silent_until_it_reads_the_lease_whatever_else_is_reached() -> 
 def test_a_failover_agent_that_starts_in_a_region_cut_off_silences_it() -> None:
     harness = Harness()
     assert harness.passes(20) == DesiredState(silent=True, number=1, firm=True)
+
+
+def test_a_new_standby_that_has_never_read_a_lease_is_silent_until_it_does() -> None:
+    harness = Harness(standby=True)
+    harness.gate.looked(followed=False)
+    assert harness.passes(19, outside=True) is None
+    assert harness.passes(1, outside=True) == DesiredState(silent=True, number=1, firm=False)
+    assert harness.gate.waiting
+    assert not harness.gate.isolated
+    harness.gate.looked(followed=True)
+    assert harness.passes(600, outside=True) == DesiredState(silent=True, number=1, firm=False)
+    assert harness.read(MINE)
+    assert harness.gate.wanted() == DesiredState(silent=False, number=2, firm=True)
+    assert not harness.gate.waiting
+    assert harness.passes(600, outside=True) == DesiredState(silent=False, number=2, firm=False)
+
+
+@pytest.mark.parametrize(
+    ("standby", "looks"),
+    [
+        pytest.param(True, (), id="no Alertmanager has answered"),
+        pytest.param(True, (True,), id="it followed a lease before, and may have been promoted"),
+        pytest.param(True, (False, True), id="one of its Alertmanagers did"),
+        pytest.param(True, (True, False), id="one of its Alertmanagers has lost its data"),
+        pytest.param(False, (False,), id="primary"),
+    ],
+)
+def test_without_a_lease_any_other_region_stays_as_it_is(standby: bool, looks: tuple[bool, ...]) -> None:
+    harness = Harness(standby=standby)
+    for followed in looks:
+        harness.gate.looked(followed=followed)
+    assert harness.passes(600, outside=True) is None
+    assert not harness.gate.waiting
 
 
 def test_an_answer_from_before_a_long_sleep_is_no_answer() -> None:
