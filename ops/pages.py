@@ -55,7 +55,7 @@ class _Model(BaseModel):
 
 
 class Row(_Model):
-    """One promise: ``shows`` maps what was done to a text with figures, ``limits`` says what it does not show."""
+    """One promise: ``shows`` maps what was done to a text with figures, ``limits`` says what these do not show."""
 
     promise: str
     shows: Mapping[str, str]
@@ -159,18 +159,18 @@ def names(text: str) -> list[str]:
 
 
 def promises(rows: Iterable[Row], source: Source, page: Path) -> str:
-    """A table with a row for each promise: its figures, and the runs that they are from."""
-    lines = ["| promise | what was measured | newest run |", "|---|---|---|"]
+    """A table with a row for each thing that was done to show a promise: its figures, and the runs they are from."""
+    lines = ["| promise | what was done | what was measured | newest run |", "|---|---|---|---|"]
     for row in rows:
-        shown = [_shown(what, text, source) for what, text in row.shows.items()]
-        shown += [row.limits] if row.limits else []
-        used = dict.fromkeys(name for text in row.shows.values() for name in names(text))
-        runs = [source.run_line(name, page) for name in used]
-        lines.append(f"| {row.promise} | {_BETWEEN.join(shown)} | {_BETWEEN.join(runs)} |")
+        first = f"{row.promise}{_BETWEEN}*{row.limits}*" if row.limits else row.promise
+        for what, text in row.shows.items():
+            runs = [source.run_line(name, page) for name in names(text)]
+            lines.append(f"| {first} | {what} | {_shown(text, source)} | {_BETWEEN.join(runs)} |")
+            first = ""
     return "\n".join(lines)
 
 
-def _shown(what: str, text: str, source: Source) -> str:
+def _shown(text: str, source: Source) -> str:
     failed = any(evidence.problems(run) for name in names(text) if (run := source.newest(name)))
     measured = text
     for name in names(text):
@@ -179,9 +179,9 @@ def _shown(what: str, text: str, source: Source) -> str:
             figure = placeholder.removeprefix(f"{{{name}: ")
             value = None if run is None else _value(figure.removesuffix("}"), run, source)
             if value is None:
-                return f"{what}: {NOT_MEASURED}" if not failed else f"{what}: **failed**, {NOT_MEASURED}"
+                return NOT_MEASURED if not failed else f"**failed**, {NOT_MEASURED}"
             measured = measured.replace(placeholder, cell(value))
-    return f"{what}: {'**failed**, ' if failed else ''}{measured}"
+    return f"**failed**, {measured}" if failed else measured
 
 
 def _value(figure: str, run: Evidence, source: Source) -> str | None:

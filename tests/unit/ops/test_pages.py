@@ -45,6 +45,7 @@ TABLE = Tables(
         )
     }
 )
+TITLE = "nothing is lost<br>*one machine*"
 PAGE = "# Page\n\n<!-- evidence: promises -->\nold\n<!-- /evidence -->\n\nend\n"
 
 
@@ -85,7 +86,7 @@ def source(project: Path) -> Source:
 
 
 def table(project: Path) -> str:
-    return pages.promises(TABLE.tables["promises"], source(project), project / "README.md").splitlines()[-1]
+    return pages.promises(TABLE.tables["promises"], source(project), project / "README.md")
 
 
 def row_of(text: str, title: str) -> list[str]:
@@ -132,12 +133,11 @@ def test_without_a_text_the_single_figures_are_shown(project: Path, monkeypatch:
 
 def test_a_promise_shows_its_figures_and_their_run(project: Path) -> None:
     run = left(project)
-    promise, shown, runs = row_of(table(project), "nothing is lost")
-    assert promise == "nothing is lost"
-    assert shown == "killed: 0 of 12,345<br>loaded: not measured<br>one machine"
-    assert runs == (
-        f"[`kill`](evidence/kill/) 2026-11-20, {run.commit[:7]}<br>`load`: not measured on this version (`make load`)"
-    )
+    assert table(project).splitlines()[2:] == [
+        "| nothing is lost<br>*one machine* | killed | 0 of 12,345 | "
+        f"[`kill`](evidence/kill/) 2026-11-20, {run.commit[:7]} |",
+        "|  | loaded | not measured | `load`: not measured on this version (`make load`) |",
+    ]
 
 
 def test_a_figure_of_a_day_is_its_least_and_greatest_whatever_the_sources_were(project: Path) -> None:
@@ -146,16 +146,16 @@ def test_a_figure_of_a_day_is_its_least_and_greatest_whatever_the_sources_were(p
     def shown() -> str:
         return pages.promises(rows, source(project), project / "README.md").splitlines()[-1]
 
-    assert "load: not measured" in shown()
+    assert "| load | not measured |" in shown()
     left(project, "load", when=1, **{"average s": 9.0})
-    assert "load: 9.0 in 1 run |" in shown()
+    assert "| load | 9.0 in 1 run |" in shown()
     (project / "settings.yaml").write_text("a: 2\n")
     left(project, "load", when=2, **{"average s": 3.5})
     left(project, "load", when=3, **{"average s": 1.5})
     left(project, "load", "broke off", when=4, note=1)
-    assert "load: **failed**, 1.5 to 9.0 in 3 runs |" in shown()
+    assert "| load | **failed**, 1.5 to 9.0 in 3 runs |" in shown()
     left(project, "load", when=24 * 60 + 2, **{"average s": 2.5})
-    assert "load: 1.5 to 3.5 in 3 runs |" in shown()
+    assert "| load | 1.5 to 3.5 in 3 runs |" in shown()
 
 
 def test_texts_may_name_what_a_run_was_asked_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,12 +205,12 @@ def test_failed_runs_are_counted_and_the_newest_one_is_said_to_have_failed(proje
     left(project, when=1)
     left(project, "kill", "10 lost", when=2)
     left(project, when=3)
-    shown, runs = row_of(table(project), "nothing is lost")[1:]
+    shown, runs = row_of(table(project), TITLE)[2:]
     assert "failed" not in shown
     assert "1 of 3 runs failed" in runs
     left(project, "kill", "a | b", when=4)
-    shown, runs = row_of(table(project), "nothing is lost")[1:]
-    assert shown.startswith("killed: **failed**, 0 of 12,345")
+    shown, runs = row_of(table(project), TITLE)[2:]
+    assert shown == "**failed**, 0 of 12,345"
     assert ", **failed**, 2 of 4 runs failed" in runs
     whole = pages.catalog_table(source(project), project / "README.md")
     assert r"| a thing killed | **failed**: a \| b; 0 of 12,345 missing; back after 1.5 s |" in whole
@@ -229,12 +229,12 @@ def test_a_run_that_misses_a_target_of_today_is_told_as_failed(project: Path, mo
     assert [line.split(" | ")[-1] for line in listed] == ["missing is 3, must be exactly 0 |"]
     left(project, when=3, missing=4, sent=5)
     row = Row(promise="kept", shows={"killed": "{kill: missing} of {kill: sent}"})
-    assert "| killed: **failed**, 4 of 5 |" in pages.promises([row], source(project), project / "README.md")
+    assert "| killed | **failed**, 4 of 5 |" in pages.promises([row], source(project), project / "README.md")
 
 
 def test_a_failed_run_without_figures_is_not_measured(project: Path) -> None:
     left(project, "kill", "broke off", note=1)
-    assert "killed: **failed**, not measured" in table(project)
+    assert "| killed | **failed**, not measured |" in table(project)
 
 
 def test_no_failed_run_is_said_in_words(project: Path) -> None:
