@@ -23,10 +23,11 @@ from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from ops.core.terminal import clock, confirm
 from ops.preflight import command as preflight
+from ops.preflight import records
 from ops.preflight.addresses import own_names, resolved
 from ops.preflight.images import SECRETS
 from ops.preflight.lines import State
-from ops.up import pull_secrets, records
+from ops.up import pull_secrets
 from stacks.check import read
 from stacks.settings import Settings
 

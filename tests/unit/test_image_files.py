@@ -28,6 +28,7 @@ GIVEN = {
     "/otelcol": "",
 }
 """Program that pods run -> Debian package that an image of ours must install for it; empty: in the base, or built."""
+_PINNED = re.compile(r"[a-z0-9.-]+\.[a-z]+/\S+:[a-z]*-?[\d.]+[\w.-]*@sha256:[0-9a-f]{64}")
 _FOLLOWED = re.compile(r"\\\n\s*")
 
 
@@ -83,15 +84,18 @@ def test_an_image_has_no_root_no_volume_and_a_program(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_an_image_is_built_from_names_a_registry_and_a_release(name: str) -> None:
+def test_what_an_image_is_built_from_names_a_registry_a_release_and_a_digest(name: str) -> None:
     arguments = dict(rest.partition("=")[::2] for word, rest in instructions(name) if word == "ARG")
     parents = {parent for parent, _ in stages(name).values()} - set(stages(name))
     assert parents
     for parent in parents:
         reference = arguments[parent[2:-1]] if parent.startswith("${") else parent
-        assert reference == "scratch" or re.fullmatch(r"[a-z0-9.-]+\.[a-z]+/\S+:[a-z]*-?[\d.]+[\w.-]*", reference), (
-            reference
-        )
+        assert reference == "scratch" or _PINNED.fullmatch(reference), reference
+
+
+def test_one_release_of_a_base_is_one_digest_in_all_dockerfiles() -> None:
+    bases = {rest for name in NAMES for word, rest in instructions(name) if word == "ARG" and rest.startswith("BASE=")}
+    assert len(bases) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -158,5 +162,6 @@ def test_a_package_that_nobody_pins_is_not_left_out() -> None:
 def test_the_collector_is_built_with_the_go_that_its_module_asks_for() -> None:
     required = re.search(r"^go (\d+\.\d+)", (CHECKOUT / "collector" / "go.mod").read_text(), re.MULTILINE)
     assert required is not None
-    assert ("ARG", f"GO=docker.io/library/golang:{required[1]}-bookworm") in instructions("otelcol")
+    [base] = [rest for word, rest in instructions("otelcol") if word == "ARG" and rest.startswith("GO=")]
+    assert re.match(rf"GO=docker\.io/library/golang:{re.escape(required[1])}\.\d+-bookworm@", base)
     assert f"Go {required[1]}," in (CHECKOUT / "README.md").read_text()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
-from components.versions import IMAGES, UPSTREAM, group
+from components.versions import IMAGES, UPSTREAM, group, release
 from ops.images.catalogue import Upstream, upstream
 from tests.support import engine
 
@@ -58,6 +59,13 @@ def hidden(mounts: list[str], image: Upstream) -> list[str]:
 
 def test_every_image_that_is_not_ours_is_known_and_no_other_one_is() -> None:
     assert set(upstream()) == {name for name in IMAGES if group(name) == UPSTREAM}
+
+
+@pytest.mark.parametrize("name", sorted(upstream()))
+def test_facts_are_of_the_release_or_of_a_commit_and_of_no_branch(name: str) -> None:
+    revision = re.fullmatch(r"https://github\.com/[^/]+/[^/]+/blob/([^/]+)/\S+", upstream()[name].facts)
+    assert revision is not None
+    assert revision[1] == f"v{release(name)}" or re.fullmatch(r"[0-9a-f]{40}", revision[1])
 
 
 @pytest.mark.parametrize("stack", engine.STACKS)

@@ -19,9 +19,9 @@ from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.preflight import command as preflight
 from ops.preflight.addresses import own_names
-from ops.preflight.lines import Line, fail, ok, warn
+from ops.preflight.lines import Line, State, fail, ok, warn
+from ops.preflight.records import Record, missing, told
 from ops.up import command, pull_secrets
-from ops.up.records import Record, missing
 from stacks.settings import Settings, parse
 from tests.support import engine
 
@@ -65,6 +65,41 @@ def test_records_are_missing_where_a_load_balancer_is_there_and_its_name_leads_e
     balancers: dict[str, str], known: dict[str, list[str]], wanted: list[str]
 ) -> None:
     assert [str(record) for record in missing(HOSTS, balancers, lambda host: known.get(host, []))] == wanted
+
+
+@pytest.mark.parametrize(
+    ("hosts", "balancers", "known", "wanted"),
+    [
+        (HOSTS, {}, {}, []),
+        (HOSTS, {"gateway": ""}, {}, []),
+        ({}, {"gateway": "192.0.2.1"}, {}, []),
+        (
+            HOSTS,
+            {"gateway": "192.0.2.1", "kafka-external-0": "lb.cloud"},
+            {"lb.cloud": ["192.0.2.2"], "otlp.example.com": ["192.0.2.9"]},
+            [
+                (
+                    State.WARN,
+                    "to make: kafka.example.com CNAME lb.cloud, otlp.example.com A or AAAA 192.0.2.1 (now 192.0.2.9)",
+                )
+            ],
+        ),
+        (
+            HOSTS,
+            {"gateway": "192.0.2.1"},
+            {"otlp.example.com": ["192.0.2.1"]},
+            [(State.OK, "names that lead to their load balancers: 1")],
+        ),
+    ],
+)
+def test_preflight_tells_the_records_to_make_once_load_balancers_have_addresses(
+    hosts: dict[str, str],
+    balancers: dict[str, str],
+    known: dict[str, list[str]],
+    wanted: list[tuple[State, str]],
+) -> None:
+    lines = told(hosts, balancers, lambda host: known.get(host, []))
+    assert [(line.state, line.detail) for line in lines] == wanted
 
 
 def test_a_login_that_this_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from ops.preflight.addresses import LookUp, is_address
+from ops.preflight.lines import Line, ok, warn
 
+CHECK: Final = "DNS records"
 _ADDRESS, _NAME = "A or AAAA", "CNAME"
 
 
@@ -49,3 +52,20 @@ def missing(hosts: Mapping[str, str], balancers: Mapping[str, str], look_up: Loo
         if not now or (there and there.isdisjoint(now)):
             records.append(Record(host=host, target=target, now=now))
     return records
+
+
+def told(hosts: Mapping[str, str], balancers: Mapping[str, str], look_up: LookUp) -> Iterator[Line]:
+    """The line about these records; none before the first of these load balancers has an address.
+
+    Args:
+        hosts: Name that clients use -> Service.
+        balancers: Service -> address or name of its load balancer.
+        look_up: Addresses of a name, none where it has none.
+    """
+    known = sum(bool(balancers.get(service)) for service in hosts.values())
+    if not known:
+        return
+    if records := missing(hosts, balancers, look_up):
+        yield warn(CHECK, f"to make: {', '.join(map(str, records))}", "make them, unless clients ask other DNS servers")
+    else:
+        yield ok(CHECK, f"names that lead to their load balancers: {known}")
