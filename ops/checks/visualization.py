@@ -12,7 +12,7 @@ from components.dashboards.promql import metrics
 from components.dashboards.registry import DASHBOARDS
 from components.reports import SCHEDULES, workload_name
 from components.telemetry.layers import LAYERS
-from ops.checks import access
+from ops.checks import access, nodes
 from ops.checks.access import grafana_settings
 from ops.checks.alerting import LATENCY_DRILLS
 from ops.checks.grace_period import first_run, series_due
@@ -54,6 +54,7 @@ SUBJECTS = {
     "network": "process_network_",
     "state of pods": "kube_pod_status_phase",
     "state of nodes": "kube_node_status_condition",
+    **{f"{what} of nodes": recording for what, recording in nodes.RECORDINGS.items()},
     "usage of volumes": "obs:volume_used:ratio",
     "health of Kafka": "underreplicatedpartitions",
     "query performance of Prometheus": "prometheus_engine_query_duration",
@@ -198,6 +199,13 @@ def _answers(context: Context, checked: Sequence[tuple[Dashboard, list[Result]]]
     finding.seen.append(f"{listed(dashboard.name for dashboard, _ in checked)} in Grafana, queried as its pages do")
 
 
+def g4(context: Context) -> Finding:
+    """Dashboards of operations show every subject and have data, and every node with an agent is measured."""
+    finding = dashboards_check(OPERATIONS, SUBJECTS)(context)
+    nodes.measured(context, finding)
+    return finding
+
+
 def r1(context: Context) -> Finding:
     """The latest report of each kind is stored, whole; none is late, and the last runs went well."""
     finding = Finding()
@@ -267,7 +275,7 @@ CHECKS: dict[str, Check] = {
     "G1": g1,
     "G2": dashboards_check(OVERVIEW),
     "G3": dashboards_check(DETAILS),
-    "G4": dashboards_check(OPERATIONS, SUBJECTS),
+    "G4": g4,
     "G5": access.g5,
     "R1": r1,
     "S2": s2,

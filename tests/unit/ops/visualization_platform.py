@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from components.reports import SCHEDULES
-from ops.checks import access
+from ops.checks import access, nodes
 from ops.core.access import ReportAccess
 from ops.core.context import Context
 from ops.core.grafana import TEST_ACCOUNTS_FILE
@@ -74,6 +74,8 @@ class Platform:
     jobs: Mapping[str, CronJob] = field(default_factory=dict)
     created: datetime = OLD
     newest: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(map(str, SCHEDULES), time.time() - 60))
+    agents: Sequence[Any] = field(default_factory=lambda: (agent("node-a"), agent("node-b")))
+    measured: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: measurements("node-a", "node-b"))
 
     @property
     def context(self) -> Context:
@@ -81,6 +83,7 @@ class Platform:
         core = SimpleNamespace(
             read_namespaced_pod=self._pod,
             read_namespaced_config_map=lambda *_, **__: SimpleNamespace(data=None),
+            list_namespaced_pod=lambda *_, **__: SimpleNamespace(items=list(self.agents)),
         )
         stub = SimpleNamespace(
             ca_file=str(self.folder / "ca.crt"),
@@ -114,6 +117,10 @@ class Platform:
         return self.standbys["wanted" in expression]
 
     def _instant(self, expression: str) -> list[Any]:
+        if expression in self.measured:
+            return [
+                SimpleNamespace(labels={"node": node}, value=value) for node, value in self.measured[expression].items()
+            ]
         names = {"failed": self.failed, "newest": self.newest, "due": self.due}
         [samples] = [values for name, values in names.items() if name in expression]
         return [SimpleNamespace(labels={"kind": kind}, value=value) for kind, value in samples.items()]
@@ -136,6 +143,20 @@ class Platform:
         hidden = SimpleNamespace(name="GF_SECURITY_ADMIN_PASSWORD", value=None)
         containers = [SimpleNamespace(env=[*given, hidden]), SimpleNamespace(env=None)]
         return SimpleNamespace(spec=SimpleNamespace(volumes=volumes, containers=containers))
+
+
+def agent(node: str | None, *, started: datetime | None = OLD, ends: bool = False) -> Any:
+    """A pod of the node agents, as Kubernetes has it."""
+    return SimpleNamespace(
+        metadata=SimpleNamespace(deletion_timestamp=OLD if ends else None),
+        spec=SimpleNamespace(node_name=node),
+        status=SimpleNamespace(start_time=started),
+    )
+
+
+def measurements(*names: str) -> dict[str, dict[str, float]]:
+    """Recording -> value of each node."""
+    return {recording: dict.fromkeys(names, 0.5) for recording in nodes.RECORDINGS.values()}
 
 
 def report(kind: str, *forms: str, end: str = "2026-11-01T00:00:00Z") -> dict[str, Any]:
