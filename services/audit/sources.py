@@ -121,7 +121,8 @@ _LOGIN_OUTCOMES: Final = {
     "AuthError": Outcome.FAILED,
 }
 SEARCH, QUERY, PAGE = "search", "query", "page"
-"""What a request of traces was about, where it was no single trace; a page shows none."""
+"""What a request of traces was about, where it was no single trace; a page shows none. Whatever else a proxy tells may
+have been one."""
 
 
 def traces(line: Line) -> Access | None:

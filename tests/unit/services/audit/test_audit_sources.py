@@ -119,6 +119,7 @@ def test_what_came_of_a_request(status: int, outcome: Outcome) -> None:
         ("search", "search traces", "traces:search"),
         ("query", "query", "traces:query"),
         ("trace:other", "read trace", "trace:other"),
+        ("other", "read trace", "trace:other"),
         ("anything else", "read trace", "trace:other"),
     ],
 )
