@@ -213,7 +213,7 @@ _TOPIC: Final = re.compile(r"[A-Za-z0-9._*-]{1,249}")
 
 
 def kafka(line: Line) -> Access | None:
-    """What a broker refused: an operation, or a login. It does not tell the name that was tried at a login."""
+    """What a broker or a controller refused: an operation, or a login, without the name that was tried there."""
     if denied := _DENIED.match(line.text):
         name = denied["name"] if _TOPIC.fullmatch(denied["name"]) else "unreadable"
         return Access(
