@@ -262,6 +262,8 @@ def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
     settings, api = inputs.settings, inputs.settings.cluster.api
     followed = [(Source.TRACES, query_workload(clearance), PROXY) for clearance in settings.traces.queries]
     followed.append((Source.KAFKA, BROKERS, KAFKA_CONTAINER))
+    if inputs.sizing.controllers:
+        followed.append((Source.KAFKA, CONTROLLERS, KAFKA_CONTAINER))
     if settings.database.embedded:
         followed.append((Source.DATABASE, POSTGRES, POSTGRES))
     followed.append((Source.GRAFANA, GRAFANA, GRAFANA))

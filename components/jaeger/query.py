@@ -57,17 +57,33 @@ SESSION = "1h"
 """How long a login lasts: so long does somebody who lost a group keep what it allowed."""
 _NAME = '{{printf "%q" .Username}}'
 _TRACE_ID = 32
+_QUERIES = (
+    *("/api/services", "/api/operations", "/api/dependencies", "/api/metrics/", "/api/quality-metrics"),
+    *("/api/v3/services", "/api/v3/operations", "/api/v3/dependencies"),
+)
+"""What paths of the API begin with that tell of services, and show no trace."""
+_PAGES = (
+    *("/", "/search", "/dependencies", "/deep-dependencies", "/monitor", "/quality-metrics", "/favicon.ico"),
+    *("/robots.txt", PING_PATH, READY_PATH, CALLBACK_PATH, "/oauth2/start", "/oauth2/sign_in", "/oauth2/sign_out"),
+)
+"""Paths of Jaeger's UI and of the proxy that show nothing of a trace; the UI asks the API for what a page shows."""
+_PAGES_BELOW = ("/trace/", "/static/", "/oauth2/static/")
+"""What such paths begin with. The proxy answers a path that leads out of them ("..") with where it leads to."""
 
 
 def _target() -> str:
-    """What a request is about, for the audit log (`services.audit.sources`): which trace, or that there was a query.
+    """What a request is about, for the audit log (`services.audit.sources`): which trace, a query, a page, or `other`.
 
-    Queries may name people, devices or places, so nothing else of a path stays in the log. The proxy gives templates
-    the path in quotation marks; templates can cut a text, and cannot search in it.
+    Only known paths are queries, or pages, which the audit log leaves out: Jaeger decodes paths, so that of a trace can
+    be written in many ways. Queries may name people, devices or places, so nothing else of a path stays in the log. The
+    proxy gives templates the path in quotation marks; templates can cut a text, and cannot search in it.
     """
 
     def begins(path: str) -> str:
         return f'eq (printf "%.{len(path) + 1}s" .RequestURI) "\\"{path}"'
+
+    def whole(path: str) -> str:
+        return f'eq (printf "%.{len(path) + 2}s" .RequestURI) "\\"{path}\\"" "\\"{path}?"'
 
     def trace(path: str) -> str:
         """The id where it is of full length and the path ends with it."""
@@ -81,8 +97,13 @@ def _target() -> str:
         )
 
     searches = (f"{begins(path)}}}}}search" for path in ("/api/traces", "/api/v3/traces"))
-    branches = (trace("/api/traces/"), trace("/api/v3/traces/"), *searches, f"{begins('/api/')}}}}}query")
-    return "{{if " + "{{else if ".join(branches) + "{{else}}page{{end}}"
+    queries = " ".join(f"({begins(path)})" for path in _QUERIES)
+    pages = " ".join(f"({test})" for test in (*map(whole, _PAGES), *map(begins, _PAGES_BELOW)))
+    branches = (
+        *(trace("/api/traces/"), trace("/api/v3/traces/"), *searches),
+        *(f"or {queries}}}}}query", f"or {pages}}}}}page"),
+    )
+    return "{{if " + "{{else if ".join(branches) + "{{else}}other{{end}}"
 
 
 _TARGET = _target()

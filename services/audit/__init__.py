@@ -20,7 +20,7 @@ class Source(StrEnum):
     TRACES = "traces"
     """The login proxies in front of Jaeger."""
     KAFKA = "kafka"
-    """Authorizer and logins of the brokers."""
+    """Authorizer and logins of the brokers, and of controllers of their own."""
     DATABASE = "database"
     """Logins at PostgreSQL, what it refuses, and what its superuser changes."""
     GRAFANA = "grafana"

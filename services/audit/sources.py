@@ -121,7 +121,8 @@ _LOGIN_OUTCOMES: Final = {
     "AuthError": Outcome.FAILED,
 }
 SEARCH, QUERY, PAGE = "search", "query", "page"
-"""What a request of traces was about, where it was no single trace; a page shows none."""
+"""What a request of traces was about, where it was no single trace; a page shows none. Whatever else a proxy tells may
+have been one."""
 
 
 def traces(line: Line) -> Access | None:
@@ -212,7 +213,7 @@ _TOPIC: Final = re.compile(r"[A-Za-z0-9._*-]{1,249}")
 
 
 def kafka(line: Line) -> Access | None:
-    """What a broker refused: an operation, or a login. It does not tell the name that was tried at a login."""
+    """What a broker or a controller refused: an operation, or a login, without the name that was tried there."""
     if denied := _DENIED.match(line.text):
         name = denied["name"] if _TOPIC.fullmatch(denied["name"]) else "unreadable"
         return Access(

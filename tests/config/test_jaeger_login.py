@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -284,6 +286,16 @@ def audited(harness: Harness) -> list[Access]:
     return [access for access in told if access is not None]
 
 
+def as_written(harness: Harness, path: str, token: str) -> tuple[int, str]:
+    """Status and body of a path that nobody tidies up on its way to the proxy."""
+    where = urlparse(harness.proxy)
+    trust = ssl.create_default_context(cafile=harness.ca)
+    with closing(http.client.HTTPSConnection(str(where.hostname), where.port, timeout=60, context=trust)) as connection:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+
+
 def test_the_audit_log_learns_who_read_which_trace_and_who_was_refused(harness: Harness) -> None:
     refused = "f" * 32
     assert harness.get(harness.trace_url, harness.tool_token("ops")).status_code == 200
@@ -320,6 +332,52 @@ def test_a_search_of_the_newer_api_which_answers_with_whole_traces_is_a_search(h
     answer = harness.get(f"{harness.proxy}/api/v3/traces?query.service_name=person", harness.tool_token("ops"))
     assert answer.status_code not in (401, 403)
     eventually(lambda: searches() == before + 1, 10, "the search is told")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/%61pi/traces/ID", "/api/%74races/ID", "/api%2ftraces/ID", "//api/traces/ID", "/./api/traces/ID"),
+        *("/api//traces/ID", "/API/traces/ID", "/static/../api/traces/ID", "/static/%2e%2e/api/traces/ID"),
+        *("/trace/..%2fapi/traces/ID", "/api/services/%2e%2e/traces/ID", "/api/traces/%30ID"),
+    ],
+)
+def test_no_way_to_write_the_path_of_a_trace_reads_it_without_a_record(harness: Harness, path: str) -> None:
+    def reads() -> int:
+        return sum(access.action == "read trace" for access in audited(harness))
+
+    def lines() -> int:
+        text = (harness.folder / "proxy.log").read_text()
+        return sum(line.startswith("access ") for line in text.splitlines())
+
+    written = path.replace("%30ID", f"%{TRACE_ID.hex()[0].encode().hex()}{TRACE_ID.hex()[1:]}")
+    written = written.replace("ID", TRACE_ID.hex())
+    before, told = reads(), lines()
+    status, body = as_written(harness, written, harness.tool_token("ops"))
+    eventually(lambda: lines() > told, 10, "the request is told")
+    assert reads() > before or "secret-work" not in body, status
+
+
+@pytest.mark.parametrize("path", ["/%61pi/traces/ID", "/api/%74races/ID", "/elsewhere"])
+def test_a_path_that_is_not_known_is_told_as_a_read(harness: Harness, path: str) -> None:
+    def reads() -> int:
+        return sum(access.target == "trace:other" for access in audited(harness))
+
+    before = reads()
+    as_written(harness, path.replace("ID", TRACE_ID.hex()), harness.tool_token("ops"))
+    eventually(lambda: reads() == before + 1, 10, "the read is told")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/search?service=x", f"/trace/{TRACE_ID.hex()}", "/static/none.js", "/dependencies"]
+)
+def test_a_page_is_no_read(harness: Harness, path: str) -> None:
+    harness.get(f"{harness.proxy}{path}", harness.tool_token("ops"))
+    harness.get(f"{harness.proxy}/api/services?of={path.encode().hex()}", harness.tool_token("ops"))
+    log = harness.folder / "proxy.log"
+    eventually(lambda: log.read_text().rstrip().endswith(" query"), 10, "the query after it is told")
+    pages = [line for line in log.read_text().splitlines() if line.startswith("access ")][-2:-1]
+    assert all(line.endswith(" page") for line in pages)
 
 
 def test_nothing_secret_is_in_the_logs(harness: Harness) -> None:

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import pytest
+import yaml
 
 from policy.model import Resource
 from policy.runner import Runner
@@ -104,6 +105,18 @@ def test_a_small_platform_can_have_controllers_with_all_that_those_of_production
 def test_production_can_let_its_brokers_vote() -> None:
     assert names(other_voters("prod", 0)) == []
     assert properties(other_voters("prod", 0), 0)["process.roles"] == "broker,controller"
+
+
+def test_the_audit_log_follows_those_who_decide_on_changes() -> None:
+    def followed(recording: Recording) -> list[str]:
+        listed = yaml.safe_load(recording.one("ConfigMap", "audit")["data"]["config.yaml"])["followed"]
+        return [one["workload"] for one in listed if one["source"] == "kafka" and one["container"] == "kafka"]
+
+    for recording in (other_voters("local", 3), engine.recorded("prod")):
+        assert followed(recording) == ["kafka", CONTROLLERS]
+        logging = [recording.one("ConfigMap", name)["data"]["log4j2.yaml"] for name in ("kafka", CONTROLLERS)]
+        assert logging[0] == logging[1]
+    assert followed(other_voters("prod", 0)) == ["kafka"]
 
 
 def workload(peer: dict[str, Any]) -> str:

@@ -51,6 +51,19 @@ def test_an_operation_that_a_broker_refuses() -> None:
     )
 
 
+def test_a_change_of_rights_that_a_controller_refuses() -> None:
+    text = (
+        "2026-11-28T06:23:31.480Z INFO kafka.authorizer.logger Principal = User:reader is Denied operation = ALTER "
+        "from host = 10.0.0.7 on resource = Cluster:LITERAL:kafka-cluster for request = CreateAcls with "
+        "resourceRefCount = 1 based on rule DefaultDeny"
+    )
+    told = kafka(Line(time=AT, workload="kafka-controller", text=text))
+    assert told is not None
+    assert (told.who, told.origin, told.action) == ("reader", "10.0.0.7", "alter")
+    assert (told.target, told.outcome) == ("cluster:kafka-cluster", Outcome.REFUSED)
+    assert told.detail == {"request": "CreateAcls"}
+
+
 def test_a_login_that_a_broker_refuses_has_no_name() -> None:
     assert broker(LOGIN) == Access(
         time=AT,
@@ -119,6 +132,7 @@ def test_what_came_of_a_request(status: int, outcome: Outcome) -> None:
         ("search", "search traces", "traces:search"),
         ("query", "query", "traces:query"),
         ("trace:other", "read trace", "trace:other"),
+        ("other", "read trace", "trace:other"),
         ("anything else", "read trace", "trace:other"),
     ],
 )
