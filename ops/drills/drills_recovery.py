@@ -222,7 +222,11 @@ RECOVERY: tuple[Drill, ...] = (
             Aspect.STEADY: ("replication lag at most {steady/copy behind s} s, {steady/differences} differences",),
             Aspect.FAULT: ("failover steps, s: {failover steps s}",),
             Aspect.DETECTION: ("{detected by} after {detected after s} s",),
-            Aspect.RECOVERY: ("failback {failback command s} s, {failback lost} records lost",),
+            Aspect.RECOVERY: (
+                "resized by the promotion: {workloads resized}",
+                "every workload of the new region ready after {workloads ready after s} s",
+                "failback {failback command s} s, {failback lost} records lost",
+            ),
             Aspect.RTO: (
                 "{RTO s} s after the cut",
                 "telemetry accepted after {accepted after s} s, readable after {readable after s} s",

@@ -48,7 +48,18 @@ from ops.drills.tools.region_traffic import (
     nobody_twice,
     readable,
 )
-from ops.drills.tools.regions import Command, Gateway, Name, Side, both, both_authorities, mentions
+from ops.drills.tools.regions import (
+    Command,
+    Gateway,
+    Name,
+    Side,
+    Sizes,
+    both,
+    both_authorities,
+    mentions,
+    resized,
+    sizes,
+)
 from ops.drills.watch import DASHBOARD, Questions, answered_before
 from ops.regions.region import witness_of
 from services.regions import FAILOVER_AGENT
@@ -288,6 +299,7 @@ def lose(pair: Pair, commands: RegionCommands, drive: Traffic, clock: Clock, fig
     before = drive.injector.raise_one(CRITICAL)
     wait_until(lambda: told(pair, before, drive.notifications), TOLD_S, f"{a.name} to tell of {before.name}", LOOK_S)
     clock.note("notices", f"{before.name} told by {a.name}", time.time())
+    as_standby = sizes(b.context.kube)
     time.sleep(SURE_S)
     caught = drive.injector.raise_one(HIGH)
     time.sleep(COPIED_S)
@@ -316,6 +328,7 @@ def lose(pair: Pair, commands: RegionCommands, drive: Traffic, clock: Clock, fig
         time.sleep(DOUBLES_S)
         drive.injector.end()
         figures.update(ended(command, "failover", clock))
+        figures.update(promoted(b, as_standby, lost))
         figures.update(lost_points(drive.load, pair, drive.starts[b.name]))
         figures.update(group_goes_on(pair, drive.group.had, drive.logs, drive.log_start))
         figures["old region silent by itself after s"] = fenced(pair, commands)
@@ -336,6 +349,23 @@ def ended(command: Command, what: str, clock: Clock) -> dict[str, Any]:
         f"{what} problems": report["problems"],
         f"{what} by its own report": report["figures"],
     }
+
+
+def promoted(side: Side, before: Sizes, since: float) -> dict[str, Any]:
+    """What the promotion of a standby resizes, and seconds until every workload is ready as updated.
+
+    Nobody looks before the failover's command has ended, so it may have taken less. A region that is not ready in time
+    is no reason to leave the other one cut off: `problems` tells of it.
+    """
+    figures: dict[str, Any] = {"workloads ready after s": None, "workloads resized": None, "workloads not ready": ""}
+    kube = side.context.kube
+    try:
+        kube.wait_all_rolled()
+        figures["workloads ready after s"] = round(time.time() - since, 1)
+        figures["workloads resized"] = resized(before, sizes(kube))
+    except OpsError as error:
+        figures["workloads not ready"] = str(error)
+    return figures
 
 
 def hand_back(pair: Pair, drive: Traffic, clock: Clock) -> dict[str, Any]:
@@ -386,7 +416,9 @@ def problems(figures: Mapping[str, Any]) -> list[str]:
     """What did not hold beside the targets of the catalog, from the figures of a run."""
     told, fired = figures["told by B of the gap"], figures["fired in the gap"]
     again, had = figures["group read again"], figures["group had read in A"]
+    late = figures["workloads not ready"]
     return unmet(
+        (not late, f"workloads of the second region: {late}"),
         (figures["points given up"] == 0, f"{figures['points given up']} points were never acknowledged"),
         (told == fired, f"{told} notifications were about {fired} alerts of the gap"),
         (figures["group read in B"] > 0, "the group read nothing in the second region"),

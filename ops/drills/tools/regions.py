@@ -1,4 +1,6 @@
-"""Two regions as a drill sees them: the name that leads to one of them, commands under way, first notifications."""
+"""Two regions as a drill sees them: the name that leads to one of them, commands under way, first notifications, sizes
+of workloads.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from ops.core import platform as platform_module
 from ops.core.access import Dns, RegionsAccess
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
-from ops.core.kube import Kube
+from ops.core.kube import Kube, call_errors
 from ops.core.otlp import OtlpClient
 from ops.core.platform import PROJECT, Platform
 from ops.core.web import Web
@@ -35,6 +37,12 @@ ESCALATED = LEVELS[Severity.CRITICAL]
 """Who is notified of what nobody has taken for five minutes: that is another notification than the first one."""
 COMMAND_S = 4200.0
 """A failback has three `pulumi up`, slow ones where two regions share two cores."""
+
+_TIMEOUT_SECONDS = 15
+_PODS = "pods"
+
+Sizes = dict[str, dict[str, str]]
+"""Workload -> its number of pods, and what each of its containers asks for and may use at most."""
 
 _N = TypeVar("_N", bound=Notification)
 
@@ -272,3 +280,55 @@ def mentions(notifications: Iterable[_N], raised: Raised) -> list[_N]:
         for notification in raised.notifications(notifications)
         if status(notification) == FIRING and notification.audience != ESCALATED
     ]
+
+
+def sizes(kube: Kube) -> Sizes:
+    """Sizes that a region's StatefulSets, Deployments and DaemonSets are to have now.
+
+    Raises:
+        OpsError: Kubernetes does not answer.
+    """
+    apps, found = kube.apps, Sizes()
+    with call_errors(f"cannot list the workloads of {kube.namespace}"):
+        for look in (
+            apps.list_namespaced_stateful_set,
+            apps.list_namespaced_deployment,
+            apps.list_namespaced_daemon_set,
+        ):
+            for item in look(kube.namespace, _request_timeout=_TIMEOUT_SECONDS).items:
+                found[item.metadata.name] = {_PODS: str(_pods(item)), **_resources(item.spec.template.spec.containers)}
+    return found
+
+
+def _pods(item: Any) -> int:
+    """Pods that a workload is to have: of a DaemonSet one on each node that may have one."""
+    wanted = getattr(item.spec, "replicas", None)
+    return int(item.status.desired_number_scheduled if wanted is None else wanted)
+
+
+def _resources(containers: Iterable[Any]) -> dict[str, str]:
+    return {
+        f"{container.name} {resource} {kind}": str(amount)
+        for container in containers
+        if container.resources
+        for kind, amounts in (("request", container.resources.requests), ("limit", container.resources.limits))
+        for resource, amount in sorted((amounts or {}).items())
+    }
+
+
+def resized(before: Sizes, after: Sizes) -> dict[str, str]:
+    """Workload -> what of its size has changed, from what to what; one that came or went has had, or has, no pods."""
+    none = {_PODS: "0"}
+    changes: dict[str, str] = {}
+    for name in sorted(before.keys() | after.keys()):
+        was, is_now = before.get(name, none), after.get(name, none)
+        # Of a workload that came or went the number of pods says all.
+        parts = dict.fromkeys([*was, *is_now]) if name in before and name in after else none
+        changed = [
+            f"{part} {was.get(part, 'none')} to {is_now.get(part, 'none')}"
+            for part in parts
+            if was.get(part) != is_now.get(part)
+        ]
+        if changed:
+            changes[name] = ", ".join(changed)
+    return changes

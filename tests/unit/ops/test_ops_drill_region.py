@@ -83,6 +83,7 @@ class Harness:
         self.notifies = True
         self.unread = 0
         self.committed = True
+        self.late = ""
         self.asked_for: set[str] = set()
         self.swapped: list[tuple[str, ...]] = []
         self.refusal = "`ops failback` failed (1): the context in-b leads to the cluster uid-a, but another is named"
@@ -90,6 +91,16 @@ class Harness:
     @property
     def is_cut(self) -> bool:
         return self.cut.exists()
+
+    @property
+    def sizes(self) -> regions.Sizes:
+        mirror = {"mirror-maker": {"pods": "1"}} if self.leads == A else {}
+        return {"gateway": {"pods": "2"}, **mirror}
+
+    def rolled(self) -> float:
+        if self.late:
+            raise OpsError(self.late)
+        return 0.1
 
     def lag(self, group: str) -> dict[str, int]:
         self.asked_for.add(group)
@@ -217,7 +228,9 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
             Context,
             SimpleNamespace(
                 platform=Platform("a" if name == "a" else "b"),
-                kube=SimpleNamespace(pods=lambda _: [SimpleNamespace(name="alertmanager-0")]),
+                kube=SimpleNamespace(
+                    pods=lambda _: [SimpleNamespace(name="alertmanager-0")], wait_all_rolled=harness.rolled
+                ),
                 kafka=SimpleNamespace(end_offsets=lambda _: {0: 0}, lag=harness.lag),
                 alertmanager=lambda *_: member,
             ),
@@ -284,6 +297,7 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
         region: {
             "opened": pair,
             "is_settled": lambda _: True,
+            "sizes": lambda _: harness.sizes,
             "wait_until": looked,
             "MovingLoad": lambda *_, **__: load,
             "LogLoad": lambda *_, **__: load,
@@ -338,6 +352,7 @@ def test_a_region_is_cut_off_taken_over_and_handed_back(harness: Harness, tmp_pa
     assert figures["how"] == "obs-local cut off"
     assert figures["heartbeat older than 60 s after s"] is not None
     assert harness.asked_for == {"metrics-consumer-primary", "metrics-consumer-secondary"}
+    assert figures["workloads resized"] == {"mirror-maker": "pods 1 to 0"}
     drill, entry = find("region"), evidence.catalog().entry("region-drill")
     texts = [*(text for texts in drill.figures.values() for text in texts), entry.text]
     wanted = {figure for text in texts for figure in named(text)} | {target.figure for target in entry.targets}
@@ -345,6 +360,14 @@ def test_a_region_is_cut_off_taken_over_and_handed_back(harness: Harness, tmp_pa
     assert [problem for target in entry.targets if (problem := target.problem(figures))] == []
     lanes = {lane for lane, *_ in figures["timeline"]}
     assert lanes == {"notices", "drill", "alerts"}
+
+
+def test_a_region_that_is_not_ready_after_its_promotion_hands_back_and_is_told(harness: Harness) -> None:
+    harness.late = "waited 900 s in vain for every pod to be ready as updated: gateway"
+    said, figures = carried_out()
+    assert said == [f"workloads of the second region: {harness.late}"]
+    assert (figures["workloads ready after s"], figures["workloads resized"]) == (None, None)
+    assert [words[0] for words in harness.given] == ["regions", "failover", "failback"]
 
 
 @pytest.mark.parametrize(
@@ -430,6 +453,7 @@ def test_a_region_that_could_not_be_reconnected_is_never_cut_off(harness: Harnes
 
 
 GOOD = {
+    "workloads not ready": "",
     "points given up": 0,
     "told by B of the gap": 2,
     "fired in the gap": 2,
@@ -443,6 +467,7 @@ GOOD = {
     ("change", "told"),
     [
         ({}, []),
+        ({"workloads not ready": "in vain: kafka"}, ["workloads of the second region: in vain: kafka"]),
         ({"points given up": 3}, ["3 points were never acknowledged"]),
         ({"told by B of the gap": 1}, ["1 notifications were about 2 alerts of the gap"]),
         ({"group read in B": 0}, ["the group read nothing in the second region"]),

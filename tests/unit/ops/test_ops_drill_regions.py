@@ -14,7 +14,7 @@ from ops.drills.tools.accounts import Number
 from ops.drills.tools.load import log_request
 from ops.drills.tools.notifications import CRITICAL, Raised, Received
 from ops.drills.tools.region_traffic import MovingLoad, logs_of, points_of, uncopied_s
-from ops.drills.tools.regions import Command, Gateway, Name, mentions
+from ops.drills.tools.regions import Command, Gateway, Name, mentions, resized, sizes
 from tests.config.servers import eventually
 
 
@@ -182,3 +182,90 @@ def test_a_command_that_fails_says_what_it_said() -> None:
     assert not command.running
     assert command.failed
     command.stop()
+
+
+def workload(name: str, containers: dict[str, tuple[Any, Any]], *, replicas: int | None = None, nodes: int = 0) -> Any:
+    """A workload as Kubernetes has it: container -> requests and limits; a DaemonSet has nodes and no replicas."""
+    return SimpleNamespace(
+        metadata=SimpleNamespace(name=name),
+        spec=SimpleNamespace(
+            replicas=replicas,
+            template=SimpleNamespace(
+                spec=SimpleNamespace(
+                    containers=[
+                        SimpleNamespace(name=container, resources=SimpleNamespace(requests=requests, limits=limits))
+                        for container, (requests, limits) in containers.items()
+                    ]
+                )
+            ),
+        ),
+        status=SimpleNamespace(desired_number_scheduled=nodes),
+    )
+
+
+def cluster(sets: list[Any], deployments: list[Any], daemons: list[Any]) -> Any:
+    def answer(items: list[Any]) -> Any:
+        return lambda namespace, **_: SimpleNamespace(items=items if namespace == "obs-b" else [])
+
+    apps = SimpleNamespace(
+        list_namespaced_stateful_set=answer(sets),
+        list_namespaced_deployment=answer(deployments),
+        list_namespaced_daemon_set=answer(daemons),
+    )
+    return SimpleNamespace(namespace="obs-b", apps=apps)
+
+
+def test_sizes_are_pods_and_resources_of_every_kind_of_workload() -> None:
+    asks = {"memory": "1Gi", "cpu": "1"}
+    kube = cluster(
+        [workload("kafka", {"kafka": (asks, {"memory": "2Gi"}), "tool": (None, None)}, replicas=3)],
+        [workload("gone", {}, replicas=0)],
+        [workload("otel-agent", {}, nodes=4)],
+    )
+    assert sizes(kube) == {
+        "kafka": {
+            "pods": "3",
+            "kafka cpu request": "1",
+            "kafka memory request": "1Gi",
+            "kafka memory limit": "2Gi",
+        },
+        "gone": {"pods": "0"},
+        "otel-agent": {"pods": "4"},
+    }
+
+
+def test_a_cluster_that_does_not_answer_is_told() -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError("no route")
+
+    kube: Any = SimpleNamespace(
+        namespace="obs-b",
+        apps=SimpleNamespace(
+            list_namespaced_stateful_set=refuse, list_namespaced_deployment=None, list_namespaced_daemon_set=None
+        ),
+    )
+    with pytest.raises(OpsError, match="cannot list the workloads of obs-b: no route"):
+        sizes(kube)
+
+
+def test_what_is_resized_is_told_with_before_and_after() -> None:
+    before = {
+        "same": {"pods": "2", "same cpu request": "1"},
+        "more": {"pods": "2", "more cpu request": "1"},
+        "larger": {"pods": "1", "larger cpu request": "500m", "larger memory limit": "1Gi"},
+        "leaves": {"pods": "1", "leaves cpu request": "1"},
+        "none": {"pods": "0"},
+    }
+    after = {
+        "same": {"pods": "2", "same cpu request": "1"},
+        "more": {"pods": "3", "more cpu request": "1"},
+        "larger": {"pods": "1", "larger cpu request": "2", "larger cpu limit": "4"},
+        "comes": {"pods": "2", "comes cpu request": "1"},
+    }
+    assert resized(before, after) == {
+        "comes": "pods 0 to 2",
+        "larger": "larger cpu request 500m to 2, larger memory limit 1Gi to none, larger cpu limit none to 4",
+        "leaves": "pods 1 to 0",
+        "more": "pods 2 to 3",
+    }
+    assert resized(before, before) == {}
