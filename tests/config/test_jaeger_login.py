@@ -286,6 +286,11 @@ def audited(harness: Harness) -> list[Access]:
     return [access for access in told if access is not None]
 
 
+def request_lines(harness: Harness) -> list[str]:
+    """Lines of the proxy's log about requests."""
+    return [line for line in (harness.folder / "proxy.log").read_text().splitlines() if line.startswith("access ")]
+
+
 def as_written(harness: Harness, path: str, token: str) -> tuple[int, str]:
     """Status and body of a path that nobody tidies up on its way to the proxy."""
     where = urlparse(harness.proxy)
@@ -346,16 +351,12 @@ def test_no_way_to_write_the_path_of_a_trace_reads_it_without_a_record(harness: 
     def reads() -> int:
         return sum(access.action == "read trace" for access in audited(harness))
 
-    def lines() -> int:
-        text = (harness.folder / "proxy.log").read_text()
-        return sum(line.startswith("access ") for line in text.splitlines())
-
     written = path.replace("%30ID", f"%{TRACE_ID.hex()[0].encode().hex()}{TRACE_ID.hex()[1:]}")
     written = written.replace("ID", TRACE_ID.hex())
-    before, told = reads(), lines()
-    status, body = as_written(harness, written, harness.tool_token("ops"))
-    eventually(lambda: lines() > told, 10, "the request is told")
-    assert reads() > before or "secret-work" not in body, status
+    before = reads()
+    _, body = as_written(harness, written, harness.tool_token("ops"))
+    if "secret-work" in body:
+        eventually(lambda: reads() > before, 10, "the read is told")
 
 
 @pytest.mark.parametrize("path", ["/%61pi/traces/ID", "/api/%74races/ID", "/elsewhere"])
@@ -372,12 +373,10 @@ def test_a_path_that_is_not_known_is_told_as_a_read(harness: Harness, path: str)
     "path", ["/", "/search?service=x", f"/trace/{TRACE_ID.hex()}", "/static/none.js", "/dependencies"]
 )
 def test_a_page_is_no_read(harness: Harness, path: str) -> None:
+    before = len(request_lines(harness))
     harness.get(f"{harness.proxy}{path}", harness.tool_token("ops"))
-    harness.get(f"{harness.proxy}/api/services?of={path.encode().hex()}", harness.tool_token("ops"))
-    log = harness.folder / "proxy.log"
-    eventually(lambda: log.read_text().rstrip().endswith(" query"), 10, "the query after it is told")
-    pages = [line for line in log.read_text().splitlines() if line.startswith("access ")][-2:-1]
-    assert all(line.endswith(" page") for line in pages)
+    eventually(lambda: len(request_lines(harness)) > before, 10, "the page is told")
+    assert [line.rpartition(" ")[2] for line in request_lines(harness)[before:]] == ["page"]
 
 
 def test_nothing_secret_is_in_the_logs(harness: Harness) -> None:
