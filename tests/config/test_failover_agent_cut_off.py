@@ -107,7 +107,7 @@ def test_a_new_standby_without_a_lease_to_read_is_silent_until_it_reads_one(harn
     fell = harness.until(True, ISOLATED_S + 5, "a standby that never followed a lease is silent")
     assert fell > ISOLATED_S / 2
     assert agent.metrics()["failover_agent_isolated",] == 0
-    assert "a standby that never followed a lease" in agent.log.read_text()
+    eventually(lambda: "a standby that never followed a lease" in agent.log.read_text(), 10, "it is told")
     harness.stays(True, ISOLATED_S)
     harness.lease(REGION)
     harness.line.set(State.WHOLE)
