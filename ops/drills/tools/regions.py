@@ -288,7 +288,7 @@ def sizes(kube: Kube) -> Sizes:
     Raises:
         OpsError: Kubernetes does not answer.
     """
-    apps, found = kube.apps, Sizes()
+    apps, wanted = kube.apps, Sizes()
     with call_errors(f"cannot list the workloads of {kube.namespace}"):
         for look in (
             apps.list_namespaced_stateful_set,
@@ -296,8 +296,8 @@ def sizes(kube: Kube) -> Sizes:
             apps.list_namespaced_daemon_set,
         ):
             for item in look(kube.namespace, _request_timeout=_TIMEOUT_SECONDS).items:
-                found[item.metadata.name] = {_PODS: str(_pods(item)), **_resources(item.spec.template.spec.containers)}
-    return found
+                wanted[item.metadata.name] = {_PODS: str(_pods(item)), **_resources(item.spec.template.spec.containers)}
+    return wanted
 
 
 def _pods(item: Any) -> int:
