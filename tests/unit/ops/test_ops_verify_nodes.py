@@ -29,7 +29,7 @@ def platform_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     return platforms(tmp_path, monkeypatch)
 
 
-def found(**differs: Any) -> Finding:
+def finding_of(**differs: Any) -> Finding:
     """What the check says of a platform, from what is different there."""
     finding = Finding()
     nodes.measured(context(**differs), finding)
@@ -46,14 +46,14 @@ def test_the_recordings_are_all_that_the_agents_rules_make_of_nodes() -> None:
 
 
 def test_nodes_that_are_all_measured_pass() -> None:
-    finding = found()
+    finding = finding_of()
     assert (finding.wrong, finding.waits) == ([], [])
     assert finding.figures == ["2 nodes with an agent"]
     assert finding.seen == ["CPU, disk, load, memory of node-a, node-b"]
 
 
 def test_a_node_that_nothing_is_told_of_is_named() -> None:
-    assert [line.partition(" (was due")[0] for line in found(measured=measurements("node-a")).wrong] == [
+    assert [line.partition(" (was due")[0] for line in finding_of(measured=measurements("node-a")).wrong] == [
         f"no {what} of node node-b: {recording} has no value there" for what, recording in nodes.RECORDINGS.items()
     ]
 
@@ -68,14 +68,14 @@ def test_a_node_that_nothing_is_told_of_is_named() -> None:
     ],
 )
 def test_a_measurement_that_is_missing_is_named(values: dict[str, float], missing: str) -> None:
-    finding = found(measured={**measurements("node-a", "node-b"), DISK: values})
+    finding = finding_of(measured={**measurements("node-a", "node-b"), DISK: values})
     [wrong] = finding.wrong
     assert wrong.startswith(f"no disk of node {missing}: {DISK} has no value there")
 
 
 def test_a_node_whose_agent_is_new_is_waited_for_and_others_are_not() -> None:
     started = datetime.now(UTC) - timedelta(minutes=1)
-    finding = found(
+    finding = finding_of(
         agents=[agent("node-a"), agent("node-b"), agent("new", started=started)],
         measured={**measurements("node-a", "node-b", "new"), CPU: {"node-a": 0.1}},
     )
@@ -86,7 +86,7 @@ def test_a_node_whose_agent_is_new_is_waited_for_and_others_are_not() -> None:
 
 def test_nodes_of_a_young_platform_are_waited_for() -> None:
     created = datetime.now(UTC)
-    finding = found(created=created, measured=measurements())
+    finding = finding_of(created=created, measured=measurements())
     assert finding.wrong == []
     assert {wait.due for wait in finding.waits} == {created + GRACE_PERIOD}
 
@@ -98,13 +98,13 @@ def test_a_node_has_the_agent_that_does_not_end_and_the_older_one_of_two() -> No
 
 
 def test_an_agent_that_no_kubelet_has_seen_starts_now() -> None:
-    finding = found(agents=[agent("node-a", started=None)], measured=measurements())
+    finding = finding_of(agents=[agent("node-a", started=None)], measured=measurements())
     assert finding.wrong == []
     assert {wait.what for wait in finding.waits} == {f"{what} of node node-a" for what in nodes.RECORDINGS}
 
 
 def test_a_platform_without_agents_is_told() -> None:
-    assert found(agents=()).wrong == ["no pod of otel-agent has a node"]
+    assert finding_of(agents=()).wrong == ["no pod of otel-agent has a node"]
 
 
 def test_the_row_asks_for_panels_and_nodes(
