@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ops.audit import cluster as cluster_module
-from ops.audit.findings import Findings, findings, times
-from ops.audit.log import DAYS, read
+from ops.audit.log import DAYS, Findings, findings, read, times
 from ops.audit.report import content, document, paper
 from ops.core import platform as platform_module
 from ops.core.durations import seconds_of_option

@@ -385,8 +385,7 @@ def records_told(hosts: Mapping[str, str], balancers: Mapping[str, str], look_up
     if not known:
         return
     if records := missing_records(hosts, balancers, look_up):
-        yield warn(
-            RECORDS, f"to make: {', '.join(map(str, records))}", "make them, unless clients ask other DNS servers"
-        )
+        remedy = "make them, unless clients ask other DNS servers"
+        yield warn(RECORDS, f"to make: {', '.join(map(str, records))}", remedy)
     else:
         yield ok(RECORDS, f"names that lead to their load balancers: {known}")

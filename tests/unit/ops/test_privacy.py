@@ -24,7 +24,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.web import Web
 from ops.privacy import command
-from ops.privacy import platform as stores
+from ops.privacy import command as stores
 from ops.privacy import stores as archive
 from ops.privacy.record import Holding, PrivacyRecord, masking_key, pseudonym_of, subject_id
 from ops.privacy.stores import Days
