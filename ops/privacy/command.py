@@ -32,9 +32,9 @@ from ops.backups.options import IdentityFile, identities, opened
 from ops.backups.options import errors as backup_errors
 from ops.core import platform as platform_module
 from ops.core.context import Context
-from ops.core.durations import seconds
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
+from ops.core.prometheus_text import seconds
 from ops.core.terminal import Table
 from ops.privacy import stores
 from ops.privacy.record import Holding, PrivacyRecord, masking_key, pseudonym_of, subject_id

@@ -21,7 +21,7 @@ from ops.core import files
 from ops.core.errors import OpsError, one_line
 from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
-from ops.drills.tools.back import put_back
+from ops.drills.tools.faults import put_back
 
 VARIABLE: Final = "OBS_DRILL_COMMANDS"
 """Environment variable that names the file of `Commands`."""
