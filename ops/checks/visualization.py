@@ -55,8 +55,8 @@ def nodes_measured(context: Context, finding: Finding) -> None:
     """Each node with an agent has a value of every recording at the read address; an agent that is new is waited for.
 
     The panels of these recordings show nothing or zero where a node is missing, so that an empty one is no sign of it.
-    Nobody tells of a node's network: an agent sees that of its own pod (docs/adr/0078), and the dashboard shows what the
-    platform's servers send and receive.
+    Nobody tells of a node's network: an agent sees that of its own pod (docs/adr/0078), and the dashboard shows what
+    the platform's servers send and receive.
 
     Raises:
         OpsError: Kubernetes or Thanos Query does not answer.
