@@ -11,16 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from policy import ini
-from policy.documents import STRUCTURED, Format, documents, files, parse, properties
+from policy.documents import STRUCTURED, Format, documents, files, ini, parse, properties
 from policy.model import UNKNOWN, Finding, Node, Option, Options, Resource, Rule
 from policy.rules import _formats
-from policy.rules._agreed import ADD, agreed, fits, table, unknown_keys
+from policy.rules._agreed import ADD, agreed, fits, table, unagreed_mounts, unagreed_volumes, unknown_keys
 from policy.rules._collector import collectors
 from policy.rules._kafka import TOPIC, servers
-from policy.rules._kubernetes import template
-from policy.rules._mounts import unagreed_mounts, unagreed_volumes
-from policy.rules._servers import WORKLOADS, Container, all_containers, pod_of
+from policy.rules._kubernetes import WORKLOADS, pod_of, template
+from policy.rules._servers import Container, all_containers
 from policy.rules._values import FILES, each_known, finding, seconds
 
 _SECTIONS: Final = ("receivers", "processors", "exporters", "extensions", "connectors")
@@ -252,7 +250,7 @@ def _grafana(resource: Resource, options: Options) -> Iterator[Finding]:
                 yield finding(resource, user, problem, "give it a reader")
     for name, text in files(resource):
         if name.endswith(".ini"):
-            yield from table("grafana").findings(resource, Node(ini.read(text), f"{name}:"))
+            yield from table("grafana").findings(resource, Node(ini(text), f"{name}:"))
         if name.endswith(".toml"):
             yield from _directory(resource, name, _formats.toml(text))
 

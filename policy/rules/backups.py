@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from policy.documents import Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule, UnknownValueError
-from policy.rules._servers import WORKLOADS, Container, Word, containers, known_documents
+from policy.rules._kubernetes import WORKLOADS
+from policy.rules._servers import Container, Word, containers, known_documents
 from policy.rules._values import FILES, each_known, finding, flag, number, shown
 from policy.rules.regions import reports, suspended
 from policy.stack_config import ENCRYPTED

@@ -14,7 +14,8 @@ from policy.documents import Format, documents, files
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
-from policy.rules._servers import WORKLOADS, Container, File, Mounted, Word, all_containers, containers
+from policy.rules._kubernetes import WORKLOADS
+from policy.rules._servers import Container, File, Mounted, Word, all_containers, containers
 from policy.rules._values import FILES, each_known, finding
 
 _NAMES = ("postgres", "postgresql")

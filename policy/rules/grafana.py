@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from policy import ini
+from policy.documents import ini
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
@@ -105,7 +105,7 @@ def grafanas(resources: Sequence[Resource]) -> Iterator[Grafana]:
             variables = container.variables(resources)
             named = container.runs(*_NAMES) or any(name.startswith("GF_") for name in variables)
             mounted = container.mounted(resources)
-            inis = [(file, ini.read(file.text)) for file in mounted.files if file.name.endswith(".ini")]
+            inis = [(file, ini(file.text)) for file in mounted.files if file.name.endswith(".ini")]
             if named or any(_SECTIONS & set(content) for _, content in inis):
                 yield Grafana(container, mounted, variables, _given(container, variables, mounted))
 
@@ -116,7 +116,7 @@ def _given(container: Container, variables: Mapping[str, Variable], mounted: Mou
         if not file.name.endswith(".ini"):
             continue
         secret = file.resource.kind == "Secret"
-        for section, entries in ini.read(file.text).items():
+        for section, entries in ini(file.text).items():
             for key, value in entries.items():
                 text, hidden = _resolved(value, variables)
                 where = f"{file.name}: [{section}] {key}"

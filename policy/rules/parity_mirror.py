@@ -13,8 +13,8 @@ from typing import Final
 from policy.documents import files
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules import _formats
-from policy.rules._commands import Files, Process, processes
 from policy.rules._formats import Mirror
+from policy.rules._kubernetes import Files, Process, processes
 from policy.rules._values import FILES, SAFE_VERSIONS, each_known, finding
 
 _IDENTITY: Final = "org.apache.kafka.connect.mirror.IdentityReplicationPolicy"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._commands import WORKLOADS, processes
+from policy.rules._kubernetes import WORKLOADS, processes
 from policy.rules._servers import known_documents
 from policy.rules._values import FILES, Unknowns, each_known, finding, number
 from policy.rules.alerting import secured
