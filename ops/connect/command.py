@@ -36,11 +36,11 @@ from components.prometheus.thanos import QUERY_PORT
 from components.telemetry.gate_catalogue import service_names
 from components.telemetry.layers import LAYERS
 from ops.core import platform as platform_module
+from ops.core.context import Tunnel
 from ops.core.errors import OpsError, one_line
 from ops.core.files import write_private
 from ops.core.kube import Kube
 from ops.core.platform import Login, Platform
-from ops.core.tunnel import Tunnel
 
 
 class Name(StrEnum):

@@ -34,10 +34,9 @@ from ops.core import platform as platform_module
 from ops.core.alertmanager import FiringAlert
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
-from ops.core.interrupts import end
 from ops.core.kube import Kube
 from ops.core.platform import PROJECT, READS, limited
-from ops.core.terminal import clock
+from ops.core.terminal import clock, end
 from ops.drills.drills_flow import FLOW, TRACES
 from ops.drills.drills_recovery import RECOVERY
 from ops.drills.drills_users import ALERTING, GATE

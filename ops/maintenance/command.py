@@ -29,7 +29,7 @@ from ops.dashboards.command import CHECK_RANGE, query_client
 from ops.dashboards.command import check as query_dashboards
 from ops.dashboards.panel_queries import span
 from ops.evidence import files as evidence
-from ops.evidence import work as done_work
+from ops.evidence import reading as done_work
 from ops.evidence.reading import Drills
 from ops.maintenance.checks import OWN, checks, chosen
 from ops.maintenance.model import Check, Lazy, Maintenance, Period, Result, Tools

@@ -15,7 +15,7 @@ from pulumi.runtime import set_all_config
 from typer.testing import CliRunner
 
 from ops import up
-from ops.cli import app
+from ops.__main__ import app
 from ops.config import of_file
 from ops.core.kube import Kube
 from ops.preflight import checks

@@ -32,7 +32,7 @@ from ops.drills.procedure import LONGEST
 from ops.drills.procedures.object_storage import live, operator_identities, running_id, without_offsets
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet
-from ops.drills.tools.operator import ops, ops_json
+from ops.drills.tools.outside import ops, ops_json
 from ops.drills.tools.prometheus import DATA, opened_blocks, program
 from services.backup.manifest import RunSummary, RunWriter
 from services.backup.restore_metrics import QueryApi, compare

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from ops.core.errors import OpsError, one_line
-from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod, call_errors, wait_until
-from ops.core.terminal import say
+from ops.core.terminal import say, uninterrupted
 from ops.drills.procedure import CannotRunError
 
 

@@ -27,8 +27,8 @@ from ops.core.platform import Login
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import restore
 from ops.drills.run import find
-from ops.drills.tools import operator, prometheus
-from ops.drills.tools.operator import ops, ops_json
+from ops.drills.tools import outside, prometheus
+from ops.drills.tools.outside import ops, ops_json
 from ops.evidence import files as evidence
 from ops.evidence.reading import named
 from services.backup import BackupError, signature
@@ -65,7 +65,7 @@ def test_a_command_is_given_as_an_operator_gives_it() -> None:
 def test_what_a_command_must_not_do_is_told(
     script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operator, "sys", SimpleNamespace(executable=program(tmp_path, script)))
+    monkeypatch.setattr(outside, "sys", SimpleNamespace(executable=program(tmp_path, script)))
     with pytest.raises(OpsError, match=message.replace("`ops a`", "`ops a.*`")):
         ops_json("a")
     if "exit" in script:

@@ -18,10 +18,10 @@ import pytest
 
 from ops.core import pulumi
 from ops.core.errors import OpsError
-from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod
 from ops.core.platform import PROJECT
-from ops.drills.tools import disks, faults, operator
+from ops.core.terminal import uninterrupted
+from ops.drills.tools import disks, faults, outside
 from ops.drills.tools.faults import put_back
 
 WAIT_S = 60.0
@@ -233,7 +233,7 @@ def test_a_command_that_a_drill_gives_may_put_back_what_it_has_begun(
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt if how == "interrupt" else OpsError):
-        operator.ops("rotate", str(told), limit_s=WAIT_S if how == "interrupt" else 3.0)
+        outside.ops("rotate", str(told), limit_s=WAIT_S if how == "interrupt" else 3.0)
     thread.join()
     assert told.read_text() == "put back"
 

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from components.jaeger.query import OAUTH_PORT
 from lab.paths import CHECKOUT
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.errors import OpsError
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ops import config, up
-from ops.cli import app
+from ops.__main__ import app
 from ops.core import health, pulumi
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from components.masking import pseudonym
 from components.telemetry.layers import TOPIC_OF_SIGNAL
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
