@@ -22,13 +22,15 @@ from components.search.config import HTTP_PORT, WORKLOAD
 from components.search.indices import SPANS, trace_family
 from components.telemetry.attributes import CLASSES
 from lab import LabError
-from lab.peer.plans import LOG_STORE, PROMETHEUS
 from lab.toolchain import tools
 from ops.backups.destinations import Cluster, remove_indices, search_administrator
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.loadtest.bench_requests import ENVIRONMENT, Batch, samples_query
 from services.backup import BackupError
+
+PROMETHEUS, LOG_STORE = "peer Prometheus", "peer VictoriaLogs"
+"""Processes of the peer that store."""
 
 PREFIX = "bench-default"
 _SPANS, _SERVICES = f"{PREFIX}-jaeger-span-", f"{PREFIX}-jaeger-service-"
