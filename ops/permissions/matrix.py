@@ -26,10 +26,10 @@ from ops.permissions.model import (
 )
 from policy.documents import Format, documents, files, ini, parse
 from policy.model import Node, Resource
-from policy.rules._formats import hba, is_hba
-from policy.rules._kafka import Server, super_users
+from policy.rules._dataplane import Server, super_users
 from policy.rules._kubernetes import pod_of
 from policy.rules._servers import Container, Mounted, containers
+from policy.rules._values import hba, is_hba
 from policy.rules.exposure import _WEB, port_of
 from policy.rules.storage_roles import storage_users
 

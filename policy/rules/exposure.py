@@ -10,8 +10,7 @@ from typing import Any
 
 from policy.documents import Document, Format, ini, parse
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._collector import Collector
-from policy.rules._kafka import Server
+from policy.rules._dataplane import Collector, Server
 from policy.rules._kubernetes import NETWORKS, at, number, of_kind, served, shown, state, too_wide
 from policy.rules._servers import Container, Mounted, containers
 from policy.rules._values import each_known

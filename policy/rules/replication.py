@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import WRITERS, collectors
-from policy.rules._kafka import TOPIC, Server, clients, servers, services, words
+from policy.rules._dataplane import TOPIC, WRITERS, Server, clients, collectors, servers, services, words
 from policy.rules._values import FILES, Unknowns, finding, flag, number, shown, stated
 from policy.rules.authentication_access import topics
 

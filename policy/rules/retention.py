@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from policy.documents import Format, documents
 from policy.model import Finding, Option, Options, Resource, Rule
-from policy.rules._kafka import TOPIC, servers
+from policy.rules._dataplane import TOPIC, servers
 from policy.rules._kubernetes import WORKLOADS, Process, processes
 from policy.rules._values import DAY_MS, FILES, finding, number, seconds, shown, size
 

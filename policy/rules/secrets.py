@@ -14,7 +14,7 @@ from typing import Any
 
 from policy.documents import Format, files, parse, properties
 from policy.model import UNKNOWN, Finding, Level, Node, Option, Options, Resource, Rule, UnknownValueError
-from policy.rules._collector import GATE, KAFKA, WRITERS, collectors
+from policy.rules._dataplane import GATE, KAFKA, WRITERS, collectors
 from policy.rules._kubernetes import WORKLOADS, at, containers, name_of, number, state, template
 from policy.rules._values import each_known, finding
 

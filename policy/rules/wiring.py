@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 from policy.documents import Document, Format, documents, files, ini
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed
-from policy.rules._collector import URLS, Collector
-from policy.rules._kafka import TOPIC, services
+from policy.rules._dataplane import TOPIC, URLS, Collector, services
 from policy.rules._kubernetes import of_kind, served, workloads
 from policy.rules._servers import Container, all_containers
 from policy.rules._values import FILES, Unknowns, finding, host_of, loopback

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._kafka import servers
+from policy.rules._dataplane import servers
 from policy.rules._kubernetes import (
     RUNNING,
     WORKLOADS,
