@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -75,9 +76,8 @@ def topic(
     ):
         if make and to:
             destinations.make(context, store, name, to, topic_id)
-        done = destinations.send_archived(
-            context, store, keys, name, into=to, tell=lambda text: tell(progress, text), **more
-        )
+        steps = partial(tell, progress)
+        done = destinations.send_archived(context, store, keys, name, into=to, tell=steps, **more)
         if compare:
             tell(progress, f"comparing {done.topic} with the archive")
             comparison = destinations.compare(context, store, keys, name, live=done.topic, **more)

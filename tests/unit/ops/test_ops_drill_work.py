@@ -34,12 +34,12 @@ CHILD = f"""
     from dataclasses import replace
     from pathlib import Path
     from types import SimpleNamespace
-    from ops.drills import procedure, work
-    from ops.drills.run import find
+    from ops.drills import procedure
+    from ops.drills.run import find, main
 
     drill = replace(find("two-brokers"), procedure="made_up:drill", evidence={NAME!r})
     here = SimpleNamespace(kube=None)
-    sys.exit(work.main(drill, lambda drill: procedure.carry_out(drill, here, Path(__file__).parent / "runs")))
+    sys.exit(main(drill, lambda drill: procedure.carry_out(drill, here, Path(__file__).parent / "runs")))
     """
 HEAD = """
     import signal
