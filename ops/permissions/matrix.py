@@ -30,8 +30,8 @@ from policy.rules._dataplane import Server, super_users
 from policy.rules._kubernetes import pod_of
 from policy.rules._servers import Container, Mounted, containers
 from policy.rules._values import hba, is_hba
+from policy.rules.backups import storage_users
 from policy.rules.exposure import _WEB, port_of
-from policy.rules.storage_roles import storage_users
 
 _GRANT = re.compile(r"^GRANT (?P<what>.+) TO (?P<roles>[a-z_, ]+);$", re.M)
 
