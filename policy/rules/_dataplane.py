@@ -39,13 +39,17 @@ class Listener:
     address: str
 
 
-class Server:
-    """One ``server.properties``."""
+class Configured:
+    """What has one document as its configuration."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.resource = document.resource
         self.node = document.node
+
+
+class Server(Configured):
+    """One ``server.properties``."""
 
     def __getitem__(self, key: str) -> Node:
         return self.node[key]
@@ -322,13 +326,8 @@ class Pipeline:
         return any(name.split("/", 1)[0] in types for name in self.node["processors"].texts())
 
 
-class Collector:
+class Collector(Configured):
     """One configuration file of a collector."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.resource = document.resource
-        self.node = document.node
 
     def components(self, section: str, *types: str) -> Iterator[Component]:
         """Components of a section, of some types or of all."""

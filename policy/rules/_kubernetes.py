@@ -13,15 +13,15 @@ from typing import Any
 
 from policy.documents import files
 from policy.model import Finding, Node, Option, Options, Resource
-from policy.rules._values import each_known
+from policy.rules._values import each_known, whole_number
 
 RUNNING = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 """Kinds whose pods run until somebody stops them."""
 WORKLOADS = RUNNING | {"Job", "CronJob", "Pod"}
 """Kinds that make pods."""
 NETWORKS: Mapping[str, Option] = {
-    "least_prefix_v4": Option(default=8, schema={"type": "integer"}, meaning="shortest IPv4 prefix of a network"),
-    "least_prefix_v6": Option(default=32, schema={"type": "integer"}, meaning="shortest IPv6 prefix of a network"),
+    "least_prefix_v4": whole_number(8, "shortest IPv4 prefix of a network"),
+    "least_prefix_v6": whole_number(32, "shortest IPv6 prefix of a network"),
     "least_public_prefix_v4": Option(
         default=16, schema={"type": "integer"}, meaning="shortest prefix of an IPv4 network of the internet"
     ),

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from policy.documents import properties
-from policy.model import UNKNOWN, Finding, Node, Resource, UnknownValueError
+from policy.model import UNKNOWN, Finding, Node, Option, Resource, UnknownValueError
 
 T = TypeVar("T")
 
@@ -30,6 +30,11 @@ _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h"
 _UNIT_S |= {"d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(i?)(B?)")
 _POWERS = "KMGTPE"
+
+
+def whole_number(default: int, meaning: str) -> Option:
+    """An option of a rule that is a whole number."""
+    return Option(default=default, schema={"type": "integer"}, meaning=meaning)
 
 
 def finding(resource: Resource, where: Node | str, problem: str, fix: str) -> Finding:
