@@ -20,6 +20,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from ops.core.errors import OpsError, one_line
+from ops.core.web import basic
 
 _HELPER_LIMIT_S = 30
 _DOCKER_HUB = ("https://index.docker.io/v1/", "index.docker.io", "registry-1.docker.io")
@@ -268,14 +269,14 @@ class Registry:
         if not header.lower().startswith("bearer "):
             if self._login is None:
                 raise LoginError(f"registry {self._host} wants a login: run `TOOL login {self._host}`")
-            return _basic(*self._login)
+            return basic(*self._login)
         fields = dict(re.findall(r'(\w+)="([^"]*)"', header))
         if "realm" not in fields or not fields["realm"].startswith("https://"):
             raise OpsError(f"registry {self._host} names no login server over TLS: {one_line(header, 120)}")
         answer = self._call(
             "GET",
             fields["realm"],
-            {"Authorization": _basic(*self._login)} if self._login else {},
+            {"Authorization": basic(*self._login)} if self._login else {},
             {"service": fields.get("service", self._host), "scope": f"repository:{repository}:{actions}"},
         )
         if not answer.ok:
@@ -321,10 +322,6 @@ def digest_of(content: bytes) -> str:
 
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-def _basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _parsed(answer: requests.Response, name: str) -> Any:
