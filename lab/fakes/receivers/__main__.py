@@ -18,8 +18,7 @@ from urllib.parse import parse_qs
 
 from lab import LabError
 from lab.fakes.receivers.aws import VERSION, Dns, Name, Signatures, Sms
-from lab.fakes.receivers.messages import DeadMansSwitch, MailFake, Slack
-from lab.fakes.receivers.phone import Phone
+from lab.fakes.receivers.channels import DeadMansSwitch, MailFake, Phone, Slack
 from lab.fakes.receivers.record import Answer, Record, TooLargeError, body_of
 from lab.fakes.receivers.settings import MAIL_USER, READER, TOPICS, Settings, load, load_dns, load_secrets
 from services.runtime.https import HttpsServer

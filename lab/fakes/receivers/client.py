@@ -22,8 +22,7 @@ from lab import LabError, key_files
 from lab.cluster import network
 from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT, Daemon, fingerprint, wait_until
 from lab.fakes.receivers import record, settings
-from lab.fakes.receivers.messages import GRACE_S
-from lab.fakes.receivers.phone import ACKNOWLEDGE, Incident, State
+from lab.fakes.receivers.channels import ACKNOWLEDGE, GRACE_S, Incident, State
 from lab.fakes.receivers.record import HEARTBEAT, PHONE, SLACK, Notification
 from lab.fakes.receivers.settings import (
     CERTIFICATES,

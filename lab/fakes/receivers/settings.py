@@ -18,7 +18,7 @@ import yaml
 
 from lab import key_files
 from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT
-from lab.fakes.receivers.phone import KEY_LENGTH
+from lab.fakes.receivers.channels import KEY_LENGTH
 from lab.paths import CHECKOUT, LabPaths
 from services.runtime.settings import SettingsError, mapping, read
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.fakes.receivers.__main__ import application
-from lab.fakes.receivers.messages import DeadMansSwitch, MailFake
+from lab.fakes.receivers.channels import DeadMansSwitch, MailFake
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.settings import CONTACTS, MAIL_USER, READER, TOPICS, Secrets
 from services.runtime.https import HttpsServer
