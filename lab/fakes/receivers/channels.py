@@ -35,11 +35,11 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from lab.fakes.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, Answer, Record
+from lab.fakes.receivers.settings import KEY_LENGTH
 
 TRIGGER, ACKNOWLEDGE, RESOLVE = "trigger", "acknowledge", "resolve"
 ACTIONS = (TRIGGER, ACKNOWLEDGE, RESOLVE)
 SEVERITIES = ("critical", "warning", "error", "info")
-KEY_LENGTH = 32
 MOST_INCIDENTS = 10_000
 """Incidents that are remembered; beyond that the oldest is forgotten, a closed one first."""
 EVENTS, WINDOW_S = 120, 60.0

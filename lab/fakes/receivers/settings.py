@@ -18,7 +18,6 @@ import yaml
 
 from lab import key_files
 from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT
-from lab.fakes.receivers.channels import KEY_LENGTH
 from lab.paths import CHECKOUT, LabPaths
 from services.runtime.settings import SettingsError, mapping, read
 
@@ -178,6 +177,8 @@ def _names(key: str, value: Any) -> Mapping[str, str]:
     return dict(value)
 
 
+KEY_LENGTH = 32
+"""Characters of a routing key of the pager."""
 MAIL_USER = "alerts"
 READER = "reader"
 _UPPER = string.ascii_uppercase + string.digits
