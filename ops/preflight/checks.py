@@ -320,7 +320,7 @@ def of_cluster(cluster: Cluster, settings: Settings, demand: Demand) -> list[Lin
         *first,
         *guarded("version", lambda: [version(cluster)]),
         *guarded(CERT_MANAGER, lambda: list(cert_manager(cluster))),
-        *guarded(plugins.CHECK, lambda: [plugins.network_policies(cluster)]),
+        *guarded(plugins.NETWORK_POLICIES, lambda: [plugins.network_policies(cluster)]),
         *guarded("metrics API", lambda: [metrics_api(cluster, demand)]),
         *guarded("vertical autoscaler", lambda: [vertical_autoscaler(cluster, demand)]),
         *guarded("storage class", lambda: list(plugins.storage(cluster, demand))),

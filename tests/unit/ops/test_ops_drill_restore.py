@@ -180,7 +180,7 @@ class Platform:
             "run_pulumi": lambda *_, **__: SimpleNamespace(returncode=0, stdout=json.dumps(self.state), stderr=b""),
         }.items():
             monkeypatch.setattr(restore, name, stub)
-        monkeypatch.setattr(restore.database, "drop", lambda _, name: self.dropped.append(name))
+        monkeypatch.setattr(restore.destinations, "drop_database", lambda _, name: self.dropped.append(name))
         monkeypatch.setattr(restore.destinations, "remove_topic", lambda _, name: self.topics.pop(name, None))
         monkeypatch.setattr(restore.destinations, "search_administrator", self.search)
         monkeypatch.setattr(restore.destinations, "remove_indices", lambda _, names: self.dropped.extend(names))

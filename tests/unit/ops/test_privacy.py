@@ -284,7 +284,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     monkeypatch.setattr(command.platform_module, "load", lambda: platform)
     monkeypatch.setattr(command.Kube, "of", lambda _: kube_with("gateway-auth", {"hash-key": KEY}))
     monkeypatch.setattr(command, "Context", lambda platform, kube: nullcontext(SimpleNamespace(kube=kube)))
-    monkeypatch.setattr(command.stores, "holdings", holdings)
+    monkeypatch.setattr(command, "holdings", holdings)
     return asked_for
 
 
@@ -310,7 +310,7 @@ def test_find_says_by_its_exit_code_whether_something_is_held(
     held = CliRunner().invoke(app, ["privacy", "find", "--subject", "-", "--json"], input=f"{PLAIN}\n")
     assert (held.exit_code, calls) == (0, [(SUBJECT, False)])
     assert PLAIN not in held.output
-    monkeypatch.setattr(command.stores, "holdings", lambda *_, **__: [holding(matches=0, left=0)])
+    monkeypatch.setattr(command, "holdings", lambda *_, **__: [holding(matches=0, left=0)])
     assert CliRunner().invoke(app, ["privacy", "find", "--subject", PLAIN]).exit_code == 1
 
 
