@@ -195,7 +195,7 @@ class Outcome:
 
 def command_of(drill: Drill) -> list[str]:
     """Command line of the process that carries it out."""
-    return [sys.executable, "-m", __name__, drill.name]
+    return [sys.executable, "-m", f"{__package__}.run", drill.name]
 
 
 def run(
