@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from ops.audit.findings import CLOCK_BOUND, ClockOff, Findings, Reason, Unusual, times
+from ops.audit.log import CLOCK_BOUND, ClockOff, Findings, Reason, Unusual, times
 from ops.core.errors import OpsError, one_line
 from services.audit import Source
 from services.audit.records import AuditRecord, Outcome

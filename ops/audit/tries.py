@@ -24,8 +24,7 @@ from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
 from components.search.config import Engine
 from components.search.indices import LOGS
-from ops.audit.findings import Findings, findings
-from ops.audit.log import read
+from ops.audit.log import Findings, findings, read
 from ops.audit.report import content
 from ops.core import command_record
 from ops.core.context import Context

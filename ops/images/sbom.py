@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ops.core.errors import OpsError
-from ops.images.layers import File, opened
-from ops.images.packages import Package, System, installed
+from ops.images.packages import File, Package, System, installed, opened
 
 MEDIA_TYPE: Final = "application/vnd.cyclonedx+json"
 SUFFIX: Final = ".cdx.json"
@@ -67,7 +66,7 @@ def document(image: str, image_id: str, files: Mapping[str, File]) -> bytes:
     Args:
         image: Repository and tag.
         image_id: Its digest.
-        files: As of `ops.images.layers.opened`.
+        files: As of `ops.images.packages.opened`.
 
     Raises:
         OpsError: A file is malformed.

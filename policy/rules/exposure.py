@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policy import ini
-from policy.documents import Document, Format, parse
+from policy.documents import Document, Format, ini, parse
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._collector import Collector
-from policy.rules._kafka import Server
+from policy.rules._dataplane import Collector, Server
 from policy.rules._kubernetes import NETWORKS, at, number, of_kind, served, shown, state, too_wide
 from policy.rules._servers import Container, Mounted, containers
 from policy.rules._values import each_known
@@ -140,7 +138,7 @@ def _proxy(container: Container, port: int) -> Iterator[str]:
 
 
 def _grafana(container: Container, mounted: Mounted, port: int) -> Iterator[str]:
-    inis = [ini.read(file.text) for file in mounted.files if file.name.endswith(".ini")]
+    inis = [ini(file.text) for file in mounted.files if file.name.endswith(".ini")]
     if not container.runs("grafana", "grafana-server") and not any("server" in content for content in inis):
         return
     server: dict[str, str] = {}

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from policy.model import Finding, Options, Resource, Rule
-from policy.rules import _formats
-from policy.rules._formats import true
+from policy.rules import _values
 from policy.rules._kubernetes import of_kind
 from policy.rules._servers import Container, File, Mounted, Variables, containers
-from policy.rules._values import each_known, finding, host_of, loopback
+from policy.rules._values import each_known, finding, host_of, loopback, true
 from policy.rules.certificates import has_certificate
 
 _NAMES: Final = ("oauth2-proxy", "oauth2_proxy")
@@ -65,7 +64,7 @@ def _key(name: str) -> str:
 
 
 def _file(file: File) -> Iterator[tuple[str, _Setting]]:
-    for key, value in (_formats.toml(file.text) or {}).items():
+    for key, value in (_values.toml(file.text) or {}).items():
         values = tuple(str(setting_value) for setting_value in value) if isinstance(value, list) else (str(value),)
         yield _key(key), _Setting(values, file.resource, f"{file.name}: {key}", file.resource.kind == "Secret")
 

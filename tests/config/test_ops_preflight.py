@@ -14,14 +14,14 @@ from kubernetes import client
 from pulumi.runtime import set_all_config
 from typer.testing import CliRunner
 
-from ops.cli import app
+from ops import up
+from ops.__main__ import app
 from ops.config import of_file
 from ops.core.kube import Kube
 from ops.preflight import checks
 from ops.preflight.checks import of_cluster
 from ops.preflight.demand import Cluster, Demand, Need, render, rendered
 from ops.preflight.lines import Line, State
-from ops.up import rights
 from stacks.settings import Settings, parse
 from tests.config.kube_api import ADMIN, INSTALLER, READER, KubeApi, kube_api
 from tests.config.servers import eventually
@@ -402,9 +402,7 @@ def test_the_roles_of_ops_rights_are_enough(furnished: Fixture, tmp_path: Path) 
     resources = rendered(of_file(_stack_file(tmp_path)))
     kube = Kube.connect(NAMESPACE, furnished.api.kubeconfig, ADMIN)
     try:
-        roles = rights.manifests(
-            NAMESPACE, resources, rights.served_kinds(Cluster(kube), resources), rights.subject_of(user)
-        )
+        roles = up.manifests(NAMESPACE, resources, up.served_kinds(Cluster(kube), resources), up.subject_of(user))
     finally:
         kube.close()
     assert furnished.lines(INSTALLER)["cluster"].state is State.FAIL

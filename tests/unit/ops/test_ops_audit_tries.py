@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from ops.audit import tries
-from ops.audit.findings import findings
-from ops.audit.log import AuditLog
+from ops.audit.log import AuditLog, findings
 from ops.audit.report import content
 from ops.audit.tries import Attempt, is_told, reported
 from ops.core.errors import OpsError

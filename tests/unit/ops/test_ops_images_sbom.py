@@ -18,7 +18,7 @@ from components.versions import IMAGES
 from ops.core.errors import OpsError
 from ops.images import packages, sbom
 from ops.images.command import images_app
-from ops.images.layers import File, opened
+from ops.images.packages import File, opened
 from tests.support.cyclonedx import package_urls, validated
 
 IMAGE_ID = "sha256:" + "a" * 64

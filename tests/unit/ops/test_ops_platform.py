@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ops import cli
+from ops import __main__ as cli
 from ops.core import platform
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube, kubectl_target

@@ -15,7 +15,7 @@ from ops.preflight.checks import cert_manager, logs_plugin
 from ops.preflight.command import exit_code
 from ops.preflight.demand import Cluster, Need, Node, demand, pod_need, quantity
 from ops.preflight.lines import Line, State
-from ops.preflight.volumes import storage
+from ops.preflight.plugins import storage
 from policy.model import Resource
 from stacks.settings import parse
 from tests.support import engine

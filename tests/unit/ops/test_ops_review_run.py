@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from components.backups.config import Kind
-from ops import cli
+from ops import __main__ as cli
 from ops.core.errors import OpsError
 from ops.review import comment, evaluate
 from ops.review import review as review_module
@@ -68,7 +68,7 @@ class Checkout:
         self.git("init", "-q", "-b", "main")
         self.write("Pulumi.yaml", "name: demo\nruntime: python\n")
         self.write("Pulumi.test.yaml", "config:\n  demo:text: 'a: 1'\n  demo:token: {secure: v1:abc}\n")
-        self.write("__main__.py", program)
+        self.write("cli.py", program)
         self.write("kept/__init__.py", "")
         self.write("kept/settings.py", "LENGTH = 32\n")
         self.write("CODEOWNERS", "* @demo/all\n")

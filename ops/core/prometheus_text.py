@@ -1,8 +1,9 @@
-"""Durations as text: those of Prometheus, and those that options take."""
+"""Text of Prometheus: durations as it writes them and options take them, and short names of its series."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from ops.core.errors import OpsError
 
@@ -45,3 +46,17 @@ def seconds_of_option(
         allowed = f"a number with s, m, h or d from {shortest} to {longest}"
         raise OpsError(f"{option} is {text!r}, must be {allowed}, for example {example}")
     return given
+
+
+_NOISE = frozenset({"__name__", "platform", "region", "layer", "prometheus_replica"})
+
+
+def labels_of(series: Sequence[Mapping[str, str]]) -> list[str]:
+    """A short name for each series: the labels in which they differ, else all that tell something."""
+    telling = sorted({name for labels in series for name in labels} - _NOISE)
+    differ = [name for name in telling if len({labels.get(name, "") for labels in series}) > 1]
+    return [
+        ", ".join(f"{name}={labels[name]}" for name in (differ or telling) if name in labels)
+        or labels.get("__name__", "value")
+        for labels in series
+    ]

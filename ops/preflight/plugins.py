@@ -1,4 +1,6 @@
-"""Whether the cluster's network plug-in enforces NetworkPolicies, as far as the API server shows what runs."""
+"""The cluster's plug-ins: whether its network plug-in enforces NetworkPolicies, as far as the API server shows what
+runs; and whether StorageClasses are there, and make volumes that grow and that the pod's node reaches.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,11 @@ from typing import Any, Final
 
 from kubernetes.client.exceptions import ApiException
 
-from ops.preflight.demand import FORBIDDEN, Cluster
+from ops.preflight.demand import FORBIDDEN, Cluster, Demand
 from ops.preflight.images import reference
 from ops.preflight.lines import Line, fail, ok, some, warn
 
-CHECK: Final = "network policies"
+NETWORK_POLICIES: Final = "network policies"
 _DAEMONS: Final = "/apis/apps/v1/daemonsets?limit=500"
 _ENFORCES: Final[Mapping[str, str]] = {
     "calico-node": "Calico",
@@ -67,17 +69,17 @@ def network_policies(cluster: Cluster) -> Line:
     except ApiException as error:
         if error.status != FORBIDDEN:
             raise
-        return warn(CHECK, "may not list DaemonSets: whether they are enforced could not be seen", _TRY)
+        return warn(NETWORK_POLICIES, "may not list DaemonSets: whether they are enforced could not be seen", _TRY)
     running = [daemon for daemon in daemons if (daemon.get("status") or {}).get("desiredNumberScheduled")]
     verdicts = [verdict for daemon in running for verdict in _of_daemon(cluster, daemon)]
     if not any(verdict.enforces for verdict in verdicts):
         verdicts += _of_nodes(cluster)
     if enforcing := [verdict.plugin for verdict in verdicts if verdict.enforces]:
-        return ok(CHECK, f"enforced by {some(list(dict.fromkeys(enforcing)))}")
+        return ok(NETWORK_POLICIES, f"enforced by {some(list(dict.fromkeys(enforcing)))}")
     if idle := [verdict for verdict in verdicts if verdict.enforces is False]:
-        return fail(CHECK, f"not enforced by {some([verdict.plugin for verdict in idle])}", idle[0].remedy)
+        return fail(NETWORK_POLICIES, f"not enforced by {some([verdict.plugin for verdict in idle])}", idle[0].remedy)
     seen = some([verdict.plugin for verdict in verdicts]) or "no plug-in is seen that is known here"
-    return warn(CHECK, f"{seen}: whether they are enforced is unknown", _TRY)
+    return warn(NETWORK_POLICIES, f"{seen}: whether they are enforced is unknown", _TRY)
 
 
 def _of_daemon(cluster: Cluster, daemon: Mapping[str, Any]) -> Iterator[Verdict]:
@@ -191,3 +193,85 @@ def _flag(words: Sequence[str], name: str) -> str | None:
         if option.lstrip("-") == name:
             return value or (following if following in ("true", "false") else "true")
     return None
+
+
+_STORAGE_API: Final = "/apis/storage.k8s.io/v1"
+_VOLUMES: Final = "volumes"
+_ZONE: Final = "topology.kubernetes.io/zone"
+_MOVED: Final[Mapping[str, str]] = {
+    "kubernetes.io/aws-ebs": "ebs.csi.aws.com",
+    "kubernetes.io/azure-disk": "disk.csi.azure.com",
+    "kubernetes.io/azure-file": "file.csi.azure.com",
+    "kubernetes.io/gce-pd": "pd.csi.storage.gke.io",
+}
+"""Provisioner that Kubernetes had itself -> the driver that answers for it."""
+_ADD_ONS: Final[Mapping[str, str]] = {"ebs.csi.aws.com": "on EKS the add-on aws-ebs-csi-driver"}
+_ELSE: Final = "or set settings.storage.storage_class to a class whose driver is there"
+
+
+def storage(cluster: Cluster, demand: Demand) -> Iterator[Line]:
+    """StorageClasses are there, and what is to be known of their volumes."""
+    there = {str(one["metadata"]["name"]): one for one in cluster.objects(f"{_STORAGE_API}/storageclasses")}
+    names = ", ".join(sorted(demand.storage_classes)) or "none"
+    if missing := sorted(demand.storage_classes - set(there)):
+        remedy = f"set settings.storage.storage_class to one of {', '.join(sorted(there))}" if there else "make one"
+        yield fail("storage class", f"there is no {', '.join(missing)}", remedy)
+    else:
+        yield ok("storage class", f"{names} is there")
+    used = {name: there[name] for name in sorted(demand.storage_classes & set(there))}
+    if used:
+        lines = [*_drivers(cluster, used), *_growth(used), *_zones(cluster, used)]
+        yield from lines or [
+            ok(_VOLUMES, f"those of {', '.join(used)} have a driver, grow, and are where their pods are")
+        ]
+
+
+def _drivers(cluster: Cluster, classes: Mapping[str, Mapping[str, Any]]) -> Iterator[Line]:
+    """The drivers that classes name are there, as far as their provisioners are drivers (CSI) by their name.
+
+    Only of those that clouds bring is it sure that each has an object CSIDriver; others may do without.
+    """
+    asked_for = {name: _MOVED.get(str(one["provisioner"]), str(one["provisioner"])) for name, one in classes.items()}
+    wanted = {name: driver for name, driver in asked_for.items() if "/" not in driver and "csi" in driver.split(".")}
+    if not wanted:
+        return
+    try:
+        there = cluster.names(f"{_STORAGE_API}/csidrivers")
+    except ApiException as error:
+        if error.status != FORBIDDEN:
+            raise
+        told = ", ".join(sorted(set(wanted.values())))
+        yield warn(_VOLUMES, f"may not list CSIDrivers: whether {told} is there", "look at `kubectl get csidrivers`")
+        return
+    for name, driver in wanted.items():
+        if driver in there:
+            continue
+        problem = f"{name} makes none: there is no driver {driver}"
+        if driver in _MOVED.values():
+            yield fail(_VOLUMES, problem, f"install it ({_ADD_ONS.get(driver, 'your cloud has an add-on')}), {_ELSE}")
+        else:
+            yield warn(_VOLUMES, f"{name} may make none: there is no CSIDriver {driver}", f"install it, {_ELSE}")
+
+
+def _growth(classes: Mapping[str, Mapping[str, Any]]) -> Iterator[Line]:
+    fixed = [name for name, one in classes.items() if not one.get("allowVolumeExpansion")]
+    if fixed:
+        remedy = "set it where the driver can: sizes are raised later, and never lowered"
+        yield warn(_VOLUMES, f"those of {', '.join(fixed)} stay as large as they are: no allowVolumeExpansion", remedy)
+
+
+def _zones(cluster: Cluster, classes: Mapping[str, Mapping[str, Any]]) -> Iterator[Line]:
+    at_once = [name for name, one in classes.items() if one.get("volumeBindingMode") != "WaitForFirstConsumer"]
+    zones = _zones_of(cluster)
+    if at_once and len(zones) > 1:
+        yield warn(
+            _VOLUMES,
+            f"those of {', '.join(at_once)} get a zone ({', '.join(zones)}) before their pods have a node: a pod may "
+            "fit in another one alone",
+            "take a class with volumeBindingMode: WaitForFirstConsumer",
+        )
+
+
+def _zones_of(cluster: Cluster) -> Sequence[str]:
+    ready, _ = cluster.nodes()
+    return sorted({node.labels[_ZONE] for node in ready if _ZONE in node.labels})
