@@ -24,10 +24,11 @@ from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.collector import ACCESS as JAEGER_ACCESS
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.config import OTLP_PORT as JAEGER_OTLP_PORT
-from components.jaeger.query import OAUTH_PORT, query_workload
+from components.jaeger.query import query_workload
 from components.k8s import DeploymentContext
 from components.kafka.config import BROKERS
 from components.kafka.config import CLIENT_PORT as KAFKA_PORT
+from components.login_proxy import OAUTH_PORT
 from components.probes import WORKLOAD as PROBES
 from components.probes import Endpoint, Module, Probes, ProbesArgs, metrics_listener, pod_listener
 from components.prometheus.component import Prometheus, PrometheusArgs

@@ -26,7 +26,7 @@ from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.gateway.config import request_limit
 from components.grafana.process import WORKLOAD as GRAFANA
-from components.jaeger.query import PROXY, query_workload
+from components.jaeger.query import query_workload
 from components.k8s import CertificatePolicy, DeploymentContext, DnsPods, DnsServers, default_deny
 from components.kafka.access import Topic
 from components.kafka.component import WORKLOAD as KAFKA_LAG
@@ -34,6 +34,7 @@ from components.kafka.component import ExternalAddress, Kafka, KafkaArgs, KafkaL
 from components.kafka.config import BROKERS, CONTROLLERS
 from components.kafka.nodes import CONTAINER as KAFKA_CONTAINER
 from components.kafka.nodes import NodeSize
+from components.login_proxy import PROXY
 from components.postgres.config import WORKLOAD as POSTGRES
 from components.search.config import WORKLOAD as SEARCH
 from components.search.config import Engine

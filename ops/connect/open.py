@@ -26,7 +26,8 @@ from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.config import WEB_PORT
 from components.grafana.process import PORT as GRAFANA_PORT
 from components.grafana.process import WORKLOAD as GRAFANA
-from components.jaeger.query import OAUTH_PORT, query_workload
+from components.jaeger.query import query_workload
+from components.login_proxy import OAUTH_PORT
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.thanos import QUERY_PORT
 from ops.core import platform as platform_module

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.jaeger.query import OauthConfig, oauth_command
+from components.jaeger.query import REQUESTS
+from components.login_proxy import OauthConfig, oauth_command
 from lab.toolchain import tools
 from tests.config.servers import running
 
@@ -48,6 +49,7 @@ def oauth_process(
             upstream=f"http://127.0.0.1:{query_port}/",
             groups=groups,
             cookie_name=cookie_name,
+            requests=REQUESTS,
             private_authority=True,
             listen=f"127.0.0.1:{port}",
             tls_directory=str(folder),

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlparse
 
 import requests
 
-from components.jaeger.query import callback_url
+from components.login_proxy import callback_url
 from lab.fakes.identity import setup as identity
 from lab.paths import LabPaths
 from ops.core.context import Context

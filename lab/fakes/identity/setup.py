@@ -14,7 +14,7 @@ import bcrypt
 import requests
 import yaml
 
-from components.jaeger.query import CALLBACK_PATH, OAUTH_PORT
+from components.login_proxy import callback_url, login_url
 from lab import LabError, key_files
 from lab.cluster import network
 from lab.cluster.network import IDENTITY_PORT, RECEIVERS, Daemon, fingerprint, wait_until
@@ -125,7 +125,7 @@ def redirects() -> list[str]:
             "queries"
         ].values()
     ]
-    return [f"https://{host}:{OAUTH_PORT}{CALLBACK_PATH}" for host in dict.fromkeys(hosts)]
+    return [callback_url(login_url(host)) for host in dict.fromkeys(hosts)]
 
 
 def wait_ready(paths: LabPaths) -> None:

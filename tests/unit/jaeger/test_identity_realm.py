@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from components.grafana.login import CALLBACK_PATH, oidc_settings
-from components.jaeger.query import OauthConfig, callback_url, oauth_options
+from components.jaeger.query import REQUESTS
+from components.login_proxy import OauthConfig, callback_url, oauth_options
 from components.telemetry.attributes import CLASSES
 from lab.paths import CHECKOUT
 from stacks.stage_settings import Identity, Oidc
@@ -45,6 +46,7 @@ def test_every_scope_that_is_asked_for_is_given() -> None:
         upstream="http://127.0.0.1:16686/",
         groups=["everybody"],
         cookie_name="jaeger-query-public",
+        requests=REQUESTS,
         private_authority=False,
     )
     for client, scopes in (("jaeger", oauth_options(proxy)["scope"]), ("grafana", oidc_settings(oidc())["scopes"])):

@@ -24,7 +24,7 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from components.jaeger.query import OAUTH_PORT
+from components.login_proxy import OAUTH_PORT
 from lab.paths import CHECKOUT
 from ops.cli import app
 from ops.core.errors import OpsError
