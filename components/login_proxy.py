@@ -341,7 +341,7 @@ def login_files(
     """
     # 32 characters: oauth2-proxy takes them as the key of AES-256 as they are.
     cookies = random_key(parent, f"{workload}-cookies")
-    files = {
+    files: dict[str, pulumi.Input[str]] = {
         "client-secret": pulumi.Output.secret(oidc.client_secret),
         "cookie-secret": cookies,
         **({"provider-ca.crt": oidc.authority} if oidc.authority else {}),

@@ -54,6 +54,7 @@ from components.rules import Reads, RuleGroup
 from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
 from components.shards import ruler_name
+from components.signin import ALERTS_LOGIN, METRICS_LOGIN
 from components.storage_roles import METRICS_PREFIX, StorageRole
 from stacks import rules
 from stacks.endpoints import PlatformInputs, load_balancer_options
@@ -306,6 +307,15 @@ def _endpoints(settings: Settings, context: DeploymentContext, replicas: Sequenc
             host=host,
         )
 
+    sign_in = settings.sign_in
+    logins = (
+        (
+            (METRICS_LOGIN, "/api/v1/query?query=1", sign_in.metrics.host),
+            (ALERTS_LOGIN, "/api/v2/status", sign_in.alerts.host),
+        )
+        if sign_in
+        else ()
+    )
     queries: Mapping[str, str] = {name: query.host for name, query in settings.traces.queries.items()}
     return [
         endpoint(GATEWAY, GATEWAY_GRPC_PORT, "/", Module.HTTP2, settings.gateway.host),
@@ -321,6 +331,7 @@ def _endpoints(settings: Settings, context: DeploymentContext, replicas: Sequenc
         endpoint(QUERY, QUERY_PORT, "/api/v1/query?query=1", Module.CLOSED, settings.query.host),
         endpoint(GRAFANA, GRAFANA_PORT, "/api/org", Module.CLOSED, settings.grafana.external_endpoint.host),
         endpoint(REPORT_SERVER, REPORT_SERVER_PORT, "/reports", Module.CLOSED),
+        *(endpoint(name, OAUTH_PORT, path, Module.CLOSED, host) for name, path, host in logins),
         *(
             endpoint(query_workload(name), OAUTH_PORT, "/api/services", Module.CLOSED, host)
             for name, host in queries.items()

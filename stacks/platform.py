@@ -39,6 +39,7 @@ from components.postgres.config import WORKLOAD as POSTGRES
 from components.search.config import WORKLOAD as SEARCH
 from components.search.config import Engine
 from components.search.nodes import CONTAINER as SEARCH_CONTAINER
+from components.signin import ALERTS_LOGIN, METRICS_LOGIN
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS
 from components.tls import Authority, trust_bundle
@@ -55,6 +56,7 @@ from stacks.regions import Regions, RegionsArgs
 from stacks.scheduling import scaled
 from stacks.secrets import cluster_audit_secrets
 from stacks.settings import Role, Settings
+from stacks.sign_in import SignIns, SignInsArgs
 from stacks.sizing import PROFILES, Java
 from stacks.traces import Traces, TracesArgs
 from stacks.visualization import Visualization, VisualizationArgs
@@ -171,6 +173,8 @@ class Platform(pulumi.ComponentResource):
         self.metrics = Metrics("metrics", MetricsArgs(inputs=inputs, kafka=kafka, after=silenced), parent)
         self.traces = Traces("traces", TracesArgs(inputs=inputs, kafka=kafka), parent)
         Alerting("alerting", AlertingArgs(inputs=inputs, kafka=kafka), parent)
+        if settings.sign_in and self.traces.oidc:
+            SignIns("sign-in", SignInsArgs(inputs=inputs, oidc=self.traces.oidc), parent)
         Audit(AUDIT, _audit(inputs, kafka), parent)
         if settings.cluster.state:
             ClusterState(CLUSTER_STATE, _cluster_state(inputs), parent)
@@ -270,6 +274,8 @@ def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
     followed.append((Source.GRAFANA, GRAFANA, GRAFANA))
     if Engine(settings.search.engine) is Engine.OPENSEARCH:
         followed.append((Source.SEARCH, SEARCH, SEARCH_CONTAINER))
+    if settings.sign_in:
+        followed += [(Source.METRICS, METRICS_LOGIN, PROXY), (Source.ALERTS, ALERTS_LOGIN, PROXY)]
     return AuditArgs(
         context=inputs.context,
         scrape=inputs.endpoints.scrapes[AUDIT],

@@ -381,6 +381,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "sampling_login",
         "sampling_url",
         "search_url",
+        "sign_in_urls",
         "topics",
         "trace_login",
         "trace_query_urls",
