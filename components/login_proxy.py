@@ -44,7 +44,8 @@ SESSION = "1h"
 """How long a login lasts: so long does somebody who lost a group keep what it allowed."""
 PROXY = "oauth2-proxy"
 """Container of the login, whose log tells who read what."""
-PORTS: Final = {"https": OAUTH_PORT}
+PORT_NAME: Final = "https"
+PORTS: Final = {PORT_NAME: OAUTH_PORT}
 LOGIN_VOLUME: Final = "login"
 _NAME = '{{printf "%q" .Username}}'
 PAGES: Final = (PING_PATH, READY_PATH, CALLBACK_PATH, "/oauth2/start", "/oauth2/sign_in", "/oauth2/sign_out")

@@ -28,7 +28,7 @@ from components.jaeger.query import query_workload
 from components.k8s import DeploymentContext
 from components.kafka.config import BROKERS
 from components.kafka.config import CLIENT_PORT as KAFKA_PORT
-from components.login_proxy import OAUTH_PORT
+from components.login_proxy import OAUTH_PORT, PORT_NAME
 from components.probes import WORKLOAD as PROBES
 from components.probes import Endpoint, Module, Probes, ProbesArgs, metrics_listener, pod_listener
 from components.prometheus.component import Prometheus, PrometheusArgs
@@ -54,7 +54,7 @@ from components.rules import Reads, RuleGroup
 from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
 from components.shards import ruler_name
-from components.signin import ALERTS_LOGIN, METRICS_LOGIN
+from components.signin import ALERTS_LOGIN, LOGINS, METRICS_LOGIN
 from components.storage_roles import METRICS_PREFIX, StorageRole
 from stacks import rules
 from stacks.endpoints import PlatformInputs, load_balancer_options
@@ -287,6 +287,7 @@ def probes_args(inputs: PlatformInputs) -> ProbesArgs:
             *(pod_listener(context, workload, "grpc", STORE_PORT) for workload in replicas),
             pod_listener(context, BROKERS, "client", KAFKA_PORT),
             pod_listener(context, SEARCH, "http", SEARCH_PORT),
+            *(pod_listener(context, login, PORT_NAME, OAUTH_PORT) for login in LOGINS if settings.sign_in),
         ],
         endpoints=_endpoints(settings, context, replicas),
         resources=inputs.sizing.alerting.probes,

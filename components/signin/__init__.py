@@ -25,6 +25,7 @@ from components.k8s import (
     certificate,
     config_files,
     deployment,
+    headless_service,
     load_balancer,
     network,
     network_policy,
@@ -50,7 +51,8 @@ from components.login_proxy import (
 )
 
 TOKEN = "obs:signin:SignIn"  # noqa: S105  (a type token)
-METRICS_LOGIN, ALERTS_LOGIN = "metrics-login", "alerts-login"
+METRICS_LOGIN, ALERTS_LOGIN = LOGINS = ("metrics-login", "alerts-login")
+"""Workloads; their pods serve no metrics (`components.login_proxy`): the prober looks at each."""
 _SILENCE_ID = 36
 _STRUCTURED_VOLUME = "structured"
 
@@ -142,6 +144,7 @@ class SignIn(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         context, protected = args.context, args.protected
         tls = certificate(self, context, workload=name, hosts=[args.host], addresses=[args.address])
+        headless_service(self, context, workload=name, ports=PORTS)
         network_policy(
             self,
             context,

@@ -9,12 +9,11 @@ import pytest
 import yaml
 
 from components.login_proxy import OauthConfig, oauth_options, structured_command, structured_config
-from components.signin import ALERTS_LOGIN, METRICS_LOGIN, REQUESTS
+from components.signin import ALERTS_LOGIN, LOGINS, METRICS_LOGIN, REQUESTS
 from stacks.settings import SettingsError, parse
 from tests.support import engine
 from tests.support.engine import Recording
 
-LOGINS = (METRICS_LOGIN, ALERTS_LOGIN)
 BEHIND = {METRICS_LOGIN: ("thanos-query", 9090), ALERTS_LOGIN: ("alertmanager", 9093)}
 
 
@@ -100,6 +99,14 @@ def test_people_are_led_to_the_logins(recording: Recording) -> None:
     assert recording.outputs["sign_in_urls"] == {login: f"https://{host}:4180" for login, host in hosts.items()}
     command = recording.one("StatefulSet", "alertmanager")["spec"]["template"]["spec"]["containers"][0]["command"]
     assert f"--web.external-url=https://{hosts[ALERTS_LOGIN]}:4180" in command
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_each_pod_and_the_page_are_probed(recording: Recording, login: str) -> None:
+    settings = yaml.safe_load(recording.one("ConfigMap", "prometheus-primary")["data"]["prometheus.yml"])
+    text = yaml.safe_dump([job for job in settings["scrape_configs"] if job["job_name"].startswith("probe")])
+    assert f"_https._tcp.{login}-headless.obs-local.svc.cluster.local" in text
+    assert f"https://{login}.obs-local.svc.cluster.local:4180/api/" in text
 
 
 @pytest.mark.parametrize("login", LOGINS)
