@@ -112,6 +112,8 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
         places.add_row(what, str(outputs[key]))
     for clearance, url in outputs["trace_query_urls"].items():
         places.add_row(f"traces, clearance {clearance}", str(url))
+    for login, url in outputs["sign_in_urls"].items():
+        places.add_row(f"{login}, by an account of one's own", str(url))
     places.add_row(f"fake of the identity provider, people in {identity.folder(paths.first)}", identity.URL)
     places.add_row("fakes of pager, SMS, Slack, dead man's switch", receivers.URL)
     places.add_row("fake of the mail server", receivers.MAIL_SERVER)

@@ -124,6 +124,7 @@ class Format(StrEnum):
     SEARCH = "search cluster"
     RULES = "Prometheus rules"
     PROBER = "prober (blackbox_exporter)"
+    OAUTH_PROXY = "oauth2-proxy"
     OTHER = "other"
 
 
@@ -279,6 +280,8 @@ _MARKS: tuple[tuple[Format, frozenset[str]], ...] = (
     (Format.DATASOURCES, frozenset({"datasources"})),
     (Format.SEARCH, frozenset({"cluster.name"})),
     (Format.OBJECT_STORE, frozenset({"type", "config"})),
+    (Format.OAUTH_PROXY, frozenset({"upstreamConfig"})),
+    (Format.OAUTH_PROXY, frozenset({"injectRequestHeaders"})),
     (Format.JMX_EXPORTER, frozenset({"httpServer"})),
     (Format.JMX_EXPORTER, frozenset({"lowercaseOutputName"})),
 )

@@ -49,6 +49,8 @@ _AHEAD: Final = Text(en="{time} ahead", ja="{time} 進み")
 _BEHIND: Final = Text(en="{time} behind, or read late", ja="{time} 遅れ、または読み取りの遅延")
 _SOURCES: Final = {
     Source.TRACES: Text(en="Jaeger", ja="Jaeger（トレース）"),
+    Source.METRICS: Text(en="Thanos Query", ja="Thanos Query（メトリクス）"),
+    Source.ALERTS: Text(en="Alertmanager", ja="Alertmanager（アラート）"),
     Source.KAFKA: Text(en="Kafka", ja="Kafka"),
     Source.DATABASE: Text(en="PostgreSQL", ja="PostgreSQL（データベース）"),
     Source.GRAFANA: Text(en="Grafana", ja="Grafana（ダッシュボード）"),

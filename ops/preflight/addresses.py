@@ -22,6 +22,7 @@ from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.query import query_workload
 from components.kafka.config import external_service
 from components.prometheus.query import WORKLOAD as QUERY
+from components.signin import ALERTS_LOGIN, METRICS_LOGIN
 from ops.core.pulumi import SETTINGS_KEY
 from ops.preflight.demand import Cluster
 from ops.preflight.lines import Line, fail, ok, some, warn
@@ -207,6 +208,7 @@ def own_names(settings: Settings) -> Mapping[str, str]:
         QUERY: settings.query,
         ALERTMANAGER: settings.alerting.external_endpoint,
         GRAFANA: settings.grafana.external_endpoint,
+        **({METRICS_LOGIN: sign_in.metrics, ALERTS_LOGIN: sign_in.alerts} if (sign_in := settings.sign_in) else {}),
         **{query_workload(clearance): query for clearance, query in settings.traces.queries.items()},
     }
     hosts = {**brokers, **{end.host: service for service, end in ends.items()}}

@@ -218,6 +218,7 @@ _TABLES: Final[Mapping[Format, str]] = {
     Format.OBJECT_STORE: "objects",
     Format.PROBER: "prober",
     Format.ALERTMANAGER: "alertmanager",
+    Format.OAUTH_PROXY: "oauth_proxy",
 }
 
 

@@ -12,6 +12,7 @@ from policy.documents import Document, Format, ini, parse
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._dataplane import Collector, Server
 from policy.rules._kubernetes import NETWORKS, at, number, of_kind, served, shown, state, too_wide
+from policy.rules._oauth_proxy import options, structured_content, structured_file
 from policy.rules._servers import Container, Mounted, containers
 from policy.rules._values import each_known
 
@@ -41,7 +42,7 @@ def weakness(container: Container, port: int, stack: Sequence[Resource]) -> str 
         *_collectors(mounted, port),
         *_web(container, mounted, port),
         *_grpc(container, port),
-        *_proxy(container, port),
+        *_proxy(container, mounted, port),
         *_grafana(container, mounted, port),
         *_services(mounted, port),
     ]
@@ -126,8 +127,16 @@ def _grpc(container: Container, port: int) -> Iterator[str]:
         yield _checked("the gRPC API of thanos", tls=tls.text if tls else "", login=authority.text if authority else "")
 
 
-def _proxy(container: Container, port: int) -> Iterator[str]:
+def _proxy(container: Container, mounted: Mounted, port: int) -> Iterator[str]:
     if not container.runs("oauth2-proxy"):
+        return
+    if container.flag("alpha-config"):
+        file = structured_file(container, mounted)
+        given = {key: values[-1] for key, _, values in options(structured_content(file))} if file else {}
+        if port_of(given.get("https_address", "")) == port:
+            yield _checked("oauth2-proxy", tls=given.get("tls_cert_file", ""), login=given.get("allowed_group", ""))
+        else:
+            yield "oauth2-proxy has no TLS at server.secureBindAddress"
         return
     clear, secure = container.flag("http-address"), container.flag("https-address")
     if secure and port_of(secure.text) == port:

@@ -21,8 +21,8 @@ from ops.permissions.model import (
 WIDTH = 100
 _HEAD = """Generated from what `Pulumi.prod.yaml` renders, by `make docs`: change the components, not this file.
 What is not listed is refused. `ops drill access` tries what is outside of the matrix on a running platform, whose own
-matrix the same functions read from the state of its stack. People, who sign in to Grafana and Jaeger by the directory
-or the identity provider, are no part of this page.
+matrix the same functions read from the state of its stack. People, who sign in to Grafana, Jaeger, metrics and alerts
+by the directory or the identity provider, are no part of this page.
 """
 _KAFKA = "Read and Write include Describe. Logins are SCRAM-SHA-512 over TLS."
 _DATABASE = "Everything comes over TLS with SCRAM-SHA-256; the superuser logs in through the pod's own socket only."
