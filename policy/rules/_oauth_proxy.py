@@ -7,7 +7,7 @@ from typing import Final
 
 from policy.documents import parse
 from policy.model import Node
-from policy.rules._formats import true
+from policy.rules._values import true
 from policy.rules._servers import Container, File, Mounted
 
 _SERVER: Final[Mapping[str, str]] = {
