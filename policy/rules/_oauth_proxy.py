@@ -7,8 +7,8 @@ from typing import Final
 
 from policy.documents import parse
 from policy.model import Node
-from policy.rules._values import true
 from policy.rules._servers import Container, File, Mounted
+from policy.rules._values import true
 
 _SERVER: Final[Mapping[str, str]] = {
     "http_address": "server.bindAddress",
