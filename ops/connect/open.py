@@ -30,11 +30,11 @@ from components.jaeger.query import OAUTH_PORT, query_workload
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.thanos import QUERY_PORT
 from ops.core import platform as platform_module
-from ops.core.context import Tunnel
 from ops.core.errors import OpsError, one_line
 from ops.core.files import write_private
 from ops.core.kube import Kube
 from ops.core.platform import Login, Platform
+from ops.core.tunnel import Tunnel
 
 
 class Name(StrEnum):
