@@ -18,11 +18,11 @@ from pydantic import BaseModel, SecretStr
 from components.telemetry.attributes import CLASSES
 from ops.core import platform as platform_module
 from ops.core.alertmanager import Alertmanager, client_of
-from ops.core.context import Tunnels
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.core.platform import Platform
+from ops.core.tunnel import Tunnels
 from ops.core.web import Metrics, Web
 from ops.incidents import alerts as kafka_events
 from ops.incidents.alerts import silences

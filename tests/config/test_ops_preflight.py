@@ -14,7 +14,7 @@ from kubernetes import client
 from pulumi.runtime import set_all_config
 from typer.testing import CliRunner
 
-from ops import up
+from ops import rights
 from ops.__main__ import app
 from ops.config import of_file
 from ops.core.kube import Kube
@@ -402,7 +402,9 @@ def test_the_roles_of_ops_rights_are_enough(furnished: Fixture, tmp_path: Path) 
     resources = rendered(of_file(_stack_file(tmp_path)))
     kube = Kube.connect(NAMESPACE, furnished.api.kubeconfig, ADMIN)
     try:
-        roles = up.manifests(NAMESPACE, resources, up.served_kinds(Cluster(kube), resources), up.subject_of(user))
+        roles = rights.manifests(
+            NAMESPACE, resources, rights.served_kinds(Cluster(kube), resources), rights.subject_of(user)
+        )
     finally:
         kube.close()
     assert furnished.lines(INSTALLER)["cluster"].state is State.FAIL

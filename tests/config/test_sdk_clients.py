@@ -11,7 +11,7 @@ import pytest
 
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import Signal
-from ops.connect import command
+from ops.connect import service
 from ops.core.platform import Login, Platform
 from tests.config.gate_process import PASSWORDS, Gate, running_gate
 from tests.sdks import clients
@@ -23,9 +23,9 @@ def lines(gate: Gate, folder: Path) -> str:
     """What `ops connect` prints where the gate is the platform's, with its files in a folder."""
     login = Login.model_validate({"username": clients.LAYER, "password": PASSWORDS[clients.LAYER]})
     platform = Platform.model_construct(ca_certificate=gate.ca_file.read_text(), otlp_http=gate.endpoint)
-    known = command.variables(platform, login, folder / command.CERTIFICATE_FILE, command.Protocol.HTTP)
-    command.written(folder, known, platform.ca_certificate)
-    return "\n".join(command.lines(known, folder))
+    known = service.variables(platform, login, folder / service.CERTIFICATE_FILE, service.Protocol.HTTP)
+    service.written(folder, known, platform.ca_certificate)
+    return "\n".join(service.lines(known, folder))
 
 
 @pytest.mark.drill

@@ -1,7 +1,7 @@
-"""Commands that drills run. Outside the platform, those that only the place it runs in knows: the object storage
-stopped and started, a region cut off, new passwords given to clients. Commands of `ops` as an operator gives them, each
-in a process of its own; and a kubeconfig in which two contexts have changed places, as an operator of two regions may
-have it by mistake.
+"""Commands that drills run: some of the place it runs in, for what is no part of the platform or cannot be done from
+inside (the object storage stopped and started, a region cut off, new passwords given to clients); some of `ops` as an
+operator gives them, each in a process of its own. And a kubeconfig in which two contexts have changed places, as an
+operator of two regions may have it by mistake.
 
 `VARIABLE` names a file with the commands of the place; the lab's is named by ``python -m lab exec``.
 """

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.core import context, otlp
+from ops.core import otlp, tunnel
 from ops.core.errors import OpsError
 from ops.core.platform import Login, parse
 from ops.core.web import Query, Web, connected
@@ -160,8 +160,8 @@ def test_a_server_of_another_authority_is_not_trusted(gateway: GatewayProcess, p
 
 def test_who_asks_for_a_tunnel_after_the_end_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(context, "Tunnel", lambda _, pod, *__: opened.append(pod))
-    tunnels = context.Tunnels("obs")
+    monkeypatch.setattr(tunnel, "Tunnel", lambda _, pod, *__: opened.append(pod))
+    tunnels = tunnel.Tunnels("obs")
     tunnels.close()
     with pytest.raises(OpsError, match="no tunnel to grafana-0:3000: the command ends"):
         tunnels.url("grafana-0", 3000)

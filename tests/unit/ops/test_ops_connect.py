@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from components.telemetry.layers import LAYER_NAMES
 from ops.__main__ import app
-from ops.connect import command
+from ops.connect import service
 from ops.core import platform
 from ops.core.errors import OpsError
 
 PASSWORD = "a:long/pass=word +%"
-FILES = (command.CERTIFICATE_FILE, command.HEADERS_FILE, command.ENVIRONMENT_FILE)
+FILES = (service.CERTIFICATE_FILE, service.HEADERS_FILE, service.ENVIRONMENT_FILE)
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +53,12 @@ def test_a_shell_gets_the_variables_and_the_output_shows_no_login(tmp_path: Path
     assert values == {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "https://198.18.0.20:4318",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(folder / command.CERTIFICATE_FILE),
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(folder / service.CERTIFICATE_FILE),
         "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
     }
     assert "YnVzaW5lc3M6" not in printed
     assert "# export OTEL_SERVICE_NAME=  # one of " in printed
-    assert (folder / command.CERTIFICATE_FILE).read_text() == "-----BEGIN CERTIFICATE-----"
+    assert (folder / service.CERTIFICATE_FILE).read_text() == "-----BEGIN CERTIFICATE-----"
     assert {stat.S_IMODE((folder / name).stat().st_mode) for name in FILES} == {0o600}
     assert {path.name for path in folder.iterdir()} == set(FILES)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -67,7 +67,7 @@ def test_a_shell_gets_the_variables_and_the_output_shows_no_login(tmp_path: Path
 def test_a_file_of_all_variables_is_what_the_shell_has(tmp_path: Path) -> None:
     printed = run("--layer", "business", "--write", str(tmp_path), "--protocol", "grpc")
     values = variables(printed)
-    lines = (tmp_path / command.ENVIRONMENT_FILE).read_text().splitlines()
+    lines = (tmp_path / service.ENVIRONMENT_FILE).read_text().splitlines()
     assert dict(line.split("=", 1) for line in lines) == values
     assert values["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://198.18.0.20:4317"
 
@@ -77,11 +77,11 @@ def test_without_files_the_login_is_shown_to_a_terminal_alone(monkeypatch: pytes
         OpsError, match=r"^the login is shown to a terminal alone: name a folder for it with --write DIR$"
     ):
         run("--layer", "business")
-    monkeypatch.setattr(command.sys.stdout.__class__, "isatty", lambda self: True, raising=False)
-    known = command.variables(
-        platform.load(), platform.load().otlp_credentials["business"], Path("obs-ca.pem"), command.Protocol.HTTP
+    monkeypatch.setattr(service.sys.stdout.__class__, "isatty", lambda self: True, raising=False)
+    known = service.variables(
+        platform.load(), platform.load().otlp_credentials["business"], Path("obs-ca.pem"), service.Protocol.HTTP
     )
-    assert variables("\n".join(command.lines(known, None))) == known
+    assert variables("\n".join(service.lines(known, None))) == known
 
 
 @pytest.mark.parametrize(

@@ -265,13 +265,13 @@ def test_traces_are_at_their_own_address_since_a_login_comes_back_there(
     place: Place, server: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
-    monkeypatch.setattr("ops.connect.command.OAUTH_PORT", port)
+    monkeypatch.setattr("ops.connect.open.OAUTH_PORT", port)
     lines = place.run(monkeypatch, "traces", "--minutes", "0.01").splitlines()
     assert lines[0] == f"traces: https://localhost:{port}/"
     assert lines[2].startswith("for your browser localhost has to be this machine, where the login sends it back to: ")
     assert lines[3].endswith("in a group that is cleared for public (--clearance: internal)")
     assert place.is_clean()
-    monkeypatch.setattr("ops.connect.command.OAUTH_PORT", server[1])
+    monkeypatch.setattr("ops.connect.open.OAUTH_PORT", server[1])
     known = place.run(monkeypatch, "traces").splitlines()
     assert known[0] == f"traces: https://localhost:{server[1]}/ is reached from here: no forward is needed"
     assert len(place.forwards()) == 1

@@ -68,7 +68,7 @@ class Checkout:
         self.git("init", "-q", "-b", "main")
         self.write("Pulumi.yaml", "name: demo\nruntime: python\n")
         self.write("Pulumi.test.yaml", "config:\n  demo:text: 'a: 1'\n  demo:token: {secure: v1:abc}\n")
-        self.write("cli.py", program)
+        self.write("__main__.py", program)
         self.write("kept/__init__.py", "")
         self.write("kept/settings.py", "LENGTH = 32\n")
         self.write("CODEOWNERS", "* @demo/all\n")
