@@ -39,7 +39,7 @@ SPY = "spy"
 
 
 class _Spy(ThreadingHTTPServer):
-    """A server that keeps the headers of each request, and answers with those that it should not have."""
+    """A server that keeps the headers of each request."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
@@ -273,9 +273,9 @@ def test_a_silence_that_a_person_makes_and_ends_is_recorded_with_the_name(harnes
         "createdBy": "somebody-else",
         "comment": "test",
     }
-    made = browser.post(f"{base}/silences", json=silence, timeout=60)
-    assert made.status_code == 200, made.text
-    number = made.json()["silenceID"]
+    answer = browser.post(f"{base}/silences", json=silence, timeout=60)
+    assert answer.status_code == 200, answer.text
+    number = answer.json()["silenceID"]
     ended = browser.delete(f"{base}/silence/{number}", timeout=60)
     assert ended.status_code == 200, ended.text
     created = harness.tells(ALERTS_LOGIN, action="create silence", who="carol@example.org")

@@ -49,7 +49,7 @@ def test_people_of_the_group_query_metrics_and_silence_alerts_and_others_do_not(
             "createdBy": SILENCES,
             "comment": "test of the personal login",
         }
-        made = operator.post(f"{urls[ALERTS_LOGIN]}/api/v2/silences", json=silence, timeout=TIMEOUT)
-        assert made.status_code == 200, made.text
-        path = f"{urls[ALERTS_LOGIN]}/api/v2/silence/{made.json()['silenceID']}"
+        created = operator.post(f"{urls[ALERTS_LOGIN]}/api/v2/silences", json=silence, timeout=TIMEOUT)
+        assert created.status_code == 200, created.text
+        path = f"{urls[ALERTS_LOGIN]}/api/v2/silence/{created.json()['silenceID']}"
         assert operator.delete(path, timeout=TIMEOUT).status_code == 200

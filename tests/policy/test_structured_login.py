@@ -88,8 +88,8 @@ def test_the_good_proxy_passes_every_rule() -> None:
     ],
 )
 def test_a_broken_proxy_is_noticed(rule_id: str, path: str, value: Any, message: str) -> None:
-    found = said(rule(rule_id), build(broken(GOOD, path, value)))
-    assert any(message in line for line in found), found
+    messages = said(rule(rule_id), build(broken(GOOD, path, value)))
+    assert any(message in line for line in messages), messages
 
 
 def test_a_file_that_is_not_mounted_is_no_login() -> None:
@@ -99,5 +99,5 @@ def test_a_file_that_is_not_mounted_is_no_login() -> None:
 
 
 def test_the_own_login_may_stand_in_a_secret() -> None:
-    found = said(rule("oauth-proxy-secrets"), build(GOOD))
-    assert found == []
+    messages = said(rule("oauth-proxy-secrets"), build(GOOD))
+    assert messages == []

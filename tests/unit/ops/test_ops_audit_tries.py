@@ -128,11 +128,11 @@ class Web:
     """Answers each request as it is told, and keeps them."""
 
     def __init__(self, *statuses: int) -> None:
-        self.statuses, self.asked = list(statuses), [("", "", "")]
-        self.asked.clear()
+        self.statuses, self.requests = list(statuses), [("", "", "")]
+        self.requests.clear()
 
     def call(self, method: str, url: str, *, headers: Mapping[str, str], **_: object) -> AbstractContextManager[Any]:
-        self.asked.append((method, url, headers.get("Authorization", "")))
+        self.requests.append((method, url, headers.get("Authorization", "")))
         return nullcontext(SimpleNamespace(status_code=self.statuses.pop(0)))
 
 
@@ -163,7 +163,7 @@ def accessed(source: Source, outcome: Outcome, *, target: str, method: str = "GE
 def test_a_query_at_the_login_of_metrics_is_known_by_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
     web = Web(401, 200)
     refused, allowed = tries._metrics(logins(web, monkeypatch, metrics="https://metrics"))
-    (made_up, url, nothing), (posted, _, token) = web.asked
+    (made_up, url, nothing), (posted, _, token) = web.requests
     assert (url, nothing, posted, token) == ("https://metrics/api/v1/query", "", "POST", "Bearer token-of-the-tools")
     assert (refused.name, allowed.name) == ("metrics refused", "metrics allowed")
     assert refused.fits(accessed(Source.METRICS, Outcome.REFUSED, target="metrics:query", method=made_up))
@@ -175,7 +175,7 @@ def test_a_read_at_the_login_of_alerts_is_known_by_a_silence_that_is_not_there(m
     web = Web(401, 404)
     tried = tries._alerts(logins(web, monkeypatch, alerts="https://alerts"))
     assert [one.name for one in tried] == ["alerts refused", "alerts allowed"]
-    for attempt_, (_, url, _) in zip(tried, web.asked, strict=True):
+    for attempt_, (_, url, _) in zip(tried, web.requests, strict=True):
         silence = url.rpartition("/")[2]
         assert attempt_.fits(accessed(Source.ALERTS, attempt_.outcome, target=f"silence:{silence}"))
         assert not attempt_.fits(accessed(Source.ALERTS, attempt_.outcome, target="silence:other"))
