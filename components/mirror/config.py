@@ -395,9 +395,9 @@ def _jmx_rules() -> list[dict[str, Any]]:
     ]
 
 
-jmx_exporter = partial(java.jmx_exporter, keystore=KEYSTORE, objects=METRIC_OBJECTS, rules=_jmx_rules())
-"""Configuration of the metrics agent, from its user, that one's password and the password of the key store."""
-
-
 def _rule(pattern: str, name: str, labels: dict[str, str], *, kind: str = "GAUGE") -> dict[str, Any]:
     return {"pattern": pattern, "name": f"kafka_mirror_{name}", "type": kind, "labels": labels}
+
+
+jmx_exporter = partial(java.jmx_exporter, keystore=KEYSTORE, objects=METRIC_OBJECTS, rules=_jmx_rules())
+"""Configuration of the metrics agent, from its user, that one's password and the password of the key store."""

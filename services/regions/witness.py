@@ -17,11 +17,11 @@ from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.regions import REGION, TAKEN
 from services.runtime import s3
-from services.runtime.settings import Storage
+from services.runtime.settings import Moment, Storage
 
 VERSION: Literal[1] = 1
 FOLDER = "regions/"
@@ -47,17 +47,6 @@ class UnreadableError(RegionError):
     """What is there is no record of that kind and version."""
 
 
-def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("the time is out of range") from None
-
-
-def _written(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def now() -> datetime:
     """This moment, as exactly as records keep it."""
     moment = datetime.now(UTC)
@@ -68,9 +57,6 @@ def _no_lease(name: str) -> str:
     if name == TAKEN:
         raise ValueError(f"no region may be called {TAKEN}")
     return name
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_utc), PlainSerializer(_written, when_used="json")]
 
 
 Region = Annotated[str, Field(pattern=REGION), AfterValidator(_no_lease)]
