@@ -14,7 +14,23 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from components.rules import Severity
-from components.telemetry.fields import AttributeName, Line, MetricName, Name, Row, not_allowed, validation_errors
+from components.telemetry.fields import (
+    AlertName,
+    AttributeName,
+    Duration,
+    LabelName,
+    LayerField,
+    Line,
+    MetricName,
+    Name,
+    Place,
+    Row,
+    Runbook,
+    not_allowed,
+    seconds,
+    spoken,
+    validation_errors,
+)
 from components.telemetry.file import REGISTRY_NAME
 from components.telemetry.layers import Signal
 from components.telemetry.registry import (
@@ -25,7 +41,6 @@ from components.telemetry.registry import (
     metric_reserved,
     service_reserved,
 )
-from components.telemetry.rows import AlertName, Duration, LabelName, LayerField, Place, Runbook, seconds, spoken
 
 
 class Simulated(Row):

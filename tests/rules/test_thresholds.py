@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from components.rules import Alert, rule_file
-from components.telemetry.rows import seconds
+from components.telemetry.fields import seconds
 from components.telemetry.rules import ALERT_OF_PRIORITY, INHIBITIONS, RULES, layer_groups, slo_groups
 from components.telemetry.schema import BurnRate, Slo, Threshold
 from components.telemetry.thresholds import BURN_RATES, DOCUMENT, SLOS, THRESHOLDS
