@@ -11,8 +11,8 @@ from confluent_kafka import Producer, TopicPartition
 
 from components.storage_roles import StorageRole
 from services.backup import BackupError
-from services.backup_exporter.__main__ import sweep
 from services.backup_exporter.poller import BackupBucket
+from services.backup_exporter.retention import sweep
 from services.kafka_archive import segments as names
 from tests.config.alertmanager_line import State
 from tests.config.kafka_archive_process import Harness, Sender, archive_harness

@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from services.runtime.settings import SettingsError
 from services.service_graph import ServiceGraphSettings
-from services.service_graph.__main__ import main, place
+from services.service_graph.__main__ import main
 from services.service_graph.graph import EdgeMetrics, Tally, document, document_id, links
+from services.service_graph.reader import place
 
 MS = 1_000_000
 

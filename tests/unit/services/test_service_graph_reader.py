@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from services.runtime.settings import KafkaTopic
-from services.service_graph.__main__ import Reader
 from services.service_graph.graph import EdgeMetrics, Matcher, Tally
+from services.service_graph.reader import Reader
 from tests.unit.services.graph_records import CLIENT, One, record
 
 TOPIC = "telemetry-traces"

@@ -17,8 +17,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.backup_exporter import BackupExporterSettings as Settings
-from services.backup_exporter.__main__ import BackupCollector, Retention, Service, main
+from services.backup_exporter.__main__ import BackupCollector, Service, main
 from services.backup_exporter.poller import BackupPoller
+from services.backup_exporter.retention import Retention
 from services.runtime.settings import SettingsError
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import SCRAPER, ReportServer, Storage, until_ready, write_files

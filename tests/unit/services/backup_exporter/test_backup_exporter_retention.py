@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.backup.manifest import manifest_key, run_name
-from services.backup_exporter.__main__ import RUNS, SEGMENTS, UPLOADS, Retention
+from services.backup_exporter.retention import RUNS, SEGMENTS, UPLOADS, Retention
 from services.kafka_archive.segments import Name
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import BUCKET, Storage

@@ -12,8 +12,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.failover_agent import FailoverAgentSettings
-from services.failover_agent.__main__ import AgentCollector, HeartbeatExchange, LeasePoller, PeerClock
+from services.failover_agent.__main__ import AgentCollector
 from services.failover_agent.notification_gate import EgressProbe, NotificationGate
+from services.failover_agent.witness import HeartbeatExchange, LeasePoller, PeerClock
 from services.regions.witness import Heartbeat, Witness, WitnessError
 from services.runtime.serving import DedupLogger
 from tests.unit.services.failover_agent.contents import NOW, content

@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition
 from services.backup import BackupError
 from services.backup.store import Object
 from services.kafka_archive import KafkaArchiveSettings
-from services.kafka_archive.__main__ import Archiver
+from services.kafka_archive.archiver import Archiver
 from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.segments import Name, Record, Segment
 from services.kafka_archive.upload_pool import Result

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from services.kafka_archive import __main__ as archiver
-from services.kafka_archive import upload_pool
+from services.kafka_archive import archiver, upload_pool
 from tests.unit.services.kafka_archive.archive_fakes import TOPIC, Consumer, Harness, Message
 
 
