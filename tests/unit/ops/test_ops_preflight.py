@@ -94,7 +94,7 @@ def test_the_whole_platform_is_counted_with_its_replicas() -> None:
         "requests"
     ]
     assert kafka.need.cpu >= quantity(requests["cpu"])
-    assert (wanted.storage_classes, wanted.autoscaled, len(wanted.balancers)) == ({"fast-ssd"}, True, 10)
+    assert (wanted.storage_classes, wanted.autoscaled, len(wanted.balancers)) == ({"fast-ssd"}, True, 12)
     assert ("apps/v1", "StatefulSet") in wanted.kinds
     assert ("v1", "Secret") in wanted.kinds
 
