@@ -188,7 +188,7 @@ def test_an_empty_cluster_lacks_what_the_lines_say(furnished: Fixture) -> None:
         "no plug-in is seen that is known here: whether they are enforced is unknown",
     )
     assert lines["network policies"].remedy.startswith("try it in an empty namespace: `kubectl run web ")
-    assert lines["load balancers"].detail == "10 load balancers, and no node says its cloud"
+    assert lines["load balancers"].detail == "12 load balancers, and no node says its cloud"
 
 
 def test_a_cluster_that_has_everything_fails_in_nothing(furnished: Fixture) -> None:
