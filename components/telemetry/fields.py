@@ -11,11 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetJsonSchemaHandler, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
-
-from components.telemetry.layers import LAYER_NAMES, Layer, layer
 
 NOT_ALLOWED = "not_allowed"
 """Error type whose message is what is allowed."""
@@ -182,26 +180,10 @@ _DURATION = re.compile(r"(\d+)([smhd])")
 _WORDS = {"en": {3600: "h", 60: "min", 1: "s"}, "ja": {3600: "時間", 60: "分", 1: "秒"}}
 
 
-def _layer(value: object) -> Layer:
-    if value not in LAYER_NAMES:
-        raise not_allowed(f"one of {', '.join(LAYER_NAMES)}")
-    return layer(str(value))
-
-
-def _layer_or_platform(value: str) -> str:
-    if value not in (*LAYER_NAMES, PLATFORM):
-        raise not_allowed(f"one of {', '.join((*LAYER_NAMES, PLATFORM))}")
-    return value
-
-
 AlertName = Annotated[str, pattern(r"([A-Z][a-z0-9]*)+", "words like DeviceBatteryLow, each with a capital letter")]
 LabelName = Annotated[str, pattern(r"[a-z][a-z0-9_]*", "a label of Prometheus: lower-case letters, digits, _")]
 Duration = Annotated[str, pattern(r"\d+[smhd]", "a duration such as 30s, 5m, 1h or 3d")]
 Runbook = Annotated[str, pattern(r"docs/runbooks/[A-Za-z]+\.md", "a page such as docs/runbooks/DeviceBatteryLow.md")]
-LayerField = Annotated[Layer, PlainValidator(_layer)]
-"""A layer, written as its name."""
-Place = Annotated[str, AfterValidator(_layer_or_platform)]
-"""Name of a layer, or `PLATFORM`."""
 
 
 def seconds(duration: str) -> int:
