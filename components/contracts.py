@@ -159,6 +159,19 @@ class ProbeJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PersonalLogin:
+    """A login of people's own accounts in front of a server that knows no people.
+
+    Attributes:
+        url: Where people reach it, outside the cluster.
+        credential: Its own login at the server.
+    """
+
+    url: str
+    credential: Credential
+
+
+@dataclass(frozen=True, kw_only=True)
 class QueryEndpoint:
     """The one read address over all Prometheus replicas.
 
@@ -169,6 +182,7 @@ class QueryEndpoint:
         access_label: Label that a client pod needs.
         reader: May query.
         ruler: Asks for what rules read, where there are shards.
+        people: How people come in by accounts of their own, or None.
     """
 
     url: str
@@ -177,11 +191,21 @@ class QueryEndpoint:
     access_label: str
     reader: Credential
     ruler: Credential | None = None
+    people: PersonalLogin | None = None
 
     @property
     def users(self) -> tuple[Credential, ...]:
         """Everybody who may query."""
-        return (self.reader, *([self.ruler] if self.ruler else []))
+        return (
+            self.reader,
+            *([self.ruler] if self.ruler else []),
+            *([self.people.credential] if self.people else []),
+        )
+
+    @property
+    def page(self) -> str:
+        """Where people look at it."""
+        return self.people.url if self.people else self.url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -445,6 +469,7 @@ class AlertmanagerEndpoint:
         server_name: Name to verify in the members' certificates.
         access_label: Label that a client pod needs.
         operator: May read and silence.
+        people: How people come in by accounts of their own, or None.
     """
 
     url: str
@@ -454,3 +479,9 @@ class AlertmanagerEndpoint:
     server_name: str
     access_label: str
     operator: Credential
+    people: PersonalLogin | None = None
+
+    @property
+    def page(self) -> str:
+        """Where people look at it."""
+        return self.people.url if self.people else self.url

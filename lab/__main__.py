@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab import LabError, directory, environment, install_page, kafka_start, packages, registry, storage, timing
+from lab import LabError, directory, environment, install_page, packages, registry, storage, timing
+from lab import stack as stacks
 from lab.cluster import disruptions, lifecycle, network, scaling
 from lab.cluster.controllers import Cluster
 from lab.fakes.identity import setup as identity
@@ -111,6 +112,8 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
         places.add_row(what, str(outputs[key]))
     for clearance, url in outputs["trace_query_urls"].items():
         places.add_row(f"traces, clearance {clearance}", str(url))
+    for login, url in outputs["sign_in_urls"].items():
+        places.add_row(f"{login}, by an account of one's own", str(url))
     places.add_row(f"fake of the identity provider, people in {identity.folder(paths.first)}", identity.URL)
     places.add_row("fakes of pager, SMS, Slack, dead man's switch", receivers.URL)
     places.add_row("fake of the mail server", receivers.MAIL_SERVER)
@@ -138,7 +141,7 @@ def up(
     stack: _Chosen = environment.STACK,
     kafka: Annotated[
         str, typer.Option(help="previous: begin with the release of Kafka before, for `ops drill kafka-upgrade`")
-    ] = kafka_start.PINNED,
+    ] = stacks.PINNED,
     controllers: Annotated[
         bool, typer.Option("--controllers", help="begin with dedicated controllers, for `ops drill kafka-controllers`")
     ] = False,
@@ -148,8 +151,8 @@ def up(
     Or a second cluster with the second region beside them.
     """
     second, paths = _is_second(stack), environment.cluster_paths(_PATHS, stack)
-    previous = kafka_start.is_previous(kafka, stack)
-    kafka_start.refuse_controllers_for_another_stack(controllers, stack)
+    previous = stacks.is_previous(kafka, stack)
+    stacks.refuse_controllers_for_another_stack(controllers, stack)
     disruptions.refuse_while_partitioned(paths, _namespace(stack))
     lifecycle.check_machine(_PATHS)
     steps = Steps("make up-dr" if second else "make up")
@@ -159,11 +162,11 @@ def up(
     if second:
         _need_first_region()
     with steps.step("images of the platform"):
-        built = containers.build_all() | kafka_start.built(previous)
+        built = containers.build_all() | stacks.kafka_built(previous)
     lifecycle.up(paths, steps)
     network.join(_PATHS.netns)
     if previous:
-        kafka_start.refuse_on_a_newer_one(paths, stack)
+        stacks.refuse_on_a_newer_one(paths, stack)
     lifecycle.wait_for_services(_PATHS, steps)
     with steps.step("images to the registry"):
         registry.publish(_PATHS, built)
@@ -178,8 +181,8 @@ def up(
             lifecycle.remove_namespace(paths, _namespace(stack))
     created = _namespace(stack) not in lifecycle.namespaces(paths)
     chosen.give_secrets(lifecycle.service_secrets(_PATHS, stack))
-    kafka_start.set_release(_PATHS, stack, previous=previous)
-    dedicated = not second and kafka_start.choose_controllers(_PATHS, stack, wanted=controllers)
+    stacks.set_release(_PATHS, stack, previous=previous)
+    dedicated = not second and stacks.choose_controllers(_PATHS, stack, wanted=controllers)
     coming = scaling.scale_down_on_creation(paths, _namespace(stack)) if second else nullcontext()
     with steps.step("pulumi up"), coming, registry.pull_secret_given(paths, _namespace(stack)):
         chosen.up()

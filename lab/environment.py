@@ -18,9 +18,8 @@ from components.naming import size_of
 from components.telemetry.topics import topic
 from lab import LabError, directory, registry, storage
 from lab.cluster import network
-from lab.fakes.receivers import keys
+from lab.fakes.receivers import client as receivers
 from lab.fakes.receivers import settings as receivers_settings
-from lab.fakes.receivers import setup as receivers
 from lab.key_files import AUTHORITY
 from lab.paths import CHECKOUT, LabPaths
 from lab.toolchain import tools
@@ -132,7 +131,10 @@ def notification_record(paths: LabPaths) -> dict[str, str]:
         return {}
     address = {
         "url": receivers_settings.URL,
-        "login": {"username": keys.READER, "password": keys.load(place / receivers_settings.SECRETS).reader_password},
+        "login": {
+            "username": receivers_settings.READER,
+            "password": receivers_settings.load_secrets(place / receivers_settings.SECRETS).reader_password,
+        },
         "ca_file": str(place / receivers_settings.CERTIFICATES / AUTHORITY),
     }
     write_private(place / "reader.json", json.dumps(address, indent=1).encode() + b"\n")

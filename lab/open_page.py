@@ -25,7 +25,7 @@ _READ_BYTES = 64 * 1024
 
 
 class Page(StrEnum):
-    """A page that needs no login of the identity provider, which is inside the namespace too."""
+    """A page that has a login without the identity provider, which is inside the namespace too."""
 
     GRAFANA = "grafana"
     METRICS = "metrics"
@@ -48,7 +48,8 @@ def open_page(paths: LabPaths, page: Page, minutes: float) -> int:
     """
     with listen() as listener:
         port = listener.getsockname()[1]
-        command = [sys.executable, "-m", "ops", "open", page, "--port", str(port), "--minutes", f"{minutes:g}"]
+        options = ["--port", str(port), "--minutes", f"{minutes:g}", *([] if page is Page.GRAFANA else ["--direct"])]
+        command = [sys.executable, "-m", "ops", "open", page, *options]
         # The listener stays where it was made; what is connected from here on is inside.
         network.join(paths.netns)
         return asyncio.run(relay(listener, port, command, environment.variables(paths)))

@@ -29,9 +29,10 @@ from lab.cluster.network import RECEIVERS, REGISTRY_PORT, Daemon, wait_until
 from lab.fakes.receivers import settings as receivers
 from lab.paths import LabPaths, cache_root
 from lab.toolchain import containers, images, tools
-from lab.toolchain.images import Image, bytes_digest
+from lab.toolchain.images import Image
 from lab.toolchain.recipes import PREVIOUS_KAFKA
 from ops.core.files import write_private
+from ops.images.registry import digest_of
 
 PROGRAM: Final = "docker-registry"
 URL: Final = f"https://{RECEIVERS}:{REGISTRY_PORT}"
@@ -169,7 +170,7 @@ class Registry:
             LabError: The registry refuses it, or does not answer.
         """
         config, manifest = image.config(), image.manifest()
-        digest, at = bytes_digest(manifest), f"/v2/{image.repository}/manifests/{image.tag}"
+        digest, at = digest_of(manifest), f"/v2/{image.repository}/manifests/{image.tag}"
         present = self._call("HEAD", at, headers={"Accept": _MANIFEST})
         if present.status_code == _OK and present.headers.get("Docker-Content-Digest") == digest:
             return digest
@@ -177,7 +178,7 @@ class Registry:
             if not self._has(image.repository, layer.digest):
                 with layer.ensure().open("rb") as content:
                     self._send(image.repository, layer.digest, content)
-        self._send(image.repository, bytes_digest(config), config)
+        self._send(image.repository, digest_of(config), config)
         self._must("PUT", at, data=manifest, headers={"Content-Type": _MANIFEST})
         return digest
 

@@ -26,7 +26,7 @@ from lab import LabError, key_files
 from lab.cluster import network
 from lab.cluster.network import RECEIVERS, STORAGE_PORT, Daemon, wait_until
 from lab.fakes.receivers import settings as receivers
-from lab.fakes.receivers.keys import aws_key, aws_secret
+from lab.fakes.receivers.settings import aws_key, aws_secret
 from lab.paths import CHECKOUT, LabPaths
 from lab.toolchain import tools
 from ops.core.files import write_private

@@ -23,7 +23,7 @@ import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ops import cli
+from ops import __main__ as cli
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
 from ops.drills import record

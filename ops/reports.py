@@ -31,7 +31,7 @@ from ops.core.errors import OpsError, one_line
 from ops.core.files import Lang
 from ops.core.kube import Kube
 from ops.core.terminal import Table
-from ops.evidence import work as done_work
+from ops.evidence import reading as done_work
 from ops.evidence.files import platform_id
 from services.reports import LANGUAGES, KafkaAccess, Language
 from services.reports.alert_topics import KafkaAlertLog

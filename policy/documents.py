@@ -1,5 +1,7 @@
 """Configuration files inside ConfigMaps and Secrets, parsed into what the servers will read; and references of
 container images, as pods name them.
+
+Grafana's ini files are read as the library of Grafana reads them (go-ini): by lines, however far they are indented.
 """
 
 from __future__ import annotations
@@ -17,8 +19,75 @@ from typing import Any, Final, Self
 
 import yaml
 
-from policy import ini
 from policy.model import UNKNOWN, Node, Resource, UnknownValueError
+
+INI_DEFAULT: Final = "default"
+"""Section of the settings before the first one."""
+_DELIMITERS: Final = "=:"
+_COMMENT: Final = "#;"
+_LONG: Final = ('"""', "`")
+"""Quotes of values that may go over several lines."""
+
+
+@functools.lru_cache(maxsize=64)
+def ini(text: str) -> Mapping[str, Mapping[str, str]]:
+    """Settings by section, with upper and lower case as they are written; the last of several counts."""
+    content: dict[str, dict[str, str]] = {}
+    section = INI_DEFAULT
+    lines = iter(text.removeprefix("\ufeff").splitlines())
+    for line in map(str.strip, lines):
+        if not line or line[0] in _COMMENT:
+            continue
+        name, closed, _ = line[1:].rpartition("]")
+        if line[0] == "[" and closed:
+            section = name
+            content.setdefault(section, {})
+        elif setting := _setting(line):
+            key, rest = setting
+            content.setdefault(section, {})[key] = _value(rest, lines)
+    return content
+
+
+def _setting(line: str) -> tuple[str, str] | None:
+    """Name of a setting, which may be quoted, and what is behind the delimiter."""
+    quote = next((quote for quote in ('"""', '"', "`") if line.startswith(quote)), "")
+    end = line.find(quote, len(quote)) if quote else 0
+    delimiter = min((at for at in (line.find(sign, max(end, 0)) for sign in _DELIMITERS) if at >= 0), default=-1)
+    if end < 0 or delimiter < 0:
+        return None
+    name = line[len(quote) : end] if quote else line[:delimiter]
+    return name.strip(), line[delimiter + 1 :].strip()
+
+
+def _value(text: str, lines: Iterator[str]) -> str:
+    quote = next((quote for quote in _LONG if text.startswith(quote)), "")
+    if quote:
+        return _quoted(text[len(quote) :], quote, lines)
+    if text.endswith("\\"):
+        return _continued(text[:-1], lines)
+    bare = text[: min((at for at in map(text.find, _COMMENT) if at >= 0), default=len(text))].strip()
+    surrounded = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'" and bare.count(bare[0]) == len("''")
+    return bare[1:-1] if surrounded else bare
+
+
+def _quoted(text: str, quote: str, lines: Iterator[str]) -> str:
+    """A value up to its last quote, in the same line or in a later one."""
+    while quote not in text:
+        following = next(lines, None)
+        if following is None:
+            return text
+        text = f"{text}\n{following}"
+    return text.rpartition(quote)[0]
+
+
+def _continued(text: str, lines: Iterator[str]) -> str:
+    """A value with the lines that continue it: each but the last ends with a backslash."""
+    for line in map(str.strip, lines):
+        text += line
+        if not line or not text.endswith("\\"):
+            break
+        text = text[:-1]
+    return text
 
 
 class _YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -55,6 +124,7 @@ class Format(StrEnum):
     SEARCH = "search cluster"
     RULES = "Prometheus rules"
     PROBER = "prober (blackbox_exporter)"
+    OAUTH_PROXY = "oauth2-proxy"
     OTHER = "other"
 
 
@@ -127,7 +197,7 @@ def parse(name: str, text: str) -> tuple[Format, Any]:
         content = properties(text)
         return _properties_format(content), content
     if name.endswith(".ini"):
-        return Format.GRAFANA, ini.read(text)
+        return Format.GRAFANA, ini(text)
     return Format.OTHER, loaded if name.endswith(STRUCTURED) else text
 
 
@@ -210,6 +280,8 @@ _MARKS: tuple[tuple[Format, frozenset[str]], ...] = (
     (Format.DATASOURCES, frozenset({"datasources"})),
     (Format.SEARCH, frozenset({"cluster.name"})),
     (Format.OBJECT_STORE, frozenset({"type", "config"})),
+    (Format.OAUTH_PROXY, frozenset({"upstreamConfig"})),
+    (Format.OAUTH_PROXY, frozenset({"injectRequestHeaders"})),
     (Format.JMX_EXPORTER, frozenset({"httpServer"})),
     (Format.JMX_EXPORTER, frozenset({"lowercaseOutputName"})),
 )

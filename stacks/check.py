@@ -52,6 +52,12 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "grafana.ldap", "Grafana has one account, its administrator's, and no roles (requirement G5)"
     if settings.traces.identity is None:
         yield "traces.identity", "traces have no pages and no clearances of their own (requirement J3)"
+    if settings.sign_in is None:
+        yield (
+            "sign_in",
+            "people share a login of metrics and one of alerts: the audit log does not know who asked, or who silenced "
+            "(requirement M1)",
+        )
     if shared := set(StorageRole) - set(settings.object_storage.roles):
         yield (
             "object_storage.roles",

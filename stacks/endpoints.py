@@ -35,6 +35,7 @@ from components.jaeger.collector import traces_endpoint
 from components.jaeger.reader import trace_reader_endpoint
 from components.k8s import DeploymentContext, LoadBalancerOptions
 from components.kafka.access import acl_rules
+from components.login_proxy import login_url
 from components.mirror.component import MirrorSource
 from components.mirror.config import SOURCE_USER
 from components.prometheus.query import query_endpoint
@@ -269,7 +270,7 @@ class Endpoints(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EndpointsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        settings, context = args.settings, args.context
+        settings, context, sign_in = args.settings, args.context, args.settings.sign_in
         other = OtherRegion(self)
         self.scrapes = scrape_targets(self, context, settings, args.sizing, args.role)
         self.gateway = gateway_logins(self, settings.gateway.password_generations, _given_logins(settings, other))
@@ -284,6 +285,7 @@ class Endpoints(pulumi.ComponentResource):
             address=settings.query.address,
             hosts=[settings.query.host],
             ruled=settings.prometheus.shards > 1,
+            people_url=login_url(sign_in.metrics.host) if sign_in else None,
         )
         self.traces = traces_endpoint(self, context)
         self.trace_reader = trace_reader_endpoint(self, context) if settings.grafana.trace_clearance else None
@@ -294,6 +296,7 @@ class Endpoints(pulumi.ComponentResource):
             replicas=args.sizing.alerting.alertmanagers,
             address=settings.alerting.external_endpoint.address,
             hosts=[settings.alerting.external_endpoint.host],
+            people_url=login_url(sign_in.alerts.host) if sign_in else None,
         )
         self.alertmanager_receiver = alertmanager_receiver(self, context)
         self.alert_events_receiver = alert_events_receiver(self, context)

@@ -24,10 +24,11 @@ from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.collector import ACCESS as JAEGER_ACCESS
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.config import OTLP_PORT as JAEGER_OTLP_PORT
-from components.jaeger.query import OAUTH_PORT, query_workload
+from components.jaeger.query import query_workload
 from components.k8s import DeploymentContext
 from components.kafka.config import BROKERS
 from components.kafka.config import CLIENT_PORT as KAFKA_PORT
+from components.login_proxy import OAUTH_PORT, PORT_NAME
 from components.probes import WORKLOAD as PROBES
 from components.probes import Endpoint, Module, Probes, ProbesArgs, metrics_listener, pod_listener
 from components.prometheus.component import Prometheus, PrometheusArgs
@@ -53,6 +54,7 @@ from components.rules import Reads, RuleGroup
 from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
 from components.shards import ruler_name
+from components.signin import ALERTS_LOGIN, LOGINS, METRICS_LOGIN
 from components.storage_roles import METRICS_PREFIX, StorageRole
 from stacks import rules
 from stacks.endpoints import PlatformInputs, load_balancer_options
@@ -285,6 +287,7 @@ def probes_args(inputs: PlatformInputs) -> ProbesArgs:
             *(pod_listener(context, workload, "grpc", STORE_PORT) for workload in replicas),
             pod_listener(context, BROKERS, "client", KAFKA_PORT),
             pod_listener(context, SEARCH, "http", SEARCH_PORT),
+            *(pod_listener(context, login, PORT_NAME, OAUTH_PORT) for login in LOGINS if settings.sign_in),
         ],
         endpoints=_endpoints(settings, context, replicas),
         resources=inputs.sizing.alerting.probes,
@@ -305,6 +308,15 @@ def _endpoints(settings: Settings, context: DeploymentContext, replicas: Sequenc
             host=host,
         )
 
+    sign_in = settings.sign_in
+    logins = (
+        (
+            (METRICS_LOGIN, "/api/v1/query?query=1", sign_in.metrics.host),
+            (ALERTS_LOGIN, "/api/v2/status", sign_in.alerts.host),
+        )
+        if sign_in
+        else ()
+    )
     queries: Mapping[str, str] = {name: query.host for name, query in settings.traces.queries.items()}
     return [
         endpoint(GATEWAY, GATEWAY_GRPC_PORT, "/", Module.HTTP2, settings.gateway.host),
@@ -320,6 +332,7 @@ def _endpoints(settings: Settings, context: DeploymentContext, replicas: Sequenc
         endpoint(QUERY, QUERY_PORT, "/api/v1/query?query=1", Module.CLOSED, settings.query.host),
         endpoint(GRAFANA, GRAFANA_PORT, "/api/org", Module.CLOSED, settings.grafana.external_endpoint.host),
         endpoint(REPORT_SERVER, REPORT_SERVER_PORT, "/reports", Module.CLOSED),
+        *(endpoint(name, OAUTH_PORT, path, Module.CLOSED, host) for name, path, host in logins),
         *(
             endpoint(query_workload(name), OAUTH_PORT, "/api/services", Module.CLOSED, host)
             for name, host in queries.items()

@@ -10,6 +10,7 @@ import pulumi
 
 from components.audit import READER as AUDIT_READER
 from components.contracts import Credential
+from components.signin import ALERTS_LOGIN, METRICS_LOGIN
 from components.storage_roles import BACKUP_PREFIX, METRICS_PREFIX, StorageRole
 from services.backup_exporter import PULUMI_STATE
 from stacks.check import not_promised
@@ -62,6 +63,7 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "alertmanager_operator": _login(endpoints.alertmanager.operator),
         "alert_escalation": asdict(delays(settings.alerting)),
         "notify_channels": _notify_channels(settings, endpoints),
+        "sign_in_urls": _sign_in_urls(endpoints),
         "grafana_url": platform.visualization.grafana.endpoint.url,
         "grafana_admin": _login(platform.visualization.grafana.endpoint.administrator),
         "reports": _reports(platform),
@@ -72,6 +74,12 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "regions": _regions(platform),
         "scrape_credentials": _credentials({scrape.job: scrape.credential for scrape in endpoints.scrapes.values()}),
     }
+
+
+def _sign_in_urls(endpoints: Endpoints) -> dict[str, str]:
+    """Workload of each personal login -> where people reach it."""
+    logins = {METRICS_LOGIN: endpoints.query.people, ALERTS_LOGIN: endpoints.alertmanager.people}
+    return {name: login.url for name, login in logins.items() if login}
 
 
 def _reports(platform: Platform) -> pulumi.Output[dict[str, Any]]:

@@ -26,7 +26,7 @@ from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.gateway.config import request_limit
 from components.grafana.process import WORKLOAD as GRAFANA
-from components.jaeger.query import PROXY, query_workload
+from components.jaeger.query import query_workload
 from components.k8s import CertificatePolicy, DeploymentContext, DnsPods, DnsServers, default_deny
 from components.kafka.access import Topic
 from components.kafka.component import WORKLOAD as KAFKA_LAG
@@ -34,10 +34,12 @@ from components.kafka.component import ExternalAddress, Kafka, KafkaArgs, KafkaL
 from components.kafka.config import BROKERS, CONTROLLERS
 from components.kafka.nodes import CONTAINER as KAFKA_CONTAINER
 from components.kafka.nodes import NodeSize
+from components.login_proxy import PROXY
 from components.postgres.config import WORKLOAD as POSTGRES
 from components.search.config import WORKLOAD as SEARCH
 from components.search.config import Engine
 from components.search.nodes import CONTAINER as SEARCH_CONTAINER
+from components.signin import ALERTS_LOGIN, METRICS_LOGIN
 from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS
 from components.tls import Authority, trust_bundle
@@ -54,6 +56,7 @@ from stacks.regions import Regions, RegionsArgs
 from stacks.scheduling import scaled
 from stacks.secrets import cluster_audit_secrets
 from stacks.settings import Role, Settings
+from stacks.sign_in import SignIns, SignInsArgs
 from stacks.sizing import PROFILES, Java
 from stacks.traces import Traces, TracesArgs
 from stacks.visualization import Visualization, VisualizationArgs
@@ -170,6 +173,8 @@ class Platform(pulumi.ComponentResource):
         self.metrics = Metrics("metrics", MetricsArgs(inputs=inputs, kafka=kafka, after=silenced), parent)
         self.traces = Traces("traces", TracesArgs(inputs=inputs, kafka=kafka), parent)
         Alerting("alerting", AlertingArgs(inputs=inputs, kafka=kafka), parent)
+        if settings.sign_in and self.traces.oidc:
+            SignIns("sign-in", SignInsArgs(inputs=inputs, oidc=self.traces.oidc), parent)
         Audit(AUDIT, _audit(inputs, kafka), parent)
         if settings.cluster.state:
             ClusterState(CLUSTER_STATE, _cluster_state(inputs), parent)
@@ -269,6 +274,8 @@ def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
     followed.append((Source.GRAFANA, GRAFANA, GRAFANA))
     if Engine(settings.search.engine) is Engine.OPENSEARCH:
         followed.append((Source.SEARCH, SEARCH, SEARCH_CONTAINER))
+    if settings.sign_in:
+        followed += [(Source.METRICS, METRICS_LOGIN, PROXY), (Source.ALERTS, ALERTS_LOGIN, PROXY)]
     return AuditArgs(
         context=inputs.context,
         scrape=inputs.endpoints.scrapes[AUDIT],

@@ -114,6 +114,7 @@ STAGES: Final = (
     "sampler",
     "search",
     "servicegraph",
+    "signin",
 )
 """The packages of ``components`` that have pods."""
 _EVERY_NODE: Final = ("agent",)

@@ -78,6 +78,8 @@ class Settings(SettingsModel):
         query: Where metrics are read.
         search: Where traces and logs are kept.
         traces: Where traces are read.
+        sign_in: Where people sign in to query metrics and to silence alerts, or null: then they share the logins of the
+            stack's outputs.
         alerting: Who is notified of alerts, and how.
         database, grafana, object_storage, reports: What people read, and where it is kept.
         backups: Copies in the object storage.
@@ -106,6 +108,7 @@ class Settings(SettingsModel):
     query: ExternalEndpoint
     search: Search
     traces: Traces
+    sign_in: stage_settings.SignIn | None = None
     alerting: Alerting
     database: stage_settings.Database
     grafana: stage_settings.Grafana
@@ -230,6 +233,12 @@ class Settings(SettingsModel):
                 "null for reports.recipients where alerting.channels.mail is null, and for no other stack: reports are "
                 "mailed by that server"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _people_sign_in_somewhere(self) -> Self:
+        if self.sign_in and self.traces.identity is None:
+            raise not_allowed("null for sign_in where traces.identity is null: nobody could sign in there")
         return self
 
     @model_validator(mode="after")

@@ -308,6 +308,8 @@ class VisualizationSizing:
         trace_readers: How many of them.
         report: A job that makes a report.
         report_server: What shows the stored reports.
+        sign_in: A login in front of metrics or alerts.
+        sign_ins: How many of each.
     """
 
     database: Resources
@@ -322,6 +324,8 @@ class VisualizationSizing:
     trace_readers: int = 2
     report: Resources
     report_server: Resources
+    sign_in: Resources
+    sign_ins: int = 2
 
 
 _SMALL_VISUALIZATION = VisualizationSizing(
@@ -335,6 +339,7 @@ _SMALL_VISUALIZATION = VisualizationSizing(
     trace_reader=Resources(cpu="14m", memory="64Mi", memory_limit="256Mi"),
     report=Resources(cpu="35m", memory="256Mi", memory_limit="1Gi"),
     report_server=Resources(cpu="7m", memory="64Mi", memory_limit="256Mi"),
+    sign_in=Resources(cpu="7m", memory="32Mi", memory_limit="96Mi"),
 )
 """One machine of two cores."""
 
@@ -349,6 +354,7 @@ _PRODUCTION_VISUALIZATION = VisualizationSizing(
     trace_reader=Resources(cpu="200m", memory="256Mi", memory_limit="1Gi"),
     report=Resources(cpu="200m", memory="512Mi", memory_limit="2Gi"),
     report_server=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
+    sign_in=Resources(cpu="50m", memory="64Mi", memory_limit="128Mi"),
 )
 """A region of its own; the one that stands by needs no less once it takes over, and people look at it before."""
 

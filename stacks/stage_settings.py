@@ -81,6 +81,24 @@ class Traces(SettingsModel):
         return self
 
 
+class SignInPage(ExternalEndpoint):
+    """Where people reach a login, and the groups whose members are let in."""
+
+    groups: Annotated[tuple[field_types.Name, ...], Field(min_length=1)]
+
+
+class SignIn(SettingsModel):
+    """Logins of people's own accounts at ``traces.identity``, in front of servers that know no people.
+
+    Attributes:
+        metrics: In front of Thanos Query: its groups may query every metric.
+        alerts: In front of Alertmanager: its groups may read alerts and silence them.
+    """
+
+    metrics: SignInPage
+    alerts: SignInPage
+
+
 _UNUSED = {"phone": ("phone", "false"), "sms": ("sms_topic", "null"), "mail": ("mail", "null")}
 """Channel -> the key of a contact that it has no use of, and what is there then."""
 CONTACTS = (FIRST, "senior-manager", "on-call-engineer", "team-leader")

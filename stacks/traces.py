@@ -66,11 +66,13 @@ class Traces(pulumi.ComponentResource):
     Attributes:
         search: Search cluster, also of the logs. It comes first: who writes into it waits for it.
         queries: Clearance -> where its traces are read.
+        oidc: Where people sign in, or None.
         login: How the command line tools sign in, where they have a client of their own.
     """
 
     search: Search
     queries: Mapping[str, JaegerQuery]
+    oidc: OidcEndpoint | None
     login: Mapping[str, pulumi.Input[str]] | None
 
     def __init__(self, name: str, args: TracesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -78,10 +80,10 @@ class Traces(pulumi.ComponentResource):
         inputs, parent = args.inputs, pulumi.ResourceOptions(parent=self)
         settings = inputs.settings
         provider = settings.traces.identity
-        oidc, self.login = None, None
+        self.oidc, self.login = None, None
         if provider:
             secrets = identity_secrets(tool=provider.tool_client_id is not None)
-            oidc, self.login = _provider(provider, secrets), _login(provider, secrets)
+            self.oidc, self.login = _provider(provider, secrets), _login(provider, secrets)
         self.search = Search("search", _search(inputs), parent)
         search = self.search.endpoint
         Sampler(SAMPLER, _sampler(inputs, args.kafka), parent)
@@ -89,9 +91,9 @@ class Traces(pulumi.ComponentResource):
         ServiceGraph(SERVICE_GRAPH, _graph(inputs, args.kafka, search), parent)
         LogIndexer(LOG_INDEXER, _indexer(inputs, args.kafka, search), parent)
         self.queries = {
-            clearance: JaegerQuery(query_workload(clearance), _query(inputs, search, oidc, clearance), parent)
+            clearance: JaegerQuery(query_workload(clearance), _query(inputs, search, self.oidc, clearance), parent)
             for clearance in settings.traces.queries
-            if oidc
+            if self.oidc
         }
         if settings.grafana.trace_clearance and inputs.endpoints.trace_reader:
             reader = _reader(inputs, inputs.endpoints.trace_reader, search, settings.grafana.trace_clearance)

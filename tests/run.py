@@ -58,7 +58,8 @@ _NAMED = 15
 """Files of tests that are named for the processor time that they used."""
 _SOME_FAILED = 1
 _MARKED = re.compile(rf"^pytestmark = .*pytest\.mark\.{TIMED}\b", re.MULTILINE)
-_PLUGIN = ("-p", "tests.reporting")
+_PLUGIN = ("-p", "tests.reporting", "-p", "no:anyio")
+"""Ours; and not that of anyio, which no test uses and every worker would import."""
 
 
 @dataclass

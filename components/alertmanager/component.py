@@ -55,6 +55,7 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
+    personal_login,
     secret_files,
     stateful_set,
     with_access,
@@ -189,10 +190,11 @@ class _Users:
     operator: Credential
     probe: Credential
     scrape: Credential
+    people: Credential | None
     closer: Credential | None
 
     def all(self) -> tuple[Credential, ...]:
-        return (self.prometheus, self.operator, self.probe, self.scrape)
+        return (self.prometheus, self.operator, self.probe, self.scrape, *([self.people] if self.people else []))
 
 
 def alertmanager_endpoint(
@@ -202,6 +204,7 @@ def alertmanager_endpoint(
     replicas: int,
     address: str | None,
     hosts: Sequence[str] = (),
+    people_url: str | None = None,
 ) -> AlertmanagerEndpoint:
     """Where people and tools will read alerts and silence them, with the operator's password.
 
@@ -211,6 +214,7 @@ def alertmanager_endpoint(
         replicas: Members.
         address: Load balancer address to ask for, or None.
         hosts: Host names of the load balancer.
+        people_url: Where people come in by accounts of their own, or None.
     """
     host = next(iter(hosts), None) or address or context.host(WORKLOAD)
     return AlertmanagerEndpoint(
@@ -221,6 +225,7 @@ def alertmanager_endpoint(
         server_name=context.host(WORKLOAD),
         access_label=naming.access_label(WORKLOAD),
         operator=credential(parent, name=f"{WORKLOAD}-operator", username="operator"),
+        people=personal_login(parent, server=WORKLOAD, url=people_url),
     )
 
 
@@ -299,6 +304,7 @@ class Alertmanager(pulumi.ComponentResource):
             operator=args.endpoint.operator,
             probe=credential(self, name=f"{WORKLOAD}-probe", username="probe"),
             scrape=args.scrape.credential,
+            people=args.endpoint.people.credential if args.endpoint.people else None,
             closer=args.closer_scrape.credential if args.closer_scrape else None,
         )
 
@@ -371,7 +377,7 @@ class Alertmanager(pulumi.ComponentResource):
                     args.resources,
                     peers=[f"{context.pod_host(WORKLOAD, index)}:{GOSSIP_PORT}" for index in range(args.replicas)],
                     cluster=f"{context.platform}-{context.region}",
-                    external_url=self.endpoint.url,
+                    external_url=self.endpoint.page,
                 ),
                 *([closer_container(args.closer)] if users.closer else []),
             ],

@@ -1,11 +1,7 @@
-"""Jaeger's queries, one per clearance, each behind a login of its own (requirements J2, J3): an oauth2-proxy.
+"""Jaeger's queries, one per clearance, each behind a login of its own (requirements J2, J3).
 
-A request is let through with a session cookie from an OpenID Connect login (authorization code with PKCE), or with a
-bearer token of the same provider whose audience is our client. Either way its groups must include an allowed one: the
-proxy asks that of every request, for pages and API alike, and answers 403 otherwise.
-
-The query listens on the loopback address of its pod; the only way in is the oauth2-proxy beside it. The proxy's own
-metrics are off: it can serve them with TLS, but not with a password.
+The query listens on the loopback address of its pod; the only way in is the oauth2-proxy beside it
+(`components.login_proxy`).
 """
 
 from __future__ import annotations
@@ -15,19 +11,16 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components import naming
-from components.collector.config import METRICS_PORT, TLS_DIRECTORY, rendered
+from components import login_proxy, naming
+from components.collector.config import METRICS_PORT, rendered
 from components.collector.pods import htpasswd
 from components.contracts import OidcEndpoint, ScrapeTarget, SearchEndpoint, TraceQueryEndpoint
 from components.jaeger.config import QUERY_PORT, QueryConfig, SearchClient, jaeger_container, query_config
 from components.k8s import (
     Allow,
     Autoscale,
-    Container,
     DeploymentContext,
     LoadBalancerOptions,
-    Mount,
-    Probe,
     Resources,
     Volume,
     Workload,
@@ -38,24 +31,28 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
-    random_key,
     secret_files,
     with_access,
     workload_pods,
 )
+from components.login_proxy import (
+    OAUTH_PORT,
+    PORTS,
+    OauthConfig,
+    any_of,
+    begins,
+    login_files,
+    login_url,
+    oauth_command,
+    proxy_container,
+    request_template,
+    says,
+    to_provider,
+    whole,
+    with_id,
+)
 from components.telemetry.attributes import clearances
 
-OAUTH_PORT = 4180
-SECRETS_DIRECTORY = "/etc/oauth2-proxy"
-CLIENT_SECRET = f"{SECRETS_DIRECTORY}/client-secret"
-COOKIE_SECRET = f"{SECRETS_DIRECTORY}/cookie-secret"
-PROVIDER_AUTHORITY = f"{SECRETS_DIRECTORY}/provider-ca.crt"
-CALLBACK_PATH = "/oauth2/callback"
-READY_PATH = "/ready"
-PING_PATH = "/ping"
-SESSION = "1h"
-"""How long a login lasts: so long does somebody who lost a group keep what it allowed."""
-_NAME = '{{printf "%q" .Username}}'
 _TRACE_ID = 32
 _QUERIES = (
     *("/api/services", "/api/operations", "/api/dependencies", "/api/metrics/", "/api/quality-metrics"),
@@ -64,163 +61,23 @@ _QUERIES = (
 """What paths of the API begin with that tell of services, and show no trace."""
 _PAGES = (
     *("/", "/search", "/dependencies", "/deep-dependencies", "/monitor", "/quality-metrics", "/favicon.ico"),
-    *("/robots.txt", PING_PATH, READY_PATH, CALLBACK_PATH, "/oauth2/start", "/oauth2/sign_in", "/oauth2/sign_out"),
+    *("/robots.txt", *login_proxy.PAGES),
 )
 """Paths of Jaeger's UI and of the proxy that show nothing of a trace; the UI asks the API for what a page shows."""
-_PAGES_BELOW = ("/trace/", "/static/", "/oauth2/static/")
+_PAGES_BELOW = ("/trace/", "/static/", *login_proxy.PAGES_BELOW)
 """What such paths begin with. The proxy answers a path that leads out of them ("..") with where it leads to."""
-
-
-def _target() -> str:
-    """What a request is about, for the audit log (`services.audit.sources`): which trace, a query, a page, or `other`.
-
-    Only known paths are queries, or pages, which the audit log leaves out: Jaeger decodes paths, so that of a trace can
-    be written in many ways. Queries may name people, devices or places, so nothing else of a path stays in the log. The
-    proxy gives templates the path in quotation marks; templates can cut a text, and cannot search in it.
-    """
-
-    def begins(path: str) -> str:
-        return f'eq (printf "%.{len(path) + 1}s" .RequestURI) "\\"{path}"'
-
-    def whole(path: str) -> str:
-        return f'eq (printf "%.{len(path) + 2}s" .RequestURI) "\\"{path}\\"" "\\"{path}?"'
-
-    def trace(path: str) -> str:
-        """The id where it is of full length and the path ends with it."""
-        first = len(path) + 1
-        after = first + _TRACE_ID
-        cut = f'(printf "%.{after + 1}s" .RequestURI)'
-        ends = f'or (eq (len .RequestURI) {after + 1}) (eq (slice {cut} {after}) "?")'
-        return (
-            f"{begins(path)}}}}}trace:{{{{if and (gt (len .RequestURI) {after}) ({ends})}}}}"
-            f"{{{{slice {cut} {first} {after}}}}}{{{{else}}}}other{{{{end}}}}"
-        )
-
-    searches = (f"{begins(path)}}}}}search" for path in ("/api/traces", "/api/v3/traces"))
-    queries = " ".join(f"({begins(path)})" for path in _QUERIES)
-    pages = " ".join(f"({test})" for test in (*map(whole, _PAGES), *map(begins, _PAGES_BELOW)))
-    branches = (
-        *(trace("/api/traces/"), trace("/api/v3/traces/"), *searches),
-        *(f"or {queries}}}}}query", f"or {pages}}}}}page"),
+REQUESTS = request_template(
+    (
+        *(with_id(path, "trace", _TRACE_ID) for path in ("/api/traces/", "/api/v3/traces/")),
+        *(says(begins(path), "search") for path in ("/api/traces", "/api/v3/traces")),
+        says(any_of(map(begins, _QUERIES)), "query"),
+        says(any_of((*map(whole, _PAGES), *map(begins, _PAGES_BELOW))), "page"),
     )
-    return "{{if " + "{{else if ".join(branches) + "{{else}}other{{end}}"
-
-
-_TARGET = _target()
-
-
-@dataclass(frozen=True, kw_only=True)
-class OauthConfig:
-    """What an oauth2-proxy's command line depends on.
-
-    Attributes:
-        issuer: Issuer URL of the provider.
-        client_id: Our client there; the audience that tokens must have.
-        url: Where browsers reach this proxy, without a path.
-        upstream: The query, on the loopback address.
-        groups: Groups whose members are let in.
-        cookie_name: Name of the session cookie, without its prefix.
-        private_authority: Whether the provider's certificate is signed by the authority in `PROVIDER_AUTHORITY`, else
-            by a public one.
-        listen: Address and port to listen on.
-        tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
-        client_secret: File with the client's password.
-        cookie_secret: File with the key of the session cookies, 32 characters.
-        provider_authority: File with the provider's authority.
-    """
-
-    issuer: str
-    client_id: str
-    url: str
-    upstream: str
-    groups: Sequence[str]
-    cookie_name: str
-    private_authority: bool
-    listen: str = f"0.0.0.0:{OAUTH_PORT}"
-    tls_directory: str = TLS_DIRECTORY
-    client_secret: str = CLIENT_SECRET
-    cookie_secret: str = COOKIE_SECRET
-    provider_authority: str = PROVIDER_AUTHORITY
-
-    def __post_init__(self) -> None:
-        if not self.groups or not all(self.groups):
-            raise ValueError(
-                f"groups of {self.url} are {list(self.groups)!r}: without a group everybody would be let in"
-            )
-
-
-def oauth_options(settings: OauthConfig) -> dict[str, str | list[str]]:
-    """Option -> value of the proxy."""
-    trust: dict[str, str | list[str]] = (
-        {"provider-ca-file": settings.provider_authority}
-        if settings.private_authority
-        else {"use-system-trust-store": "true"}
-    )
-    return {
-        "provider": "oidc",
-        "oidc-issuer-url": settings.issuer,
-        "client-id": settings.client_id,
-        "client-secret-file": settings.client_secret,
-        "code-challenge-method": "S256",
-        "insecure-oidc-skip-nonce": "false",
-        "oidc-enabled-signing-alg": ["ES256", "RS256"],
-        "scope": "openid email profile groups",
-        "oidc-groups-claim": "groups",
-        "allowed-group": list(settings.groups),
-        "email-domain": "*",
-        **trust,
-        "redirect-url": f"{settings.url}{CALLBACK_PATH}",
-        "upstream": settings.upstream,
-        "http-address": "",
-        "https-address": settings.listen,
-        "tls-cert-file": f"{settings.tls_directory}/tls.crt",
-        "tls-key-file": f"{settings.tls_directory}/tls.key",
-        "tls-min-version": "TLS1.2",
-        # "__Host-": browsers take it only when it is secure, for this very host, and for all its paths.
-        "cookie-name": f"__Host-{settings.cookie_name}",
-        "cookie-secret-file": settings.cookie_secret,
-        "cookie-secure": "true",
-        "cookie-httponly": "true",
-        "cookie-samesite": "lax",
-        "cookie-expire": SESSION,
-        "cookie-refresh": "0",
-        "session-cookie-minimal": "true",
-        "skip-provider-button": "true",
-        "skip-jwt-bearer-tokens": "true",
-        "bearer-token-login-fallback": "false",
-        "api-route": "^/api/",
-        "pass-basic-auth": "false",
-        "pass-user-headers": "false",
-        "pass-access-token": "false",
-        "pass-authorization-header": "false",
-        "set-xauthrequest": "false",
-        "skip-auth-strip-headers": "true",
-        "reverse-proxy": "false",
-        "proxy-websockets": "false",
-        "show-debug-on-error": "false",
-        "silence-ping-logging": "true",
-        "request-logging-format": "access {{.Client}} {{.RequestID}} {{.RequestMethod}} {{.StatusCode}} "
-        "{{.RequestDuration}} " + f"{_NAME} {_TARGET}",
-        "auth-logging-format": "login {{.Client}} {{.RequestID}} " + _NAME + ' [{{.Status}}] {{printf "%q" .Message}}',
-        # What a client makes the proxy tell of an error is one line, so that it cannot look like an access.
-        "standard-logging-format": '[{{.Timestamp}}] [{{.File}}] {{printf "%q" .Message}}',
-        "metrics-address": "",
-    }
-
-
-def oauth_command(settings: OauthConfig, program: str = "/bin/oauth2-proxy") -> list[str]:
-    """The command line that starts the proxy."""
-    arguments = [program]
-    for name, value in oauth_options(settings).items():
-        arguments += [f"--{name}={argument}" for argument in ([value] if isinstance(value, str) else value)]
-    return arguments
+)
+"""What a request is about, for the audit log: which trace, a search, a query, a page, or ``other``."""
 
 
 TOKEN = "obs:jaeger:JaegerQuery"  # noqa: S105  (a type token)
-PROXY = "oauth2-proxy"
-"""Container of the login, whose log tells who read what."""
-
-_PORTS = {"https": OAUTH_PORT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,12 +125,7 @@ def query_workload(clearance: str) -> str:
 def query_url(context: DeploymentContext, clearance: str, address: str | None, hosts: Sequence[str] = ()) -> str:
     """Where browsers reach the query of a clearance."""
     host = hosts[0] if hosts else address or context.host(query_workload(clearance))
-    return f"https://{host}:{OAUTH_PORT}"
-
-
-def callback_url(url: str) -> str:
-    """Where the provider sends browsers back to; it has to be registered with the client."""
-    return f"{url}{CALLBACK_PATH}"
+    return login_url(host)
 
 
 def allowed_groups(clearance: str, groups: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -314,7 +166,7 @@ class JaegerQuery(pulumi.ComponentResource):
             ],
             egress=[
                 Allow(peers=[workload_pods(args.search.workload)], ports=[args.search.port]),
-                Allow(peers=[network(cidr) for cidr in args.oidc.networks], ports=[args.oidc.port]),
+                to_provider(args.oidc),
             ],
         )
         proxy = OauthConfig(
@@ -324,6 +176,7 @@ class JaegerQuery(pulumi.ComponentResource):
             upstream=f"http://127.0.0.1:{QUERY_PORT}/",
             groups=groups,
             cookie_name=workload,
+            requests=REQUESTS,
             private_authority=bool(args.oidc.authority),
         )
         pods = deployment(
@@ -334,7 +187,7 @@ class JaegerQuery(pulumi.ComponentResource):
                 replicas=args.replicas,
                 containers=[
                     jaeger_container("jaeger", args.resources, {}),
-                    _proxy(oauth_command(proxy), args.proxy_resources),
+                    proxy_container(oauth_command(proxy), args.proxy_resources),
                 ],
                 volumes=self._volumes(args, workload),
                 tls=tls,
@@ -350,7 +203,7 @@ class JaegerQuery(pulumi.ComponentResource):
             context,
             workload=workload,
             name=workload,
-            ports=_PORTS,
+            ports=PORTS,
             address=args.address,
             source_ranges=args.client_cidrs,
             options=args.load_balancer,
@@ -372,36 +225,8 @@ class JaegerQuery(pulumi.ComponentResource):
                 "search-password": args.search.users[workload].password,
             },
         )
-        # 32 characters: oauth2-proxy takes them as the key of AES-256 as they are.
-        cookies = random_key(self, f"{workload}-cookies")
-        login = secret_files(
-            self,
-            args.context,
-            name=f"{workload}-login",
-            workload=workload,
-            files={
-                "client-secret": pulumi.Output.secret(args.oidc.client_secret),
-                "cookie-secret": cookies,
-                **({"provider-ca.crt": args.oidc.authority} if args.oidc.authority else {}),
-            },
-        )
         return [
             Volume(name="config", files=public),
             Volume(name="auth", files=secret),
-            Volume(name="login", files=login),
+            login_files(self, args.context, workload=workload, oidc=args.oidc),
         ]
-
-
-def _proxy(command: Sequence[str], resources: Resources) -> Container:
-    return Container(
-        name=PROXY,
-        image="oauth2-proxy",
-        command=command,
-        resources=resources,
-        ports=_PORTS,
-        mounts=[Mount(volume="login", path=SECRETS_DIRECTORY)],
-        startup=Probe(http=PING_PATH, port=OAUTH_PORT, https=True, period_s=2, failures=90),
-        liveness=Probe(http=PING_PATH, port=OAUTH_PORT, https=True, period_s=10, failures=6),
-        readiness=Probe(http=READY_PATH, port=OAUTH_PORT, https=True, period_s=5, failures=2),
-        pre_stop_sleep_s=5,
-    )

@@ -1,7 +1,7 @@
 """Hardened Kubernetes building blocks without business meaning."""
 
 from components.k8s.autoscaler import Autoscale
-from components.k8s.credentials import SecretKey, certificate, credential, random_key, scrape_target
+from components.k8s.credentials import SecretKey, certificate, credential, personal_login, random_key, scrape_target
 from components.k8s.deployment_context import (
     CertificatePolicy,
     DeploymentContext,
@@ -89,6 +89,7 @@ __all__ = [
     "network",
     "network_policy",
     "node_service",
+    "personal_login",
     "random_key",
     "scrape_target",
     "secret_files",

@@ -15,7 +15,7 @@ import pulumi_random
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components import naming
-from components.contracts import Credential, ScrapeTarget, TlsIdentity
+from components.contracts import Credential, PersonalLogin, ScrapeTarget, TlsIdentity
 from components.k8s.deployment_context import DeploymentContext
 from components.k8s.pods import metadata
 
@@ -131,6 +131,19 @@ def credential(parent: pulumi.Resource, *, name: str, username: str) -> Credenti
         password=pulumi.Output.secret(password.result),
         bcrypt=pulumi.Output.secret(password.bcrypt_hash),
     )
+
+
+def personal_login(parent: pulumi.Resource, *, server: str, url: str | None) -> PersonalLogin | None:
+    """The login of people's own accounts in front of a server, with a user of its own there; None where it has none.
+
+    Args:
+        parent: Component that owns the user's password.
+        server: Workload of the server.
+        url: Where people reach the login, or None.
+    """
+    if url is None:
+        return None
+    return PersonalLogin(url=url, credential=credential(parent, name=f"{server}-people", username="people"))
 
 
 def scrape_target(

@@ -16,13 +16,13 @@ import pulumi_kubernetes as k8s
 import yaml
 
 from components import naming
-from components.contracts import ObjectStorage, ScrapeTarget, TlsIdentity
+from components.contracts import KafkaEndpoint, ObjectStorage, ScrapeTarget, SearchEndpoint, TlsIdentity
 from components.k8s.credentials import certificate
 from components.k8s.deployment_context import DeploymentContext
 from components.k8s.network import Allow, cluster_service, headless_service, network_policy, with_access
 from components.k8s.pods import TLS_MOUNT, Container, Mount, Probe, Resources, Volume, config_files, secret_files
 from components.k8s.workload import TRUST_MOUNT, Schedule, Workload, cron_job, deployment
-from services.runtime.settings import Login, SettingsModel, Tls
+from services.runtime.settings import KafkaTopic, Login, SearchIndex, SettingsModel, Tls
 
 CA_FILE: Final = Path(f"{TLS_MOUNT}/ca.crt")
 """The platform's authority, in a pod that has a certificate."""
@@ -31,6 +31,8 @@ TRUST_FILE: Final = Path(f"{TRUST_MOUNT}/ca.crt")
 HTTPS_PORT: Final = "https"
 """Name of the port that clients use."""
 SCRAPE_PASSWORD: Final = "scrape-password"  # noqa: S105  (a file name)
+KAFKA_PASSWORD: Final = "kafka-password"  # noqa: S105  (a file name)
+SEARCH_PASSWORD: Final = "search-password"  # noqa: S105  (a file name)
 _CONFIG, _AUTH = "config", "auth"
 _SETTINGS_FILE = "config.yaml"
 _LIVE, _READY = "/livez", "/readyz"
@@ -132,6 +134,30 @@ def config_folder(program: str) -> str:
 def auth_folder(program: str) -> str:
     """Folder with passwords."""
     return f"/etc/{program}-auth"
+
+
+def kafka_topic(kafka: KafkaEndpoint, workload: str, topic: str) -> KafkaTopic:
+    """A topic as a workload reads it, whose name is that of its user and of its group; its password is a file."""
+    return KafkaTopic(
+        bootstrap=kafka.bootstrap,
+        topic=topic,
+        ca_file=CA_FILE,
+        username=kafka.users[workload].username,
+        group=workload,
+        password_file=Path(f"{auth_folder(workload)}/{KAFKA_PASSWORD}"),
+    )
+
+
+def search_index(search: SearchEndpoint, workload: str, index: str) -> SearchIndex:
+    """An index as a workload writes it, whose name is that of its user; its password is a file."""
+    return SearchIndex(
+        url=search.url,
+        server_name=search.server_name,
+        index=index,
+        ca_file=CA_FILE,
+        username=search.users[workload].username,
+        password_file=Path(f"{auth_folder(workload)}/{SEARCH_PASSWORD}"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,24 +130,6 @@ def log_configuration() -> str:
     return java.log_configuration({"kafka.authorizer.logger": "info"})
 
 
-def jmx_exporter(*, user: str, password: str, keystore_password: str) -> str:
-    """Configuration of the metrics agent: HTTPS with a password of its own (requirement P2).
-
-    Args:
-        user: Scrape user.
-        password: Its password; only a salted hash of it is kept in the file.
-        keystore_password: Opens the node's key.
-    """
-    return java.jmx_exporter(
-        user=user,
-        password=password,
-        keystore=KEYSTORE,
-        keystore_password=keystore_password,
-        objects=METRIC_OBJECTS,
-        rules=_jmx_rules(),
-    )
-
-
 def _jmx_rules() -> list[dict[str, Any]]:
     """Names and labels of metrics; the first pattern that fits an attribute wins."""
     return [
@@ -220,6 +203,10 @@ def _jmx_rules() -> list[dict[str, Any]]:
             "type": "GAUGE",
         },
     ]
+
+
+jmx_exporter = partial(java.jmx_exporter, keystore=KEYSTORE, objects=METRIC_OBJECTS, rules=_jmx_rules())
+"""Configuration of the metrics agent, from its user, that one's password and the password of the key store."""
 
 
 class _Script(string.Template):

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 
 from components.contracts import KafkaEndpoint, ScrapeTarget, SearchEndpoint
 from components.k8s import Allow, DeploymentContext, Resources, workload_pods
 from components.k8s.programs import (
-    CA_FILE,
+    KAFKA_PASSWORD,
+    SEARCH_PASSWORD,
     Program,
     PythonService,
     PythonServiceArgs,
     auth_folder,
+    kafka_topic,
     once,
+    search_index,
     served,
 )
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from services.log_indexer import LogIndexerSettings
-from services.runtime.settings import KafkaTopic, SearchIndex
 
 TOKEN = "obs:logs:LogIndexer"  # noqa: S105  (a type token)
 WORKLOAD = "log-indexer"
@@ -57,24 +58,9 @@ class LogIndexerArgs:
 
 def indexer_settings(args: LogIndexerArgs, scrape_user: str) -> LogIndexerSettings:
     """The settings of ``services.log_indexer``."""
-    kafka, search = args.kafka, args.search
     return LogIndexerSettings(
-        kafka=KafkaTopic(
-            bootstrap=kafka.bootstrap,
-            topic=TOPIC_OF_SIGNAL[Signal.LOGS],
-            ca_file=CA_FILE,
-            username=kafka.users[WORKLOAD].username,
-            group=WORKLOAD,
-            password_file=Path(f"{_AUTH}/kafka-password"),
-        ),
-        search=SearchIndex(
-            url=search.url,
-            server_name=search.server_name,
-            index=args.index,
-            ca_file=CA_FILE,
-            username=search.users[WORKLOAD].username,
-            password_file=Path(f"{_AUTH}/search-password"),
-        ),
+        kafka=kafka_topic(args.kafka, WORKLOAD, TOPIC_OF_SIGNAL[Signal.LOGS]),
+        search=search_index(args.search, WORKLOAD, args.index),
         batch_records=args.batch_records,
         batch_bytes=args.batch_bytes,
         **served(PORT, scrape_user, _AUTH),
@@ -106,8 +92,8 @@ class LogIndexer(pulumi.ComponentResource):
                 scrape=self.scrape,
                 settings=indexer_settings(args, self.scrape.credential.username),
                 secrets={
-                    "kafka-password": kafka.users[WORKLOAD].password,
-                    "search-password": once(search.users[WORKLOAD].password, search.ready),
+                    KAFKA_PASSWORD: kafka.users[WORKLOAD].password,
+                    SEARCH_PASSWORD: once(search.users[WORKLOAD].password, search.ready),
                 },
                 egress=[
                     Allow(peers=[workload_pods("kafka")], ports=[kafka.port]),

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from components import java
@@ -355,24 +356,6 @@ def log_configuration() -> str:
     return java.log_configuration(quiet)
 
 
-def jmx_exporter(*, user: str, password: str, keystore_password: str) -> str:
-    """Configuration of the metrics agent: HTTPS with a password of its own (requirement P2).
-
-    Args:
-        user: Scrape user.
-        password: Its password; only a salted hash of it is kept in the file.
-        keystore_password: Opens the mirror's key.
-    """
-    return java.jmx_exporter(
-        user=user,
-        password=password,
-        keystore=KEYSTORE,
-        keystore_password=keystore_password,
-        objects=METRIC_OBJECTS,
-        rules=_jmx_rules(),
-    )
-
-
 def _jmx_rules() -> list[dict[str, Any]]:
     """Names and labels of metrics; the first pattern that fits an attribute wins, and the rest is left out."""
     partition = {"topic": "$1", "partition": "$2"}
@@ -414,3 +397,7 @@ def _jmx_rules() -> list[dict[str, Any]]:
 
 def _rule(pattern: str, name: str, labels: dict[str, str], *, kind: str = "GAUGE") -> dict[str, Any]:
     return {"pattern": pattern, "name": f"kafka_mirror_{name}", "type": kind, "labels": labels}
+
+
+jmx_exporter = partial(java.jmx_exporter, keystore=KEYSTORE, objects=METRIC_OBJECTS, rules=_jmx_rules())
+"""Configuration of the metrics agent, from its user, that one's password and the password of the key store."""

@@ -33,6 +33,7 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
+    personal_login,
     secret_files,
     stateful_set,
     to_storage,
@@ -326,6 +327,7 @@ def query_endpoint(
     address: str | None,
     hosts: Sequence[str] = (),
     ruled: bool = False,
+    people_url: str | None = None,
 ) -> QueryEndpoint:
     """Where metrics will be read, with the reader's password.
 
@@ -335,6 +337,7 @@ def query_endpoint(
         address: Load balancer address to ask for, or None.
         hosts: Host names of the load balancer.
         ruled: Whether rulers ask it.
+        people_url: Where people come in by accounts of their own, or None.
     """
     host = hosts[0] if hosts else address or context.host(WORKLOAD)
     return QueryEndpoint(
@@ -344,6 +347,7 @@ def query_endpoint(
         access_label=naming.access_label(WORKLOAD),
         reader=credential(parent, name=f"{WORKLOAD}-reader", username="reader"),
         ruler=credential(parent, name=f"{WORKLOAD}-ruler", username="ruler") if ruled else None,
+        people=personal_login(parent, server=WORKLOAD, url=people_url),
     )
 
 

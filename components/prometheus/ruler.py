@@ -264,7 +264,7 @@ def _container(args: RulerArgs) -> Container:
         command=ruler_command(
             RulerConfig(
                 labels=external_labels(args.context.platform, args.context.region, args.replica, RULER_SHARD),
-                query_url=args.query.url,
+                query_url=args.query.page,
                 block_duration=args.block_duration,
                 config_directory=CONFIG_DIRECTORY,
                 data_directory=DATA_DIRECTORY,

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 
 from components.contracts import KafkaEndpoint, ScrapeTarget, SearchEndpoint
 from components.k8s import Allow, DeploymentContext, Resources, workload_pods
 from components.k8s.programs import (
-    CA_FILE,
+    KAFKA_PASSWORD,
+    SEARCH_PASSWORD,
     Program,
     PythonService,
     PythonServiceArgs,
     auth_folder,
+    kafka_topic,
     once,
+    search_index,
     served,
 )
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from services.runtime.settings import KafkaTopic, SearchIndex
 from services.service_graph import ServiceGraphSettings
 
 TOKEN = "obs:servicegraph:ServiceGraph"  # noqa: S105  (a type token)
@@ -60,24 +61,9 @@ class ServiceGraphArgs:
 
 def graph_settings(args: ServiceGraphArgs, scrape_user: str) -> ServiceGraphSettings:
     """The settings of ``services.service_graph``."""
-    kafka, search = args.kafka, args.search
     return ServiceGraphSettings(
-        kafka=KafkaTopic(
-            bootstrap=kafka.bootstrap,
-            topic=TOPIC_OF_SIGNAL[Signal.TRACES],
-            ca_file=CA_FILE,
-            username=kafka.users[WORKLOAD].username,
-            group=WORKLOAD,
-            password_file=Path(f"{_AUTH}/kafka-password"),
-        ),
-        search=SearchIndex(
-            url=search.url,
-            server_name=search.server_name,
-            index=args.index,
-            ca_file=CA_FILE,
-            username=search.users[WORKLOAD].username,
-            password_file=Path(f"{_AUTH}/search-password"),
-        ),
+        kafka=kafka_topic(args.kafka, WORKLOAD, TOPIC_OF_SIGNAL[Signal.TRACES]),
+        search=search_index(args.search, WORKLOAD, args.index),
         interval_s=args.interval_s,
         window_s=args.window_s,
         most_spans=args.most_spans,
@@ -111,8 +97,8 @@ class ServiceGraph(pulumi.ComponentResource):
                 scrape=self.scrape,
                 settings=graph_settings(args, self.scrape.credential.username),
                 secrets={
-                    "kafka-password": kafka.users[WORKLOAD].password,
-                    "search-password": once(search.users[WORKLOAD].password, search.ready),
+                    KAFKA_PASSWORD: kafka.users[WORKLOAD].password,
+                    SEARCH_PASSWORD: once(search.users[WORKLOAD].password, search.ready),
                 },
                 egress=[
                     Allow(peers=[workload_pods("kafka")], ports=[kafka.port]),

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from components.rules import Alert, Inhibition, Reads, Recording, RuleGroup, Severity, any_of
+from components.telemetry.fields import PLATFORM, seconds, spoken
 from components.telemetry.file import CatalogueError
 from components.telemetry.layers import LAYERS
-from components.telemetry.rows import PLATFORM, seconds, spoken
 from components.telemetry.schema import BASE_WINDOW, WINDOW, BurnRate, Document, Slo, Threshold
 from components.telemetry.summaries import SUMMARIES
 from components.telemetry.thresholds import DOCUMENT, is_wide, problems

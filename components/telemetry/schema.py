@@ -11,12 +11,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, ValidationError, model_validator
 
 from components.rules import Severity
-from components.telemetry.fields import AttributeName, Line, MetricName, Name, Row, not_allowed, validation_errors
+from components.telemetry import layers
+from components.telemetry.fields import (
+    PLATFORM,
+    AlertName,
+    AttributeName,
+    Duration,
+    LabelName,
+    Line,
+    MetricName,
+    Name,
+    Row,
+    Runbook,
+    not_allowed,
+    seconds,
+    spoken,
+    validation_errors,
+)
 from components.telemetry.file import REGISTRY_NAME
-from components.telemetry.layers import Signal
+from components.telemetry.layers import Layer, Signal
 from components.telemetry.registry import (
     REGISTRY,
     Attribute,
@@ -25,7 +41,25 @@ from components.telemetry.registry import (
     metric_reserved,
     service_reserved,
 )
-from components.telemetry.rows import AlertName, Duration, LabelName, LayerField, Place, Runbook, seconds, spoken
+
+
+# `layers` has this module explain a mistake in its file before it has any of its names: they are looked up when asked.
+def _layer(value: object) -> Layer:
+    if value not in layers.LAYER_NAMES:
+        raise not_allowed(f"one of {', '.join(layers.LAYER_NAMES)}")
+    return layers.layer(str(value))
+
+
+def _layer_or_platform(value: str) -> str:
+    if value not in (*layers.LAYER_NAMES, PLATFORM):
+        raise not_allowed(f"one of {', '.join((*layers.LAYER_NAMES, PLATFORM))}")
+    return value
+
+
+LayerField = Annotated[Layer, PlainValidator(_layer)]
+"""A layer, written as its name."""
+Place = Annotated[str, AfterValidator(_layer_or_platform)]
+"""Name of a layer, or `PLATFORM`."""
 
 
 class Simulated(Row):

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 
 from components.telemetry.attributes import ALLOWED_ATTRIBUTES, DEVICE_ID, KEY_ATTRIBUTES, PROMOTED_ATTRIBUTES
 from components.telemetry.catalogue import METRICS, Metric
+from components.telemetry.fields import PLATFORM
 from components.telemetry.file import NAME, CatalogueError, content, parse, refusal
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Layer, Signal
 from components.telemetry.naming import Kind
-from components.telemetry.rows import PLATFORM
 from components.telemetry.schema import BurnRate, Comparison, Document, Example, Inhibitor, Slo, Threshold, judge
 from components.telemetry.topics import TOPICS
 

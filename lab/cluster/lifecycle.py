@@ -22,7 +22,7 @@ from lab import LabError, directory, environment, registry, storage
 from lab.cluster import autoscaling, controllers, disruptions, network, node
 from lab.cluster.network import NODE_NAME, Daemon, cluster_of, start_time, wait_until
 from lab.fakes.identity import setup as identity
-from lab.fakes.receivers import setup as receivers
+from lab.fakes.receivers import client as receivers
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
 from lab.toolchain import images, tools

@@ -21,6 +21,7 @@ from ops.core.files import write_private
 
 SCALED_DOWN = frozenset(
     {
+        "deployment/alerts-login",
         "deployment/backup-exporter",
         "deployment/jaeger-collector",
         "deployment/jaeger-query-confidential",
@@ -29,6 +30,7 @@ SCALED_DOWN = frozenset(
         "deployment/jaeger-reader",
         "deployment/kafka-archive",
         "deployment/log-indexer",
+        "deployment/metrics-login",
         "deployment/probes",
         "deployment/report-server",
         "deployment/index-manager",

@@ -17,7 +17,6 @@ from typing import Any
 
 from components.telemetry.layers import Signal
 from lab import LabError
-from lab.peer.plans import CONSUMER, GATEWAY, JAEGER
 from lab.peer.stores import JaegerIndices, Prometheus, Server, SpanIndices, Store, VictoriaLogs
 from lab.toolchain import tools
 from ops.core.context import Context
@@ -26,6 +25,9 @@ from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, errors
 from ops.core.kube import wait_until
 from ops.loadtest.bench_load import Target
 from ops.loadtest.bench_requests import Batch
+
+GATEWAY, CONSUMER, JAEGER = "peer gateway", "peer consumer", "peer Jaeger"
+"""Processes of the peer, besides those of `lab.peer.stores`."""
 
 TOPIC = "bench-default"
 """The peer's topic, and the name of the group that reads it."""

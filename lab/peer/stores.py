@@ -22,13 +22,15 @@ from components.search.config import HTTP_PORT, WORKLOAD
 from components.search.indices import SPANS, trace_family
 from components.telemetry.attributes import CLASSES
 from lab import LabError
-from lab.peer.plans import LOG_STORE, PROMETHEUS
 from lab.toolchain import tools
 from ops.backups.destinations import Cluster, remove_indices, search_administrator
+from ops.backups.options import errors
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.loadtest.bench_requests import ENVIRONMENT, Batch, samples_query
-from services.backup import BackupError
+
+PROMETHEUS, LOG_STORE = "peer Prometheus", "peer VictoriaLogs"
+"""Processes of the peer that store."""
 
 PREFIX = "bench-default"
 _SPANS, _SERVICES = f"{PREFIX}-jaeger-span-", f"{PREFIX}-jaeger-service-"
@@ -80,7 +82,7 @@ class SpanIndices:
         """
         now = time.time()
         days = sorted({datetime.fromtimestamp(now + shift, UTC).date().isoformat() for shift in (-_NEAR_S, _NEAR_S)})
-        with _errors(), self._cluster().web() as web:
+        with errors(), self._cluster().web() as web:
             if not web.ask("GET", f"/_template/{PREFIX}-*"):
                 raise LabError("the peer's Jaeger has made no templates of indices")
             for name in (f"{start}{day}" for day in days for start in (_SPANS, _SERVICES)):
@@ -95,7 +97,7 @@ class SpanIndices:
             OpsError: The cluster refuses or does not answer.
         """
         cluster = self._cluster()
-        with _errors(), cluster.web() as web:
+        with errors(), cluster.web() as web:
             remove_indices(cluster, sorted(web.ask("GET", f"/{PREFIX}-*") or {}))
             for name in sorted(web.ask("GET", f"/_template/{PREFIX}-*") or {}):
                 web.ask("DELETE", f"/_template/{name}")
@@ -125,7 +127,7 @@ class SpanIndices:
 
     def _count(self, indices: str, query: dict[str, Any]) -> float:
         body = {"query": query, "size": 0, "track_total_hits": True}
-        with _errors(), self._cluster().web() as web:
+        with errors(), self._cluster().web() as web:
             # Copies of a shard show what was written one after the other: two looks at different ones would differ.
             answer = web.ask("POST", f"/{indices}/_search", body, params={"preference": "_primary"}, again=True)
         if answer is None or answer["timed_out"] or answer["_shards"]["failed"]:
@@ -152,15 +154,6 @@ def span_indices(context: Context) -> Iterator[SpanIndices]:
             yield indices
         finally:
             indices.remove()
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """The client's errors as those of `ops`."""
-    try:
-        yield
-    except BackupError as error:
-        raise OpsError(str(error)) from None
 
 
 _ANSWER_S = 15

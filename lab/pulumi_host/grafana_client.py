@@ -18,6 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from lab.pulumi_host.provider import Properties, ProviderError, Unknown, say
+from ops.core.errors import innermost
 
 _RETRIES: Final = 30
 _RETRY_WAIT_S: Final = 2
@@ -224,7 +225,8 @@ class _Session:
                 method, url, json=body, params=dict(params or {}), timeout=_TIMEOUT_S, allow_redirects=False
             )
         except requests.RequestException as error:
-            cause = _cause(error)
+            reason = innermost(error)
+            cause = f"{type(reason).__name__}: {_line(reason)}"
             if "CERTIFICATE_VERIFY_FAILED" in cause:
                 raise ProviderError(f"grafana: {url}: {cause}. Check url and caCert of the provider") from None
             return cause
@@ -324,12 +326,6 @@ def _remedy(status: int) -> str:
     if status == _UNAUTHORIZED:
         return ". Check auth of the provider"
     return ""
-
-
-def _cause(error: BaseException) -> str:
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return f"{type(error).__name__}: {_line(error)}"
 
 
 def _line(text: object) -> str:

@@ -23,6 +23,7 @@ from lab.paths import cache_root
 from lab.toolchain import tools
 from lab.toolchain.recipes import COREDNS, METRICS_SERVER, RECIPES, VERTICAL_AUTOSCALER
 from lab.toolchain.tools import SOURCES, atomically, fingerprint, locked, run_logged
+from ops.images.registry import digest_of
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,6 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def bytes_digest(content: bytes) -> str:
-    """``sha256:...`` of a text."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def programs(recipe_name: str, placed: dict[str, str]) -> Layer:
@@ -155,7 +151,7 @@ class Image:
     def manifest(self) -> bytes:
         """Its manifest, whose digest is the image's."""
         config = self.config()
-        described = {"mediaType": f"{_OCI}.config.v1+json", "digest": bytes_digest(config), "size": len(config)}
+        described = {"mediaType": f"{_OCI}.config.v1+json", "digest": digest_of(config), "size": len(config)}
         return json.dumps(
             {
                 "schemaVersion": 2,

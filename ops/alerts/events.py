@@ -21,10 +21,10 @@ from rich.text import Text
 from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from ops.core import platform as platform_module
-from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError
 from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer, errors
 from ops.core.platform import Platform
+from ops.core.prometheus_text import seconds_of_option
 from ops.core.terminal import Table
 from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
 

@@ -35,7 +35,7 @@ from components.rules import Severity
 from ops.alerts.notify_file import DEFAULT, Contact, Directory, load, reach, secret, write
 from ops.alerts.silences import author
 from ops.core import platform as platform_module
-from ops.core.errors import OpsError, one_line
+from ops.core.errors import OpsError, innermost, one_line
 from ops.core.terminal import Table
 
 CONNECT_S, READ_S = 5.0, 10.0
@@ -273,8 +273,7 @@ def address(way: Way, channel: str) -> str:
 
 def reason(error: BaseException) -> str:
     """The innermost cause of a library's error, which is the one that says something."""
-    while (inner := error.__cause__ or error.__context__) is not None and inner is not error:
-        error = inner
+    error = innermost(error)
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return f"the server refused {', '.join(error.recipients)}"
     if isinstance(error, smtplib.SMTPResponseException):

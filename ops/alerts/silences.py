@@ -26,8 +26,8 @@ from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
 from components.rules import ID_LABEL
 from ops.core import platform as platform_module
 from ops.core.alertmanager import Alertmanager, FiringAlert, Matcher, Silence, connect
-from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError, one_line
+from ops.core.prometheus_text import seconds_of_option
 from ops.core.terminal import Table
 
 LONGEST = "7d"

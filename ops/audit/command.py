@@ -14,13 +14,12 @@ from rich.console import Console
 from rich.text import Text
 
 from ops.audit import cluster as cluster_module
-from ops.audit.findings import Findings, findings, times
-from ops.audit.log import DAYS, read
+from ops.audit.log import DAYS, Findings, findings, read, times
 from ops.audit.report import content, document, paper
 from ops.core import platform as platform_module
-from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError
 from ops.core.files import Lang
+from ops.core.prometheus_text import seconds_of_option
 from ops.core.terminal import Table
 from services.audit import Source
 from services.audit.records import AuditRecord, Outcome

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from ops.audit.findings import CLOCK_BOUND, ClockOff, Findings, Reason, Unusual, times
+from ops.audit.log import CLOCK_BOUND, ClockOff, Findings, Reason, Unusual, times
 from ops.core.errors import OpsError, one_line
 from services.audit import Source
 from services.audit.records import AuditRecord, Outcome
@@ -49,6 +49,8 @@ _AHEAD: Final = Text(en="{time} ahead", ja="{time} 進み")
 _BEHIND: Final = Text(en="{time} behind, or read late", ja="{time} 遅れ、または読み取りの遅延")
 _SOURCES: Final = {
     Source.TRACES: Text(en="Jaeger", ja="Jaeger（トレース）"),
+    Source.METRICS: Text(en="Thanos Query", ja="Thanos Query（メトリクス）"),
+    Source.ALERTS: Text(en="Alertmanager", ja="Alertmanager（アラート）"),
     Source.KAFKA: Text(en="Kafka", ja="Kafka"),
     Source.DATABASE: Text(en="PostgreSQL", ja="PostgreSQL（データベース）"),
     Source.GRAFANA: Text(en="Grafana", ja="Grafana（ダッシュボード）"),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import string
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,8 +26,8 @@ from components.search.config import HTTP_PORT as SEARCH_PORT
 from components.search.config import WORKLOAD as SEARCH
 from components.search.config import Engine
 from components.search.indices import LOGS
-from ops.audit.findings import Findings, findings
-from ops.audit.log import read
+from components.signin import ALERTS_LOGIN, METRICS_LOGIN
+from ops.audit.log import CLOCK_BOUND, Findings, findings, read
 from ops.audit.report import content
 from ops.core import command_record
 from ops.core.context import Context
@@ -35,7 +37,7 @@ from ops.core.jobs import run_in_pod
 from ops.core.kafka import TIMEOUT_SECONDS, client_settings, consumer, errors
 from ops.telemetry.traces import choose, fetch_token
 from services.audit import Source
-from services.audit.records import AuditRecord, CommandEvent, Outcome, event
+from services.audit.records import REFUSALS, AuditRecord, CommandEvent, Outcome, event
 
 LIMIT_S: Final = 60.0
 """From an access to the report that tells of it."""
@@ -76,6 +78,8 @@ def attempts(context: Context) -> list[Attempt]:
     return [
         *_kafka(context),
         *_traces(context),
+        *_metrics(context),
+        *_alerts(context),
         *_database(context),
         *_grafana(context),
         *_search(context),
@@ -124,6 +128,59 @@ def _traces(context: Context) -> list[Attempt]:
         target = f"trace:{trace_id}"
         tried.append(Attempt(source=Source.TRACES, outcome=outcome, fits=_about(target), at=at))
     return tried
+
+
+def _metrics(context: Context) -> list[Attempt]:
+    """Its queries have no names of their own: nobody else posts one with the tools' token, or uses a made-up method."""
+    url, login = context.platform.sign_in_urls.get(METRICS_LOGIN), context.platform.trace_login
+    if url is None or login is None or not any(pod.ready for pod in context.kube.pods(METRICS_LOGIN)):
+        return []
+    made_up = "".join(secrets.choice(string.ascii_uppercase) for _ in range(10))
+    token = fetch_token(context.web, context.platform)
+    tried: list[Attempt] = []
+    for outcome, method, headers in (
+        (Outcome.REFUSED, made_up, {}),
+        (Outcome.ALLOWED, "POST", {"Authorization": f"Bearer {token}"}),
+    ):
+        at = time.time()
+        with context.web.call(method, f"{url}/api/v1/query", headers=headers, params={"query": "1"}) as response:
+            _expect(outcome, response.status_code, f"a query at {url}", METRICS_LOGIN)
+        fits = _by_method(method, datetime.fromtimestamp(at, UTC) - CLOCK_BOUND)
+        tried.append(Attempt(source=Source.METRICS, outcome=outcome, fits=fits, at=at))
+    return tried
+
+
+def _by_method(method: str, since: datetime) -> Callable[[AuditRecord], bool]:
+    return lambda record: record.detail.get("method") == method and record.time >= since
+
+
+def _alerts(context: Context) -> list[Attempt]:
+    url, login = context.platform.sign_in_urls.get(ALERTS_LOGIN), context.platform.trace_login
+    if url is None or login is None or not any(pod.ready for pod in context.kube.pods(ALERTS_LOGIN)):
+        return []
+    token = fetch_token(context.web, context.platform)
+    tried: list[Attempt] = []
+    for outcome, headers in ((Outcome.REFUSED, {}), (Outcome.ALLOWED, {"Authorization": f"Bearer {token}"})):
+        silence, at = str(uuid.uuid4()), time.time()
+        with context.web.call("GET", f"{url}/api/v2/silence/{silence}", headers=headers) as response:
+            _expect(outcome, response.status_code, f"a read of a silence at {url}", ALERTS_LOGIN)
+        tried.append(Attempt(source=Source.ALERTS, outcome=outcome, fits=_about(f"silence:{silence}"), at=at))
+    return tried
+
+
+def _expect(outcome: Outcome, status: int, what: str, login: str) -> None:
+    """Compare an answer of a login with what must come of it.
+
+    Raises:
+        OpsError: It is another one.
+    """
+    if (status in REFUSALS) == (outcome is Outcome.REFUSED):
+        return
+    section = login.partition("-")[0]
+    raise OpsError(
+        f"{what} that must be {outcome} was answered {status}: the tools' client has to be in one of "
+        f"sign_in.{section}.groups"
+    )
 
 
 def _database(context: Context) -> list[Attempt]:

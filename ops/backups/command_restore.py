@@ -11,17 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ops.backups import database as databases
-from ops.backups import destinations as grafana_part
-from ops.backups import destinations as search_part
-from ops.backups import destinations as topics
+from ops.backups import destinations, runs
 from ops.backups import pulumi_state as states
-from ops.backups import runs
 from ops.backups.options import (
     AccessFile,
     AsJson,
@@ -78,11 +75,12 @@ def topic(
         opened(reached) as store,
     ):
         if make and to:
-            topics.make(context, store, name, to, topic_id)
-        done = topics.send_archived(context, store, keys, name, into=to, tell=lambda text: tell(progress, text), **more)
+            destinations.make(context, store, name, to, topic_id)
+        steps = partial(tell, progress)
+        done = destinations.send_archived(context, store, keys, name, into=to, tell=steps, **more)
         if compare:
             tell(progress, f"comparing {done.topic} with the archive")
-            comparison = topics.compare(context, store, keys, name, live=done.topic, **more)
+            comparison = destinations.compare(context, store, keys, name, live=done.topic, **more)
     report: dict[str, Any] = {
         "topic": done.topic,
         "topic_id": done.topic_id,
@@ -230,14 +228,14 @@ def database(
     if fresh is not None and replace:
         raise OpsError("--replace has nothing to replace in a new database: leave it out")
     dsn = read_dsn(dsn_file) if dsn_file else ""
-    name = databases.legal(fresh) if fresh else ""
+    name = destinations.legal_database(fresh) if fresh else ""
     with _fetched(
         access(access_file), "database", run, identity, origin=origin, into_platform=fresh is not None
     ) as got:
         chosen = _one_database(got.manifest, which)
         if name:
             with connected() as (context, _):
-                done = databases.fresh(context.kube, got.folder, chosen, name, got.tell)
+                done = destinations.fresh_database(context.kube, got.folder, chosen, name, got.tell)
         else:
             got.tell(f"restoring {chosen}")
             done = restore_database.restore(got.folder, dsn, database=chosen, replace=replace)
@@ -275,7 +273,7 @@ def grafana(
     ):
         got.tell(f"{'comparing with' if compare else 'restoring into'} {target.url}")
         if compare:
-            differences = grafana_part.differences(got.folder, target)
+            differences = destinations.differences(got.folder, target)
         else:
             done = restore_grafana.restore(
                 got.folder, target.url, target.login, ca_file=target.ca_file, replace=replace
@@ -291,7 +289,7 @@ def _grafana(other: Server | None) -> Iterator[Server]:
         yield other
         return
     with connected() as (context, _):
-        yield grafana_part.own(context)
+        yield destinations.own(context)
 
 
 @restore_app.command("kafka-metadata")
@@ -351,14 +349,14 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Restore indices with definition, documents and aliases; with --prefix beside those that are there."""
-    other, start = server(url, ca, login), search_part.legal(prefix) if prefix else ""
+    other, start = server(url, ca, login), destinations.legal(prefix) if prefix else ""
     with _fetched(access(access_file), "search", run, identity, origin=origin, into_platform=other is None) as got:
-        manifest = search_part.renamed(got.folder, start) if start else got.manifest
+        manifest = destinations.renamed(got.folder, start) if start else got.manifest
         got.tell("restoring indices")
         if other is not None:
             done = restore_search.restore(got.folder, other.url, other.login, ca_file=other.ca_file, replace=replace)
         else:
-            with connected() as (context, _), search_part.search_administrator(context) as own:
+            with connected() as (context, _), destinations.search_administrator(context) as own:
                 done = restore_search.restore(
                     got.folder, own.url, own.login, ca_file=own.ca_file, certificate=own.certificate, replace=replace
                 )

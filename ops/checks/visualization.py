@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
+from components.agent import WORKLOAD as AGENT
 from components.dashboards.model import Dashboard
 from components.dashboards.promql import metrics
 from components.dashboards.registry import DASHBOARDS
 from components.reports import SCHEDULES, workload_name
 from components.telemetry.layers import LAYERS
-from ops.checks import access, nodes
+from ops.checks import access
 from ops.checks.access import grafana_settings
 from ops.checks.alerting import LATENCY_DRILLS
-from ops.checks.grace_period import first_run, series_due
+from ops.checks.grace_period import first_run, grace_period_end, series_due
 from ops.core.access import report_access
 from ops.core.context import Context
 from ops.core.errors import OpsError
@@ -37,6 +40,57 @@ from ops.dashboards.panel_queries import Result, latencies, quantile, span
 from ops.loadtest.virtual_users import run_virtual_users, through_grafana
 from ops.reports import ReportClient
 
+NODE_RECORDINGS: Final[Mapping[str, str]] = {
+    "CPU": "obs:node_cpu_busy:ratio",
+    "load": "obs:node_load_per_processor:ratio",
+    "memory": "obs:node_memory_used:ratio",
+    "disk": "obs:node_disk_waiting:rate2m",
+}
+"""What is told of each node -> the recording with it."""
+MEASURED_WITHIN: Final = timedelta(minutes=5)
+"""From the start of a node's agent until rates of two minutes have been scraped and recorded."""
+
+
+def nodes_measured(context: Context, finding: Finding) -> None:
+    """Each node with an agent has a value of every recording at the read address; an agent that is new is waited for.
+
+    The panels of these recordings show nothing or zero where a node is missing, so that an empty one is no sign of it.
+    Nobody tells of a node's network: an agent sees that of its own pod (docs/adr/0078), and the dashboard shows what
+    the platform's servers send and receive.
+
+    Raises:
+        OpsError: Kubernetes or Thanos Query does not answer.
+    """
+    nodes, grace_end = agents(context), grace_period_end(context)
+    finding.expect(bool(nodes), f"no pod of {AGENT} has a node")
+    for what, recording in NODE_RECORDINGS.items():
+        samples = context.thanos.instant(recording)
+        known = {sample.labels.get("node", "") for sample in samples if math.isfinite(sample.value)}
+        missing: dict[datetime, list[str]] = {}
+        for node, started in nodes.items():
+            if node not in known:
+                missing.setdefault(max(grace_end, started + MEASURED_WITHIN), []).append(node)
+        for due, names in missing.items():
+            of_nodes = f"{what} of node {listed(names)}"
+            finding.expect_by(due, False, of_nodes, f"no {of_nodes}: {recording} has no value there")
+    finding.figures.append(f"{len(nodes)} nodes with an agent")
+    finding.seen.append(f"{listed(NODE_RECORDINGS)} of {listed(nodes)}")
+
+
+def agents(context: Context) -> dict[str, datetime]:
+    """Node -> when its agent started; where it has two, since one is being replaced, the older one counts.
+
+    Raises:
+        OpsError: Kubernetes does not answer.
+    """
+    started: dict[str, datetime] = {}
+    for pod in context.kube.pods(AGENT):
+        if pod.node and not pod.ending:
+            at = datetime.fromtimestamp(pod.started, UTC) if pod.started else datetime.now(UTC)
+            started[pod.node] = min(at, started.get(pod.node, at))
+    return started
+
+
 LOADTEST_DRILLS = ("dashboard-load", "dashboard-load-prometheus-down")
 SESSION_DRILLS = ("grafana-replica-killed", "grafana-database-killed")
 REPORTS_DRILL = "reports-run"
@@ -54,7 +108,7 @@ SUBJECTS = {
     "network": "process_network_",
     "state of pods": "kube_pod_status_phase",
     "state of nodes": "kube_node_status_condition",
-    **{f"{what} of nodes": recording for what, recording in nodes.RECORDINGS.items()},
+    **{f"{what} of nodes": recording for what, recording in NODE_RECORDINGS.items()},
     "usage of volumes": "obs:volume_used:ratio",
     "health of Kafka": "underreplicatedpartitions",
     "query performance of Prometheus": "prometheus_engine_query_duration",
@@ -202,7 +256,7 @@ def _answers(context: Context, checked: Sequence[tuple[Dashboard, list[Result]]]
 def g4(context: Context) -> Finding:
     """Dashboards of operations show every subject and have data, and every node with an agent is measured."""
     finding = dashboards_check(OPERATIONS, SUBJECTS)(context)
-    nodes.measured(context, finding)
+    nodes_measured(context, finding)
     return finding
 
 

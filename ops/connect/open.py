@@ -26,9 +26,11 @@ from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.config import WEB_PORT
 from components.grafana.process import PORT as GRAFANA_PORT
 from components.grafana.process import WORKLOAD as GRAFANA
-from components.jaeger.query import OAUTH_PORT, query_workload
+from components.jaeger.query import query_workload
+from components.login_proxy import OAUTH_PORT
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.thanos import QUERY_PORT
+from components.signin import ALERTS_LOGIN, METRICS_LOGIN
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError, one_line
 from ops.core.files import write_private
@@ -65,20 +67,36 @@ class Page:
     login: Login | None = None
 
 
-def page(name: Name, platform: Platform, clearance: str) -> Page:
+def page(name: Name, platform: Platform, clearance: str, *, direct: bool = False) -> Page:
     """What a page is made of.
+
+    Args:
+        name: Which.
+        platform: Outputs of the stack.
+        clearance: Of traces; empty: the first.
+        direct: Of metrics and alerts: the server itself, also where there is a personal login in front of it.
 
     Raises:
         OpsError: The stack has none, or there is no such clearance.
     """
     if clearance and name is not Name.TRACES:
         raise OpsError(f"--clearance is for {Name.TRACES} alone")
+    if direct and name not in (Name.METRICS, Name.ALERTS):
+        raise OpsError(f"--direct is for {Name.METRICS} and {Name.ALERTS} alone")
     if name is Name.TRACES:
         return _traces(platform.trace_query_urls, clearance)
     if name is Name.GRAFANA:
         people = "your own account of the directory or the identity provider; "
         who = f"{'' if platform.left_out('grafana.ldap') else people}the administrator"
         return Page(workload=GRAFANA, port=GRAFANA_PORT, who=who, login=platform.grafana_admin)
+    login = {Name.METRICS: METRICS_LOGIN, Name.ALERTS: ALERTS_LOGIN}[name]
+    if not direct and (url := platform.sign_in_urls.get(login)):
+        return Page(
+            workload=login,
+            port=OAUTH_PORT,
+            host=urlsplit(url).hostname or "",
+            who=f"your own account of the identity provider, in a group of sign_in.{name}.groups",
+        )
     if name is Name.METRICS:
         return Page(workload=QUERY, port=QUERY_PORT, who="the reader", login=platform.query_reader)
     return Page(workload=ALERTMANAGER, port=WEB_PORT, who="the operator", login=platform.alertmanager_operator)
@@ -111,12 +129,15 @@ _ENDS: Final = (signal.SIGTERM, signal.SIGHUP)
 def open_page(
     name: Annotated[Name, typer.Argument(metavar="PAGE", help="grafana, metrics, alerts or traces.")],
     clearance: Annotated[str, typer.Option("--clearance", help="Of traces: which query; default: the first.")] = "",
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Of metrics and alerts: past the personal login, as the outputs' own user.")
+    ] = False,
     minutes: Annotated[float, typer.Option("--minutes", min=0.01, max=24 * 60, help="How long at most.")] = 60,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of loopback; 0: any that is free.")] = 0,
 ) -> None:
     """Open a page on loopback, with TLS, and say how to sign in. Ctrl-C ends it and all that it started."""
     platform = platform_module.load()
-    chosen = page(name, platform, clearance)
+    chosen = page(name, platform, clearance, direct=direct)
     if chosen.host and port not in (0, chosen.port):
         raise OpsError(f"--port {port}: {name} is at {chosen.port}, where the login sends a browser back to")
     if chosen.host and not _problem(platform, chosen.host, chosen.port, chosen.host):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import shlex
 import sys
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from ops.core import platform as platform_module
 from ops.core.errors import OpsError, one_line
 from ops.core.files import write_private
 from ops.core.platform import Login, Platform
+from ops.core.web import basic
 
 CERTIFICATE_FILE: Final = "obs-ca.pem"
 HEADERS_FILE: Final = "otlp-headers"
@@ -65,8 +65,6 @@ def connect(
 
 def variables(platform: Platform, login: Login, certificate: Path, protocol: Protocol) -> dict[str, str]:
     """Name -> value; the one of the headers is a secret."""
-    user, password = login.pair
-    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
     endpoint = platform.otlp_http if protocol is Protocol.HTTP else f"https://{platform.otlp_grpc}"
     return {
         f"{_PREFIX}ENDPOINT": endpoint,
@@ -74,7 +72,7 @@ def variables(platform: Platform, login: Login, certificate: Path, protocol: Pro
         f"{_PREFIX}CERTIFICATE": str(certificate),
         f"{_PREFIX}COMPRESSION": "gzip",
         # Percent-encoded, as the variable's specification wants it.
-        f"{_PREFIX}HEADERS": f"authorization={quote(f'Basic {basic}', safe='')}",
+        f"{_PREFIX}HEADERS": f"authorization={quote(basic(*login.pair), safe='')}",
     }
 
 

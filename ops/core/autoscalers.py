@@ -13,7 +13,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.utils.quantity import parse_quantity
 
 from components.k8s.autoscaler import API
-from ops.core.kube import NAME_LABEL, Kube, call_errors
+from ops.core.kube import NAME_LABEL, Kube, call_errors, workloads
 
 _TIMEOUT_S = 15
 _MANAGER = "obs-ops"
@@ -130,7 +130,6 @@ def _cores(text: str) -> float:
 
 
 _PLURAL: Final = "verticalpodautoscalers"
-_KINDS: Final = {"StatefulSet": "stateful_set", "Deployment": "deployment", "DaemonSet": "daemon_set"}
 SMALLEST: Final = {"cpu": 0.01, "memory": 1e7}
 """Cores and bytes that the recommender tells apart, the first step of its histograms: less is no difference."""
 
@@ -208,24 +207,15 @@ def recommendations(kube: Kube) -> list[Recommendation]:
             if error.status == requests.codes.not_found:
                 return []
             raise
-    workloads = _workloads(kube) if listing["items"] else {}
-    known = (item for item in listing["items"] if _target(item) in workloads)
-    return sorted((_recommendation(item, workloads[_target(item)]) for item in known), key=lambda one: one.workload)
+    there = {(kind, item.metadata.name): item for kind, item in workloads(kube)} if listing["items"] else {}
+    known = (item for item in listing["items"] if _target(item) in there)
+    return sorted((_recommendation(item, there[_target(item)]) for item in known), key=lambda one: one.workload)
 
 
 def _target(item: Any) -> tuple[str, str]:
     """Kind and name of its workload."""
     target = item["spec"]["targetRef"]
     return target["kind"], target["name"]
-
-
-def _workloads(kube: Kube) -> dict[tuple[str, str], Any]:
-    workloads: dict[tuple[str, str], Any] = {}
-    for kind, name in _KINDS.items():
-        with call_errors(f"cannot list the {kind}s"):
-            listing = getattr(kube.apps, f"list_namespaced_{name}")(kube.namespace, _request_timeout=_TIMEOUT_S)
-        workloads |= {(kind, item.metadata.name): item for item in listing.items}
-    return workloads
 
 
 def _recommendation(item: Any, workload: Any) -> Recommendation:

@@ -19,6 +19,13 @@ def one_line(error: object, limit: int = 240) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+def innermost(error: BaseException) -> BaseException:
+    """The first of the errors that led to this one, which is the one that says something."""
+    while (inner := error.__cause__ or error.__context__) is not None and inner is not error:
+        error = inner
+    return error
+
+
 _SERVERS: dict[int, Callable[[], str]] = {}
 
 

@@ -18,7 +18,13 @@ from typing import Any, Final, Protocol
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 from confluent_kafka import admin as _admin
-from kafka.errors import GroupIdNotFoundError, KafkaError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    GroupIdNotFoundError,
+    KafkaError,
+    NotCoordinatorError,
+)
 
 from ops.core.errors import OpsError, one_line, waiting_for
 from ops.core.platform import Login, Platform
@@ -28,8 +34,10 @@ ADMIN: Any = _admin
 """Classes of the administrator's client; the library does not mark them as exported, so they have no types here."""
 
 TIMEOUT_SECONDS = 15.0
+_PAUSE_SECONDS = 0.2
 _INTERNAL = "__"
 _READER = "ops-reader"
+_COORDINATOR_MOVES = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
 
 
 def client_settings(platform: Platform, login: Login) -> dict[str, Any]:
@@ -79,6 +87,11 @@ def errors(what: str) -> Iterator[None]:
         raise OpsError(f"{what}: {one_line(error.args[0].str() if error.args else error)}") from None
     except TimeoutError:
         raise OpsError(f"{what}: no answer in time") from None
+
+
+def _is_one_of(error: str | None, kinds: Iterable[type[KafkaError]]) -> bool:
+    """Whether an error that kafka-python tells as a text is of one of these kinds."""
+    return bool(error) and any(kind.__name__ in str(error) for kind in kinds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,10 +214,18 @@ class KafkaAdmin:
         Raises:
             OpsError: Kafka does not answer, or a coordinator refuses.
         """
-        with self.second_client() as client:
-            described = {name: client.describe_groups([name])[name] for name in names}
+        described: dict[str, Any] = {}
+        left, end = list(dict.fromkeys(names)), time.monotonic() + TIMEOUT_SECONDS
+        while left:
+            with self.second_client() as client:
+                described |= {name: client.describe_groups([name])[name] for name in left}
+            left = [name for name in left if _is_one_of(described[name]["error"], _COORDINATOR_MOVES)]
+            if time.monotonic() >= end:
+                break
+            # The next try has a client of its own, since each keeps the coordinators that it was told for ever.
+            time.sleep(_PAUSE_SECONDS if left else 0)
         for name, group in described.items():
-            if group["error"] and GroupIdNotFoundError.__name__ not in group["error"]:
+            if group["error"] and not _is_one_of(group["error"], (GroupIdNotFoundError,)):
                 raise OpsError(f"{self._silent}: group {name}: {one_line(group['error'])}")
         return {
             name: GroupState(state=group["group_state"] or "Dead", members=len(group["members"] or ()))

@@ -28,7 +28,9 @@ _TOLD_AFTER_S = 2.0
 """A wait that takes longer is a step that is told."""
 NAME_LABEL = "app.kubernetes.io/name"
 _OVER = ("Succeeded", "Failed")
-STATEFUL_SET, DEPLOYMENT = "StatefulSet", "Deployment"
+STATEFUL_SET, DEPLOYMENT, DAEMON_SET = "StatefulSet", "Deployment", "DaemonSet"
+_IN_CALLS = {STATEFUL_SET: "stateful_set", DEPLOYMENT: "deployment", DAEMON_SET: "daemon_set"}
+"""Kind of workloads -> as names of calls have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class Pod:
 
     ``started`` is 0 until a node has taken it, else seconds since 1970. ``images`` and ``image_ids`` are in the order
     of ``containers``: what each is to run, and what its node says that it runs, empty until then. ``address`` is that
-    of its network, empty until it has one.
+    of its network, and ``node`` where it runs, each empty until it has one. ``ending`` says that it was told to end.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Pod:
     started: float = 0.0
     image_ids: tuple[str, ...] = ()
     address: str = ""
+    node: str = ""
+    ending: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +73,14 @@ def pod_of(item: Any) -> Pod:
     """Reduce a pod of the Kubernetes client."""
     statuses = item.status.container_statuses or []
     ids = {status.name: status.image_id or "" for status in statuses}
+    ending = item.metadata.deletion_timestamp is not None
     conditions = {condition.type: condition.status for condition in item.status.conditions or []}
     return Pod(
         name=item.metadata.name,
         workload=(item.metadata.labels or {}).get(NAME_LABEL, ""),
         uid=item.metadata.uid,
         phase=item.status.phase,
-        ready=conditions.get("Ready") == "True" and item.metadata.deletion_timestamp is None,
+        ready=conditions.get("Ready") == "True" and not ending,
         restarts=sum(status.restart_count for status in statuses),
         container_ids=tuple(
             (status.container_id or "").rpartition("//")[2] for status in statuses if status.container_id
@@ -85,6 +90,8 @@ def pod_of(item: Any) -> Pod:
         started=item.status.start_time.timestamp() if item.status.start_time else 0.0,
         image_ids=tuple(ids.get(container.name, "") for container in item.spec.containers),
         address=item.status.pod_ip or "",
+        node=item.spec.node_name or "",
+        ending=ending,
     )
 
 
@@ -391,21 +398,14 @@ class Kube:
             raise OpsError(f"{error}: {', '.join(waiting)}") from None
 
     def _unrolled(self) -> list[str]:
-        with call_errors(f"cannot list the workloads of {self.namespace}"):
-            late = [
-                str(resource.metadata.name)
-                for kind, listed in (
-                    (STATEFUL_SET, self.apps.list_namespaced_stateful_set),
-                    (DEPLOYMENT, self.apps.list_namespaced_deployment),
-                )
-                for resource in listed(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
-                if not _is_rolled(resource, kind)
-            ]
+        listed = workloads(self, STATEFUL_SET, DEPLOYMENT)
+        late = [str(resource.metadata.name) for kind, resource in listed if not _is_rolled(resource, kind)]
+        with call_errors(f"cannot list the pods of {self.namespace}"):
             pods = self.core.list_namespaced_pod(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
         return late + [str(pod.metadata.name) for pod in pods if pod.metadata.deletion_timestamp is not None]
 
     def _set(self, kind: str, verb: str) -> Any:
-        return getattr(self.apps, f"{verb}_namespaced_{'stateful_set' if kind == STATEFUL_SET else 'deployment'}")
+        return getattr(self.apps, f"{verb}_namespaced_{_IN_CALLS[kind]}")
 
     def wait_ready(self, workload: str, count: int, seconds: float) -> float:
         """Wait until exactly ``count`` pods of the workload exist and are ready; seconds it took."""
@@ -414,6 +414,22 @@ class Kube:
             seconds,
             f"{count} ready pods of {workload}",
         )
+
+
+def workloads(kube: Kube, *kinds: str) -> list[tuple[str, Any]]:
+    """Workloads of some kinds, of all of them where none is named, each with its kind.
+
+    Raises:
+        OpsError: Kubernetes does not answer.
+    """
+    with call_errors(f"cannot list the workloads of {kube.namespace}"):
+        return [
+            (kind, item)
+            for kind in kinds or _IN_CALLS
+            for item in getattr(kube.apps, f"list_namespaced_{_IN_CALLS[kind]}")(
+                kube.namespace, _request_timeout=_TIMEOUT_SECONDS
+            ).items
+        ]
 
 
 def _is_rolled(resource: Any, kind: str) -> bool:

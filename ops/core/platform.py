@@ -302,6 +302,7 @@ class Platform(BaseModel):
     alertmanager_operator: Login | None = None
     alert_escalation: Mapping[str, str | None] = {}
     notify_channels: NotifyChannels | None = None
+    sign_in_urls: Mapping[str, str] = {}
     grafana_url: str = ""
     grafana_admin: Login | None = None
     reports: ReportAccess | None = None

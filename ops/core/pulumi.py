@@ -17,9 +17,8 @@ from typing import IO, Any
 
 from components.cluster import NEW_ROLE
 from ops.core.errors import OpsError, one_line
-from ops.core.interrupts import end, uninterrupted
 from ops.core.platform import PROJECT
-from ops.core.terminal import say
+from ops.core.terminal import end, say, uninterrupted
 
 ROLE_KEY, SETTINGS_KEY = "observability:role", "observability:settings"
 COMMAND = "OBS_PULUMI_UP"

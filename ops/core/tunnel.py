@@ -14,8 +14,8 @@ import threading
 import time
 
 from ops.core.errors import OpsError, one_line
-from ops.core.interrupts import end
 from ops.core.kube import kubectl_target
+from ops.core.terminal import end
 
 _START_SECONDS = 30.0
 _PORT = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+) ->")

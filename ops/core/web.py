@@ -4,6 +4,7 @@ answers for a time: series and rules from a Prometheus or Thanos Query, and the 
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from components.alerting.escalation import recorded_of
-from ops.core.errors import OpsError, one_line, waiting_for
+from ops.core.errors import OpsError, innermost, one_line, waiting_for
 
 TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for an answer."""
@@ -107,7 +108,7 @@ class Web:
                 )
         except requests.RequestException as error:
             what = f"no answer from {self._called(url)}" if self._server(url) else f"{method} {url}"
-            raise OpsError(f"{what}: {_cause(error)}") from None
+            raise OpsError(f"{what}: {one_line(innermost(error))}") from None
 
     def _called(self, url: str) -> str:
         """Name and address of the server at a URL."""
@@ -239,11 +240,9 @@ class ShardedQuery(Query):
         return {target: reason for shard in self._shards for target, reason in shard.unreached().items()}
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost reason, which is the one that says something."""
-    while (inner := error.__cause__ or error.__context__) is not None and inner is not error:
-        error = inner
-    return one_line(error)
+def basic(user: str, password: str) -> str:
+    """Value of the header ``Authorization`` with a login."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 MOST_POINTS = 240

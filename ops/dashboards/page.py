@@ -22,7 +22,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from components.dashboards.model import GRID, Dashboard, Kind, Limit, Panel, Tone
 from ops.core.errors import one_line
-from ops.core.series import labels_of
+from ops.core.prometheus_text import labels_of
 from ops.core.web import Found, step
 from ops.dashboards.panel_queries import Answer, Result, Span
 from services.charts import Limit as ChartLimit

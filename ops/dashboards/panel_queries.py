@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from components.dashboards.model import Kind, Panel, Query
 from components.dashboards.promql import within
-from ops.core.durations import seconds, seconds_of_option
 from ops.core.errors import OpsError, one_line
+from ops.core.prometheus_text import seconds, seconds_of_option
 from ops.core.web import FINEST_S, MOST_POINTS, Found, Metrics, step
 from ops.core.web import Query as Server
 

@@ -16,7 +16,7 @@ from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.terminal import say
 from ops.drills.gate_forgery import new_run
-from ops.privacy import platform as stores
+from ops.privacy import command as stores
 from ops.privacy.record import Holding, PrivacyRecord, masking_key, pseudonym_of
 from ops.privacy.stores import search_all
 

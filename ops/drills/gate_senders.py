@@ -26,11 +26,11 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from components.telemetry.layers import LAYERS
 from ops.core import otlp
 from ops.core.errors import OpsError
+from ops.core.web import basic
 from ops.drills.gate_target import (
     CLOSED,
     RESET,
     Target,
-    basic,
     channel,
     connect,
     grpc_code,

@@ -5,7 +5,6 @@ Nothing here is aimed at anything but a gateway of the own platform: `own_target
 
 from __future__ import annotations
 
-import base64
 import select
 import socket
 import ssl
@@ -21,6 +20,7 @@ import grpc
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import NAME_LABEL, Kube, call_errors
+from ops.core.web import basic
 
 WORKLOAD: Final = "gateway"
 CONNECT_S: Final = 20.0
@@ -106,11 +106,6 @@ def resolved(name: str) -> list[str]:
         return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
     except OSError as error:
         raise OpsError(f"{name} has no address: {one_line(error)}") from None
-
-
-def basic(user: str, password: str) -> str:
-    """Value of the header ``authorization``."""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def connect(target: Target, at: tuple[str, int], protocol: str = "http/1.1") -> ssl.SSLSocket:

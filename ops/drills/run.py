@@ -1,5 +1,9 @@
 """Runs a drill in a process of its own within a limited time, one drill at a time on a machine, from a steady state;
 says what it does while it runs.
+
+The process is ``python -m ops.drills.run NAME``. Its last lines on standard output are `PASSED` with the drill's name,
+or `PROBLEM` with what did not hold, a line each. Exit codes: 0 passed, 1 failed, 2 not run, 130 interrupted, after what
+was taken away was put back.
 """
 
 from __future__ import annotations
@@ -12,11 +16,13 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -24,19 +30,23 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from components.rules import Severity
 from ops.alerts.silences import WATCHDOG
 from ops.core import health, terminal
+from ops.core import platform as platform_module
 from ops.core.alertmanager import FiringAlert
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
-from ops.core.interrupts import end
-from ops.core.platform import PROJECT
-from ops.core.terminal import clock
-from ops.drills import work
+from ops.core.kube import Kube
+from ops.core.platform import PROJECT, READS, limited
+from ops.core.terminal import clock, end
 from ops.drills.drills_flow import FLOW, TRACES
 from ops.drills.drills_recovery import RECOVERY
 from ops.drills.drills_users import ALERTING, GATE
-from ops.drills.procedure import Drill
+from ops.drills.procedure import LONGEST, CannotRunError, Drill, carry_out, settle
 
 DRILLS: tuple[Drill, ...] = (*FLOW, *GATE, *ALERTING, *TRACES, *RECOVERY)
+
+PASSED: Final = "PASSED "
+PROBLEM: Final = "PROBLEM "
+DONE, FAILED, NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
 SHOWN: dict[str, str] = {drill.name: drill.shows for drill in DRILLS}
 """Name -> what it shows."""
@@ -185,7 +195,7 @@ class Outcome:
 
 def command_of(drill: Drill) -> list[str]:
     """Command line of the process that carries it out."""
-    return [sys.executable, "-m", work.__name__, drill.name]
+    return [sys.executable, "-m", f"{__package__}.run", drill.name]
 
 
 def run(
@@ -234,16 +244,16 @@ def run(
     if process.returncode < 0:
         reason = f"ended by {signal.Signals(-process.returncode).name} before it could put back what it took away"
         return Outcome(passed=False, seconds=seconds, reasons=(reason,), log=log)
-    if process.returncode not in (work.DONE, work.FAILED):
+    if process.returncode not in (DONE, FAILED):
         raise OpsError(f"the drill did not run (exit code {process.returncode}): {_last(said)}; full output: {log}")
-    if process.returncode == work.DONE and not any(line.startswith(work.PASSED) for line in said):
+    if process.returncode == DONE and not any(line.startswith(PASSED) for line in said):
         return Outcome(passed=False, seconds=seconds, reasons=("it exited without a result",), log=log)
-    return Outcome(passed=process.returncode == work.DONE, seconds=seconds, reasons=tuple(reasons(said)), log=log)
+    return Outcome(passed=process.returncode == DONE, seconds=seconds, reasons=tuple(reasons(said)), log=log)
 
 
 def reasons(said: Sequence[str]) -> list[str]:
     """What failed, from what the drill said."""
-    messages = [line.removeprefix(work.PROBLEM).strip() for line in said if line.startswith(work.PROBLEM)]
+    messages = [line.removeprefix(PROBLEM).strip() for line in said if line.startswith(PROBLEM)]
     return [one_line(message) for message in dict.fromkeys(messages) if message][:_MOST_REASONS]
 
 
@@ -301,3 +311,56 @@ def _last(said: Sequence[str]) -> str:
     lines = [line.strip() for line in said if line.strip()]
     errors = [line for line in lines if line.upper().startswith("ERROR")]
     return one_line((errors or lines[-1:] or ["no output"])[0])
+
+
+def attempt(drill: Drill) -> list[str]:
+    """Carry a drill out on the platform of the selected stack; what did not hold.
+
+    Raises:
+        CannotRunError: The platform does not answer, is not settled, or lacks something that the drill needs.
+    """
+    try:
+        with limited(READS["drill"]):
+            platform = platform_module.load()
+        kube = Kube.of(platform)
+    except OpsError as error:
+        raise CannotRunError(str(error)) from error
+    with Context(platform, kube) as context:
+        if drill.looked_at:
+            try:
+                settle(context)
+            except OpsError as error:
+                raise CannotRunError(str(error)) from error
+        return carry_out(drill, context)
+
+
+def main(drill: Drill, attempted: Callable[[Drill], list[str]] = attempt) -> int:
+    """Carry a drill out in this process and tell how it went; the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        problems = attempted(drill)
+    except KeyboardInterrupt:
+        print("interrupted: what was taken away was put back", flush=True)
+        return INTERRUPTED
+    except CannotRunError as error:
+        print(f"ERROR: {one_line(error, LONGEST)}", flush=True)
+        return NOT_RUN
+    except Exception as error:
+        traceback.print_exc()
+        problems = [f"{type(error).__name__}: {error}"]
+    for problem in problems:
+        print(f"{PROBLEM}{one_line(problem, LONGEST)}", flush=True)
+    if not problems:
+        print(f"{PASSED}{drill.name}", flush=True)
+    return FAILED if problems else DONE
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does; a second signal does not stop what puts things back."""
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt(f"signal {number}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(find(sys.argv[1])))

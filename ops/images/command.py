@@ -22,9 +22,9 @@ import yaml
 
 from components.versions import IMAGES, OURS, UPSTREAM
 from ops.core.errors import OpsError, one_line
-from ops.images import referrers, sbom
+from ops.images import sbom
 from ops.images.catalogue import CHECKOUT, Image, chosen
-from ops.images.registry import Manifest, Registry
+from ops.images.registry import Manifest, Registry, attach
 
 BUILD_LIMIT_S = 60 * 60
 COPY_LIMIT_S = 30 * 60
@@ -427,9 +427,7 @@ def _described(tool: Tool, image: Image, reference: str, image_id: str, file: Pa
 def _attached(registry: Registry, image: Image, digest: str, file: Path, content: bytes) -> str:
     """Attach a bill of materials to an image that the registry has; digest of the artifact."""
     try:
-        return referrers.attach(
-            registry, image.repository, digest, kind=sbom.MEDIA_TYPE, name=file.name, content=content
-        )
+        return attach(registry, image.repository, digest, kind=sbom.MEDIA_TYPE, name=file.name, content=content)
     except OpsError as error:
         raise OpsError(f"{image.name} is there, and not {file} beside it: {error}; --no-sbom leaves it out") from None
 

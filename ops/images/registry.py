@@ -1,4 +1,6 @@
-"""What a registry has: digests and manifests, over its HTTP API (OCI distribution specification), and logins at it."""
+"""What a registry has: digests and manifests, over its HTTP API (OCI distribution specification), and logins at it;
+documents attached to an image there, artifacts that refer to it by digest (OCI 1.1).
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,13 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from ops.core.errors import OpsError, one_line
+from ops.core.web import basic
 
 _HELPER_LIMIT_S = 30
 _DOCKER_HUB = ("https://index.docker.io/v1/", "index.docker.io", "registry-1.docker.io")
@@ -266,14 +269,14 @@ class Registry:
         if not header.lower().startswith("bearer "):
             if self._login is None:
                 raise LoginError(f"registry {self._host} wants a login: run `TOOL login {self._host}`")
-            return _basic(*self._login)
+            return basic(*self._login)
         fields = dict(re.findall(r'(\w+)="([^"]*)"', header))
         if "realm" not in fields or not fields["realm"].startswith("https://"):
             raise OpsError(f"registry {self._host} names no login server over TLS: {one_line(header, 120)}")
         answer = self._call(
             "GET",
             fields["realm"],
-            {"Authorization": _basic(*self._login)} if self._login else {},
+            {"Authorization": basic(*self._login)} if self._login else {},
             {"service": fields.get("service", self._host), "scope": f"repository:{repository}:{actions}"},
         )
         if not answer.ok:
@@ -321,10 +324,6 @@ def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest
     return request
 
 
-def _basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
 def _parsed(answer: requests.Response, name: str) -> Any:
     try:
         content = answer.json() if len(answer.content) <= _LARGEST else None
@@ -333,3 +332,107 @@ def _parsed(answer: requests.Response, name: str) -> Any:
     if not isinstance(content, dict):
         raise OpsError(f"registry {name} answered no manifest: is it a registry of images?")
     return content
+
+
+INDEX: Final = "application/vnd.oci.image.index.v1+json"
+MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+_EMPTY = b"{}"
+_EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+_TITLE = "org.opencontainers.image.title"
+_LISTED = "OCI-Subject"
+"""Header of a registry that lists referrers itself."""
+
+
+def attach(registry: Registry, repository: str, subject: str, *, kind: str, name: str, content: bytes) -> str:
+    """Attach a document to an image; one that is attached already stays the same.
+
+    Args:
+        registry: Where the image is.
+        repository: Of the image.
+        subject: Digest of the image.
+        kind: Media type of the document.
+        name: File name under which it is saved by whoever pulls it.
+        content: The document.
+
+    Returns:
+        Digest of the artifact.
+
+    Raises:
+        OpsError: The image is not there, or the registry refuses something.
+    """
+    image = registry.content(repository, subject)
+    if image is None:
+        raise OpsError(f"registry {registry.name} has no {repository}@{subject}")
+    for blob in (_EMPTY, content):
+        _upload(registry, repository, blob)
+    artifact = _text(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": kind,
+            "config": _descriptor(_EMPTY_TYPE, _EMPTY),
+            "layers": [_descriptor(kind, content) | {"annotations": {_TITLE: name}}],
+            "subject": _descriptor(*image),
+        }
+    )
+    described = _descriptor(MANIFEST, artifact) | {"artifactType": kind}
+    answer = _put(registry, repository, digest_of(artifact), MANIFEST, artifact)
+    if _LISTED not in answer.headers:
+        _list(registry, repository, fallback_tag(subject), described)
+    return digest_of(artifact)
+
+
+def fallback_tag(subject: str) -> str:
+    """Tag of the list of an image's referrers, in registries that make no such list themselves."""
+    return subject.replace(":", "-")
+
+
+def _list(registry: Registry, repository: str, tag: str, artifact: Mapping[str, Any]) -> None:
+    present = registry.content(repository, tag)
+    index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
+    if present is not None:
+        index = json.loads(present[1])
+        if present[0] != INDEX or not isinstance(index.get("manifests"), list):
+            raise OpsError(f"registry {registry.name}: {repository}:{tag} is no list of referrers: remove this tag")
+    if artifact["digest"] not in [entry.get("digest") for entry in index["manifests"]]:
+        index["manifests"].append(artifact)
+        _put(registry, repository, tag, INDEX, _text(index))
+
+
+def _upload(registry: Registry, repository: str, content: bytes) -> None:
+    digest = digest_of(content)
+    # The store that a registry leads to may not answer to HEAD; that it leads there is enough.
+    if registry.request("HEAD", repository, f"blobs/{digest}", follow=False).ok:
+        return
+    opened = _accepted(registry, registry.request("POST", repository, "blobs/uploads/"))
+    answer = registry.request(
+        "PUT",
+        repository,
+        opened.headers.get("Location", ""),
+        headers={"Content-Type": "application/octet-stream"},
+        query={"digest": digest},
+        content=content,
+    )
+    _accepted(registry, answer)
+
+
+def _put(registry: Registry, repository: str, reference: str, kind: str, content: bytes) -> requests.Response:
+    headers = {"Content-Type": kind}
+    path = f"manifests/{reference}"
+    return _accepted(registry, registry.request("PUT", repository, path, headers=headers, content=content))
+
+
+def _accepted(registry: Registry, answer: requests.Response) -> requests.Response:
+    if not answer.ok:
+        call = f"{answer.request.method} {answer.request.path_url.partition('?')[0]}"
+        said = one_line(answer.text, 160)
+        raise OpsError(f"registry {registry.name} answered {answer.status_code} to {call}: {said}")
+    return answer
+
+
+def _descriptor(kind: str, content: bytes) -> dict[str, Any]:
+    return {"mediaType": kind, "digest": digest_of(content), "size": len(content)}
+
+
+def _text(manifest: Mapping[str, Any]) -> bytes:
+    return json.dumps(manifest, separators=(",", ":"), sort_keys=True).encode()

@@ -27,10 +27,9 @@ from ops.core.web import Metrics, Web
 from ops.incidents import alerts as kafka_events
 from ops.incidents.alerts import silences
 from ops.incidents.evidence import Evidence, Source, cleaned
-from ops.incidents.kept import merged
 from ops.incidents.record import Incident, TimeWindow
 from ops.incidents.series import firing, measured
-from ops.incidents.sources import WindowReader, changes, cluster, logs, services_of, traces
+from ops.incidents.sources import WindowReader, changes, cluster, logs, merged, services_of, traces
 from ops.telemetry.logs import SEARCH, SEARCH_PORT
 from ops.telemetry.traces import choose, fetch_token
 

@@ -24,7 +24,6 @@ from ops.incidents.alerts import firing_alert, manual_alert, new
 from ops.incidents.collect import SOURCES, Clients, collect, missing
 from ops.incidents.document import Language, Texts
 from ops.incidents.evidence import Entry, Evidence, entries
-from ops.incidents.kept import permitted
 from ops.incidents.record import (
     DEFAULT,
     LIMIT,
@@ -43,6 +42,7 @@ from ops.incidents.record import (
     window,
     zone,
 )
+from ops.incidents.sources import permitted
 
 CLOCK_STYLES = {"met": "green", "missed": "bold red", "overdue": "bold red", "running": "bold yellow"}
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from ops.core.errors import one_line
-from ops.core.series import labels_of
+from ops.core.prometheus_text import labels_of
 from ops.incidents.document import (
     Block,
     Cell,

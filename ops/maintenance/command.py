@@ -18,18 +18,18 @@ from components.dashboards.registry import DASHBOARDS
 from ops.backups.options import IDENTITY
 from ops.core import platform as platform_module
 from ops.core.context import Context
-from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError, one_line
 from ops.core.files import write_report
 from ops.core.kube import Kube
 from ops.core.platform import Platform
+from ops.core.prometheus_text import seconds_of_option
 from ops.core.rows import Finding, Row, run_checks
 from ops.core.terminal import Table
 from ops.dashboards.command import CHECK_RANGE, query_client
 from ops.dashboards.command import check as query_dashboards
 from ops.dashboards.panel_queries import span
 from ops.evidence import files as evidence
-from ops.evidence import work as done_work
+from ops.evidence import reading as done_work
 from ops.evidence.reading import Drills
 from ops.maintenance.checks import OWN, checks, chosen
 from ops.maintenance.model import Check, Lazy, Maintenance, Period, Result, Tools

@@ -24,14 +24,14 @@ from ops.permissions.model import (
     ServiceAccount,
     StorageAccess,
 )
-from policy import ini
-from policy.documents import Format, documents, files, parse
+from policy.documents import Format, documents, files, ini, parse
 from policy.model import Node, Resource
-from policy.rules._formats import hba, is_hba
-from policy.rules._kafka import Server, super_users
-from policy.rules._servers import Container, Mounted, containers, pod_of
+from policy.rules._dataplane import Server, super_users
+from policy.rules._kubernetes import pod_of
+from policy.rules._servers import Container, Mounted, containers
+from policy.rules._values import hba, is_hba
+from policy.rules.backups import storage_users
 from policy.rules.exposure import _WEB, port_of
-from policy.rules.storage_roles import storage_users
 
 _GRANT = re.compile(r"^GRANT (?P<what>.+) TO (?P<roles>[a-z_, ]+);$", re.M)
 
@@ -241,7 +241,7 @@ def _service(container: Container, path: str, content: Mapping[str, Any], mounte
 
 def _grafana(workload: str, text: str, mounted: Mounted) -> Iterator[HttpServer]:
     """Metrics of Grafana; people sign in elsewhere."""
-    settings = ini.read(text)
+    settings = ini(text)
     metrics = settings.get("metrics", {})
     if name := metrics.get("basic_auth_username"):
         file = mounted.at(metrics["basic_auth_password"].removeprefix("$__file{").removesuffix("}"))

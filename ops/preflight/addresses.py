@@ -1,4 +1,6 @@
-"""Names and addresses: services outside, our own names, who answers DNS questions, and who counts as a client."""
+"""Names and addresses: services outside, our own names, who answers DNS questions, who counts as a client,
+and DNS records that have to lead to load balancers.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.query import query_workload
 from components.kafka.config import external_service
 from components.prometheus.query import WORKLOAD as QUERY
+from components.signin import ALERTS_LOGIN, METRICS_LOGIN
 from ops.core.pulumi import SETTINGS_KEY
 from ops.preflight.demand import Cluster
 from ops.preflight.lines import Line, fail, ok, some, warn
@@ -205,6 +208,7 @@ def own_names(settings: Settings) -> Mapping[str, str]:
         QUERY: settings.query,
         ALERTMANAGER: settings.alerting.external_endpoint,
         GRAFANA: settings.grafana.external_endpoint,
+        **({METRICS_LOGIN: sign_in.metrics, ALERTS_LOGIN: sign_in.alerts} if (sign_in := settings.sign_in) else {}),
         **{query_workload(clearance): query for clearance, query in settings.traces.queries.items()},
     }
     hosts = {**brokers, **{end.host: service for service, end in ends.items()}}
@@ -324,3 +328,66 @@ def _cached(pod: Mapping[str, Any]) -> list[str]:
         if name.lstrip("-") == "localip":
             return [one for one in (value or following).split(",") if is_address(one)] or [_CACHE]
     return [_CACHE]
+
+
+RECORDS: Final = "DNS records"
+_ADDRESS, _NAME = "A or AAAA", "CNAME"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A DNS record that is missing, or leads elsewhere.
+
+    Attributes:
+        host: Name of it.
+        target: Address or name of the load balancer.
+        now: Addresses that the name has.
+    """
+
+    host: str
+    target: str
+    now: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        kind = _ADDRESS if is_address(self.target) else _NAME
+        elsewhere = f" (now {', '.join(self.now)})" if self.now else ""
+        return f"{self.host} {kind} {self.target}{elsewhere}"
+
+
+def missing_records(hosts: Mapping[str, str], balancers: Mapping[str, str], look_up: LookUp) -> list[Record]:
+    """Records without which clients do not reach load balancers that are there.
+
+    Args:
+        hosts: Name that clients use -> Service.
+        balancers: Service -> address or name of its load balancer.
+        look_up: Addresses of a name, none where it has none.
+    """
+    records = []
+    for host, service in hosts.items():
+        target = balancers.get(service)
+        if not target:
+            continue
+        now = tuple(look_up(host))
+        there = {target} if is_address(target) else set(look_up(target))
+        # Where the load balancer's own name is not known here yet, nothing can be compared.
+        if not now or (there and there.isdisjoint(now)):
+            records.append(Record(host=host, target=target, now=now))
+    return records
+
+
+def records_told(hosts: Mapping[str, str], balancers: Mapping[str, str], look_up: LookUp) -> Iterator[Line]:
+    """The line about these records; none before the first of these load balancers has an address.
+
+    Args:
+        hosts: Name that clients use -> Service.
+        balancers: Service -> address or name of its load balancer.
+        look_up: Addresses of a name, none where it has none.
+    """
+    known = sum(bool(balancers.get(service)) for service in hosts.values())
+    if not known:
+        return
+    if records := missing_records(hosts, balancers, look_up):
+        remedy = "make them, unless clients ask other DNS servers"
+        yield warn(RECORDS, f"to make: {', '.join(map(str, records))}", remedy)
+    else:
+        yield ok(RECORDS, f"names that lead to their load balancers: {known}")

@@ -17,7 +17,7 @@ from components.k8s.autoscaler import KIND as RECOMMENDER
 from components.kafka.config import BROKERS
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.preflight import addresses, network_plugins, volumes
+from ops.preflight import addresses, plugins
 from ops.preflight.demand import FORBIDDEN, Balancer, Cluster, Demand, Need, Node
 from ops.preflight.images import Reference, pull_secrets, reference
 from ops.preflight.lines import Line, State, fail, ok, some, warn
@@ -320,10 +320,10 @@ def of_cluster(cluster: Cluster, settings: Settings, demand: Demand) -> list[Lin
         *first,
         *guarded("version", lambda: [version(cluster)]),
         *guarded(CERT_MANAGER, lambda: list(cert_manager(cluster))),
-        *guarded(network_plugins.CHECK, lambda: [network_plugins.network_policies(cluster)]),
+        *guarded(plugins.NETWORK_POLICIES, lambda: [plugins.network_policies(cluster)]),
         *guarded("metrics API", lambda: [metrics_api(cluster, demand)]),
         *guarded("vertical autoscaler", lambda: [vertical_autoscaler(cluster, demand)]),
-        *guarded("storage class", lambda: list(volumes.storage(cluster, demand))),
+        *guarded("storage class", lambda: list(plugins.storage(cluster, demand))),
         *guarded("priority classes", lambda: [priorities(cluster, demand)]),
         *guarded("pull secrets", lambda: [pull_secrets(cluster, demand)]),
         *guarded("nodes", lambda: list(nodes(cluster, demand))),

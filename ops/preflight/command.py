@@ -18,8 +18,16 @@ from ops.core import platform
 from ops.core.errors import OpsError, one_line
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
-from ops.preflight import records
-from ops.preflight.addresses import examples, looked_up, names, networks, own_names, secret_places
+from ops.preflight.addresses import (
+    RECORDS,
+    examples,
+    looked_up,
+    names,
+    networks,
+    own_names,
+    records_told,
+    secret_places,
+)
 from ops.preflight.checks import CHECK, brokers, guarded, left_out, logs_plugin, of_cluster
 from ops.preflight.demand import Cluster, render
 from ops.preflight.images import CHECK as IMAGES
@@ -83,7 +91,7 @@ def check(configuration: Configuration, kubeconfig: Path | None = None) -> list[
         lines += (seen := of_cluster(cluster, settings, demand))
         if len(seen) > 1:  # It is the right cluster.
             hosts = own_names(settings)
-            lines += guarded(records.CHECK, lambda: list(records.told(hosts, kube.balancers(), looked_up)))
+            lines += guarded(RECORDS, lambda: list(records_told(hosts, kube.balancers(), looked_up)))
             lines += guarded(IMAGES, lambda: list(in_registries(cluster, demand)))
         if not exit_code(lines):
             lines += guarded(

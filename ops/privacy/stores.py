@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 from components.search.access import erasable, members
 from components.search.indices import LOGS
 from ops.core import web
-from ops.core.durations import seconds
 from ops.core.errors import OpsError, one_line
+from ops.core.prometheus_text import seconds
 from ops.core.web import Web
 from ops.privacy.record import Holding
 from services.backup.encryption import Identity

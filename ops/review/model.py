@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from ops.core import durations
+from ops.core import prometheus_text
 from ops.core.errors import OpsError
 from ops.review.evaluate import PLACEHOLDER, SECRET
 from ops.review.evaluate import UNKNOWN as UNKNOWN_MARK
@@ -98,7 +98,7 @@ def later(comparison: str, before: float, after: float) -> bool:
 def seconds(text: str) -> float | None:
     """A Prometheus duration in seconds, 0 when it is not set; None when it is none."""
     try:
-        return durations.seconds(text or "0")
+        return prometheus_text.seconds(text or "0")
     except OpsError:
         return None
 

@@ -16,9 +16,9 @@ from rich.text import Text
 from ops.core import platform as platform_module
 from ops.core import web
 from ops.core.context import Context
-from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
+from ops.core.prometheus_text import seconds_of_option
 from ops.core.terminal import Table
 from ops.core.web import Web
 

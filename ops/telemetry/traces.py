@@ -20,9 +20,9 @@ from rich.tree import Tree
 
 from components.telemetry.attributes import ATTRIBUTE, CLASSES, DEFAULT
 from ops.core import platform as platform_module
-from ops.core.durations import seconds_of_option
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Platform
+from ops.core.prometheus_text import seconds_of_option
 from ops.core.web import Web, connected
 
 

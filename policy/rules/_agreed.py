@@ -1,4 +1,5 @@
-"""Tables of what is agreed on, and settings of files against them: one with another value is a finding.
+"""Tables of what is agreed on, and settings of files against them: one with another value is a finding. Mounts are such
+settings: a program reads a file under the name by which rules know it, and no mount hides another one's.
 
 ``policy/agreed.yaml`` and ``policy/settings`` are written by hand; ``policy/alerts.yaml`` and ``policy/rights.yaml``
 from what is rendered.
@@ -7,16 +8,19 @@ from what is rendered.
 from __future__ import annotations
 
 import functools
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from policy.model import Finding, Node, Resource
+from policy.rules._servers import Container
 from policy.rules._values import finding, seconds, shown, written
 
 FILE: Final = Path(__file__).parents[1] / "agreed.yaml"
@@ -207,3 +211,49 @@ def _amount(text: str) -> float | None:
         return float(text)
     except ValueError:
         return seconds(text)
+
+
+def unagreed_volumes(resource: Resource, pod: Node) -> Iterator[Finding]:
+    """Files of a pod that it has under other names, or may lack."""
+    for source in (source for volume in pod["volumes"].elements() for source in _sources(volume)):
+        for item in source["items"].elements():
+            yield from _renamed(resource, item["path"], item["key"].text(), item["path"].text())
+        held = source["name"].text() or source["secretName"].text()
+        if source["optional"].value and held not in agreed()["optional_files"]:
+            yield finding(resource, source["optional"], f"the program may start without the files of {held}", ADD)
+
+
+def _sources(volume: Node) -> Iterator[Node]:
+    for holder in (volume, *volume["projected"]["sources"].elements()):
+        yield from (holder["configMap"], holder["secret"])
+
+
+def unagreed_mounts(container: Container) -> Iterator[Finding]:
+    """Mounts of a container that hide what another one has at a path, or bring a file under the name of another."""
+    resource, mounts = container.resource, list(container.node["volumeMounts"].elements())
+    scratch = {volume["name"].text() for volume in container.pod["volumes"].elements() if volume["emptyDir"].exists}
+    for mount in mounts:
+        path, part = mount["mountPath"], mount["subPath"]
+        if mount["name"].text() in scratch and not fits(path.text(), agreed()["scratch_paths"]):
+            yield finding(resource, path, f"what the program reads at {path.text()} is empty scratch space", ADD)
+        if part.text():
+            yield from _renamed(resource, part, part.text(), path.text())
+    for pair in combinations(mounts, 2):
+        outer, inner = sorted(pair, key=lambda mount: len(_place(mount)))
+        if _place(inner) == _place(outer) or (_within(inner, outer) and outer["name"].text() not in scratch):
+            problem = f"the mount at {_place(inner)} hides what the one at {_place(outer)} has there"
+            yield finding(resource, inner["mountPath"], problem, "mount them at paths of which none is in the other")
+
+
+def _place(mount: Node) -> str:
+    return posixpath.normpath(mount["mountPath"].text())
+
+
+def _within(inner: Node, outer: Node) -> bool:
+    return _place(inner).startswith(f"{_place(outer).rstrip('/')}/")
+
+
+def _renamed(resource: Resource, where: Node, name: str, path: str) -> Iterator[Finding]:
+    if posixpath.basename(name) != posixpath.basename(posixpath.normpath(path)):
+        problem = f"the program reads {path}, and rules {name}: they are the same file"
+        yield finding(resource, where, problem, "give the file the name by which the program reads it")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from policy.documents import Document, Format, documents, files
 from policy.model import UNKNOWN, Node, Resource, UnknownValueError
+from policy.rules._kubernetes import pod_of
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,6 @@ def entry(resource: Resource, key: str) -> str | None:
         return None
 
 
-WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod"})
-"""Kinds whose pods are looked into."""
-
 _WRAPPERS = frozenset({"sh", "bash", "dash", "ash", "env", "tini", "dumb-init", "setpriv", "gosu", "su-exec", "exec"})
 _BEFORE_PROGRAM = frozenset({"exec", "--", "&&", "||", ";", "|", "then", "do"})
 _SCRIPT = frozenset({"-c", "-ec", "-euc", "-lc"})
@@ -259,16 +257,6 @@ def all_containers(resource: Resource) -> tuple[Container, ...]:
     pod = pod_of(resource)
     nodes = [] if pod is None else [*pod["initContainers"].elements(), *pod["containers"].elements()]
     return tuple(Container(resource, pod, node) for node in nodes) if pod else ()
-
-
-def pod_of(resource: Resource) -> Node | None:
-    """The pod specification of a workload, else None."""
-    if not resource.kubernetes or resource.kind not in WORKLOADS:
-        return None
-    if resource.kind == "Pod":
-        return resource.node["spec"]
-    inner = "spec.jobTemplate.spec.template.spec" if resource.kind == "CronJob" else "spec.template.spec"
-    return resource.node.at(inner)
 
 
 def replicas(resource: Resource) -> int:

@@ -11,16 +11,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from policy import ini
-from policy.documents import STRUCTURED, Format, documents, files, parse, properties
+from policy.documents import STRUCTURED, Format, documents, files, ini, parse, properties
 from policy.model import UNKNOWN, Finding, Node, Option, Options, Resource, Rule
-from policy.rules import _formats
-from policy.rules._agreed import ADD, agreed, fits, table, unknown_keys
-from policy.rules._collector import collectors
-from policy.rules._kafka import TOPIC, servers
-from policy.rules._kubernetes import template
-from policy.rules._mounts import unagreed_mounts, unagreed_volumes
-from policy.rules._servers import WORKLOADS, Container, all_containers, pod_of
+from policy.rules import _values
+from policy.rules._agreed import ADD, agreed, fits, table, unagreed_mounts, unagreed_volumes, unknown_keys
+from policy.rules._dataplane import TOPIC, collectors, servers
+from policy.rules._kubernetes import WORKLOADS, pod_of, template
+from policy.rules._servers import Container, all_containers
 from policy.rules._values import FILES, each_known, finding, seconds
 
 _SECTIONS: Final = ("receivers", "processors", "exporters", "extensions", "connectors")
@@ -151,10 +148,10 @@ def _interval(resource: Resource, node: Node, longest: float) -> Iterator[Findin
 
 def _postgres(resource: Resource, options: Options) -> Iterator[Finding]:
     for name, text in files(resource):
-        if _formats.is_postgres(text):
-            yield from _postgres_settings(resource, name, _formats.postgres(text))
-        elif name.endswith(".conf") and _formats.is_hba(text):
-            yield from _logins(resource, name, [" ".join(line.text.split()) for line in _formats.hba(text)])
+        if _values.is_postgres(text):
+            yield from _postgres_settings(resource, name, _values.postgres(text))
+        elif name.endswith(".conf") and _values.is_hba(text):
+            yield from _logins(resource, name, [" ".join(line.text.split()) for line in _values.hba(text)])
         elif name == "pg_ident.conf":
             for line in text.splitlines():
                 if line.split("#", 1)[0].strip():
@@ -221,6 +218,7 @@ _TABLES: Final[Mapping[Format, str]] = {
     Format.OBJECT_STORE: "objects",
     Format.PROBER: "prober",
     Format.ALERTMANAGER: "alertmanager",
+    Format.OAUTH_PROXY: "oauth_proxy",
 }
 
 
@@ -252,9 +250,9 @@ def _grafana(resource: Resource, options: Options) -> Iterator[Finding]:
                 yield finding(resource, user, problem, "give it a reader")
     for name, text in files(resource):
         if name.endswith(".ini"):
-            yield from table("grafana").findings(resource, Node(ini.read(text), f"{name}:"))
+            yield from table("grafana").findings(resource, Node(ini(text), f"{name}:"))
         if name.endswith(".toml"):
-            yield from _directory(resource, name, _formats.toml(text))
+            yield from _directory(resource, name, _values.toml(text))
 
 
 def _directory(resource: Resource, name: str, content: Mapping[str, Any] | None) -> Iterator[Finding]:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from policy.documents import Document, Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._alerting import CREDENTIAL_KEYS
-from policy.rules._servers import WORKLOADS, Container, containers, known_documents, persistent, replicas
+from policy.rules._kubernetes import WORKLOADS
+from policy.rules._servers import Container, containers, known_documents, persistent, replicas
 from policy.rules._values import FILES, client_tls, each_known, finding, flag, seconds, server_tls, shown
 
 _MUTUAL = "RequireAndVerifyClientCert"

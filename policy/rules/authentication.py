@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from policy.model import Finding, Options, Resource, Rule
-from policy.rules._kafka import PROVIDER, SCRAM, Server, clients, servers, services, super_users, words
+from policy.rules._dataplane import PROVIDER, SCRAM, Server, clients, servers, services, super_users, words
 from policy.rules._values import FILES, finding, flag, shown, stated
 
 _AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"

@@ -9,8 +9,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import BUCKETS, WRITERS, Collector, collectors
-from policy.rules._kafka import ACL, PROVIDER, SCRAM, USER, mapped_names, servers, services, super_users
+from policy.rules._dataplane import (
+    ACL,
+    BUCKETS,
+    PROVIDER,
+    SCRAM,
+    USER,
+    WRITERS,
+    Collector,
+    collectors,
+    mapped_names,
+    servers,
+    services,
+    super_users,
+)
 from policy.rules._values import Unknowns, each_known, finding, number, shown
 
 _OPERATIONS = frozenset({"Read", "Write", "Create", "Describe", "DescribeConfigs", "IdempotentWrite"})

@@ -11,9 +11,19 @@ from collections.abc import Iterator
 
 from policy.documents import Format, documents, files
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import BUCKETS, GATE, LOGIN, URLS, Collector, Component, Pipeline, Serving, collectors
-from policy.rules._commands import WORKLOADS, processes
-from policy.rules._kafka import SCRAM
+from policy.rules._dataplane import (
+    BUCKETS,
+    GATE,
+    LOGIN,
+    SCRAM,
+    URLS,
+    Collector,
+    Component,
+    Pipeline,
+    Serving,
+    collectors,
+)
+from policy.rules._kubernetes import WORKLOADS, processes
 from policy.rules._values import FILES, finding, loopback, number, shown
 from policy.rules.tls_processes import http_clients, scrape_jobs
 

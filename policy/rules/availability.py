@@ -21,7 +21,7 @@ from policy.rules._kubernetes import (
     wanted,
     workloads,
 )
-from policy.rules._values import each_known
+from policy.rules._values import each_known, whole_number
 from policy.rules.workload_life import sources
 
 _COUNTED = frozenset({"Deployment", "StatefulSet", "ReplicaSet"})
@@ -304,10 +304,6 @@ def _recommends(resource: Resource, options: Options) -> Iterator[Finding]:
         yield from wanted(resource, policy, [boost])
 
 
-def _least(default: int, meaning: str) -> Option:
-    return Option(default=default, schema={"type": "integer"}, meaning=meaning)
-
-
 _RETENTION = "spec.persistentVolumeClaimRetentionPolicy"
 
 
@@ -367,7 +363,7 @@ RULES: tuple[Rule, ...] = (
         why="With one pod every restart of it or of its node is an outage.",
         sources=("O1", "P1", "G1", "A1"),
         options={
-            "least": _least(2, "least pods of a workload"),
+            "least": whole_number(2, "least pods of a workload"),
             "singletons": Option(
                 default=[dict(singleton) for singleton in SINGLETONS],
                 schema={"type": "array", "items": {"type": "object", "required": ["image", "together"]}},
@@ -381,7 +377,7 @@ RULES: tuple[Rule, ...] = (
         promise="There are at least three brokers, and three controllers.",
         why="With fewer, one lost server stops acknowledged writes or the quorum.",
         sources=("K1",),
-        options={"least": _least(3, "least servers of a workload")},
+        options={"least": whole_number(3, "least servers of a workload")},
         kinds=RUNNING,
         resource=_kafka_servers,
     ),
@@ -390,7 +386,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every workload has a PodDisruptionBudget that lets one pod go at a time.",
         why="A drained node, or an upgrade of the cluster, could take all pods of a server at once.",
         sources=("K1", "O1", "P1"),
-        options={"most_gone": _least(1, "pods that may go at once")},
+        options={"most_gone": whole_number(1, "pods that may go at once")},
         stack=_budget,
     ),
     Rule(
@@ -398,7 +394,7 @@ RULES: tuple[Rule, ...] = (
         promise="The pods of a workload are spread over hosts and zones.",
         why="Pods on one host or in one zone fail together.",
         sources=("K1", "O1"),
-        options={"most_skew": _least(1, "highest maxSkew")},
+        options={"most_skew": whole_number(1, "highest maxSkew")},
         kinds=RUNNING,
         resource=_spread,
     ),
@@ -407,7 +403,7 @@ RULES: tuple[Rule, ...] = (
         promise="No autoscaler goes below two pods.",
         why="In a quiet hour one pod would be left, and its restart would be an outage.",
         sources=("S1", "O1"),
-        options={"least": _least(2, "least pods that an autoscaler may leave")},
+        options={"least": whole_number(2, "least pods that an autoscaler may leave")},
         kinds=frozenset({"HorizontalPodAutoscaler"}),
         resource=_autoscaler,
     ),
@@ -418,8 +414,8 @@ RULES: tuple[Rule, ...] = (
         "pause of the load the pods are needed again.",
         sources=("S1", "O1"),
         options={
-            "settled_s": _least(300, "seconds for which the use must have been low"),
-            "at_once": _least(1, "pods that may go at once"),
+            "settled_s": whole_number(300, "seconds for which the use must have been low"),
+            "at_once": whole_number(1, "pods that may go at once"),
         },
         kinds=frozenset({"HorizontalPodAutoscaler"}),
         resource=_scale_down,

@@ -8,7 +8,8 @@ from typing import Any
 
 from policy.documents import Document, Format, files
 from policy.model import Finding, Level, Node, Option, Options, Resource, Rule
-from policy.rules._servers import WORKLOADS, Container, all_containers, containers, known_documents
+from policy.rules._kubernetes import WORKLOADS
+from policy.rules._servers import Container, all_containers, containers, known_documents
 from policy.rules._values import FILES, finding, number, shown
 from policy.rules.backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs, shippers, store_flag
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._kubernetes import at, number, of_kind, served, shown, state, template, workloads
-from policy.rules._values import each_known, finding, loopback, seconds
+from policy.rules._values import each_known, finding, loopback, seconds, whole_number
 from policy.rules.workload_life import sources
 
 _DAY_S = 86400
@@ -180,10 +180,6 @@ def _mounts(certificate: Resource, service: Resource, resources: Sequence[Resour
     return any(kind == "Secret" and node.text() == secret for kind, node in used)
 
 
-def _days(default: int, meaning: str) -> Option:
-    return Option(default=default, schema={"type": "integer"}, meaning=meaning)
-
-
 _KINDS = frozenset({"Certificate"})
 
 
@@ -266,9 +262,9 @@ RULES: tuple[Rule, ...] = (
         why="A stolen certificate is good until it ends, and one that ends unnoticed stops every connection.",
         sources=("K5", "P2"),
         options={
-            "most_days": _days(90, "longest life of a workload's certificate"),
-            "most_days_authority": _days(1827, "longest life of an authority"),
-            "least_days_left": _days(7, "days before the end by which it is renewed"),
+            "most_days": whole_number(90, "longest life of a workload's certificate"),
+            "most_days_authority": whole_number(1827, "longest life of an authority"),
+            "least_days_left": whole_number(7, "days before the end by which it is renewed"),
         },
         kinds=_KINDS,
         resource=_life,

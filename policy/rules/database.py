@@ -12,10 +12,10 @@ from typing import Final
 
 from policy.documents import Format, documents, files
 from policy.model import Finding, Options, Resource, Rule
-from policy.rules import _formats
-from policy.rules._formats import true
-from policy.rules._servers import WORKLOADS, Container, File, Mounted, Word, all_containers, containers
-from policy.rules._values import FILES, each_known, finding
+from policy.rules import _values
+from policy.rules._kubernetes import WORKLOADS
+from policy.rules._servers import Container, File, Mounted, Word, all_containers, containers
+from policy.rules._values import FILES, each_known, finding, true
 
 _NAMES = ("postgres", "postgresql")
 _STRONG = ("scram-sha-256", "cert")
@@ -63,7 +63,7 @@ def _server_files(container: Container, mounted: Mounted, stack: Sequence[Resour
 def _settings(container: Container, mounted: Mounted, stack: Sequence[Resource]) -> dict[str, _Setting]:
     settings: dict[str, _Setting] = {}
     for file in _server_files(container, mounted, stack, "config_file", "postgresql.conf"):
-        for name, value in _formats.postgres(file.text).items() if _formats.is_postgres(file.text) else ():
+        for name, value in _values.postgres(file.text).items() if _values.is_postgres(file.text) else ():
             settings[name] = _Setting(value, file.resource, f"{file.name}: {name}")
     return settings | _arguments(container)
 
@@ -167,7 +167,7 @@ def _access(resources: Sequence[Resource], options: Options) -> Iterator[Finding
 def _access_of(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]:
     mounted = container.mounted(stack)
     files = _server_files(container, mounted, stack, "hba_file", "pg_hba.conf")
-    hba = [file for file in files if _formats.is_hba(file.text)]
+    hba = [file for file in files if _values.is_hba(file.text)]
     if not hba:
         mounted.missing()
         yield finding(
@@ -181,7 +181,7 @@ def _access_of(container: Container, stack: Sequence[Resource]) -> Iterator[Find
 
 
 def _lines(file: File) -> Iterator[Finding]:
-    for line in _formats.hba(file.text):
+    for line in _values.hba(file.text):
         where = f"{file.name}: line {line.number}"
         if line.type in ("include", "include_dir", "include_if_exists"):
             yield finding(
@@ -205,7 +205,7 @@ def _lines(file: File) -> Iterator[Finding]:
 _FIX = "set sslmode=verify-full and sslrootcert to the platform's CA"
 
 
-def problem(login: _formats.Login) -> str:
+def problem(login: _values.Login) -> str:
     """What is wrong with a connection, or empty."""
     if login.host.startswith("/"):
         return ""
@@ -216,8 +216,8 @@ def problem(login: _formats.Login) -> str:
 
 def _files(resource: Resource, options: Options) -> Iterator[Finding]:
     for name, text in files(resource):
-        connections = list(_formats.connections(text))
-        whole = _formats.connection(text) if not connections and "\n" not in text.strip() else None
+        connections = list(_values.connections(text))
+        whole = _values.connection(text) if not connections and "\n" not in text.strip() else None
         for place, login in [*connections, *([("line 1", whole)] if whole else [])]:
             wrong = problem(login)
             if wrong:
@@ -240,7 +240,7 @@ def _command(resource: Resource, options: Options) -> Iterator[Finding]:
             if not e["valueFrom"].exists
         ]
         for word in words:
-            login = _formats.connection(word.text.partition("=")[2] if word.text.startswith("--") else word.text)
+            login = _values.connection(word.text.partition("=")[2] if word.text.startswith("--") else word.text)
             if login is None:
                 continue
             wrong = problem(login)
@@ -286,7 +286,7 @@ def _sources(resource: Resource, options: Options) -> Iterator[Finding]:
             if node["type"].text() not in ("postgres", "grafana-postgresql-datasource"):
                 continue
             data = node["jsonData"]
-            login = _formats.Login(
+            login = _values.Login(
                 node["url"].text(),
                 data["sslmode"].text(),
                 data["sslRootCertFile"].text() or node["secureJsonData"]["tlsCACert"].text(),

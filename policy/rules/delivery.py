@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import BUCKETS, READER, RECORDS, Collector, Component, Pipeline, collectors
+from policy.rules._dataplane import BUCKETS, READER, RECORDS, Collector, Component, Pipeline, collectors
 from policy.rules._values import FILES, Unknowns, finding, flag, number, seconds, shown, stated
 
 _BATCHING = frozenset({"batch", "groupbytrace", "tail_sampling"})

@@ -12,9 +12,19 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import BUCKETS, DRAIN, WRITERS, Collector, Component, collectors
-from policy.rules._commands import Files, Process, processes
-from policy.rules._kafka import QUOTA, TOPIC, USER, servers
+from policy.rules._dataplane import (
+    BUCKETS,
+    DRAIN,
+    QUOTA,
+    TOPIC,
+    USER,
+    WRITERS,
+    Collector,
+    Component,
+    collectors,
+    servers,
+)
+from policy.rules._kubernetes import Files, Process, processes
 from policy.rules._values import FILES, Unknowns, each_known, finding, number, seconds, shown, size, stated
 from policy.rules.authentication_access import topics
 from policy.rules.tls_processes import is_collector

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policy import ini
-from policy.documents import Document, Format, parse
+from policy.documents import Document, Format, ini, parse
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._collector import Collector
-from policy.rules._kafka import Server
+from policy.rules._dataplane import Collector, Server
 from policy.rules._kubernetes import NETWORKS, at, number, of_kind, served, shown, state, too_wide
+from policy.rules._oauth_proxy import options, structured_content, structured_file
 from policy.rules._servers import Container, Mounted, containers
 from policy.rules._values import each_known
 
@@ -43,7 +42,7 @@ def weakness(container: Container, port: int, stack: Sequence[Resource]) -> str 
         *_collectors(mounted, port),
         *_web(container, mounted, port),
         *_grpc(container, port),
-        *_proxy(container, port),
+        *_proxy(container, mounted, port),
         *_grafana(container, mounted, port),
         *_services(mounted, port),
     ]
@@ -128,8 +127,16 @@ def _grpc(container: Container, port: int) -> Iterator[str]:
         yield _checked("the gRPC API of thanos", tls=tls.text if tls else "", login=authority.text if authority else "")
 
 
-def _proxy(container: Container, port: int) -> Iterator[str]:
+def _proxy(container: Container, mounted: Mounted, port: int) -> Iterator[str]:
     if not container.runs("oauth2-proxy"):
+        return
+    if container.flag("alpha-config"):
+        file = structured_file(container, mounted)
+        given = {key: values[-1] for key, _, values in options(structured_content(file))} if file else {}
+        if port_of(given.get("https_address", "")) == port:
+            yield _checked("oauth2-proxy", tls=given.get("tls_cert_file", ""), login=given.get("allowed_group", ""))
+        else:
+            yield "oauth2-proxy has no TLS at server.secureBindAddress"
         return
     clear, secure = container.flag("http-address"), container.flag("https-address")
     if secure and port_of(secure.text) == port:
@@ -140,7 +147,7 @@ def _proxy(container: Container, port: int) -> Iterator[str]:
 
 
 def _grafana(container: Container, mounted: Mounted, port: int) -> Iterator[str]:
-    inis = [ini.read(file.text) for file in mounted.files if file.name.endswith(".ini")]
+    inis = [ini(file.text) for file in mounted.files if file.name.endswith(".ini")]
     if not container.runs("grafana", "grafana-server") and not any("server" in content for content in inis):
         return
     server: dict[str, str] = {}

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from policy import ini
+from policy.documents import ini
 from policy.model import Finding, Options, Resource, Rule
-from policy.rules import _formats
-from policy.rules._formats import true
+from policy.rules import _values
 from policy.rules._servers import Container, Mounted, Variable, Variables, containers
-from policy.rules._values import each_known, finding
+from policy.rules._values import each_known, finding, true
 from policy.rules.database import problem
 
 _NAMES: Final = ("grafana", "grafana-oss", "grafana-enterprise", "grafana-server")
@@ -105,7 +104,7 @@ def grafanas(resources: Sequence[Resource]) -> Iterator[Grafana]:
             variables = container.variables(resources)
             named = container.runs(*_NAMES) or any(name.startswith("GF_") for name in variables)
             mounted = container.mounted(resources)
-            inis = [(file, ini.read(file.text)) for file in mounted.files if file.name.endswith(".ini")]
+            inis = [(file, ini(file.text)) for file in mounted.files if file.name.endswith(".ini")]
             if named or any(_SECTIONS & set(content) for _, content in inis):
                 yield Grafana(container, mounted, variables, _given(container, variables, mounted))
 
@@ -116,7 +115,7 @@ def _given(container: Container, variables: Mapping[str, Variable], mounted: Mou
         if not file.name.endswith(".ini"):
             continue
         secret = file.resource.kind == "Secret"
-        for section, entries in ini.read(file.text).items():
+        for section, entries in ini(file.text).items():
             for key, value in entries.items():
                 text, hidden = _resolved(value, variables)
                 where = f"{file.name}: [{section}] {key}"
@@ -285,7 +284,7 @@ def _database(resources: Sequence[Resource], options: Options) -> Iterator[Findi
 
 def _stored(grafana: Grafana) -> Iterator[Finding]:
     url = grafana.of("database", "url")
-    login = _formats.connection(url.value)
+    login = _values.connection(url.value)
     if login or url.hidden:
         wrong = problem(login) if login else ""
         if wrong:
@@ -330,7 +329,7 @@ def _secret_settings(grafana: Grafana) -> Iterator[Finding]:
     for section, key, setting in grafana.all():
         name = key.lower().removesuffix("__file")
         inside = name in _SECRET_KEYS or name.endswith(tuple(f"_{secret_key}" for secret_key in _SECRET_KEYS))
-        url = _formats.connection(setting.value) if key == "url" else None
+        url = _values.connection(setting.value) if key == "url" else None
         if setting.hidden or not setting.value or not (inside or (url and url.password)):
             continue
         yield finding(

@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from policy.documents import Format, documents, files
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules import _formats
-from policy.rules._formats import true
-from policy.rules._values import FILES, each_known, finding, flag, loopback, shown
+from policy.rules import _values
+from policy.rules._values import FILES, each_known, finding, flag, loopback, shown, true
 from policy.rules.grafana import Grafana, grafanas
 
 _SQL: Final = ("postgres", "grafana-postgresql-datasource", "mysql", "mssql")
@@ -115,7 +114,7 @@ def _ldap(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _ldap_files(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, text in files(resource):
-        content = _formats.toml(text) if name.endswith(".toml") else None
+        content = _values.toml(text) if name.endswith(".toml") else None
         if content and isinstance(content.get("servers"), list) and "search_base_dns" in str(content["servers"]):
             yield name, content
 

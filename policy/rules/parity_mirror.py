@@ -12,10 +12,9 @@ from typing import Final
 
 from policy.documents import files
 from policy.model import Finding, Option, Options, Resource, Rule
-from policy.rules import _formats
-from policy.rules._commands import Files, Process, processes
-from policy.rules._formats import Mirror
-from policy.rules._values import FILES, SAFE_VERSIONS, each_known, finding
+from policy.rules import _values
+from policy.rules._kubernetes import Files, Process, processes
+from policy.rules._values import FILES, SAFE_VERSIONS, Mirror, each_known, finding
 
 _IDENTITY: Final = "org.apache.kafka.connect.mirror.IdentityReplicationPolicy"
 _COPIES: Final = {
@@ -32,7 +31,7 @@ _COPIES: Final = {
 def _mirrors(resource: Resource) -> Iterator[tuple[str, Mirror]]:
     for name, text in files(resource):
         if name.endswith((".properties", ".config", ".conf")):
-            mirror = _formats.mirror(text)
+            mirror = _values.mirror(text)
             if mirror:
                 yield name, mirror
 
@@ -202,7 +201,7 @@ def _workload(held: Files, workload: Resource) -> Iterator[Finding]:
 def _process(held: Files, process: Process) -> Iterator[Finding]:
     rest = process.words[process.words.index(_MAIN) + 1 :]
     path = rest[0] if rest else ""
-    mirrors = [mirror for located in held.at(process, path) if (mirror := _formats.mirror(located.text))]
+    mirrors = [mirror for located in held.at(process, path) if (mirror := _values.mirror(located.text))]
     if not mirrors:
         problem = f"MirrorMaker reads {path or 'no file'}, which is in no ConfigMap or Secret of this stack"
         yield finding(process.resource, process.where, problem, "mount its properties there and name them")

@@ -7,7 +7,7 @@ from typing import Final
 
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._commands import WORKLOADS, processes
+from policy.rules._kubernetes import WORKLOADS, processes
 from policy.rules._values import FILES, Unknowns, client_tls, finding, flag, loopback, shown
 
 PROGRAM: Final = ("blackbox_exporter", "blackbox-exporter")

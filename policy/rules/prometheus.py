@@ -1,4 +1,5 @@
-"""Metrics: replicas that readers can tell apart and merge, bounded reads, shards, and Thanos' protecting flags.
+"""Metrics: replicas that readers can tell apart and merge, bounded reads, shards, Thanos' protecting flags; how long
+they are kept, and how late they may come.
 
 Each shard has its pair and its readers, and rules about all of them are told once and over TLS (P1, P4).
 """
@@ -9,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._commands import WORKLOADS, processes
+from policy.rules._kubernetes import WORKLOADS, Process, processes
 from policy.rules._servers import known_documents
-from policy.rules._values import FILES, Unknowns, each_known, finding, number
+from policy.rules._values import FILES, Unknowns, each_known, finding, number, seconds, shown, size
 from policy.rules.alerting import secured
 
 
@@ -192,6 +193,61 @@ def _told_over_tls(resource: Resource, options: Options) -> Iterator[Finding]:
             yield from secured(resource, node, node["http_config"], who="the ruler")
 
 
+_SHARE = 0.9
+
+
+def _retention(resource: Resource, options: Options) -> Iterator[Finding]:
+    for process in processes(resource):
+        if not process.runs("prometheus"):
+            continue
+        text = process.flag("--storage.tsdb.retention.time")
+        kept = seconds(text) if text else 15 * 86400
+        days = options["prometheus_days"]
+        if kept is None or kept < days * 86400:
+            state = f"is {text}" if text else "is not given, which is 15d"
+            problem = f"--storage.tsdb.retention.time {state}, less than {days}d"
+            yield finding(resource, process.where, problem, f"set it to at least {days}d")
+        yield from _fits_the_volume(process)
+
+
+def _fits_the_volume(process: Process) -> Iterator[Finding]:
+    text = process.flag("--storage.tsdb.retention.size")
+    limit = size(text, binary=True)
+    if not limit:
+        problem = (
+            "--storage.tsdb.retention.size "
+            + (f"is {text}" if text else "is not given")
+            + ", so the volume can fill up"
+        )
+        yield finding(process.resource, process.where, problem, "set it below the size of the volume")
+        return
+    claims = list(process.resource.node.at("spec.volumeClaimTemplates").elements())
+    folder = process.flag("--storage.tsdb.path")
+    for claim in claims:
+        for mount in process.container["volumeMounts"].elements():
+            volume = size(claim.at("spec.resources.requests.storage").text())
+            fits = volume is None or limit <= volume * _SHARE
+            if (
+                mount["name"].text() == claim.at("metadata.name").text()
+                and mount["mountPath"].text() == folder
+                and not fits
+            ):
+                stored = claim.at("spec.resources.requests.storage").text()
+                problem = f"--storage.tsdb.retention.size is {text}, more than 90 % of the volume of {stored}"
+                yield finding(process.resource, process.where, problem, "lower it or enlarge the volume")
+
+
+def _late_samples(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.PROMETHEUS):
+        if not document.node["otlp"].exists and not document.node["storage"].exists:
+            continue
+        window = document.node.at("storage.tsdb.out_of_order_time_window")
+        least = seconds(options["out_of_order_window"]) or 0
+        if (seconds(window.text()) or 0) < least:
+            problem = f"out_of_order_time_window {shown(window)}, less than {options['out_of_order_window']}"
+            yield finding(resource, window, problem, f"set it to at least {options['out_of_order_window']}")
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         id="prometheus-external-labels",
@@ -267,5 +323,33 @@ RULES: tuple[Rule, ...] = (
         sources=("A1", "P2"),
         kinds=FILES,
         resource=_told_over_tls,
+    ),
+    Rule(
+        id="prometheus-retention",
+        promise="Prometheus keeps metrics for as long as agreed, on a volume that cannot fill up.",
+        why="Dashboards and reports look back that far, and a full volume stops alerts too.",
+        sources=("P1",),
+        options={
+            "prometheus_days": Option(
+                default=7,
+                schema={"type": "integer", "minimum": 1},
+                meaning="Days that Prometheus keeps metrics for, at least.",
+            )
+        },
+        kinds=WORKLOADS,
+        resource=_retention,
+    ),
+    Rule(
+        id="prometheus-late-samples",
+        promise="A Prometheus that Kafka feeds takes samples as old as its longest outage.",
+        why="What it missed while it was down comes out of order, and older samples are refused for good.",
+        sources=("P1", "O5"),
+        options={
+            "out_of_order_window": Option(
+                default="6h", schema={"type": "string"}, meaning="Longest outage after which no gap may remain."
+            )
+        },
+        kinds=FILES,
+        resource=_late_samples,
     ),
 )

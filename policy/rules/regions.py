@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from policy.documents import Format, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule, UnknownValueError
-from policy.rules import _formats
+from policy.rules import _values
 from policy.rules._servers import Container, containers, known_documents, replicas
 from policy.rules._values import finding, flag, host_of, number, shown
 
@@ -74,7 +74,7 @@ def copies(stack: Sequence[Resource]) -> tuple[list[Copy], UnknownValueError | N
         texts = [word.text for word in container.words]
         mounted, path = container.mounted(stack), "".join(texts[texts.index(MIRROR) + 1 :][:1])
         file = mounted.at(path) if path else None
-        flows = _formats.mirror(file.text) if file else None
+        flows = _values.mirror(file.text) if file else None
         if flows:
             copy_list += [Copy(container.resource, *flow) for flow in flows.flows]
         elif mounted.unknown:

@@ -1,4 +1,6 @@
-"""Copies of every record: brokers, internal topics and topics (requirements K1, K2)."""
+"""Copies of every record: brokers, internal topics and topics (requirements K1, K2); and how long Kafka keeps them
+(K4).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import WRITERS, collectors
-from policy.rules._kafka import TOPIC, Server, clients, servers, services, words
-from policy.rules._values import FILES, Unknowns, finding, flag, number, shown, stated
+from policy.rules._dataplane import TOPIC, WRITERS, Server, clients, collectors, servers, services, words
+from policy.rules._values import DAY_MS, FILES, Unknowns, finding, flag, number, shown, stated
 from policy.rules.authentication_access import topics
 
 _COPIES = {
@@ -194,6 +195,53 @@ def _apart(resources: Sequence[Resource], options: Options) -> Iterator[Finding]
     unknown.tell()
 
 
+_DAYS = {
+    "telemetry-metrics": 30,
+    "telemetry-traces": 7,
+    "telemetry-logs": 14,
+    "alerts-raw": 30,
+    "alerts-processed": 30,
+    "audit": 400,
+}
+_WEEK_MINUTES = 7 * 24 * 60
+
+
+def _topic_retention(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.type != TOPIC:
+        return
+    config = resource.node["config"]
+    days = options["topic_days"].get(resource.object_name, options["other_topics_days"])
+    kept = config["retention.ms"]
+    amount = number(kept)
+    if amount is not None and amount < 0:
+        yield finding(
+            resource, kept, f"retention.ms {shown(kept)}: nothing is ever deleted", f"set it to {days * DAY_MS}"
+        )
+    elif amount is None or amount < days * DAY_MS:
+        problem = f"retention.ms {shown(kept)}, less than {days * DAY_MS} ({days} d)"
+        yield finding(resource, kept, problem, f"set it to at least {days * DAY_MS}")
+    policy = config["cleanup.policy"]
+    if policy.text() != "delete":
+        problem = f"cleanup.policy {shown(policy)}"
+        yield finding(resource, policy, problem, "set it to delete")
+    limit = config["retention.bytes"]
+    if limit.exists and number(limit) != -1:
+        problem = f"retention.bytes {shown(limit)}, so records go before their time when there are many"
+        yield finding(resource, limit, problem, "remove it")
+
+
+def _broker_retention(resource: Resource, options: Options) -> Iterator[Finding]:
+    for server in servers(resource):
+        limit = server["log.retention.bytes"]
+        if limit.exists and number(limit) != -1:
+            problem = f"log.retention.bytes {shown(limit)}, so records go before their time when there are many"
+            yield finding(resource, limit, problem, "remove it")
+        offsets = server["offsets.retention.minutes"]
+        if offsets.exists and (number(offsets) or 0) < _WEEK_MINUTES:
+            problem = f"offsets.retention.minutes {shown(offsets)}, less than {_WEEK_MINUTES}"
+            yield finding(resource, offsets, problem, "remove it")
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         id="kafka-roles-apart",
@@ -280,5 +328,31 @@ RULES: tuple[Rule, ...] = (
             )
         },
         stack=_topics_exist,
+    ),
+    Rule(
+        id="kafka-topic-retention",
+        promise="Topics keep records for as long as agreed, then delete them.",
+        why="Who reads late, after an outage or to look back, finds a gap; what is never deleted fills the disks.",
+        sources=("K4",),
+        options={
+            "topic_days": Option(
+                default=_DAYS,
+                schema={"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}},
+                meaning="Days that each topic keeps records for, at least.",
+            ),
+            "other_topics_days": Option(
+                default=1, schema={"type": "integer", "minimum": 1}, meaning="Days for topics that are not listed."
+            ),
+        },
+        kinds=frozenset({"Topic"}),
+        resource=_topic_retention,
+    ),
+    Rule(
+        id="kafka-broker-retention",
+        promise="Brokers delete records by age only, and remember a group's position for a week.",
+        why="A burst would push out records that nobody has read, and a group that was away would start anew.",
+        sources=("K4", "O5"),
+        kinds=FILES,
+        resource=_broker_retention,
     ),
 )

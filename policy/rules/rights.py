@@ -16,9 +16,9 @@ from typing import Any, Final
 from policy.documents import Format, documents, files
 from policy.model import UNKNOWN, Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed_rights
-from policy.rules._kafka import ACL
-from policy.rules._kubernetes import of_kind, served
-from policy.rules._servers import WORKLOADS, all_containers, pod_of
+from policy.rules._dataplane import ACL
+from policy.rules._kubernetes import WORKLOADS, of_kind, pod_of, served
+from policy.rules._servers import all_containers
 from policy.rules._values import FILES, finding, size, written
 
 MEMORY: Final = "memory"

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from policy.documents import Format, files, parse, properties
-from policy.model import UNKNOWN, Finding, Level, Node, Option, Options, Resource, Rule, UnknownValueError
-from policy.rules._collector import GATE, KAFKA, WRITERS, collectors
+from policy.model import UNKNOWN, Finding, Level, Node, Options, Resource, Rule, UnknownValueError
+from policy.rules._dataplane import GATE, KAFKA, WRITERS, collectors
 from policy.rules._kubernetes import WORKLOADS, at, containers, name_of, number, state, template
-from policy.rules._values import each_known, finding
+from policy.rules._values import each_known, finding, whole_number
 
 _PATTERNS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
     # what it is; texts of which one must be there, to be quick; how it looks
@@ -369,7 +369,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every password that the program makes is long.",
         why="A short one can be guessed from its hash.",
         sources=("K5", "P2"),
-        options={"least": Option(default=24, schema={"type": "integer"}, meaning="least characters of a password")},
+        options={"least": whole_number(24, "least characters of a password")},
         kinds=frozenset({_PASSWORD}),
         resource=_length,
     ),

@@ -9,8 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._collector import DRAIN, URLS, Collector, Component, Serving, collectors
-from policy.rules._kafka import PROVIDER, Client, Server, clients, servers, services, words
+from policy.rules._dataplane import (
+    DRAIN,
+    PROVIDER,
+    URLS,
+    Client,
+    Collector,
+    Component,
+    Server,
+    Serving,
+    clients,
+    collectors,
+    servers,
+    services,
+    words,
+)
 from policy.rules._values import FILES, SAFE_VERSIONS, client_tls, finding, flag, loopback, server_tls, shown, stated
 
 _TLS = frozenset({"SSL", "SASL_SSL"})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from policy.documents import Document, Format, documents, parse
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._commands import WORKLOADS, Files, Process, processes
+from policy.rules._kubernetes import WORKLOADS, Files, Process, processes
 from policy.rules._values import (
     FILES,
     SAFE_VERSIONS,

@@ -1,4 +1,4 @@
-"""oauth2-proxy: the login before Jaeger has no way around it and trusts nobody unverified."""
+"""oauth2-proxy: the logins before Jaeger, metrics and alerts have no way around them and trust nobody unverified."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from policy.model import Finding, Options, Resource, Rule
-from policy.rules import _formats
-from policy.rules._formats import true
+from policy.rules import _values
 from policy.rules._kubernetes import of_kind
+from policy.rules._oauth_proxy import options as options_of
+from policy.rules._oauth_proxy import structured_content, structured_file
 from policy.rules._servers import Container, File, Mounted, Variables, containers
-from policy.rules._values import each_known, finding, host_of, loopback
+from policy.rules._values import each_known, finding, host_of, loopback, true
 from policy.rules.certificates import has_certificate
 
 _NAMES: Final = ("oauth2-proxy", "oauth2_proxy")
@@ -48,6 +49,7 @@ class _Proxy:
     mounted: Mounted
     variables: Variables
     given: Mapping[str, _Setting]
+    structured: File | None
 
     def of(self, key: str) -> _Setting:
         """A setting, or an empty one at the container."""
@@ -65,7 +67,7 @@ def _key(name: str) -> str:
 
 
 def _file(file: File) -> Iterator[tuple[str, _Setting]]:
-    for key, value in (_formats.toml(file.text) or {}).items():
+    for key, value in (_values.toml(file.text) or {}).items():
         values = tuple(str(setting_value) for setting_value in value) if isinstance(value, list) else (str(value),)
         yield _key(key), _Setting(values, file.resource, f"{file.name}: {key}", file.resource.kind == "Secret")
 
@@ -91,7 +93,12 @@ def _proxies(resources: Sequence[Resource]) -> Iterator[_Proxy]:
                 words = container.flags(name)
                 values = tuple(value for word in words for value in word.text.split(","))
                 given[_key(name)] = _Setting(values, resource, words[-1].where)
-            yield _Proxy(container, mounted, variables, given)
+            structured = structured_file(container, mounted)
+            if structured:
+                for key, node, values in options_of(structured_content(structured)):
+                    hidden = structured.resource.kind == "Secret"
+                    given[key] = _Setting(values, structured.resource, node.path, hidden)
+            yield _Proxy(container, mounted, variables, given, structured)
 
 
 def _upstream(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -100,7 +107,7 @@ def _upstream(resources: Sequence[Resource], options: Options) -> Iterator[Findi
 
 def _upstream_of(proxy: _Proxy) -> Iterator[Finding]:
     upstream = proxy.of("upstream")
-    if not upstream.values and "alpha_config" not in proxy.given:
+    if not upstream.values:
         yield finding(
             upstream.resource,
             upstream.where,
@@ -119,6 +126,16 @@ def _upstream_of(proxy: _Proxy) -> Iterator[Finding]:
         setting = proxy.given.get(key)
         if setting and true(setting.value):
             yield finding(setting.resource, setting.where, f"{problem}: {key} is {setting.value}", f"remove {key}")
+    challenge = proxy.of("code_challenge_method")
+    if challenge.value != "S256":
+        yield finding(
+            challenge.resource,
+            challenge.where,
+            f"a stolen code is a login: code_challenge_method is {challenge.value or 'not set'}",
+            "set code_challenge_method to S256",
+        )
+    if proxy.structured:
+        yield from _passed_on(proxy.structured)
     nonce = proxy.of("insecure_oidc_skip_nonce")
     if nonce.value.lower() != "false":
         yield finding(
@@ -127,6 +144,23 @@ def _upstream_of(proxy: _Proxy) -> Iterator[Finding]:
             f"a stolen token may be used again: insecure_oidc_skip_nonce is {nonce.value or 'true by default'}",
             "set insecure_oidc_skip_nonce to false",
         )
+
+
+def _passed_on(file: File) -> Iterator[Finding]:
+    """What clients show at the proxy goes no further, and there is one provider, whose options are looked at."""
+    node = structured_content(file)
+    headers = node["injectRequestHeaders"]
+    for name in ("Authorization", "Cookie"):
+        own = [one for one in headers.elements() if one["name"].text().lower() == name.lower()]
+        if not own or any(true(one["preserveRequestValue"].value) for one in own):
+            yield finding(
+                file.resource,
+                headers,
+                f"what clients sign in with is passed on to the server behind: {name} is kept",
+                f"list {name} under injectRequestHeaders, without preserveRequestValue",
+            )
+    if len(list(node["providers"].elements())) > 1:
+        yield finding(file.resource, node["providers"], "a second provider is not looked at", "name one provider")
 
 
 def _served(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -205,7 +239,7 @@ def _who_of(proxy: _Proxy) -> Iterator[Finding]:
             group.resource,
             group.where,
             "everybody with an account of the company gets in: allowed_group is not set",
-            "list the groups that may see traces",
+            "list the groups that may come in",
         )
     for key, setting in proxy.given.items():
         for value in setting.values if key in _AROUND else ():
@@ -217,6 +251,13 @@ def _secrets(resources: Sequence[Resource], options: Options) -> Iterator[Findin
 
 
 def _secrets_of(proxy: _Proxy) -> Iterator[Finding]:
+    for header in structured_content(proxy.structured)["injectRequestHeaders"].elements() if proxy.structured else ():
+        for value in header["values"].elements():
+            written = value.at("secretSource.value")
+            if written.exists and proxy.structured and proxy.structured.resource.kind != "Secret":
+                name = header["name"].text()
+                problem = f"the proxy's own login behind it is written in clear text: {name}"
+                yield finding(proxy.structured.resource, written, problem, "name its file with fromFile")
     for key in ("cookie_secret", "client_secret"):
         setting, file = proxy.given.get(key), proxy.given.get(f"{key}_file")
         if setting and not setting.hidden:
@@ -232,7 +273,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="oauth-proxy-upstream",
         promise="The login proxy verifies whom it talks to: what is behind it, and the identity provider.",
-        why="With a false provider everybody is whoever they like, and behind the proxy traces would be readable.",
+        why="With a false provider everybody is whoever they like; traces and metrics would be readable by anybody.",
         sources=("J3",),
         stack=_upstream,
     ),
@@ -246,7 +287,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="oauth-proxy-groups",
         promise="Only members of named groups pass the login proxy, on every path.",
-        why="Traces have confidentiality classes; a path without login shows them to everybody.",
+        why="Traces have confidentiality classes, alerts can be silenced; a path without login is open to everybody.",
         sources=("J3",),
         stack=_who,
     ),

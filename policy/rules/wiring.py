@@ -12,12 +12,10 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
-from policy import ini
-from policy.documents import Document, Format, documents, files
+from policy.documents import Document, Format, documents, files, ini
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._agreed import agreed
-from policy.rules._collector import URLS, Collector
-from policy.rules._kafka import TOPIC, services
+from policy.rules._dataplane import TOPIC, URLS, Collector, services
 from policy.rules._kubernetes import of_kind, served, workloads
 from policy.rules._servers import Container, all_containers
 from policy.rules._values import FILES, Unknowns, finding, host_of, loopback
@@ -192,7 +190,7 @@ def _proxied(resources: Sequence[Resource], options: Options) -> Iterator[Findin
     for resource in resources:
         for name, text in unknown.known(files(resource)):
             if name.endswith(".ini"):
-                listed = ini.read(text).get("security", {}).get(_WHITELIST, "").split()
+                listed = ini(text).get("security", {}).get(_WHITELIST, "").split()
                 others = sorted({*listed} - sources)
                 if others:
                     problem = f"whoever may query reaches {others[0]} from inside: no data source is there"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._kafka import servers
+from policy.rules._dataplane import servers
 from policy.rules._kubernetes import (
     RUNNING,
     WORKLOADS,
@@ -25,7 +25,7 @@ from policy.rules._kubernetes import (
     wanted,
     workloads,
 )
-from policy.rules._values import each_known, finding, shown, size
+from policy.rules._values import each_known, finding, shown, size, whole_number
 
 _QUANTITIES = (
     ("requests", "cpu", "ask for the CPU that it needs"),
@@ -275,10 +275,6 @@ def _zone(resource: Resource, options: Options) -> Iterator[Finding]:
             yield at(resource, container["env"], problem, fix)
 
 
-def _number(default: int, meaning: str) -> Option:
-    return Option(default=default, schema={"type": "integer"}, meaning=meaning)
-
-
 _WHICH = Option(
     default=list(_SERVERS),
     schema={"type": "array", "items": {"type": "string"}},
@@ -313,7 +309,7 @@ RULES: tuple[Rule, ...] = (
         promise="Every pod has the time to finish what it holds before it is killed.",
         why="A pod that is killed in its work loses what it has not sent or written yet.",
         sources=("O1", "O5"),
-        options={"least_s": Option(default=20, schema={"type": "integer"}, meaning="least seconds until the kill")},
+        options={"least_s": whole_number(20, "least seconds until the kill")},
         kinds=RUNNING,
         resource=_grace,
     ),
@@ -388,9 +384,9 @@ RULES: tuple[Rule, ...] = (
         sources=("K1", "T2"),
         options={
             "servers": _WHICH,
-            "bytes_per_s": _number(100 * 2**20, "bytes of a volume that a server reads in a second"),
-            "least_s": _number(600, "seconds that every server gets"),
-            "most_s": _number(76_800, "seconds after which a server may count as hanging"),
+            "bytes_per_s": whole_number(100 * 2**20, "bytes of a volume that a server reads in a second"),
+            "least_s": whole_number(600, "seconds that every server gets"),
+            "most_s": whole_number(76_800, "seconds after which a server may count as hanging"),
         },
         kinds=_KINDS,
         resource=_startup,

@@ -19,6 +19,10 @@ class Source(StrEnum):
 
     TRACES = "traces"
     """The login proxies in front of Jaeger."""
+    METRICS = "metrics"
+    """The login proxy in front of Thanos Query."""
+    ALERTS = "alerts"
+    """The login proxy in front of Alertmanager, silences among it."""
     KAFKA = "kafka"
     """Authorizer and logins of the brokers, and of controllers of their own."""
     DATABASE = "database"

@@ -1,4 +1,4 @@
-"""Lines of Grafana, login proxies and brokers as accesses, and which function reads the lines of which source.
+"""Lines of Grafana and brokers as accesses, and which function reads the lines of which source.
 
 The name is that of the session or of Basic auth; at the login form itself Grafana tells none, but the requests that
 follow have it. The address is the one that a proxy in front names, which a client may name too.
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from services.audit import Source
+from services.audit.login_proxies import alerts, metrics, traces
 from services.audit.records import (
     LONGEST,
     REFUSALS,
@@ -110,96 +111,6 @@ def _meant(method: str, path: str) -> tuple[str, str] | None:
     return ("read", "grafana:accounts") if _PEOPLE.fullmatch(path) else None
 
 
-_REQUEST: Final = re.compile(
-    r'access (?P<client>\S+) \S+ (?P<method>\S+) (?P<status>\d{3}) \S+ (?P<who>"(?:[^"\\]|\\.)*") (?P<target>.+)'
-)
-_LOGIN: Final = re.compile(r'login (?P<client>\S+) \S+ (?P<who>"(?:[^"\\]|\\.)*") \[(?P<status>\w+)\]')
-_TRACE: Final = re.compile(r"trace:(?P<id>[0-9a-fA-F]{1,32})")
-_LOGIN_OUTCOMES: Final = {
-    "AuthSuccess": Outcome.ALLOWED,
-    "AuthFailure": Outcome.REFUSED,
-    "AuthError": Outcome.FAILED,
-}
-SEARCH, QUERY, PAGE = "search", "query", "page"
-"""What a request of traces was about, where it was no single trace; a page shows none. Whatever else a proxy tells may
-have been one."""
-
-
-def traces(line: Line) -> Access | None:
-    """An access at a login proxy in front of Jaeger; the workload's name ends with the clearance.
-
-    Raises:
-        UnreadableLineError: It begins like one and is none.
-    """
-    if line.text.startswith("access "):
-        return _request(line)
-    if line.text.startswith("login "):
-        return _login(line)
-    return None
-
-
-def _request(line: Line) -> Access | None:
-    match = _REQUEST.fullmatch(line.text)
-    if match is None:
-        raise UnreadableLineError("a request of a login proxy cannot be read")
-    status = int(match["status"])
-    if match["target"] == PAGE and status not in REFUSALS:
-        return None
-    trace = _TRACE.fullmatch(match["target"])
-    actions = {SEARCH: "search traces", QUERY: "query", PAGE: "open page"}
-    if trace is None and match["target"] not in actions:
-        target, action = "trace:other", "read trace"
-    else:
-        target = f"trace:{trace['id'].lower()}" if trace else f"traces:{match['target']}"
-        action = "read trace" if trace else actions[match["target"]]
-    return Access(
-        time=line.time,
-        who=_quoted(match["who"]),
-        origin=_host(match["client"]),
-        action=action,
-        target=target,
-        outcome=outcome_of(status),
-        detail={"clearance": _clearance(line.workload), "status": match["status"], "method": match["method"][:10]},
-    )
-
-
-def _login(line: Line) -> Access:
-    match = _LOGIN.match(line.text)
-    if match is None or match["status"] not in _LOGIN_OUTCOMES:
-        raise UnreadableLineError("a login of a login proxy cannot be read")
-    return Access(
-        time=line.time,
-        who=_quoted(match["who"]),
-        origin=_host(match["client"]),
-        action="log in",
-        target=f"traces:{_clearance(line.workload)}",
-        outcome=_LOGIN_OUTCOMES[match["status"]],
-        detail={"clearance": _clearance(line.workload)},
-    )
-
-
-def _clearance(workload: str) -> str:
-    return workload.rpartition("-")[2]
-
-
-def _quoted(text: str) -> str:
-    """A name as Go quotes it; where it has signs that only Go writes so, as it stands."""
-    try:
-        name = str(json.loads(text))
-    except ValueError:
-        name = text.strip('"')
-    return name[:LONGEST] if name not in ("", "-") else UNKNOWN
-
-
-def _host(client: str) -> str:
-    """The address of ``address``, ``address:port`` or ``[address]:port``."""
-    bracketed = re.fullmatch(r"\[([^\]]+)\](?::\d+)?", client)
-    if bracketed:
-        return bracketed[1]
-    host, _, port = client.rpartition(":")
-    return host if port.isdigit() and ":" not in host and host else client
-
-
 _DENIED: Final = re.compile(
     r"\S+ INFO kafka\.authorizer\.logger Principal = User:(?P<who>.+?) is Denied operation = (?P<operation>\w+) "
     r"from host = (?P<host>\S+) on resource = (?P<kind>\w+):\w+:(?P<name>.*) for request = (?P<request>\w+) with "
@@ -242,6 +153,8 @@ def kafka(line: Line) -> Access | None:
 
 PARSERS: Final[Mapping[Source, Parser]] = {
     Source.TRACES: traces,
+    Source.METRICS: metrics,
+    Source.ALERTS: alerts,
     Source.KAFKA: kafka,
     Source.DATABASE: database,
     Source.GRAFANA: grafana,

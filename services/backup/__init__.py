@@ -30,12 +30,6 @@ class BackupError(Exception):
     """It could not be made, stored, read or restored; the message has no credentials."""
 
 
-def one_line(error: object, most: int = 300) -> str:
-    """The text of an error in one line of at most ``most`` characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= most else text[: most - 3] + "..."
-
-
 DATABASE, GRAFANA, KAFKA_METADATA, SEARCH = "database", "grafana", "kafka-metadata", "search"
 KINDS = (DATABASE, GRAFANA, KAFKA_METADATA, SEARCH)
 """Kinds made by jobs, as in the bucket and on the command line; in settings files with ``_`` for ``-``."""

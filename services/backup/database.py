@@ -20,10 +20,11 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from services.backup import DATABASE, WAITS_S, BackupError, Database, Postgres, one_line
+from services.backup import DATABASE, WAITS_S, BackupError, Database, Postgres
 from services.backup.encryption import Readable
 from services.backup.manifest import Manifest, RunSummary, RunWriter
 from services.backup.restore import Outcome, opened
+from services.runtime import one_line
 from services.runtime.settings import secret
 
 CONNECT_S = 10

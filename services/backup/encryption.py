@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import pyrage  # type: ignore[import-untyped]
 
-from services.backup import BackupError, key_problem, no_key, one_line
+from services.backup import BackupError, key_problem, no_key
+from services.runtime import one_line
 from services.runtime.settings import SettingsError
 
 Identity = Any

@@ -34,10 +34,10 @@ from confluent_kafka.admin import (
 )
 from kafka.errors import KafkaError as GroupError
 
-from services.backup import KAFKA_METADATA, BackupError, KafkaMetadata, one_line
+from services.backup import KAFKA_METADATA, BackupError, KafkaMetadata
 from services.backup.manifest import RunSummary, RunWriter
 from services.backup.restore import Outcome, content, opened
-from services.runtime import kafka
+from services.runtime import kafka, one_line
 from services.runtime.settings import secret
 
 REQUEST_S = 20.0

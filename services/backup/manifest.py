@@ -18,9 +18,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from services.backup import BackupError, one_line, signature
+from services.backup import BackupError, signature
 from services.backup.encryption import Chunks, Readable, encrypt
 from services.backup.store import Object, Store, Unfinished
+from services.runtime import one_line
 
 FORMAT = 1
 FILE = "manifest.json"

@@ -17,8 +17,9 @@ from typing import Any
 
 import requests
 
-from services.backup import BackupError, one_line
+from services.backup import BackupError
 from services.backup.store import NotStoredError, Store
+from services.runtime import one_line
 
 EXTERNAL_LABELS = ("platform", "region", "prometheus_replica")
 """Labels that Thanos adds to every series and a Prometheus does not."""

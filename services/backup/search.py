@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from services.backup import SEARCH, BackupError, Search, one_line
+from services.backup import SEARCH, BackupError, Search
 from services.backup.manifest import RunSummary, RunWriter
 from services.backup.restore import Outcome, connected, content, opened
+from services.runtime import one_line
 from services.runtime.json_api import ApiError, JsonApi
 from services.runtime.settings import secret
 

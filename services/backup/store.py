@@ -8,15 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-
-from services.backup import BackupError, one_line
+from services.backup import BackupError
 from services.backup.encryption import Digest
 from services.runtime import s3
 from services.runtime.settings import SettingsError, Storage, secret
@@ -28,7 +26,6 @@ MOST_PARTS = 10_000
 _CONNECT_S, _READ_S, _TRIES = 10, 60, 4
 _CHUNK = 2**18
 _DELETED_AT_ONCE = 1000
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
 
 
 class Parts(Protocol):
@@ -403,16 +400,8 @@ class Store:
     def _key(self, name: str) -> dict[str, str]:
         return {"Bucket": self._storage.bucket, "Key": self._storage.prefix + name}
 
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            kind = NotStoredError if code in _MISSING else BackupError
-            raise kind(f"{self.where}: {what}: {code or 'refused'}") from None
-        except (BotoCoreError, OSError) as error:
-            raise BackupError(f"{self.where}: {what}: {one_line(error)}") from None
+    def _errors(self, what: str) -> AbstractContextManager[None]:
+        return s3.errors(f"{self.where}: {what}", BackupError, NotStoredError)
 
 
 def _md5(content: bytes) -> str:

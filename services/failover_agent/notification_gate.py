@@ -7,11 +7,25 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from services.regions.witness import Lease
 
 _POLLS = 5
 _MOST_S = 3.0
+
+
+class _Silences(Enum):
+    """What the silences of the Alertmanagers have shown."""
+
+    UNSEEN = auto()
+    """Nothing: none was seen yet."""
+
+    NOT_OURS = auto()
+    """None of a failover agent's: no Alertmanager that was seen followed a lease."""
+
+    OURS = auto()
+    """One of a failover agent's, ended or not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +88,7 @@ class NotificationGate:
         self._lease: LeaseView | None = None
         self._failing = False
         self._isolated = self._waiting = False
-        self._looked = self._followed = False
+        self._silences = _Silences.UNSEEN
         self._number = 0
 
     @property
@@ -137,8 +151,8 @@ class NotificationGate:
             followed: Whether one of them is a failover agent's, ended or not: then it followed a lease before.
         """
         with self._lock:
-            self._looked = True
-            self._followed = self._followed or followed
+            if self._silences is not _Silences.OURS:
+                self._silences = _Silences.OURS if followed else _Silences.NOT_OURS
 
     def wanted(self) -> DesiredState | None:
         """What is wanted now; None: nothing is known yet, so nothing changes."""
@@ -160,7 +174,7 @@ class NotificationGate:
 
         A standby whose Alertmanagers never followed one is new: it would notify beside the active region.
         """
-        if not self._waiting and self._standby and self._looked and not self._followed:
+        if not self._waiting and self._standby and self._silences is _Silences.NOT_OURS:
             self._waiting = self.clock() - self._read_at >= self._isolated_s
             self._number += self._waiting
         return DesiredState(silent=True, number=self._number, firm=False) if self._waiting else None

@@ -15,11 +15,12 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from services.backup import BackupError, one_line
+from services.backup import BackupError
 from services.backup.encryption import Identity
 from services.backup.store import Store
 from services.kafka_archive.catalogue import OffsetGap, ReadStats, catalogue, records
 from services.kafka_archive.segments import Record, record
+from services.runtime import one_line
 
 _REQUEST_S = 20.0
 _AGAIN_S = 0.5

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 from fastavro import parse_schema, reader
 from fastavro.write import Writer
 
-from services.backup import BackupError, one_line
+from services.backup import BackupError
 from services.backup.encryption import Identity, decrypt_bytes, encrypt_bytes
+from services.runtime import one_line
 from services.runtime.kafka import librdkafka
 
 FOLDER = "archive/"

@@ -16,10 +16,11 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from services.backup import BackupError, one_line
+from services.backup import BackupError
 from services.backup.store import Store
 from services.kafka_archive.metrics import FailureRecorder, Metrics
 from services.kafka_archive.segments import Segment
+from services.runtime import one_line
 from services.runtime.settings import SettingsError, Storage, secret
 
 WORKERS = 4

@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.regions import REGION, TAKEN
 from services.runtime import s3
-from services.runtime.settings import Storage
+from services.runtime.settings import Moment, Storage
 
 VERSION: Literal[1] = 1
 FOLDER = "regions/"
@@ -36,8 +36,6 @@ _SETTLE_S = 1.0
 """How long after writing the lease it is read again: a storage that checks the condition and then writes lets two pass
 that come within milliseconds, and the later one counts."""
 _MOST_BYTES = 4 * 1024 * 1024
-_MOST_SHOWN = 200
-_MISSING = frozenset({"NoSuchKey", "404"})
 _CONDITION = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 
 
@@ -47,17 +45,6 @@ class RegionError(Exception):
 
 class UnreadableError(RegionError):
     """What is there is no record of that kind and version."""
-
-
-def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("the time is out of range") from None
-
-
-def _written(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def now() -> datetime:
@@ -70,9 +57,6 @@ def _no_lease(name: str) -> str:
     if name == TAKEN:
         raise ValueError(f"no region may be called {TAKEN}")
     return name
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_utc), PlainSerializer(_written, when_used="json")]
 
 
 Region = Annotated[str, Field(pattern=REGION), AfterValidator(_no_lease)]
@@ -431,7 +415,7 @@ class Witness:
             try:
                 answer = self._client().get_object(Bucket=self._storage.bucket, Key=self._storage.prefix + key)
             except ClientError as error:
-                if _code(error) in _MISSING:
+                if s3.code_of(error) in s3.MISSING:
                     return None
                 raise
             with answer["Body"] as body:
@@ -450,7 +434,7 @@ class Witness:
             )
             return str(answer["ETag"])
         except ClientError as error:
-            if condition and _code(error) in _CONDITION:
+            if condition and s3.code_of(error) in _CONDITION:
                 raise _ConditionError from None
             raise
 
@@ -479,10 +463,6 @@ def _replacing(etag: str | None) -> dict[str, str]:
     return {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
 
 
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
 def _age_s(answer: Mapping[str, Any]) -> float | None:
     """Seconds between two moments of one clock: when the object was written, and when the storage answered."""
     written = answer.get("LastModified")
@@ -503,11 +483,5 @@ def _told(stored_object: _Stored | None) -> str:
     return f"{there.holder} holds it, epoch {there.epoch}, by {there.by}: {there.reason}"
 
 
-@contextmanager
-def _errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        raise WitnessError(f"the witness: {what}: {_code(error) or 'refused'}") from None
-    except (BotoCoreError, OSError) as error:
-        raise WitnessError(f"the witness: {what}: {' '.join(str(error).split())[:_MOST_SHOWN]}") from None
+def _errors(what: str) -> AbstractContextManager[None]:
+    return s3.errors(f"the witness: {what}", WitnessError)

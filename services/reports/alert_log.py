@@ -27,10 +27,10 @@ from services.reports.model import (
     Text,
     duration,
     moment,
-    one_line,
     text_of,
     translate,
 )
+from services.runtime import one_line
 
 _MOST_LISTED = 40
 _MOST_LOW = 500

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from services.alert_events.events import ProcessedEvent, RawEvent
 from services.reports import KafkaAccess
-from services.reports.model import ReportError, one_line
+from services.reports.model import ReportError
+from services.runtime import one_line
 from services.runtime.kafka import group_consumer
 
 _SLACK_S = 60.0

@@ -9,26 +9,25 @@ import math
 import re
 import smtplib
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.reports import Language, Mail
-from services.reports.model import Figure, Figures, Kind, Period, Report, ReportError, one_line, translate
+from services.reports.model import Figure, Figures, Kind, Period, Report, ReportError, translate
 from services.reports.render import environment
-from services.runtime import s3
+from services.runtime import one_line, s3
 from services.runtime.settings import Storage
 
 HTML_TYPE, PDF_TYPE, JSON_TYPE = "text/html; charset=utf-8", "application/pdf", "application/json"
 _CONNECT_S, _READ_S = 10, 60
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _KEY = re.compile(r"(daily|weekly|monthly)/\d{4}/([0-9W-]+)\.(en|ja)\.(html|pdf)")
 
 
@@ -154,7 +153,7 @@ class Store:
             try:
                 answer = self._client.get_object(Bucket=self._settings.bucket, Key=self._settings.prefix + name)
             except ClientError as error:
-                if _code(error) in _MISSING:
+                if s3.code_of(error) in s3.MISSING:
                     return None
                 raise
             return bytes(answer["Body"].read())
@@ -214,15 +213,9 @@ class Store:
         content = {"ended_at": ended, "failed": failed, "period": period, "problem": problem}
         self.put(f"runs/{kind.value}/{period}.json", json.dumps(content, ensure_ascii=False).encode(), JSON_TYPE)
 
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
+    def _errors(self, what: str) -> AbstractContextManager[None]:
         where = f"object storage {self._settings.endpoint or 'of AWS'}, bucket {self._settings.bucket}"
-        try:
-            yield
-        except ClientError as error:
-            raise ReportError(f"{where}: {what}: {_code(error) or 'refused'}") from None
-        except (BotoCoreError, OSError) as error:
-            raise ReportError(f"{where}: {what}: {one_line(error)}") from None
+        return s3.errors(f"{where}: {what}", ReportError)
 
 
 def stored(names: Sequence[tuple[str, datetime]]) -> list[Stored]:
@@ -249,10 +242,6 @@ def _day(report: Stored) -> str:
     if report.kind is Kind.WEEKLY:
         return datetime.strptime(f"{report.period}-1", "%G-W%V-%u").strftime("%Y-%m-%d")
     return report.period if report.kind is Kind.DAILY else f"{report.period}-01"
-
-
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 PER_PAGE = 60

@@ -24,7 +24,6 @@ from services.reports.model import (
     amount,
     duration,
     moment,
-    one_line,
     text_of,
     translate,
 )
@@ -39,6 +38,7 @@ from services.reports.queries import (
 )
 from services.reports.records import Work, WorkLog, WorkRecord
 from services.reports.uptime import label_chart, step_for
+from services.runtime import one_line
 
 CERTIFICATES = Query(name="certificates", expr="min by (endpoint, instance) (probe_ssl_earliest_cert_expiry)", unit="s")
 FAMILY_SIZE = Query(name="family-size", expr="max by (family) (search_family_bytes)", unit="By")

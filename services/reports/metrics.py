@@ -15,8 +15,9 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from services.reports.model import DAY, HOUR, Period, ReportError, Text, one_line, translate
+from services.reports.model import DAY, HOUR, Period, ReportError, Text, translate
 from services.reports.queries import HISTORY, Query
+from services.runtime import one_line
 
 TIMEOUT = (10.0, 120.0)
 """Seconds to connect, and to wait for an answer: a month is a large question."""

@@ -23,12 +23,6 @@ class ReportError(Exception):
     """A report could not be made, stored or sent; the message has no credentials."""
 
 
-def one_line(error: object, most: int = 200) -> str:
-    """The text of an error in one line of at most ``most`` characters."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= most else text[: most - 3] + "..."
-
-
 _SYMBOLS = {"d": "日", "h": "時間", "min": "分", "s": "秒", "ms": "ミリ秒", "µs": "マイクロ秒"}
 _PARTS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 

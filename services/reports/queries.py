@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from components.telemetry.catalogue import METRICS, REQUIRED_METRICS, Metric, metric
+from components.telemetry.fields import PLATFORM, seconds, spoken
 from components.telemetry.file import content, explaining, text
 from components.telemetry.layers import LAYER_NAMES
 from components.telemetry.naming import Kind as Instrument
-from components.telemetry.rows import PLATFORM, seconds, spoken
 from services.reports.model import Text
 
 Better = Literal["higher", "lower", ""]

@@ -22,11 +22,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 
+from services.runtime import one_line
 from services.runtime.settings import SearchIndex
 
 _BUSY = frozenset({429, 502, 503, 504})
 _NOT_FOUND, _FIRST_REFUSAL = 404, 300
-_LONGEST_REASON = 300
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
 _GZIP = zlib.MAX_WBITS | 16
 _WRITTEN = (http.client.OK, http.client.CREATED)
@@ -234,23 +234,18 @@ def reason(answer: Answer) -> str:
         text = str(error.get("reason", error) if isinstance(error, dict) else error)
     except (ValueError, AttributeError):
         pass
-    return _one_line(text) or _phrase(answer.status)
+    return one_line(text) or _phrase(answer.status)
 
 
 def _phrase(status: int) -> str:
     return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
 
 
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 3] + "..."
-
-
 def _cause(error: BaseException) -> str:
     """The innermost reason, which is the one that says something."""
     while (inner := error.__cause__ or error.__context__) is not None and inner is not error:
         error = inner
-    return _one_line(str(error)) or type(error).__name__
+    return one_line(error)
 
 
 class WriteAlias:

@@ -11,18 +11,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
+from services.runtime import one_line
 from services.runtime.settings import Storage
 
 _CONNECT_S, _READ_S, _ATTEMPTS = 5, 15, 3
-_MISSING = frozenset({"NoSuchKey", "404"})
+MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
+"""Codes of what is not there."""
 _CHUNK = 64 * 1024
-_MOST_SHOWN = 200
 INTERVAL_S = 60.0
 _STUCK_S = 10 * INTERVAL_S
 _T = TypeVar("_T")
@@ -97,7 +98,7 @@ class Bucket:
         return sorted(prefix["Prefix"][len(whole) : -1] for page in pages for prefix in page.get("CommonPrefixes", ()))
 
     def _pages(self, **arguments: str) -> Iterator[dict[str, Any]]:
-        with _errors(f"cannot list {self.things}"):
+        with errors(f"cannot list {self.things}", StorageError, NotStoredError):
             lister = self._client().get_paginator("list_objects_v2")
             yield from lister.paginate(Bucket=self._storage.bucket, **arguments)
 
@@ -109,7 +110,7 @@ class Bucket:
             StorageError: It cannot be read.
         """
         what = f"cannot read {key}"
-        with _errors(what):
+        with errors(what, StorageError, NotStoredError):
             answer = self._client().get_object(Bucket=self._storage.bucket, Key=self._storage.prefix + key)
         return Content(
             size=answer["ContentLength"], chunks=_chunks(answer["Body"], what), metadata=answer.get("Metadata") or {}
@@ -159,22 +160,36 @@ def client(storage: Storage, login: tuple[str, str], *, connect_s: float, read_s
 
 def _chunks(body: Any, what: str) -> Generator[bytes, None, None]:
     try:
-        with _errors(what):
+        with errors(what, StorageError, NotStoredError):
             yield from body.iter_chunks(_CHUNK)
     finally:
         body.close()
 
 
+def code_of(error: ClientError) -> str:
+    """What S3 calls the reason of a refusal; empty where it names none."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
 @contextmanager
-def _errors(what: str) -> Iterator[None]:
+def errors(
+    what: str, failed: Callable[[str], Exception], missing: Callable[[str], Exception] | None = None
+) -> Iterator[None]:
+    """Turn what the client raises into an error with one line.
+
+    Args:
+        what: Begins the line.
+        failed: Makes the error.
+        missing: Makes the one for what is not there; without it that is an error like every other.
+    """
     try:
         yield
     except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        kind = NotStoredError if code in _MISSING else StorageError
+        code = code_of(error)
+        kind = missing if missing is not None and code in MISSING else failed
         raise kind(f"{what}: {code or 'refused'}") from None
     except (BotoCoreError, OSError) as error:
-        raise StorageError(f"{what}: {' '.join(str(error).split())[:_MOST_SHOWN]}") from None
+        raise failed(f"{what}: {one_line(error)}") from None
 
 
 class Poller(ABC, Generic[_T]):

@@ -29,9 +29,8 @@ from components.alertmanager.config import (
 )
 from components.alertmanager.receivers import AWS_FILE
 from lab.fakes.receivers.__main__ import application as receivers_application
+from lab.fakes.receivers.channels import Incident, MailFake
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.messages import MailFake
-from lab.fakes.receivers.phone import Incident
 from lab.fakes.receivers.record import Notification, Record
 from lab.paths import CHECKOUT
 from lab.toolchain import tools

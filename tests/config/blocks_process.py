@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -211,12 +211,22 @@ def store_gateway(folder: Path, certificates: Path, objects: Path) -> Iterator[s
 
 
 @contextmanager
-def query(folder: Path, certificates: Path, stores: Sequence[str]) -> Iterator[QueryApi]:
-    """Run the query layer over stores; yields how it is asked for the one replica."""
+def query(
+    folder: Path, certificates: Path, stores: Sequence[str], others: Mapping[str, str] | None = None
+) -> Iterator[QueryApi]:
+    """Run the query layer over stores; yields how it is asked for the one replica.
+
+    Args:
+        folder: Of its own.
+        certificates: Folder of its certificate and authority.
+        stores: Addresses of StoreAPIs.
+        others: User -> password of whoever may ask beside the reader.
+    """
     (folder / "web").mkdir(parents=True)
     (folder / "endpoints").mkdir()
-    hashed = bcrypt.hashpw(READER[1].encode(), bcrypt.gensalt(4)).decode()
-    (folder / "web/web.yml").write_text(rendered(web_config({READER[0]: hashed}, str(certificates))))
+    passwords = dict([READER]) | dict(others or {})
+    hashed = {name: bcrypt.hashpw(text.encode(), bcrypt.gensalt(4)).decode() for name, text in passwords.items()}
+    (folder / "web/web.yml").write_text(rendered(web_config(hashed, str(certificates))))
     # There is no DNS server here that knows localhost, so the address is given without a lookup.
     endpoints = rendered(endpoints_config(stores, "localhost", str(certificates))).replace("dns+", "")
     (folder / "endpoints/endpoints.yml").write_text(endpoints)

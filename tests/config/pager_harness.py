@@ -12,7 +12,7 @@ from pathlib import Path
 
 from components.alerting.escalation import TIMINGS
 from components.rules import Inhibition, Severity
-from lab.fakes.receivers.phone import Incident, State
+from lab.fakes.receivers.channels import Incident, State
 from services.incident_closer.__main__ import POLL_INTERVAL_S
 from tests.config.alertmanager_files import ROUTING_KEYS
 from tests.config.alertmanager_process import Pair, pair

@@ -11,7 +11,8 @@ import pytest
 
 from components.telemetry.layers import Signal
 from lab import LabError
-from lab.peer.plans import CONSUMER, PLANS
+from lab.peer.__main__ import PLANS
+from lab.peer.peer import CONSUMER
 from lab.toolchain import tools
 from lab.toolchain.recipes import RECIPES, VICTORIA_LOGS
 from ops.loadtest.bench_load import Load

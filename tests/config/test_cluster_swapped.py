@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from components.cluster import ROLE_ANNOTATION, cluster_uid, namespace
 from lab.toolchain import tools
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.errors import OpsError
 from ops.core.platform import refuse_another
 from stacks.cluster import check_role, identified

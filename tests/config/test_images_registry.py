@@ -18,7 +18,7 @@ import yaml
 from components.versions import IMAGES, ImageCatalogue
 from lab.paths import CHECKOUT
 from lab.toolchain import containers, tools
-from ops.images import packages
+from ops.images import sbom
 from stacks.part_settings import Images
 from stacks.settings import parse
 from tests.config.registry_process import PASSWORD, USER, RegistryServer, registry
@@ -214,7 +214,7 @@ def test_modules_of_a_program_are_those_that_go_reads() -> None:
         kind, *fields = line.removeprefix("\t").split("\t")
         if kind in ("mod", "dep"):
             modules.append(fields[:2])
-    read = {package.name: package.version for package in packages.go(program.open("rb"), "otelcol")}
+    read = {package.name: package.version for package in sbom.go(program.open("rb"), "otelcol")}
     assert len(modules) > 100
     assert read.pop("stdlib").startswith("1.")
     assert read == {name: version.replace("(devel)", "") for name, version in modules}

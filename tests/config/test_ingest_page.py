@@ -18,7 +18,7 @@ from components.gateway.config import request_limit
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.layers import Signal
 from lab.paths import CHECKOUT
-from ops.cli import app
+from ops.__main__ import app
 from ops.core import otlp
 from ops.core.platform import Login, Platform
 from stacks.sizing import PROFILES

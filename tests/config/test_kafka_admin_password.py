@@ -16,7 +16,7 @@ from ops.core import platform as platform_module
 from ops.core.kafka import KafkaAdmin
 from ops.core.kube import Kube
 from ops.core.platform import Login, Platform
-from ops.kafka import logins
+from ops.kafka import command
 from ops.kafka.command import kafka_app
 from tests.config.servers import eventually
 from tests.support import kafka_nodes
@@ -68,7 +68,7 @@ def call(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Result:
 
 def refused(platform: Platform) -> int:
     """Number of brokers that refuse the administrator of the outputs."""
-    return len(logins.refusing(logins.administrator_answers(platform)))
+    return len(command.refusing(command.administrator_answers(platform)))
 
 
 def test_kafka_takes_the_new_password_and_refuses_the_old_one_and_open_connections_go_on(
@@ -108,7 +108,7 @@ def test_a_broker_that_is_away_is_named_and_reads_the_password_when_it_is_back(
     assert result.exit_code == 0, result.output
     address = f"{away.node.host}:{config.EXTERNAL_PORT}"
     assert f"no answer, so not tried: {address}" in result.stderr
-    assert logins.silent(logins.administrator_answers(new)) == [address]
+    assert command.silent(command.administrator_answers(new)) == [address]
     away.serve()
     away.wait_for_port(config.EXTERNAL_PORT)
-    eventually(lambda: all(not answer.problem for answer in logins.administrator_answers(new)), 60, "it takes it, too")
+    eventually(lambda: all(not answer.problem for answer in command.administrator_answers(new)), 60, "it takes it, too")

@@ -10,7 +10,7 @@ import pytest
 from components.kafka import config
 from ops.core.kafka import ADMIN, KafkaAdmin
 from ops.core.platform import Login
-from ops.kafka.logins import sign_in
+from ops.kafka.command import sign_in
 from stacks import kafka_quotas
 from stacks.settings import parse
 from tests.config.servers import eventually

@@ -33,7 +33,7 @@ from confluent_kafka.admin import (
 from lab.pulumi_host import home
 from lab.toolchain import tools
 from ops.core.platform import Login
-from ops.kafka.logins import sign_in
+from ops.kafka.command import sign_in
 from tests.config.servers import eventually, free_port
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
@@ -92,7 +92,7 @@ pulumi.export("ready", ready)
 def signed_in(_):
     # While the update goes on, as clients do that have not changed over yet.
     from ops.core.platform import Login
-    from ops.kafka.logins import sign_in
+    from ops.kafka.command import sign_in
 
     platform = SimpleNamespace(kafka_bootstrap=external[0], ca_certificate=os.environ["AUTHORITY"])
     logins = [Login(username=name, password=f"password-of-{name}") for name in os.environ["TRIED"].split()]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.toolchain import schemas, tools
-from tests.support import engine
+from lab.toolchain import tools
+from tests.support import engine, schemas
 
 
 def _check(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -14,14 +14,14 @@ from kubernetes import client
 from pulumi.runtime import set_all_config
 from typer.testing import CliRunner
 
-from ops.cli import app
+from ops import rights
+from ops.__main__ import app
 from ops.config import of_file
 from ops.core.kube import Kube
 from ops.preflight import checks
 from ops.preflight.checks import of_cluster
 from ops.preflight.demand import Cluster, Demand, Need, render, rendered
 from ops.preflight.lines import Line, State
-from ops.up import rights
 from stacks.settings import Settings, parse
 from tests.config.kube_api import ADMIN, INSTALLER, READER, KubeApi, kube_api
 from tests.config.servers import eventually
@@ -188,7 +188,7 @@ def test_an_empty_cluster_lacks_what_the_lines_say(furnished: Fixture) -> None:
         "no plug-in is seen that is known here: whether they are enforced is unknown",
     )
     assert lines["network policies"].remedy.startswith("try it in an empty namespace: `kubectl run web ")
-    assert lines["load balancers"].detail == "10 load balancers, and no node says its cloud"
+    assert lines["load balancers"].detail == "12 load balancers, and no node says its cloud"
 
 
 def test_a_cluster_that_has_everything_fails_in_nothing(furnished: Fixture) -> None:

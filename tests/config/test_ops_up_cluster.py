@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from ops import up
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.preflight.images import KEY, KIND
-from ops.up import pull_secrets
 from tests.config.kube_api import ADMIN, READER, KubeApi, kube_api
 
 NAMESPACE = "obs-mine"
@@ -31,18 +31,18 @@ def kube(api: KubeApi) -> Iterator[Kube]:
 
 
 def test_a_pull_secret_waits_for_its_namespace_and_is_renewed(api: KubeApi, kube: Kube) -> None:
-    assert not pull_secrets.apply(kube, "pull", '{"auths": {}}')
+    assert not up.apply_pull_secret(kube, "pull", '{"auths": {}}')
     assert kube.balancers() == {}
     api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     for content in ('{"auths": {}}', '{"auths": {"one": {}}}'):
-        assert pull_secrets.apply(kube, "pull", content)
+        assert up.apply_pull_secret(kube, "pull", content)
         secret = api.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/pull").json()
         assert secret["type"] == KIND
         assert base64.b64decode(secret["data"][KEY]).decode() == content
     reader = Kube.connect(NAMESPACE, api.kubeconfig, READER)
     try:
         with pytest.raises(OpsError, match=r"^cannot make the Secret other of namespace obs-mine: HTTP 403 "):
-            pull_secrets.apply(reader, "other", "{}")
+            up.apply_pull_secret(reader, "other", "{}")
     finally:
         reader.close()
 

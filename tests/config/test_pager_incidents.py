@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components.rules import alert_id
-from lab.fakes.receivers.phone import State
+from lab.fakes.receivers.channels import State
 from ops.drills.procedures.alerts import account
 from ops.drills.tools.notifications import CRITICAL, OTHER_CRITICAL, Raised
 from tests.config.alertmanager_process import QUIET_S, Pair

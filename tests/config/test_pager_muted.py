@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.rules import Inhibition
-from lab.fakes.receivers.phone import State
+from lab.fakes.receivers.channels import State
 from services.failover_agent.alertmanager import LENGTH, CreateSilence, body
 from services.incident_closer.__main__ import AWAY_S
 from services.regions import HANDOVER_AUTHOR

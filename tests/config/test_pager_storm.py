@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from lab.fakes.receivers.phone import EVENTS, WINDOW_S
+from lab.fakes.receivers.channels import EVENTS, WINDOW_S
 from tests.config.alertmanager_process import pair
 from tests.config.pager_harness import raised, rings
 from tests.config.servers import eventually

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from components.telemetry.layers import LAYERS
 from lab.toolchain import tools
-from ops import cli
+from ops import __main__ as cli
 from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin

@@ -25,6 +25,7 @@ _ORDER = (
     "test_bad_input",
     "test_security",
     "test_traces",
+    "test_sign_in",
     "test_logs",
     "test_masking",
     "test_grafana",

@@ -10,8 +10,8 @@ from datetime import timedelta
 
 import pytest
 
+from lab.fakes.receivers.channels import State
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.phone import State
 from ops.alerts.silences import acknowledge
 from ops.core.context import Context
 from ops.drills.procedures.alerts import measure

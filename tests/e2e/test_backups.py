@@ -12,7 +12,7 @@ import pytest
 from ops.core.context import Context
 from ops.drills.procedures.grafana import as_administrator, scratch_folder
 from ops.drills.procedures.restore import restored_database, same_counts
-from ops.drills.tools.operator import ops, ops_json
+from ops.drills.tools.outside import ops, ops_json
 from ops.evidence import files as evidence
 from tests.support.drills import limit, problems
 from tests.support.results import recorded

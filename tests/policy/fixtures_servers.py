@@ -10,6 +10,7 @@ import yaml
 
 from policy.model import Resource, Rule
 from policy.rules import RULES, concern
+from policy.stack_config import KEY_OF_ROLE
 
 GONE = object()
 """Marks a field to take away."""
@@ -29,7 +30,9 @@ OWN_MODULES = (
     "parity",
     "parity_mirror",
 )
-OF_THE_PLATFORM = frozenset({"alert-agreed", "alert-kept", "trace-classes-apart", "traces-sampled-as-agreed"})
+OF_THE_PLATFORM = frozenset(
+    {"alert-agreed", "alert-kept", KEY_OF_ROLE, "trace-classes-apart", "traces-sampled-as-agreed"}
+)
 """Rules about what the platform renders as a whole, which no stack here is."""
 Data = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from policy.model import Resource
-from policy.rules import _formats
+from policy.rules import _values
 from tests.policy.fixtures_servers import (
     Data,
     all_said,
@@ -93,16 +93,16 @@ def test_a_dump_job_with_the_servers_image_is_no_server() -> None:
 
 
 def test_lines_of_hba_files_are_read_like_the_server_does() -> None:
-    lines = _formats.hba('hostssl "my base" all 10.0.0.0 255.0.0.0 scram-sha-256\n\nlocal all all\n')
+    lines = _values.hba('hostssl "my base" all 10.0.0.0 255.0.0.0 scram-sha-256\n\nlocal all all\n')
     assert [(line.number, line.type, line.method) for line in lines] == [
         (1, "hostssl", "scram-sha-256"),
         (3, "local", ""),
     ]
-    assert not _formats.is_hba("listen_addresses = '*'")
+    assert not _values.is_hba("listen_addresses = '*'")
 
 
 def test_settings_are_read_with_and_without_equals_signs() -> None:
-    assert _formats.postgres("ssl on\nssl_cert_file = 'it''s.crt' # note\n#fsync = off\nSSL=off") == {
+    assert _values.postgres("ssl on\nssl_cert_file = 'it''s.crt' # note\n#fsync = off\nSSL=off") == {
         "ssl": "off",
         "ssl_cert_file": "it's.crt",
     }

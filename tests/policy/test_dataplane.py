@@ -16,7 +16,6 @@ from policy.rules import (
     delivery_sizing,
     prometheus,
     replication,
-    retention,
     tls,
     tls_processes,
 )
@@ -28,7 +27,6 @@ MODULES: Mapping[str, tuple[ModuleType, ...]] = {
     "authentication": (authentication, authentication_access, authentication_telemetry),
     "delivery": (delivery, delivery_sizing),
     "replication": (replication, prometheus),
-    "retention": (retention,),
     "tls": (tls, tls_processes),
 }
 """Concern, which has a file of cases -> its rules."""

@@ -8,7 +8,7 @@ import pytest
 
 from components.gateway.config import DRAIN, DRAIN_LIMIT_S
 from policy.model import Resource
-from policy.rules import _collector
+from policy.rules import _dataplane
 from tests.policy.data_dataplane import DOOR
 from tests.policy.fixtures_dataplane import GONE, broken, config_map, said, workload
 
@@ -78,5 +78,5 @@ def test_an_extension_that_does_not_run_answers_nothing() -> None:
 
 
 def test_the_rule_knows_the_extension_by_the_gateways_name() -> None:
-    assert _collector.DRAIN == DRAIN
+    assert _dataplane.DRAIN == DRAIN
     assert DRAIN_LIMIT_S < 360

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policy import ini
+from policy.documents import ini
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ from policy import ini
     ],
 )
 def test_sections_and_settings_are_those_that_grafana_reads(text: str, content: dict[str, dict[str, str]]) -> None:
-    assert ini.read(text) == content
+    assert ini(text) == content

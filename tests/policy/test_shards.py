@@ -142,6 +142,6 @@ def test_a_further_shard_sends_no_alerts_and_the_first_must(platform: list[Resou
 def test_every_rule_about_metrics_is_broken() -> None:
     elsewhere = {
         *("prometheus-external-labels", "metrics-reads-bounded", "thanos-flags-given"),
-        *("prometheus-replica-named", "thanos-merges-replicas"),
+        *("prometheus-replica-named", "thanos-merges-replicas", "prometheus-late-samples", "prometheus-retention"),
     }
     assert {case[0] for case in CASES} | elsewhere == {one.id for one in rules_of("prometheus")}

@@ -10,14 +10,14 @@ import yaml
 from components.storage_roles import RIGHTS, WITNESS, StorageRole, role_of
 from lab.paths import CHECKOUT
 from policy.model import Resource
-from policy.rules.storage_roles import RULES, storage_users
+from policy.rules.backups import RULES, storage_users
 from policy.stack_config import KEY_OF_ROLE, stack_options
 from tests.policy.fixtures_servers import said
 from tests.policy.mutation_run import platform
 from tests.support import engine
 from tests.support.mutation_storage import exchanged
 
-[RULE] = RULES
+[RULE] = [rule for rule in RULES if rule.id == KEY_OF_ROLE]
 SETTINGS = "observability:settings"
 STACKS = ("local", "prod", "dr")
 

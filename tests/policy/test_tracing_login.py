@@ -34,6 +34,7 @@ GOOD: Data = {
         "redirect_url": '"https://traces.example.com/oauth2/callback"',
         "allowed_groups": '["traces-internal", "traces-confidential"]',
         "insecure_oidc_skip_nonce": "false",
+        "code_challenge_method": '"S256"',
         "email_domains": '["*"]',
     },
     "env": [{"name": "OAUTH2_PROXY_CLIENT_ID", "value": "traces"}],

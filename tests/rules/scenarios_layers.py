@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from components.telemetry.rows import seconds
+from components.telemetry.fields import seconds
 from components.telemetry.rules import ALERT_OF_PRIORITY
 from components.telemetry.thresholds import BURN_RATES, SLOS, THRESHOLDS
 from tests.rules.scenario import Scenario

@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from components.rules import Alert, rule_file
-from components.telemetry.rows import seconds
+from components.telemetry.fields import seconds
 from components.telemetry.rules import ALERT_OF_PRIORITY, INHIBITIONS, RULES, layer_groups, slo_groups
 from components.telemetry.schema import BurnRate, Slo, Threshold
 from components.telemetry.thresholds import BURN_RATES, DOCUMENT, SLOS, THRESHOLDS
+from tests.rules.conftest import CHOSEN
 from tests.rules.promtool import accepted, verdicts
 from tests.rules.thresholds_promtool import (
     crossing_min,
@@ -37,18 +38,24 @@ def test_promtool_accepts_the_rules(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def against(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Name of an alert, of an objective and a rate, or of an objective -> what promtool has against its tests."""
-    folder = tmp_path_factory.mktemp("thresholds")
+def against(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Name of an alert, of an objective and a rate, or of an objective -> what promtool has against its tests.
+
+    Of those only whose tests run.
+    """
+    folder, chosen = tmp_path_factory.mktemp("thresholds"), request.node.stash[CHOSEN]
     files = {
         row.alert: write(folder / row.alert, layer_groups(DOCUMENT), *threshold_tests(row), every="5s")
         for row in THRESHOLDS
+        if row.alert in chosen
     }
     for slo in SLOS:
-        files[slo.name] = _written_unburnt(slo, folder / slo.name)
+        if slo.name in chosen:
+            files[slo.name] = _written_unburnt(slo, folder / slo.name)
         for rate in BURN_RATES:
             name = f"{slo.name}-{rate.name}"
-            files[name] = _written_burn(slo, rate, folder / name)
+            if name in chosen:
+                files[name] = _written_burn(slo, rate, folder / name)
     judged = verdicts(files.values())
     return {name: judged[file] for name, file in files.items()}
 

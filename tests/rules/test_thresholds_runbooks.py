@@ -12,7 +12,7 @@ import yaml
 from components.telemetry.catalogue import METRICS
 from components.telemetry.rules import RULES
 from components.telemetry.thresholds import series_in
-from ops.cli import COMMANDS, loaded
+from ops.__main__ import COMMANDS, loaded
 from tests.rules.promtool import accepted
 
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.rules import ID_LABEL, RuleGroup, alert_id, rule_file
-from components.telemetry.rows import PLATFORM, seconds
+from components.telemetry.fields import PLATFORM, seconds
 from components.telemetry.rules import ALERT_OF_PRIORITY
 from components.telemetry.schema import BurnRate, Slo, Threshold
 from tests.rules.promtool import accepted

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 
-from ops.permissions import document
 from ops.permissions.matrix import matrix
 from ops.permissions.model import Matrix
 from policy.model import Resource
+from tests.support import access_page
 from tests.support.engine import recorded
 
 
@@ -30,4 +30,4 @@ def matrix_of(stack: str) -> Matrix:
 
 
 if __name__ == "__main__":
-    print(document.text(matrix_of("prod")), end="")
+    print(access_page.text(matrix_of("prod")), end="")

@@ -13,7 +13,7 @@ from typing import Any
 from policy.documents import Format, documents
 from policy.model import Resource
 from policy.rules._agreed import ALERTS_FILE
-from policy.rules._alerting import SOURCE, TARGET, Alert, all_alerts, all_routings, matchers, metrics_of
+from policy.rules._alerting import SOURCE, TARGET, Alert, Matcher, all_alerts, all_routings, matchers, metrics_of
 from policy.rules._values import Unknowns, seconds
 from policy.rules.alerting_rules import SEVERITIES, parts
 from tests.support.agreed_recordings import recordings
@@ -64,14 +64,16 @@ def _keeping_more_urgent_ones_quiet(resources: Sequence[Resource]) -> set[str]:
     names: set[str] = set()
     for routing in all_routings(resources, unknown):
         for inhibition in routing.node["inhibit_rules"].elements():
-            source, target = (
-                [alert for alert in alerts if all(one.fits(dict(alert.labels)) for one in matchers(inhibition, *keys))]
-                for keys in (SOURCE, TARGET)
-            )
+            source, target = (_chosen(alerts, list(matchers(inhibition, *keys))) for keys in (SOURCE, TARGET))
             urgent = min(map(_rank, target), default=len(SEVERITIES))
             names |= {alert.name for alert in source if _rank(alert) > urgent}
     unknown.tell()
     return names
+
+
+def _chosen(alerts: Sequence[Alert], conditions: Sequence[Matcher]) -> list[Alert]:
+    labelled = ((alert, dict(alert.labels)) for alert in alerts)
+    return [alert for alert, labels in labelled if all(condition.fits(labels) for condition in conditions)]
 
 
 def _rank(alert: Alert) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from lab.fakes.receivers.channels import Incident, State
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.phone import Incident, State
 from lab.fakes.receivers.record import PHONE
 from ops.core.kube import wait_until
 from ops.drills.procedures.alerts import LATE_S, firing

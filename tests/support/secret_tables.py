@@ -5,6 +5,7 @@ What an entry of a Secret holds is found by its value: every password of a recor
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -89,7 +90,9 @@ def passwords(recording: Recording) -> list[str]:
 
 
 def held(recording: Recording, entry: str, text: str) -> tuple[str, ...]:
-    """Names of the passwords in a text."""
+    """Names of the passwords in a text, or in the value of a header of Basic auth."""
+    scheme, _, value = text.partition(" ")
+    text = base64.b64decode(value).decode() if scheme == "Basic" else text
     found_names = {name_of(name, entry) for name, password in recording.passwords.items() if password in text}
     return tuple(sorted(found_names))
 

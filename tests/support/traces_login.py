@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlparse
 
 import requests
 
-from components.jaeger.query import callback_url
+from components.login_proxy import callback_url
 from lab.fakes.identity import setup as identity
 from lab.paths import LabPaths
 from ops.core.context import Context
@@ -39,7 +39,12 @@ def _trusted(context: Context) -> Path:
 
 def sign_in(context: Context, session: requests.Session, clearance: str, person: Login) -> requests.Response:
     """Open the UI of a clearance, fill the login form in, follow back; where that ends."""
-    form = session.get(f"{context.platform.trace_query_urls[clearance]}/search", timeout=_TIMEOUT)
+    return fill_in(session, f"{context.platform.trace_query_urls[clearance]}/search", person)
+
+
+def fill_in(session: requests.Session, url: str, person: Login) -> requests.Response:
+    """Open a page behind a login, fill the form in, follow back; where that ends."""
+    form = session.get(url, timeout=_TIMEOUT)
     assert form.status_code == 200, f"the login form is answered {form.status_code}"
     fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form.text))
     assert fields["code_challenge_method"] == "S256"

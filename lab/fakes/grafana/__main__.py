@@ -42,12 +42,11 @@ from lab.fakes.grafana.login import BASIC, Authenticator, LoginRoutes
 from lab.fakes.grafana.pages import Pages
 from lab.fakes.grafana.permissions import Permissions
 from lab.fakes.grafana.proxy import Proxy, Sources
-from lab.fakes.grafana.queries import Queries
+from lab.fakes.grafana.queries import Queries, Variables
 from lab.fakes.grafana.settings import Ini, Settings, SettingsError
 from lab.fakes.grafana.sources import Source
 from lab.fakes.grafana.telemetry import Log, Metrics
 from lab.fakes.grafana.users import Sessions, User
-from lab.fakes.grafana.variables import Variables
 from services.runtime.https import HttpsServer, Limits
 from services.runtime.serving import allowed, wait_for_stop
 

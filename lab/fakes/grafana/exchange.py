@@ -1,5 +1,6 @@
 """Requests, answers and routes of an HTTP interface of JSON, with identifiers, addresses and times as Grafana writes
-them; and data frames: columns with a schema, and values that JSON has no number for apart.
+them; data frames: columns with a schema, and values that JSON has no number for apart; and pages of HTML: everything
+that is put into one is escaped, and a browser may load nothing and run nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lab.fakes.grafana.users import User
 
@@ -322,3 +327,36 @@ def _numbers(values: Sequence[float | None]) -> tuple[list[float | None], dict[s
         odd["NaN" if math.isnan(value) else "Inf" if value > 0 else "NegInf"].append(place)
     places_by_name = {name: places for name, places in odd.items() if places}
     return plain, places_by_name or None
+
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def page(template: str, status: int = HTTPStatus.OK, **values: object) -> Answer:
+    """A page of a template of the fake."""
+    return answer(_templates().get_template(template).render(values), status)
+
+
+def answer(text: str, status: int = HTTPStatus.OK) -> Answer:
+    """An answer in HTML. Styles are in the page itself, since drawings carry theirs; there is no script."""
+    headers = (
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Security-Policy", _POLICY),
+        # With `no-referrer` a browser sends its forms with the origin "null", which no check of the origin lets pass.
+        ("Referrer-Policy", "same-origin"),
+    )
+    return Answer(status=status, body=text.encode("utf-8", "replace"), headers=headers)
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

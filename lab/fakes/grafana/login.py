@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl
 
-from lab.fakes.grafana import VERSION, exchange, markup, users
+from lab.fakes.grafana import VERSION, exchange, users
 from lab.fakes.grafana.database import Database, Row
 from lab.fakes.grafana.directory import (
     Directories,
@@ -236,7 +236,7 @@ def _login_page(request: Request) -> Answer:
 
 
 def _form(problem: str = "", status: int = HTTPStatus.OK) -> Answer:
-    return markup.page("login.html.j2", status, title="Log in", problem=problem)
+    return exchange.page("login.html.j2", status, title="Log in", problem=problem)
 
 
 def _no_snapshots(request: Request) -> Answer:

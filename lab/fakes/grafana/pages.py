@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from lab.fakes.grafana import exchange, markup
+from lab.fakes.grafana import exchange
 from lab.fakes.grafana.dashboards import address, allowed_dashboard, visible
 from lab.fakes.grafana.database import Database, Row
 from lab.fakes.grafana.exchange import Answer, Need, Request, Route
 from lab.fakes.grafana.folders import allowed_folder
-from lab.fakes.grafana.queries import Queries, window_of
+from lab.fakes.grafana.queries import Queries, Variables, window_of
 from lab.fakes.grafana.users import VIEW, Access, access_of
-from lab.fakes.grafana.variables import Variables
 
 _MOST_LISTED: Final = 1000
 _DEFAULT_RANGE: Final = ("now-6h", "now")
@@ -84,7 +83,7 @@ class Pages:
         drawing = Drawing(variables=variables, window=window, queries=self._queries, find=self._variables.source)
         here = address(row["uid"], row["title"])
         chosen = [(f"var-{variable.name}", value) for variable in variables.values() for value in variable.values]
-        return markup.answer(
+        return exchange.answer(
             drawing.page(
                 model,
                 title=row["title"],
@@ -113,7 +112,7 @@ def _list(request: Request, title: str, folders: Iterable[Row], dashboards: list
     if outside:
         sections.append(("In no folder", "", outside))
     left_out = len(dashboards) - len(shown)
-    return markup.page("home.html.j2", title=title, person=request.person, sections=sections, left_out=left_out)
+    return exchange.page("home.html.j2", title=title, person=request.person, sections=sections, left_out=left_out)
 
 
 def _path(uid: str, folders: Mapping[str, Row], access: Access) -> str:

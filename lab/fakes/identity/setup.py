@@ -14,7 +14,7 @@ import bcrypt
 import requests
 import yaml
 
-from components.jaeger.query import CALLBACK_PATH, OAUTH_PORT
+from components.login_proxy import callback_url, login_url
 from lab import LabError, key_files
 from lab.cluster import network
 from lab.cluster.network import IDENTITY_PORT, RECEIVERS, Daemon, fingerprint, wait_until
@@ -25,9 +25,13 @@ from ops.core.files import write_private
 URL = f"https://{RECEIVERS}:{IDENTITY_PORT}"
 CLIENT, TOOL = "jaeger", "ops"
 """Clients: of the trace queries, and of the command line tools."""
-PEOPLE = {"visitor": "traces-public", "developer": "traces-internal", "investigator": "traces-confidential"}
-"""Who can sign in -> group."""
-_TOOL_GROUP = "traces-confidential"
+PEOPLE = {
+    "visitor": ("traces-public",),
+    "developer": ("traces-internal", "metrics-readers"),
+    "investigator": ("traces-confidential", "metrics-readers", "alerts-operators"),
+}
+"""Who can sign in -> groups; the last one is in every group that lets anybody in."""
+_TOOL_GROUPS = PEOPLE["investigator"]
 _STACK_FILES = ("Pulumi.local.yaml", "Pulumi.local-dr.yaml")
 _SOURCES = ("lab/fakes/identity/*.py", "services/runtime/*.py")
 _CERTIFICATES, _SECRETS, _CONFIG, _MADE_FROM = "pki", "secrets.json", "config.json", "made-from"
@@ -105,27 +109,26 @@ def settings(certificate: Path, known: Secrets) -> dict[str, Any]:
                 "name": name,
                 "password_hash": bcrypt.hashpw(known.people[name].encode(), bcrypt.gensalt(10)).decode(),
                 "email": f"{name}@example.com",
-                "groups": [group],
+                "groups": list(groups),
             }
-            for name, group in PEOPLE.items()
+            for name, groups in PEOPLE.items()
         ],
         "clients": [
             {"client_id": CLIENT, "secret": known.client_secret, "redirects": redirects()},
-            {"client_id": TOOL, "secret": known.tool_secret, "groups": [_TOOL_GROUP], "audiences": [CLIENT]},
+            {"client_id": TOOL, "secret": known.tool_secret, "groups": list(_TOOL_GROUPS), "audiences": [CLIENT]},
         ],
     }
 
 
 def redirects() -> list[str]:
-    """Where the trace queries of the lab's stacks have people sent back to."""
-    hosts = [
-        query["host"]
-        for name in _STACK_FILES
-        for query in yaml.safe_load((CHECKOUT / name).read_text())["config"]["observability:settings"]["traces"][
-            "queries"
-        ].values()
+    """Where the logins of the lab's stacks have people sent back to."""
+    stacks = [
+        yaml.safe_load((CHECKOUT / name).read_text())["config"]["observability:settings"] for name in _STACK_FILES
     ]
-    return [f"https://{host}:{OAUTH_PORT}{CALLBACK_PATH}" for host in dict.fromkeys(hosts)]
+    hosts = [
+        page["host"] for stack in stacks for page in (*stack["traces"]["queries"].values(), *stack["sign_in"].values())
+    ]
+    return [callback_url(login_url(host)) for host in dict.fromkeys(hosts)]
 
 
 def wait_ready(paths: LabPaths) -> None:
@@ -191,4 +194,5 @@ def _load(paths: LabPaths) -> Secrets:
 
 def _made_from(known: Secrets) -> str:
     """What the process is made from; the hash of a password differs each time, so passwords stand here."""
-    return fingerprint(" ".join([*known.all(), *redirects(), *PEOPLE.values()]), _SOURCES)
+    groups = (group for own in PEOPLE.values() for group in own)
+    return fingerprint(" ".join([*known.all(), *redirects(), *groups]), _SOURCES)

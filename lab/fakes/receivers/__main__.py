@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from lab import LabError
-from lab.fakes.receivers import keys
 from lab.fakes.receivers.aws import VERSION, Dns, Name, Signatures, Sms
-from lab.fakes.receivers.messages import DeadMansSwitch, MailFake, Slack
-from lab.fakes.receivers.phone import Phone
+from lab.fakes.receivers.channels import DeadMansSwitch, MailFake, Phone, Slack
 from lab.fakes.receivers.record import Answer, Record, TooLargeError, body_of
-from lab.fakes.receivers.settings import TOPICS, Settings, load
+from lab.fakes.receivers.settings import MAIL_USER, READER, TOPICS, Settings, load, load_dns, load_secrets
 from services.runtime.https import HttpsServer
 from services.runtime.serving import allowed, wait_for_stop
 from services.runtime.settings import SettingsError
@@ -163,7 +161,7 @@ def running(settings: Settings) -> Iterator[Record]:
         LabError: The secrets cannot be read.
         OSError: An address is taken, or a file is not there.
     """
-    secrets, zone = keys.load(settings.secrets_file), keys.load_dns(settings.dns_secrets_file)
+    secrets, zone = load_secrets(settings.secrets_file), load_dns(settings.dns_secrets_file)
     record = Record(settings.record_file, hidden=[*secrets.all(), zone.secret])
     certificate = (settings.cert_file, settings.key_file)
     switch = DeadMansSwitch(record, settings.grace_s)
@@ -174,7 +172,7 @@ def running(settings: Settings) -> Iterator[Record]:
         heartbeat_token=secrets.heartbeat_token,
         aws=(secrets.aws_key, secrets.aws_secret),
         topics=settings.topics,
-        reader=(keys.READER, secrets.reader_password),
+        reader=(READER, secrets.reader_password),
         switch=switch,
         dns=Dns(
             settings.dns_zone,
@@ -188,7 +186,7 @@ def running(settings: Settings) -> Iterator[Record]:
         host=settings.host,
         port=settings.smtp_port,
         certificate=certificate,
-        login=(keys.MAIL_USER, secrets.mail_password),
+        login=(MAIL_USER, secrets.mail_password),
     )
     with ExitStack() as stack:
         server = HttpsServer(settings.host, settings.https_port, *certificate, web, program="receivers")

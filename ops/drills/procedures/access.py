@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import psycopg
 
-from ops.audit.findings import findings
-from ops.audit.log import read
+from ops.audit.log import findings, read
 from ops.audit.tries import LIMIT_S, attempts, reported
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line

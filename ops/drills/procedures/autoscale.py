@@ -20,7 +20,7 @@ from ops.core.terminal import say
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet
-from ops.drills.tools.back import put_back
+from ops.drills.tools.faults import put_back
 from ops.drills.tools.load import TOPIC, OtlpLoad
 
 WORKLOAD: Final = "gateway"

@@ -14,9 +14,8 @@ from components.naming import size_of
 from components.telemetry.topics import METRICS_TOPIC, TRACES_TOPIC
 from ops.core import pulumi
 from ops.core.context import Context
-from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, wait_until
-from ops.core.terminal import say
+from ops.core.terminal import say, uninterrupted
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import all_arrived, unmet

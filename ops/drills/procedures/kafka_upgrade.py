@@ -16,9 +16,8 @@ from components.versions import release
 from ops.core import jobs, pulumi
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
-from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod
-from ops.core.terminal import say
+from ops.core.terminal import say, uninterrupted
 from ops.drills.procedure import CannotRunError, settle
 from ops.drills.procedures.kafka import InSync, scratch_topic
 from ops.drills.tools import durations

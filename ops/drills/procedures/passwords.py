@@ -20,8 +20,8 @@ from ops.drills.procedures.telemetry import account_logs
 from ops.drills.tools import durations, outside
 from ops.drills.tools.accounts import all_arrived, unmet
 from ops.drills.tools.load import LAYER, LOG_LAYER, LogLoad, OtlpLoad, agent, gateway
-from ops.drills.tools.operator import ops
-from ops.kafka.logins import administrator_answers, answers, refusing
+from ops.drills.tools.outside import ops
+from ops.kafka.command import administrator_answers, answers, refusing
 
 PASSWORD: Final = "**RandomPassword::kafka-admin"  # noqa: S105  (part of a resource's name)
 AFTER_S: Final = 30.0

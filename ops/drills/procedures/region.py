@@ -19,7 +19,7 @@ from ops.core.kube import wait_until
 from ops.core.web import Web
 from ops.dashboards.command import query_client
 from ops.drills.procedure import CannotRunError, is_settled
-from ops.drills.tools import durations, operator
+from ops.drills.tools import durations, outside
 from ops.drills.tools.accounts import must, unmet
 from ops.drills.tools.load import LOG_LAYER, TOPIC, LogLoad
 from ops.drills.tools.notifications import CRITICAL, HIGH, Injector, NotificationRecord, Raised
@@ -399,7 +399,7 @@ def contexts_mixed_up(pair: Pair) -> dict[str, Any]:
     if of_a is None or of_b is None or of_a.uid == of_b.uid or of_a.context is None or of_b.context is None:
         return {"clusters": 1}
     file = pair.folder / "swapped.kubeconfig"
-    operator.write_swapped(file, of_a.context, of_b.context)
+    outside.write_swapped(file, of_a.context, of_b.context)
     command = pair.move("failback", pair.a, KUBECONFIG=str(file))
     try:
         command.result(REFUSED_S)

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from components.backups.component import EXPORTER_WORKLOAD
 from components.backups.config import STORAGE, Kind
-from ops.backups import database, destinations, pulumi_state, runs
+from ops.backups import destinations, pulumi_state, runs
 from ops.backups.options import opened
 from ops.core.access import BackupAccess, backup_access
 from ops.core.context import Context
@@ -32,7 +32,7 @@ from ops.drills.procedure import LONGEST
 from ops.drills.procedures.object_storage import live, operator_identities, running_id, without_offsets
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import must, unmet
-from ops.drills.tools.operator import ops, ops_json
+from ops.drills.tools.outside import ops, ops_json
 from ops.drills.tools.prometheus import DATA, opened_blocks, program
 from services.backup.manifest import RunSummary, RunWriter
 from services.backup.restore_metrics import QueryApi, compare
@@ -118,7 +118,7 @@ def restored_database(context: Context, folder: Path, tag: str) -> Figures:
     try:
         return same_counts(ops_json("backup", "restore", "database", "--fresh", name))
     finally:
-        database.drop(context.kube, name)
+        destinations.drop_database(context.kube, name)
 
 
 def compared_grafana(context: Context, folder: Path, tag: str) -> Figures:

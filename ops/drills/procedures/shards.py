@@ -14,10 +14,9 @@ from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.interrupts import uninterrupted
 from ops.core.kafka import caught_up
 from ops.core.kube import wait_until
-from ops.core.terminal import say
+from ops.core.terminal import say, uninterrupted
 from ops.drills.procedure import CannotRunError
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import all_arrived, unmet

@@ -11,8 +11,8 @@ from typing import Any, Final
 from ops.core.alertmanager import FiringAlert
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.interrupts import uninterrupted
 from ops.core.kube import Pod, wait_until
+from ops.core.terminal import uninterrupted
 from ops.drills.procedure import is_settled
 from ops.drills.tools import durations
 from ops.drills.tools.accounts import unmet

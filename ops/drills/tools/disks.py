@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import Final
 
 from ops.core.errors import OpsError, one_line
-from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod
-from ops.core.terminal import say
+from ops.core.terminal import say, uninterrupted
 from ops.drills.procedure import CannotRunError
-from ops.drills.tools.back import put_back
-from ops.drills.tools.faults import groups, groups_frozen, kill, processes_of
+from ops.drills.tools.faults import groups, groups_frozen, kill, processes_of, put_back
 
 _BLKIO: Final = Path("/sys/fs/cgroup/blkio")
 _WRITES: Final = "blkio.throttle.write_iops_device"

@@ -1,5 +1,6 @@
 """Faults on the live cluster: containers killed without warning, pods kept down or standing still; and how long killed
-pods are away, watched from before the kill on, since some are back before anybody asks.
+pods are away, watched from before the kill on, since some are back before anybody asks; and how drills
+put back what they took away.
 """
 
 from __future__ import annotations
@@ -11,18 +12,16 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ops.core.errors import OpsError, one_line
-from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod, call_errors, wait_until
-from ops.core.terminal import say
+from ops.core.terminal import say, uninterrupted
 from ops.drills.procedure import CannotRunError
-from ops.drills.tools.back import put_back
 
 
 def kill(kube: Kube, pod: Pod) -> str:
@@ -358,3 +357,30 @@ def _ask(chosen: Iterable[Group], *, freeze: bool) -> None:
             refused.append(f"cannot {'freeze' if freeze else 'thaw'} {group.folder}: {error.strerror} (root is needed)")
     if refused:
         raise OpsError(refused[0])
+
+
+_PAUSE_S = 2.0
+
+
+def put_back(what: str, action: Callable[[], object], attempts: int = 3) -> None:
+    """Do what puts something back, whoever interrupts meanwhile, and again where it fails.
+
+    Args:
+        what: For messages, for example ``the object storage``.
+        action: Puts it back; does no harm where nothing is away.
+        attempts: How often it is tried.
+
+    Raises:
+        OpsError: It failed each time.
+    """
+    with uninterrupted():
+        for attempt in range(1, attempts + 1):
+            try:
+                action()
+            except OpsError as error:
+                if attempt == attempts:
+                    raise OpsError(f"{what} is still away, put it back by hand: {error}") from None
+                say(f"once more: {error}")
+                time.sleep(_PAUSE_S)
+            else:
+                return

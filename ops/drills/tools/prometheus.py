@@ -27,7 +27,7 @@ from components.prometheus.config import BLOCK_DURATION, rendered
 from components.versions import IMAGES
 from components.web_access import web_config
 from ops.core.errors import OpsError, one_line
-from ops.core.interrupts import end
+from ops.core.terminal import end
 from ops.drills.procedure import CannotRunError
 from services.backup.restore_metrics import QueryApi
 

@@ -25,7 +25,7 @@ from ops.core import platform as platform_module
 from ops.core.access import Dns, RegionsAccess
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
-from ops.core.kube import Kube, call_errors
+from ops.core.kube import Kube, workloads
 from ops.core.otlp import OtlpClient
 from ops.core.platform import PROJECT, Platform
 from ops.core.web import Web
@@ -38,7 +38,6 @@ ESCALATED = LEVELS[Severity.CRITICAL]
 COMMAND_S = 4200.0
 """A failback has three `pulumi up`, slow ones where two regions share two cores."""
 
-_TIMEOUT_SECONDS = 15
 _PODS = "pods"
 
 Sizes = dict[str, dict[str, str]]
@@ -288,16 +287,10 @@ def sizes(kube: Kube) -> Sizes:
     Raises:
         OpsError: Kubernetes does not answer.
     """
-    apps, wanted = kube.apps, Sizes()
-    with call_errors(f"cannot list the workloads of {kube.namespace}"):
-        for look in (
-            apps.list_namespaced_stateful_set,
-            apps.list_namespaced_deployment,
-            apps.list_namespaced_daemon_set,
-        ):
-            for item in look(kube.namespace, _request_timeout=_TIMEOUT_SECONDS).items:
-                wanted[item.metadata.name] = {_PODS: str(_pods(item)), **_resources(item.spec.template.spec.containers)}
-    return wanted
+    return {
+        item.metadata.name: {_PODS: str(_pods(item)), **_resources(item.spec.template.spec.containers)}
+        for _, item in workloads(kube)
+    }
 
 
 def _pods(item: Any) -> int:

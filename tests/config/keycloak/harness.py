@@ -133,6 +133,7 @@ def started(folder: Path) -> Iterator[Harness]:
             **directory_variables(directory),
             **passwords,
             **{f"OBS_TRACES_{name.upper()}_URL": urls[name] for name in CLASSES},
+            **{f"OBS_{name}_LOGIN_URL": f"https://{name.lower()}.example.com:4180" for name in ("METRICS", "ALERTS")},
             "OBS_GRAFANA_URL": urls["grafana"],
             "OBS_TOOL_GROUP": TRACE_GROUPS["confidential"][0],
         }

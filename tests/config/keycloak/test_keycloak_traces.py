@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from components.grafana.login import CALLBACK_PATH
-from components.jaeger.query import SESSION, callback_url
+from components.login_proxy import SESSION, callback_url
 from components.telemetry.attributes import CLASSES
 from ops.core import platform
 from ops.core.web import Web

@@ -9,7 +9,7 @@ import pytest
 
 from components.telemetry.layers import Signal
 from lab import LabError
-from lab.peer.plans import PLANS
+from lab.peer.__main__ import PLANS
 from lab.peer.stores import PREFIX, SpanIndices
 from ops.backups.destinations import Cluster
 from ops.loadtest.bench_load import Load

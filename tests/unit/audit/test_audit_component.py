@@ -31,7 +31,7 @@ from tests.support.deployment_context import OF_WHOLE_STACKS, metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record
 
-DEPLOYMENTS = (Source.TRACES,)
+DEPLOYMENTS = (Source.TRACES, Source.METRICS, Source.ALERTS)
 FOLLOWED = (FollowedContainer(source=Source.KAFKA, workload="kafka", container="kafka"),)
 
 

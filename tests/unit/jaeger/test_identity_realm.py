@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from components.grafana.login import CALLBACK_PATH, oidc_settings
-from components.jaeger.query import OauthConfig, callback_url, oauth_options
+from components.jaeger.query import REQUESTS
+from components.login_proxy import OauthConfig, callback_url, oauth_options
 from components.telemetry.attributes import CLASSES
 from lab.paths import CHECKOUT
-from stacks.stage_settings import Identity, Oidc
+from stacks.stage_settings import Identity, Oidc, SignIn
 from tests.config.keycloak_process import REALM_FILE, realm_variables
 from tests.unit.grafana.stubs import oidc
 
@@ -29,9 +30,10 @@ def _stack_file() -> dict[str, Any]:
     return content
 
 
-def test_people_are_sent_back_to_the_pages_of_traces_and_to_grafana_alone() -> None:
+def test_people_are_sent_back_to_our_pages_alone() -> None:
     assert CLIENTS["jaeger"]["redirectUris"] == [
-        callback_url(f"${{OBS_TRACES_{name.upper()}_URL}}") for name in CLASSES
+        *(callback_url(f"${{OBS_TRACES_{name.upper()}_URL}}") for name in CLASSES),
+        *(callback_url(f"${{OBS_{name.upper()}_LOGIN_URL}}") for name in SignIn.model_fields),
     ]
     assert CLIENTS["grafana"]["redirectUris"] == [f"${{OBS_GRAFANA_URL}}{CALLBACK_PATH}"]
     assert [CLIENTS[name]["redirectUris"] for name in ("ops", "ops-people")] == [[], []]
@@ -45,6 +47,7 @@ def test_every_scope_that_is_asked_for_is_given() -> None:
         upstream="http://127.0.0.1:16686/",
         groups=["everybody"],
         cookie_name="jaeger-query-public",
+        requests=REQUESTS,
         private_authority=False,
     )
     for client, scopes in (("jaeger", oauth_options(proxy)["scope"]), ("grafana", oidc_settings(oidc())["scopes"])):
@@ -72,6 +75,8 @@ def test_the_page_names_every_variable_and_no_other() -> None:
 def test_the_page_shows_settings_that_a_stack_file_takes() -> None:
     content = _stack_file()
     identity = Identity.model_validate(content["traces"]["identity"], strict=False)
+    pages = SignIn.model_validate(content["sign_in"], strict=False)
+    assert pages.metrics.groups != pages.alerts.groups
     login = Oidc.model_validate(content["grafana"]["oidc"], strict=False)
     assert {identity.client_id, identity.tool_client_id, login.client_id} <= set(CLIENTS)
     assert identity.issuer == login.issuer

@@ -102,7 +102,7 @@ def test_the_proxy_demands_a_login_for_everything(clearance: str) -> None:
 
 
 def test_a_query_that_would_admit_everybody_is_refused() -> None:
-    from components.jaeger.query import OauthConfig
+    from components.login_proxy import OauthConfig
 
     with pytest.raises(ValueError, match="without a group everybody would be let in"):
         OauthConfig(
@@ -112,6 +112,7 @@ def test_a_query_that_would_admit_everybody_is_refused() -> None:
             upstream="http://127.0.0.1:1/",
             groups=[],
             cookie_name="n",
+            requests="other",
             private_authority=True,
         )
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.fakes.receivers.__main__ import application
-from lab.fakes.receivers.keys import MAIL_USER, READER, Secrets
-from lab.fakes.receivers.messages import DeadMansSwitch, MailFake
+from lab.fakes.receivers.channels import DeadMansSwitch, MailFake
 from lab.fakes.receivers.record import Record
-from lab.fakes.receivers.settings import CONTACTS, TOPICS
+from lab.fakes.receivers.settings import CONTACTS, MAIL_USER, READER, TOPICS, Secrets
 from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port

@@ -24,15 +24,14 @@ from components.dashboards.grafana import grafana_unit, rendered
 from components.dashboards.model import Dashboard, Limit, Query, Row, State, bars, series, stat, table
 from lab.fakes.grafana import pages
 from lab.fakes.grafana.__main__ import Application
+from lab.fakes.grafana.drawing import panel_of, rows_of, unit_of
 from lab.fakes.grafana.exchange import Answer, RefusedError, Router, denied, told
 from lab.fakes.grafana.login import LoginRoutes
 from lab.fakes.grafana.pages import Pages
-from lab.fakes.grafana.panels import panel_of, rows_of, unit_of
-from lab.fakes.grafana.queries import Queries
+from lab.fakes.grafana.queries import Queries, Variables
 from lab.fakes.grafana.sources import Source
 from lab.fakes.grafana.telemetry import Log, Metrics
 from lab.fakes.grafana.users import Access, User
-from lab.fakes.grafana.variables import Variables
 from lab.paths import CHECKOUT
 
 BOARD = Dashboard(

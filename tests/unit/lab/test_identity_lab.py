@@ -56,20 +56,22 @@ def test_what_is_made_stays_until_something_else_is_wanted(paths: LabPaths, monk
     before, known = config.read_bytes(), setup.identity_secrets(paths)
     setup.prepare(paths)
     assert config.read_bytes() == before
-    monkeypatch.setattr(setup, "PEOPLE", {**setup.PEOPLE, "visitor": "traces-internal"})
+    monkeypatch.setattr(setup, "PEOPLE", {**setup.PEOPLE, "visitor": ("traces-internal",)})
     setup.prepare(paths)
     assert json.loads(config.read_text())["users"][0]["groups"] == ["traces-internal"]
     assert setup.identity_secrets(paths) == known
 
 
-def test_people_come_back_to_the_trace_queries_of_both_stacks() -> None:
+def test_people_come_back_to_the_logins_of_both_stacks() -> None:
     stacks = [
         yaml.safe_load((CHECKOUT / name).read_text())["config"]
         for name in ("Pulumi.local.yaml", "Pulumi.local-dr.yaml")
     ]
+    settings = [stack["observability:settings"] for stack in stacks]
     hosts = {
-        query["host"] for stack in stacks for query in stack["observability:settings"]["traces"]["queries"].values()
+        page["host"] for own in settings for page in (*own["traces"]["queries"].values(), *own["sign_in"].values())
     }
+    assert len(hosts) == 10
     assert set(setup.redirects()) == {f"https://{host}:4180/oauth2/callback" for host in hosts}
     for stack in stacks:
         identity = stack["observability:settings"]["traces"]["identity"]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import LabError, environment, kafka_start, registry
+from lab import LabError, environment, registry
+from lab import stack as stacks
 from lab.cluster import lifecycle
 from lab.paths import LabPaths
 from lab.toolchain import containers
@@ -53,17 +54,17 @@ def by_hand(paths: LabPaths, digest: str) -> None:
 def test_a_platform_runs_the_pinned_release_unless_somebody_asks_for_the_one_before(paths: LabPaths) -> None:
     assert digests(paths) == {"kafka": PINNED, "otelcol": OTHER}
     assert environment.upgrade_digest(paths) == {"OBS_DRILL_KAFKA_DIGEST": PINNED}
-    kafka_start.set_release(paths, "local", previous=True)
+    stacks.set_release(paths, "local", previous=True)
     for _ in range(2):
         assert digests(paths) == {"kafka": BEFORE, "otelcol": OTHER}
         assert environment.upgrade_digest(paths) == {"OBS_DRILL_KAFKA_DIGEST": PINNED}, "what a drill goes to"
     assert digests(paths, "local-dr")["kafka"] == PINNED
-    kafka_start.set_release(paths, "local", previous=False)
+    stacks.set_release(paths, "local", previous=False)
     assert digests(paths)["kafka"] == PINNED
 
 
 def test_what_a_drill_has_upgraded_is_not_taken_back_by_the_next_command(paths: LabPaths) -> None:
-    kafka_start.set_release(paths, "local", previous=True)
+    stacks.set_release(paths, "local", previous=True)
     by_hand(paths, PINNED)
     assert digests(paths)["kafka"] == PINNED
     by_hand(paths, BEFORE)
@@ -78,19 +79,19 @@ def test_a_digest_that_the_lab_does_not_know_is_not_kept(paths: LabPaths) -> Non
     publish(paths, {"kafka": PINNED})
     assert not environment.runs_previous_kafka(paths, "local")
     with pytest.raises(LabError, match=r"^the registry of images has no Kafka: run `make up`$"):
-        kafka_start.set_release(paths, "local", previous=True)
+        stacks.set_release(paths, "local", previous=True)
 
 
 def test_the_release_before_is_refused_where_a_newer_one_runs(paths: LabPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     present = {"default"}
     monkeypatch.setattr(lifecycle, "namespaces", lambda _: present)
-    kafka_start.refuse_on_a_newer_one(paths, "local")
+    stacks.refuse_on_a_newer_one(paths, "local")
     present.add("obs-local")
     environment.project(paths)
     with pytest.raises(LabError, match=r"^obs-local runs a newer release of Kafka, .*: run `make destroy` first"):
-        kafka_start.refuse_on_a_newer_one(paths, "local")
-    kafka_start.set_release(paths, "local", previous=True)
-    kafka_start.refuse_on_a_newer_one(paths, "local")
+        stacks.refuse_on_a_newer_one(paths, "local")
+    stacks.set_release(paths, "local", previous=True)
+    stacks.refuse_on_a_newer_one(paths, "local")
 
 
 @pytest.mark.parametrize(
@@ -102,15 +103,15 @@ def test_the_release_before_is_refused_where_a_newer_one_runs(paths: LabPaths, m
 )
 def test_a_choice_that_there_is_not_is_one_line(release: str, stack: str, message: str) -> None:
     with pytest.raises(LabError, match=message):
-        kafka_start.is_previous(release, stack)
+        stacks.is_previous(release, stack)
 
 
 def test_the_image_of_the_release_before_is_built_for_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "build_previous_kafka", lambda: "sha256:1")
-    assert not kafka_start.is_previous("pinned", "local-dr")
-    assert kafka_start.built(False) == {}
-    assert kafka_start.is_previous("previous", "local")
-    assert kafka_start.built(True) == {containers.KAFKA_BEFORE: "sha256:1"}
+    assert not stacks.is_previous("pinned", "local-dr")
+    assert stacks.kafka_built(False) == {}
+    assert stacks.is_previous("previous", "local")
+    assert stacks.kafka_built(True) == {containers.KAFKA_BEFORE: "sha256:1"}
     assert registry.reference(containers.KAFKA_BEFORE) == f"obs/kafka:{PREVIOUS_KAFKA}"
 
 

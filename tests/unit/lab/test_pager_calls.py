@@ -8,7 +8,7 @@ import time
 import requests
 
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.keys import READER
+from lab.fakes.receivers.settings import READER
 from ops.drills.tools.notifications import CRITICAL, Raised
 from tests.support.pager_calls import Calls
 from tests.unit.lab.receivers_fakes import Fakes

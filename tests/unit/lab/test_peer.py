@@ -12,10 +12,22 @@ import pytest
 import yaml
 
 from components.telemetry.layers import Signal
-from lab.peer import comparison, peer
-from lab.peer.comparison import ORDER, OURS, PEER, Comparison, PeerSettings, Sides, Turn, figures_of, ratios
+from lab.peer import __main__ as comparison
+from lab.peer import peer
+from lab.peer.__main__ import (
+    GUARANTEES,
+    ORDER,
+    OURS,
+    PEER,
+    PLANS,
+    Comparison,
+    PeerSettings,
+    Sides,
+    Turn,
+    figures_of,
+    ratios,
+)
 from lab.peer.peer import Brokers, Peer
-from lab.peer.plans import GUARANTEES, PLANS
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.evidence import reading as texts

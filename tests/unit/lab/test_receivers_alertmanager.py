@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from lab.fakes.receivers.keys import MAIL_USER
 from lab.fakes.receivers.record import status
+from lab.fakes.receivers.settings import MAIL_USER
 from lab.toolchain import tools
 from tests.config.servers import eventually, free_port, running
 from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes

@@ -13,9 +13,8 @@ import requests
 from lab import LabError
 from lab.fakes.receivers import record
 from lab.fakes.receivers.client import Receivers, show_notifications
-from lab.fakes.receivers.keys import READER
 from lab.fakes.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
-from lab.fakes.receivers.settings import addresses_of, topics_of
+from lab.fakes.receivers.settings import READER, addresses_of, topics_of
 from lab.paths import LabPaths
 from tests.unit.lab.receivers_fakes import TOPIC, Fakes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.fakes.receivers.messages import DeadMansSwitch
+from lab.fakes.receivers.channels import DeadMansSwitch
 from lab.fakes.receivers.record import DEAD_MANS_SWITCH, Record
 from tests.config.servers import eventually
 

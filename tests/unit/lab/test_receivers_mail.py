@@ -8,7 +8,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from lab.fakes.receivers.keys import MAIL_USER
+from lab.fakes.receivers.settings import MAIL_USER
 from tests.unit.lab.receivers_fakes import Fakes
 
 

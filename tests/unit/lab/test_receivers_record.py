@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.fakes.receivers.keys import Secrets
 from lab.fakes.receivers.record import HIDDEN, MAIL, PHONE, SMS, Notification, Record
+from lab.fakes.receivers.settings import Secrets
 
 
 def test_notifications_are_read_by_number_or_by_time() -> None:

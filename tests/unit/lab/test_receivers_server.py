@@ -16,7 +16,7 @@ import requests
 from cryptography import x509
 
 from lab import LabError, key_files
-from lab.fakes.receivers import keys
+from lab.fakes.receivers import settings as keys
 from lab.fakes.receivers.__main__ import main
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.settings import CONTACTS, parse
@@ -53,7 +53,10 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: Path) -> None:
     key_files.create(tmp_path / "pki", "127.0.0.1")
-    secrets, zone = keys.load_or_make(tmp_path / "secrets.json"), keys.load_or_make_dns(tmp_path / "dns-secrets.json")
+    secrets, zone = (
+        keys.load_or_make_secrets(tmp_path / "secrets.json"),
+        keys.load_or_make_dns(tmp_path / "dns-secrets.json"),
+    )
     settings = content(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "lab.fakes.receivers", "--config", str(tmp_path / "config.json")]
@@ -97,7 +100,7 @@ def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: P
 
 def test_a_second_process_at_the_same_address_says_so_in_one_line(tmp_path: Path) -> None:
     key_files.create(tmp_path / "pki", "127.0.0.1")
-    keys.load_or_make(tmp_path / "secrets.json")
+    keys.load_or_make_secrets(tmp_path / "secrets.json")
     keys.load_or_make_dns(tmp_path / "dns-secrets.json")
     settings = content(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(settings))
@@ -144,8 +147,8 @@ def test_settings_that_cannot_be_used_end_it_with_one_line(tmp_path: Path, capsy
 
 def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "new" / "secrets.json"
-    new_secrets = keys.load_or_make(file)
-    assert keys.load_or_make(file) == new_secrets == keys.load(file)
+    new_secrets = keys.load_or_make_secrets(file)
+    assert keys.load_or_make_secrets(file) == new_secrets == keys.load_secrets(file)
     assert file.stat().st_mode & 0o777 == 0o600
     assert set(new_secrets.phone_keys) == set(CONTACTS)
     assert {len(key) for key in new_secrets.phone_keys.values()} == {32}
@@ -158,7 +161,7 @@ def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
 def test_secrets_that_are_not_whole_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "secrets.json").write_text(text)
     with pytest.raises(LabError, match=r"cannot be used .*: run `make up`, which makes them"):
-        keys.load_or_make(tmp_path / "secrets.json")
+        keys.load_or_make_secrets(tmp_path / "secrets.json")
 
 
 def test_certificates_are_made_once_and_name_the_address(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ import requests
 from slack_sdk.webhook import WebhookClient
 
 from lab import LabError
-from lab.fakes.receivers import phone as phone_module
+from lab.fakes.receivers import channels as phone_module
 from lab.fakes.receivers.__main__ import application
+from lab.fakes.receivers.channels import Incident, Phone, State
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.keys import READER
-from lab.fakes.receivers.phone import Incident, Phone, State
 from lab.fakes.receivers.record import Record
+from lab.fakes.receivers.settings import READER
 from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.unit.lab.receivers_fakes import Fakes

@@ -18,7 +18,8 @@ from lab.cluster.network import wait_until
 from lab.paths import LabPaths
 from lab.registry import NODES, PUBLISHER, Registry, Secrets
 from lab.toolchain import containers
-from lab.toolchain.images import Image, Layer, bytes_digest
+from lab.toolchain.images import Image, Layer
+from ops.images.registry import digest_of
 from tests.unit.lab.external_services_harness import loopback_lab, started
 
 
@@ -83,7 +84,7 @@ def test_an_image_is_sent_once_and_pulled_by_its_digest(
     first = image("one")
     with closing(sender(lab)) as known:
         digest = known.publish(first)
-        assert digest == bytes_digest(first.manifest())
+        assert digest == digest_of(first.manifest())
         monkeypatch.setattr(known, "_send", lambda *_: pytest.fail("it is there already"))
         assert known.publish(first) == digest
     index = pulled(lab, f"obs/program@{digest}", tmp_path / "pulled")
@@ -101,7 +102,7 @@ def test_what_two_images_share_is_sent_once(lab: LabPaths, monkeypatch: pytest.M
         )
         other = image("three")
         known.publish(other)
-    assert sent == [other.layers[1].digest, bytes_digest(other.config())]
+    assert sent == [other.layers[1].digest, digest_of(other.config())]
 
 
 def test_a_tag_leads_to_what_was_sent_last(lab: LabPaths, tmp_path: Path) -> None:

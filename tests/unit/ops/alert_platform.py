@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.rules import Inhibition
-from ops import cli
+from ops import __main__ as cli
 from ops.core.alertmanager import Alertmanager, Silence, connect
 from ops.core.errors import OpsError
 from ops.core.platform import Platform, parse

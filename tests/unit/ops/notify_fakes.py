@@ -9,7 +9,7 @@ import yaml
 
 from components.rules import Severity
 from lab.fakes.receivers.__main__ import TOPICS, application
-from lab.fakes.receivers.messages import MailFake
+from lab.fakes.receivers.channels import MailFake
 from lab.fakes.receivers.record import Record
 from ops.alerts.notify import Notification, Outcome, load, send_all
 from services.runtime.https import HttpsServer

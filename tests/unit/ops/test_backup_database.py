@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ops.backups import database, verify
-from ops.backups.database import drop, fresh, legal, primary
+from ops.backups import destinations, verify
+from ops.backups.destinations import drop_database, fresh_database, legal_database, primary
 from ops.core.errors import OpsError
 
 COUNTS = "public.dashboard|12\npublic.odd|name|3\npublic.user|4\n: large objects|0\n"
@@ -52,7 +52,7 @@ KUBE: Any = SimpleNamespace(
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch) -> Pod:
     fake_pod = Pod()
-    monkeypatch.setattr(database, "run_in_pod", fake_pod.run)
+    monkeypatch.setattr(destinations, "run_in_pod", fake_pod.run)
     return fake_pod
 
 
@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_new_database_has_the_owner_of_the_old_one_and_nobody_else(pod: Pod, folder: Path) -> None:
-    done = fresh(KUBE, folder, "grafana", "restored")
+    done = fresh_database(KUBE, folder, "grafana", "restored")
     assert done.counts == {
         "grafana": 3,
         "grafana.public.dashboard": 12,
@@ -84,7 +84,7 @@ def test_the_new_database_has_the_owner_of_the_old_one_and_nobody_else(pod: Pod,
 def test_a_name_that_is_taken_changes_nothing(pod: Pod, folder: Path) -> None:
     pod.exists = "1\n"
     with pytest.raises(OpsError, match="there is a database of that name; nothing was changed"):
-        fresh(KUBE, folder, "grafana", "restored")
+        fresh_database(KUBE, folder, "grafana", "restored")
     assert len(pod.statements()) == 1
 
 
@@ -92,18 +92,18 @@ def test_a_name_that_is_taken_changes_nothing(pod: Pod, folder: Path) -> None:
 def test_what_failed_leaves_no_database(pod: Pod, folder: Path, failing: str) -> None:
     pod.failing = failing
     with pytest.raises(OpsError, match="failed: ERROR"):
-        fresh(KUBE, folder, "grafana", "restored")
+        fresh_database(KUBE, folder, "grafana", "restored")
     assert "DROP DATABASE IF EXISTS" in pod.statements()[-1]
 
 
 @pytest.mark.parametrize("name", ["postgres", "template1", "With-Dash", "x; DROP", "", "1st"])
 def test_a_name_that_is_none_is_refused_before_anything_else(pod: Pod, folder: Path, name: str) -> None:
     with pytest.raises(OpsError, match="small letters, digits and _"):
-        fresh(KUBE, folder, "grafana", name)
+        fresh_database(KUBE, folder, "grafana", name)
     with pytest.raises(OpsError):
-        drop(KUBE, name)
+        drop_database(KUBE, name)
     assert pod.calls == []
-    assert legal("restored_grafana") == "restored_grafana"
+    assert legal_database("restored_grafana") == "restored_grafana"
 
 
 def test_without_a_server_that_takes_writes_nothing_is_done(pod: Pod) -> None:
@@ -116,9 +116,9 @@ def test_without_a_server_that_takes_writes_nothing_is_done(pod: Pod) -> None:
 
 
 def test_an_answer_without_numbers_is_an_error(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "run_in_pod", lambda *_, **__: "public.a|many\n")
+    monkeypatch.setattr(destinations, "run_in_pod", lambda *_, **__: "public.a|many\n")
     with pytest.raises(OpsError, match="did not count the rows"):
-        database.counts(KUBE, "postgres-1", "restored", "grafana")
+        destinations.counts(KUBE, "postgres-1", "restored", "grafana")
 
 
 @pytest.mark.parametrize(

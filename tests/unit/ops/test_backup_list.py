@@ -10,8 +10,8 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 from typer.testing import CliRunner, Result
 
+from ops.__main__ import app
 from ops.backups.runs import archived, find, runs
-from ops.cli import app
 from ops.core.errors import OpsError
 from services.backup import BackupError
 from services.backup.manifest import run_name

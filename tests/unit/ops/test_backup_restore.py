@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from ops.__main__ import app
 from ops.backups import command_restore, destinations
-from ops.cli import app
 from ops.core.errors import OpsError
 from services.backup import restore
 from services.backup.grafana import Definitions

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from ops.__main__ import app
 from ops.backups import command, runs
-from ops.cli import app
 from ops.core import jobs
 from ops.core.errors import OpsError
 from services.backup import signature

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from ops.__main__ import app
 from ops.backups import pulumi_state
 from ops.backups.runs import runs
-from ops.cli import app
 from ops.core.errors import OpsError
 from services.backup import restore, signature
 from services.backup.manifest import manifest_key

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.errors import OpsError
 from ops.core.rows import Finding
-from ops.evidence import work as done_work
+from ops.evidence import reading as done_work
 from ops.evidence.files import PlatformId
 from ops.evidence.reading import Drills
 from ops.maintenance import command

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 from typer.testing import CliRunner
 
-from ops import cli
+from ops import __main__ as cli
 from ops.alerts import events as alert_events_command
 from ops.alerts.events import TOPICS, Stage, about, read, runs
 from ops.core.errors import OpsError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops import cli
+from ops import __main__ as cli
 from ops.core.platform import Platform
 from tests.config.alertmanager_process import Pair
 from tests.config.servers import eventually

@@ -15,8 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from ops.audit import command as audit_command
-from ops.audit.findings import Findings, Reason, findings, network_of, unusual
-from ops.audit.log import AuditLog, Reading
+from ops.audit.log import AuditLog, Findings, Reading, Reason, findings, network_of, unusual
 from ops.audit.report import _SOURCES, content, document
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError

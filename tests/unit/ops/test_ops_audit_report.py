@@ -13,8 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.audit import command as audit_command
-from ops.audit.findings import _SECRETS_OF_RIGHTS, clocks_off, findings, is_about_rights
-from ops.audit.log import AuditLog
+from ops.audit.log import _SECRETS_OF_RIGHTS, AuditLog, clocks_off, findings, is_about_rights
 from ops.audit.report import content, document
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import stat
 import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +15,7 @@ from typing import Any
 import pytest
 
 from ops.audit import tries
-from ops.audit.findings import findings
-from ops.audit.log import AuditLog
+from ops.audit.log import AuditLog, findings
 from ops.audit.report import content
 from ops.audit.tries import Attempt, is_told, reported
 from ops.core.errors import OpsError
@@ -121,3 +122,73 @@ def test_where_the_api_server_posts_nothing_no_refused_command_is_tried(monkeypa
     monkeypatch.setattr(tries.command_record, "current", lambda: SimpleNamespace(run="0123"))
     context: Any = SimpleNamespace(platform=SimpleNamespace(left_out=lambda _: ("audit.cluster is left out",)))
     assert [tried.name for tried in tries._ops(context)] == ["ops allowed"]
+
+
+class Web:
+    """Answers each request as it is told, and keeps them."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses, self.requests = list(statuses), [("", "", "")]
+        self.requests.clear()
+
+    def call(self, method: str, url: str, *, headers: Mapping[str, str], **_: object) -> AbstractContextManager[Any]:
+        self.requests.append((method, url, headers.get("Authorization", "")))
+        return nullcontext(SimpleNamespace(status_code=self.statuses.pop(0)))
+
+
+def logins(web: Web, monkeypatch: pytest.MonkeyPatch, **urls: str) -> Any:
+    monkeypatch.setattr(tries, "fetch_token", lambda *_: "token-of-the-tools")
+    pods = [SimpleNamespace(ready=True)]
+    named = {f"{name}-login": url for name, url in urls.items()}
+    return SimpleNamespace(
+        web=web,
+        platform=SimpleNamespace(sign_in_urls=named, trace_login=object()),
+        kube=SimpleNamespace(pods=lambda _: pods),
+    )
+
+
+def accessed(source: Source, outcome: Outcome, *, target: str, method: str = "GET") -> AuditRecord:
+    reached = Access(
+        time=datetime.now(UTC),
+        who="ops",
+        origin="10.0.0.1",
+        action="query",
+        target=target,
+        outcome=outcome,
+        detail={"method": method},
+    )
+    return linked(Entry(access=reached, source=source), "region-a", None, datetime.now(UTC))
+
+
+def test_a_query_at_the_login_of_metrics_is_known_by_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    web = Web(401, 200)
+    refused, allowed = tries._metrics(logins(web, monkeypatch, metrics="https://metrics"))
+    (made_up, url, nothing), (posted, _, token) = web.requests
+    assert (url, nothing, posted, token) == ("https://metrics/api/v1/query", "", "POST", "Bearer token-of-the-tools")
+    assert (refused.name, allowed.name) == ("metrics refused", "metrics allowed")
+    assert refused.fits(accessed(Source.METRICS, Outcome.REFUSED, target="metrics:query", method=made_up))
+    assert not refused.fits(accessed(Source.METRICS, Outcome.REFUSED, target="metrics:query"))
+    assert allowed.fits(accessed(Source.METRICS, Outcome.ALLOWED, target="metrics:query", method="POST"))
+
+
+def test_a_read_at_the_login_of_alerts_is_known_by_a_silence_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    web = Web(401, 404)
+    tried = tries._alerts(logins(web, monkeypatch, alerts="https://alerts"))
+    assert [one.name for one in tried] == ["alerts refused", "alerts allowed"]
+    for attempt_, (_, url, _) in zip(tried, web.requests, strict=True):
+        silence = url.rpartition("/")[2]
+        assert attempt_.fits(accessed(Source.ALERTS, attempt_.outcome, target=f"silence:{silence}"))
+        assert not attempt_.fits(accessed(Source.ALERTS, attempt_.outcome, target="silence:other"))
+
+
+@pytest.mark.parametrize(("statuses", "problem"), [((200,), "refused was answered 200"), ((401, 403), "answered 403")])
+def test_a_login_that_answers_otherwise_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, statuses: tuple[int, ...], problem: str
+) -> None:
+    with pytest.raises(OpsError, match=rf"{problem}: the tools' client has to be in one of sign_in\.alerts\.groups"):
+        tries._alerts(logins(Web(*statuses), monkeypatch, alerts="https://alerts"))
+
+
+def test_without_logins_nothing_is_tried_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = logins(Web(), monkeypatch)
+    assert [*tries._metrics(context), *tries._alerts(context)] == []

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ops import cli
+from ops import __main__ as cli
 from ops.core import command_record
 from ops.core.command_record import CommandRecord, words
 from ops.core.errors import OpsError

@@ -12,7 +12,7 @@ import yaml
 from pulumi.runtime import set_all_config
 from typer.testing import CliRunner, Result
 
-from ops.cli import app
+from ops.__main__ import app
 from ops.config import of_file
 from ops.core.errors import OpsError
 from stacks import schema

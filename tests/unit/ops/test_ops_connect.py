@@ -12,7 +12,7 @@ from opentelemetry.util.re import parse_env_headers
 from typer.testing import CliRunner
 
 from components.telemetry.layers import LAYER_NAMES
-from ops.cli import app
+from ops.__main__ import app
 from ops.connect import service
 from ops.core import platform
 from ops.core.errors import OpsError

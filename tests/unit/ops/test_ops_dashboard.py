@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from components.dashboards.model import Query, series, stat
 from components.dashboards.registry import DASHBOARDS
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.errors import OpsError
 from ops.core.grafana import Grafana
 from ops.dashboards import command

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ops import cli
+from ops import __main__ as cli
 
 ROOT = Path(__file__).parents[3]
 OPERATIONS = ROOT / "docs" / "operations"

@@ -15,7 +15,7 @@ from ops.drills.procedures import passwords
 from ops.drills.procedures.passwords import rotate_logins
 from ops.drills.run import find
 from ops.evidence.reading import named
-from ops.kafka.logins import Answer
+from ops.kafka.command import Answer
 from tests.unit.ops.test_ops_drill_procedures import Load
 
 CLIENTS = ("gateway", "sampler")

@@ -16,9 +16,9 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from lab import environment
-from lab.fakes.receivers import keys, settings
 from lab.fakes.receivers import record as fakes_record
-from lab.fakes.receivers.keys import READER
+from lab.fakes.receivers import settings
+from lab.fakes.receivers.settings import READER
 from lab.paths import LabPaths
 from ops.core.context import Context
 from ops.core.errors import OpsError
@@ -128,7 +128,7 @@ def test_the_lab_names_its_fakes_in_a_file_that_only_its_owner_reads(
     paths = LabPaths.of_checkout()
     monkeypatch.setattr(settings, "folder", lambda _: tmp_path)
     assert environment.notification_record(paths) == {}
-    secrets = keys.load_or_make(tmp_path / settings.SECRETS)
+    secrets = settings.load_or_make_secrets(tmp_path / settings.SECRETS)
     named = environment.notification_record(paths)
     assert named == {VARIABLE: str(tmp_path / "reader.json")}
     assert Path(named[VARIABLE]).stat().st_mode & 0o777 == 0o600

@@ -21,7 +21,7 @@ from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import region
 from ops.drills.procedures.region import DETECTED_BY, opened, problems
 from ops.drills.run import find
-from ops.drills.tools import operator, region_traffic, regions
+from ops.drills.tools import outside, region_traffic, regions
 from ops.drills.tools.accounts import Ledger, Number
 from ops.drills.tools.notifications import SLACK, NotificationRecord, Received
 from ops.drills.tools.outside import VARIABLE
@@ -311,7 +311,7 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
             "readable": lambda *_: True,
             "time": SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=lambda _: None),
         },
-        operator: {"write_swapped": lambda *named: harness.swapped.append(named[1:])},
+        outside: {"write_swapped": lambda *named: harness.swapped.append(named[1:])},
         region_traffic: {
             "Group": Group,
             "numbers_in": lambda context, topic, *_: set(load.takers) | {(0, 3)},
@@ -395,7 +395,7 @@ def test_regions_that_share_a_cluster_have_no_contexts_to_swap(
 def test_only_the_two_contexts_change_places() -> None:
     leads = {"in-a": {"cluster": "a", "user": "u"}, "in-b": {"cluster": "b", "user": "v"}, "c": {"cluster": "c"}}
     kubeconfig = {"contexts": [{"name": name, "context": context} for name, context in leads.items()], "users": []}
-    after = operator.swapped(kubeconfig, "in-a", "in-b")
+    after = outside.swapped(kubeconfig, "in-a", "in-b")
     assert {entry["name"]: entry["context"] for entry in after["contexts"]} == {
         "in-a": leads["in-b"],
         "in-b": leads["in-a"],
@@ -403,7 +403,7 @@ def test_only_the_two_contexts_change_places() -> None:
     }
     assert after["users"] == []
     with pytest.raises(OpsError, match="the kubeconfig has no context gone"):
-        operator.swapped(kubeconfig, "in-a", "gone")
+        outside.swapped(kubeconfig, "in-a", "gone")
 
 
 def test_a_failover_that_fails_ends_the_drill_at_once_and_the_region_is_reconnected(harness: Harness) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.errors import OpsError
 from ops.drills import command, record
 from ops.drills.command import build_report, leave_evidence

@@ -27,8 +27,8 @@ from ops.core.platform import Login
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import restore
 from ops.drills.run import find
-from ops.drills.tools import operator, prometheus
-from ops.drills.tools.operator import ops, ops_json
+from ops.drills.tools import outside, prometheus
+from ops.drills.tools.outside import ops, ops_json
 from ops.evidence import files as evidence
 from ops.evidence.reading import named
 from services.backup import BackupError, signature
@@ -65,7 +65,7 @@ def test_a_command_is_given_as_an_operator_gives_it() -> None:
 def test_what_a_command_must_not_do_is_told(
     script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operator, "sys", SimpleNamespace(executable=program(tmp_path, script)))
+    monkeypatch.setattr(outside, "sys", SimpleNamespace(executable=program(tmp_path, script)))
     with pytest.raises(OpsError, match=message.replace("`ops a`", "`ops a.*`")):
         ops_json("a")
     if "exit" in script:
@@ -180,7 +180,7 @@ class Platform:
             "run_pulumi": lambda *_, **__: SimpleNamespace(returncode=0, stdout=json.dumps(self.state), stderr=b""),
         }.items():
             monkeypatch.setattr(restore, name, stub)
-        monkeypatch.setattr(restore.database, "drop", lambda _, name: self.dropped.append(name))
+        monkeypatch.setattr(restore.destinations, "drop_database", lambda _, name: self.dropped.append(name))
         monkeypatch.setattr(restore.destinations, "remove_topic", lambda _, name: self.topics.pop(name, None))
         monkeypatch.setattr(restore.destinations, "search_administrator", self.search)
         monkeypatch.setattr(restore.destinations, "remove_indices", lambda _, names: self.dropped.extend(names))

@@ -19,7 +19,8 @@ import pytest
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
-from ops.drills import procedure, work
+from ops.drills import procedure
+from ops.drills import run as runner
 from ops.drills.procedure import CannotRunError, carry_out, is_settled, load
 from ops.drills.run import Outcome, command_of, find, run
 from ops.drills.tools import durations
@@ -33,12 +34,12 @@ CHILD = f"""
     from dataclasses import replace
     from pathlib import Path
     from types import SimpleNamespace
-    from ops.drills import procedure, work
-    from ops.drills.run import find
+    from ops.drills import procedure
+    from ops.drills.run import find, main
 
     drill = replace(find("two-brokers"), procedure="made_up:drill", evidence={NAME!r})
     here = SimpleNamespace(kube=None)
-    sys.exit(work.main(drill, lambda drill: procedure.carry_out(drill, here, Path(__file__).parent / "runs")))
+    sys.exit(main(drill, lambda drill: procedure.carry_out(drill, here, Path(__file__).parent / "runs")))
     """
 HEAD = """
     import signal
@@ -74,8 +75,8 @@ def left(folder: Path) -> evidence.Evidence | None:
 
 
 def test_the_process_of_a_drill_with_a_procedure_needs_no_pytest() -> None:
-    assert command_of(find("erasure")) == [sys.executable, "-m", "ops.drills.work", "erasure"]
-    program = "import sys, ops.drills.work, ops.drills.run; sys.exit('pytest' in sys.modules or 'tests' in sys.modules)"
+    assert command_of(find("erasure")) == [sys.executable, "-m", "ops.drills.run", "erasure"]
+    program = "import sys, ops.drills.run; sys.exit('pytest' in sys.modules or 'tests' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT, timeout=LIMIT_S).returncode == 0
 
 
@@ -210,7 +211,7 @@ def test_a_second_signal_does_not_stop_what_puts_things_back(tmp_path: Path) -> 
         child.send_signal(signal.SIGTERM)
         time.sleep(0.1)
         child.send_signal(signal.SIGTERM)
-        assert child.wait(LIMIT_S) == work.INTERRUPTED
+        assert child.wait(LIMIT_S) == runner.INTERRUPTED
     assert not (tmp_path / "taken").exists()
 
 
@@ -232,9 +233,9 @@ def test_a_platform_that_does_not_answer_or_settle_gets_no_drill(
     def silent() -> Any:
         raise OpsError("the stack has no outputs")
 
-    monkeypatch.setattr(work.platform_module, "load", silent)
+    monkeypatch.setattr(runner.platform_module, "load", silent)
     try:
-        assert work.main(find("erasure")) == work.NOT_RUN
+        assert runner.main(find("erasure")) == runner.NOT_RUN
     finally:
         signal.signal(signal.SIGTERM, before)
     assert capsys.readouterr().out == "ERROR: the stack has no outputs\n"

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from ops.alerts.silences import duration
-from ops.core.durations import seconds, seconds_of_option
 from ops.core.errors import OpsError
+from ops.core.prometheus_text import seconds, seconds_of_option
 
 
 @pytest.mark.parametrize(

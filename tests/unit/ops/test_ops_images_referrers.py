@@ -11,8 +11,7 @@ import pytest
 import requests
 
 from ops.core.errors import OpsError
-from ops.images.referrers import INDEX, MANIFEST, attach
-from ops.images.registry import Registry, digest_of
+from ops.images.registry import INDEX, MANIFEST, Registry, attach, digest_of
 
 KIND = "application/vnd.cyclonedx+json"
 IMAGE = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": {"digest": "sha256:c"}}).encode()

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from components.versions import IMAGES
 from ops.core.errors import OpsError
-from ops.images import packages, sbom
+from ops.images import sbom
 from ops.images.command import images_app
-from ops.images.layers import File, opened
+from ops.images.sbom import File, opened
 from tests.support.cyclonedx import package_urls, validated
 
 IMAGE_ID = "sha256:" + "a" * 64
@@ -109,7 +109,7 @@ def files(contents: Mapping[str, bytes]) -> dict[str, File]:
 
 
 def urls(contents: Mapping[str, bytes]) -> list[str]:
-    return [package.purl for package in packages.installed(files(contents))[1]]
+    return [package.purl for package in sbom.installed(files(contents))[1]]
 
 
 def test_an_image_has_what_its_layers_leave(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from ops.core.platform import Platform, parse
 from ops.incidents.collect import SOURCES, Answer, Case, Clients, Lazy, collect, missing
 from ops.incidents.document import Language, Texts, html
 from ops.incidents.evidence import Evidence, Source
-from ops.incidents.kept import FIELDS, permitted
 from ops.incidents.record import Incident, TimeFormat, TimeWindow, zone
 from ops.incidents.report import Parts, document
+from ops.incidents.sources import FIELDS, permitted
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 from tests.unit.ops import incident_samples as samples

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.rules import Severity
-from ops import cli
+from ops import __main__ as cli
 from ops.core.alertmanager import FiringAlert
 from ops.core.errors import OpsError
 from ops.core.platform import Platform

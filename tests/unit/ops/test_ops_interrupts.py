@@ -18,11 +18,11 @@ import pytest
 
 from ops.core import pulumi
 from ops.core.errors import OpsError
-from ops.core.interrupts import uninterrupted
 from ops.core.kube import Kube, Pod
 from ops.core.platform import PROJECT
-from ops.drills.tools import back, disks, faults, operator
-from ops.drills.tools.back import put_back
+from ops.core.terminal import uninterrupted
+from ops.drills.tools import disks, faults, outside
+from ops.drills.tools.faults import put_back
 
 WAIT_S = 60.0
 PULUMI = """#!/bin/sh
@@ -79,7 +79,7 @@ def test_nothing_is_held_back_where_no_signal_comes() -> None:
 
 
 def test_what_fails_is_put_back_again_and_then_left_to_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(back, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(faults, "_PAUSE_S", 0.0)
     answers: list[OpsError | None] = [OpsError("no answer"), OpsError("no answer"), None]
 
     def action() -> None:
@@ -107,7 +107,7 @@ class Scaling:
 
 
 def test_what_was_scaled_although_nobody_said_so_is_scaled_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(back, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(faults, "_PAUSE_S", 0.0)
     cluster = Scaling(1, 2)
     with pytest.raises(OpsError, match="no answer"), faults.scaled(cast(Kube, cluster), "kafka", 0, 3):
         pytest.fail("it was not scaled, as far as anybody knows")
@@ -182,7 +182,7 @@ def test_a_volume_is_given_back_also_where_its_pod_begins_meanwhile(
     monkeypatch.setattr(disks, "replaced", lambda *_: done.append("copy"))
     monkeypatch.setattr(disks, "_run", run)
     monkeypatch.setattr(disks, "kill", lambda *_: done.append("kill"))
-    monkeypatch.setattr(back, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(faults, "_PAUSE_S", 0.0)
     put_back("the volume", lambda: disks._give_back(cast(Kube, None), pod, Path("/dev/loop0"), volume))
     assert done[:2] == ["copy", "umount"]
     assert done[2:] == (["mount", "freeze", "copy", "umount", "kill"] if begins else [])
@@ -233,7 +233,7 @@ def test_a_command_that_a_drill_gives_may_put_back_what_it_has_begun(
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt if how == "interrupt" else OpsError):
-        operator.ops("rotate", str(told), limit_s=WAIT_S if how == "interrupt" else 3.0)
+        outside.ops("rotate", str(told), limit_s=WAIT_S if how == "interrupt" else 3.0)
     thread.join()
     assert told.read_text() == "put back"
 

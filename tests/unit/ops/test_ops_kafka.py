@@ -13,10 +13,12 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, KafkaError, NotCoordinatorError
 
 from ops.checks import ingest, security
 from ops.checks.ingest import k1, k2, o5
 from ops.checks.security import k5
+from ops.core import kafka as ops_kafka
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, GroupState, KafkaAdmin, client_settings
@@ -159,6 +161,51 @@ def test_groups_are_asked_of_a_broker_that_is_no_coordinator_yet(tmp_path: Path,
             [sys.executable, "-c", _ASK], input=json.dumps(outputs), capture_output=True, text=True, timeout=180
         )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+class _Moving:
+    """A client whose group has moved, until it is made for the third time; like the real one it keeps what it found."""
+
+    def __init__(self, clients: list[_Moving], refusals: list[str]) -> None:
+        self._error = refusals[len(clients)] if len(clients) < len(refusals) else ""
+        self.closed = False
+        clients.append(self)
+
+    def describe_groups(self, names: list[str]) -> dict[str, dict[str, Any]]:
+        return {name: {"error": self._error, "group_state": "Empty", "members": []} for name in names}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("error", [CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError])
+def test_a_group_whose_coordinator_moves_is_asked_again_by_another_client(
+    made_up: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: type[KafkaError]
+) -> None:
+    clients: list[_Moving] = []
+    monkeypatch.setattr(
+        ops_kafka,
+        "second_client",
+        lambda settings: _Moving(clients, [f"[Error {error.errno}] {error.__name__}: None"] * 2),
+    )
+    assert KafkaAdmin(parse(made_up)).groups(["a"]) == {"a": GroupState(state="Empty", members=0)}
+    assert [client.closed for client in clients] == [True] * 3
+
+
+def test_a_refusal_or_a_coordinator_that_never_comes_is_one_line(
+    made_up: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients: list[_Moving] = []
+    refusals = ["[Error 30] GroupAuthorizationFailedError: None"]
+    monkeypatch.setattr(ops_kafka, "second_client", lambda settings: _Moving(clients, refusals))
+    with pytest.raises(OpsError, match=r"group a: .*GroupAuthorizationFailedError"):
+        KafkaAdmin(parse(made_up)).groups(["a"])
+    assert len(clients) == 1
+    monkeypatch.setattr(ops_kafka, "TIMEOUT_SECONDS", 0.5)
+    refusals[:] = [f"[Error 16] {NotCoordinatorError.__name__}: None"] * 100
+    with pytest.raises(OpsError, match=r"group a: .*NotCoordinatorError"):
+        KafkaAdmin(parse(made_up)).groups(["a"])
+    assert 2 <= len(clients) < 10
 
 
 def test_a_client_that_was_closed_is_made_again(platform: Platform) -> None:

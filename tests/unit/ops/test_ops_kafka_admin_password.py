@@ -16,9 +16,8 @@ from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.platform import Login, Platform
-from ops.kafka import logins
-from ops.kafka.command import kafka_app
-from ops.kafka.logins import Answer, change
+from ops.kafka import command
+from ops.kafka.command import Answer, change, kafka_app
 from tests.support.ports import free_port
 
 PASSWORD = "secondpassword2"
@@ -34,20 +33,20 @@ def outputs(password: str = PASSWORD, bootstrap: str = "kafka-0:9094") -> Platfo
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *told: Answer) -> None:
-    monkeypatch.setattr(logins, "administrator_answers", lambda _: told)
+    monkeypatch.setattr(command, "administrator_answers", lambda _: told)
 
 
 def test_only_who_answers_and_does_not_sign_in_refuses() -> None:
     told = (REFUSED, SIGNED_IN, SILENT)
-    assert logins.refusing(told) == ["kafka-0:9094"]
-    assert logins.silent(told) == ["kafka-2:9094"]
+    assert command.refusing(told) == ["kafka-0:9094"]
+    assert command.silent(told) == ["kafka-2:9094"]
 
 
 def test_where_nobody_answers_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logins, "_ASK_S", 0.0)
+    monkeypatch.setattr(command, "_ASK_S", 0.0)
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(OpsError, match=f"no broker answers, nothing was changed; {address}: "):
-        logins.administrator_answers(outputs(bootstrap=address))
+        command.administrator_answers(outputs(bootstrap=address))
 
 
 @pytest.mark.parametrize("password", ["", "with space", "line\nbreak", "back\\slash", "pässword"])

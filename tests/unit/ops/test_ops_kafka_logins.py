@@ -16,9 +16,8 @@ from ops.core import platform as platform_module
 from ops.core import pulumi
 from ops.core.errors import OpsError
 from ops.core.platform import Login, Platform
-from ops.kafka import logins
-from ops.kafka.command import kafka_app
-from ops.kafka.logins import KEY, Answer, Plan, plan, rotate
+from ops.kafka import command
+from ops.kafka.command import KEY, Answer, Plan, kafka_app, plan, rotate
 
 CLIENTS = ("gateway", "sampler")
 
@@ -53,10 +52,10 @@ class Stack:
         self.refused: set[str] = set()
         self.forgotten, self.rolls = True, 0
         monkeypatch.setattr(config, "of_stack", lambda _: Configuration(stack="dev", values=self._values()))
-        monkeypatch.setattr(logins, "KafkaAdmin", lambda _: self)
-        monkeypatch.setattr(logins, "Kube", SimpleNamespace(of=lambda _: self))
-        monkeypatch.setattr(logins, "sign_in", self._sign_in)
-        monkeypatch.setattr(logins, "GONE_S", 0.2)
+        monkeypatch.setattr(command, "KafkaAdmin", lambda _: self)
+        monkeypatch.setattr(command, "Kube", SimpleNamespace(of=lambda _: self))
+        monkeypatch.setattr(command, "sign_in", self._sign_in)
+        monkeypatch.setattr(command, "GONE_S", 0.2)
         monkeypatch.setattr(platform_module, "load", lambda **_: outputs(*self.deployed))
         monkeypatch.setattr(pulumi, "set_generations", self._set)
         monkeypatch.setattr(pulumi, "up", self._up)

@@ -39,3 +39,25 @@ def test_a_stateful_set_says_by_its_revision_that_it_is_under_way() -> None:
 
 def test_a_deployment_still_has_the_old_pod_while_it_is_under_way() -> None:
     assert not kube(DEPLOYMENT, {**WHOLE, "replicas": 3}).rolled("x", DEPLOYMENT)
+
+
+def test_pods_that_run_say_their_node_and_whether_they_end() -> None:
+    def pod(name: str, phase: str, node: str | None, ends: bool) -> Any:
+        return SimpleNamespace(
+            metadata=SimpleNamespace(name=name, uid=name, labels=None, deletion_timestamp=object() if ends else None),
+            spec=SimpleNamespace(node_name=node, containers=[]),
+            status=SimpleNamespace(phase=phase, start_time=None, pod_ip=None, conditions=None, container_statuses=None),
+        )
+
+    pods = [
+        pod("c", "Failed", "node-c", ends=False),
+        pod("b", "Running", "node-b", ends=True),
+        pod("a", "Pending", None, ends=False),
+    ]
+    fake_kube = Kube.__new__(Kube)
+    fake_kube.namespace = "obs"
+    fake_kube.core = SimpleNamespace(list_namespaced_pod=lambda *_, **__: SimpleNamespace(items=pods))
+    assert [(seen.name, seen.node, seen.ending) for seen in fake_kube.pods()] == [
+        ("a", "", False),
+        ("b", "node-b", True),
+    ]

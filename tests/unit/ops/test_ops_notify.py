@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from components.rules import Severity
 from lab.fakes.receivers.__main__ import TOPICS
-from ops import cli
+from ops import __main__ as cli
 from ops.alerts import notify
 from ops.alerts.notify import Notification, load, send_all
 from ops.core.errors import OpsError

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops import cli
+from ops import __main__ as cli
 from ops.alerts import notify as notify_module
 from ops.alerts.notify import load
 from ops.alerts.notify_file import write

@@ -24,9 +24,9 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from components.jaeger.query import OAUTH_PORT
+from components.login_proxy import OAUTH_PORT
 from lab.paths import CHECKOUT
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.errors import OpsError
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually
@@ -36,7 +36,7 @@ from tests.support.ports import free_port
 KUBECONFIG = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
 """The client reads the variable when it is imported."""
 PASSWORD = "open-sesame-of-a-page"
-WORKLOADS = ("grafana", "thanos-query", "alertmanager", "jaeger-query-public")
+WORKLOADS = ("grafana", "thanos-query", "alertmanager", "jaeger-query-public", "metrics-login", "alerts-login")
 KUBECTL = """#!{python}
 import os, socket, sys, threading
 if "whoami" in sys.argv:
@@ -278,8 +278,30 @@ def test_traces_are_at_their_own_address_since_a_login_comes_back_there(
 
 
 @pytest.mark.parametrize(
+    ("name", "workload"), [("metrics", "metrics-login"), ("alerts", "alerts-login")], ids=["metrics", "alerts"]
+)
+def test_metrics_and_alerts_are_at_their_personal_logins_where_there_are_any(
+    place: Place, monkeypatch: pytest.MonkeyPatch, name: str, workload: str
+) -> None:
+    port, file = free_port(), place.folder / "outputs.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"sign_in_urls": {workload: "https://localhost:4180"}}))
+    monkeypatch.setattr("ops.connect.open.OAUTH_PORT", port)
+    lines = place.run(monkeypatch, name, "--minutes", "0.01").splitlines()
+    assert lines[0] == f"{name}: https://localhost:{port}/"
+    assert lines[3] == f"sign in: your own account of the identity provider, in a group of sign_in.{name}.groups"
+    ((_, arguments),) = place.forwards()
+    assert f"pod/{workload}-0" in arguments
+    assert PASSWORD not in "\n".join(lines)
+    direct = place.run(monkeypatch, name, "--direct", "--minutes", "0.01").splitlines()
+    assert " is someone, with the password in " in direct[2]
+    assert f"pod/{workload}-0" not in place.forwards()[-1][1]
+    assert place.is_clean()
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["grafana", "--direct"], "--direct is for metrics and alerts alone"),
         (["traces", "--clearance", "secret"], "--clearance is secret: the stack has public, internal"),
         (["grafana", "--clearance", "public"], "--clearance is for traces alone"),
         (

@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ops import cli
+from ops import __main__ as cli
 from ops.core import platform
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT, READS, SECRETS, Platform

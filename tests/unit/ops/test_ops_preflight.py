@@ -15,7 +15,7 @@ from ops.preflight.checks import cert_manager, logs_plugin
 from ops.preflight.command import exit_code
 from ops.preflight.demand import Cluster, Need, Node, demand, pod_need, quantity
 from ops.preflight.lines import Line, State
-from ops.preflight.volumes import storage
+from ops.preflight.plugins import storage
 from policy.model import Resource
 from stacks.settings import parse
 from tests.support import engine
@@ -94,7 +94,7 @@ def test_the_whole_platform_is_counted_with_its_replicas() -> None:
         "requests"
     ]
     assert kafka.need.cpu >= quantity(requests["cpu"])
-    assert (wanted.storage_classes, wanted.autoscaled, len(wanted.balancers)) == ({"fast-ssd"}, True, 10)
+    assert (wanted.storage_classes, wanted.autoscaled, len(wanted.balancers)) == ({"fast-ssd"}, True, 12)
     assert ("apps/v1", "StatefulSet") in wanted.kinds
     assert ("v1", "Secret") in wanted.kinds
 

@@ -10,7 +10,7 @@ from kubernetes.client.exceptions import ApiException
 
 from ops.preflight.demand import Cluster, Need, Node
 from ops.preflight.lines import Line, State
-from ops.preflight.network_plugins import network_policies
+from ops.preflight.plugins import network_policies
 
 AUTO = {"eks.amazonaws.com/compute-type": "auto"}
 SWITCH = "enable-network-policy-controller"

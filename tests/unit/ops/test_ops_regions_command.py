@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops import cli
+from ops import __main__ as cli
 from ops.core import platform
 from ops.core.access import RegionsAccess
 from ops.core.errors import OpsError

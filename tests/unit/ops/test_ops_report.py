@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from typer.testing import CliRunner, Result
 
 from ops import reports
-from ops.cli import app
+from ops.__main__ import app
 from ops.core import jobs
 from ops.core.errors import OpsError
 from tests.unit.ops.report_fakes import (

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ops import reports
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.errors import OpsError
 from services.reports import KafkaAccess
 from services.reports.alert_topics import Log

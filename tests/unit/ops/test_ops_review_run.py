@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from components.backups.config import Kind
-from ops import cli
+from components.signin import LOGINS
+from ops import __main__ as cli
 from ops.core.errors import OpsError
 from ops.review import comment, evaluate
 from ops.review import review as review_module
@@ -302,6 +303,7 @@ def test_the_platform_is_evaluated_as_the_recording_engine_of_the_tests_does(sta
         "report-server",
         "failover-agent",
         "mirror-maker",
+        *LOGINS,
         *encrypted,
     )
     files = [key for key in properties if key[0] == "kubernetes:core/v1:ConfigMap" and key[1] not in apart]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from components.cluster import EMBEDDED
 from lab.toolchain import tools
-from ops.cli import app
+from ops.__main__ import app
 from ops.config import with_cluster
 from ops.core.errors import OpsError
 from tests.support import engine

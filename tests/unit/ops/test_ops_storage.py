@@ -13,7 +13,7 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 from typer.testing import CliRunner
 
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.errors import OpsError
 from ops.drills.procedures.growth import larger
 from ops.storage import command

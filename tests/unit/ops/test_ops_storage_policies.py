@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.storage_roles import RIGHTS, WITNESS, StorageRole, bucket_statements, key_policy
-from ops.cli import app
+from ops.__main__ import app
 from tests.support.engine import CHECKOUT
 
 PROD = CHECKOUT / "Pulumi.prod.yaml"

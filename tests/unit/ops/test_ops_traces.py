@@ -14,7 +14,7 @@ import requests
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ops import cli
+from ops import __main__ as cli
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.telemetry import traces

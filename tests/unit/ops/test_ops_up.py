@@ -11,17 +11,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops import config
-from ops.cli import app
+from ops import config, up
+from ops.__main__ import app
 from ops.core import health, pulumi
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.preflight import command as preflight
-from ops.preflight.addresses import own_names
+from ops.preflight.addresses import Record, missing_records, own_names, records_told
 from ops.preflight.lines import Line, State, fail, ok, warn
-from ops.preflight.records import Record, missing, told
-from ops.up import command, pull_secrets
 from stacks.settings import Settings, parse
 from tests.support import engine
 
@@ -64,7 +62,7 @@ def test_each_name_has_the_service_whose_load_balancer_is_rendered(settings: Set
 def test_records_are_missing_where_a_load_balancer_is_there_and_its_name_leads_elsewhere(
     balancers: dict[str, str], known: dict[str, list[str]], wanted: list[str]
 ) -> None:
-    assert [str(record) for record in missing(HOSTS, balancers, lambda host: known.get(host, []))] == wanted
+    assert [str(record) for record in missing_records(HOSTS, balancers, lambda host: known.get(host, []))] == wanted
 
 
 @pytest.mark.parametrize(
@@ -98,7 +96,7 @@ def test_preflight_tells_the_records_to_make_once_load_balancers_have_addresses(
     known: dict[str, list[str]],
     wanted: list[tuple[State, str]],
 ) -> None:
-    lines = told(hosts, balancers, lambda host: known.get(host, []))
+    lines = records_told(hosts, balancers, lambda host: known.get(host, []))
     assert [(line.state, line.detail) for line in lines] == wanted
 
 
@@ -108,9 +106,9 @@ def test_a_login_that_this_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatc
     file.write_text(json.dumps({"auths": {"one.example.com": entry}}))
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(file))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert json.loads(pull_secrets.login_file(["one.example.com"])) == {"auths": {"one.example.com": entry}}
+    assert json.loads(up.login_file(["one.example.com"])) == {"auths": {"one.example.com": entry}}
     with pytest.raises(OpsError, match=r"^--pull-secrets: this machine has no login at two\.example\.com: log in "):
-        pull_secrets.login_file(["one.example.com", "two.example.com"])
+        up.login_file(["one.example.com", "two.example.com"])
 
 
 class Cluster:
@@ -120,7 +118,7 @@ class Cluster:
         self.namespace_is_there, self.problem = False, ""
         self.secrets: dict[str, str] = {}
         self.found: dict[str, str] = {}
-        monkeypatch.setattr(pull_secrets, "apply", self._apply)
+        monkeypatch.setattr(up, "apply_pull_secret", self._apply)
 
     def _apply(self, _: object, name: str, content: str) -> bool:
         if self.namespace_is_there:
@@ -142,14 +140,14 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 @pytest.fixture
-def follower(cluster: Cluster, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> command.Follower:
-    monkeypatch.setattr(command, "resolved", lambda _: ())
-    monkeypatch.setattr(command, "own_names", lambda _: HOSTS)
+def follower(cluster: Cluster, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> up.Follower:
+    monkeypatch.setattr(up, "resolved", lambda _: ())
+    monkeypatch.setattr(up, "own_names", lambda _: HOSTS)
     kube: Any = cluster
-    return command.Follower(kube, settings, {"pull": "content"})
+    return up.Follower(kube, settings, {"pull": "content"})
 
 
-def test_a_pull_secret_is_made_once_the_namespace_is_there(cluster: Cluster, follower: command.Follower) -> None:
+def test_a_pull_secret_is_made_once_the_namespace_is_there(cluster: Cluster, follower: up.Follower) -> None:
     follower.look(0.0)
     assert follower.left() == "; the Secret pull was not made: there is no namespace"
     cluster.namespace_is_there = True
@@ -158,7 +156,7 @@ def test_a_pull_secret_is_made_once_the_namespace_is_there(cluster: Cluster, fol
 
 
 def test_a_record_is_told_once_and_after_who_makes_it_by_itself_had_time(
-    cluster: Cluster, follower: command.Follower, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, follower: up.Follower, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster.namespace_is_there, cluster.found = True, {"gateway": "192.0.2.1"}
     follower.look(0.0)
@@ -170,7 +168,7 @@ def test_a_record_is_told_once_and_after_who_makes_it_by_itself_had_time(
     assert follower.left() == "; DNS records to make: otlp.example.com A or AAAA 192.0.2.1"
 
 
-def test_a_cluster_that_does_not_answer_is_what_is_left(cluster: Cluster, follower: command.Follower) -> None:
+def test_a_cluster_that_does_not_answer_is_what_is_left(cluster: Cluster, follower: up.Follower) -> None:
     cluster.namespace_is_there, cluster.problem = True, "cannot list the Services of obs: no answer"
     follower.look(0.0)
     assert follower.left() == "; cannot list the Services of obs: no answer"
@@ -192,16 +190,16 @@ class Run:
         monkeypatch.setattr(config, "set_cluster", lambda **words: self.done.append(f"cluster {words['context']}"))
         monkeypatch.setattr(config, "of_stack", lambda _: chosen)
         monkeypatch.setattr(config, "problems", lambda _: self.problems)
-        monkeypatch.setattr(command, "read", lambda *_: (settings, []))
+        monkeypatch.setattr(up, "read", lambda *_: (settings, []))
         monkeypatch.setattr(preflight, "check", lambda _: self.lines)
         monkeypatch.setattr(Kube, "connect", classmethod(lambda *_, **__: kube))
         monkeypatch.setattr(Kube, "of", classmethod(lambda *_: kube))
         monkeypatch.setattr(pulumi, "preview_shown", lambda _: self.done.append("preview"))
         monkeypatch.setattr(pulumi, "up_shown", self._up)
         monkeypatch.setattr(platform_module, "load", lambda **_: SimpleNamespace())
-        monkeypatch.setattr(command, "Context", lambda *_: SimpleContext())
+        monkeypatch.setattr(up, "Context", lambda *_: SimpleContext())
         monkeypatch.setattr(health, "check", lambda _: self.unhealthy.pop(0) if self.unhealthy else [])
-        monkeypatch.setattr(command, "_EVERY_S", 0.0)
+        monkeypatch.setattr(up, "_EVERY_S", 0.0)
 
     def _up(self, _: str, *, preview: bool) -> None:
         self.done.append(f"up{' after a look' if preview else ''}")
@@ -224,8 +222,8 @@ class SimpleContext:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, settings: Settings, cluster: Cluster) -> Run:
-    monkeypatch.setattr(command, "resolved", lambda _: ())
-    monkeypatch.setattr(command, "own_names", lambda _: HOSTS)
+    monkeypatch.setattr(up, "resolved", lambda _: ())
+    monkeypatch.setattr(up, "own_names", lambda _: HOSTS)
     return Run(monkeypatch, settings, cluster)
 
 
@@ -274,9 +272,9 @@ def test_pull_secrets_are_made_only_where_the_settings_name_one(
     told = str(run("--yes", "--pull-secrets").exception)
     assert told == "--pull-secrets: settings.images.pull_secrets names none; name one there, or leave this out"
     named = settings.model_copy(update={"images": settings.images.model_copy(update={"pull_secrets": ("pull",)})})
-    monkeypatch.setattr(command, "read", lambda *_: (named, []))
+    monkeypatch.setattr(up, "read", lambda *_: (named, []))
     hosts: list[str] = []
-    monkeypatch.setattr(pull_secrets, "login_file", lambda wanted: hosts.extend(wanted) or "content")
+    monkeypatch.setattr(up, "login_file", lambda wanted: hosts.extend(wanted) or "content")
     assert run("--yes", "--pull-secrets").exit_code == 0
     assert cluster.secrets == {"pull": "content"}
     assert hosts == [settings.images.registry.partition("/")[0]]

@@ -8,7 +8,7 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.preflight.demand import Served
-from ops.up.rights import manifests, subject_of
+from ops.rights import manifests, subject_of
 from policy.model import Resource
 
 USER = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ann"}

@@ -16,8 +16,8 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner, Result
 
+from ops.__main__ import app
 from ops.checks import command
-from ops.cli import app
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.rows import (

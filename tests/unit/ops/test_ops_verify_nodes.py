@@ -13,14 +13,14 @@ import pytest
 
 from components.agent.rules import RULES
 from components.rules import Recording
-from ops.checks import nodes, visualization
+from ops.checks import visualization
 from ops.checks.grace_period import GRACE_PERIOD
 from ops.core.context import Context
 from ops.core.rows import Finding
 from tests.unit.ops.dashboard_fakes import query_client
 from tests.unit.ops.visualization_platform import OLD, Platform, agent, measurements, platforms
 
-CPU, DISK = nodes.RECORDINGS["CPU"], nodes.RECORDINGS["disk"]
+CPU, DISK = visualization.NODE_RECORDINGS["CPU"], visualization.NODE_RECORDINGS["disk"]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def platform_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
 def finding_of(**differs: Any) -> Finding:
     """What the check says of a platform, from what is different there."""
     finding = Finding()
-    nodes.measured(context(**differs), finding)
+    visualization.nodes_measured(context(**differs), finding)
     return finding
 
 
@@ -42,7 +42,7 @@ def context(**differs: Any) -> Context:
 
 def test_the_recordings_are_all_that_the_agents_rules_make_of_nodes() -> None:
     recorded = [rule.record for group in RULES for rule in group.rules if isinstance(rule, Recording)]
-    assert sorted(nodes.RECORDINGS.values()) == sorted(recorded)
+    assert sorted(visualization.NODE_RECORDINGS.values()) == sorted(recorded)
 
 
 def test_nodes_that_are_all_measured_pass() -> None:
@@ -54,7 +54,8 @@ def test_nodes_that_are_all_measured_pass() -> None:
 
 def test_a_node_that_nothing_is_told_of_is_named() -> None:
     assert [line.partition(" (was due")[0] for line in finding_of(measured=measurements("node-a")).wrong] == [
-        f"no {what} of node node-b: {recording} has no value there" for what, recording in nodes.RECORDINGS.items()
+        f"no {what} of node node-b: {recording} has no value there"
+        for what, recording in visualization.NODE_RECORDINGS.items()
     ]
 
 
@@ -81,7 +82,7 @@ def test_a_node_whose_agent_is_new_is_waited_for_and_others_are_not() -> None:
     )
     [wrong], [wait] = finding.wrong, finding.waits
     assert wrong.startswith(f"no CPU of node node-b: {CPU} has no value there (was due at ")
-    assert (wait.what, wait.due) == ("CPU of node new", started + nodes.MEASURED_WITHIN)
+    assert (wait.what, wait.due) == ("CPU of node new", started + visualization.MEASURED_WITHIN)
 
 
 def test_nodes_of_a_young_platform_are_waited_for() -> None:
@@ -94,13 +95,13 @@ def test_nodes_of_a_young_platform_are_waited_for() -> None:
 def test_a_node_has_the_agent_that_does_not_end_and_the_older_one_of_two() -> None:
     new = datetime.now(UTC)
     pods = [agent("node-a", started=new), agent("node-a"), agent("node-b", ends=True), agent(None), agent("node-c")]
-    assert nodes.agents(context(agents=pods)) == {"node-a": OLD, "node-c": OLD}
+    assert visualization.agents(context(agents=pods)) == {"node-a": OLD, "node-c": OLD}
 
 
 def test_an_agent_that_no_kubelet_has_seen_starts_now() -> None:
     finding = finding_of(agents=[agent("node-a", started=None)], measured=measurements())
     assert finding.wrong == []
-    assert {wait.what for wait in finding.waits} == {f"{what} of node node-a" for what in nodes.RECORDINGS}
+    assert {wait.what for wait in finding.waits} == {f"{what} of node node-a" for what in visualization.NODE_RECORDINGS}
 
 
 def test_a_platform_without_agents_is_told() -> None:

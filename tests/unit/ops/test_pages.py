@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops import pages
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
 from ops.evidence import files as evidence

@@ -10,10 +10,10 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
-from ops.permissions import document
 from ops.permissions.matrix import EVERY_POD, EVERYBODY, edges, kafka_grants, matrix, service_accounts
 from ops.permissions.model import PASSWORD, Edge, KafkaGrant, Matrix, Passwords, allows, deployed
 from policy.model import Resource
+from tests.support import access_page
 from tests.support.access import matrix_of, rendered
 from tests.support.engine import STACKS, bcrypt_of, password_of, recorded
 
@@ -41,12 +41,12 @@ def logins(access: Matrix) -> list[tuple[str, str, str]]:
 
 def test_the_committed_page_is_what_the_platform_renders() -> None:
     page = (PROJECT / "docs" / "access.md").read_text(encoding="utf-8")
-    assert page == document.text(matrix_of("prod")), "run `make docs` and commit docs/access.md"
+    assert page == access_page.text(matrix_of("prod")), "run `make docs` and commit docs/access.md"
 
 
 def test_the_page_is_read_in_a_hundred_columns_and_holds_no_secret() -> None:
-    text = document.text(matrix_of("prod"))
-    assert [line for line in text.splitlines() if len(line) > document.WIDTH] == []
+    text = access_page.text(matrix_of("prod"))
+    assert [line for line in text.splitlines() if len(line) > access_page.WIDTH] == []
     assert [name for name, secret in recorded("prod").passwords.items() if secret in text] == []
     assert "$2" not in text
 
@@ -105,7 +105,7 @@ def test_what_is_given_to_one_user_shows_in_the_page() -> None:
         "aclPermissionType": "Allow",
         "resourcePatternTypeFilter": "Prefixed",
     }
-    text = document.text(matrix([*rendered("prod"), Resource("kafka:index/acl:Acl", "more", grant)]))
+    text = access_page.text(matrix([*rendered("prod"), Resource("kafka:index/acl:Acl", "more", grant)]))
     row = "- **sampler**: Delete topic `telemetry-*`; Read group `sampler`; Read topic `telemetry-traces`"
     assert row in " ".join(text.split())
 
@@ -166,7 +166,7 @@ def test_a_role_gives_its_rules_to_whom_it_is_bound() -> None:
             ),
         ]
     )
-    assert list(document.kubernetes(accounts)) == [
+    assert list(access_page.kubernetes(accounts)) == [
         "**agent** (token in the pods of `agent`): all of ClusterRole cluster-admin in the whole cluster; "
         "get, list pods named `one` in obs",
         "no token in any pod, no role: `other`",

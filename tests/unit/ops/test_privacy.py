@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 
 from components.masking import pseudonym
 from components.telemetry.layers import TOPIC_OF_SIGNAL
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.web import Web
 from ops.privacy import command
-from ops.privacy import platform as stores
+from ops.privacy import command as stores
 from ops.privacy import stores as archive
 from ops.privacy.record import Holding, PrivacyRecord, masking_key, pseudonym_of, subject_id
 from ops.privacy.stores import Days
@@ -284,7 +284,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     monkeypatch.setattr(command.platform_module, "load", lambda: platform)
     monkeypatch.setattr(command.Kube, "of", lambda _: kube_with("gateway-auth", {"hash-key": KEY}))
     monkeypatch.setattr(command, "Context", lambda platform, kube: nullcontext(SimpleNamespace(kube=kube)))
-    monkeypatch.setattr(command.stores, "holdings", holdings)
+    monkeypatch.setattr(command, "holdings", holdings)
     return asked_for
 
 
@@ -310,7 +310,7 @@ def test_find_says_by_its_exit_code_whether_something_is_held(
     held = CliRunner().invoke(app, ["privacy", "find", "--subject", "-", "--json"], input=f"{PLAIN}\n")
     assert (held.exit_code, calls) == (0, [(SUBJECT, False)])
     assert PLAIN not in held.output
-    monkeypatch.setattr(command.stores, "holdings", lambda *_, **__: [holding(matches=0, left=0)])
+    monkeypatch.setattr(command, "holdings", lambda *_, **__: [holding(matches=0, left=0)])
     assert CliRunner().invoke(app, ["privacy", "find", "--subject", PLAIN]).exit_code == 1
 
 

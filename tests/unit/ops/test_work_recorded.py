@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from ops import reports
-from ops.cli import app
+from ops.__main__ import app
 from ops.core.errors import OpsError
 from ops.drills.run import DRILLS
 from ops.evidence import files as evidence
-from ops.evidence import work as done_work
+from ops.evidence import reading as done_work
 from ops.evidence.files import PlatformId
 from ops.maintenance.command import FOLDER
 from services.reports.records import StoredWork

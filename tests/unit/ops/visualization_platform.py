@@ -15,8 +15,9 @@ from typing import Any, cast
 import pytest
 import requests
 
+from components.agent import WORKLOAD as AGENT
 from components.reports import SCHEDULES
-from ops.checks import access, nodes
+from ops.checks import access, visualization
 from ops.core.access import ReportAccess
 from ops.core.context import Context
 from ops.core.grafana import TEST_ACCOUNTS_FILE
@@ -83,7 +84,6 @@ class Platform:
         core = SimpleNamespace(
             read_namespaced_pod=self._pod,
             read_namespaced_config_map=lambda *_, **__: SimpleNamespace(data=None),
-            list_namespaced_pod=lambda *_, **__: SimpleNamespace(items=list(self.agents)),
         )
         stub = SimpleNamespace(
             ca_file=str(self.folder / "ca.crt"),
@@ -99,7 +99,7 @@ class Platform:
                 core=core,
                 namespace="obs",
                 secret=lambda _: {name: text.encode() for name, text in self.files.items()},
-                pods=lambda _: pods,
+                pods=lambda workload: list(self.agents) if workload == AGENT else pods,
                 ready_pod=lambda _: pods[0],
                 cron_job=self.jobs.get,
                 cron_jobs=lambda: list(self.jobs.values()),
@@ -146,17 +146,13 @@ class Platform:
 
 
 def agent(node: str | None, *, started: datetime | None = OLD, ends: bool = False) -> Any:
-    """A pod of the node agents, as Kubernetes has it."""
-    return SimpleNamespace(
-        metadata=SimpleNamespace(deletion_timestamp=OLD if ends else None),
-        spec=SimpleNamespace(node_name=node),
-        status=SimpleNamespace(start_time=started),
-    )
+    """A pod of the node agents."""
+    return SimpleNamespace(node=node or "", started=started.timestamp() if started else 0.0, ending=ends)
 
 
 def measurements(*names: str) -> dict[str, dict[str, float]]:
     """Recording -> value of each node."""
-    return {recording: dict.fromkeys(names, 0.5) for recording in nodes.RECORDINGS.values()}
+    return {recording: dict.fromkeys(names, 0.5) for recording in visualization.NODE_RECORDINGS.values()}
 
 
 def report(kind: str, *forms: str, end: str = "2026-11-01T00:00:00Z") -> dict[str, Any]:

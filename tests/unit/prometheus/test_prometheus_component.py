@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.signin import LOGINS
 from tests.support import engine
 
 REPLICAS = ("primary", "secondary")
@@ -35,6 +36,7 @@ def test_every_replica_scrapes_every_workload(replica: str) -> None:
     jobs = {scrape["job_name"] for scrape in config["scrape_configs"]}
     workloads = {manifest["metadata"]["name"] for manifest in recording.kinds("StatefulSet", "Deployment", "DaemonSet")}
     workloads -= {"search"}  # the index manager measures it
+    workloads -= set(LOGINS)  # they serve no metrics: the prober looks at them
     probes = {"probe-pods", "probe-services"}
     sidecars = {"incident-closer", *(f"thanos-sidecar-{name}" for name in REPLICAS)}
     assert workloads | probes | sidecars <= jobs
@@ -87,4 +89,4 @@ def test_two_query_pods_ask_both_replicas_and_the_store_gateway() -> None:
 
 def test_the_query_layer_lets_in_its_reader_and_its_scraper() -> None:
     web = yaml.safe_load(engine.recorded("local").one("Secret", "thanos-query-web")["stringData"]["web.yml"])
-    assert sorted(web["basic_auth_users"]) == ["reader", "scrape-thanos-query"]
+    assert sorted(web["basic_auth_users"]) == ["people", "reader", "scrape-thanos-query"]

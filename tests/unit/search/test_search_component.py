@@ -13,9 +13,9 @@ import yaml
 
 from components.search.component import Search
 from components.search.config import Engine
-from lab.toolchain import schemas, tools
+from lab.toolchain import tools
 from services.index_manager import IndexManagerSettings as Settings
-from tests.support import engine
+from tests.support import engine, schemas
 from tests.unit.search import recording as cluster
 
 ENGINES = tuple(Engine)

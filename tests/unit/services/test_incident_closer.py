@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from lab.fakes.receivers.__main__ import application
-from lab.fakes.receivers.phone import Phone
+from lab.fakes.receivers.channels import Phone
 from lab.fakes.receivers.record import Record
 from services.incident_closer import IncidentCloserSettings as Settings
 from services.incident_closer import Paged

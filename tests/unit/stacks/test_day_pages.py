@@ -15,8 +15,8 @@ import pytest
 
 from components.storage_roles import StorageRole
 from components.versions import IMAGES
+from ops.__main__ import COMMANDS
 from ops.checks.command import CHECKS
-from ops.cli import COMMANDS
 from ops.drills.run import DRILLS
 from ops.evidence import files as evidence
 from stacks import schema, secrets

@@ -13,7 +13,7 @@ from stacks.sizing import PROFILES
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("components", "stacks", "policy", "ops", "services")
-SHARED = {"alerting", "contracts", "java", "naming", "versions", "rules", "k8s", "telemetry"}
+SHARED = {"alerting", "contracts", "java", "login_proxy", "naming", "versions", "rules", "k8s", "telemetry"}
 SHARED |= {"collector", "masking", "shards", "storage_roles", "web_access"}
 """Parts of components that any stage may use: contracts, helpers, the catalogue, and what both collectors share."""
 STAGES = sorted(

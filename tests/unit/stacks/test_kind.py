@@ -82,6 +82,7 @@ def test_each_thing_that_is_left_out_is_one_line(settings: Settings, recording: 
         "reports.recipients",
         "grafana.ldap",
         "traces.identity",
+        "sign_in",
         "object_storage.roles",
         "object_storage.encryption",
         "audit.cluster",

@@ -43,6 +43,7 @@ def _endpoints(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "alertmanager": settings["alerting"]["external_endpoint"],
         "grafana": settings["grafana"]["external_endpoint"],
         **{f"kafka-external-{index}": broker for index, broker in enumerate(settings["kafka"]["brokers"])},
+        **{f"{name}-login": page for name, page in settings["sign_in"].items()},
         **{f"jaeger-query-{clearance}": query for clearance, query in settings["traces"]["queries"].items()},
     }
 

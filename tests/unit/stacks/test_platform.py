@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from components import java
 from components.k8s.workload import AT_START, CERTIFICATE_READ, CHECKSUM
+from components.signin import LOGINS
 from tests.support import engine
 from tests.support.engine import Recording
 
@@ -43,6 +45,7 @@ def test_each_part_of_the_flow_is_one_component_of_pulumi(recording: Recording) 
         "obs:platform:Metrics",
         "obs:platform:Platform",
         "obs:platform:Regions",
+        "obs:platform:SignIns",
         "obs:platform:Traces",
         "obs:platform:Visualization",
     ]
@@ -164,7 +167,8 @@ def test_headless_services_are_not_awaited_and_publish_pods_that_are_not_ready(r
 
 def test_every_workload_offers_its_metrics_under_a_password_of_its_own(recording: Recording) -> None:
     logins = recording.outputs["scrape_credentials"]
-    workloads = {name for name, _ in _pods(recording)} - {"search"}  # the index manager measures it
+    # The index manager measures the search cluster; logins are probed, pod by pod.
+    workloads = {name for name, _ in _pods(recording)} - {"search", *LOGINS}
     assert workloads <= logins.keys()
     for name in workloads:
         ports = recording.one("Service", f"{name}-headless")["spec"]["ports"]
@@ -184,6 +188,7 @@ def test_passwords_are_only_in_secrets(recording: Recording) -> None:
 def test_every_password_is_used(recording: Recording) -> None:
     rendered = [resource.inputs for resource in recording.resources if resource.token != engine.PASSWORD]
     texts = list(engine.texts([rendered, recording.outputs["backups"]]))
+    texts += [base64.b64decode(text.removeprefix("Basic ")).decode() for text in texts if text.startswith("Basic ")]
     hashed = {
         "keystore",
         "scrape",
@@ -381,6 +386,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "sampling_login",
         "sampling_url",
         "search_url",
+        "sign_in_urls",
         "topics",
         "trace_login",
         "trace_query_urls",

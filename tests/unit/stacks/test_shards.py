@@ -152,7 +152,7 @@ def test_the_read_address_reads_every_server_and_ruler_and_knows_the_rulers(thre
     command = three.one("Deployment", "thanos-query")["spec"]["template"]["spec"]["containers"][0]["command"]
     assert "--query.replica-label=prometheus_shard" in command
     users = yaml.safe_load(three.one("Secret", "thanos-query-web")["stringData"]["web.yml"])["basic_auth_users"]
-    assert set(users) == {"reader", "ruler", "scrape-thanos-query"}
+    assert set(users) == {"people", "reader", "ruler", "scrape-thanos-query"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.dashboards.registry import DASHBOARDS
-from ops.core.durations import seconds
+from ops.core.prometheus_text import seconds
 from stacks.sizing import _PRODUCTION_BACKUPS, _SMALL_BACKUPS, BackupSizing
 
 LOOKBACK_S = 3600

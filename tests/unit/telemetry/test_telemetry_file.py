@@ -14,8 +14,8 @@ import yaml
 
 from components.telemetry import file as reviewed
 from components.telemetry.__main__ import main
+from components.telemetry.fields import seconds, spoken
 from components.telemetry.file import PATH, CatalogueError, explaining, parse
-from components.telemetry.rows import seconds, spoken
 from components.telemetry.thresholds import DOCUMENT, read
 
 ROOT = Path(__file__).parents[3]

@@ -52,7 +52,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in COPIED:
         source, target = ROOT / name, folder / name
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            # With what Python has compiled, which knows its source by time and size.
+            shutil.copytree(source, target)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
@@ -91,17 +92,13 @@ def python(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**_environment(), "PYTHONPATH": str(folder)},
+        env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +207,7 @@ def test_a_mistake_in_the_new_entry_is_told_in_one_line_by_whatever_reads_it_fir
         done = subprocess.run(
             [sys.executable, "-P", *arguments],
             cwd=folder,
-            env={**_environment(), "PYTHONPATH": str(folder)},
+            env={**os.environ, "PYTHONPATH": str(folder)},
             capture_output=True,
             text=True,
             timeout=60,

@@ -13,11 +13,11 @@ import yaml
 from components.dashboards.promql import BY_PART
 from components.prometheus.config import RULES_FILE
 from components.telemetry.catalogue import METRICS
+from components.telemetry.fields import PLATFORM
 from components.telemetry.gate_catalogue import sent_metrics
 from components.telemetry.layers import LAYERS
 from components.telemetry.naming import Kind, prometheus_name
 from components.telemetry.registry import REGISTRY, service_reserved
-from components.telemetry.rows import PLATFORM
 from components.telemetry.thresholds import series_in
 from tests.support.engine import recorded
 

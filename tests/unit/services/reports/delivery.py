@@ -15,7 +15,7 @@ import yaml
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from lab.fakes.receivers.messages import MailFake
+from lab.fakes.receivers.channels import MailFake
 from lab.fakes.receivers.record import Record
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab.fakes.receivers.messages import MailFake
+from lab.fakes.receivers.channels import MailFake
 from services.report_server.poller import Object, read_run
 from services.report_server.poller import reports as stored_reports
 from services.reports import ReportsSettings, delivery

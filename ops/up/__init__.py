@@ -1,1 +1,0 @@
-"""A stack on a cluster of one's own, in one command."""
