@@ -6,6 +6,7 @@ stage is made once, from what stands above it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pulumi
@@ -173,9 +174,8 @@ class Platform(pulumi.ComponentResource):
         self.metrics = Metrics("metrics", MetricsArgs(inputs=inputs, kafka=kafka, after=silenced), parent)
         self.traces = Traces("traces", TracesArgs(inputs=inputs, kafka=kafka), parent)
         Alerting("alerting", AlertingArgs(inputs=inputs, kafka=kafka), parent)
-        if settings.sign_in and self.traces.oidc:
-            SignIns("sign-in", SignInsArgs(inputs=inputs, oidc=self.traces.oidc), parent)
-        Audit(AUDIT, _audit(inputs, kafka), parent)
+        oidc = self.traces.oidc if settings.sign_in else None
+        sign_ins = [SignIns("sign-in", SignInsArgs(inputs=inputs, oidc=oidc), parent)] if oidc else []
         if settings.cluster.state:
             ClusterState(CLUSTER_STATE, _cluster_state(inputs), parent)
         if kubelets := settings.cluster.kubelets:
@@ -191,6 +191,7 @@ class Platform(pulumi.ComponentResource):
             ),
             parent,
         )
+        Audit(AUDIT, _audit(inputs, kafka, [self.kafka, self.traces, *sign_ins, self.visualization]), parent)
         self.backups = Backups(
             "backups",
             backups_args(
@@ -262,7 +263,7 @@ def _lag(inputs: PlatformInputs, kafka: Kafka) -> KafkaLagArgs:
     )
 
 
-def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
+def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint, after: Sequence[pulumi.Resource]) -> AuditArgs:
     """Who reached for what, from the logs of who lets people and programs in."""
     settings, api = inputs.settings, inputs.settings.cluster.api
     followed = [(Source.TRACES, query_workload(clearance), PROXY) for clearance in settings.traces.queries]
@@ -288,6 +289,7 @@ def _audit(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AuditArgs:
         ],
         resources=inputs.sizing.audit,
         webhook=_webhook(settings),
+        after=after,
     )
 
 

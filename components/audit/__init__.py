@@ -93,6 +93,8 @@ class AuditArgs:
         followed: Containers whose logs are followed.
         resources: Of the pod.
         webhook: How the API server posts; None: it does not.
+        after: Whose logs are followed. What of them an update replaces is replaced while the pod of before still reads:
+            the last lines of a pod that goes while nobody reads are lost.
     """
 
     context: DeploymentContext
@@ -103,6 +105,7 @@ class AuditArgs:
     followed: Sequence[FollowedContainer]
     resources: Resources
     webhook: ClusterWebhook | None = None
+    after: Sequence[pulumi.Resource] = ()
 
 
 def audit_settings(args: AuditArgs) -> AuditSettings:
@@ -198,7 +201,7 @@ class Audit(pulumi.ComponentResource):
                 grace_s=30,
                 # Nobody waits for it to be ready.
                 ready_every_s=20,
-                after=[binding],
+                after=[binding, *args.after],
             ),
         )
         self.register_outputs({"pods": service.pods.id})

@@ -246,7 +246,7 @@ class Follower:
             self._opened(False)
 
     def _run(self, stop: threading.Event) -> None:
-        pause, broken = self._first_pause_s, ""
+        pause, broken = self._first_pause_s, "it was never opened"
         while not stop.is_set():
             began = time.monotonic()
             try:
@@ -255,7 +255,9 @@ class Follower:
                 self._stream()
                 broken = ""
             except Exception as error:  # Whatever it is, the log is opened again; meanwhile it counts as not followed.
-                broken = str(error) if isinstance(error, ApiError | TimeoutError) else type(error).__name__
+                # A pod that went between two questions has left nothing behind what its last stream told.
+                if not (isinstance(error, ApiError) and error.status == NOT_FOUND):
+                    broken = str(error) if isinstance(error, ApiError | TimeoutError) else type(error).__name__
                 self._opened(False)
             if time.monotonic() - began > _LONGEST_PAUSE_S:
                 pause = self._first_pause_s
@@ -283,7 +285,7 @@ class Follower:
             pod = {"metadata": {"uid": ""}}
         if pod["metadata"]["uid"] != life.uid:
             if broken:
-                self._missing(f"the pod is gone, and its log broke off before: {broken}")
+                self._missing(f"the pod is gone, and its log was not read to its end: {broken}")
             self._positions.drop(life.key)
             return False
         now = restarts_of(pod, life.container)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pulumi
@@ -26,6 +28,7 @@ from policy.rules import RULES
 from policy.runner import Runner
 from services.audit import AuditSettings, FollowedContainer, Source
 from services.audit.sources import PARSERS
+from stacks import platform
 from tests.support import engine
 from tests.support.deployment_context import OF_WHOLE_STACKS, metrics
 from tests.support.engine import Recording
@@ -42,7 +45,7 @@ def webhook() -> ClusterWebhook:
     return ClusterWebhook(address="10.96.0.30", token=token, certificate=certificate, key=key)
 
 
-def program(where: DeploymentContext, *, posted: bool = False) -> None:
+def program(where: DeploymentContext, *, posted: bool = False, after: Sequence[pulumi.Resource] = ()) -> None:
     Audit(
         "audit",
         AuditArgs(
@@ -54,6 +57,7 @@ def program(where: DeploymentContext, *, posted: bool = False) -> None:
             followed=FOLLOWED,
             resources=Resources(cpu="5m", memory="64Mi", memory_limit="192Mi"),
             webhook=webhook() if posted else None,
+            after=after,
         ),
     )
 
@@ -146,6 +150,42 @@ def test_each_followed_container_is_one_of_the_stack_and_somebody_reads_its_line
     pod = recorded.one("StatefulSet", "search")["spec"]["template"]["spec"]
     unread = set() if "opensearch" in pod["containers"][0]["image"] else {Source.SEARCH}
     assert {followed.source for followed in settings.followed} == set(PARSERS) - unread
+
+
+@pytest.mark.parametrize("stack", ["local", "prod", "dr"])
+def test_it_is_replaced_after_everything_whose_log_it_follows(stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[AuditArgs] = []
+
+    def audit(name: str, args: AuditArgs, opts: pulumi.ResourceOptions) -> None:
+        given.append(args)
+
+    monkeypatch.setattr(platform, "Audit", audit)
+    engine.record(stack, engine.stack_settings(stack))
+    [args] = given
+    before = {resource._name for parent in args.after for resource in descendants(parent)}
+    followed = {followed.workload for followed in args.followed}
+    assert followed
+    assert followed <= before
+
+
+def descendants(resource: pulumi.Resource) -> list[pulumi.Resource]:
+    return [resource, *(below for child in resource._childResources for below in descendants(child))]
+
+
+def test_the_pod_waits_for_what_it_is_told_to() -> None:
+    def body() -> None:
+        followed = pulumi.ComponentResource("obs:test:Followed", "followed")
+        opts = pulumi.ResourceOptions(parent=followed)
+        k8s.core.v1.ConfigMap("late", data={"answer": pulumi.Output.from_input(late())}, opts=opts)
+        program(deployment_context(), after=[followed])
+
+    async def late() -> str:
+        await asyncio.sleep(0.5)
+        return "late"
+
+    resources = record(body).resources
+    [pods] = [at for at, resource in enumerate(resources) if resource.token == "kubernetes:apps/v1:Deployment"]
+    assert [resource.name for resource in resources].index("late") < pods
 
 
 def test_in_its_namespace_it_passes_every_policy() -> None:

@@ -20,7 +20,7 @@ from tests.support.kafka_broker import write_certificates
 TOKEN = "token-of-the-pod"
 NAMESPACE = "obs"
 UID = "0f0f"
-Break = Literal["before", "within", "silent"]
+Break = Literal["before", "within", "silent", "gone"]
 
 
 def pod(name: str = "kafka-0", uid: str = UID, restarts: int = 0, phase: str = "Running") -> dict[str, Any]:
@@ -44,8 +44,8 @@ class Cluster:
         events: Events.
         changes: What a watch tells, as type and object; None ends it.
         live: Lines of a log while it is followed; None ends the stream.
-        breaks: How the next requests of a log break off: before the answer, within it, or with none until the client
-            gives up.
+        breaks: How the next requests of a log break off: before the answer, within it, with none until the client
+            gives up, or since the pod has just gone.
         requests: What was asked for.
     """
 
@@ -109,6 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
         # The API server hands whole seconds on.
         since = query.get("sinceTime", "")[:19]
         how = self.cluster.breaks.pop(0) if self.cluster.breaks else None
+        if how == "gone":
+            del self.cluster.pods[name]
+            self._json({"message": "none"}, 404)
+            return
         self.close_connection = how is not None
         if how == "silent":
             self.rfile.read(1)

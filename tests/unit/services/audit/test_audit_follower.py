@@ -258,6 +258,37 @@ def test_it_ends_with_its_pod(tmp_path: Path, cluster: Cluster) -> None:
         assert run.metric("audit_gaps_total") == 0
 
 
+def test_a_pod_that_goes_while_its_log_is_opened_again_is_no_gap(tmp_path: Path, cluster: Cluster) -> None:
+    with following(tmp_path, cluster) as run:
+        assert [run.next(), run.next()] == ["topic:a", "topic:b"]
+        cluster.breaks.append("gone")
+        cluster.live["kafka-0"].put(None)
+        run.thread.join(60)
+        assert not run.thread.is_alive()
+        assert (cluster.breaks, run.metric("audit_gaps_total"), run.told.qsize()) == ([], 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "reason"),
+    [
+        (["before", "gone"], "RemoteDisconnected"),
+        (["within", "gone"], "broke off: "),
+        (["gone"], "it was never opened"),
+    ],
+)
+def test_a_pod_that_goes_before_its_log_was_read_to_its_end_is_a_gap(
+    tmp_path: Path, cluster: Cluster, breaks: list[Break], reason: str
+) -> None:
+    cluster.breaks += breaks
+    with following(tmp_path, cluster) as run:
+        told = run.next()
+        run.thread.join(60)
+        assert told.startswith("the pod is gone, and its log was not read to its end: ")
+        assert reason in told
+        assert not run.thread.is_alive()
+        assert (cluster.breaks, run.metric("audit_gaps_total")) == ([], 1)
+
+
 def test_a_wrong_token_is_one_line_without_the_token(tmp_path: Path, cluster: Cluster) -> None:
     with api_server(tmp_path, cluster) as where:
         where.token_file.write_text("something-else")
