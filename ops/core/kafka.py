@@ -91,7 +91,7 @@ def errors(what: str) -> Iterator[None]:
 
 def _is_one_of(error: str | None, kinds: Iterable[type[KafkaError]]) -> bool:
     """Whether an error that kafka-python tells as a text is of one of these kinds."""
-    return bool(error) and any(kind.__name__ in str(error) for kind in kinds)
+    return any(kind.__name__ in (error or "") for kind in kinds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,15 +215,15 @@ class KafkaAdmin:
             OpsError: Kafka does not answer, or a coordinator refuses.
         """
         described: dict[str, Any] = {}
-        left, end = list(dict.fromkeys(names)), time.monotonic() + TIMEOUT_SECONDS
+        left, end = list(names), time.monotonic() + TIMEOUT_SECONDS
         while left:
             with self.second_client() as client:
                 described |= {name: client.describe_groups([name])[name] for name in left}
             left = [name for name in left if _is_one_of(described[name]["error"], _COORDINATOR_MOVES)]
-            if time.monotonic() >= end:
+            if not left or time.monotonic() >= end:
                 break
             # The next try has a client of its own, since each keeps the coordinators that it was told for ever.
-            time.sleep(_PAUSE_SECONDS if left else 0)
+            time.sleep(_PAUSE_SECONDS)
         for name, group in described.items():
             if group["error"] and not _is_one_of(group["error"], (GroupIdNotFoundError,)):
                 raise OpsError(f"{self._silent}: group {name}: {one_line(group['error'])}")
