@@ -33,13 +33,16 @@ def test_each_replica_is_one_pod_with_a_sidecar_and_a_volume(replica: str) -> No
 def test_every_replica_scrapes_every_workload(replica: str) -> None:
     recording = engine.recorded("local")
     config = yaml.safe_load(recording.one("ConfigMap", f"prometheus-{replica}")["data"]["prometheus.yml"])
-    jobs = {scrape["job_name"] for scrape in config["scrape_configs"]}
+    jobs = {scrape["job_name"]: scrape for scrape in config["scrape_configs"]}
     workloads = {manifest["metadata"]["name"] for manifest in recording.kinds("StatefulSet", "Deployment", "DaemonSet")}
     workloads -= {"search"}  # the index manager measures it
     workloads -= set(LOGINS)  # they serve no metrics: the prober looks at them
     probes = {"probe-pods", "probe-services"}
     sidecars = {"incident-closer", *(f"thanos-sidecar-{name}" for name in REPLICAS)}
-    assert workloads | probes | sidecars <= jobs
+    assert workloads | probes | sidecars <= jobs.keys()
+    probed = {name for discovery in jobs["probe-pods"]["dns_sd_configs"] for name in discovery["names"]}
+    for login in LOGINS:
+        assert any(name.startswith(f"_https._tcp.{login}-headless.") for name in probed), login
 
 
 def test_the_scrape_secret_has_one_password_per_job_and_workload() -> None:
