@@ -197,8 +197,8 @@ class Audit(pulumi.ComponentResource):
                 access=[kafka.access_label],
                 # Two at a time would give the chain two ends.
                 recreate=True,
-                # What waits is written first.
-                grace_s=30,
+                # Pods that are ending are read to their end first, and what waits is written.
+                grace_s=90,
                 # Nobody waits for it to be ready.
                 ready_every_s=20,
                 after=[binding, *args.after],

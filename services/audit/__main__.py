@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from services.audit import AuditSettings, Source
 from services.audit.cluster import ClusterPosts
-from services.audit.follower import KubernetesApi, Positions
+from services.audit.follower import ApiError, KubernetesApi, Positions
 from services.audit.journal import Journal, JournalError, Past, Tail, Writer
 from services.audit.metrics import Metrics
 from services.audit.watch import Commands, Pods
@@ -21,6 +21,8 @@ from services.runtime.serving import https_server, operator_log
 _PAUSE_S = 5.0
 _LAST_POSTS_S = 3.0
 """How long posts that are being taken may still wait for Kafka."""
+ENDING_PODS_S = 60.0
+"""How long pods that are ending are read on: longer than they are given to end."""
 END_S = 20.0
 """How long it may take to write what waits."""
 
@@ -41,6 +43,7 @@ class Service(serving.Service):
         super().__init__()
         self._settings = settings
         self._writer: Writer | None = None
+        self._pods: Pods | None = None
         self._watches: list[threading.Thread] = []
         self._sender = Sender(settings, "audit")
         registry = CollectorRegistry()
@@ -69,13 +72,22 @@ class Service(serving.Service):
         threading.Thread(target=self._start, args=(stop,), daemon=True).start()
 
     def end(self) -> None:
-        """Write what waits first."""
+        """Read what is ending to its end, and write what waits, first."""
+        if self._pods is not None:
+            self._read_on(self._pods)
         if self.cluster_server is not None:
             self.cluster_server.stop(_LAST_POSTS_S)
         if self._writer is not None and not self._writer.end(END_S):
             log("stopped before all was written; it is read again after the next start")
         self._sender.close()
         self.server.stop()
+
+    def _read_on(self, pods: Pods) -> None:
+        try:
+            if left := pods.end(ENDING_PODS_S):
+                log(f"stopped before {left} containers of ending pods were read to their end")
+        except ApiError as error:
+            log(f"stopped without a look for ending pods: {error}")
 
     def _start(self, stop: threading.Event) -> None:
         known = self._past(stop)
@@ -94,7 +106,7 @@ class Service(serving.Service):
             self._watches.append(thread)
         if self._posts is not None:
             self._posts.begin(writer, known)
-        self._writer = writer
+        self._writer, self._pods = writer, pods
         newest = known.newest
         log(f"the chain goes on after {newest.day} number {newest.sequence}" if newest else "a chain begins")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -87,25 +88,47 @@ class Pods:
         """
         self._api, self._positions, self._emit, self._metrics, self._first = api, positions, emit, metrics, first
         self._followed = tuple(followed)
+        names = ",".join(sorted({container.workload for container in self._followed}))
+        self._query = {"labelSelector": f"{NAME_LABEL} in ({names})"}
         self._started: set[str] = set()
+        self._reading: list[tuple[str, threading.Thread]] = []
+        self._over = threading.Event()
         self._present: dict[str, tuple[Source, str]] = {}
         self._known = frozenset(positions.all())
 
     def run(self, stop: threading.Event) -> None:
-        """Until ``stop``."""
-        names = ",".join(sorted({container.workload for container in self._followed}))
-        watch = _Watch(self._api, "pods", {"labelSelector": f"{NAME_LABEL} in ({names})"})
-        watch.run(
-            stop,
-            lambda pods: self._listed(pods, stop),
-            lambda kind, pod: self._changed(kind, pod, stop),
-            lambda _: None,
-        )
+        """Until ``stop``; what is followed by then is read until `end`."""
+        _Watch(self._api, "pods", self._query).run(stop, self._listed, self._changed, lambda _: None)
 
-    def _listed(self, pods: list[Mapping[str, Any]], stop: threading.Event) -> None:
+    def end(self, limit_s: float) -> int:
+        """Read pods that are ending to their end, then stop reading.
+
+        Whoever reads next finds them gone, and could not tell that nothing is missing.
+
+        Args:
+            limit_s: How long that may take.
+
+        Returns:
+            How many containers were left before their end.
+
+        Raises:
+            ApiError: The API server does not say which pods those are. Nothing is read any more.
+        """
+        deadline = time.monotonic() + limit_s
+        try:
+            pods = self._api.get("pods", **self._query)["items"]
+            staying = {pod["metadata"]["uid"] for pod in pods if not pod["metadata"].get("deletionTimestamp")}
+            ending = [thread for uid, thread in self._reading if uid not in staying]
+            for thread in ending:
+                thread.join(max(0.0, deadline - time.monotonic()))
+            return sum(thread.is_alive() for thread in ending)
+        finally:
+            self._over.set()
+
+    def _listed(self, pods: list[Mapping[str, Any]]) -> None:
         self._present = {}
         for pod in pods:
-            self._take(pod, stop)
+            self._take(pod)
         self._show()
         for key in self._known:
             stream, _, _ = key.rpartition("/")
@@ -114,15 +137,15 @@ class Pods:
         self._known = frozenset()
         self._first = False
 
-    def _changed(self, kind: str, pod: Mapping[str, Any], stop: threading.Event) -> None:
+    def _changed(self, kind: str, pod: Mapping[str, Any]) -> None:
         if kind == "DELETED":
             uid = pod["metadata"]["uid"]
             self._present = {stream: value for stream, value in self._present.items() if value[1] != uid}
         else:
-            self._take(pod, stop)
+            self._take(pod)
         self._show()
 
-    def _take(self, pod: Mapping[str, Any], stop: threading.Event) -> None:
+    def _take(self, pod: Mapping[str, Any]) -> None:
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
         workload = pod["metadata"]["labels"][NAME_LABEL]
         for container in self._followed:
@@ -145,7 +168,9 @@ class Pods:
             if life.stream not in self._started:
                 self._started.add(life.stream)
                 follower = Follower(self._api, self._begin(life), self._positions, self._emit, self._metrics)
-                threading.Thread(target=follower.run, args=(stop,), name=life.stream, daemon=True).start()
+                thread = threading.Thread(target=follower.run, args=(self._over,), name=life.stream, daemon=True)
+                thread.start()
+                self._reading = [*((of, one) for of, one in self._reading if one.is_alive()), (uid, thread)]
 
     def _begin(self, life: Life) -> Life:
         """The life of a container with which reading begins: the last one that was read, else its first."""

@@ -47,6 +47,7 @@ class Cluster:
         breaks: How the next requests of a log break off: before the answer, within it, with none until the client
             gives up, or since the pod has just gone.
         requests: What was asked for.
+        token: With which it lets in.
     """
 
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Cluster:
     live: dict[str, queue.Queue[str | None]] = field(default_factory=dict)
     breaks: list[Break] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    token: str = TOKEN
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -70,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self.cluster.requests.append(self.path)
-        if self.headers["Authorization"] != f"Bearer {TOKEN}":
+        if self.headers["Authorization"] != f"Bearer {self.cluster.token}":
             self._json({"message": "no"}, 401)
             return
         path = parts.path.removeprefix(f"/api/v1/namespaces/{NAMESPACE}/").split("/")

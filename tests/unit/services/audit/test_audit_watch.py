@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.audit import FollowedContainer, Source
-from services.audit.follower import KubernetesApi, Positions
+from services.audit.follower import ApiError, KubernetesApi, Positions
 from services.audit.metrics import Metrics
 from services.audit.records import GAP, CommandEvent, Entry, event
 from services.audit.watch import Commands, Pods
@@ -26,12 +26,19 @@ FOLLOWED = (FollowedContainer(source=Source.KAFKA, workload="kafka", container="
 
 
 class Told:
-    """What was told, and the gauges."""
+    """What was told, the gauges, and what ends the watch."""
 
     def __init__(self) -> None:
+        self.stop = threading.Event()
         self.queue: queue.Queue[Entry] = queue.Queue()
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, [Source.KAFKA, Source.OPS])
+        self.positions = Positions({})
+
+    def at(self, positions: dict[str, str]) -> Positions:
+        """Have reading begin there."""
+        self.positions = Positions(positions)
+        return self.positions
 
     def next(self) -> str:
         entry = self.queue.get(timeout=60)
@@ -51,23 +58,27 @@ class Told:
 def watching(
     folder: Path, cluster: Cluster, work: Callable[[KubernetesApi, Told, threading.Event], None]
 ) -> Iterator[Told]:
-    told, stop = Told(), threading.Event()
+    told = Told()
     with api_server(folder, cluster) as where:
-        thread = threading.Thread(target=work, args=(KubernetesApi(where, quiet_s=30), told, stop), daemon=True)
+        thread = threading.Thread(target=work, args=(KubernetesApi(where, quiet_s=30), told, told.stop), daemon=True)
         thread.start()
         try:
             yield told
         finally:
-            stop.set()
+            told.stop.set()
             cluster.changes.put(None)
             for waiting in cluster.live.values():
                 waiting.put(None)
             thread.join(60)
 
 
-def pods(positions: dict[str, str], *, first: bool = False) -> Callable[[KubernetesApi, Told, threading.Event], None]:
+def pods(
+    positions: dict[str, str], *, first: bool = False, end: Callable[[Pods], None] = lambda watch: None
+) -> Callable[[KubernetesApi, Told, threading.Event], None]:
     def work(api: KubernetesApi, told: Told, stop: threading.Event) -> None:
-        Pods(api, FOLLOWED, Positions(positions), told.queue.put, told.metrics, first=first).run(stop)
+        watch = Pods(api, FOLLOWED, told.at(positions), told.queue.put, told.metrics, first=first)
+        watch.run(stop)
+        end(watch)
 
     return work
 
@@ -113,6 +124,83 @@ def test_restarts_before_the_first_start_are_no_gap(tmp_path: Path) -> None:
     with watching(tmp_path, cluster, pods({}, first=True)) as told:
         assert told.next() == "topic:kafka-0"
         assert told.value("audit_gaps_total") == 0
+
+
+class Ending:
+    """Ends the reading once it is asked to, and says what came of it."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s, self.left, self.began, self.over = limit_s, -1, threading.Event(), threading.Event()
+
+    def __call__(self, watch: Pods) -> None:
+        self.began.set()
+        try:
+            self.left = watch.end(self.limit_s)
+        finally:
+            self.over.set()
+
+
+def stopped(told: Told, cluster: Cluster, ending: Ending) -> None:
+    told.stop.set()
+    cluster.changes.put(None)
+    assert ending.began.wait(60)
+
+
+def deleted(cluster: Cluster, name: str) -> None:
+    cluster.pods[name]["metadata"]["deletionTimestamp"] = "2026-11-28T06:00:00Z"
+
+
+def test_a_pod_that_is_ending_is_read_to_its_end_before_reading_stops(tmp_path: Path) -> None:
+    cluster, ending = cluster_of("kafka-0", "kafka-1"), Ending(60)
+    with watching(tmp_path, cluster, pods({}, first=True, end=ending)) as told:
+        assert {told.next(), told.next()} == {"topic:kafka-0", "topic:kafka-1"}
+        deleted(cluster, "kafka-0")
+        stopped(told, cluster, ending)
+        assert not ending.over.wait(0.5)
+        cluster.live["kafka-0"].put(line(2, "last"))
+        assert told.next() == "topic:last"
+        del cluster.pods["kafka-0"]
+        cluster.live["kafka-0"].put(None)
+        assert ending.over.wait(60)
+        assert ending.left == 0
+        assert told.positions.all() == {"kafka-1/uid-kafka-1/kafka/0": at(1)}
+        assert told.value("audit_gaps_total") == 0
+
+
+def test_reading_does_not_wait_for_pods_that_stay(tmp_path: Path) -> None:
+    cluster, ending = cluster_of("kafka-0"), Ending(3600)
+    with watching(tmp_path, cluster, pods({}, first=True, end=ending)) as told:
+        assert told.next() == "topic:kafka-0"
+        stopped(told, cluster, ending)
+        assert ending.over.wait(60)
+    assert ending.left == 0
+
+
+def test_a_pod_that_never_ends_is_left_after_a_while_and_where_it_was_read_is_kept(tmp_path: Path) -> None:
+    cluster, ending = cluster_of("kafka-0"), Ending(0.2)
+    with watching(tmp_path, cluster, pods({}, first=True, end=ending)) as told:
+        assert told.next() == "topic:kafka-0"
+        deleted(cluster, "kafka-0")
+        stopped(told, cluster, ending)
+        assert ending.over.wait(60)
+        assert ending.left == 1
+        assert told.positions.all() == {"kafka-0/uid-kafka-0/kafka/0": at(1)}
+
+
+def test_where_nobody_says_which_pods_are_ending_reading_stops(tmp_path: Path) -> None:
+    cluster, refused = cluster_of("kafka-0"), threading.Event()
+
+    def end(watch: Pods) -> None:
+        cluster.token = "another"
+        with pytest.raises(ApiError, match="the API server answers 401"):
+            watch.end(60)
+        refused.set()
+
+    with watching(tmp_path, cluster, pods({}, first=True, end=end)) as told:
+        assert told.next() == "topic:kafka-0"
+        told.stop.set()
+        cluster.changes.put(None)
+        assert refused.wait(60)
 
 
 def item(name: str, message: str | None = None) -> dict[str, Any]:
