@@ -17,7 +17,7 @@ import pytest
 from components.prometheus.thanos import Encryption, compact_command
 from components.storage_roles import StorageRole
 from lab.toolchain import tools
-from ops.drills.tools.prometheus import DATA, opened_blocks
+from ops.drills.procedures.restore import DATA, opened_blocks
 from services.backup import BackupError
 from services.backup.restore_metrics import Block, QueryApi, blocks, compare, restore
 from tests.config import blocks_process as servers

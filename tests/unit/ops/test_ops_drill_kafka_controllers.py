@@ -21,10 +21,8 @@ from ops.core.kube import Pod
 from ops.core.platform import Platform
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import kafka_controllers
-from ops.drills.procedures.kafka_controllers import lose_controllers
+from ops.drills.procedures.kafka_controllers import Answer, Quorum, QuorumWatch, Trials, lose_controllers
 from ops.drills.run import find
-from ops.drills.tools import kafka_quorum
-from ops.drills.tools.kafka_quorum import Answer, Quorum, QuorumWatch, Trials
 from ops.evidence import files as evidence
 from ops.evidence.reading import named
 from tests.support.running import running
@@ -48,7 +46,7 @@ class Live:
             "ProducerLoad": lambda *_, **__: self.direct,
             "scratch_topic": scratch_topic,
             "QuorumWatch": lambda _: Watch(self),
-            "kafka_quorum": SimpleNamespace(dedicated=kafka_quorum.dedicated, trials=self._trials),
+            "trials": self._trials,
             "Returning": Returning,
             "kill": self._kill,
             "settle": lambda _: None,
@@ -238,13 +236,13 @@ def described(leader: int = 1001, error: str | None = None) -> dict[str, Any]:
 
 
 def test_a_voter_is_as_far_behind_as_it_knew_all_before_the_leader() -> None:
-    assert kafka_quorum.read(described()) == Quorum(1001, 7, {1000: 1.5, 1001: 0.0, 1002: math.inf})
+    assert kafka_controllers.read(described()) == Quorum(1001, 7, {1000: 1.5, 1001: 0.0, 1002: math.inf})
 
 
 @pytest.mark.parametrize("answer", [described(leader=-1), described(error="NotLeaderForPartitionError")])
 def test_an_answer_without_a_leader_is_none(answer: dict[str, Any]) -> None:
     with pytest.raises(OpsError, match=r"^nobody leads Kafka's quorum: (no leader is known|NotLeaderForPartition)"):
-        kafka_quorum.read(answer)
+        kafka_controllers.read(answer)
 
 
 def watch_of(monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> tuple[QuorumWatch, list[str]]:
@@ -261,8 +259,8 @@ def watch_of(monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> tuple[Quoru
         events.append("made")
         return SimpleNamespace(describe_metadata_quorum=describe, close=lambda: events.append("closed"))
 
-    monkeypatch.setattr(kafka_quorum, "second_client", client)
-    monkeypatch.setattr(kafka_quorum, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(kafka_controllers, "second_client", client)
+    monkeypatch.setattr(kafka_controllers, "_LOOK_EVERY_S", 0.01)
     login = SimpleNamespace(pair=("admin", "word"))
     known = SimpleNamespace(kafka_admin=login, kafka_bootstrap="kafka:9094", ca_certificate="")
     return QuorumWatch(cast(Platform, known)), events
@@ -280,7 +278,7 @@ def test_a_watch_asks_again_with_another_client_where_there_was_no_answer(monkey
 
 
 def test_voters_that_do_not_catch_up_are_told_with_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_quorum, "_QUORUM_S", 0.2)
+    monkeypatch.setattr(kafka_controllers, "_QUORUM_S", 0.2)
     watch, _ = watch_of(monkeypatch, [described()])
     with watch, pytest.raises(OpsError, match=r"^waited 0 s in vain for 3 voters .*; last seen: Quorum\(leader=1001"):
         watch.wait_whole(VOTERS)
@@ -310,7 +308,7 @@ def test_topics_that_were_asked_for_are_deleted_those_too_that_came_late() -> No
     client = SimpleNamespace(create_topics=create, delete_topics=delete)
     kafka = SimpleNamespace(client=client, topics=lambda: dict.fromkeys([*names, "other"]))
     context = cast(Context, SimpleNamespace(kafka=kafka))
-    with kafka_quorum.trials(context, 3) as trials:
+    with kafka_controllers.trials(context, 3) as trials:
         answers = []
         for _ in range(3):
             answers.append(trials.make(1.0))

@@ -27,7 +27,7 @@ from ops.core.platform import Login
 from ops.drills.procedure import CannotRunError
 from ops.drills.procedures import restore
 from ops.drills.run import find
-from ops.drills.tools import outside, prometheus
+from ops.drills.tools import outside
 from ops.drills.tools.outside import ops, ops_json
 from ops.evidence import files as evidence
 from ops.evidence.reading import named
@@ -76,21 +76,21 @@ def test_what_a_command_must_not_do_is_told(
 def test_a_machine_without_prometheus_is_told_which_one_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(CannotRunError, match=r"`prometheus` is not on PATH: .*install prom/prometheus:v3"):
-        prometheus.program()
+        restore.program()
     monkeypatch.setenv("PATH", str(tools.path("prometheus").parent))
-    assert prometheus.program() == str(tools.path("prometheus"))
+    assert restore.program() == str(tools.path("prometheus"))
 
 
 def test_a_prometheus_that_ends_or_does_not_get_ready_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         pytest.raises(OpsError, match="prometheus ended with code 3: no such block"),
-        prometheus.opened_blocks(program(tmp_path, "echo no such block >&2; exit 3"), tmp_path),
+        restore.opened_blocks(program(tmp_path, "echo no such block >&2; exit 3"), tmp_path),
     ):
         pass
-    monkeypatch.setattr(prometheus, "STARTS_S", 0.5)
+    monkeypatch.setattr(restore, "STARTS_S", 0.5)
     with (
         pytest.raises(OpsError, match="prometheus was not ready within 0 s"),
-        prometheus.opened_blocks(program(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 300"), tmp_path),
+        restore.opened_blocks(program(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 300"), tmp_path),
     ):
         pass
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
@@ -118,7 +118,7 @@ print(ends[0].version())
 
 
 def test_its_certificate_holds_where_every_rule_is_looked_at(tmp_path: Path) -> None:
-    prometheus._write_files(tmp_path, "password")
+    restore._write_files(tmp_path, "password")
     done = subprocess.run([sys.executable, "-c", STRICT, tmp_path], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "TLSv1.3", done.stderr
     assert ssl.HAS_TLSv1_3
