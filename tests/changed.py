@@ -98,7 +98,9 @@ def distance(files: Iterable[str], root: Path) -> dict[str, int]:
 
 
 def _begin(files: Sequence[str], modules: Iterable[str], root: Path) -> set[str]:
-    """Modules from which to look: what changed; the folder of a conftest; whatever names a file that is no module."""
+    """Modules from which to look: what changed; the folder of a conftest; whatever names a file that is no module, or
+    looks for all files of its kind.
+    """
     starts: set[str] = set()
     known = sorted(modules)
     for file in files:
@@ -110,13 +112,13 @@ def _begin(files: Sequence[str], modules: Iterable[str], root: Path) -> set[str]
         elif path.suffix == ".py":
             starts |= {module} & set(known)
         else:
-            starts |= {name for name in known if _names(root, name, path.name)}
+            starts |= {name for name in known if _names(root, name, path.name, f'"*{path.suffix}"')}
     return starts
 
 
-def _names(root: Path, module: str, name: str) -> bool:
+def _names(root: Path, module: str, *names: str) -> bool:
     file = root / f"{module.replace('.', '/')}.py"
-    return file.is_file() and name in file.read_text()
+    return file.is_file() and any(name in file.read_text() for name in names)
 
 
 def _is_test(file: str) -> bool:

@@ -63,6 +63,10 @@ def test_fixtures_and_files_that_are_read_are_followed_too() -> None:
     assert "tests/unit/test_run.py" in distance(["tests/flaky.yaml"], ROOT)
 
 
+def test_a_changed_page_is_read_by_the_tests_of_all_pages() -> None:
+    assert distance(["docs/audit.md"], ROOT)["tests/unit/stacks/test_documented_pulumi.py"] == 0
+
+
 def test_what_does_not_fit_is_left_out_and_named() -> None:
     files = ["tests/unit/test_changed.py", "tests/unit/test_run.py"]
     table = dict.fromkeys(files, 30.0)
