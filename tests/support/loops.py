@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
+
+_ENDS_S: Final = 5.0
 
 
 class Loops(asyncio.DefaultEventLoopPolicy):
@@ -30,8 +33,18 @@ class Loops(asyncio.DefaultEventLoopPolicy):
         for loop in self.created_loops:
             if loop.is_running():
                 _RUNNING.append(loop)
-            else:
+            elif not loop.is_closed():
+                _end_tasks(loop)
                 loop.close()
+
+
+def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what a program that failed was still waiting for: as garbage each task would write two lines."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks, timeout=_ENDS_S))
 
 
 _RUNNING: list[asyncio.AbstractEventLoop] = []
