@@ -27,6 +27,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from services.audit import AuditSettings, FollowedContainer, Source
+from services.audit import __main__ as program_module
 from services.audit.sources import PARSERS
 from stacks import platform
 from tests.support import engine
@@ -136,6 +137,11 @@ def test_where_it_does_not_there_is_neither_port_nor_service(recording: Recordin
 def test_there_is_one_and_the_next_starts_when_it_is_gone(recording: Recording) -> None:
     deployment = recording.one("Deployment", "audit")["spec"]
     assert (deployment["replicas"], deployment["strategy"]["type"]) == (1, "Recreate")
+
+
+def test_it_is_given_the_time_that_it_takes_to_end(recording: Recording) -> None:
+    pod = recording.one("Deployment", "audit")["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > program_module.ENDING_PODS_S + program_module.END_S
 
 
 @pytest.mark.parametrize("stack", engine.STACKS)
