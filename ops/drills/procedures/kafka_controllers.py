@@ -270,7 +270,7 @@ def trials(context: Context, copies: int) -> Iterator[Trials]:
 def lose_controllers(context: Context, figures: dict[str, Any]) -> list[str]:
     """Kill who leads, then two of three, then a broker while a controller is away; count what is missing."""
     voters = dedicated(context.kube)
-    with scratch_topic(context) as topic, trials(context, BROKERS) as asked:
+    with scratch_topic(context) as topic, trials(context, BROKERS) as new_topics:
         start = context.kafka.end_offsets(TOPIC)
         began = time.time()
         with (
@@ -282,7 +282,7 @@ def lose_controllers(context: Context, figures: dict[str, Any]) -> list[str]:
             whole = watch.wait_whole(voters)
             figures["voters"], figures["slowest voter behind s"] = len(whole.behind), max(whole.behind.values())
             faulted = time.time()
-            faults = _Faults(context, figures, voters, load, direct, watch, asked, began)
+            faults = _Faults(context, figures, voters, load, direct, watch, new_topics, began)
             faults.kill_who_leads()
             problems = faults.lose_the_quorum()
             faults.kill_a_broker()
