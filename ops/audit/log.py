@@ -1,6 +1,6 @@
 """Records of the audit log, read with the login of its readers, which may read nothing else; and what they say of a
-period: who came, what was refused, who changed rights, who read confidential traces, what is unusual, what is missing,
-whose clock is off.
+period: who came, what was refused, who changed rights, who read confidential traces, who went past the rights of
+people, what is unusual, what is missing, whose clock is off.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final
 
 from confluent_kafka import TopicPartition
 
 from components.audit import READER
+from components.grafana.component import ADMINISTRATOR
 from components.postgres.config import WORKLOAD as POSTGRES
+from components.search.config import ADMIN as SEARCH_ADMINISTRATOR
 from components.search.config import WORKLOAD as SEARCH
 from components.telemetry.topics import AUDIT_TOPIC
 from ops.core.errors import OpsError
@@ -38,6 +40,7 @@ from services.audit.records import (
     broken_links,
     parsed,
 )
+from services.audit.stores import SUPERUSER
 
 TOPIC: Final = AUDIT_TOPIC.name
 DAYS: Final = AUDIT_TOPIC.retention_days
@@ -174,6 +177,12 @@ def read(platform: Platform, start: datetime) -> AuditLog:
 
 LEAST_KNOWN: Final = 20
 """Accesses of somebody that have to be known before an hour at which there was none says anything."""
+LEAST_DAYS: Final = 5
+"""Days on which somebody came that have to be known before the number of a day's accesses says anything."""
+MORE_THAN_EVER: Final = 5
+"""So many times as many as on any day before is unusual,"""
+LEAST_VOLUME: Final = 100
+"""from so many accesses a day on."""
 _PREFIXES: Final = {4: 24, 6: 64}
 _HOURS: Final = 24
 _NEAR: Final = 1
@@ -184,6 +193,7 @@ class Reason(StrEnum):
 
     NETWORK = "network"
     HOUR = "hour"
+    VOLUME = "volume"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,20 +223,44 @@ def unusual(records: Iterable[AuditRecord], since: datetime, zone: tzinfo) -> li
     """
     networks: dict[str, set[str]] = defaultdict(set)
     hours: dict[str, list[int]] = defaultdict(list)
+    days: dict[str, _Days] = defaultdict(_Days)
     strange: list[Unusual] = []
     for record in records:
         if record.who == UNKNOWN or record.outcome not in (Outcome.ALLOWED, Outcome.FAILED):
             continue
-        network, hour = network_of(record.origin), record.time.astimezone(zone).hour
+        at = record.time.astimezone(zone)
+        network, hour = network_of(record.origin), at.hour
+        much = days[record.who].grew_unusual(at.date(), times(record))
         known_networks, known_hours = networks[record.who], hours[record.who]
         if record.time >= since:
             if known_networks and network not in known_networks:
                 strange.append(Unusual(record=record, reason=Reason.NETWORK))
             if len(known_hours) >= LEAST_KNOWN and all(_apart(hour, known) > _NEAR for known in set(known_hours)):
                 strange.append(Unusual(record=record, reason=Reason.HOUR))
+            if much:
+                strange.append(Unusual(record=record, reason=Reason.VOLUME))
         known_networks.add(network)
         known_hours.append(hour)
     return strange
+
+
+@dataclass
+class _Days:
+    """How often somebody came: on the current day, and at most on one before it."""
+
+    day: date | None = None
+    count: int = 0
+    most: int = 0
+    known: int = 0
+
+    def grew_unusual(self, day: date, count: int) -> bool:
+        """Add accesses; whether with them, and not before, the day has unusually many."""
+        if day != self.day:
+            self.most, self.known = max(self.most, self.count), self.known + (self.day is not None)
+            self.day, self.count = day, 0
+        before, self.count = self.count, self.count + count
+        bound = max(LEAST_VOLUME - 1, MORE_THAN_EVER * self.most)
+        return self.known >= LEAST_DAYS and before <= bound < self.count
 
 
 def _apart(hour: int, other: int) -> int:
@@ -279,6 +313,30 @@ def is_about_rights(record: AuditRecord) -> bool:
     if record.source is Source.KAFKA:
         return action == "alter" and target.startswith("cluster:")
     return record.source is Source.OPS and action in _COMMANDS
+
+
+_MASTERS: Final = "system:masters"
+_SESSIONS: Final = frozenset({"exec", "attach"})
+_ACCOUNTS_OF_ALL_RIGHTS: Final = {
+    Source.DATABASE: SUPERUSER,
+    Source.GRAFANA: ADMINISTRATOR,
+    Source.SEARCH: SEARCH_ADMINISTRATOR,
+}
+_PAST_THE_LOGIN: Final = ("open", "--direct")
+
+
+def is_break_glass(record: AuditRecord) -> bool:
+    """Whether somebody went past the rights of people, or tried to.
+
+    Such are: accounts that have every right and are nobody's own; requests that RBAC does not judge; a shell in a pod;
+    a page behind its personal login.
+    """
+    if record.source is Source.CLUSTER:
+        return record.detail.get("group") == _MASTERS or record.action in _SESSIONS
+    if record.source is Source.OPS:
+        command, option = _PAST_THE_LOGIN
+        return record.action.split()[:2] == ["ops", command] and option in record.detail.get("arguments", "").split()
+    return record.who == _ACCOUNTS_OF_ALL_RIGHTS.get(record.source)
 
 
 CLOCK_BOUND: Final = timedelta(minutes=5)
@@ -393,6 +451,11 @@ class Findings:
     def rights(self) -> list[AuditRecord]:
         """Changes of who may do what, those that were refused or failed too."""
         return [record for record in self.people if is_about_rights(record)]
+
+    @property
+    def break_glass(self) -> list[AuditRecord]:
+        """Use of accounts and ways that go past the rights of people, also where it was refused."""
+        return [record for record in self.people if is_break_glass(record)]
 
     @property
     def confidential(self) -> list[AuditRecord]:

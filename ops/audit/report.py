@@ -38,6 +38,7 @@ _HEADS: Final = {
 _REASONS: Final = {
     Reason.NETWORK: Text(en="a network that this user never came from", ja="初めてのネットワーク"),
     Reason.HOUR: Text(en="an hour at which this user never came", ja="初めての時間帯"),
+    Reason.VOLUME: Text(en="a day with far more accesses than any before", ja="アクセス件数の急増"),
 }
 _OUTCOMES: Final = {
     Outcome.ALLOWED: Text(en="allowed", ja="許可"),
@@ -89,6 +90,10 @@ def document(found_in: Findings, platform: str, zone: ZoneInfo) -> Document:
                 title=Text(en="Reads of confidential traces", ja="機密トレースの閲覧"),
                 blocks=(_table(found_in.confidential, zone),),
             ),
+            Section(
+                title=Text(en="Break-glass access", ja="緊急アクセス（ブレークグラス）"),
+                blocks=(_break_glass(found_in.break_glass, zone),),
+            ),
             Section(title=Text(en="Unusual", ja="通常と異なるアクセス"), blocks=(_unusual(found_in.unusual, zone),)),
             Section(title=Text(en="Missing", ja="欠落"), blocks=(_missing(found_in, zone),)),
             Section(title=Text(en="Clocks", ja="時計のずれ"), blocks=(_clocks(found_in.clocks, zone),)),
@@ -116,6 +121,7 @@ def content(found_in: Findings) -> dict[str, Any]:
         "refused": plain(found_in.refused),
         "rights": plain(found_in.rights),
         "confidential": plain(found_in.confidential),
+        "break_glass": plain(found_in.break_glass),
         "unusual": [{"reason": strange.reason, **plain([strange.record])[0]} for strange in found_in.unusual],
         "gaps": plain(found_in.gaps),
         "clocks": [
@@ -181,6 +187,7 @@ def _figures(found_in: Findings) -> Figures:
             figure("Refused", "拒否", sum(map(times, found_in.refused))),
             figure("Changes of rights", "権限の変更", sum(map(times, found_in.rights))),
             figure("Confidential reads", "機密閲覧", len(found_in.confidential)),
+            figure("Break-glass", "緊急アクセス", sum(map(times, found_in.break_glass))),
             figure("Unusual", "通常と異なる", len(found_in.unusual)),
             figure("Gaps", "欠落", len(found_in.gaps) + len(found_in.broken), bad=True),
         )
@@ -238,6 +245,29 @@ def _rights(records: Sequence[AuditRecord], zone: ZoneInfo) -> Table:
         for record in reversed(records)
     )
     return _cut(_NEWEST_FIRST, (*_ROW_HEAD, _HEADS["outcome"], _HEADS["count"]), rows)
+
+
+def _break_glass(records: Sequence[AuditRecord], zone: ZoneInfo) -> Table:
+    """A row for all that are alike: one update is hundreds of them."""
+    alike: dict[tuple[str, str, Source, str, Outcome], tuple[int, datetime]] = {}
+    for record in records:
+        key = record.who, record.origin, record.source, record.action, record.outcome
+        count, _ = alike.get(key, (0, record.time))
+        alike[key] = count + times(record), record.time
+    newest = sorted(alike.items(), key=lambda item: item[1][1], reverse=True)
+    rows = tuple(
+        (
+            *map(_cell, (who, origin)),
+            Cell(text=_SOURCES[source]),
+            _cell(action),
+            Cell(text=_OUTCOMES[outcome]),
+            _number(count),
+            Cell(text=moment(last.timestamp(), zone)),
+        )
+        for (who, origin, source, action, outcome), (count, last) in newest
+    )
+    head = tuple(_HEADS[name] for name in ("who", "origin", "source", "action", "outcome", "count", "last"))
+    return _cut(_NEWEST_FIRST, head, rows)
 
 
 def _unusual(strange: Sequence[Unusual], zone: ZoneInfo) -> Table:

@@ -23,6 +23,7 @@ from services.audit import Source
 from services.audit.cluster import MOST_BODY_BYTES
 from services.audit.records import GAP, Access, AuditRecord, Entry, Outcome, link_of, linked, note
 from services.reports import LANGUAGES
+from services.reports.model import Table
 from services.reports.render import html
 from tests.support import engine
 
@@ -118,6 +119,84 @@ def test_an_hour_is_unusual_once_enough_is_known() -> None:
         (night.access.time, Reason.HOUR)
     ]
     assert unusual(chained(*usual[:5], night), SINCE, ZONE) == []
+
+
+def visits(days: int, daily: int, last: int) -> list[Entry]:
+    """Accesses on so many days before the period, then on one day of it, all at the same hour."""
+    begin = SINCE - timedelta(days=days)
+    before = [access(at=begin + timedelta(days=day, seconds=number)) for day in range(days) for number in range(daily)]
+    return [*before, *(access(at=SINCE + timedelta(days=2, seconds=number)) for number in range(last))]
+
+
+def test_a_day_with_far_more_accesses_than_any_before_is_unusual_once() -> None:
+    strange = unusual(chained(*visits(days=5, daily=30, last=200)), SINCE, ZONE)
+    assert [(one.record.time, one.reason) for one in strange] == [
+        (SINCE + timedelta(days=2, seconds=150), Reason.VOLUME)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("days", "daily", "last", "why"),
+    [
+        (4, 30, 200, "too few days are known"),
+        (5, 30, 150, "no more than five times as many"),
+        (5, 1, 99, "too few to mean anything"),
+    ],
+)
+def test_a_day_with_more_accesses_is_not_unusual(days: int, daily: int, last: int, why: str) -> None:
+    assert unusual(chained(*visits(days, daily, last)), SINCE, ZONE) == [], why
+
+
+def test_an_access_that_stands_for_many_counts_as_many() -> None:
+    entries = [*visits(days=5, daily=2, last=1), access(at=SINCE + timedelta(days=2, minutes=1), repeated="100")]
+    assert [one.reason for one in unusual(chained(*entries), SINCE, ZONE)] == [Reason.VOLUME]
+
+
+@pytest.mark.parametrize(
+    ("source", "who", "action", "detail", "is_one"),
+    [
+        (Source.DATABASE, "postgres", "log in", {}, True),
+        (Source.DATABASE, "grafana", "log in", {}, False),
+        (Source.GRAFANA, "platform-administrator", "change", {}, True),
+        (Source.GRAFANA, "carol", "change", {}, False),
+        (Source.GRAFANA, "postgres", "query", {}, False),
+        (Source.SEARCH, "search-admin", "delete", {}, True),
+        (Source.SEARCH, "operator", "read", {}, False),
+        (Source.CLUSTER, "admin", "delete", {"group": "system:masters"}, True),
+        (Source.CLUSTER, "carol", "delete", {}, False),
+        (Source.CLUSTER, "carol", "exec", {}, True),
+        (Source.CLUSTER, "carol", "read log", {}, False),
+        (Source.OPS, "carol", "ops open metrics", {"arguments": "--direct"}, True),
+        (Source.OPS, "carol", "ops open metrics", {"arguments": ""}, False),
+        (Source.OPS, "carol", "ops alerts", {"arguments": "--direct"}, False),
+        (Source.KAFKA, "postgres", "alter", {}, False),
+    ],
+)
+@pytest.mark.parametrize("outcome", [Outcome.ALLOWED, Outcome.REFUSED])
+def test_what_goes_past_the_rights_of_people_is_break_glass_access(
+    source: Source, who: str, action: str, detail: dict[str, str], is_one: bool, outcome: Outcome
+) -> None:
+    entry = replace(access(who, action=action, outcome=outcome, **detail), source=source)
+    found_in = seen(entry)
+    assert [record.who for record in found_in.break_glass] == ([who] if is_one else [])
+    assert len(content(found_in)["break_glass"]) == is_one
+
+
+def test_the_page_has_a_row_for_equal_break_glass_accesses() -> None:
+    entries = [
+        replace(access("admin", action="patch", group="system:masters", repeated=times), source=Source.CLUSTER)
+        for times in ("3", "4")
+    ]
+    [section] = [
+        section
+        for section in document(seen(*entries), "obs", ZONE).sections
+        if section.title.en == "Break-glass access"
+    ]
+    [table] = section.blocks
+    assert isinstance(table, Table)
+    assert [[cell.text.en for cell in row][:6] for row in table.rows] == [
+        ["admin", "10.0.0.1", "Kubernetes API", "patch", "allowed", "7"]
+    ]
 
 
 @pytest.mark.parametrize(
