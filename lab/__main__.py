@@ -37,17 +37,23 @@ from lab.toolchain import tools as toolbox
 from lab.toolchain.recipes import LOAD_GENERATOR, ON_DEMAND, RECIPES
 from ops.core.files import write_private
 
-_NEXT = (
-    "next: `python -m lab open grafana` (or metrics, alerts: a page for a browser of this machine), "
-    "`python -m lab exec -- python -m ops connect --layer business --write DIR` (what a service needs to send), "
-    "`python -m lab exec -- kubectl get pods -A`, `python -m lab notifications` (what on-call was notified), "
-    "`make verify`, `make e2e`, `make up-dr` (a second region), `make down`"
-)
-_SECOND_NEXT = (
-    "next: `python -m lab exec -- python -m ops regions`; with PULUMI_STACK=local-dr commands are for this region, and "
-    "`kubectl --context obs-lab-dr` asks its cluster; `python -m lab partition obs-local`, "
-    "`python -m lab reconnect obs-local`, `make destroy-dr`"
-)
+_NEXT = {
+    "python -m lab open grafana": "a page for a browser of this machine; also metrics, alerts",
+    "make verify": "a line per requirement",
+    "python -m lab exec -- kubectl get pods -A": "what runs",
+    "python -m lab exec -- python -m ops connect --layer business --write DIR": "what a service needs to send",
+    "python -m lab notifications": "what on-call was notified",
+    "make e2e": "the core of the drills",
+    "make up-dr": "a second region",
+    "make down": "ends all of it",
+}
+_SECOND_NEXT = {
+    "python -m lab exec -- python -m ops regions": "who is primary",
+    "PULUMI_STACK=local-dr python -m lab exec -- python -m ops alerts": "a command for this region",
+    "python -m lab exec -- kubectl --context obs-lab-dr get pods -A": "what runs here",
+    "python -m lab partition obs-local": "cuts the first region off; `python -m lab reconnect obs-local`",
+    "make destroy-dr": "ends this region",
+}
 _Chosen = Annotated[str, typer.Option(help="local, or local-dr: the second region")]
 _KEEP_EVERY_S = 10.0
 _COPIED_LIMIT_S = 300.0
@@ -101,15 +107,15 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
     which = ": `make verify ROW=P1` says which and why" if down else ""
     console.print(f"scrape targets up {up or 0:.0f}, down {down or 0:.0f}{which}", highlight=False)
     places = Table(title=f"addresses (inside the network namespace {paths.first.netns})")
-    places.add_column("what")
-    places.add_column("where")
+    places.add_column("what", overflow="fold")
+    places.add_column("where", overflow="fold")
     for what, key in (
         ("OTLP gRPC", "otlp_grpc"),
         ("OTLP HTTP", "otlp_http"),
         ("Kafka, external listener", "kafka_bootstrap"),
         ("metrics, single read address (Thanos Query)", "query_url"),
     ):
-        places.add_row(what, str(outputs[key]))
+        places.add_row(what, str(outputs[key]).replace(",", "\n"))
     for clearance, url in outputs["trace_query_urls"].items():
         places.add_row(f"traces, clearance {clearance}", str(url))
     for login, url in outputs["sign_in_urls"].items():
@@ -122,7 +128,10 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
     places.add_row(f"object storage (S3), buckets {bucket} and {storage.WITNESS_BUCKET} (of both regions)", storage.URL)
     places.add_row(f"fake of Route 53, zone {receivers.DNS_ZONE}", receivers.URL)
     console.print(places)
-    console.print(_SECOND_NEXT if paths.is_second else _NEXT, highlight=False)
+    console.print("next:")
+    console.print('  . "$(make -s venv)/bin/activate"\n      the Python of the commands below', highlight=False)
+    for command, why in (_SECOND_NEXT if paths.is_second else _NEXT).items():
+        console.print(f"  {command}\n      {why}", highlight=False, soft_wrap=True)
 
 
 @app.command()

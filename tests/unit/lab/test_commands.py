@@ -178,6 +178,25 @@ def test_only_a_platform_that_was_not_there_leaves_the_times_of_its_steps(
     assert left == profiles
 
 
+def test_each_address_and_each_next_command_can_be_copied_from_a_narrow_terminal(
+    paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(command_line, "Query", lambda _: SimpleNamespace(number=lambda _: 0.0))
+    brokers = [f"198.18.0.1{number}:9094" for number in range(3)]
+    outputs = {
+        **dict.fromkeys(("otlp_grpc", "otlp_http", "query_url"), "https://198.18.0.20:4318"),
+        "kafka_bootstrap": ",".join(brokers),
+        "trace_query_urls": {},
+        "sign_in_urls": {},
+    }
+    command_line.show_summary(paths, outputs, {"device": 1})
+    shown = capsys.readouterr().out
+    assert [broker for broker in brokers if broker not in shown] == []
+    commands = ["python -m lab exec -- python -m ops connect --layer business --write DIR", "make verify"]
+    assert [command for command in commands if f"  {command}\n" not in shown] == []
+
+
 def test_a_cut_is_shown_and_keeps_its_stack_from_being_waited_for(
     paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
