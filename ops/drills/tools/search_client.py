@@ -19,7 +19,7 @@ from ops.drills.procedure import CannotRunError
 T = TypeVar("T")
 _PAGE = 1000
 _TRIES, _TRY_AGAIN_S = 6, 1.0
-_READINGS, _READ_AGAIN_S = 4, 20.0
+_READINGS, _READ_AGAIN_S = 8, 20.0
 
 
 class SearchClient:

@@ -75,5 +75,5 @@ def test_a_reading_that_was_refused_in_between_begins_anew(refused: Answer, wait
 
 def test_what_cannot_be_read_whole_is_an_error(waits: list[float]) -> None:
     with pytest.raises(OpsError, match="search answered 429"):
-        client([page("a"), FULL] * 4, []).hits({"match_all": {}})
-    assert waits == [20.0] * 3
+        client([page("a"), FULL] * 8, []).hits({"match_all": {}})
+    assert waits == [20.0] * 7
