@@ -284,8 +284,7 @@ class Stack:
         )
         if done.returncode:
             raise LabError(f"pulumi state unprotect of {self._name} failed: {_last_line(done)}")
-        command = ("destroy", "--yes", "--skip-preview", f"--parallel={environment.PARALLEL}")
-        if self._pulumi(*command, timeout_s=_UPDATE_LIMIT_S, capture=False).returncode:
+        if self._pulumi("destroy", "--yes", "--skip-preview", timeout_s=_UPDATE_LIMIT_S, capture=False).returncode:
             raise LabError(f"pulumi destroy of {self._name} failed: see above")
 
     def outputs(self) -> dict[str, Any]:
