@@ -43,7 +43,7 @@ class ExceptionEntry:
 
 def load(file: Path = FILE) -> tuple[tuple[ExceptionEntry, ...], tuple[Finding, ...]]:
     """Read the file; entries that cannot be used are findings, never exceptions."""
-    content = yaml.safe_load(file.read_text()) if file.exists() else []
+    content = yaml.load(file.read_text(), yaml.CSafeLoader) if file.exists() else []
     entries: list[ExceptionEntry] = []
     mistakes: list[Finding] = []
     for index, entry in enumerate(content or []):

@@ -1,19 +1,13 @@
 """The rules as policies of the Pulumi engine, and the engine's resources as rules see them: converted once, and the
 same for resource and stack rules.
-
-The SDK converts the properties of every resource anew for each policy, which makes a preview several times slower
-(docs/adr/0011). Here its three pure conversion functions remember what they made of an object.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pulumi_policy.policy as sdk
 from pulumi_policy import (
     EnforcementLevel,
     Policy,
@@ -21,7 +15,6 @@ from pulumi_policy import (
     PolicyResource,
     ReportViolation,
     ResourceValidationArgs,
-    ResourceValidationPolicy,
     StackValidationArgs,
     StackValidationPolicy,
 )
@@ -30,45 +23,8 @@ from pulumi_policy.proxy import UnknownValueError as EngineUnknownError
 from policy.model import UNKNOWN, Level, Resource, Rule
 from policy.rules import RULES
 from policy.runner import EXCEPTIONS, Runner, Verdict
+from policy.servicer import KindPolicy, Memoized, install
 from policy.stack_config import stack_options
-
-_KEPT = 8192
-
-
-class Memoized:
-    """A function of one object that is computed once per object while that object is remembered."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        self._lock = threading.Lock()
-        self._made: OrderedDict[int, tuple[object, Any]] = OrderedDict()
-
-    def __call__(self, subject: Any, *more: Any) -> Any:
-        """The function's result; further arguments are passed on and not remembered."""
-        if more:
-            return self._function(subject, *more)
-        with self._lock:
-            cached = self._made.get(id(subject))
-        if cached is not None and cached[0] is subject:
-            return cached[1]
-        computed = self._function(subject)
-        with self._lock:
-            self._made[id(subject)] = (subject, computed)
-            while len(self._made) > _KEPT:
-                self._made.popitem(last=False)
-        return computed
-
-
-def install_cache() -> None:
-    """Let the SDK read each resource once.
-
-    Raises:
-        AttributeError: The SDK no longer has these functions: measure a preview, then mend or remove this function.
-    """
-    module: Any = sdk
-    module.json_format = SimpleNamespace(MessageToDict=Memoized(module.json_format.MessageToDict))
-    module.deserialize_properties = Memoized(module.deserialize_properties)
-    module.unknown_checking_proxy = Memoized(module.unknown_checking_proxy)
 
 
 class ResourceView:
@@ -149,7 +105,7 @@ _LEVELS = {Level.MANDATORY: EnforcementLevel.MANDATORY, Level.ADVISORY: Enforcem
 
 def policies() -> list[Policy]:
     """One policy per rule, and one that gathers what a preview could not know."""
-    install_cache()
+    install()
     runner = Runner()
     notes, seen = _Notes(), ResourceView()
     pack_policies: list[Policy] = []
@@ -161,9 +117,7 @@ def policies() -> list[Policy]:
             "config_schema": _schema(rule),
         }
         if rule.resource is not None:
-            pack_policies.append(
-                ResourceValidationPolicy(validate=_resource_check(runner, rule, seen, notes), **common)
-            )
+            pack_policies.append(KindPolicy(rule.kinds, validate=_resource_check(runner, rule, seen, notes), **common))
         else:
             pack_policies.append(StackValidationPolicy(validate=_stack_check(runner, rule, seen, notes), **common))
     pack_policies.append(
@@ -206,8 +160,6 @@ def _counted(rules: set[str]) -> str:
 
 def _resource_check(runner: Runner, rule: Rule, seen: ResourceView, notes: _Notes) -> Any:
     def check(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        if rule.kinds and args.resource_type.rsplit(":", 1)[-1] not in rule.kinds:
-            return
         _tell(runner.at_resource(rule, seen.resource(args), _options(rule, args.get_config(), args.urn)), report, notes)
 
     return check

@@ -62,7 +62,7 @@ def stack_options(rule: str, urn: str, folder: Path | None = None) -> Mapping[st
 def _settings(file: Path) -> Mapping[str, Any]:
     """The settings of a stack file; none where there is no such file or it says nothing readable."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))["config"][_SETTINGS]
+        content = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)["config"][_SETTINGS]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
         return {}
     return content if isinstance(content, Mapping) else {}

@@ -52,7 +52,7 @@ def agreed_rights() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _read(file: Path) -> Mapping[str, Any]:
-    content: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content: Mapping[str, Any] = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
     return content
 
 
@@ -181,7 +181,7 @@ class Table:
 @functools.cache
 def table(name: str) -> Table:
     """A table of ``policy/settings``."""
-    return Table(name, yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+    return Table(name, yaml.load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader))
 
 
 def _pattern(path: str) -> re.Pattern[str]:
