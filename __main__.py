@@ -14,12 +14,13 @@ def main() -> None:
         pulumi.RunError: The stack file, its secrets or the file of thresholds cannot be used.
     """
     try:
-        from stacks import settings
+        from stacks import sdk, settings
         from stacks.cluster import check_quorum, check_role, identified
         from stacks.outputs import outputs
         from stacks.platform import Platform
     except CatalogueError as error:
         raise pulumi.RunError(str(error)) from None
+    sdk.spare()
     chosen, role = settings.load(), settings.role()
     file = f"Pulumi.{pulumi.get_stack()}.yaml"
     cluster = identified(chosen.cluster, file)

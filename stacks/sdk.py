@@ -1,0 +1,25 @@
+"""Habits of the Pulumi SDK that a program of hundreds of resources cannot afford."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from pulumi import log
+
+DEBUG: Final = "OBS_SDK_DEBUG"
+"""Environment variable that lets the SDK send its debug lines, for ``pulumi preview --debug``."""
+
+
+def spare() -> None:
+    """Send no debug lines of the SDK.
+
+    The SDK sends the engine four lines for each resource and waits for the answer to each one; the engine drops them
+    unless it was called with ``--debug``.
+    """
+    if not os.environ.get(DEBUG):
+        log.debug = _unsent
+
+
+def _unsent(*_message: Any, **_options: Any) -> None:
+    """Take a line and send nothing."""
