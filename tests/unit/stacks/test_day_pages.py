@@ -19,7 +19,7 @@ from ops.__main__ import COMMANDS
 from ops.checks.command import CHECKS
 from ops.drills.run import DRILLS
 from ops.evidence import files as evidence
-from stacks import schema, secrets
+from stacks import schema, sdk, secrets
 from stacks.settings import CONFIG_NAMESPACE
 from tests.support import engine, secret_tables
 
@@ -99,6 +99,7 @@ def known() -> frozenset[str]:
     names |= {secrets.CLUSTER_AUDIT_KEY, secrets.ROLES_KEY, *map(str, StorageRole)}
     names |= {f"{secrets.DATABASE_KEY}.{name}" for name in secrets.DATABASE_NAMES}
     names |= {f"{secrets.OIDC_KEY}.{name}" for name in secrets.OIDC_NAMES}
+    names.add(sdk.DEBUG)
     config = _schema()["properties"]["config"]["properties"]
     names |= set(settings(config[f"{CONFIG_NAMESPACE}:settings"]))
     for recording in (*map(engine.recorded, secret_tables.STACKS), engine.sharded()):
