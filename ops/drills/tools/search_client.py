@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from components.jaeger.query import query_workload
@@ -38,24 +39,36 @@ class SearchClient:
     def hits(self, query: Mapping[str, Any], fields: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Sources of all documents that a query finds, each with its ``_id`` and ``_index``.
 
-        A page that was not answered is not to be had again, so the reading begins anew, also when it is a shard that
-        did not answer: a node whose heap is full refuses reads for a while.
+        Each shard is read by itself. A page of a scroll that was not answered is not to be had again, so the reading
+        of its shard begins anew: a node whose heap is full refuses reads for a while.
 
         Raises:
-            OpsError: Some of them could not be read, several times.
+            OpsError: A shard could not be read, several times.
         """
-        return _patiently(lambda: list(self._pages(query, fields)), _READINGS, _READ_AGAIN_S)
+        documents: list[dict[str, Any]] = []
+        for index, shards in self._shards().items():
+            for shard in range(shards):
+                read = partial(self._read, index, shard, query, fields)
+                documents += _patiently(read, _READINGS, _READ_AGAIN_S)
+        return documents
 
-    def _pages(self, query: Mapping[str, Any], fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def _shards(self) -> dict[str, int]:
+        """Each index behind the alias, and how many shards it has."""
+        indices = self.call("GET", f"/{self._alias}")
+        return {name: int(index["settings"]["index"]["number_of_shards"]) for name, index in indices.items()}
+
+    def _read(self, index: str, shard: int, query: Mapping[str, Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """All documents of one shard that a query finds."""
         body = {"size": _PAGE, "query": query, "sort": ["_doc"], "_source": list(fields) or True}
-        response = self.call("POST", f"/{self._alias}/_search?scroll=1m", body)
+        response = self._once("POST", f"/{index}/_search?scroll=1m&preference=_shards:{shard}", body)
+        documents: list[dict[str, Any]] = []
         while page := _whole(response)["hits"]["hits"]:
-            for hit in page:
-                yield {**hit["_source"], "_id": hit["_id"], "_index": hit["_index"]}
+            documents += [{**hit["_source"], "_id": hit["_id"], "_index": hit["_index"]} for hit in page]
             response = self._once("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": response["_scroll_id"]})
         # The cluster has ended it where its last page was read; else it does so after a minute.
         with suppress(OpsError):
             self._once("DELETE", "/_search/scroll", {"scroll_id": [response["_scroll_id"]]})
+        return documents
 
     def count(self, query: Mapping[str, Any]) -> int:
         """Number of documents that a query finds."""
@@ -69,7 +82,7 @@ class SearchClient:
         """
         return int(_whole(self._once("POST", f"/{self._alias}/_count", {"query": query}))["count"])
 
-    def call(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """One request; a few more when a node does not answer.
 
         Raises:
@@ -77,7 +90,7 @@ class SearchClient:
         """
         return _patiently(lambda: self._once(method, path, body), _TRIES, _TRY_AGAIN_S)
 
-    def _once(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         pods = [pod for pod in self._context.kube.pods(WORKLOAD) if pod.ready]
         if not pods:
             raise OpsError("no search node is ready")
@@ -87,7 +100,7 @@ class SearchClient:
                 method,
                 self._context.tunnels.url(pod, HTTP_PORT) + path,
                 auth=self._login,
-                data=json.dumps(body).encode(),
+                data=None if body is None else json.dumps(body).encode(),
                 headers={"Content-Type": "application/json"},
             )
         except OpsError:

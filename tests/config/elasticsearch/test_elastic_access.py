@@ -13,7 +13,7 @@ from ops.core.web import Web
 from ops.privacy import stores
 from ops.privacy.stores import SearchStore
 from tests.config.elasticsearch.conftest import FAMILIES, USERS
-from tests.config.search.documents import TRACE, bulk, readable_documents, span
+from tests.config.search.documents import TRACE, bulk, many_logs, read_whole, readable_documents, span
 from tests.config.search_process import ADMINISTRATOR, SearchProcesses, hashes, password_of
 from tests.config.servers import eventually
 
@@ -122,3 +122,10 @@ def test_a_new_password_holds_without_a_restart(cluster: SearchProcesses) -> Non
         "the new password holds",
     )
     assert cluster.ask("GET", health, "grafana").status_code == 401
+
+
+def test_a_drill_that_counts_reads_every_document_once(filled: SearchProcesses) -> None:
+    texts = many_logs(filled, 2500)
+    hits = read_whole(filled, "log-reader", "logs-read", {"match_phrase": {"body": "one of many"}})
+    assert sorted(hit["body"] for hit in hits) == sorted(texts)
+    assert len({(hit["_index"], hit["_id"]) for hit in hits}) == len(texts)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
-from tests.config.search_process import SearchProcesses
+from ops.core.web import Web
+from ops.drills.tools.search_client import SearchClient
+from tests.config.search_process import SearchProcesses, password_of
 
 BUSY_S = 120.0
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -43,6 +46,29 @@ def readable_documents(
         time.sleep(0.5)
     assert answer.status_code == 200, answer.text
     return [hit["_source"] for hit in answer.json()["hits"]["hits"]]
+
+
+def read_whole(cluster: SearchProcesses, user: str, alias: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a drill reads that counts documents."""
+    web = Web(str(cluster.ca))
+    context: Any = SimpleNamespace(
+        kube=SimpleNamespace(pods=lambda _: [SimpleNamespace(ready=True, name=node.url) for node in cluster.nodes]),
+        tunnels=SimpleNamespace(url=lambda node, _: node, drop=lambda *_: None),
+        web=web,
+    )
+    try:
+        return SearchClient(context, (user, password_of(user)), alias).hits(query, ["body"])
+    finally:
+        web.close()
+
+
+def many_logs(cluster: SearchProcesses, count: int) -> list[str]:
+    """Add logs whose text says what they are; returns the texts."""
+    texts = [f"one of many {number}" for number in range(count)]
+    actions = [line for text in texts for line in ({"create": {"_index": "logs-write"}}, {"body": text})]
+    answer = bulk(cluster, "log-indexer", *actions)
+    assert not answer["errors"], answer
+    return texts
 
 
 ANALYSED = (

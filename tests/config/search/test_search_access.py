@@ -15,7 +15,7 @@ from tests.config.index_manager_process import (
     FAMILIES,
     IndexManagerFiles,
 )
-from tests.config.search.documents import TRACE, bulk, readable_documents
+from tests.config.search.documents import TRACE, bulk, many_logs, read_whole, readable_documents
 from tests.config.search_process import SearchProcesses
 
 
@@ -125,3 +125,10 @@ def test_japanese_and_english_logs_are_found_by_words_by_trace_and_by_attribute(
     assert bodies_of({"term": {"attributes.key3": "value"}}) == [bodies[3]]
     count = len(cluster.as_admin("GET", "/logs-000001/_mapping").json()["logs-000001"]["mappings"]["properties"])
     assert count == len(FAMILIES[-1].mapping["properties"])
+
+
+def test_a_drill_that_counts_reads_every_document_once(spans: SearchProcesses) -> None:
+    texts = many_logs(spans, 2500)
+    hits = read_whole(spans, "log-reader", "logs-read", {"match_phrase": {"body": "one of many"}})
+    assert sorted(hit["body"] for hit in hits) == sorted(texts)
+    assert len({(hit["_index"], hit["_id"]) for hit in hits}) == len(texts)

@@ -37,6 +37,10 @@ def page(*names: str, **shards: int) -> Answer:
     return Answer(200, {"_scroll_id": "s", "_shards": WHOLE | shards, "hits": {"hits": hits}})
 
 
+def indices(**shards: int) -> Answer:
+    return Answer(200, {name: {"settings": {"index": {"number_of_shards": str(n)}}} for name, n in shards.items()})
+
+
 FULL = Answer(429, {"error": {"type": "circuit_breaking_exception"}})
 ENDED = Answer(200, {})
 
@@ -63,17 +67,33 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return seconds
 
 
-@pytest.mark.parametrize("refused", [FULL, page("b", failed=1, successful=1), page("b", successful=1)])
-def test_a_reading_that_was_refused_in_between_begins_anew(refused: Answer, waits: list[float]) -> None:
+def searches(paths: Sequence[str]) -> list[str]:
+    """Index and shard of each reading that began."""
+    begun = "/_search?scroll=1m&preference=_shards:"
+    return [path.removeprefix("POST /").replace(begun, " ") for path in paths if begun in path]
+
+
+def test_every_shard_of_every_index_is_read_to_its_end() -> None:
     paths: list[str] = []
-    answers = [page("a"), refused, page("a"), page("b"), page(), ENDED]
+    answers = [indices(old=2, new=1), page("a"), page("b"), page(), ENDED, page(), ENDED, page("c"), page(), ENDED]
     hits = client(answers, paths).hits({"match_all": {}})
-    assert [hit["name"] for hit in hits] == ["a", "b"]
-    assert [path for path in paths if "_search?scroll" in path] == ["POST /logs-read/_search?scroll=1m"] * 2
+    assert [hit["name"] for hit in hits] == ["a", "b", "c"]
+    assert paths[0] == "GET /logs-read"
+    assert searches(paths) == ["old 0", "old 1", "new 0"]
+
+
+@pytest.mark.parametrize("refused", [FULL, page("c", failed=1, successful=1), page("c", successful=1)])
+def test_a_shard_that_was_refused_in_between_is_read_anew_and_no_other_one(refused: Answer, waits: list[float]) -> None:
+    paths: list[str] = []
+    answers = [indices(one=2), page("a"), page(), ENDED]
+    answers += [page("b"), refused, page("b"), page("c"), page(), ENDED]
+    hits = client(answers, paths).hits({"match_all": {}})
+    assert [hit["name"] for hit in hits] == ["a", "b", "c"]
+    assert searches(paths) == ["one 0", "one 1", "one 1"]
     assert waits == [20.0]
 
 
 def test_what_cannot_be_read_whole_is_an_error(waits: list[float]) -> None:
     with pytest.raises(OpsError, match="search answered 429"):
-        client([page("a"), FULL] * 8, []).hits({"match_all": {}})
+        client([indices(one=1), *[page("a"), FULL] * 8], []).hits({"match_all": {}})
     assert waits == [20.0] * 7
