@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from components.telemetry.file import CatalogueError
+from stacks import sdk
 
 
 def main() -> None:
@@ -13,14 +14,14 @@ def main() -> None:
     Raises:
         pulumi.RunError: The stack file, its secrets or the file of thresholds cannot be used.
     """
+    sdk.spare()
     try:
-        from stacks import sdk, settings
+        from stacks import settings
         from stacks.cluster import check_quorum, check_role, identified
         from stacks.outputs import outputs
         from stacks.platform import Platform
     except CatalogueError as error:
         raise pulumi.RunError(str(error)) from None
-    sdk.spare()
     chosen, role = settings.load(), settings.role()
     file = f"Pulumi.{pulumi.get_stack()}.yaml"
     cluster = identified(chosen.cluster, file)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 from pulumi import log
 from pulumi.runtime.proto import engine_pb2
@@ -21,13 +24,14 @@ class Engine:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """The engine of a program, and the SDK's own functions again afterwards."""
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The engine of a program; the SDK's own functions and the garbage collector are back afterwards."""
     recorder = Engine()
     monkeypatch.setattr(log, "get_engine", lambda: recorder)
     monkeypatch.setattr(log, "debug", log.debug)
     monkeypatch.delenv(sdk.DEBUG, raising=False)
-    return recorder
+    yield recorder
+    gc.enable()
 
 
 def speak() -> None:
@@ -48,3 +52,9 @@ def test_they_are_sent_to_whoever_wants_them(engine: Engine, monkeypatch: pytest
     sdk.spare()
     speak()
     assert [severity for severity, _ in engine.messages] == [engine_pb2.DEBUG, engine_pb2.INFO, engine_pb2.WARNING]
+
+
+@pytest.mark.usefixtures("engine")
+def test_no_garbage_is_collected() -> None:
+    sdk.spare()
+    assert not gc.isenabled()
