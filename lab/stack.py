@@ -158,7 +158,8 @@ class Stack:
     def __init__(self, paths: LabPaths, name: str = environment.STACK) -> None:
         self._paths = paths
         self._name = name
-        self._environment = {**environment.variables(paths), "PULUMI_STACK": name}
+        # The engine lives for a minute: with Go's default much of its work is the collection of garbage.
+        self._environment = {**environment.variables(paths), "PULUMI_STACK": name, "GOGC": "400"}
         self._empty = False
 
     def _pulumi(

@@ -44,8 +44,21 @@ def install(home: Path, python: Path | str, *, keep_machine_host: bool = False) 
         _write(folder / LANGUAGE_HOST, launcher(python, "language", {"OBS_PULUMI_BIN": str(folder)}))
     for name, package in _OWN_PLUGINS.items():
         _write(_plugin(home, name, importlib.metadata.version(package)), launcher(python, f"{name}_provider", {}))
+    _keep_no_logs(home / "logs")
     kubernetes = _plugin(home, "kubernetes", importlib.metadata.version("pulumi-kubernetes"))
     _link(kubernetes, tools.path("pulumi-resource-kubernetes"))
+
+
+def _keep_no_logs(logs: Path) -> None:
+    """Put a file where the engine makes the folder of its automatic logs, which it then does without.
+
+    No setting turns them off. It compresses and encrypts every property of every resource for them, several times: much
+    of its work in a preview.
+    """
+    if logs.is_dir():
+        shutil.rmtree(logs)
+    if not logs.exists():
+        logs.touch()
 
 
 def launcher(python: Path | str, module: str, env: dict[str, str]) -> str:

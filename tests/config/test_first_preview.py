@@ -32,3 +32,4 @@ def test_the_pack_passes_a_first_preview_on_a_cluster_that_answers(tmp_path: Pat
         done = replace(engine, kubeconfig=kubeconfig).preview()
     assert re.findall(r"- \[mandatory\] +(\S+)", done.stdout) == [], done.stdout[-4000:]
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert (engine.folder / "home" / "logs").is_file(), "the engine keeps logs, which take much of its time"

@@ -60,6 +60,14 @@ def test_installing_again_rewrites_nothing(tmp_path: Path) -> None:
     assert stamps() == before
 
 
+def test_the_engine_finds_no_folder_for_its_logs_and_those_of_before_are_removed(tmp_path: Path) -> None:
+    logs = tmp_path / "home" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "pulumi-20261205T145726-8360-stack_select.log").write_text("earlier")
+    home.install(tmp_path / "home", sys.executable)
+    assert logs.is_file()
+
+
 def test_a_rebuilt_provider_is_taken_up(tmp_path: Path, built_tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home.install(tmp_path / "home", sys.executable)
     newer = tmp_path / "newer"
