@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from confluent_kafka import TopicPartition
 from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
@@ -22,7 +21,7 @@ from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError
-from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer, errors
+from ops.core.kafka import KafkaAdmin
 from ops.core.platform import Platform
 from ops.core.prometheus_text import seconds_of_option
 from ops.core.terminal import Table
@@ -83,8 +82,8 @@ def read(platform: Platform, stage: Stage, start: datetime, idle_s: float = IDLE
     topic, kafka = TOPICS[stage], KafkaAdmin(platform)
     if topic not in kafka.topics():
         raise OpsError(f"topic {topic} does not exist: deploy a version of the platform with alerting")
+    starts = kafka.since(topic, start)
     ends = kafka.end_offsets(topic)
-    starts = _starts(platform, topic, ends, start)
     reached = dict(starts)
     events: list[AlertEvent] = []
     unreadable = 0
@@ -98,20 +97,6 @@ def read(platform: Platform, stage: Stage, start: datetime, idle_s: float = IDLE
     return Found(
         events=tuple(sorted(events, key=lambda event: event.received_at)), unreadable=unreadable, silent=silent
     )
-
-
-def _starts(platform: Platform, topic: str, ends: dict[int, int], start: datetime) -> dict[int, int]:
-    """Partition -> offset of the first record of that moment or later, or its end."""
-    wanted = [TopicPartition(topic, partition, int(start.timestamp() * 1000)) for partition in ends]
-    with (
-        consumer(client_settings(platform, platform.kafka_admin)) as reader,
-        errors(f"cannot read the offsets of {topic}"),
-    ):
-        offsets = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
-    return {
-        partition.partition: partition.offset if partition.offset >= 0 else ends[partition.partition]
-        for partition in offsets
-    }
 
 
 def about(events: Iterable[AlertEvent], alert: str) -> list[AlertEvent]:

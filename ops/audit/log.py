@@ -24,7 +24,7 @@ from components.search.config import ADMIN as SEARCH_ADMINISTRATOR
 from components.search.config import WORKLOAD as SEARCH
 from components.telemetry.topics import AUDIT_TOPIC
 from ops.core.errors import OpsError
-from ops.core.kafka import TIMEOUT_SECONDS, client_settings, consumer, errors, watermarks
+from ops.core.kafka import TIMEOUT_SECONDS, client_settings, consumer, errors, first_since, watermarks
 from ops.core.platform import Platform
 from services.audit import Source
 from services.audit.journal import LONGEST_S, PARTITION
@@ -155,9 +155,8 @@ def read(platform: Platform, start: datetime) -> AuditLog:
     unreadable = 0
     with consumer(settings, READER) as reader, errors(f"cannot read {TOPIC}"):
         low, high = watermarks(reader, TOPIC, PARTITION)
-        wanted = [TopicPartition(TOPIC, PARTITION, int(start.timestamp() * 1000))]
-        [first] = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
-        at = first.offset if first.offset >= 0 else high
+        first = first_since(reader, TOPIC, {PARTITION: start})[PARTITION]
+        at = high if first is None else first
         whole = at <= low
         reader.assign([TopicPartition(TOPIC, PARTITION, at)])
         deadline = time.monotonic() + TIMEOUT_SECONDS

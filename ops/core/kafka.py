@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Protocol
 
@@ -34,9 +35,12 @@ ADMIN: Any = _admin
 """Classes of the administrator's client; the library does not mark them as exported, so they have no types here."""
 
 TIMEOUT_SECONDS = 15.0
+FIRST_SECONDS = TIMEOUT_SECONDS
+"""How long the first records of a reading may take: the connections are made for them."""
 _PAUSE_SECONDS = 0.2
 _INTERNAL = "__"
 _READER = "ops-reader"
+_END_OF_PARTITION = "_PARTITION_EOF"
 _COORDINATOR_MOVES = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
 
 
@@ -286,16 +290,38 @@ class KafkaAdmin:
         with consumer(self._settings) as reader:
             return {partition: watermarks(reader, topic, partition)[1] for partition in range(count)}
 
+    def since(self, topic: str, moment: datetime) -> dict[int, int]:
+        """Partition -> offset of the first record that is not older than a moment, or its end of now.
+
+        Raises:
+            OpsError: There is no such topic, or no answer.
+        """
+        known = self.topics().get(topic)
+        if known is None:
+            raise OpsError(f"Kafka has no topic {topic}")
+        with consumer(self._settings) as reader:
+            first = first_since(reader, topic, dict.fromkeys(range(known.partitions), moment))
+            return {
+                partition: watermarks(reader, topic, partition)[1] if offset is None else offset
+                for partition, offset in first.items()
+            }
+
     def read(self, topic: str, start: Mapping[int, int], seconds: float) -> Iterator[Any]:
-        """Records from ``start`` up to the ends of now; stops early when no more come for ``seconds``."""
+        """Records from ``start`` up to the ends of now.
+
+        Stops early when no more come for ``seconds``; the first ones may take ``FIRST_SECONDS``.
+        """
         ends = self.end_offsets(topic)
         left = {partition: end for partition, end in ends.items() if start.get(partition, 0) < end}
-        with consumer(self._settings) as reader:
+        with consumer({**self._settings, "enable.partition.eof": True}) as reader:
             reader.assign([TopicPartition(topic, partition, start.get(partition, 0)) for partition in left])
-            deadline = time.monotonic() + seconds
+            deadline = time.monotonic() + max(seconds, FIRST_SECONDS)
             while left and time.monotonic() < deadline:
                 for message in reader.consume(500, timeout=1.0):
-                    if message.error():
+                    if error := message.error():
+                        # The last offsets of a partition may be no records: marks of transactions, what is compacted.
+                        if error.name() == _END_OF_PARTITION:
+                            left.pop(int(message.partition() or 0), None)
                         continue
                     deadline = time.monotonic() + seconds
                     yield message
@@ -358,6 +384,21 @@ def caught_up(kafka: GroupLag, groups: Iterable[str]) -> bool:
     """Whether every group has read what there is; one that has committed nothing yet has no lag either, and has not."""
     lags = (kafka.lag(group) for group in groups)
     return all(lag and sum(lag.values()) <= CAUGHT_UP for lag in lags)
+
+
+def first_since(reader: Consumer, topic: str, moments: Mapping[int, datetime]) -> dict[int, int | None]:
+    """Partition -> offset of the first record that is not older than its moment; None where nothing is as new.
+
+    Raises:
+        OpsError: Kafka does not answer, or a partition has no leader to answer for it.
+    """
+    wanted = [TopicPartition(topic, number, int(moment.timestamp() * 1000)) for number, moment in moments.items()]
+    with errors(f"Kafka: cannot find the records of {topic} by time"):
+        places = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
+        for place in places:
+            if place.error:
+                raise KafkaException(place.error)
+    return {place.partition: place.offset if place.offset >= 0 else None for place in places}
 
 
 def watermarks(reader: Consumer, topic: str, partition: int) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from confluent_kafka import KafkaException, TopicPartition
 from pydantic import ValidationError
 
 from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
@@ -19,8 +18,7 @@ from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from ops.alerts.silences import candidates
 from ops.core.alertmanager import Alertmanager, FiringAlert
 from ops.core.errors import OpsError, one_line
-from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer
-from ops.core.platform import Platform
+from ops.core.kafka import KafkaAdmin
 from ops.incidents.evidence import AlertEvent, Notification, Silenced
 from ops.incidents.record import AlertRecord, Incident, TimeWindow, subject_of
 from ops.telemetry.traces import printable
@@ -56,28 +54,25 @@ class Read:
     latest: datetime = _NEVER
 
 
-def raw_events(platform: Platform, admin: KafkaAdmin, alert_id: str, window: TimeWindow, read: Read) -> list[RawEvent]:
+def raw_events(admin: KafkaAdmin, alert_id: str, window: TimeWindow, read: Read) -> list[RawEvent]:
     """What the Prometheus said of one alert, in the order in which it came.
 
     Raises:
         OpsError: No answer from Kafka.
     """
-    return list(_kept(platform, admin, ALERTS_RAW_TOPIC.name, RawEvent, window, read, alert_id))
+    return list(_kept(admin, ALERTS_RAW_TOPIC.name, RawEvent, window, read, alert_id))
 
 
-def processed_events(
-    platform: Platform, admin: KafkaAdmin, alert_id: str, window: TimeWindow, read: Read
-) -> list[ProcessedEvent]:
+def processed_events(admin: KafkaAdmin, alert_id: str, window: TimeWindow, read: Read) -> list[ProcessedEvent]:
     """The notifications that named one alert.
 
     Raises:
         OpsError: No answer from Kafka.
     """
-    return list(_kept(platform, admin, ALERTS_PROCESSED_TOPIC.name, ProcessedEvent, window, read, alert_id))
+    return list(_kept(admin, ALERTS_PROCESSED_TOPIC.name, ProcessedEvent, window, read, alert_id))
 
 
 def _kept(
-    platform: Platform,
     admin: KafkaAdmin,
     topic: str,
     model: type[K],
@@ -90,7 +85,8 @@ def _kept(
     The key tells whose record it is, so that the many others of a bad night need not be understood.
     """
     deadline = time.monotonic() + MOST_SECONDS
-    starts, ends = _offsets(platform, admin, topic, window.start)
+    starts = admin.since(topic, window.start)
+    ends = admin.end_offsets(topic)
     left = {partition for partition, start in starts.items() if start < ends[partition]}
     past: set[int] = set()
     for message in admin.read(topic, starts, _QUIET_SECONDS):
@@ -116,28 +112,6 @@ def _kept(
             yield event
     # Kafka may have fallen silent in the middle.
     read.whole = not left - past
-
-
-def _offsets(
-    platform: Platform, admin: KafkaAdmin, topic: str, start: datetime
-) -> tuple[dict[int, int], Mapping[int, int]]:
-    """Partition -> first record that is not older than a moment, and partition -> end of now."""
-    known = admin.topics().get(topic)
-    if known is None:
-        raise OpsError(f"Kafka has no topic {topic}")
-    at = int(start.timestamp() * 1000)
-    wanted = [TopicPartition(topic, number, at) for number in range(known.partitions)]
-    with consumer(client_settings(platform, platform.kafka_admin)) as reader:
-        try:
-            offsets = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
-        except KafkaException as error:
-            raise OpsError(f"cannot find the records of {topic} by time: {one_line(error)}") from None
-    ends = admin.end_offsets(topic)
-    # A negative offset: nothing is as new as that.
-    return {
-        partition.partition: partition.offset if partition.offset >= 0 else ends[partition.partition]
-        for partition in offsets
-    }, ends
 
 
 def transitions(events: Iterable[RawEvent], alert_id: str, read: Read) -> tuple[AlertEvent, ...]:
@@ -197,12 +171,11 @@ def notifications(events: Iterable[ProcessedEvent], alert_id: str) -> tuple[Noti
     return tuple(sorted(notification_list, key=lambda notification: notification.at))
 
 
-def past_alert(platform: Platform, admin: KafkaAdmin, text: str, at: datetime, now: datetime) -> AlertRecord:
+def past_alert(admin: KafkaAdmin, text: str, at: datetime, now: datetime) -> AlertRecord:
     """The alert that ``text`` means and that fired at a moment, or nearest to it within an hour.
 
     Args:
-        platform: Where Kafka is.
-        admin: Reads it.
+        admin: Reads Kafka.
         text: Identity of an alert or its beginning, or its name.
         at: The moment.
         now: The present.
@@ -212,7 +185,7 @@ def past_alert(platform: Platform, admin: KafkaAdmin, text: str, at: datetime, n
     """
     read = Read()
     window = TimeWindow(start=at - FURTHEST, end=min(at + FURTHEST, now))
-    return choose(_kept(platform, admin, ALERTS_RAW_TOPIC.name, RawEvent, window, read), text, at, read)
+    return choose(_kept(admin, ALERTS_RAW_TOPIC.name, RawEvent, window, read), text, at, read)
 
 
 def choose(events: Iterable[RawEvent], text: str, at: datetime, read: Read) -> AlertRecord:

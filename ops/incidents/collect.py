@@ -208,7 +208,7 @@ def _metrics(clients: Clients, case: Case) -> Answer:
 
 def _events(clients: Clients, case: Case) -> Answer:
     read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
-    raw_events = kafka_events.raw_events(clients.platform, clients.kafka, alert_id, case.window, read)
+    raw_events = kafka_events.raw_events(clients.kafka, alert_id, case.window, read)
     events = kafka_events.transitions(raw_events, alert_id, read)
     shown, cut = kafka_events.first_and_last(events, "events")
     return Answer(fields={"events": shown}, remark=_remark(_partly(read), cut))
@@ -216,7 +216,7 @@ def _events(clients: Clients, case: Case) -> Answer:
 
 def _notifications(clients: Clients, case: Case) -> Answer:
     read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
-    processed_events = kafka_events.processed_events(clients.platform, clients.kafka, alert_id, case.window, read)
+    processed_events = kafka_events.processed_events(clients.kafka, alert_id, case.window, read)
     shown, cut = kafka_events.first_and_last(kafka_events.notifications(processed_events, alert_id), "notifications")
     return Answer(fields={"notifications": shown}, remark=_remark(_partly(read), cut))
 

@@ -258,7 +258,7 @@ def open_(
         if manual:
             alert_record = manual_alert(alert, begun or now, layer, severity)
         elif begun:
-            alert_record = alerts.past_alert(clients.platform, clients.kafka, alert, begun, now)
+            alert_record = alerts.past_alert(clients.kafka, alert, begun, now)
         else:
             alert_record = firing_alert(clients.alertmanager.alerts(), alert)
     with valid():

@@ -34,7 +34,8 @@ from tests.support.ports import free_port as free_port
 _START_LIMIT_S = 180
 """Ends a start that hangs."""
 _END_LIMIT_S = 180
-_ANSWER_S = 60
+_ANSWER_S = 120
+"""Ends a request: the first ones of a broker take long on a busy machine."""
 _JVM = (
     *("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"),
     PLAIN_STORES,
@@ -110,13 +111,13 @@ class Broker:
             **changes,
         }
 
-    def create_topics(self, names: Iterable[str], partitions: int) -> None:
+    def create_topics(self, names: Iterable[str], partitions: int, **config: str) -> None:
         """Create topics, of one copy each."""
         # Kept in a name: what is asked of a client ends with it.
         admin = AdminClient(self.client())
-        wanted = [NewTopic(name, num_partitions=partitions, replication_factor=1) for name in names]
-        for future in admin.create_topics(wanted).values():
-            future.result(_ANSWER_S)
+        wanted = [NewTopic(name, num_partitions=partitions, replication_factor=1, config=config) for name in names]
+        for future in admin.create_topics(wanted, request_timeout=_ANSWER_S).values():
+            future.result()
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
@@ -278,7 +279,10 @@ def running(folder: Path) -> Iterator[Broker]:
     server = Server(folder, port, _java(folder, java_classes.read_from(prepared()), "kafka.Kafka", str(file)))
     try:
         server.start()
-        yield Broker(f"127.0.0.1:{port}", (folder / "tls" / "ca.pem").read_text(), _ADMIN, _PASSWORD, server)
+        broker = Broker(f"127.0.0.1:{port}", (folder / "tls" / "ca.pem").read_text(), _ADMIN, _PASSWORD, server)
+        # It listens before it serves, and the first login takes long on a busy machine.
+        AdminClient(broker.client()).list_topics(timeout=_ANSWER_S)
+        yield broker
     finally:
         server.kill()
 

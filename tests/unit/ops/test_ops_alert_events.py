@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 from ops import __main__ as cli
 from ops.alerts import events as alert_events_command
 from ops.alerts.events import TOPICS, Stage, about, read, runs
+from ops.core import kafka as ops_kafka
 from ops.core.errors import OpsError
-from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.core.kafka import client_settings
 from ops.core.platform import Platform, parse
 from services.alert_events import events as posts
 from tests.support import kafka_broker
+from tests.support.kafka_broker import Broker
 
 NOW = datetime.now(UTC)
 
@@ -54,28 +56,31 @@ def identified(name: str, instance: str, sender: str = "prometheus-primary", **l
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) -> Iterator[Platform]:
-    """A platform that is one broker, without topics."""
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with kafka_broker.running(tmp_path_factory.mktemp("broker")) as broker:
-        yield parse(
-            {
-                **made_up,
-                "kafka_bootstrap": broker.bootstrap,
-                "ca_certificate": broker.ca,
-                "kafka_admin": {"username": broker.username, "password": broker.password},
-            }
-        )
+        yield broker
 
 
 @pytest.fixture(scope="module")
-def platform(empty: Platform) -> Platform:
+def empty(broker: Broker, made_up: dict[str, Any]) -> Platform:
+    """A platform that is one broker, without topics."""
+    return parse(
+        {
+            **made_up,
+            "kafka_bootstrap": broker.bootstrap,
+            "ca_certificate": broker.ca,
+            "kafka_admin": {"username": broker.username, "password": broker.password},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def platform(broker: Broker, empty: Platform) -> Platform:
     """The same with both topics and events in them."""
     with pytest.raises(OpsError, match="topic alerts-raw does not exist: deploy a version"):
         read(empty, Stage.RAW, NOW)
-    topics = [ADMIN.NewTopic(TOPICS[Stage.RAW], 4, 1), ADMIN.NewTopic(TOPICS[Stage.PROCESSED], 2, 1)]
-    admin = KafkaAdmin(empty).client
-    for future in admin.create_topics(topics).values():
-        future.result(timeout=60)
+    broker.create_topics([TOPICS[Stage.RAW]], 4)
+    broker.create_topics([TOPICS[Stage.PROCESSED]], 2)
     raw = TOPICS[Stage.RAW]
     old = posts.raw(_body([identified("KafkaOldNews", "kafka-0")]), NOW - timedelta(hours=3), "10.0.0.1")
     _write(empty, raw, old.records, NOW - timedelta(hours=3))
@@ -179,6 +184,7 @@ def test_nothing_found_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, platform:
 def test_a_partition_that_does_not_answer_is_told_and_is_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, platform: Platform
 ) -> None:
+    monkeypatch.setattr(ops_kafka, "FIRST_SECONDS", 0.0)
     history = read(platform, Stage.RAW, NOW - timedelta(hours=1), 0.0)
     assert history.silent
     monkeypatch.setattr(alert_events_command, "read", lambda *_: history)

@@ -358,12 +358,12 @@ def test_a_past_alert_is_looked_for_in_kafka(monkeypatch: pytest.MonkeyPatch, tm
     calls: list[Any] = []
 
     class Away:
-        platform = kafka = None
+        kafka = None
 
         def close(self) -> None:
             """Nothing is open."""
 
-    def past(platform: Any, admin: Any, text: str, at: datetime, now: datetime) -> Any:
+    def past(admin: Any, text: str, at: datetime, now: datetime) -> Any:
         calls.append((text, at))
         return samples.alert(source="alerts-raw", ends=samples.after(20))
 

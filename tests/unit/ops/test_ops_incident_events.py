@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 
 from components.rules import Severity
 from ops.core.errors import OpsError
-from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.core.kafka import KafkaAdmin, client_settings
 from ops.core.platform import Platform, parse
 from ops.incidents import alerts
 from ops.incidents.alerts import Read, choose, expression, notifications, past_alert, transitions
@@ -86,10 +86,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) 
         )
         admin = KafkaAdmin(test_platform)
         with pytest.raises(OpsError, match="Kafka has no topic alerts-raw"):
-            alerts.raw_events(test_platform, admin, OWN, TimeWindow(start=ago(60), end=NOW), Read())
-        topics = [ADMIN.NewTopic("alerts-raw", 4, 1), ADMIN.NewTopic("alerts-processed", 2, 1)]
-        for future in admin.client.create_topics(topics).values():
-            future.result(timeout=60)
+            alerts.raw_events(admin, OWN, TimeWindow(start=ago(60), end=NOW), Read())
+        broker.create_topics(["alerts-raw"], 4)
+        broker.create_topics(["alerts-processed"], 2)
         write(test_platform)
         yield test_platform
 
@@ -131,7 +130,7 @@ def window(begin: float = 60, end: float = 0) -> TimeWindow:
 
 
 def read_raw(platform: Platform, seen: TimeWindow, read: Read | None = None, identity: str = OWN) -> list[RawEvent]:
-    return alerts.raw_events(platform, KafkaAdmin(platform), identity, seen, read or Read())
+    return alerts.raw_events(KafkaAdmin(platform), identity, seen, read or Read())
 
 
 def test_of_repeated_events_those_that_say_something_new_are_told(platform: Platform) -> None:
@@ -211,7 +210,7 @@ def test_a_broker_that_falls_silent_in_the_middle_is_not_taken_for_the_end(
 
 
 def test_a_notification_is_one_notification_with_all_its_alerts(platform: Platform) -> None:
-    seen = alerts.processed_events(platform, KafkaAdmin(platform), OWN, window(), Read())
+    seen = alerts.processed_events(KafkaAdmin(platform), OWN, window(), Read())
     notification_list = notifications(seen, OWN)
     assert [(notification.receiver, notification.status) for notification in notification_list] == [
         ("operators-critical", "firing"),
@@ -223,7 +222,7 @@ def test_a_notification_is_one_notification_with_all_its_alerts(platform: Platfo
 
 
 def test_a_past_alert_is_found_by_the_time_at_which_it_fired(platform: Platform) -> None:
-    alert_record = past_alert(platform, KafkaAdmin(platform), OWN, ago(20), NOW)
+    alert_record = past_alert(KafkaAdmin(platform), OWN, ago(20), NOW)
     assert (alert_record.alert_id, alert_record.name, alert_record.severity, alert_record.layer) == (
         OWN,
         "RecordingFailures",
@@ -239,22 +238,22 @@ def test_a_past_alert_is_found_by_the_time_at_which_it_fired(platform: Platform)
 
 def test_of_several_firings_the_nearest_is_meant(platform: Platform) -> None:
     admin = KafkaAdmin(platform)
-    earlier = past_alert(platform, admin, "RecordingFailures/site=tok", ago(105), NOW)
+    earlier = past_alert(admin, "RecordingFailures/site=tok", ago(105), NOW)
     assert abs(earlier.starts - ago(115)) < timedelta(seconds=1)
-    near = past_alert(platform, admin, OWN, ago(95), NOW)
+    near = past_alert(admin, OWN, ago(95), NOW)
     assert abs(near.starts - ago(115)) < timedelta(seconds=1)
-    later = past_alert(platform, admin, OWN, ago(35), NOW)
+    later = past_alert(admin, OWN, ago(35), NOW)
     assert abs(later.starts - ago(30)) < timedelta(seconds=1)
 
 
 def test_an_alert_that_may_be_several_is_refused_with_their_names(platform: Platform) -> None:
     with pytest.raises(OpsError, match=f"'RecordingFailures' may mean 2 alerts: give one of {OTHER}, {OWN} as a whole"):
-        past_alert(platform, KafkaAdmin(platform), "RecordingFailures", ago(20), NOW)
+        past_alert(KafkaAdmin(platform), "RecordingFailures", ago(20), NOW)
 
 
 def test_an_alert_that_did_not_fire_is_refused(platform: Platform) -> None:
     with pytest.raises(OpsError, match="no alert that is, is called or begins with 'Kafka' fired within an hour of"):
-        past_alert(platform, KafkaAdmin(platform), "Kafka", ago(20), NOW)
+        past_alert(KafkaAdmin(platform), "Kafka", ago(20), NOW)
 
 
 def raw_event(identity: str, starts: datetime, name: str = "") -> RawEvent:

@@ -6,11 +6,14 @@ import json
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import confluent_kafka
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, KafkaError, NotCoordinatorError
@@ -21,7 +24,7 @@ from ops.checks.security import k5
 from ops.core import kafka as ops_kafka
 from ops.core.context import Context
 from ops.core.errors import OpsError
-from ops.core.kafka import ADMIN, GroupState, KafkaAdmin, client_settings
+from ops.core.kafka import ADMIN, GroupState, KafkaAdmin, client_settings, first_since
 from ops.core.platform import Platform, parse
 from tests.config.servers import eventually
 from tests.support import kafka_broker
@@ -44,13 +47,13 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) 
                 "kafka_users": {name: {"username": name, "password": password} for name, password in users.items()},
             }
         )
+        broker.create_topics((TOPIC, "telemetry-traces", "alerts-raw", "of-times"), 3)
         _prepare(test_platform, users)
         yield test_platform
 
 
 def _prepare(platform: Platform, users: dict[str, str]) -> None:
     admin = KafkaAdmin(platform).client
-    topics = [ADMIN.NewTopic(name, 3, 1) for name in (TOPIC, "telemetry-traces", "alerts-raw")]
     changes = [
         ADMIN.UserScramCredentialUpsertion(
             user, ADMIN.ScramCredentialInfo(ADMIN.ScramMechanism.SCRAM_SHA_512, 4096), password.encode()
@@ -63,12 +66,11 @@ def _prepare(platform: Platform, users: dict[str, str]) -> None:
         _allowed(READER, ADMIN.ResourceType.GROUP, READER, ADMIN.AclOperation.READ),
     ]
     for futures in (
-        admin.create_topics(topics),
-        admin.alter_user_scram_credentials(changes),
-        admin.create_acls(acls),
+        admin.alter_user_scram_credentials(changes, request_timeout=60),
+        admin.create_acls(acls, request_timeout=60),
     ):
         for future in futures.values():
-            future.result(timeout=60)
+            future.result()
 
 
 def _allowed(user: str, kind: Any, name: str, operation: Any) -> Any:
@@ -99,6 +101,49 @@ def test_records_are_read_from_given_offsets_and_from_the_end(platform: Platform
     assert {int(message.value()) for message in kafka.read(TOPIC, start, 5.0)} == set(range(30, 36))
     assert {int(message.value()) for message in kafka.read_last(TOPIC, 3)} == set(range(27, 36))
     assert list(kafka.read(TOPIC, kafka.end_offsets(TOPIC), 5.0)) == []
+
+
+def test_reading_ends_where_the_last_offsets_are_no_records(platform: Platform) -> None:
+    kafka = KafkaAdmin(platform)
+    start = kafka.end_offsets(TOPIC)
+    producer = Producer({**client_settings(platform, platform.kafka_admin), "transactional.id": "test"})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    producer.produce(TOPIC, b"7", partition=0)
+    producer.commit_transaction(60)
+    eventually(lambda: kafka.end_offsets(TOPIC)[0] == start[0] + 2, 60, "a record, and the mark of a transaction's end")
+    begun = time.monotonic()
+    assert [message.value() for message in kafka.read(TOPIC, start, 60.0)] == [b"7"]
+    assert time.monotonic() - begun < 30
+
+
+def test_a_moment_gives_the_first_records_that_are_not_older(platform: Platform) -> None:
+    kafka = KafkaAdmin(platform)
+    producer = Producer(client_settings(platform, platform.kafka_admin))
+    noon = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    for partition, hours in ((0, 1), (0, 2), (1, 3), (1, 3)):
+        at = noon + timedelta(hours=hours)
+        producer.produce("of-times", b"x", partition=partition, timestamp=int(at.timestamp() * 1000))
+    assert producer.flush(60) == 0
+    assert kafka.since("of-times", noon + timedelta(hours=2)) == {0: 1, 1: 0, 2: 0}
+    assert kafka.since("of-times", noon + timedelta(hours=4)) == {0: 2, 1: 2, 2: 0}
+
+
+def test_a_partition_that_tells_no_offsets_is_not_taken_for_one_without_new_records() -> None:
+    class Reader:
+        """Its second partition has no leader."""
+
+        def offsets_for_times(self, wanted: list[TopicPartition], timeout: float) -> list[Any]:
+            error = confluent_kafka.KafkaError(confluent_kafka.KafkaError.LEADER_NOT_AVAILABLE)
+            return [
+                SimpleNamespace(partition=place.partition, offset=-1, error=error if place.partition else None)
+                for place in wanted
+            ]
+
+    reader = cast(Consumer, Reader())
+    assert first_since(reader, TOPIC, {0: datetime.now(UTC)}) == {0: None}
+    with pytest.raises(OpsError, match=rf"^Kafka: cannot find the records of {TOPIC} by time: .*[Ll]eader"):
+        first_since(reader, TOPIC, dict.fromkeys((0, 1), datetime.now(UTC)))
 
 
 def test_the_lag_of_a_group_is_what_it_has_not_committed(platform: Platform) -> None:

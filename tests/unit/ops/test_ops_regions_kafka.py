@@ -14,7 +14,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 
 from ops.core.access import MirrorAccess
 from ops.core.errors import OpsError
-from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.core.kafka import KafkaAdmin, client_settings
 from ops.core.platform import Platform, parse
 from ops.regions import mirror_offsets, steps, takeover
 from ops.regions.journal import Done, FailoverContext
@@ -35,11 +35,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: Mapping[str, Any
                 "kafka_admin": {"username": broker.username, "password": broker.password},
             }
         )
-        wanted = [ADMIN.NewTopic(name, 2, 1, config={"min.insync.replicas": "1"}) for name in TOPICS]
-        wanted.append(ADMIN.NewTopic("careful", 1, 1, config={"min.insync.replicas": "2"}))
-        admin = KafkaAdmin(test_platform)
-        for future in admin.client.create_topics(wanted).values():
-            future.result(timeout=60)
+        broker.create_topics(TOPICS, 2, **{"min.insync.replicas": "1"})
+        broker.create_topics(["careful"], 1, **{"min.insync.replicas": "2"})
         yield test_platform
 
 
