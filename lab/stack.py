@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from lab.cluster import lifecycle
 from lab.cluster.network import start_time, wait_until
 from lab.paths import LabPaths
 from lab.toolchain import containers
-from ops.core.pulumi import end_update
+from ops.core.pulumi import end_update, started
 
 PINNED: Final = "pinned"
 PREVIOUS: Final = "previous"
@@ -167,24 +168,21 @@ class Stack:
     ) -> subprocess.CompletedProcess[str]:
         command = environment.inside(self._paths, ["pulumi", "--non-interactive", "--color=never", *arguments])
         what = f"pulumi {arguments[0]} of {self._name}"
-        with subprocess.Popen(
+        with started(
             command,
+            what,
+            "which it does once what is under way is finished",
+            partial(print, file=sys.stderr),
             env=self._environment | variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if capture else None,
             stderr=subprocess.PIPE if capture else None,
             text=True,
-            start_new_session=True,  # it is told to end by us, once
         ) as process:
             try:
                 said, wrong = process.communicate(given, timeout_s)
             except subprocess.TimeoutExpired:
                 raise LabError(f"{what} took over {timeout_s:.0f} s and was ended{end_update(process)}") from None
-            except BaseException:
-                print(f"{what} is asked to end, which it does once what is under way is finished", file=sys.stderr)
-                if left := end_update(process):
-                    print(f"{what} was ended{left}", file=sys.stderr)
-                raise
         return subprocess.CompletedProcess(command, process.returncode, said or "", wrong or "")
 
     def ensure(self) -> bool:

@@ -9,8 +9,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -267,25 +267,51 @@ def _ended(
     where: str,
 ) -> int:
     """Run a command to its end; its exit code."""
-    process = subprocess.Popen(
+    with started(
         command,
+        f"`{what}`",
+        where,
+        say,
         cwd=cwd,
         env=environment,
         stdout=log,
         stderr=subprocess.STDOUT if log else None,
         stdin=subprocess.DEVNULL,
-        start_new_session=True,  # it is told to end by us, once
-    )
-    try:
-        return process.wait(limit_s)
-    except subprocess.TimeoutExpired:
-        left = end_update(process)
-        raise OpsError(f"`{what}` did not end in {limit_s:.0f} s{left}: {where}") from None
-    except BaseException:
-        say(f"`{what}` is asked to end, {where}")
-        if left := end_update(process):
-            say(f"`{what}` was ended{left}")
-        raise
+    ) as process:
+        try:
+            return process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            left = end_update(process)
+            raise OpsError(f"`{what}` did not end in {limit_s:.0f} s{left}: {where}") from None
+
+
+@contextmanager
+def started(
+    command: list[str], what: str, ends: str, tell: Callable[[str], None], **options: Any
+) -> Iterator[subprocess.Popen[Any]]:
+    """A process of Pulumi in a session of its own, which is asked to end where the block is left while it runs.
+
+    Signals wait until it is there: one that comes while it starts would leave an update that nobody ends.
+
+    Args:
+        command: The command line.
+        what: How it is called in what is told.
+        ends: What is told of its end.
+        tell: Is given what is told.
+        **options: Of ``subprocess.Popen``.
+    """
+
+    def ask(*_: object) -> None:
+        if process.poll() is None:
+            tell(f"{what} is asked to end, {ends}")
+            if left := end_update(process):
+                tell(f"{what} was ended{left}")
+
+    with ExitStack() as leaving:
+        with uninterrupted():
+            process = leaving.enter_context(subprocess.Popen(command, start_new_session=True, **options))
+            leaving.push(ask)
+        yield process
 
 
 def end_update(process: subprocess.Popen[Any]) -> str:

@@ -23,6 +23,9 @@ def processes(answer: Answer) -> type[Any]:
         def __exit__(self, *_: object) -> None:
             """Nothing to end."""
 
+        def poll(self) -> int | None:
+            return self.returncode
+
         def communicate(self, text: str, timeout: float) -> tuple[str | None, str | None]:
             done = answer(self._command, input=text, timeout=timeout, **self._options)
             self.returncode = done.returncode

@@ -154,6 +154,27 @@ def test_a_lock_of_another_process_is_left_by_an_update_that_was_killed(
     assert "cancel" in pulumi.called()
 
 
+def _begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Path, Path]:
+    """A program in Pulumi's place that finishes what is under way: where it says so, and where that it runs."""
+    said, begun = tmp_path / "said", tmp_path / "begun"
+    program = tmp_path / "pulumi"
+    program.write_text(FINISHES.format(python=sys.executable, said=str(said), begun=str(begun)))
+    program.chmod(0o755)
+    popen = subprocess.Popen
+    stack(monkeypatch, {})
+    monkeypatch.setattr(stack_module.subprocess, "Popen", popen)
+    monkeypatch.setattr(environment, "variables", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    monkeypatch.setattr(stack_module, "_UPDATE_LIMIT_S", 60.0)
+    return said, begun
+
+
+def _interrupt_after(begun: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    signal.raise_signal(signal.SIGINT)
+
+
 FINISHES = """#!{python}
 import signal, sys, time
 def end(number, frame):
@@ -170,24 +191,9 @@ time.sleep(600)
 def test_pulumi_finishes_what_is_under_way_when_it_is_interrupted_or_takes_too_long(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], limit_s: float | None
 ) -> None:
-    said, begun = tmp_path / "said", tmp_path / "begun"
-    program = tmp_path / "pulumi"
-    program.write_text(FINISHES.format(python=sys.executable, said=str(said), begun=str(begun)))
-    program.chmod(0o755)
-    popen = subprocess.Popen
-    stack(monkeypatch, {})
-    monkeypatch.setattr(stack_module.subprocess, "Popen", popen)
-    monkeypatch.setattr(environment, "variables", lambda _: {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-
-    def interrupt() -> None:
-        deadline = time.monotonic() + 60
-        while not begun.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        signal.raise_signal(signal.SIGINT)
-
+    said, begun = _begin(monkeypatch, tmp_path)
     if limit_s is None:
-        monkeypatch.setattr(stack_module, "_UPDATE_LIMIT_S", 60.0)
-        interrupting = threading.Thread(target=interrupt)
+        interrupting = threading.Thread(target=_interrupt_after, args=(begun,))
         interrupting.start()
         with pytest.raises(KeyboardInterrupt):
             Stack(LabPaths("x")).preview()
@@ -198,3 +204,22 @@ def test_pulumi_finishes_what_is_under_way_when_it_is_interrupted_or_takes_too_l
         with pytest.raises(LabError, match=r"^pulumi preview of local took over 1 s and was ended$"):
             Stack(LabPaths("x")).preview()
     assert said.read_text() == "finished"
+
+
+def test_pulumi_that_is_interrupted_while_it_starts_is_asked_to_end_as_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said, begun = _begin(monkeypatch, tmp_path)
+
+    class Interrupted(subprocess.Popen[str]):
+        """Pulumi runs, and nobody but this call knows of it."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            _interrupt_after(begun)
+
+    monkeypatch.setattr(stack_module.subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Stack(LabPaths("x")).preview()
+    assert said.read_text() == "finished"
+    assert "is asked to end, which it does once what is under way is finished" in capfd.readouterr().err
