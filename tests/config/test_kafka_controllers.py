@@ -117,7 +117,7 @@ def test_data_goes_on_whichever_controllers_are_lost(tmp_path: Path, monkeypatch
         kafka = KafkaAdmin(reached)
         eventually(lambda: len(kafka.brokers()) == 3, 120, "every broker is there")
         topic = ADMIN.NewTopic(TOPIC, num_partitions=3, replication_factor=3, config={"min.insync.replicas": "2"})
-        kafka.client.create_topics([topic])[TOPIC].result(60)
+        kafka.client.create_topics([topic], request_timeout=60)[TOPIC].result()
         platform = SimpleNamespace(**vars(reached), prometheus_replicas=("primary",))
         context = cast(Context, SimpleNamespace(platform=platform, kafka=kafka, kube=kube, replica=lambda name: name))
 

@@ -66,7 +66,7 @@ def test_a_newer_release_can_be_taken_back_until_the_format_is_raised(
         kafka = KafkaAdmin(platform)
         eventually(lambda: len(kafka.brokers()) == len(nodes), 120, "every broker is there")
         topic = ADMIN.NewTopic(TOPIC, num_partitions=3, replication_factor=3, config={"min.insync.replicas": "2"})
-        kafka.client.create_topics([topic])[TOPIC].result(60)
+        kafka.client.create_topics([topic], request_timeout=60)[TOPIC].result()
 
         kafka_nodes.write_kubectl(nodes[0], tmp_path)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")

@@ -42,8 +42,8 @@ def kafka(nodes: list[RealNode]) -> Iterator[KafkaAdmin]:
 
 def created(kafka: KafkaAdmin, topic: object) -> None:
     before = len(kafka.placed())
-    [answer] = kafka.client.create_topics([topic]).values()
-    answer.result(timeout=60)
+    [answer] = kafka.client.create_topics([topic], request_timeout=60).values()
+    answer.result()
     eventually(lambda: len(kafka.placed()) > before, 30, "the brokers tell of the topic")
 
 

@@ -47,8 +47,8 @@ def platform(node: RealNode) -> Platform:
 def kafka(platform: Platform) -> Iterator[KafkaAdmin]:
     kafka = KafkaAdmin(platform)
     topics = [ADMIN.NewTopic(name, PARTITIONS, 1, config={"min.insync.replicas": "1"}) for name in ("theirs", "own")]
-    for answer in kafka.client.create_topics(topics).values():
-        answer.result(timeout=60)
+    for answer in kafka.client.create_topics(topics, request_timeout=60).values():
+        answer.result()
     yield kafka
     kafka.close()
 

@@ -57,8 +57,8 @@ def platform(nodes: list[RealNode]) -> Platform:
 def cluster(platform: Platform) -> Iterator[Cluster]:
     kafka = KafkaAdmin(platform)
     topics = [ADMIN.NewTopic(name, count, 3, config={"min.insync.replicas": "2"}) for name, count in TOPICS.items()]
-    for answer in kafka.client.create_topics(topics).values():
-        answer.result(timeout=60)
+    for answer in kafka.client.create_topics(topics, request_timeout=60).values():
+        answer.result()
     with Cluster(kafka) as cluster:
         yield cluster
     kafka.close()

@@ -24,7 +24,6 @@ from lab.toolchain import tools
 from ops import __main__ as cli
 from ops.core import pulumi
 from ops.core.errors import OpsError
-from ops.core.kafka import ADMIN, KafkaAdmin
 from ops.core.platform import Platform, parse
 from ops.regions import dns
 from services.regions import FAILOVER_AGENT
@@ -93,10 +92,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
                 },
             }
         )
-        admin = KafkaAdmin(platform)
-        new = [ADMIN.NewTopic(name, 2, 1, config={"min.insync.replicas": "1"}) for name in TOPICS]
-        for future in admin.client.create_topics(new).values():
-            future.result(timeout=60)
+        broker.create_topics(TOPICS, 2, **{"min.insync.replicas": "1"})
         harness.lease(A)
         harness.agent(region=B, peer=A, role="standby", fingerprints=FINGERPRINTS)
         harness.until(True, 20, "region B is silent while A has the lease")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.core.kafka import client_settings
 from ops.core.platform import Platform, parse
 from ops.regions.journal import FailoverContext
 from ops.regions.region import opened, witness_of
@@ -132,10 +132,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         broker = stack.enter_context(kafka_broker.running(tmp_path_factory.mktemp("broker")))
         agents = stack.enter_context(failover_agent_process.harness(both, storage))
         platform = parse(outputs(broker, both, storage))
-        admin = KafkaAdmin(platform)
-        new = [ADMIN.NewTopic(name, 2, 1, config={"min.insync.replicas": "1"}) for name in TOPICS]
-        for future in admin.client.create_topics(new).values():
-            future.result(timeout=60)
+        broker.create_topics(TOPICS, 2, **{"min.insync.replicas": "1"})
         agents.lease(A)
         agents.agent(region=B, peer=A, role="standby")
         agents.until(True, 20, "region B is silent while A has the lease")
