@@ -6,7 +6,6 @@ import json
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,9 +111,8 @@ def test_reading_ends_where_the_last_offsets_are_no_records(platform: Platform) 
     producer.produce(TOPIC, b"7", partition=0)
     producer.commit_transaction(60)
     eventually(lambda: kafka.end_offsets(TOPIC)[0] == start[0] + 2, 60, "a record, and the mark of a transaction's end")
-    begun = time.monotonic()
-    assert [message.value() for message in kafka.read(TOPIC, start, 60.0)] == [b"7"]
-    assert time.monotonic() - begun < 30
+    # One that waits for records that never come is ended by the limit of each test.
+    assert [message.value() for message in kafka.read(TOPIC, start, 3600.0)] == [b"7"]
 
 
 def test_a_moment_gives_the_first_records_that_are_not_older(platform: Platform) -> None:
