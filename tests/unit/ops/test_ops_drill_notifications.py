@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from lab.fakes.receivers import record as fakes_record
 from lab.fakes.receivers import settings
 from lab.fakes.receivers.settings import READER
 from lab.paths import LabPaths
+from ops.core.alertmanager import Matcher
 from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.drills.procedure import CannotRunError
@@ -380,16 +381,57 @@ def test_packets_are_counted_by_the_rules_that_drop_them() -> None:
     assert faults.counted_packets("", pods) == 0
 
 
+class Member:
+    """An Alertmanager; what it knows reaches those that it gossips with."""
+
+    def __init__(self) -> None:
+        self.active: set[str] = set()
+        self.hearers: list[Member] = [self]
+
+    def silence(self, matchers: Sequence[Matcher], *_: object) -> str:
+        [matcher] = matchers
+        for hearer in self.hearers:
+            hearer.active.add(matcher.value)
+        return matcher.value
+
+    def silences(self) -> list[Any]:
+        return [SimpleNamespace(id=name) for name in self.active]
+
+    def end(self, silence: str) -> None:
+        for hearer in self.hearers:
+            hearer.active.remove(silence)
+
+
+@pytest.mark.parametrize("stuck", [None, 0, 1])
+def test_members_exchange_news_only_if_they_do_in_both_directions(
+    monkeypatch: pytest.MonkeyPatch, stuck: int | None
+) -> None:
+    monkeypatch.setattr(alerts, "_NEWS_S", 0.05)
+    pair = {"alertmanager-0": Member(), "alertmanager-1": Member()}
+    for member in pair.values():
+        member.hearers = list(pair.values())
+    if stuck is not None:
+        lone = pair[f"alertmanager-{stuck}"]
+        lone.hearers = [lone]
+    context = SimpleNamespace(
+        kube=SimpleNamespace(pods=lambda _: [SimpleNamespace(name=name) for name in pair]),
+        alertmanager=pair.__getitem__,
+    )
+    assert alerts.exchange(cast(Context, context)) is (stuck is None)
+    assert [member.active for member in pair.values()] == [set(), set()], "every silence is ended"
+
+
 @pytest.mark.parametrize(("packets", "apart"), [(7, True), (0, False)])
 def test_alertmanagers_that_were_not_apart_are_said(monkeypatch: pytest.MonkeyPatch, packets: int, apart: bool) -> None:
     cut_off = SimpleNamespace(text="packets dropped on the node", packets=lambda: packets)
     monkeypatch.setattr(alerts, "dropped", lambda _: nullcontext(cut_off))
     monkeypatch.setattr(alerts, "members", lambda _: [1, 1])
     monkeypatch.setattr(alerts, "measure", lambda *_: [])
-    monkeypatch.setattr(alerts, "wait_until", lambda *_: 0.0)
+    monkeypatch.setattr(alerts, "wait_until", lambda *_: 20.04)
     monkeypatch.setattr(alerts, "time", SimpleNamespace(sleep=lambda _: None))
     monkeypatch.setattr(alerts.NotificationRecord, "of_environment", classmethod(lambda _: None))
     figures: dict[str, Any] = {}
     problems = alerts.notify_while_split(cast(Context, None), figures)
     assert figures["packets dropped"] == packets
+    assert figures["news reach the other member again after s"] == 40.1
     assert problems == ([] if apart else ["no packet between the members was dropped: they were not apart"])
