@@ -247,7 +247,7 @@ def notify_while_split(context: Context, figures: dict[str, Any]) -> list[str]:
     apart_s = wait_until(
         lambda: members(context) == [MEMBERS] * MEMBERS, _SEE_EACH_OTHER_S, "the members to see each other again", 2
     )
-    # News first goes into the connections of before, which the kernel tries again ever more rarely.
+    # To see each other is not yet to hear each other (docs/adr/0012).
     apart_s += wait_until(lambda: exchange(context), _SEE_EACH_OTHER_S, "news of one member to reach the other", 1)
     figures["news reach the other member again after s"] = round(apart_s, 1)
     return problems
