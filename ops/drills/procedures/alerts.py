@@ -216,8 +216,8 @@ FEW: Final = (
 LEVELS: Final = {"critical": (CRITICAL, OTHER_CRITICAL), "high": (HIGH,)}
 _SEE_EACH_OTHER_S = 180.0
 _SILENCED = timedelta(minutes=5)
-_NEWS_S = 2.0
-"""Below the three seconds that the second member waits for news of a notification (docs/adr/0012)."""
+_GOSSIP_S = 2.0
+"""Below the peer timeout, which the second member waits for the first one's notification log (docs/adr/0012)."""
 _N = TypeVar("_N", bound=Notification)
 
 
@@ -247,8 +247,8 @@ def notify_while_split(context: Context, figures: dict[str, Any]) -> list[str]:
     apart_s = wait_until(
         lambda: members(context) == [MEMBERS] * MEMBERS, _SEE_EACH_OTHER_S, "the members to see each other again", 2
     )
-    # To see each other is not yet to hear each other (docs/adr/0012).
-    apart_s += wait_until(lambda: exchange(context), _SEE_EACH_OTHER_S, "news of one member to reach the other", 1)
+    # To be listed as a peer is not yet to receive gossip (docs/adr/0012).
+    apart_s += wait_until(lambda: gossip(context), _SEE_EACH_OTHER_S, "gossip between the members to work again", 1)
     figures["news reach the other member again after s"] = round(apart_s, 1)
     return problems
 
@@ -258,17 +258,17 @@ def members(context: Context) -> list[int]:
     return [context.alertmanager(pod.name).cluster().members for pod in context.kube.pods(WORKLOAD)]
 
 
-def exchange(context: Context) -> bool:
-    """Whether a silence that one member gets is at the other before that one has waited for it, in both directions."""
+def gossip(context: Context) -> bool:
+    """Whether a silence set at one member is at the other within the peer timeout, in both directions."""
     pods = [pod.name for pod in context.kube.pods(WORKLOAD)]
     return all(_reaches(context.alertmanager(one), context.alertmanager(other)) for one, other in permutations(pods, 2))
 
 
 def _reaches(one: Alertmanager, other: Alertmanager) -> bool:
     nobody = Matcher(name="alertname", value=f"drill-{secrets.token_hex(8)}")
-    silence = one.silence([nobody], datetime.now(UTC) + _SILENCED, "drill", "does the other Alertmanager learn of it?")
+    silence = one.silence([nobody], datetime.now(UTC) + _SILENCED, "drill", "checks gossip between the members")
     try:
-        wait_until(lambda: silence in {known.id for known in other.silences()}, _NEWS_S, "a silence", _NEWS_S / 10)
+        wait_until(lambda: silence in {known.id for known in other.silences()}, _GOSSIP_S, "a silence", _GOSSIP_S / 10)
     except OpsError:
         return False
     finally:

@@ -382,7 +382,7 @@ def test_packets_are_counted_by_the_rules_that_drop_them() -> None:
 
 
 class Member:
-    """An Alertmanager; what it knows reaches those that it gossips with."""
+    """An Alertmanager that gossips with some."""
 
     def __init__(self) -> None:
         self.active: set[str] = set()
@@ -403,10 +403,8 @@ class Member:
 
 
 @pytest.mark.parametrize("stuck", [None, 0, 1])
-def test_members_exchange_news_only_if_they_do_in_both_directions(
-    monkeypatch: pytest.MonkeyPatch, stuck: int | None
-) -> None:
-    monkeypatch.setattr(alerts, "_NEWS_S", 0.05)
+def test_gossip_works_only_if_it_does_in_both_directions(monkeypatch: pytest.MonkeyPatch, stuck: int | None) -> None:
+    monkeypatch.setattr(alerts, "_GOSSIP_S", 0.05)
     pair = {"alertmanager-0": Member(), "alertmanager-1": Member()}
     for member in pair.values():
         member.hearers = list(pair.values())
@@ -417,7 +415,7 @@ def test_members_exchange_news_only_if_they_do_in_both_directions(
         kube=SimpleNamespace(pods=lambda _: [SimpleNamespace(name=name) for name in pair]),
         alertmanager=pair.__getitem__,
     )
-    assert alerts.exchange(cast(Context, context)) is (stuck is None)
+    assert alerts.gossip(cast(Context, context)) is (stuck is None)
     assert [member.active for member in pair.values()] == [set(), set()], "every silence is ended"
 
 
